@@ -1,0 +1,81 @@
+# The daily verbs. `make` alone lists them; each sets up what it needs, and a second run redoes nothing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# Variables for the command line, for example `make e2e-emulator ARGS="--n-workers 8"`.
+PYTHON ?=
+MODE ?= process
+ARGS ?=
+
+BIN := .venv/bin
+
+# A stamp's name holds a checksum of what the environment was made from, and of where it lies, because
+# a virtual environment cannot be moved. It is written last: without it the environment is made anew.
+checksum = $(shell { pwd; cat $(1); } | cksum | cut -d ' ' -f 1)
+REQUIREMENTS := .venv/.requirements-$(call checksum,requirements/dev.txt)
+PROJECT := .venv/.project-$(call checksum,pyproject.toml)
+LOCALSTACK := .venv-localstack/.requirements-$(call checksum,requirements/localstack.txt)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo '  Variables: ARGS (for the command behind the target), PYTHON (default: the first that is 3.11 or newer),'
+	@echo '  MODE (process).'
+
+.PHONY: setup
+setup: supported ## make the environments; fetch the Lambda emulator and memcached
+	@$(MAKE) --silent --no-print-directory --jobs=2 $(PROJECT) $(LOCALSTACK)
+	@$(BIN)/harness doctor --fix
+
+.PHONY: test-local
+test-local: setup ## run the unit, integration and end-to-end tests on this machine
+	$(BIN)/pytest tests/unit tests/integration tests/e2e $(ARGS)
+
+.PHONY: e2e-emulator
+e2e-emulator: setup ## train with 4 worker Lambdas on this machine, from data to model
+	$(BIN)/harness run --n-workers 4 --n-epochs 2 $(ARGS)
+
+.PHONY: lint
+lint: $(PROJECT) ## check style, types and the import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(PROJECT) ## lay out the code and mend what can be mended
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+.PHONY: clean
+clean: ## stop the stack of this clone and remove what set-up, runs and tools made in it
+	@if [ -e .harness/state.json ] && [ -x $(BIN)/harness ]; then $(BIN)/harness down || true; fi
+	rm -rf .harness .venv .venv-localstack .tox .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info
+
+.PHONY: supported
+supported:
+ifneq ($(MODE),process)
+	@echo 'MODE=$(MODE) is not there yet; MODE=process is.' >&2; exit 1
+endif
+ifneq ($(shell uname -s),Linux)
+	@echo 'Process mode needs Linux; on macOS and Windows use container mode (MODE=container, coming).' >&2; exit 1
+endif
+
+$(REQUIREMENTS):
+	@PYTHON='$(PYTHON)' requirements/venv.sh .venv requirements/dev.txt
+	@touch $@
+
+$(PROJECT): $(REQUIREMENTS)
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@rm -f .venv/.project-*
+	@touch $@
+
+$(LOCALSTACK):
+	@PYTHON='$(PYTHON)' requirements/venv.sh .venv-localstack requirements/localstack.txt
+	@touch $@

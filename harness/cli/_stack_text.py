@@ -1,0 +1,20 @@
+"""How a stack looks on the screen."""
+
+from collections.abc import Sequence
+
+from harness.stack import StackState
+
+
+def describe(state: StackState, dead: Sequence[str]) -> list[str]:
+    """One line per child: pid, address, how long it took to start."""
+    ends = state.endpoints
+    addresses = {
+        "memcached": ends.memcached,
+        "discovery": ends.discovery,
+        "moto": ends.aws,
+        "localstack": ends.s3,
+        "gateway": ends.lambda_,
+    }
+    pids = {name: "DEAD" if name in dead else f"pid {pid}" for name, pid in state.processes.items()}
+    lines = [f"  {name:<11} {pid:<12} {addresses[name]:<24} {state.seconds[name]:6.2f} s" for name, pid in pids.items()]
+    return [*lines, f"  S3 by {state.s3}, supervisor pid {state.pid}, logs in {state.directory}"]

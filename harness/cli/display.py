@@ -1,0 +1,101 @@
+"""What a run looks like on a terminal: one line per rank while it trains, a short summary at the end."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from harness.runs.follow import Progress, RankProgress
+from harness.runs.summary import Summary
+
+# A terminal has so many lines; beyond them the ranks are counted.
+MAX_RANK_LINES = 32
+
+
+class RunDisplay:
+    """A live display on standard error; silent when that is not a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, refresh_per_second=10, transient=True)
+        self._stage = ""
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def stage(self, name: str) -> None:
+        """Shows what the run is doing."""
+        self._stage = name
+        self._refresh()
+
+    def watch(self, progress: Progress) -> None:
+        """Shows how far the ranks are."""
+        self._progress = progress
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if not self._live.is_started:
+            return
+        table = Table(title=f"{self._stage} ...", title_justify="left", box=None, pad_edge=False)
+        for column in ("rank", "state", "round", "epoch", "loss", "rows/s"):
+            table.add_column(column, justify="left" if column == "state" else "right")
+        ranks = self._progress.ranks if self._progress else []
+        for rank in ranks[:MAX_RANK_LINES]:
+            table.add_row(*_cells(rank))
+        if len(ranks) > MAX_RANK_LINES:
+            table.add_row("...", f"{len(ranks) - MAX_RANK_LINES} more ranks")
+        self._live.update(table)
+
+
+def print_summary(summary: Summary) -> None:
+    """Prints the short summary on standard output."""
+    console = Console(highlight=False)
+    seconds = summary.seconds
+    console.print(
+        f"[bold green]{summary.status}[/]  run {summary.run_id}  {len(summary.workers)} workers, "
+        f"{summary.rounds} rounds, {summary.job['sync_mode']}"
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("epoch", "loss", "accuracy", "validation loss", "validation accuracy"):
+        table.add_column(column, justify="right")
+    for epoch in summary.epochs:
+        validation = epoch["validation"] or {"loss": None, "accuracy": None}
+        figures = (epoch["loss"], epoch["accuracy"], validation["loss"], validation["accuracy"])
+        table.add_row(str(epoch["epoch"]), *(_number(figure) for figure in figures))
+    console.print(table)
+    console.print(
+        f"time    {seconds.total:.2f} s from invocation to result: start {seconds.start:.2f}, "
+        f"load {seconds.load:.3f}, train {seconds.train:.3f}"
+    )
+    console.print(
+        f"speed   {summary.rows_per_s:,.0f} rows/s; round p50 {summary.round_ms['p50']:.2f} ms, "
+        f"all-reduce p50 {summary.all_reduce_ms['p50']:.2f} ms, p99 {summary.all_reduce_ms['p99']:.2f} ms"
+    )
+    console.print(f"memory  {max(worker.max_rss_mb for worker in summary.workers):.0f} MB in the largest worker")
+    console.print(f"cost    {summary.cost_usd:.6f} USD on AWS Lambda")
+    console.print(f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}")
+
+
+def _cells(rank: RankProgress) -> tuple[str, ...]:
+    return (
+        str(rank.rank),
+        rank.state,
+        f"{rank.round}/{rank.rounds}" if rank.rounds else str(rank.round),
+        str(rank.epoch),
+        _number(rank.loss),
+        f"{rank.rows_per_s:,.0f}" if rank.rows_per_s else "",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

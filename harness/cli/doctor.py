@@ -1,0 +1,37 @@
+"""`harness doctor`: what this machine lacks."""
+
+import sys
+
+import click
+import msgspec
+
+
+@click.command("doctor")
+@click.option("--fix", "mend", is_flag=True, help="Fetch the RIE and install memcached when they are missing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+def command(*, mend: bool, as_json: bool) -> None:
+    """Check this machine, and say how to mend what is missing.
+
+    The exit code is 0 when all that is required is there.
+
+    \b
+    Example:
+      harness doctor --fix
+    """
+    from harness.settings import load_settings
+    from harness.stack.doctor import examine, fix
+
+    settings = load_settings()
+    if mend:
+        fix(settings)
+    checks = examine(settings)
+    if as_json:
+        click.echo(msgspec.json.encode(checks).decode())
+    else:
+        for check in checks:
+            mark = "ok" if check.ok else ("MISSING" if check.required else "note")
+            click.echo(f"{mark:<8} {check.name:<11} {check.found}")
+            if check.remedy:
+                click.echo(f"{'':<8} {'':<11} -> {check.remedy}")
+    if any(check.required and not check.ok for check in checks):
+        sys.exit(1)

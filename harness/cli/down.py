@@ -1,0 +1,23 @@
+"""`harness down`: stops the stack."""
+
+import click
+import msgspec
+
+
+@click.command("down")
+@click.option("--json", "as_json", is_flag=True, help="Print whether a stack was stopped, as JSON.")
+def command(*, as_json: bool) -> None:
+    """Stop the stack that `harness up` started, and wait until nothing of it is left.
+
+    \b
+    Example:
+      harness down
+    """
+    from harness.settings import load_settings
+    from harness.stack import stop_shared_stack
+
+    stopped = stop_shared_stack(load_settings())
+    if as_json:
+        click.echo(msgspec.json.encode({"stopped": stopped is not None}).decode())
+    else:
+        click.echo("the stack is down" if stopped else "no stack was up")

@@ -1,0 +1,51 @@
+"""`harness invoke`: any function by hand, as `aws lambda invoke` would."""
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("function")
+@click.option(
+    "--event",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="File with the event; `-` reads standard input.",
+)
+@click.option("--payload", help="The event itself, as JSON.")
+@click.option("--async", "asynchronous", is_flag=True, help="Queue an event instead of waiting for the answer.")
+@click.option("--log", is_flag=True, help="Print the end of the invocation's log on standard error.")
+def command(*, function: str, event: Path | None, payload: str | None, asynchronous: bool, log: bool) -> None:
+    """Invokes FUNCTION, one of harness.toml's, on the stack that is up and prints its answer.
+
+    The function is created or updated from its folder first.
+    The exit code is 1 when the function failed.
+
+    \b
+    Example:
+      harness invoke linear_ec_2 --event fixtures/events/test_input_1_worker.json
+    """
+    from harness.errors import HarnessError
+    from harness.runs.clients import clients_for
+    from harness.runs.functions import create_or_update, declared
+    from harness.runs.invoke import invoke
+    from harness.settings import load_settings
+    from harness.stack import shared_stack
+
+    if event is not None and payload is not None:
+        raise HarnessError("--event and --payload were both given", remedy="give one of them")
+    settings = load_settings()
+    settings_of_function = declared(settings, function)
+    stack = shared_stack(settings)
+    if stack is None:
+        raise HarnessError("no stack is up", remedy="run `harness up` first")
+    clients = clients_for(stack.endpoints)
+    create_or_update(clients.functions, function, settings_of_function)
+    body = event.read_bytes() if event is not None else (payload or "{}").encode()
+    answer = invoke(clients.functions, function, body, asynchronous=asynchronous)
+    if log:
+        click.echo(answer.log, err=True, nl=False)
+    click.echo(answer.payload)
+    if answer.error:
+        sys.exit(1)

@@ -1,0 +1,30 @@
+"""`harness up`: starts the stack."""
+
+from typing import Literal
+
+import click
+
+
+@click.command("up")
+@click.option("--s3", type=click.Choice(["localstack", "moto"]), help="What plays S3.  [default: from harness.toml]")
+@click.option("--json", "as_json", is_flag=True, help="Print the stack's state as JSON.")
+def command(*, s3: Literal["localstack", "moto"] | None, as_json: bool) -> None:
+    """Start what runs stand on, and leave it up; runs then start quicker and share it.
+
+    A second `harness up` reports the stack that is up.
+
+    \b
+    Example:
+      harness up --s3 moto
+      eval "$(harness status --shell)" && aws s3 ls
+      harness down
+    """
+    from harness.cli._stack_text import describe
+    from harness.settings import load_settings
+    from harness.stack import records, start_shared_stack
+
+    state, started = start_shared_stack(load_settings(), s3=s3)
+    if as_json:
+        click.echo(records.encode(state).decode())
+    else:
+        click.echo("\n".join([f"the stack is up{'' if started else ' already'}", *describe(state, [])]))

@@ -1,0 +1,165 @@
+"""The Lambda API over HTTP: what boto3, the AWS CLI and curl talk to.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from harness.gateway import limits
+from harness.gateway.errors import LambdaApiError, body_not_json, invalid_parameter, request_too_large
+from harness.gateway.functions import FunctionStore
+from harness.gateway.invocations import Invocation, Invoker
+from harness.gateway.pool import Pool
+
+FUNCTIONS = "/2015-03-31/functions"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes stand on."""
+
+    functions: FunctionStore
+    pool: Pool
+    invoker: Invoker
+
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+
+def create_app(services: Services, lifespan: Lifespan) -> Starlette:
+    """The application; `lifespan` starts and stops what the services stand on."""
+    one = FUNCTIONS + "/{name}"
+    events = "/2019-09-25/functions/{name}/event-invoke-config"
+    app = Starlette(
+        routes=[
+            Route("/_harness/health", _health),
+            Route(FUNCTIONS, _list, methods=["GET"]),
+            Route(FUNCTIONS + "/", _list, methods=["GET"]),
+            Route(FUNCTIONS, _create, methods=["POST"]),
+            Route(one, _get, methods=["GET"]),
+            Route(one, _delete, methods=["DELETE"]),
+            Route(one + "/configuration", _get_configuration, methods=["GET"]),
+            Route(one + "/configuration", _update_configuration, methods=["PUT"]),
+            Route(one + "/code", _update_code, methods=["PUT"]),
+            Route(one + "/invocations", _invoke, methods=["POST"]),
+            Route(events, _get_event_invoke_config, methods=["GET"]),
+            Route(events, _put_event_invoke_config, methods=["PUT"]),
+        ],
+        exception_handlers={LambdaApiError: _api_error},
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    return app
+
+
+async def _invoke(request: Request) -> Response:
+    services = _services(request)
+    function = services.functions.get(request.path_params["name"])
+    kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+    if kind not in {"RequestResponse", "Event", "DryRun"}:
+        raise invalid_parameter(f"InvocationType '{kind}' must be one of RequestResponse, Event, DryRun.")
+    payload = await _payload(request, limits.ASYNC_PAYLOAD_BYTES if kind == "Event" else limits.SYNC_PAYLOAD_BYTES)
+    context = request.headers.get("X-Amz-Client-Context")
+    invocation = Invocation(function.name, payload, {"X-Amz-Client-Context": context} if context else {})
+    headers = {"X-Amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": "$LATEST"}
+    if kind == "DryRun":
+        return Response(status_code=204, headers=headers)
+    if kind == "Event":
+        services.invoker.queue(invocation)
+        return Response(status_code=202, headers=headers)
+    finished = await services.invoker.run(invocation)
+    if finished.answer.error:
+        headers["X-Amz-Function-Error"] = finished.answer.error
+    if request.headers.get("X-Amz-Log-Type") == "Tail":
+        headers["X-Amz-Log-Result"] = base64.b64encode(finished.log_tail).decode()
+    return Response(finished.answer.payload, headers=headers, media_type="application/json")
+
+
+async def _payload(request: Request, limit: int) -> bytes:
+    """The request's body within its limit; an absent one is the empty object, as on AWS."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise request_too_large(limit, "InvokeFunction")
+    try:
+        json.loads(body or b"{}")
+    except ValueError as error:
+        raise body_not_json(str(error)) from error
+    return bytes(body or b"{}")
+
+
+async def _health(request: Request) -> Response:
+    return JSONResponse({"environments": _services(request).pool.counts()})
+
+
+async def _list(request: Request) -> Response:
+    functions = [function.configuration() for function in _services(request).functions.all()]
+    return JSONResponse({"Functions": functions})
+
+
+async def _create(request: Request) -> Response:
+    function = _services(request).functions.create(await request.body())
+    return JSONResponse(function.configuration(), status_code=201)
+
+
+async def _get(request: Request) -> Response:
+    function = _services(request).functions.get(request.path_params["name"])
+    code = {"RepositoryType": "S3", "Location": function.code.as_uri()}
+    return JSONResponse({"Configuration": function.configuration(), "Code": code})
+
+
+async def _get_configuration(request: Request) -> Response:
+    return JSONResponse(_services(request).functions.get(request.path_params["name"]).configuration())
+
+
+async def _update_code(request: Request) -> Response:
+    services = _services(request)
+    function = services.functions.update_code(request.path_params["name"], await request.body())
+    services.pool.retire(function, successor=function.revision)
+    return JSONResponse(function.configuration())
+
+
+async def _update_configuration(request: Request) -> Response:
+    services = _services(request)
+    function = services.functions.update_configuration(request.path_params["name"], await request.body())
+    services.pool.retire(function, successor=function.revision)
+    return JSONResponse(function.configuration())
+
+
+async def _delete(request: Request) -> Response:
+    services = _services(request)
+    services.pool.retire(services.functions.delete(request.path_params["name"]), successor="")
+    return Response(status_code=204)
+
+
+async def _get_event_invoke_config(request: Request) -> Response:
+    return JSONResponse(_services(request).functions.get(request.path_params["name"]).event_invoke_config())
+
+
+async def _put_event_invoke_config(request: Request) -> Response:
+    function = _services(request).functions.put_event_invoke_config(request.path_params["name"], await request.body())
+    return JSONResponse(function.event_invoke_config())
+
+
+async def _api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, LambdaApiError)  # noqa: S101 - Starlette calls this for no other
+    return JSONResponse(
+        {"Type": "User", "Message": error.message},
+        status_code=error.status,
+        headers={"x-amzn-ErrorType": error.type_},
+    )
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services

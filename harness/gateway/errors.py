@@ -1,0 +1,57 @@
+"""Errors of the Lambda API, in AWS's words: the type's name, the HTTP status, the message.
+
+https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html and each operation's page.
+"""
+
+
+class LambdaApiError(Exception):
+    """An error answer of the Lambda API.
+
+    Args:
+        type_: AWS's name of the error, as boto3 shows it in `Error.Code`.
+        status: HTTP status.
+        message: What AWS says.
+    """
+
+    def __init__(self, type_: str, status: int, message: str) -> None:
+        self.type_, self.status, self.message = type_, status, message
+        super().__init__(f"{type_}: {message}")
+
+
+def function_not_found(arn: str) -> LambdaApiError:
+    """404: there is no such function."""
+    return LambdaApiError("ResourceNotFoundException", 404, f"Function not found: {arn}")
+
+
+def function_exists(name: str) -> LambdaApiError:
+    """409: the function's name is taken."""
+    return LambdaApiError("ResourceConflictException", 409, f"Function already exist: {name}")
+
+
+def invalid_parameter(message: str) -> LambdaApiError:
+    """400: a parameter that is well-formed but not allowed."""
+    return LambdaApiError("InvalidParameterValueException", 400, message)
+
+
+def validation_failed(message: str) -> LambdaApiError:
+    """400: a parameter breaks the API's schema."""
+    return LambdaApiError("ValidationException", 400, f"1 validation error detected: {message}")
+
+
+def body_not_json(message: str) -> LambdaApiError:
+    """400: the payload is not JSON."""
+    return LambdaApiError("InvalidRequestContentException", 400, f"Could not parse request body into json: {message}")
+
+
+def request_too_large(limit: int, operation: str) -> LambdaApiError:
+    """413: the payload is above the limit of its invocation type."""
+    return LambdaApiError(
+        "RequestEntityTooLargeException",
+        413,
+        f"Request must be smaller than {limit} bytes for the {operation} operation",
+    )
+
+
+def too_many_requests() -> LambdaApiError:
+    """429: no concurrency is left."""
+    return LambdaApiError("TooManyRequestsException", 429, "Rate Exceeded.")

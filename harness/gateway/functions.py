@@ -1,0 +1,322 @@
+"""The functions of the emulated account: their configuration, their code, and the calls that change them."""
+
+import base64
+import binascii
+import hashlib
+import io
+import re
+import shutil
+import uuid
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from harness.gateway import limits
+from harness.gateway.errors import (
+    body_not_json,
+    function_exists,
+    function_not_found,
+    invalid_parameter,
+    validation_failed,
+)
+
+_NAME = re.compile(
+    r"^(arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:function:|\d{12}:(function:)?|function:)?"
+    r"(?P<name>[a-zA-Z0-9-_]{1,64})(:(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?$"
+)
+
+TimeoutS = Annotated[int, msgspec.Meta(ge=1, le=900)]
+MemoryMB = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
+
+
+class Variables(msgspec.Struct, rename="pascal"):
+    """`Environment` of the API."""
+
+    variables: dict[str, str] = {}
+
+
+class Code(msgspec.Struct, rename="pascal"):
+    """`Code` of the API: where a deployment package comes from."""
+
+    zip_file: str | None = None
+    image_uri: str | None = None
+    s3_bucket: str | None = None
+
+
+class CreateRequest(msgspec.Struct, rename="pascal"):
+    """Body of CreateFunction; keys that the emulation does not act on are let pass."""
+
+    function_name: str
+    role: str
+    code: Code
+    runtime: str = ""
+    handler: str = ""
+    description: str = ""
+    timeout: TimeoutS = limits.DEFAULT_TIMEOUT_S
+    memory_size: MemoryMB = limits.DEFAULT_MEMORY_MB
+    environment: Variables = msgspec.field(default_factory=Variables)
+
+
+class ConfigurationRequest(msgspec.Struct, rename="pascal"):
+    """Body of UpdateFunctionConfiguration; absent keys stay as they are."""
+
+    role: str | None = None
+    runtime: str | None = None
+    handler: str | None = None
+    description: str | None = None
+    timeout: TimeoutS | None = None
+    memory_size: MemoryMB | None = None
+    environment: Variables | None = None
+
+
+class EventInvokeRequest(msgspec.Struct, rename="pascal"):
+    """Body of PutFunctionEventInvokeConfig."""
+
+    maximum_retry_attempts: Annotated[int, msgspec.Meta(ge=0, le=2)] | None = None
+    maximum_event_age_in_seconds: Annotated[int, msgspec.Meta(ge=60, le=21_600)] | None = None
+
+
+class EventInvokeConfig(msgspec.Struct, frozen=True):
+    """How failed events of a function are treated."""
+
+    max_retries: int = limits.DEFAULT_RETRIES
+    max_age_s: int = limits.DEFAULT_EVENT_AGE_S
+
+
+class Function(msgspec.Struct, frozen=True):
+    """One function as it is configured now; a change makes a new record.
+
+    Attributes:
+        name: Its name.
+        role: ARN of its role; kept, not enforced.
+        runtime: AWS's name of the runtime.
+        handler: `module.function` in the deployment package.
+        description: Free text.
+        timeout_s: Time limit of one invocation.
+        memory_mb: Memory size.
+        variables: Its own environment variables.
+        code: Folder of the unpacked deployment package.
+        code_sha256: Base64 of the package's SHA-256, as AWS shows it.
+        code_size: Bytes of the package.
+        modified: When it was last changed.
+        revision: A new one with every change.
+        events: How failed events are treated.
+    """
+
+    name: str
+    role: str
+    runtime: str
+    handler: str
+    description: str
+    timeout_s: int
+    memory_mb: int
+    variables: dict[str, str]
+    code: Path
+    code_sha256: str
+    code_size: int
+    modified: datetime
+    revision: str
+    events: EventInvokeConfig = EventInvokeConfig()
+
+    @property
+    def arn(self) -> str:
+        """The function's ARN."""
+        return function_arn(self.name)
+
+    def configuration(self) -> dict[str, Any]:
+        """The record as `GetFunctionConfiguration` shows it."""
+        return {
+            "FunctionName": self.name,
+            "FunctionArn": self.arn,
+            "Runtime": self.runtime,
+            "Role": self.role,
+            "Handler": self.handler,
+            "CodeSize": self.code_size,
+            "Description": self.description,
+            "Timeout": self.timeout_s,
+            "MemorySize": self.memory_mb,
+            "LastModified": self.modified.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000",
+            "CodeSha256": self.code_sha256,
+            "Version": "$LATEST",
+            "Environment": {"Variables": self.variables},
+            "RevisionId": self.revision,
+            "State": "Active",
+            "LastUpdateStatus": "Successful",
+            "PackageType": "Zip",
+            "Architectures": ["x86_64"],
+            "EphemeralStorage": {"Size": limits.DEFAULT_EPHEMERAL_STORAGE_MB},
+            "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{self.name}"},
+        }
+
+    def event_invoke_config(self) -> dict[str, Any]:
+        """The record as `GetFunctionEventInvokeConfig` shows it."""
+        return {
+            "FunctionArn": f"{self.arn}:$LATEST",
+            "LastModified": self.modified.timestamp(),
+            "MaximumRetryAttempts": self.events.max_retries,
+            "MaximumEventAgeInSeconds": self.events.max_age_s,
+        }
+
+
+class FunctionStore:
+    """All functions of the account; their code is unpacked under a folder of the stack."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._functions: dict[str, Function] = {}
+
+    def get(self, identifier: str) -> Function:
+        """The function that a name, a partial or a whole ARN stands for.
+
+        Raises:
+            LambdaApiError: There is none, or the identifier is malformed.
+        """
+        name = parse_name(identifier)
+        if name not in self._functions:
+            raise function_not_found(function_arn(name))
+        return self._functions[name]
+
+    def all(self) -> list[Function]:
+        """All functions by name."""
+        return [self._functions[name] for name in sorted(self._functions)]
+
+    def create(self, body: bytes) -> Function:
+        """CreateFunction."""
+        request = _decode(body, CreateRequest)
+        name = parse_name(request.function_name)
+        if name in self._functions:
+            raise function_exists(name)
+        _check_handler(request.handler)
+        _check_variables(request.environment.variables)
+        folder, sha256, size = self._unpack(name, request.code)
+        function = Function(
+            name=name,
+            role=request.role,
+            runtime=request.runtime,
+            handler=request.handler,
+            description=request.description,
+            timeout_s=request.timeout,
+            memory_mb=request.memory_size,
+            variables=request.environment.variables,
+            code=folder,
+            code_sha256=sha256,
+            code_size=size,
+            modified=datetime.now(UTC),
+            revision=str(uuid.uuid4()),
+        )
+        self._functions[name] = function
+        return function
+
+    def update_code(self, identifier: str, body: bytes) -> Function:
+        """UpdateFunctionCode."""
+        function = self.get(identifier)
+        folder, sha256, size = self._unpack(function.name, _decode(body, Code))
+        return self._replace(function, code=folder, code_sha256=sha256, code_size=size)
+
+    def update_configuration(self, identifier: str, body: bytes) -> Function:
+        """UpdateFunctionConfiguration."""
+        function = self.get(identifier)
+        request = _decode(body, ConfigurationRequest)
+        if request.handler is not None:
+            _check_handler(request.handler)
+        if request.environment is not None:
+            _check_variables(request.environment.variables)
+        changes = {
+            "role": request.role,
+            "runtime": request.runtime,
+            "handler": request.handler,
+            "description": request.description,
+            "timeout_s": request.timeout,
+            "memory_mb": request.memory_size,
+            "variables": None if request.environment is None else request.environment.variables,
+        }
+        return self._replace(function, **{key: value for key, value in changes.items() if value is not None})
+
+    def put_event_invoke_config(self, identifier: str, body: bytes) -> Function:
+        """PutFunctionEventInvokeConfig: what the request leaves out goes back to AWS's default."""
+        request = _decode(body, EventInvokeRequest)
+        default = EventInvokeConfig()
+        retries, age = request.maximum_retry_attempts, request.maximum_event_age_in_seconds
+        events = EventInvokeConfig(
+            default.max_retries if retries is None else retries, default.max_age_s if age is None else age
+        )
+        return self._replace(self.get(identifier), events=events)
+
+    def delete(self, identifier: str) -> Function:
+        """DeleteFunction."""
+        function = self.get(identifier)
+        del self._functions[function.name]
+        return function
+
+    def _replace(self, function: Function, **changes: Any) -> Function:  # noqa: ANN401 - the record checks its fields
+        changed = msgspec.structs.replace(function, modified=datetime.now(UTC), revision=str(uuid.uuid4()), **changes)
+        self._functions[function.name] = changed
+        return changed
+
+    def _unpack(self, name: str, code: Code) -> tuple[Path, str, int]:
+        if code.image_uri or code.s3_bucket or code.zip_file is None:
+            raise invalid_parameter("Process mode takes deployment packages as Code.ZipFile only.")
+        try:
+            package = base64.b64decode(code.zip_file, validate=True)
+            archive = zipfile.ZipFile(io.BytesIO(package))
+        except (binascii.Error, zipfile.BadZipFile) as error:
+            raise invalid_parameter(
+                "Could not unzip uploaded file. Please check your file, then try to upload again."
+            ) from error
+        digest = hashlib.sha256(package)
+        folder = self._folder / name / digest.hexdigest()[:16]
+        if not folder.exists():
+            partial = folder.with_suffix(f".{uuid.uuid4().hex}")
+            archive.extractall(partial)
+            try:
+                partial.rename(folder)
+            except OSError:
+                shutil.rmtree(partial)
+        return folder, base64.b64encode(digest.digest()).decode(), len(package)
+
+
+def parse_name(identifier: str) -> str:
+    """The bare name within a function's name, partial ARN or ARN, with or without a qualifier."""
+    match = _NAME.match(identifier)
+    if match is None:
+        raise validation_failed(
+            f"Value '{identifier}' at 'functionName' failed to satisfy constraint: Member must satisfy regular "
+            f"expression pattern: {_NAME.pattern}"
+        )
+    if match["qualifier"] not in (None, "$LATEST"):
+        raise function_not_found(f"{function_arn(match['name'])}:{match['qualifier']}")
+    return match["name"]
+
+
+def function_arn(name: str) -> str:
+    """ARN of a function of the emulated account."""
+    return f"arn:aws:lambda:{limits.REGION}:{limits.ACCOUNT_ID}:function:{name}"
+
+
+Request = TypeVar("Request")
+
+
+def _decode(body: bytes, kind: type[Request]) -> Request:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise validation_failed(str(error)) from error
+    except msgspec.DecodeError as error:
+        raise body_not_json(str(error)) from error
+
+
+def _check_handler(handler: str) -> None:
+    if "." not in handler:
+        raise invalid_parameter(f"Handler '{handler}' must be of the form 'module.function'.")
+
+
+def _check_variables(variables: dict[str, str]) -> None:
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in variables.items())
+    if size > limits.ENVIRONMENT_VARIABLES_BYTES:
+        raise invalid_parameter(
+            "Lambda was unable to configure your environment variables because the environment variables you have "
+            f"provided exceeded the 4KB limit. String measured: {size}"
+        )

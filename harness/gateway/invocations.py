@@ -1,0 +1,120 @@
+"""Invocations: synchronous ones that wait for their answer, and events that are queued and retried.
+
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.gateway import limits
+from harness.gateway.environment import Answer
+from harness.gateway.errors import LambdaApiError
+from harness.gateway.functions import FunctionStore
+from harness.gateway.pool import Pool
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One request to run a function.
+
+    Attributes:
+        function: The function's name.
+        payload: JSON.
+        headers: What is passed on to RIE.
+        request_id: AWS's id of the request; a retried event keeps it.
+    """
+
+    function: str
+    payload: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An answer and the last 4 KB of its log."""
+
+    answer: Answer
+    log_tail: bytes
+
+
+class Invoker:
+    """Runs invocations on the pool's environments.
+
+    Args:
+        functions: The account's functions; looked up anew at each try, as a function may change meanwhile.
+        pool: Their environments.
+        retry_time_scale: Factor on AWS's waits before an event is tried again.
+    """
+
+    def __init__(self, functions: FunctionStore, pool: Pool, retry_time_scale: float) -> None:
+        self._functions = functions
+        self._pool = pool
+        self._scale = retry_time_scale
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self, invocation: Invocation) -> Finished:
+        """Runs an invocation to its end, also when the caller goes away meanwhile: RIE must not lose its caller.
+
+        Raises:
+            LambdaApiError: The function does not exist, or no concurrency is left.
+        """
+        task = asyncio.create_task(self._run(invocation))
+        self._keep(task)
+        return await asyncio.shield(task)
+
+    def queue(self, invocation: Invocation) -> None:
+        """Takes an event; it runs, and is tried again when it fails, in the background."""
+        self._keep(asyncio.create_task(self._run_event(invocation)))
+
+    async def stop(self) -> None:
+        """Gives up everything that runs or waits."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, invocation: Invocation) -> Finished:
+        function = self._functions.get(invocation.function)
+        async with self._pool.environment(function) as environment:
+            answer = await environment.invoke(invocation.request_id, invocation.payload, invocation.headers)
+            return Finished(answer, environment.tail)
+
+    async def _run_event(self, invocation: Invocation) -> None:
+        accepted = time.monotonic()
+        failures, throttled = 0, 0
+        while True:
+            try:
+                error = (await self._run(invocation)).answer.error
+            except LambdaApiError as refused:
+                if refused.status != 429:
+                    logger.warning(
+                        "event %s of %s was dropped: %s", invocation.request_id, invocation.function, refused
+                    )
+                    return
+                delay = min(limits.THROTTLED_FIRST_DELAY_S * 2**throttled, limits.THROTTLED_LONGEST_DELAY_S)
+                throttled += 1
+            else:
+                if error is None:
+                    return
+                delay = limits.RETRY_DELAYS_S[min(failures, 1)]
+                failures += 1
+            with contextlib.suppress(LambdaApiError):
+                events = self._functions.get(invocation.function).events
+                delay *= self._scale
+                too_old = time.monotonic() + delay - accepted > events.max_age_s
+                if failures <= events.max_retries and not too_old:
+                    await asyncio.sleep(delay)
+                    continue
+            logger.warning("event %s of %s was given up", invocation.request_id, invocation.function)
+            return
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

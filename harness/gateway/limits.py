@@ -1,0 +1,25 @@
+"""AWS Lambda's numbers, each with the page it stands on.
+
+Quotas: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+Asynchronous invocation: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+"""
+
+SYNC_PAYLOAD_BYTES = 6 * 1024 * 1024
+ASYNC_PAYLOAD_BYTES = 1024 * 1024
+# The runtime API takes a little more than 6 MiB, to leave room for its own framing.
+RESPONSE_BYTES = 6_291_556
+LOG_TAIL_BYTES = 4096
+ENVIRONMENT_VARIABLES_BYTES = 4096
+
+DEFAULT_MEMORY_MB = 128
+DEFAULT_TIMEOUT_S = 3
+DEFAULT_EPHEMERAL_STORAGE_MB = 512
+
+RETRY_DELAYS_S = (60.0, 120.0)
+DEFAULT_RETRIES = 2
+DEFAULT_EVENT_AGE_S = 21_600
+THROTTLED_FIRST_DELAY_S = 1.0
+THROTTLED_LONGEST_DELAY_S = 300.0
+
+ACCOUNT_ID = "123456789012"
+REGION = "us-east-1"

@@ -1,0 +1,1 @@
+"""A run from job to result: partition, create functions, invoke, follow, summarise."""

@@ -1,0 +1,42 @@
+"""boto3 clients for the services of a stack; the same calls go to AWS when a run does."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from harness.stack.process import CREDENTIALS, REGION
+from harness.stack.state import Endpoints
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+
+# A synchronous invocation is answered when the function ends: at most 15 minutes later, and never asked for twice.
+INVOKE_READ_TIMEOUT_S = 910
+
+
+@dataclass(frozen=True)
+class Clients:
+    """What a run talks to."""
+
+    s3: "S3Client"
+    functions: "LambdaClient"
+    logs: "CloudWatchLogsClient"
+
+
+def clients_for(endpoints: Endpoints) -> Clients:
+    """Clients for a running stack, with the emulation's credentials."""
+    session = boto3.Session(
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
+    patient = Config(read_timeout=INVOKE_READ_TIMEOUT_S, retries={"total_max_attempts": 1})
+    return Clients(
+        s3=session.client("s3", endpoint_url=endpoints.s3, config=Config(s3={"addressing_style": "path"})),
+        functions=session.client("lambda", endpoint_url=endpoints.lambda_, config=patient),
+        logs=session.client("logs", endpoint_url=endpoints.aws),
+    )

@@ -1,0 +1,113 @@
+"""Functions by the Lambda API: packaged from their folders, created when absent, updated when different."""
+
+import base64
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.settings import FunctionSettings, Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+RUNTIME = "python3.11"
+ROLE = "arn:aws:iam::123456789012:role/lambda-harness"
+_LEFT_OUT = {"__pycache__", "Dockerfile", ".dockerignore"}
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def declared(settings: Settings, name: str) -> FunctionSettings:
+    """The function's table in harness.toml.
+
+    Raises:
+        HarnessError: There is none.
+    """
+    if name not in settings.functions:
+        raise HarnessError(
+            f"function {name} is not declared",
+            f"harness.toml declares {', '.join(settings.functions) or 'none'}",
+            f"add a table [functions.{name}]",
+        )
+    return settings.functions[name]
+
+
+def package(function: FunctionSettings) -> bytes:
+    """The deployment package: the source folder's files at the root, each included folder under its own name.
+
+    The same files give the same bytes, so that an unchanged function keeps its warm environments.
+
+    Raises:
+        HarnessError: A folder does not exist, or the handler's module is not in it.
+    """
+    files = dict(_files(function.source))
+    for folder in function.include:
+        files |= {f"{folder.name}/{name}": path for name, path in _files(folder)}
+    module = function.handler.rsplit(".", 1)[0].replace(".", "/") + ".py"
+    if module not in files:
+        raise HarnessError(
+            f"handler {function.handler} needs a file {module}",
+            f"not found in {function.source}",
+            "mend `handler` or `source` of the function in harness.toml",
+        )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, files[name].read_bytes(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def create_or_update(client: "LambdaClient", name: str, function: FunctionSettings) -> None:
+    """Makes the function exist as it is declared; touches nothing that is so already."""
+    code = package(function)
+    try:
+        existing = client.get_function_configuration(FunctionName=name)
+    except client.exceptions.ResourceNotFoundException:
+        if _create(client, name, function, code):
+            return
+        existing = client.get_function_configuration(FunctionName=name)
+    if existing["CodeSha256"] != base64.b64encode(hashlib.sha256(code).digest()).decode():
+        client.update_function_code(FunctionName=name, ZipFile=code)
+    declared = (function.handler, function.timeout_s, function.memory_mb, function.environment)
+    variables = existing.get("Environment", {}).get("Variables", {})
+    if declared != (existing["Handler"], existing["Timeout"], existing["MemorySize"], variables):
+        client.update_function_configuration(
+            FunctionName=name,
+            Handler=function.handler,
+            Timeout=function.timeout_s,
+            MemorySize=function.memory_mb,
+            Environment={"Variables": function.environment},
+        )
+
+
+def _create(client: "LambdaClient", name: str, function: FunctionSettings, code: bytes) -> bool:
+    """Creates the function; False when another run on the same stack was quicker."""
+    try:
+        client.create_function(
+            FunctionName=name,
+            Runtime=RUNTIME,
+            Role=ROLE,
+            Handler=function.handler,
+            Code={"ZipFile": code},
+            Timeout=function.timeout_s,
+            MemorySize=function.memory_mb,
+            Environment={"Variables": function.environment},
+        )
+    except client.exceptions.ResourceConflictException:
+        return False
+    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=function.retries)
+    return True
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    if not folder.is_dir():
+        raise HarnessError(f"function folder {folder} does not exist", remedy="mend `source` in harness.toml")
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not _LEFT_OUT.intersection(parts):
+            yield "/".join(parts), path

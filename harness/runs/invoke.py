@@ -1,0 +1,49 @@
+"""One invocation of any function."""
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationAnswer:
+    """What came back.
+
+    Attributes:
+        payload: The function's answer or its error; for an event, its request id.
+        error: Whether the function failed.
+        log: The last 4 KB of its log; empty for an event.
+    """
+
+    payload: str
+    error: bool
+    log: str
+
+
+def invoke(client: "LambdaClient", function: str, event: bytes, *, asynchronous: bool) -> InvocationAnswer:
+    """Invokes a function that exists.
+
+    Raises:
+        HarnessError: Lambda refused the call; its words are told.
+    """
+    try:
+        if asynchronous:
+            queued = client.invoke(FunctionName=function, InvocationType="Event", Payload=event)
+            return InvocationAnswer(
+                f'{{"request_id": "{queued["ResponseMetadata"]["RequestId"]}"}}', error=False, log=""
+            )
+        answer = client.invoke(FunctionName=function, LogType="Tail", Payload=event)
+    except ClientError as error:
+        raise HarnessError(str(error), f"function {function}") from error
+    return InvocationAnswer(
+        payload=answer["Payload"].read().decode(),
+        error=bool(answer.get("FunctionError")),
+        log=base64.b64decode(answer.get("LogResult", "")).decode(),
+    )

@@ -1,0 +1,174 @@
+"""A run from job to summary: data into S3, functions into Lambda, the coordinator invoked, the workers followed."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from fixtures.datasets import DataSpec, parse_data_spec
+from harness.errors import HarnessError
+from harness.runs.clients import Clients
+from harness.runs.data import Data, prepare_data
+from harness.runs.follow import LogTail, Watcher, follow, read_report
+from harness.runs.functions import create_or_update, declared
+from harness.runs.summary import Summary, summarise
+from harness.settings import Settings
+from harness.stack.state import StackState
+from training.job import Job, decode_job
+from training.results import RunFolder
+
+COORDINATOR, WORKER = "linear_ec_1", "linear_ec_2"
+DEFAULT_DATA = "synthetic:rows=100000,features=28"
+RESULT_BUCKET = "lambda-harness-runs"
+# Fields that are known only when the stack runs and the data is there; these stand in while the rest is checked.
+_LATER = {"host": "127.0.0.1", "port": 11211, "data_bucket": "not-known-yet", "n_features": 1}
+# Beyond the workers' own deadlines: they end by themselves, with a better error than the follower's.
+PATIENCE_MARGIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks for.
+
+    Attributes:
+        event: The job's keys that the user set.
+        data: What to train on; None when the event names the bucket of partitions that are there already.
+    """
+
+    event: dict[str, Any]
+    data: DataSpec | None
+
+
+def read_request(data: str | None, job_file: Path | None, flags: dict[str, Any]) -> Request:
+    """Puts together what the user asks for.
+
+    Args:
+        data: The `--data` text; None for the partitions that the job names, or the default data set.
+        job_file: A job's event as JSON; may be None.
+        flags: Job keys set on the command line; they win over the file's.
+
+    Raises:
+        HarnessError: The file cannot be read or holds no JSON object.
+        InputError: The data text is not understood.
+    """
+    event = {**(_read_event(job_file) if job_file else {}), **flags}
+    if data is None and "data_bucket" in event:
+        return Request(event, None)
+    return Request(event, parse_data_spec(data or DEFAULT_DATA))
+
+
+def _read_event(path: Path) -> dict[str, Any]:
+    try:
+        event = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise HarnessError(
+            f"the job file cannot be read: {error}", str(path), "give a JSON object of job keys"
+        ) from error
+    if not isinstance(event, dict):
+        raise HarnessError(f"the job file holds a {type(event).__name__}", str(path), "give a JSON object of job keys")
+    return event
+
+
+Reporter = Callable[[str], None]
+
+
+def check(request: Request) -> Job:
+    """Checks the job before anything is started.
+
+    Raises:
+        InputError: A field is wrong; it is named.
+    """
+    return decode_job({**_LATER, **request.event}, Job)
+
+
+def run(
+    request: Request,
+    settings: Settings,
+    stack: StackState,
+    clients: Clients,
+    *,
+    report: Reporter,
+    watch: Watcher,
+) -> Summary:
+    """Runs a job on a stack that is up.
+
+    Args:
+        request: What the user asks for.
+        settings: The project's settings.
+        stack: The stack.
+        clients: Clients for it.
+        report: Told each stage in a few words.
+        watch: Told the progress of the ranks.
+
+    Raises:
+        HarnessError: The run failed; the first cause is told.
+        TrainingError: The job or its data is wrong.
+    """
+    draft = check(request)
+    report("preparing data")
+    data = prepare_data(request.data, draft, clients.s3)
+    job = _complete(request, data, stack)
+    _create_bucket(clients, job["result_bucket"])
+    report("creating functions")
+    for name in (COORDINATOR, WORKER):
+        create_or_update(clients.functions, name, declared(settings, name))
+    folder = RunFolder(clients.s3, job["result_bucket"], job["run_id"])
+    report("invoking the coordinator")
+    invoked_at, started = time.time(), time.perf_counter()
+    tail = LogTail(clients.logs, f"/aws/lambda/{WORKER}", int(1000 * invoked_at))
+    coordinator_request = _invoke(clients, job)
+    requests = folder.read_json("invoked.json")["requests"]
+    report("training")
+    patience = max(draft.join_timeout_s, draft.round_timeout_s) + PATIENCE_MARGIN_S
+    progress = follow(folder, tail, requests, patience_s=patience, watch=watch)
+    seconds = time.perf_counter() - started
+    coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
+    reports = [*progress.reports.values(), *filter(None, (read_report(text) for _, text in coordinator_log))]
+    reports = [report for report in reports if report.request_id in {coordinator_request, *requests}]
+    return summarise(folder, mode=stack.mode, job=job, reports=reports, invoked_at=invoked_at, seconds=seconds)
+
+
+def _complete(request: Request, data: Data, stack: StackState) -> dict[str, Any]:
+    """The whole event: what the user set, then what the data and the stack say."""
+    host, port = stack.endpoints.discovery.rsplit(":", 1)
+    return {
+        "dataset": data.name,
+        "n_features": data.n_features,
+        "n_classes": data.n_classes,
+        "run_id": f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        "result_bucket": RESULT_BUCKET,
+        **request.event,
+        "data_bucket": data.bucket,
+        "host": host,
+        "port": int(port),
+    }
+
+
+def _invoke(clients: Clients, job: dict[str, Any]) -> str:
+    """Invokes the coordinator and returns its request id.
+
+    Raises:
+        HarnessError: It failed; its error is told.
+    """
+    answer = clients.functions.invoke(FunctionName=COORDINATOR, Payload=json.dumps(job))
+    payload = json.loads(answer["Payload"].read())
+    if answer.get("FunctionError"):
+        raise HarnessError(
+            f"the coordinator failed: {payload.get('errorType')}: {payload.get('errorMessage')}",
+            remedy=f"see `harness logs {COORDINATOR}`",
+        )
+    return answer["ResponseMetadata"]["RequestId"]
+
+
+def _create_bucket(clients: Clients, bucket: str) -> None:
+    try:
+        clients.s3.create_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+            raise

@@ -1,0 +1,131 @@
+"""The summary of a finished run: what `harness run --json` prints."""
+
+from typing import Any
+
+import msgspec
+
+from harness.runs.cost import LambdaPrices, invocation_cost_usd
+from harness.runs.follow import Report
+from training.results import RunFolder
+
+
+class Seconds(msgspec.Struct, frozen=True):
+    """Where a run's wall time went.
+
+    Attributes:
+        total: From the invocation of the coordinator to the last result.
+        start: From the invocation of the coordinator until the last worker's handler began.
+        load: The longest time that a worker took to load its partition.
+        train: The longest time that a worker took to train.
+    """
+
+    total: float
+    start: float
+    load: float
+    train: float
+
+
+class WorkerSummary(msgspec.Struct, frozen=True):
+    """One rank."""
+
+    rank: int
+    attempts: int
+    rows: int
+    seconds: float
+    max_rss_mb: float
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A finished run.
+
+    Attributes:
+        run_id: Its name.
+        status: `succeeded`; a failed run ends in an error instead.
+        mode: How the stack ran.
+        job: The job as the coordinator received it.
+        seconds: Where the time went.
+        rounds: Training rounds.
+        round_ms: Time of one round on rank 0, compute and exchange: p50 and p99, ms.
+        all_reduce_ms: Time of one all-reduce on rank 0: p50 and p99, ms.
+        rows_per_s: Training rows x epochs / the longest worker handler's seconds.
+        loss: Mean training loss at the end.
+        accuracy: Training accuracy at the end.
+        validation: The same on the validation rows; null when there are none.
+        epochs: The same after every epoch.
+        workers: One entry per rank.
+        model: Where the trained model lies, and its SHA-256.
+        cost_usd: What the invocations would cost on AWS Lambda.
+        events: What went wrong on the way.
+    """
+
+    run_id: str
+    status: str
+    mode: str
+    job: dict[str, Any]
+    seconds: Seconds
+    rounds: int
+    round_ms: dict[str, float]
+    all_reduce_ms: dict[str, float]
+    rows_per_s: float
+    loss: float
+    accuracy: float
+    validation: dict[str, float] | None
+    epochs: list[dict[str, Any]]
+    workers: list[WorkerSummary]
+    model: dict[str, str]
+    cost_usd: float
+    events: list[dict[str, Any]]
+
+
+def summarise(
+    folder: RunFolder,
+    *,
+    mode: str,
+    job: dict[str, Any],
+    reports: list[Report],
+    invoked_at: float,
+    seconds: float,
+) -> Summary:
+    """Reads what a run's ranks stored.
+
+    Args:
+        folder: The run's folder, complete.
+        mode: How the stack ran.
+        job: The job as the coordinator received it.
+        reports: REPORT lines of all its invocations.
+        invoked_at: When the coordinator was invoked, seconds since the epoch.
+        seconds: From then to the last result.
+    """
+    result = folder.read_json("result.json")
+    last_attempts: dict[int, dict[str, Any]] = {}
+    for name in folder.names("workers/"):
+        record = folder.read_json(name)
+        if record["attempt"] >= last_attempts.get(record["rank"], record)["attempt"]:
+            last_attempts[record["rank"]] = record
+    workers = [last_attempts[rank] for rank in sorted(last_attempts)]
+    slowest = max(worker["seconds"] for worker in workers)
+    rows = sum(worker["rows"] for worker in workers)
+    return Summary(
+        run_id=result["run_id"],
+        status="succeeded",
+        mode=mode,
+        job=job,
+        seconds=Seconds(
+            total=seconds,
+            start=max(worker["started_at"] for worker in workers) - invoked_at,
+            load=max(worker["phases"]["load"] for worker in workers),
+            train=max(worker["phases"]["train"] for worker in workers),
+        ),
+        rounds=result["rounds"],
+        round_ms=workers[0]["round_ms"],
+        all_reduce_ms=workers[0]["all_reduce_ms"],
+        rows_per_s=rows * len(result["epochs"]) / slowest,
+        loss=result["loss"],
+        accuracy=result["accuracy"],
+        validation=result["validation"],
+        epochs=result["epochs"],
+        workers=[WorkerSummary(w["rank"], w["attempt"], w["rows"], w["seconds"], w["max_rss_mb"]) for w in workers],
+        model=result["model"],
+        cost_usd=sum(invocation_cost_usd(report, LambdaPrices()) for report in reports),
+        events=[],
+    )

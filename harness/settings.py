@@ -1,0 +1,143 @@
+"""Settings: `harness.toml` and the environment, read once into frozen records.
+
+    [stack]                 what a run stands on
+    s3 = "localstack"       or "moto"
+    [stack.ports]           memcached, s3, aws, gateway, discovery; absent or 0 picks a free port
+    [gateway]               the Lambda service
+    [functions.NAME]        one table per function: source, include, handler, memory_mb, timeout_s, ...
+
+Paths in the file are relative to it.
+The nearest `harness.toml` upwards from the working directory counts; its folder is the project's root.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from harness.errors import HarnessError
+
+FILE_NAME = "harness.toml"
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MemoryMB = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
+TimeoutS = Annotated[int, msgspec.Meta(ge=1, le=900)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+FunctionName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9-_]{1,64}$")]
+
+
+class PortSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Fixed ports on the loopback interface; 0 picks a free one."""
+
+    memcached: Port = 0
+    s3: Port = 0
+    aws: Port = 0
+    gateway: Port = 0
+    discovery: Port = 0
+
+
+class StackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run stands on."""
+
+    s3: Literal["localstack", "moto"] = "localstack"
+    ports: PortSettings = PortSettings()
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The Lambda service.
+
+    Attributes:
+        account_concurrency: Invocations that run at once before callers get 429.
+        retry_time_scale: AWS waits 1 and 2 minutes before it retries a failed event; these waits are multiplied by this.
+        idle_timeout_s: Seconds after which an idle environment is stopped.
+    """
+
+    account_concurrency: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    retry_time_scale: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    idle_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+
+
+class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One Lambda function of the project.
+
+    Attributes:
+        source: Folder whose files become the root of the deployment package (`/var/task`).
+        handler: `module.function` within that root.
+        include: Further folders, each packaged under its own name (a library beside the handler).
+        memory_mb: Memory size.
+        timeout_s: Time limit of one invocation.
+        retries: How often a failed event is tried again (`MaximumRetryAttempts`).
+        environment: The function's own environment variables.
+    """
+
+    source: Path
+    handler: Annotated[str, msgspec.Meta(pattern=r"^[\w./-]+\.\w+$")]
+    include: tuple[Path, ...] = ()
+    memory_mb: MemoryMB = 128
+    timeout_s: TimeoutS = 3
+    retries: Annotated[int, msgspec.Meta(ge=0, le=2)] = 2
+    environment: dict[str, str] = {}
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    stack: StackSettings = StackSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    functions: dict[FunctionName, FunctionSettings] = {}
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Everything that is set outside of a command's flags."""
+
+    root: Path
+    cache_dir: Path
+    stack: StackSettings
+    gateway: GatewaySettings
+    functions: dict[str, FunctionSettings]
+
+    @property
+    def state_dir(self) -> Path:
+        """Where this project's stack keeps its state and temporary data."""
+        return self.root / ".harness"
+
+
+def load_settings(start: Path | None = None) -> Settings:
+    """Reads the nearest `harness.toml` from `start` (default: the working directory) upwards.
+
+    Raises:
+        HarnessError: There is none, or it does not hold what it should; the field is named.
+    """
+    start = (start or Path.cwd()).resolve()
+    path = next(
+        (folder / FILE_NAME for folder in (start, *start.parents) if (folder / FILE_NAME).is_file()), None
+    )
+    if path is None:
+        raise HarnessError(
+            f"no {FILE_NAME} found",
+            f"looked in {start} and the folders above",
+            "run inside a clone of the project",
+        )
+    try:
+        file = msgspec.toml.decode(path.read_bytes(), type=_File, dec_hook=_decode_path)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HarnessError(str(error), str(path), "mend the field named above") from error
+    functions = {
+        name: _with_absolute_paths(function, path.parent) for name, function in file.functions.items()
+    }
+    return Settings(path.parent, _cache_dir(), file.stack, file.gateway, functions)
+
+
+def _with_absolute_paths(function: FunctionSettings, root: Path) -> FunctionSettings:
+    include = tuple(root / folder for folder in function.include)
+    return msgspec.structs.replace(function, source=root / function.source, include=include)
+
+
+def _decode_path(type_: type, value: object) -> object:
+    if type_ is Path:
+        return Path(str(value))
+    raise NotImplementedError(type_)
+
+
+def _cache_dir() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "lambda-harness"

@@ -1,0 +1,25 @@
+"""What a run stands on: memcached, S3, AWS's control plane, Lambda; started, probed and stopped."""
+
+from harness.stack.control import (
+    shared_stack,
+    stack_for_run,
+    start_private_stack,
+    start_shared_stack,
+    stop_shared_stack,
+)
+from harness.stack.rie import fetch_rie, rie_path
+from harness.stack.state import Endpoints, StackState, client_environment, dead_processes
+
+__all__ = [
+    "Endpoints",
+    "StackState",
+    "client_environment",
+    "dead_processes",
+    "fetch_rie",
+    "rie_path",
+    "shared_stack",
+    "stack_for_run",
+    "start_private_stack",
+    "start_shared_stack",
+    "stop_shared_stack",
+]

@@ -1,0 +1,160 @@
+"""The supervisor's children: started together, awaited together, stopped together."""
+
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from harness.errors import HarnessError
+from harness.stack.probes import FIRST_DELAY_S, next_delay, wait_until
+from harness.stack.process import clean_environment
+from harness.stack.service import Service
+from harness.stack.signals import SignalInbox
+
+logger = logging.getLogger(__name__)
+
+# How long a child that stops gently may take, and how long the kernel may take to bury what was killed.
+GENTLE_STOP_S = 1.0
+BURIAL_S = 2.0
+
+_ADDRESS_IN_USE = "address already in use"
+_LAST_LINES = 3
+_LONGEST_QUOTE = 400
+
+
+class StopRequestedError(Exception):
+    """A signal asked for the end while the stack was starting."""
+
+
+class PortLostError(HarnessError):
+    """A child found its port taken."""
+
+
+@dataclass
+class Child:
+    """A started service."""
+
+    service: Service
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def start_child(service: Service, directory: Path, root: Path) -> Child:
+    """Starts the service with its output in a log of its own.
+
+    Args:
+        service: What to start.
+        directory: The stack's folder.
+        root: The project's folder, in which the service works.
+    """
+    log = directory / f"{service.name}.log"
+    with log.open("wb") as output:
+        # From the main thread only: the kernel kills the child when the thread that started it ends.
+        process = subprocess.Popen(
+            service.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=root,
+            env=clean_environment(directory) | service.environment,
+        )
+    return Child(service, process, log)
+
+
+def wait_until_ready(children: list[Child], inbox: SignalInbox, timeout_s: float) -> dict[str, float]:
+    """Waits until every child answers.
+
+    Returns:
+        The seconds each child took.
+
+    Raises:
+        StopRequestedError: A signal asked for the end.
+        PortLostError: A child died because its port was taken.
+        HarnessError: A child died for another reason, or does not answer in time.
+    """
+    started = time.monotonic()
+    seconds: dict[str, float] = {}
+    delay_s = FIRST_DELAY_S
+    while waiting := [child for child in children if child.service.name not in seconds]:
+        for child in waiting:
+            if child.process.poll() is not None:
+                raise _death_of(child)
+            if child.service.ready():
+                seconds[child.service.name] = round(time.monotonic() - started, 3)
+        if inbox.stop_requested:
+            raise StopRequestedError
+        if time.monotonic() - started > timeout_s:
+            names = ", ".join(child.service.name for child in waiting)
+            raise HarnessError(f"{names}: no answer within {timeout_s:g} s", _last_lines(waiting[0].log))
+        if len(seconds) < len(children):
+            inbox.wait(delay_s)
+            delay_s = next_delay(delay_s)
+    return seconds
+
+
+def bury_the_dead(children: list[Child]) -> None:
+    """Collects every child that ended, ours and adopted, so that none is left as a zombie."""
+    ours = {child.process.pid: child for child in children}
+    for pid in _ended_children():
+        if pid in ours:
+            status = ours[pid].process.wait()
+            logger.error("%s ended (status %d)", ours[pid].service.name, status)
+        else:
+            os.waitpid(pid, 0)
+
+
+def stop_children(children: list[Child]) -> None:
+    """Stops them all, and then whatever descends from this process."""
+    gentle = [child for child in children if child.service.stops_gently]
+    for child in gentle:
+        child.process.terminate()
+    wait_until(lambda: all(child.process.poll() is not None for child in gentle), GENTLE_STOP_S)
+    for child in children:
+        child.process.kill()
+    for child in children:
+        child.process.wait()
+    # A killed parent's children become ours, so one look may not find all.
+    if not wait_until(_no_descendants_after_killing_them, BURIAL_S):
+        logger.error("some processes are still there after SIGKILL: %s", psutil.Process().children(recursive=True))
+
+
+def _no_descendants_after_killing_them() -> bool:
+    descendants = psutil.Process().children(recursive=True)
+    for process in descendants:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    for pid in _ended_children():
+        os.waitpid(pid, 0)
+    return not descendants
+
+
+def _ended_children() -> Iterator[int]:
+    """The pid of each ended child; the caller collects it before it asks for the next."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None:
+            return
+        yield ended.si_pid
+
+
+def _death_of(child: Child) -> HarnessError:
+    what = f"{child.service.name} ended while it was starting (status {child.process.returncode})"
+    quote = _last_lines(child.log)
+    kind = PortLostError if _ADDRESS_IN_USE in quote.lower() else HarnessError
+    return kind(what, quote)
+
+
+def _last_lines(log: Path) -> str:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()][-_LAST_LINES:]
+    return " | ".join(lines)[-_LONGEST_QUOTE:] or "its log is empty"

@@ -1,0 +1,223 @@
+"""Starting, finding and stopping stacks from a command, a run or a test."""
+
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from harness.errors import HarnessError
+from harness.settings import Settings
+from harness.stack import records
+from harness.stack.folders import LOG_FILE, PLAN_FILE, clean_up_after_the_killed, make_folder, remove_folder
+from harness.stack.lock import shared_stack_lock
+from harness.stack.plan import make_plan
+from harness.stack.probes import wait_until
+from harness.stack.process import is_alive
+from harness.stack.reply import READY_TIMEOUT_S, Reply
+from harness.stack.service import python_module
+from harness.stack.state import S3Kind, StackState, dead_processes, load_state, state_file
+
+# Beyond what the supervisor grants its children: it has to start itself and to stop them.
+REPLY_TIMEOUT_S = READY_TIMEOUT_S + 15.0
+STOP_TIMEOUT_S = 10.0
+
+
+def shared_stack(settings: Settings) -> StackState | None:
+    """The stack that `harness up` started; None when there is none.
+
+    Cleans up after one that was killed.
+    """
+    with shared_stack_lock(settings.state_dir, wait=False) as locked:
+        # Without the lock: whoever has it is starting, stopping or cleaning up at this moment.
+        if locked:
+            clean_up_after_the_killed(settings.state_dir)
+        state = load_state(state_file(settings.state_dir))
+    return state if state is not None and is_alive(state.supervisor) else None
+
+
+def start_shared_stack(settings: Settings, *, s3: S3Kind | None = None) -> tuple[StackState, bool]:
+    """Starts the shared stack, which stays until `stop_shared_stack`, unless it is up.
+
+    Args:
+        settings: The project's settings.
+        s3: What plays S3; None for what the settings say, or whatever plays it in the stack that is up.
+
+    Returns:
+        The stack, and whether this call started it.
+
+    Raises:
+        HarnessError: It cannot start, or the one that is up is damaged or has another S3 than asked for.
+    """
+    with shared_stack_lock(settings.state_dir):
+        clean_up_after_the_killed(settings.state_dir)
+        state = load_state(state_file(settings.state_dir))
+        if state is not None:
+            _check_usable(state, s3)
+            return state, False
+        process, state = _start_supervisor(settings, s3 or settings.stack.s3, state_file(settings.state_dir), None)
+        # It outlives this process: nobody here waits for it any more.
+        process.returncode = 0
+        return state, True
+
+
+def stop_shared_stack(settings: Settings) -> StackState | None:
+    """Stops the shared stack and waits until nothing of it is left.
+
+    Returns:
+        What was stopped; None when nothing was up.
+    """
+    with shared_stack_lock(settings.state_dir):
+        state = load_state(state_file(settings.state_dir))
+        running = state if state is not None and is_alive(state.supervisor) else None
+        if running is not None:
+            _stop_shared_supervisor(running)
+        clean_up_after_the_killed(settings.state_dir)
+        return running
+
+
+@contextmanager
+def start_private_stack(settings: Settings, *, s3: S3Kind | None = None) -> Iterator[StackState]:
+    """A stack for this process alone, stopped at the end of the block, or when this process dies.
+
+    To be called in the main thread: the kernel ties the stack's life to the thread that starts it.
+
+    Args:
+        settings: The project's settings.
+        s3: What plays S3; None for what the settings say.
+
+    Raises:
+        HarnessError: It cannot start.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("a private stack ends with the thread that starts it: start it in the main thread")
+    process, state = _start_supervisor(settings, s3 or settings.stack.s3, None, os.getpid())
+    try:
+        yield state
+    finally:
+        _stop_supervisor(process, state.directory)
+
+
+@contextmanager
+def stack_for_run(settings: Settings, *, s3: S3Kind | None = None) -> Iterator[StackState]:
+    """The shared stack when one is up, else a private one for the length of the block.
+
+    Args:
+        settings: The project's settings.
+        s3: What must play S3; a shared stack with another one is left alone, and a private one started.
+
+    Raises:
+        HarnessError: The shared stack is damaged, or a private one cannot start.
+    """
+    state = shared_stack(settings)
+    if state is not None and s3 in (None, state.s3):
+        _check_usable(state, s3)
+        yield state
+    else:
+        with start_private_stack(settings, s3=s3) as private:
+            yield private
+
+
+def _check_usable(state: StackState, s3: S3Kind | None) -> None:
+    dead = dead_processes(state)
+    if dead:
+        raise HarnessError(
+            f"the stack is up, but {', '.join(dead)} no longer runs",
+            f"logs: {state.directory}",
+            "run `harness down`, then `harness up`",
+        )
+    if s3 not in (None, state.s3):
+        raise HarnessError(
+            f"the stack is up with s3 = {state.s3}, not {s3}",
+            remedy="run `harness down` first, or leave out --s3",
+        )
+
+
+def _start_supervisor(
+    settings: Settings, s3: S3Kind, shared_state: Path | None, owner: int | None
+) -> tuple[subprocess.Popen[bytes], StackState]:
+    directory = make_folder(settings.state_dir)
+    try:
+        plan = make_plan(settings, s3, directory, state_file=shared_state or directory / "state.json", owner=owner)
+        records.save(plan, directory / PLAN_FILE)
+        with (directory / LOG_FILE).open("wb") as log:
+            # A session of its own: Ctrl-C goes to the command, which then stops the stack in order.
+            process = subprocess.Popen(
+                [*python_module("harness.stack.supervisor"), str(directory)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+    except BaseException:
+        remove_folder(directory)
+        raise
+    try:
+        return process, _read_reply(process, directory)
+    except BaseException:
+        _stop_supervisor(process, directory)
+        raise
+
+
+def _read_reply(process: subprocess.Popen[bytes], directory: Path) -> StackState:
+    content = b""
+    deadline = time.monotonic() + REPLY_TIMEOUT_S
+    with cast("IO[bytes]", process.stdout) as pipe, selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while selector.select(max(0.0, deadline - time.monotonic())):
+            received = os.read(pipe.fileno(), 65536)
+            if not received:
+                break
+            content += received
+        else:
+            raise HarnessError(f"the stack did not start within {REPLY_TIMEOUT_S:g} s", f"logs: {directory}")
+    if not content:
+        raise HarnessError("the stack's supervisor ended without a word", _tail(directory / LOG_FILE))
+    reply = records.decode(content, Reply)
+    if reply.state is None:
+        raise HarnessError(reply.what, reply.where, reply.remedy)
+    return reply.state
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return lines[-1] if lines else ""
+
+
+def _stop_supervisor(process: subprocess.Popen[bytes], directory: Path) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    # It has done so itself unless it was killed.
+    remove_folder(directory)
+
+
+def _stop_shared_supervisor(state: StackState) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _signal(state, number)
+        if wait_until(lambda: not is_alive(state.supervisor), STOP_TIMEOUT_S):
+            return
+    raise HarnessError(f"the stack's supervisor (pid {state.pid}) does not end, not even by SIGKILL")
+
+
+def _signal(state: StackState, number: signal.Signals) -> None:
+    try:
+        os.kill(state.pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise HarnessError(
+            f"the stack (pid {state.pid}) belongs to another user",
+            remedy="ask that user to run `harness down`",
+        ) from error

@@ -1,0 +1,16 @@
+"""The configuration endpoint that names the memcached node, as ElastiCache's does."""
+
+from harness.stack.ports import LOOPBACK
+from harness.stack.probes import answers_memcached
+from harness.stack.process import bound_to_parent
+from harness.stack.service import Service, python_module
+
+
+def discovery_service(port: int, memcached_port: int) -> Service:
+    """`harness.network`, listing one node."""
+    arguments = ["--listen", f"{LOOPBACK}:{port}", "--node", f"{LOOPBACK}:{memcached_port}"]
+    return Service(
+        name="discovery",
+        command=bound_to_parent([*python_module("harness.network"), *arguments]),
+        ready=lambda: answers_memcached(port),
+    )

@@ -1,0 +1,170 @@
+"""What this machine has and lacks for the harness: each check says what it found and how to mend it."""
+
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from harness.errors import HarnessError
+from harness.settings import Settings
+from harness.stack.control import shared_stack
+from harness.stack.localstack import find_localstack
+from harness.stack.memcached import find_memcached
+from harness.stack.packages import install_memcached
+from harness.stack.ports import ReservedPorts
+from harness.stack.rie import fetch_rie, rie_path
+
+OLDEST_PYTHON = (3, 11)
+# LocalStack, moto and four workers; less works with --s3 moto and fewer workers.
+ENOUGH_MEMORY_MB = 1500
+# A worker's pool of connections, several dozen environments, and memcached's side of each.
+ENOUGH_DESCRIPTORS = 1024
+PROGRAM_TIMEOUT_S = 10
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was looked at.
+
+    Attributes:
+        name: What was looked at.
+        ok: Whether it is as it should be.
+        required: Whether the harness cannot work without it.
+        found: What is there, or what is wrong.
+        remedy: How to mend it; empty when it is well.
+    """
+
+    name: str
+    ok: bool
+    required: bool
+    found: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Looks at everything the harness stands on, and changes nothing."""
+    return [
+        _operating_system(),
+        _python(),
+        _setpriv(),
+        _required("memcached", lambda: _version_of(find_memcached(), "-V")),
+        _required("RIE", lambda: str(rie_path(settings))),
+        _localstack(settings),
+        _ports(settings),
+        _memory(),
+        _descriptors(),
+        _docker(),
+    ]
+
+
+def fix(settings: Settings) -> None:
+    """Installs what the harness can install by itself: memcached and the RIE.
+
+    Raises:
+        HarnessError: One of them could not be installed.
+    """
+    fetch_rie(settings)
+    try:
+        find_memcached()
+    except HarnessError:
+        install_memcached()
+
+
+def _required(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, ok=True, required=True, found=look())
+    except HarnessError as error:
+        return Check(name, ok=False, required=True, found=error.what, remedy=error.remedy)
+
+
+def _operating_system() -> Check:
+    system = platform.system()
+    remedy = "" if system == "Linux" else "use container mode (Docker): processes need Linux"
+    return Check(
+        "system",
+        ok=not remedy,
+        required=True,
+        found=f"{system} {platform.release()} {platform.machine()}",
+        remedy=remedy,
+    )
+
+
+def _python() -> Check:
+    ok = sys.version_info >= OLDEST_PYTHON
+    remedy = "" if ok else "install Python 3.11 or newer, then run `make setup`"
+    return Check(
+        "Python",
+        ok=ok,
+        required=True,
+        found=f"{platform.python_version()} at {sys.executable}",
+        remedy=remedy,
+    )
+
+
+def _setpriv() -> Check:
+    program = shutil.which("setpriv")
+    remedy = "" if program else "install your system's package util-linux"
+    return Check("setpriv", ok=bool(program), required=True, found=program or "not installed", remedy=remedy)
+
+
+def _localstack(settings: Settings) -> Check:
+    required = settings.stack.s3 == "localstack"
+    try:
+        found = str(find_localstack())
+    except HarnessError as error:
+        return Check("LocalStack", ok=False, required=required, found=error.what, remedy=error.remedy)
+    return Check("LocalStack", ok=True, required=required, found=found)
+
+
+def _ports(settings: Settings) -> Check:
+    fixed: dict[str, int] = {name: port for name, port in msgspec.structs.asdict(settings.stack.ports).items() if port}
+    if shared_stack(settings) is not None:
+        return Check("ports", ok=True, required=True, found="in use by the stack that is up")
+    try:
+        ReservedPorts(["any", *fixed], fixed).close()
+    except HarnessError as error:
+        return Check("ports", ok=False, required=True, found=error.what, remedy=error.remedy)
+    return Check("ports", ok=True, required=True, found=f"free: {fixed}" if fixed else "free ones on 127.0.0.1")
+
+
+def _memory() -> Check:
+    available_mb = psutil.virtual_memory().available // 2**20
+    ok = available_mb >= ENOUGH_MEMORY_MB
+    remedy = "" if ok else "close something, or use --s3 moto and fewer workers"
+    return Check("memory", ok=ok, required=False, found=f"{available_mb} MB available", remedy=remedy)
+
+
+def _descriptors() -> Check:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ok = soft >= ENOUGH_DESCRIPTORS or soft == resource.RLIM_INFINITY
+    remedy = "" if ok else f"run `ulimit -n {min(hard, ENOUGH_DESCRIPTORS * 4)}` in this shell"
+    return Check("open files", ok=ok, required=False, found=f"limit {soft}, at most {hard}", remedy=remedy)
+
+
+def _docker() -> Check:
+    found, remedy = "not installed", "only container mode needs it"
+    program = shutil.which("docker")
+    if program is not None:
+        engine = _output([program, "version", "--format", "{{.Server.Version}}"])
+        if engine:
+            return Check("Docker", ok=True, required=False, found=f"engine {engine}")
+        found, remedy = "installed, but no engine answers", "only container mode needs it: start Docker"
+    return Check("Docker", ok=False, required=False, found=found, remedy=remedy)
+
+
+def _version_of(program: Path, flag: str) -> str:
+    return f"{_output([str(program), flag])} at {program}"
+
+
+def _output(command: list[str]) -> str:
+    """The first line a program prints; nothing when it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else ""

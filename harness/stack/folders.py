@@ -1,0 +1,98 @@
+"""The stacks' own folders below `.harness/stacks/`, and the removal of those whose owner was killed.
+
+Invariant: a folder whose `owner.json` names a living process is never removed by another.
+"""
+
+import logging
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import HarnessError
+from harness.stack import records
+from harness.stack.process import ProcessIdentity, is_alive, own_identity
+from harness.stack.state import load_state, state_file
+
+logger = logging.getLogger(__name__)
+
+PLAN_FILE = "plan.json"
+LOG_FILE = "supervisor.log"
+
+# A folder without an owner is being made at this moment, or its maker died while it made it.
+OWNERLESS_GRACE_S = 60.0
+
+
+def make_folder(state_dir: Path) -> Path:
+    """Makes a stack's folder, owned by this process until a supervisor takes it over.
+
+    Raises:
+        HarnessError: The project's folder cannot be written to.
+    """
+    stacks = state_dir / "stacks"
+    try:
+        stacks.mkdir(parents=True, exist_ok=True)
+        directory = Path(tempfile.mkdtemp(prefix="s-", dir=stacks))
+    except PermissionError as error:
+        raise HarnessError(
+            f"cannot write to {stacks}", remedy="run in a clone of your own, or mend the folder's owner"
+        ) from error
+    take_over(directory)
+    (directory / "tmp").mkdir()
+    return directory
+
+
+def take_over(directory: Path) -> None:
+    """Makes this process the folder's owner."""
+    records.save(own_identity(), _owner_file(directory))
+
+
+def owner_of(directory: Path) -> ProcessIdentity | None:
+    """The folder's owner; None when nothing tells."""
+    try:
+        return records.decode(_owner_file(directory).read_bytes(), ProcessIdentity)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def remove_folder(directory: Path) -> None:
+    """Removes the folder; somebody else may be doing so at the same time."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def keep_logs(directory: Path) -> Path:
+    """Copies the logs out of a folder that is about to go, over those kept before; returns where to."""
+    kept = directory.parent.parent / "failed-start"
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(exist_ok=True)
+    for log in directory.glob("*.log"):
+        shutil.copy(log, kept)
+    return kept
+
+
+def clean_up_after_the_killed(state_dir: Path) -> None:
+    """Removes the state file and the folders of supervisors that were killed before they could."""
+    shared = state_file(state_dir)
+    state = load_state(shared)
+    if state is not None and not is_alive(state.supervisor):
+        shared.unlink(missing_ok=True)
+    for directory in (state_dir / "stacks").glob("s-*"):
+        if _is_abandoned(directory):
+            logger.info("removing what a killed stack left in %s", directory)
+            remove_folder(directory)
+
+
+def _is_abandoned(directory: Path) -> bool:
+    owner = owner_of(directory)
+    if owner is not None:
+        return not is_alive(owner)
+    try:
+        return time.time() - directory.stat().st_mtime > OWNERLESS_GRACE_S
+    except FileNotFoundError:
+        return False
+
+
+def _owner_file(directory: Path) -> Path:
+    return directory / "owner.json"

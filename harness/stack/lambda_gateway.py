@@ -1,0 +1,19 @@
+"""The Lambda service, as a child of the stack."""
+
+from pathlib import Path
+
+from harness.stack.probes import answers_http
+from harness.stack.process import bound_to_parent
+from harness.stack.service import Service, python_module
+
+
+def gateway_service(port: int, directory: Path, s3_endpoint: str, aws_endpoint: str, rie: Path) -> Service:
+    """`harness.gateway`, keeping its data in `directory`."""
+    arguments = ["--port", str(port), "--directory", str(directory)]
+    arguments += ["--s3-endpoint", s3_endpoint, "--aws-endpoint", aws_endpoint, "--rie", str(rie)]
+    return Service(
+        name="gateway",
+        command=bound_to_parent([*python_module("harness.gateway"), *arguments]),
+        ready=lambda: answers_http(port, "/_harness/health"),
+        stops_gently=True,
+    )

@@ -1,0 +1,47 @@
+"""The real memcached, as a child process."""
+
+import os
+import resource
+import shutil
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.stack.ports import LOOPBACK
+from harness.stack.probes import answers_memcached
+from harness.stack.process import as_nobody_bound_to_parent
+from harness.stack.service import Service
+
+# Debian puts it into /usr/bin; elsewhere it may lie where an ordinary user's PATH does not look.
+USUAL_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
+
+MEMORY_MB = 256
+MOST_CONNECTIONS = 4096
+
+
+def find_memcached() -> Path:
+    """The memcached program.
+
+    Raises:
+        HarnessError: There is none.
+    """
+    search = os.pathsep.join((os.environ.get("PATH", os.defpath), *USUAL_FOLDERS))
+    found = shutil.which("memcached", path=search)
+    if found is None:
+        raise HarnessError("memcached is not installed", f"looked in {search}", "run `harness doctor --fix`")
+    return Path(found)
+
+
+def memcached_service(program: Path, port: int) -> Service:
+    """Memcached on loopback TCP only, never as root."""
+    command = [program, "-l", LOOPBACK, "-p", port, "-U", 0, "-m", MEMORY_MB, "-c", _connections()]
+    return Service(
+        name="memcached",
+        command=as_nobody_bound_to_parent([str(part) for part in command]),
+        ready=lambda: answers_memcached(port),
+    )
+
+
+def _connections() -> int:
+    # Memcached refuses to start when it may not open as many descriptors as it is told to serve.
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if hard_limit == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, hard_limit)

@@ -1,0 +1,20 @@
+"""The moto server: AWS's control plane beside Lambda, and S3 on request."""
+
+import sys
+from pathlib import Path
+
+from harness.stack.probes import answers_http
+from harness.stack.process import bound_to_parent
+from harness.stack.service import Service
+
+LAUNCHER = Path(__file__).with_name("moto_launcher.py")
+
+
+def moto_service(port: int) -> Service:
+    """One server for all of its services, by this environment's moto."""
+    return Service(
+        name="moto",
+        # -I: the launcher's folder, where a file is named as the library, is not searched.
+        command=bound_to_parent([sys.executable, "-I", LAUNCHER, str(port)]),
+        ready=lambda: answers_http(port, "/moto-api/data.json"),
+    )

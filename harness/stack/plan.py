@@ -1,0 +1,110 @@
+"""What a stack will consist of: decided by the command that wants it, carried out by the supervisor.
+
+What can be missing (memcached, LocalStack, the emulator) is looked for here, before anything is started.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import HarnessError
+from harness.settings import PortSettings, Settings
+from harness.stack.discovery import discovery_service
+from harness.stack.lambda_gateway import gateway_service
+from harness.stack.localstack import find_localstack, localstack_service
+from harness.stack.memcached import find_memcached, memcached_service
+from harness.stack.moto import moto_service
+from harness.stack.ports import LOOPBACK
+from harness.stack.rie import rie_path
+from harness.stack.service import Service
+from harness.stack.state import Endpoints, S3Kind
+
+
+class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A stack to be started.
+
+    Attributes:
+        s3: What plays S3.
+        root: The project's folder.
+        directory: The stack's own folder.
+        state_file: Where its state goes.
+        owner: The pid of the process with which a private stack ends; None for the shared one.
+        fixed_ports: The ports that were set, by name.
+        memcached: The memcached program.
+        localstack: The Python of LocalStack's environment; None when moto plays S3.
+        rie: The Lambda Runtime Interface Emulator.
+    """
+
+    s3: S3Kind
+    root: Path
+    directory: Path
+    state_file: Path
+    owner: int | None
+    fixed_ports: dict[str, int]
+    memcached: Path
+    localstack: Path | None
+    rie: Path
+
+    @property
+    def port_names(self) -> list[str]:
+        """The ports this stack needs; with moto as S3, S3 and the rest of AWS are one server."""
+        s3 = ["s3"] if self.localstack else []
+        return ["memcached", *s3, "aws", "discovery", "gateway"]
+
+
+def make_plan(settings: Settings, s3: S3Kind, directory: Path, *, state_file: Path, owner: int | None) -> StackPlan:
+    """Finds everything the stack needs.
+
+    Raises:
+        HarnessError: Something is not installed; the message says how to install it.
+    """
+    return StackPlan(
+        s3=s3,
+        root=settings.root,
+        directory=directory,
+        state_file=state_file,
+        owner=owner,
+        fixed_ports=_fixed_ports(settings.stack.ports, s3),
+        memcached=find_memcached(),
+        localstack=find_localstack() if s3 == "localstack" else None,
+        rie=rie_path(settings),
+    )
+
+
+def _fixed_ports(ports: PortSettings, s3: S3Kind) -> dict[str, int]:
+    fixed: dict[str, int] = msgspec.structs.asdict(ports)
+    if s3 == "moto":
+        if ports.s3 and ports.aws and ports.s3 != ports.aws:
+            raise HarnessError(
+                f"moto as S3 is one server, and cannot have both port {ports.s3} (s3) and port {ports.aws} (aws)",
+                "[stack.ports] in harness.toml",
+                "set one of them only, or use LocalStack",
+            )
+        fixed["aws"] = ports.aws or ports.s3
+    return fixed
+
+
+def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
+    """Where the services of the plan listen."""
+    aws = f"http://{LOOPBACK}:{ports['aws']}"
+    return Endpoints(
+        s3=f"http://{LOOPBACK}:{ports['s3']}" if plan.localstack else aws,
+        aws=aws,
+        lambda_=f"http://{LOOPBACK}:{ports['gateway']}",
+        memcached=f"{LOOPBACK}:{ports['memcached']}",
+        discovery=f"{LOOPBACK}:{ports['discovery']}",
+    )
+
+
+def services(plan: StackPlan, ports: dict[str, int]) -> list[Service]:
+    """The children to start, the slowest first; none waits for another."""
+    where = endpoints(plan, ports)
+    directory = plan.directory / "gateway"
+    localstack = [localstack_service(plan.localstack, ports["s3"], plan.directory)] if plan.localstack else []
+    return [
+        *localstack,
+        moto_service(ports["aws"]),
+        gateway_service(ports["gateway"], directory, where.s3, where.aws, plan.rie),
+        discovery_service(ports["discovery"], ports["memcached"]),
+        memcached_service(plan.memcached, ports["memcached"]),
+    ]

@@ -1,0 +1,58 @@
+"""Ports on the loopback interface, reserved so that nobody else is given them before our child listens.
+
+A socket that is bound but does not listen keeps its number from everyone who asks the kernel for a free one.
+A child can still bind the same number, as both set SO_REUSEADDR.
+The supervisor holds these sockets as long as the stack lives.
+"""
+
+import errno
+import socket
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+
+from harness.errors import HarnessError
+
+LOOPBACK = "127.0.0.1"
+
+
+class ReservedPorts:
+    """A port per service, held until `close`."""
+
+    def __init__(self, names: Iterable[str], fixed: Mapping[str, int]) -> None:
+        """Reserves them all or none.
+
+        Args:
+            names: The services that need a port.
+            fixed: The port a service must have; absent or 0 for a free one.
+
+        Raises:
+            HarnessError: A fixed port is taken.
+        """
+        self.numbers: dict[str, int] = {}
+        with ExitStack() as sockets:
+            for name in names:
+                reserved = sockets.enter_context(_reserve(name, fixed.get(name, 0)))
+                self.numbers[name] = reserved.getsockname()[1]
+            self._sockets = sockets.pop_all()
+
+    def close(self) -> None:
+        """Gives the ports back."""
+        self._sockets.close()
+
+
+def _reserve(name: str, port: int) -> socket.socket:
+    reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind((LOOPBACK, port))
+    except OSError as error:
+        reserved.close()
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        problem = "is taken" if error.errno == errno.EADDRINUSE else "needs root"
+        raise HarnessError(
+            f"port {port}, set for {name}, {problem}",
+            f"{LOOPBACK}:{port}; [stack.ports] in harness.toml",
+            f"stop what listens there, or set {name} to another port, or to 0 for a free one",
+        ) from error
+    return reserved

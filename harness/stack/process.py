@@ -1,0 +1,135 @@
+"""Processes as Linux sees them: identity, life tied to a parent, a clean environment.
+
+Invariant: a process is known by its pid *and* its start time.
+A pid that the kernel has given to somebody else since is never taken for ours.
+"""
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from harness.errors import HarnessError
+
+REGION = "us-east-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+# https://man7.org/linux/man-pages/man2/prctl.2.html
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+# Fields of /proc/<pid>/stat, counted from the one after the name in brackets (3 and 22 in the manual).
+_STAT_STATE = 0
+_STAT_START = 19
+_DEAD_STATES = "ZX"
+
+
+class ProcessIdentity(msgspec.Struct, frozen=True):
+    """One process for all time.
+
+    Attributes:
+        pid: The kernel's number, which it uses again later.
+        started: Start time in clock ticks after boot.
+    """
+
+    pid: int
+    started: int
+
+
+def identity_of(pid: int) -> ProcessIdentity | None:
+    """The identity of the process that has this pid now; None when none has, or only a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name may hold spaces and brackets: the fields start after the last one.
+    fields = stat.rpartition(")")[2].split()
+    if fields[_STAT_STATE] in _DEAD_STATES:
+        return None
+    return ProcessIdentity(pid, int(fields[_STAT_START]))
+
+
+def own_identity() -> ProcessIdentity:
+    """The identity of the calling process."""
+    # Whoever asks runs, so there is one.
+    return cast("ProcessIdentity", identity_of(os.getpid()))
+
+
+def is_alive(identity: ProcessIdentity) -> bool:
+    """Whether exactly this process still runs."""
+    return identity_of(identity.pid) == identity
+
+
+def adopt_orphans() -> None:
+    """Makes descendants whose parent dies children of this process, so that none escapes a sweep."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> bool:
+    """Asks the kernel for SIGTERM when the thread that started this process ends.
+
+    Args:
+        parent: The pid of the parent that is meant.
+
+    Returns:
+        False when that parent has already gone, so that no signal will come.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    return os.getppid() == parent
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"prctl({option}): {os.strerror(error)}")
+
+
+def bound_to_parent(command: Sequence[str | Path]) -> list[str]:
+    """The command, wrapped so that the kernel kills it when the thread that starts it ends."""
+    return [_setpriv(), "--pdeathsig", "KILL", "--", *map(str, command)]
+
+
+def as_nobody_bound_to_parent(command: Sequence[str | Path]) -> list[str]:
+    """As `bound_to_parent`; when this process is root, the command runs as `nobody`.
+
+    A change of user clears the signal, so it has to be set in the same call, after the change.
+    """
+    if os.geteuid() != 0:
+        return bound_to_parent(command)
+    nobody = pwd.getpwnam("nobody")
+    identity = ["--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups"]
+    return [_setpriv(), *identity, "--pdeathsig", "KILL", "--", *map(str, command)]
+
+
+def _setpriv() -> str:
+    found = shutil.which("setpriv")
+    if found is None:
+        raise HarnessError("setpriv is not installed", remedy="install your system's package util-linux")
+    return found
+
+
+def clean_environment(directory: Path) -> dict[str, str]:
+    """An environment in which nothing of the user's (proxies, AWS profiles, Python settings) reaches a child.
+
+    Args:
+        directory: The stack's own folder, which serves as home and holds temporary files.
+    """
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(directory),
+        "TMPDIR": str(directory / "tmp"),
+        "LANG": "C.UTF-8",
+        **CREDENTIALS,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }

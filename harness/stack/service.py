@@ -1,0 +1,34 @@
+"""What the supervisor has to know about a child: how to start it, ask whether it is ready, and stop it."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# The clone this harness is installed from: the requirement files and LocalStack's environment lie there.
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Service:
+    """One child of the supervisor.
+
+    Attributes:
+        name: Names its log, its entry in the state and its part in messages.
+        command: The whole command line, bound to its parent.
+        ready: Asks the service once whether it answers.
+        environment: Variables beside the clean environment.
+        stops_gently: It gets SIGTERM and a moment, as it has children of its own.
+            All others hold nothing that outlives the stack, and are killed at once.
+    """
+
+    name: str
+    command: list[str]
+    ready: Callable[[], bool]
+    environment: dict[str, str] = field(default_factory=dict)
+    stops_gently: bool = False
+
+
+def python_module(name: str) -> list[str]:
+    """A command that runs a module of ours; -P keeps the working folder's files from shadowing libraries."""
+    return [sys.executable, "-P", "-m", name]

@@ -1,0 +1,99 @@
+"""What a running stack is: addresses, processes, and the file that tells other commands about it."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from harness.errors import HarnessError
+from harness.stack import records
+from harness.stack.process import CREDENTIALS, REGION, ProcessIdentity, identity_of, is_alive
+
+S3Kind = Literal["localstack", "moto"]
+
+
+class Endpoints(msgspec.Struct, frozen=True):
+    """Where the services listen.
+
+    Attributes:
+        s3: URL of S3.
+        aws: URL of AWS's control plane (IAM, EC2, ECR, ElastiCache, ...).
+        lambda_: URL of the Lambda service.
+        memcached: `host:port` of the memcached node.
+        discovery: `host:port` of the configuration endpoint that lists the node.
+    """
+
+    s3: str
+    aws: str
+    lambda_: str = msgspec.field(name="lambda")
+    memcached: str
+    discovery: str
+
+
+class StackState(msgspec.Struct, frozen=True, kw_only=True):
+    """One running stack.
+
+    Attributes:
+        pid: The supervisor's pid.
+        started: The supervisor's start time, in clock ticks after boot.
+        mode: How the stack runs.
+        s3: What plays S3.
+        directory: The stack's own folder: logs and temporary data, removed when it stops.
+        endpoints: Where the services listen.
+        processes: The pid of each child, by its name.
+        seconds: How long each child took until it answered.
+    """
+
+    pid: int
+    started: int
+    mode: Literal["process"] = "process"
+    s3: S3Kind
+    directory: Path
+    endpoints: Endpoints
+    processes: dict[str, int]
+    seconds: dict[str, float]
+
+    @property
+    def supervisor(self) -> ProcessIdentity:
+        """The process that owns everything else."""
+        return ProcessIdentity(self.pid, self.started)
+
+
+def state_file(state_dir: Path) -> Path:
+    """Where the shared stack's state lies."""
+    return state_dir / "state.json"
+
+
+def load_state(path: Path) -> StackState | None:
+    """Reads the file; None when there is none.
+
+    Raises:
+        HarnessError: The file is there and holds something else.
+    """
+    try:
+        return records.decode(path.read_bytes(), StackState)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise HarnessError(f"cannot read the stack's state: {error}", str(path), "delete this file") from error
+
+
+def dead_processes(state: StackState) -> list[str]:
+    """The names of the children that no longer run; all of them when the supervisor does not."""
+    if not is_alive(state.supervisor):
+        return list(state.processes)
+    # The supervisor buries its dead at once, and a child cannot have started before it.
+    identities = {name: identity_of(pid) for name, pid in state.processes.items()}
+    return [name for name, identity in identities.items() if identity is None or identity.started < state.started]
+
+
+def client_environment(state: StackState) -> dict[str, str]:
+    """The variables with which boto3 and the AWS CLI talk to this stack instead of AWS."""
+    return {
+        "AWS_ENDPOINT_URL": state.endpoints.aws,
+        "AWS_ENDPOINT_URL_S3": state.endpoints.s3,
+        "AWS_ENDPOINT_URL_LAMBDA": state.endpoints.lambda_,
+        **CREDENTIALS,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+    }

@@ -1,0 +1,79 @@
+"""The coordinator: checks the job and its data, then starts one worker per partition.
+
+The event is `training.job.Job`.
+It returns as soon as every worker is invoked: a run may outlive the coordinator's own time limit.
+The outcome appears at the `result` that it returns.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import msgspec
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from training.errors import InputError, JobError, TrainingError
+from training.job import Job, decode_job
+from training.results import RunFolder, list_partitions, s3_client
+
+WORKER_FUNCTION = os.environ.get("WORKER_FUNCTION_NAME", "linear_ec_2")
+FAN_OUT_THREADS = 16
+
+_s3 = s3_client()
+_lambda = boto3.client(
+    "lambda",
+    config=Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=FAN_OUT_THREADS),
+)
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - AWS's context has no type
+    """Starts a run.
+
+    A second delivery of the same event (the same request id) starts no second run.
+
+    Raises:
+        InputError: The event or its data is wrong; nothing was started.
+        TrainingError: A worker could not be invoked.
+    """
+    job = decode_job(event, Job)
+    run_id = job.run_id or context.aws_request_id
+    job = msgspec.structs.replace(job, run_id=run_id)
+    _check_partitions(job)
+    folder = RunFolder(_s3, job.results, run_id)
+    record = {"request_id": context.aws_request_id, "job": job}
+    if not folder.create_json("job.json", record):
+        if folder.read_json("job.json")["request_id"] != context.aws_request_id:
+            raise JobError("run_id", run_id, "a run id that no other run has used")
+        if folder.read("invoked.json") is not None:
+            return _answer(run_id, folder)
+    with ThreadPoolExecutor(min(FAN_OUT_THREADS, job.n_workers)) as pool:
+        requests = list(pool.map(lambda rank: _invoke_worker(job, rank), range(job.n_workers)))
+    folder.write_json("invoked.json", {"requests": requests})
+    return _answer(run_id, folder)
+
+
+def _answer(run_id: str, folder: RunFolder) -> dict[str, Any]:
+    return {"statusCode": 200, "body": {"run_id": run_id, "result": folder.location("result.json")}}
+
+
+def _check_partitions(job: Job) -> None:
+    present = list_partitions(_s3, job.data_bucket)
+    missing = [job.partition(rank) for rank in range(job.n_workers) if job.partition(rank) not in present]
+    if missing:
+        raise InputError(
+            f"bucket {job.data_bucket} lacks {len(missing)} of {job.n_workers} partitions, first: {missing[0]}"
+        )
+
+
+def _invoke_worker(job: Job, rank: int) -> str:
+    """Invokes one worker and returns its request id."""
+    event = {**msgspec.to_builtins(job), "worker_index": rank, "file": job.partition(rank)}
+    try:
+        answer = _lambda.invoke(
+            FunctionName=WORKER_FUNCTION, InvocationType="Event", Payload=msgspec.json.encode(event)
+        )
+    except (ClientError, BotoCoreError) as error:
+        raise TrainingError(f"worker {rank} could not be invoked: {error}") from error
+    return answer["ResponseMetadata"]["RequestId"]

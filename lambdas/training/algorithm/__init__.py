@@ -1,0 +1,1 @@
+"""Algorithms: one loop each that computes, exchanges and steps."""

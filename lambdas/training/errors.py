@@ -1,0 +1,77 @@
+"""Everything the training library raises on purpose, by what the caller should do about it.
+
+TrainingError
+ +-- InputError          mend the job or the data, then run again
+ |    +-- JobError       one field of the event
+ +-- ExchangeError       the peers or the channel between them
+      +-- ChannelError   the channel itself: not reachable, refused a store
+      +-- FrameError     a value in the channel that is not the frame expected there
+      +-- RanksMissing   a deadline passed and these ranks had not sent their part
+      +-- RunAborted     another rank gave the run up; carries its cause
+"""
+
+from collections.abc import Sequence
+
+
+class TrainingError(Exception):
+    """Base of all errors that the training library raises on purpose."""
+
+
+class InputError(TrainingError):
+    """The job or its data is wrong; running again without a change fails again."""
+
+
+class JobError(InputError):
+    """One field of the event is wrong.
+
+    Args:
+        field: The event's key.
+        value: What the event holds there.
+        allowed: What would be right, as a short phrase.
+    """
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        self.field, self.value, self.allowed = field, value, allowed
+        super().__init__(f"job field `{field}` is {value!r}; allowed: {allowed}")
+
+    def __reduce__(self) -> tuple[type["JobError"], tuple[str, object, str]]:
+        return type(self), (self.field, self.value, self.allowed)
+
+
+class ExchangeError(TrainingError):
+    """The exchange among the ranks failed."""
+
+
+class ChannelError(ExchangeError):
+    """The channel is not reachable or refused a store."""
+
+
+class FrameError(ExchangeError):
+    """A value in the channel is not the frame that belongs there."""
+
+
+class RanksMissing(ExchangeError):
+    """A wait reached its deadline while parts of these ranks were missing.
+
+    Args:
+        run_id: The run.
+        round_number: The round that was waited in.
+        step: The step within the round.
+        missing: The ranks whose parts did not come, ascending.
+        waited_s: Seconds waited.
+    """
+
+    def __init__(self, run_id: str, round_number: int, step: int, missing: Sequence[int], waited_s: float) -> None:
+        self.run_id, self.round_number, self.step = run_id, round_number, step
+        self.missing, self.waited_s = tuple(missing), waited_s
+        ranks = ", ".join(map(str, missing))
+        super().__init__(
+            f"run {run_id}, round {round_number}, step {step}: nothing from rank {ranks} within {waited_s:.1f} s"
+        )
+
+    def __reduce__(self) -> tuple[type["RanksMissing"], tuple[str, int, int, tuple[int, ...], float]]:
+        return type(self), (self.run_id, self.round_number, self.step, self.missing, self.waited_s)
+
+
+class RunAborted(ExchangeError):
+    """Another rank gave the run up; the message is its cause."""

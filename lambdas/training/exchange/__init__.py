@@ -1,0 +1,1 @@
+"""The exchange: frames, channels and collectives; it knows bytes and ranks, never models."""

@@ -1,0 +1,67 @@
+r"""ElastiCache auto discovery: from the configuration endpoint to the cluster's nodes.
+
+The client sends `config get cluster`; the endpoint answers with a version line and one line of nodes:
+
+    CONFIG cluster 0 <length>\r\n
+    <version>\n
+    <host>|<ip>|<port> <host>|<ip>|<port>\n\r\n
+    END\r\n
+
+A plain Memcached answers `ERROR`: then the endpoint itself is the only node.
+https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/AutoDiscovery.AddingToYourClientLibrary.html
+"""
+
+import socket
+
+from training.errors import ChannelError
+
+Node = tuple[str, int]
+
+_REQUEST = b"config get cluster\r\n"
+_ENDS = (b"END\r\n", b"ERROR\r\n")
+_MAX_REPLY_BYTES = 1 << 20
+
+
+def discover(host: str, port: int, timeout_s: float) -> list[Node]:
+    """The nodes of the cluster behind an endpoint, sorted.
+
+    Args:
+        host: Host of the configuration endpoint, or of a plain Memcached.
+        port: Its port.
+        timeout_s: Limit for connecting and for every answer.
+
+    Raises:
+        ChannelError: Nothing answers there, or the answer is not a cluster's configuration.
+    """
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s) as connection:
+            connection.sendall(_REQUEST)
+            reply = _read_reply(connection)
+    except OSError as error:
+        raise ChannelError(f"Memcached at {host}:{port} is not reachable: {error}") from error
+    if reply.endswith(b"ERROR\r\n"):
+        return [(host, port)]
+    return sorted(_parse(reply, f"{host}:{port}"))
+
+
+def _read_reply(connection: socket.socket) -> bytes:
+    reply = b""
+    while not reply.endswith(_ENDS):
+        chunk = connection.recv(65_536)
+        if not chunk or len(reply) > _MAX_REPLY_BYTES:
+            raise ConnectionError(f"the answer to `config get cluster` broke off after {len(reply)} bytes")
+        reply += chunk
+    return reply
+
+
+def _parse(reply: bytes, endpoint: str) -> list[Node]:
+    try:
+        header, body = reply.split(b"\r\n", 1)
+        keyword, _, _, length = header.split()
+        nodes_line = body[: int(length)].decode("ascii").split("\n")[1]
+        nodes = [(name or address, int(port)) for name, address, port in (n.split("|") for n in nodes_line.split())]
+    except (ValueError, IndexError) as error:
+        raise ChannelError(f"{endpoint} answered `config get cluster` with {reply[:80]!r}") from error
+    if keyword != b"CONFIG" or not nodes:
+        raise ChannelError(f"{endpoint} names no nodes: {reply[:80]!r}")
+    return nodes

@@ -1,0 +1,39 @@
+"""The in-memory channel: all ranks in one process, for simulations and tests; a full member of the family."""
+
+from collections.abc import Sequence
+
+from training.errors import ChannelError
+
+
+class MemoryChannel:
+    """A dictionary behind the channel's interface; ranks share one instance from several threads.
+
+    Args:
+        max_value_bytes: Item limit to keep, as a real store has one.
+    """
+
+    def __init__(self, max_value_bytes: int = 1 << 20) -> None:
+        self.max_value_bytes = max_value_bytes
+        self._values: dict[str, bytes] = {}
+
+    def put(self, key: str, value: bytes) -> None:
+        """Stores a value; see `Channel.put`."""
+        if len(value) > self.max_value_bytes:
+            raise ChannelError(f"value of {key} has {len(value)} bytes, the limit is {self.max_value_bytes}")
+        self._values[key] = bytes(value)
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """The values that are there; see `Channel.get_many`."""
+        return {key: value for key in keys if (value := self._values.get(key)) is not None}
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Removes keys; see `Channel.delete_many`."""
+        for key in keys:
+            self._values.pop(key, None)
+
+    def all_keys(self) -> list[str]:
+        """The keys that are there now."""
+        return list(self._values)
+
+    def close(self) -> None:
+        """Nothing to give back."""

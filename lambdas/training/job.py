@@ -1,0 +1,177 @@
+"""The job: the event that starts a run, checked field by field before anything happens.
+
+The keys are the original's, with ours added; see `docs/user-guide.md` for a table.
+`Job` is what the coordinator takes, `WorkerJob` what it sends to one worker.
+"""
+
+import difflib
+import math
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+import msgspec
+
+from training.errors import InputError, JobError
+
+Model = Literal["lr"]
+Optimiser = Literal["grad_avg"]
+SyncMode = Literal["reduce", "all_gather"]
+DatasetType = Literal["dense_libsvm"]
+ChannelName = Literal["memcached"]
+
+# A prefix in the channel's keys: no white space or control characters, and short enough to leave room for the rest
+# of a Memcached key (250 bytes in all).
+KeyPrefix = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{0,63}$", description="at most 63 letters, digits, `.`, `_` or `-`"),
+]
+BucketName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        description="an S3 bucket's name: 3 to 63 lower-case letters, digits, dots or hyphens",
+    ),
+]
+RunId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$",
+        description="1 to 80 letters, digits, `.`, `_` or `-`, the first a letter or digit",
+    ),
+]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400, description="seconds, above 0 and up to 86400")]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+    """One training run, as the coordinator receives it.
+
+    Attributes:
+        data_bucket: Bucket that holds the partitions `0_<n_workers>` to `<n_workers - 1>_<n_workers>`.
+        n_features: Columns of the data.
+        n_workers: The world size: how many workers train together.
+        host: Host of the Memcached configuration endpoint (or of a plain Memcached node).
+        port: Its port.
+        dataset: The data set's name, kept with the results.
+        dataset_type: How a partition that is text is to be read.
+        n_classes: Number of classes.
+        tmp_bucket: Prefix of the channel's keys for the ranks' own parts.
+        merged_bucket: Prefix of the channel's keys for merged parts.
+        model: What is trained.
+        optim: How it is trained.
+        sync_mode: The collective behind every all-reduce.
+        lr: The learning rate.
+        batch_size: Rows per worker per round.
+        n_epochs: Passes over the training rows.
+        valid_ratio: Share of each partition that is kept for validation.
+        run_id: Name of the run; the coordinator's request id by default.
+        result_bucket: Where `runs/<run_id>/` is written; the data bucket by default.
+        channel: What carries the exchange.
+        seed: Fixes everything that is random in training.
+        round_timeout_s: How long a rank waits for its peers within a round.
+        join_timeout_s: How long the first round waits for ranks that still start.
+    """
+
+    data_bucket: BucketName
+    n_features: Annotated[int, msgspec.Meta(ge=1, le=10_000_000, description="an integer from 1 to 10000000")]
+    n_workers: Annotated[int, msgspec.Meta(ge=1, le=1000, description="an integer from 1 to 1000")]
+    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]+$", description="a host name or an address")]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="a port, 1 to 65535")] = 11211
+    dataset: Annotated[str, msgspec.Meta(max_length=1024, description="a text of at most 1024 characters")] = ""
+    dataset_type: Annotated[DatasetType, msgspec.Meta(description="dense_libsvm")] = "dense_libsvm"
+    n_classes: Annotated[int, msgspec.Meta(ge=2, le=10_000, description="an integer from 2 to 10000")] = 2
+    tmp_bucket: KeyPrefix = ""
+    merged_bucket: KeyPrefix = ""
+    model: Annotated[Model, msgspec.Meta(description="lr")] = "lr"
+    optim: Annotated[Optimiser, msgspec.Meta(description="grad_avg")] = "grad_avg"
+    sync_mode: Annotated[SyncMode, msgspec.Meta(description="reduce or all_gather")] = "reduce"
+    lr: Annotated[float, msgspec.Meta(gt=0, le=1e6, description="a number above 0")] = 0.1
+    batch_size: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000, description="an integer of at least 1")] = 1000
+    n_epochs: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 2
+    valid_ratio: Annotated[float, msgspec.Meta(ge=0, lt=1, description="a number from 0 to below 1")] = 0.1
+    run_id: RunId | None = None
+    result_bucket: BucketName | None = None
+    channel: Annotated[ChannelName, msgspec.Meta(description="memcached")] = "memcached"
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32, description="an integer from 0 to 4294967295")] = 0
+    round_timeout_s: Seconds = 120.0
+    join_timeout_s: Seconds = 120.0
+
+    @property
+    def results(self) -> str:
+        """The bucket that takes the results."""
+        return self.result_bucket or self.data_bucket
+
+    def partition(self, rank: int) -> str:
+        """Object key of one rank's partition; the original's naming."""
+        return f"{rank}_{self.n_workers}"
+
+
+class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The job as one worker receives it.
+
+    Attributes:
+        worker_index: The rank of this worker, from 0.
+        file: Object key of its partition.
+    """
+
+    worker_index: Annotated[int, msgspec.Meta(ge=0, le=999, description="an integer from 0 to n_workers - 1")]
+    file: Annotated[str, msgspec.Meta(min_length=1, max_length=1024, description="the key of a partition object")]
+    run_id: RunId
+
+    @property
+    def rank(self) -> int:
+        """This worker's rank."""
+        return self.worker_index
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
+def decode_job(event: object, kind: type[AnyJob]) -> AnyJob:
+    """Checks an event and returns it as a record.
+
+    Args:
+        event: What the function was invoked with, as decoded JSON.
+        kind: `Job` or `WorkerJob`.
+
+    Raises:
+        InputError: The event is not an object, has an unknown key or lacks a needed one.
+        JobError: A field's value is not allowed.
+    """
+    if not isinstance(event, dict):
+        raise InputError(f"the event is a {type(event).__name__}; it must be a JSON object with the job's keys")
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    hints = get_type_hints(kind, include_extras=True)
+    for name in event:
+        if name not in fields:
+            raise InputError(f"unknown job field `{name}`{_nearest(name, list(fields))}")
+    for name, field in fields.items():
+        if name in event:
+            _check(name, event[name], hints[field.name])
+        elif field.required:
+            raise InputError(f"job field `{name}` is missing; needed: {describe(hints[field.name])}")
+    job = msgspec.convert(event, kind)
+    if isinstance(job, WorkerJob) and job.worker_index >= job.n_workers:
+        raise JobError("worker_index", job.worker_index, f"0 to n_workers - 1 = {job.n_workers - 1}")
+    return job
+
+
+def describe(hint: Any) -> str:  # noqa: ANN401 - a type hint has no narrower type
+    """What a field of this type may hold, as a short phrase."""
+    for part in (hint, *getattr(hint, "__args__", ())):
+        for meta in getattr(part, "__metadata__", ()):
+            if isinstance(meta, msgspec.Meta) and meta.description:
+                return meta.description
+    return str(hint)
+
+
+def _check(name: str, value: object, hint: Any) -> None:  # noqa: ANN401 - a type hint has no narrower type
+    try:
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        raise JobError(name, value, describe(hint)) from error
+    if isinstance(value, float) and not math.isfinite(value):
+        raise JobError(name, value, describe(hint))
+
+
+def _nearest(name: object, known: list[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(known)}"

@@ -1,0 +1,214 @@
+"""Dense LIBSVM text: `<label> <index>:<value> <index>:<value> ...`, one row a line.
+
+A label is a class and so a whole number, in whatever notation: `1`, `+1`, `1.000000000000000000e+00`.
+Indices start at 1 and rise within a line; a feature that is left out is zero.
+Blank lines and everything after a `#` are skipped.
+"""
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from training.errors import InputError
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+# Text is parsed in pieces of about this many bytes, so that the arrays beside it stay small.
+PIECE_BYTES = 4 << 20
+# From here on float32 rounds to infinity: half a unit in the last place above its largest number.
+FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
+
+# Why an index is too large, as an error says it.
+BEYOND_THE_JOB = "the job's number of features"
+
+_COLON, _NEWLINE, _BLANK = ord(":"), ord("\n"), ord(" ")
+
+
+@dataclass(frozen=True)
+class ParsedLines:
+    """Rows as the text has them, without the zeros that it leaves out.
+
+    Attributes:
+        labels: One per row.
+        pairs: How many `index:value` pairs each row has.
+        index: The 1-based indices of all rows, one row after the other.
+        value: The values beside them.
+    """
+
+    labels: FloatArray
+    pairs: IntArray
+    index: IntArray
+    value: FloatArray
+
+    def scatter_into(self, x: FloatArray) -> None:
+        """Writes the values to their places in `x`, which holds zeros."""
+        x[np.repeat(np.arange(len(self.pairs)), self.pairs), self.index - 1] = self.value
+
+
+def parse_libsvm(text: bytes, *, source: str, n_features: int) -> tuple[FloatArray, FloatArray]:
+    """Parses a whole text.
+
+    Args:
+        text: The lines.
+        source: What errors call the text.
+        n_features: Columns of the result; a larger index is an error.
+
+    Returns:
+        `x` (rows, n_features) and `y` (rows,).
+
+    Raises:
+        InputError: A line does not parse; it is named by its number.
+    """
+    most_rows = text.count(b"\n") + 1
+    x = np.zeros((most_rows, n_features), np.float32)
+    y = np.empty(most_rows, np.float32)
+    rows, first_line, start = 0, 1, 0
+    while start < len(text):
+        end = text.find(b"\n", start + PIECE_BYTES) + 1 or len(text)
+        piece = text[start:end]
+        parsed = parse_lines(piece, source=source, first_line=first_line, n_features=n_features)
+        here = slice(rows, rows + len(parsed.labels))
+        y[here] = parsed.labels
+        parsed.scatter_into(x[here])
+        rows, first_line, start = here.stop, first_line + piece.count(b"\n"), end
+    return x[:rows], y[:rows]
+
+
+def parse_lines(
+    text: bytes, *, source: str, first_line: int, n_features: int, beyond: str = BEYOND_THE_JOB
+) -> ParsedLines:
+    """Parses some lines of a text.
+
+    Args:
+        text: Whole lines.
+        source: What errors call the text.
+        first_line: Number of the first of these lines.
+        n_features: The largest index allowed.
+        beyond: What an index above that exceeds.
+
+    Raises:
+        InputError: A line does not parse; it is named by its number.
+    """
+    return _parse_regular(text, n_features) or _parse_carefully(text, source, first_line, n_features, beyond)
+
+
+def _parse_regular(text: bytes, n_features: int) -> ParsedLines | None:
+    """Parses all lines at once; None when anything at all is unusual or wrong."""
+    if not text.endswith(b"\n"):
+        text += b"\n"
+    pairs = _pairs_per_line(text)
+    if pairs is None:
+        return None
+    try:
+        with np.errstate(over="ignore"):
+            numbers = np.fromstring(text.replace(b":", b" "), np.float32, sep=" ")
+    except ValueError:
+        return None
+    if len(numbers) != len(pairs) + 2 * int(pairs.sum()) or not np.isfinite(numbers).all():
+        return None
+    is_label = np.zeros(len(numbers), np.bool_)
+    is_label[np.cumsum(2 * pairs + 1) - 2 * pairs - 1] = True
+    labels, in_pairs = numbers[is_label], numbers[~is_label]
+    index = in_pairs[::2].astype(np.int64)
+    if not np.array_equal(labels, np.rint(labels)) or not np.array_equal(in_pairs[::2], index):
+        return None
+    if not _indices_are_right(index, pairs, n_features):
+        return None
+    return ParsedLines(labels, pairs, index, in_pairs[1::2])
+
+
+def _pairs_per_line(text: bytes) -> IntArray | None:
+    """Number of `index:value` words per line; None unless every line is a plain word, then such words."""
+    characters = np.frombuffer(text, np.uint8)
+    in_word = characters > _BLANK
+    starts = in_word.copy()
+    starts[1:] &= ~in_word[:-1]
+    word_at = np.flatnonzero(starts)
+    line_ends = np.flatnonzero(characters == _NEWLINE)
+    words_until = np.searchsorted(word_at, line_ends)
+    words = np.diff(words_until, prepend=0)
+    if words.min() < 1:
+        return None
+    colons_until = np.searchsorted(np.flatnonzero(characters == _COLON), np.append(word_at, len(text)))
+    expected_colons = np.ones(len(word_at), np.int64)
+    expected_colons[words_until - words] = 0
+    if not np.array_equal(np.diff(colons_until), expected_colons):
+        return None
+    return words - 1
+
+
+def _indices_are_right(index: IntArray, pairs: IntArray, n_features: int) -> bool:
+    if len(index) and not 1 <= index.min() <= index.max() <= n_features:
+        return False
+    row = np.repeat(np.arange(len(pairs)), pairs)
+    # The position in the matrix always rises from row to row; within a row it does when the index does.
+    return bool((np.diff(row * n_features + index) > 0).all())
+
+
+def _parse_carefully(text: bytes, source: str, first_line: int, n_features: int, beyond: str) -> ParsedLines:
+    """Parses line by line: slow, but it takes all that is allowed and tells what is wrong with the rest."""
+    labels, pairs, indices, values = array("f"), array("q"), array("q"), array("f")
+    for number, line in enumerate(text.split(b"\n"), first_line):
+        words = line.partition(b"#")[0].split()
+        if not words:
+            continue
+        try:
+            labels.append(_label(words[0]))
+            last = 0
+            for word in words[1:]:
+                last, value = _pair(word, last, n_features, beyond)
+                indices.append(last)
+                values.append(value)
+        except ValueError as error:
+            raise InputError(f"{source} line {number}: {error}") from None
+        pairs.append(len(words) - 1)
+    return ParsedLines(
+        np.array(labels, np.float32),
+        np.array(pairs, np.int64),
+        np.array(indices, np.int64),
+        np.array(values, np.float32),
+    )
+
+
+def _label(word: bytes) -> float:
+    label = _number(word, "label")
+    if not label.is_integer():
+        raise ValueError(f"label {_quote(word)} is not a whole number; labels are classes")
+    return label
+
+
+def _pair(word: bytes, last: int, n_features: int, beyond: str) -> tuple[int, float]:
+    index_text, colon, value_text = word.partition(b":")
+    if not colon:
+        raise ValueError(f"{_quote(word)} is not of the form index:value")
+    if not index_text.isdigit():
+        raise ValueError(f"index {_quote(index_text)} is not a whole number from 1 upwards")
+    index = int(index_text)
+    if index < 1:
+        raise ValueError("feature index 0; indices start at 1")
+    if index > n_features:
+        raise ValueError(f"feature index {index} is beyond {n_features}, {beyond}")
+    if index <= last:
+        raise ValueError(f"feature index {index} comes after {last}; indices must rise within a line")
+    return index, _number(value_text, f"value of feature {index}")
+
+
+def _number(word: bytes, what: str) -> float:
+    try:
+        number = float(word)
+    except ValueError:
+        raise ValueError(f"{what} {_quote(word)} is not a number") from None
+    if b"_" in word:  # Python reads 1_000 as a number; no other reader of the format does.
+        raise ValueError(f"{what} {_quote(word)} is not a number")
+    if not abs(number) < FLOAT32_OVERFLOW:
+        raise ValueError(f"{what} {_quote(word)} is not a finite number of single precision")
+    return number
+
+
+def _quote(word: bytes) -> str:
+    """A word of the text as an error shows it: printable and not long."""
+    shown = word[:40].decode("ascii", "backslashreplace")
+    return f"`{shown}...`" if len(word) > 40 else f"`{shown}`"

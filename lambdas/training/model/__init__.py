@@ -1,0 +1,1 @@
+"""Models: loss beside its gradient, over flat float32 parameters; they know arrays, never channels."""

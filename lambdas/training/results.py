@@ -1,0 +1,142 @@
+"""Where a run's results lie in S3: `runs/<run_id>/` with one object per fact.
+
+    job.json                    the job as it was started, and by which request
+    workers/<rank>.<attempt>.json   one finished worker: seconds, phases, memory
+    telemetry/<rank>.<attempt>.json its timings round by round
+    failed/<rank>.<attempt>.json    one failed worker and its cause
+    model.npz                   the trained parameters
+    result.json                 the run's outcome; written by rank 0 after everything else of its own
+
+S3's errors are translated here, and only here.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import msgspec
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from training.errors import InputError, TrainingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CLIENT_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"mode": "standard", "max_attempts": 5},
+    max_pool_connections=16,
+)
+_ABSENT = {"NoSuchKey", "NoSuchBucket", "404"}
+
+
+class StorageError(TrainingError):
+    """S3 is not reachable or refused a request for a reason other than absence."""
+
+
+def s3_client() -> "S3Client":
+    """An S3 client for wherever AWS's own variables point."""
+    return boto3.client("s3", config=CLIENT_CONFIG)
+
+
+def get_object(s3: "S3Client", bucket: str, key: str) -> bytes:
+    """An object's bytes.
+
+    Raises:
+        InputError: There is no such bucket or object.
+        StorageError: S3 is not reachable or refuses.
+    """
+    with _translated(bucket, key):
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def list_partitions(s3: "S3Client", bucket: str) -> set[str]:
+    """Keys of the objects at the top of a bucket, where partitions lie.
+
+    Raises:
+        InputError: There is no such bucket.
+        StorageError: S3 is not reachable or refuses.
+    """
+    with _translated(bucket, ""):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Delimiter="/")
+        return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+
+
+class RunFolder:
+    """The objects of one run.
+
+    Args:
+        s3: A client.
+        bucket: The result bucket.
+        run_id: The run.
+    """
+
+    def __init__(self, s3: "S3Client", bucket: str, run_id: str) -> None:
+        self._s3, self._bucket, self._run_id = s3, bucket, run_id
+
+    def location(self, name: str) -> str:
+        """The object's address."""
+        return f"s3://{self._bucket}/{self._key(name)}"
+
+    def write(self, name: str, body: bytes) -> str:
+        """Stores an object and returns its SHA-256 in hexadecimal."""
+        with _translated(self._bucket, self._key(name)):
+            self._s3.put_object(Bucket=self._bucket, Key=self._key(name), Body=body)
+        return hashlib.sha256(body).hexdigest()
+
+    def write_json(self, name: str, record: object) -> None:
+        """Stores a record as JSON."""
+        self.write(name, msgspec.json.encode(record))
+
+    def create_json(self, name: str, record: object) -> bool:
+        """Stores a record unless the object exists already; tells whether it did."""
+        key = self._key(name)
+        with _translated(self._bucket, key):
+            try:
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body=msgspec.json.encode(record), IfNoneMatch="*")
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "PreconditionFailed":
+                    return False
+                raise
+        return True
+
+    def read(self, name: str) -> bytes | None:
+        """An object's bytes; None when it is absent."""
+        try:
+            return get_object(self._s3, self._bucket, self._key(name))
+        except InputError:
+            return None
+
+    def read_json(self, name: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+        """A record; None when it is absent."""
+        body = self.read(name)
+        return None if body is None else msgspec.json.decode(body)
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the objects in a folder such as `workers/`, sorted."""
+        prefix = self._key(folder)
+        with _translated(self._bucket, prefix):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return sorted(key.removeprefix(self._key("")) for key in keys)
+
+    def _key(self, name: str) -> str:
+        return f"runs/{self._run_id}/{name}"
+
+
+@contextmanager
+def _translated(bucket: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+        if code in _ABSENT:
+            what = f"bucket {bucket}" if code == "NoSuchBucket" else f"s3://{bucket}/{key}"
+            raise InputError(f"{what} does not exist") from error
+        raise StorageError(f"s3://{bucket}/{key}: {code}: {message}") from error
+    except BotoCoreError as error:
+        raise StorageError(f"s3://{bucket}/{key}: {error}") from error

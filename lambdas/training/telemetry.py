@@ -1,0 +1,90 @@
+"""What a worker tells about itself: progress lines for whoever watches, timings for the run's folder.
+
+A line is one JSON object on standard output, which Lambda sends to CloudWatch Logs.
+Its key `event` tells which kind it is: `started`, `progress`, `epoch`, `finished` or `failed`.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import numpy as np
+
+# A watcher sees a rank's progress about this often; lines cost time, so not every round prints one.
+PROGRESS_INTERVAL_S = 0.5
+
+
+class Telemetry:
+    """Collects one worker's timings and prints its progress.
+
+    Args:
+        run_id: The run.
+        rank: This worker's rank.
+        attempt: Which try of the rank this is, from 1.
+        request_id: The invocation's `aws_request_id`.
+    """
+
+    def __init__(self, run_id: str, rank: int, attempt: int, request_id: str) -> None:
+        self.phases: dict[str, float] = {}
+        self.round_s: list[float] = []
+        self._labels = {"run_id": run_id, "rank": rank, "attempt": attempt, "request_id": request_id}
+        self.started_at = time.time()
+        self._started = time.perf_counter()
+        self._last_progress = self._started
+        self._rows_since = 0
+
+    @property
+    def seconds(self) -> float:
+        """Since the handler began."""
+        return time.perf_counter() - self._started
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measures a phase of the handler."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - started
+
+    def line(self, event: str, **values: object) -> None:
+        """Prints one line for watchers."""
+        record = {"event": event, **self._labels, **values}
+        sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+        sys.stdout.flush()
+
+    def round_done(self, number: int, rounds: int, loss: float, rows: int, started: float) -> None:
+        """Records a round, and prints a progress line when the last one is a while ago.
+
+        Args:
+            number: The round, from 1.
+            rounds: Rounds in all.
+            loss: Mean loss of the round's global batch.
+            rows: This rank's rows in it.
+            started: `time.perf_counter()` at its start.
+        """
+        now = time.perf_counter()
+        self.round_s.append(now - started)
+        self._rows_since += rows
+        elapsed = now - self._last_progress
+        if elapsed >= PROGRESS_INTERVAL_S:
+            self.line("progress", round=number, rounds=rounds, loss=loss, rows_per_s=self._rows_since / elapsed)
+            self._last_progress, self._rows_since = now, 0
+
+    def epoch_done(self, report: msgspec.Struct) -> None:
+        """Prints an epoch's report."""
+        self.line("epoch", **msgspec.to_builtins(report))
+
+
+def percentiles_ms(seconds: list[float]) -> dict[str, float]:
+    """Median and 99th percentile, in ms."""
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
+    return {"p50": round(float(p50), 4), "p99": round(float(p99), 4)}
+
+
+def max_rss_mb() -> float:
+    """The largest resident size of this process so far, MB; Linux counts it in KB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,18 @@
+"""Several ranks in one process: a thread each over one in-memory channel."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from training.exchange.collective import Exchange
+from training.exchange.mailbox import Mailbox
+
+
+def exchange_of(channel, rank, world_size, sync_mode, *, run_id="run", timeout_s=20.0):
+    """One rank's exchange."""
+    mailbox = Mailbox(channel, run_id=run_id, rank=rank, world_size=world_size)
+    return Exchange(mailbox, sync_mode, join_timeout_s=timeout_s, round_timeout_s=timeout_s)
+
+
+def on_all_ranks(world_size, function):
+    """Calls `function(rank)` on all ranks at once; returns the answers by rank, or raises the first error."""
+    with ThreadPoolExecutor(world_size) as pool:
+        return list(pool.map(function, range(world_size)))

@@ -1,0 +1,82 @@
+"""The configuration endpoint on the wire."""
+
+import asyncio
+import random
+
+import pytest
+
+from harness.network import Node, configuration, serve
+
+pytestmark = pytest.mark.unit
+
+ONE_NODE = b"CONFIG cluster 0 27\r\n1\n127.0.0.1|127.0.0.1|11211\n\r\nEND\r\n"
+
+
+async def ask(port: int, *chunks: bytes) -> bytes:
+    """Sends the chunks one by one, and returns all that comes back until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for chunk in chunks:
+        writer.write(chunk)
+        await writer.drain()
+        await asyncio.sleep(0)
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def converse(*chunks: bytes) -> bytes:
+    """One client's conversation with an endpoint of one node."""
+
+    async def conversation() -> bytes:
+        async with await serve(Node("127.0.0.1", 0), [Node("127.0.0.1", 11211)]) as server:
+            return await ask(server.sockets[0].getsockname()[1], *chunks)
+
+    return asyncio.run(conversation())
+
+
+def test_the_nodes_are_listed_byte_for_byte_as_elasticache_does():
+    """The answer is the documented one, with the length of version and nodes."""
+    two = configuration([Node("10.0.0.1", 11211), Node("cache.local", 11212)])
+
+    assert configuration([Node("127.0.0.1", 11211)]) == ONE_NODE
+    assert two == b"CONFIG cluster 0 50\r\n1\n10.0.0.1|10.0.0.1|11211 cache.local|cache.local|11212\n\r\nEND\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        ([b"config get cluster\r\n"], ONE_NODE),
+        ([b"config ", b"get clus", b"ter\r", b"\n"], ONE_NODE),
+        ([b"config get cluster\nconfig get cluster\r\n"], ONE_NODE * 2),
+        ([b"version\r\n"], b"VERSION 1.6.18\r\n"),
+        ([b"get key\r\nversion\r\n"], b"ERROR\r\nVERSION 1.6.18\r\n"),
+        ([b"quit\r\nversion\r\n"], b""),
+        ([b"\r\n"], b"ERROR\r\n"),
+        ([b"config get cluster"], ONE_NODE),
+        ([b"\x00\xff\r\n"], b"ERROR\r\n"),
+        ([b"x" * 100_000], b""),
+        ([], b""),
+    ],
+)
+def test_every_line_gets_its_answer(sent: list[bytes], answer: bytes):
+    """Known commands are answered, however they are cut; others get ERROR; an endless line ends the connection."""
+    assert converse(*sent) == answer
+
+
+def test_garbage_from_many_clients_disturbs_nobody():
+    """Fifty clients that send noise, and one that leaves at once, leave the endpoint working for the next."""
+    noise = random.Random(7)
+
+    async def crowd() -> bytes:
+        async with await serve(Node("127.0.0.1", 0), [Node("127.0.0.1", 11211)]) as server:
+            port = server.sockets[0].getsockname()[1]
+            _, leaver = await asyncio.open_connection("127.0.0.1", port)
+            leaver.write(b"config get cluster\r\n" * 100)
+            leaver.transport.abort()
+            noisy = (ask(port, noise.randbytes(500), b"\r\n") for _ in range(50))
+            await asyncio.gather(*noisy, return_exceptions=True)
+            return await ask(port, b"config get cluster\r\n")
+
+    assert asyncio.run(crowd()) == ONE_NODE

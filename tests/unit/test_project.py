@@ -1,0 +1,58 @@
+"""The project's own files agree with each other."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+pytestmark = pytest.mark.unit
+
+
+def requirements_of(name: str) -> set[str]:
+    """The requirements that a .in file names, those of the files that it includes too."""
+    found: set[str] = set()
+    for line in (ROOT / "requirements" / f"{name}.in").read_text().splitlines():
+        if line.startswith("-r "):
+            found |= requirements_of(line.removeprefix("-r ").removesuffix(".in"))
+        elif line and not line.startswith("#"):
+            found.add(line)
+    return found
+
+
+def pins_of(name: str) -> dict[str, str]:
+    """The version of each distribution that a hashed requirement file pins."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.MULTILINE))
+
+
+def test_newest_changelog_entry_is_the_version():
+    """A release cannot forget its entry in CHANGELOG.md."""
+    entries = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert entries[0] == PROJECT["version"]
+
+
+def test_package_asks_for_what_its_requirement_file_pins():
+    """Installing the package brings the same distributions as requirements/harness.in."""
+    assert set(PROJECT["dependencies"]) == requirements_of("harness")
+
+
+@pytest.mark.parametrize("name", ["coordinator", "worker", "harness"])
+def test_images_and_tool_run_the_versions_that_were_tested(name: str):
+    """What an image or the tool installs is pinned to the version that dev.txt pins."""
+    pins = pins_of(name)
+
+    assert pins, f"requirements/{name}.txt pins nothing"
+    assert pins.items() <= pins_of("dev").items()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)
+def test_requirement_files_name_no_package_index(path: Path):
+    """Where packages come from is the user's choice; hashes say which ones."""
+    options = re.findall(r"^--?[a-z-]*(?:index|find-links|trusted)[a-z-]*.*", path.read_text(), re.MULTILINE)
+
+    assert options == []
