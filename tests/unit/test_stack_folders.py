@@ -1,8 +1,6 @@
 """Stacks' folders and the removal of those whose owner was killed."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -18,10 +16,9 @@ pytestmark = pytest.mark.unit
 
 
 def killed() -> ProcessIdentity:
-    """A process that is no more."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pid = process.pid
-    return ProcessIdentity(pid, own_identity().started)
+    """A process that is no more: its pid is ours today."""
+    own = own_identity()
+    return ProcessIdentity(own.pid, own.started - 1)
 
 
 def state_of(supervisor: ProcessIdentity, directory: Path) -> StackState:

@@ -1,0 +1,339 @@
+"""The gateway as boto3 sees it: real RIE environments behind AWS's Lambda API."""
+
+import base64
+import json
+import uuid
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from harness.runs.clients import clients_for
+from harness.runs.functions import package
+from harness.settings import FunctionSettings
+from harness.stack.probes import wait_until
+
+pytestmark = pytest.mark.integration
+
+HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
+ROLE = "arn:aws:iam::123456789012:role/any"
+
+
+@pytest.fixture(scope="module")
+def clients(stack):
+    """Clients of the session's stack."""
+    return clients_for(stack.endpoints)
+
+
+@pytest.fixture
+def create(clients):
+    """Creates functions from fixtures/handlers, deleted at the end."""
+    created = []
+
+    def create_function(behaviour, **configuration):
+        name = f"{behaviour}-{uuid.uuid4().hex[:8]}"
+        code = package(FunctionSettings(source=HANDLERS, handler=f"{behaviour}.handler"))
+        clients.functions.create_function(
+            FunctionName=name,
+            Runtime="python3.11",
+            Role=ROLE,
+            Handler=f"{behaviour}.handler",
+            Code={"ZipFile": code},
+            **configuration,
+        )
+        created.append(name)
+        return name
+
+    yield create_function
+    for name in created:
+        clients.functions.delete_function(FunctionName=name)
+
+
+@pytest.fixture
+def invoke(clients):
+    """Invokes and returns the whole answer with its payload decoded."""
+
+    def invoke_function(name, event=None, **options):
+        answer = clients.functions.invoke(FunctionName=name, Payload=json.dumps(event or {}), **options)
+        body = answer["Payload"].read()
+        return {**answer, "Body": json.loads(body) if body else None}
+
+    return invoke_function
+
+
+def lines_of(clients, name):
+    """All lines of a function's log."""
+    try:
+        pages = clients.logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{name}")
+        return [event["message"] for page in pages for event in page["events"]]
+    except clients.logs.exceptions.ResourceNotFoundException:
+        return []
+
+
+def wait_for_line(clients, name, text):
+    """Waits until a line of the log contains the text, and returns that line."""
+    assert wait_until(lambda: any(text in line for line in lines_of(clients, name)), 10), lines_of(clients, name)
+    return next(line for line in lines_of(clients, name) if text in line)
+
+
+def test_a_function_gets_its_event_and_awss_environment(create, invoke):
+    """The handler sees the event, AWS's variables, its own, and nothing of the harness's."""
+    name = create("echo", Timeout=20, MemorySize=256, Environment={"Variables": {"MINE": "yes"}})
+
+    answer = invoke(name, {"a": [1, None, "ü"]})
+
+    assert 200 == answer["StatusCode"]
+    assert "FunctionError" not in answer
+    assert {"a": [1, None, "ü"]} == answer["Body"]["event"]
+    environment = answer["Body"]["environment"]
+    assert "yes" == environment["MINE"]
+    assert name == environment["AWS_LAMBDA_FUNCTION_NAME"]
+    assert "256" == environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
+    assert f"/aws/lambda/{name}" == environment["AWS_LAMBDA_LOG_GROUP_NAME"]
+    assert not {key for key in environment if key.startswith(("HARNESS", "VIRTUAL_ENV", "PYTEST"))}
+    assert 15_000 < answer["Body"]["remaining_ms"] <= 20_000
+
+
+def test_the_request_id_is_one_everywhere(create, invoke, clients):
+    """boto3's answer, the handler's context and the log's lines carry the same id."""
+    name = create("echo")
+
+    answer = invoke(name)
+
+    request_id = answer["ResponseMetadata"]["RequestId"]
+    assert request_id == answer["Body"]["request_id"]
+    assert wait_for_line(clients, name, "REPORT").startswith(f"REPORT RequestId: {request_id}\t")
+
+
+def test_a_warm_environment_is_used_again(create, invoke):
+    """Two invocations in a row run in the same process and find its state."""
+    name = create("echo")
+
+    first, second = invoke(name)["Body"], invoke(name)["Body"]
+
+    assert (first["pid"], 1) == (second["pid"], first["count"])
+    assert 2 == second["count"]
+
+
+def test_as_many_environments_run_at_once_as_are_needed(create, invoke, clients, tmp_path):
+    """Eight events that each wait until all eight run all come through."""
+    name = create("barrier", Timeout=60)
+    tmp_path.chmod(0o777)
+
+    for _ in range(8):
+        answer = invoke(name, {"folder": str(tmp_path), "count": 8, "seconds": 40}, InvocationType="Event")
+        assert 202 == answer["StatusCode"]
+
+    ended = wait_until(lambda: sum(line.startswith("REPORT") for line in lines_of(clients, name)) == 8, 50)
+    assert ended, lines_of(clients, name)
+    assert not [line for line in lines_of(clients, name) if "TimeoutError" in line]
+
+
+def test_an_exception_is_a_function_error_with_awss_body(create, invoke):
+    """A raised exception comes back as 200, `Unhandled`, with type, message and stack trace."""
+    answer = invoke(create("raise_error"), {"message": "broken"}, LogType="Tail")
+
+    assert (200, "Unhandled") == (answer["StatusCode"], answer["FunctionError"])
+    assert ("ValueError", "broken") == (answer["Body"]["errorType"], answer["Body"]["errorMessage"])
+    assert "raise_error.py" in answer["Body"]["stackTrace"][0]
+    log = base64.b64decode(answer["LogResult"]).decode()
+    assert "about to fail" in log
+    assert "[ERROR] ValueError: broken" in log
+
+
+def test_a_body_that_only_looks_like_an_error_is_none(create, invoke):
+    """A handler that returns a dictionary with an error's keys has not failed."""
+    answer = invoke(create("return_error_body"))
+
+    assert "FunctionError" not in answer
+    assert "not really" == answer["Body"]["errorMessage"]
+
+
+def test_a_dead_process_is_reported_and_replaced(create, invoke, clients):
+    """A handler that exits gives `Runtime.ExitError`, and the next invocation works."""
+    name = create("exit_process")
+
+    answer = invoke(name, {"status": 3})
+
+    assert (200, "Unhandled") == (answer["StatusCode"], answer["FunctionError"])
+    assert "Runtime.ExitError" == answer["Body"]["errorType"]
+    assert "exit status 3" in answer["Body"]["errorMessage"]
+    assert "exit status 3" in wait_for_line(clients, name, "Runtime exited")
+    assert "Runtime.ExitError" == invoke(name)["Body"]["errorType"]
+
+
+def test_a_timeout_is_reported_and_the_environment_replaced(create, invoke):
+    """A handler over its time limit is ended, reported in AWS's words, and followed by a fresh environment."""
+    name = create("sleep", Timeout=1)
+
+    answer = invoke(name, {"seconds": 30})
+
+    assert "Unhandled" == answer["FunctionError"]
+    assert "Sandbox.Timedout" == answer["Body"]["errorType"]
+    assert "Task timed out after 1.00 seconds" in answer["Body"]["errorMessage"]
+    assert "slept" == invoke(name, {"seconds": 0})["Body"]
+
+
+def test_a_module_that_cannot_be_imported_is_named(create, invoke):
+    """An import error comes back as the runtime's, with the module's name."""
+    answer = invoke(create("fail_on_import"))
+
+    assert "Unhandled" == answer["FunctionError"]
+    assert "no_such_module" in answer["Body"]["errorMessage"]
+
+
+def test_the_log_holds_the_output_between_start_and_report(create, invoke, clients):
+    """What a function prints stands between START and END; REPORT measures memory instead of repeating its size."""
+    name = create("print_lines", MemorySize=3000)
+    invoke(name, {"lines": ["one", "two"]})
+
+    report = wait_for_line(clients, name, "REPORT")
+
+    kinds = [line.split(" ")[0] for line in lines_of(clients, name)]
+    assert ["START", "one", "two", "on", "no", "END", "REPORT"] == [kind.strip() for kind in kinds]
+    used = int(report.split("Max Memory Used: ")[1].split(" ")[0])
+    assert 5 < used < 300
+
+
+def test_failed_events_are_tried_again_with_the_same_request_id(create, invoke, clients, tmp_path):
+    """An event that fails is tried up to `MaximumRetryAttempts` more times, each with the id of the first."""
+    name = create("fail_times")
+    clients.functions.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    tmp_path.chmod(0o777)
+
+    answer = invoke(name, {"folder": str(tmp_path), "failures": 9}, InvocationType="Event")
+
+    wait_for_line(clients, name, "REPORT")
+    assert [answer["ResponseMetadata"]["RequestId"]] == [file.read_text() for file in tmp_path.iterdir()]
+    configuration = clients.functions.get_function_event_invoke_config(FunctionName=name)
+    assert 0 == configuration["MaximumRetryAttempts"]
+
+
+def test_client_context_reaches_the_handler(create, invoke):
+    """What a caller puts into the client context is what the handler finds there."""
+    context = base64.b64encode(json.dumps({"custom": {"who": "me"}}).encode()).decode()
+
+    assert {"who": "me"} == invoke(create("echo"), ClientContext=context)["Body"]["client"]
+
+
+def test_dry_run_runs_nothing(create, invoke, clients):
+    """DryRun answers 204 and leaves no log."""
+    name = create("echo")
+
+    assert 204 == invoke(name, InvocationType="DryRun")["StatusCode"]
+    assert [] == lines_of(clients, name)
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "code", "status"),
+    [
+        ({}, 6 * 1024 * 1024 + 1, "RequestEntityTooLargeException", 413),
+        ({"InvocationType": "Event"}, 1024 * 1024 + 1, "RequestEntityTooLargeException", 413),
+    ],
+)
+def test_payloads_above_awss_limits_are_refused(create, clients, options, size, code, status):
+    """A payload one byte too large is refused with AWS's error, and nothing runs."""
+    name = create("echo")
+
+    with pytest.raises(ClientError) as caught:
+        clients.functions.invoke(FunctionName=name, Payload=b'"' + b"x" * (size - 2) + b'"', **options)
+
+    assert (code, status) == (
+        caught.value.response["Error"]["Code"],
+        caught.value.response["ResponseMetadata"]["HTTPStatusCode"],
+    )
+
+
+def test_an_answer_above_awss_limit_is_a_function_error(create, invoke):
+    """An answer over 6 MB comes back as `Function.ResponseSizeTooLarge`."""
+    answer = invoke(create("big_answer", Timeout=30), {"bytes": 6_291_557})
+
+    assert "Unhandled" == answer["FunctionError"]
+    assert "Function.ResponseSizeTooLarge" == answer["Body"]["errorType"]
+
+
+@pytest.mark.parametrize("payload", [b"{", b"nonsense", b"\xff"])
+def test_a_payload_that_is_no_json_is_refused(create, clients, payload):
+    """AWS refuses such a request before it reaches the function."""
+    with pytest.raises(clients.functions.exceptions.InvalidRequestContentException):
+        clients.functions.invoke(FunctionName=create("echo"), Payload=payload)
+
+
+def test_an_unknown_function_is_not_found(clients):
+    """The error names the function's ARN."""
+    with pytest.raises(clients.functions.exceptions.ResourceNotFoundException, match="function:none$"):
+        clients.functions.invoke(FunctionName="none")
+
+
+@pytest.mark.parametrize("configuration", [{"Timeout": 901}, {"MemorySize": 10_241}])
+def test_sizes_outside_awss_range_are_refused(create, configuration):
+    """CreateFunction refuses what AWS would."""
+    with pytest.raises(ClientError, match="ValidationException"):
+        create("echo", **configuration)
+
+
+def test_functions_are_configured_listed_and_deleted(create, clients):
+    """Create, get, update, list and delete work together as on AWS."""
+    name = create("echo", Description="first")
+    code_before = clients.functions.get_function(FunctionName=name)["Configuration"]["CodeSha256"]
+
+    clients.functions.update_function_configuration(FunctionName=name, Timeout=17, Description="second")
+    other = package(FunctionSettings(source=HANDLERS.parent / "handlers", handler="sleep.handler", include=(HANDLERS,)))
+    clients.functions.update_function_code(FunctionName=name, ZipFile=other)
+
+    configuration = clients.functions.get_function_configuration(FunctionName=f"{name}:$LATEST")
+    assert (17, "second", 128) == (configuration["Timeout"], configuration["Description"], configuration["MemorySize"])
+    assert code_before != configuration["CodeSha256"]
+    assert name in [function["FunctionName"] for function in clients.functions.list_functions()["Functions"]]
+    clients.functions.get_waiter("function_active_v2").wait(FunctionName=name)
+
+
+def test_new_code_and_configuration_replace_warm_environments(create, invoke, clients):
+    """After an update the next invocation runs in a new environment with the new settings."""
+    name = create("echo")
+    before = invoke(name)["Body"]
+
+    clients.functions.update_function_configuration(FunctionName=name, Environment={"Variables": {"NEW": "1"}})
+    after = invoke(name)["Body"]
+
+    assert before["pid"] != after["pid"]
+    assert "1" == after["environment"]["NEW"]
+    assert wait_until(lambda: not psutil.pid_exists(before["pid"]), 5)
+
+
+def test_a_name_that_is_taken_is_refused(create, clients):
+    """Creating a function twice is a conflict."""
+    name = create("echo")
+
+    with pytest.raises(clients.functions.exceptions.ResourceConflictException):
+        clients.functions.create_function(
+            FunctionName=name, Runtime="python3.11", Role=ROLE, Handler="echo.handler", Code={"ZipFile": b""}
+        )
+
+
+def test_code_that_is_no_archive_is_refused(clients):
+    """A deployment package must be a zip file."""
+    with pytest.raises(clients.functions.exceptions.InvalidParameterValueException, match="unzip"):
+        clients.functions.create_function(
+            FunctionName="broken", Runtime="python3.11", Role=ROLE, Handler="a.b", Code={"ZipFile": b"no zip"}
+        )
+
+
+def test_a_caller_that_goes_away_does_not_break_the_environment(create, invoke, stack):
+    """When a client gives up in mid-invocation, the next one is served all the same."""
+    name = create("sleep", Timeout=20)
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    hasty = session.client(
+        "lambda",
+        endpoint_url=stack.endpoints.lambda_,
+        config=Config(read_timeout=0.5, retries={"total_max_attempts": 1}),
+    )
+    with pytest.raises(ReadTimeoutError):
+        hasty.invoke(FunctionName=name, Payload=b'{"seconds": 2}')
+
+    answers = [invoke(name, {"seconds": 0})["Body"] for _ in range(3)]
+
+    assert ["slept"] * 3 == answers
