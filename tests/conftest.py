@@ -1,12 +1,16 @@
-"""What all tests share: the project's settings and one private stack per test session."""
+"""What all tests share: the project's settings, one stack per test session, and throw-away projects."""
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.settings import Settings, load_settings
 from harness.stack import StackState, start_private_stack
+
+HARNESS = Path(sys.executable).with_name("harness")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,3 +31,23 @@ def stack(settings: Settings, pytestconfig: pytest.Config) -> Iterator[StackStat
     """A stack for this session's tests; under xdist each worker has its own."""
     with start_private_stack(settings, s3=pytestconfig.getoption("--s3")) as state:
         yield state
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Settings:
+    """A project of the test's own, without functions, with moto as S3."""
+    (tmp_path / "harness.toml").write_text('[stack]\ns3 = "moto"\n', encoding="utf-8")
+    return load_settings(tmp_path)
+
+
+@pytest.fixture
+def run_harness(project: Settings) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs the console script in the test's own project, and takes its stack down in the end."""
+
+    def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [HARNESS, *arguments], cwd=project.root, env=env, capture_output=True, text=True, check=False
+        )
+
+    yield run
+    run("down")

@@ -16,6 +16,7 @@ VERBS = (
     "data",
     "run",
     "invoke",
+    "rie",
     "logs",
     "runs",
 )

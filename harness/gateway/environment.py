@@ -248,15 +248,9 @@ async def start_environment(
     started = time.perf_counter()
     deadline = time.monotonic() + READY_WITHIN_S
     while True:
-        endpoint, runtime_api = _free_port(), _free_port()
+        endpoint, runtime_api = free_port(), free_port()
         process = await asyncio.create_subprocess_exec(
-            *DIE_WITH_PARENT,
-            str(rie),
-            *("--runtime-interface-emulator-address", f"127.0.0.1:{endpoint}"),
-            *("--runtime-api-address", f"127.0.0.1:{runtime_api}"),
-            *("--log-level", "error"),
-            *DIE_WITH_PARENT,
-            *(sys.executable, "-m", "awslambdaric", function.handler),
+            *rie_command(rie, endpoint, runtime_api, function.handler),
             cwd=function.code,
             env=_environment_variables(function, stream, own_folder, variables),
             stdin=asyncio.subprocess.DEVNULL,
@@ -337,7 +331,28 @@ def _child_of(pid: int) -> int:
     return int(children[0]) if children else 0
 
 
-def _free_port() -> int:
+def rie_command(rie: Path, endpoint: int, runtime_api: int, handler: str) -> list[str]:
+    """The command that serves a handler on a loopback port; both processes die with their parents.
+
+    Args:
+        rie: The RIE binary.
+        endpoint: Port for invocations.
+        runtime_api: Port between RIE and the runtime.
+        handler: `module.function`, found from the working directory.
+    """
+    return [
+        *DIE_WITH_PARENT,
+        str(rie),
+        *("--runtime-interface-emulator-address", f"127.0.0.1:{endpoint}"),
+        *("--runtime-api-address", f"127.0.0.1:{runtime_api}"),
+        *("--log-level", "error"),
+        *DIE_WITH_PARENT,
+        *(sys.executable, "-m", "awslambdaric", handler),
+    ]
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

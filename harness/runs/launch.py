@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from botocore.exceptions import ClientError
 
-from fixtures.datasets import DataSpec, parse_data_spec
+from fixtures.datasets import BucketSpec, DataSpec, parse_data_spec
 from harness.errors import HarnessError
 from harness.runs.clients import Clients
-from harness.runs.data import Data, prepare_data
+from harness.runs.data import Data, check_shape, prepare_data
 from harness.runs.follow import LogTail, Watcher, follow, read_report
 from harness.runs.functions import create_or_update, declared
 from harness.runs.summary import Summary, summarise
@@ -38,18 +39,18 @@ class Request:
 
     Attributes:
         event: The job's keys that the user set.
-        data: What to train on; None when the event names the bucket of partitions that are there already.
+        data: What to train on.
     """
 
     event: dict[str, Any]
-    data: DataSpec | None
+    data: DataSpec
 
 
 def read_request(data: str | None, job_file: Path | None, flags: dict[str, Any]) -> Request:
     """Puts together what the user asks for.
 
     Args:
-        data: The `--data` text; None for the partitions that the job names, or the default data set.
+        data: The `--data` text; None for the partitions in the job's `data_bucket`, else the default data set.
         job_file: A job's event as JSON; may be None.
         flags: Job keys set on the command line; they win over the file's.
 
@@ -59,7 +60,7 @@ def read_request(data: str | None, job_file: Path | None, flags: dict[str, Any])
     """
     event = {**(_read_event(job_file) if job_file else {}), **flags}
     if data is None and "data_bucket" in event:
-        return Request(event, None)
+        return Request(event, BucketSpec(str(event["data_bucket"])))
     return Request(event, parse_data_spec(data or DEFAULT_DATA))
 
 
@@ -113,7 +114,8 @@ def run(
     draft = check(request)
     report("preparing data")
     data = prepare_data(request.data, draft, clients.s3)
-    job = _complete(request, data, stack)
+    check_shape(request.event, data)
+    job = msgspec.to_builtins(decode_job(_complete(request, data, stack), Job))
     _create_bucket(clients, job["result_bucket"])
     report("creating functions")
     for name in (COORDINATOR, WORKER):
@@ -139,8 +141,7 @@ def _complete(request: Request, data: Data, stack: StackState) -> dict[str, Any]
     host, port = stack.endpoints.discovery.rsplit(":", 1)
     return {
         "dataset": data.name,
-        "n_features": data.n_features,
-        "n_classes": data.n_classes,
+        **data.shape,
         "run_id": f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
         "result_bucket": RESULT_BUCKET,
         **request.event,

@@ -1,0 +1,115 @@
+"""`harness data`: make, partition and inspect data sets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fixtures.partition_data import command as partition
+
+if TYPE_CHECKING:
+    from fixtures.inspection import BucketInspection, FileInspection
+    from fixtures.partitions import LabelCount
+
+MOST_LABELS_SHOWN = 12
+
+
+@click.group("data")
+def command() -> None:
+    """Make, partition and inspect data sets."""
+
+
+command.add_command(partition, "partition")
+
+
+@command.command(epilog="Example: harness data make --rows 1000000 -o higgs-like.xz")
+@click.option("--rows", type=click.IntRange(1), default=100_000, show_default=True, help="Number of rows.")
+@click.option("--features", type=click.IntRange(1, 10_000), default=28, show_default=True, help="Columns.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="X.xz, X.gz, X.bz2 or plain X.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Fixes the rows.")
+@click.option("--json", "as_json", is_flag=True, help="Print the note that is written beside the file.")
+def make(*, rows: int, features: int, output: Path, seed: int, as_json: bool) -> None:
+    """Write a synthetic data set in the likeness of HIGGS as LIBSVM text.
+
+    A note beside it, OUTPUT.json, says that it is synthetic.
+    """
+    import msgspec
+
+    from fixtures.make_data import make_file
+    from fixtures.progress import progress_bar
+
+    with progress_bar(f"writing {output.name}") as progress:
+        note = make_file(output, rows=rows, features=features, seed=seed, progress=progress)
+    if as_json:
+        click.echo(msgspec.json.encode(note))
+    else:
+        click.echo(f"{rows:,} synthetic rows of {features} features lie in {output} ({output.stat().st_size:,} bytes)")
+
+
+@command.command(epilog="Example: harness data inspect s3://higgs-2")
+@click.argument("source")
+@click.option("--endpoint-url", help="The S3 to read from; by default AWS_ENDPOINT_URL_S3, else the stack that is up.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def inspect(*, source: str, endpoint_url: str | None, as_json: bool) -> None:
+    """Tell what lies in SOURCE, a file or s3://BUCKET."""
+    import msgspec
+
+    from fixtures.datasets import BucketSpec, FileSpec, parse_data_spec
+    from fixtures.inspection import inspect_bucket, inspect_file
+    from fixtures.progress import progress_bar
+    from fixtures.s3 import s3_client
+    from training.errors import InputError
+
+    found: BucketInspection | FileInspection
+    spec = parse_data_spec(source)
+    if isinstance(spec, BucketSpec):
+        found = inspect_bucket(s3_client(endpoint_url), spec.bucket)
+        lines = describe_bucket(found)
+    elif isinstance(spec, FileSpec):
+        with progress_bar(f"reading {spec.path.name}") as progress:
+            found = inspect_file(spec.path, progress=progress)
+        lines = [describe_file(found)]
+    else:
+        raise InputError(f"data `{source}`: lies nowhere until a run makes it; name a file or s3://BUCKET")
+    click.echo(msgspec.json.encode(found) if as_json else "\n".join(lines))
+
+
+def describe_file(found: "FileInspection") -> str:
+    """One file or object in one line."""
+    made_up = ", synthetic" if found.synthetic else ""
+    return (
+        f"{found.source}: {found.format}, {found.bytes:,} bytes, {found.rows:,} rows of {found.features} features, "
+        f"labels {describe_labels(found.labels)}{made_up}"
+    )
+
+
+def describe_bucket(found: "BucketInspection") -> list[str]:
+    """A bucket, one line per fact."""
+    lines = [f"{found.source}: {len(found.objects)} objects, {sum(found.objects.values()):,} bytes"]
+    manifest = found.manifest
+    if manifest is None:
+        lines += ["no manifest: the partitions are unfinished or not ours", *map(describe_file, found.partitions)]
+        return lines
+    order = "in the order of the source" if manifest.seed is None else f"shuffled with seed {manifest.seed}"
+    lines += [
+        f"source      {manifest.source}{' (synthetic)' if manifest.synthetic else ''}, {order}",
+        f"rows        {manifest.rows:,} of {manifest.features} features, sha256 {manifest.sha256[:16]}...",
+        f"labels      {describe_labels(manifest.labels)}",
+        f"partitions  {manifest.n_partitions} as {manifest.format}, {manifest.keys[0]} to {manifest.keys[-1]}",
+    ]
+    if found.missing:
+        lines.append(f"MISSING     {', '.join(found.missing)}")
+    return lines
+
+
+def describe_labels(labels: "list[LabelCount]") -> str:
+    """The labels with their share of the rows."""
+    total = sum(count.rows for count in labels)
+    shown = [f"{count.label} ({count.rows / total:.1%})" for count in labels[:MOST_LABELS_SHOWN]]
+    return ", ".join(shown) + (f" and {len(labels) - len(shown)} more" if len(labels) > len(shown) else "")

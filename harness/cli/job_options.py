@@ -1,0 +1,54 @@
+"""The job's keys as command-line options, with dashes, in the job's own words."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import click
+import msgspec
+
+from training.job import Job, describe
+
+PREFIX = "job_"
+# Known only when the stack runs; a run sets them itself.
+_SET_BY_THE_RUN = {"host", "port"}
+_CLICK_TYPES: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, str: click.STRING}
+
+# A line of the "Attributes" part of a docstring: the job documents its keys in one place.
+_ATTRIBUTE = re.compile(r"^        (\w+): (.+)\.$", re.MULTILINE)
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def job_options(function: Decorated) -> Decorated:
+    """Adds one option per key of the job; what is not given is None."""
+    hints = get_type_hints(Job, include_extras=True)
+    meanings = dict(_ATTRIBUTE.findall(Job.__doc__ or ""))
+    for field in reversed(msgspec.structs.fields(Job)):
+        if field.name in _SET_BY_THE_RUN:
+            continue
+        default = "" if field.default in (msgspec.NODEFAULT, None, "") else f"  [default: {field.default}]"
+        option = click.option(
+            "--" + field.encode_name.replace("_", "-"),
+            PREFIX + field.name,
+            type=_click_type(hints[field.name]),
+            help=f"{meanings[field.name]} ({describe(hints[field.name])}){default}",
+        )
+        function = option(function)
+    return function
+
+
+def job_event(flags: dict[str, Any]) -> dict[str, Any]:
+    """The job's keys among a command's flags, those that were given."""
+    names = {PREFIX + field.name: field.encode_name for field in msgspec.structs.fields(Job)}
+    return {names[flag]: value for flag, value in flags.items() if value is not None}
+
+
+def _click_type(hint: Any) -> click.ParamType[Any]:  # noqa: ANN401 - a type hint has no narrower type
+    """The option's type; what click cannot say (ranges, patterns) is left to the job's own check."""
+    if hint in _CLICK_TYPES:
+        return _CLICK_TYPES[hint]
+    if get_origin(hint) is Literal:
+        return click.Choice([str(value) for value in get_args(hint)])
+    # Annotated[T, ...] and T | None: the first argument is what counts.
+    return _click_type(get_args(hint)[0])

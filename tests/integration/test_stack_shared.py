@@ -1,0 +1,182 @@
+"""The shared stack: `harness up`, `status` and `down` as a user meets them."""
+
+import concurrent.futures
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from harness.errors import HarnessError
+from harness.settings import Settings
+from harness.stack import (
+    StackState,
+    shared_stack,
+    stack_for_run,
+    start_shared_stack,
+    stop_shared_stack,
+)
+from harness.stack.probes import wait_until
+from harness.stack.process import ProcessIdentity, identity_of, is_alive
+
+pytestmark = pytest.mark.integration
+
+# The issue's word for how long a child may outlive its parent.
+GONE_WITHIN_S = 1.0
+
+
+def processes_of(state: StackState) -> list[ProcessIdentity]:
+    """The supervisor and everything below it."""
+    below = psutil.Process(state.pid).children(recursive=True)
+    identities = [state.supervisor, *(identity_of(process.pid) for process in below)]
+    assert set(state.processes.values()) <= {process.pid for process in below}
+    return [identity for identity in identities if identity is not None]
+
+
+def nothing_is_left(project: Settings, processes: list[ProcessIdentity]) -> bool:
+    """Whether processes, folders and state file are gone."""
+    return (
+        not any(is_alive(process) for process in processes)
+        and not list((project.state_dir / "stacks").iterdir())
+        and not (project.state_dir / "state.json").exists()
+    )
+
+
+def test_up_status_down(project, run_harness):
+    """A second `up` reports the stack of the first; `down` leaves nothing and can be said again."""
+    first, second = run_harness("up", "--json"), run_harness("up")
+    status = json.loads(run_harness("status", "--json").stdout)
+    state = shared_stack(project)
+    assert state is not None
+    processes = processes_of(state)
+
+    assert first.returncode == second.returncode == 0
+    assert json.loads(first.stdout) == status["stack"]
+    assert second.stdout.startswith("the stack is up already\n")
+    assert status["dead"] == []
+    assert run_harness("down").stdout == "the stack is down\n"
+    assert nothing_is_left(project, processes)
+    again = run_harness("down")
+    assert (again.returncode, again.stdout) == (0, "no stack was up\n")
+    assert run_harness("status").stdout == "no stack is up\n"
+
+
+def test_down_gives_the_ports_back(project):
+    """After `down`, nobody listens where the stack did."""
+    state, _ = start_shared_stack(project)
+    stop_shared_stack(project)
+    port = int(state.endpoints.memcached.rpartition(":")[2])
+
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        pass
+
+
+def test_two_ups_at_once_start_one_stack(project, run_harness):
+    """Whoever comes second waits, and reports the first's stack."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        ups = list(pool.map(lambda _: run_harness("up", "--json"), range(2)))
+
+    assert [up.returncode for up in ups] == [0, 0]
+    assert ups[0].stdout == ups[1].stdout
+    assert len(list((project.state_dir / "stacks").iterdir())) == 1
+
+
+def test_a_killed_supervisor_takes_its_children_along(project, run_harness):
+    """After kill -9 of the supervisor the kernel ends its children, and the next command removes the rest."""
+    state, _ = start_shared_stack(project)
+    processes = processes_of(state)
+
+    os.kill(state.pid, signal.SIGKILL)
+
+    assert wait_until(lambda: not any(is_alive(process) for process in processes), GONE_WITHIN_S)
+    assert run_harness("status").stdout == "no stack is up\n"
+    assert nothing_is_left(project, processes)
+
+
+def test_a_dead_child_is_named(project, run_harness):
+    """`status` fails and says who died; `up` and runs refuse the damaged stack and say what to do."""
+    state, _ = start_shared_stack(project)
+    memcached = identity_of(state.processes["memcached"])
+    assert memcached is not None
+    os.kill(memcached.pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(memcached), GONE_WITHIN_S)
+
+    status, up = run_harness("status", "--json"), run_harness("up")
+
+    assert status.returncode == 1
+    assert json.loads(status.stdout)["dead"] == ["memcached"]
+    assert up.returncode == 1
+    assert "memcached no longer runs" in up.stderr
+    assert "harness down" in up.stderr
+    with pytest.raises(HarnessError, match="memcached no longer runs"):
+        stack_for_run(project).__enter__()
+
+
+def test_sigterm_to_the_supervisor_cleans_up(project):
+    """A supervisor that is asked to end leaves nothing, without the help of any command."""
+    state, _ = start_shared_stack(project)
+    processes = processes_of(state)
+
+    os.kill(state.pid, signal.SIGTERM)
+
+    assert wait_until(lambda: nothing_is_left(project, processes), 3.0)
+
+
+def test_an_interrupted_up_leaves_nothing(project):
+    """Ctrl-C while the stack starts stops what was started."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "from harness.cli.main import main; main()", "up"],
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as up:
+        supervisors: list[psutil.Process] = []
+
+        def is_starting() -> bool:
+            supervisors[:] = psutil.Process(up.pid).children()
+            return bool(supervisors and len(supervisors[0].children()) > 1)
+
+        assert wait_until(is_starting, 10.0)
+        processes = [identity_of(process.pid) for process in (*supervisors, *supervisors[0].children())]
+        up.send_signal(signal.SIGINT)
+        up.communicate(timeout=5)
+
+    assert up.returncode != 0
+    assert nothing_is_left(project, [process for process in processes if process is not None])
+
+
+def test_the_shell_lines_point_boto3_to_the_stack(project, run_harness):
+    """After `eval "$(harness status --shell)"` plain boto3 code works against the stack."""
+    without = run_harness("status", "--shell")
+    start_shared_stack(project)
+    lines = run_harness("status", "--shell").stdout
+    script = "import boto3; boto3.client('s3').create_bucket(Bucket='from-the-shell')"
+    script += "; print(len(boto3.client('lambda').list_functions()['Functions']))"
+    done = subprocess.run(
+        ["sh", "-c", f'{lines}\nexec "{sys.executable}" -c "{script}"'],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"]},
+    )
+
+    assert without.returncode == 1
+    assert "no stack is up" in without.stderr
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+def test_a_run_uses_the_shared_stack_unless_it_asks_for_another_s3(project):
+    """The stack that is up serves a run, and stays up after it."""
+    state, _ = start_shared_stack(project)
+
+    with stack_for_run(project) as used, stack_for_run(project, s3="moto") as asked:
+        assert used == asked == state
+    with stack_for_run(project, s3="localstack") as private:
+        assert private.s3 == "localstack"
+        assert private.pid != state.pid
+    assert shared_stack(project) == state
+    stop_shared_stack(project)
