@@ -73,5 +73,5 @@ rm -rf "$directory"
 "$python" -m venv "$directory"
 
 # Byte code is left to the first import: most modules are never imported, and compiling all takes most of the time.
-"$directory/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
+"$directory/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --use-pep517 \
     --require-hashes --requirement "$requirements"

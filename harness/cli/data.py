@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fixtures.partition_data import command as partition
-
 if TYPE_CHECKING:
     from fixtures.inspection import BucketInspection, FileInspection
     from fixtures.partitions import LabelCount
@@ -14,15 +12,33 @@ if TYPE_CHECKING:
 MOST_LABELS_SHOWN = 12
 
 
-@click.group("data")
+class DataGroup(click.Group):
+    """Adds `partition`, the command of the original's script, and imports it when it is called for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order in which data passes them."""
+        return sorted([*super().list_commands(ctx), "partition"], key=("make", "partition", "inspect").index)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or None."""
+        if cmd_name != "partition":
+            return super().get_command(ctx, cmd_name)
+        from fixtures.partition_data import command as partition
+
+        return partition
+
+
+@click.group("data", cls=DataGroup)
 def command() -> None:
-    """Make, partition and inspect data sets."""
+    """Make, partition and inspect data sets.
+
+    \b
+    Example:
+      harness data partition --file-path HIGGS.xz --n-workers 2 --bucket-name higgs-2
+    """
 
 
-command.add_command(partition, "partition")
-
-
-@command.command(epilog="Example: harness data make --rows 1000000 -o higgs-like.xz")
+@command.command()
 @click.option("--rows", type=click.IntRange(1), default=100_000, show_default=True, help="Number of rows.")
 @click.option("--features", type=click.IntRange(1, 10_000), default=28, show_default=True, help="Columns.")
 @click.option(
@@ -38,6 +54,10 @@ def make(*, rows: int, features: int, output: Path, seed: int, as_json: bool) ->
     """Write a synthetic data set in the likeness of HIGGS as LIBSVM text.
 
     A note beside it, OUTPUT.json, says that it is synthetic.
+
+    \b
+    Example:
+      harness data make --rows 1000000 -o higgs-like.xz
     """
     import msgspec
 
@@ -52,12 +72,17 @@ def make(*, rows: int, features: int, output: Path, seed: int, as_json: bool) ->
         click.echo(f"{rows:,} synthetic rows of {features} features lie in {output} ({output.stat().st_size:,} bytes)")
 
 
-@command.command(epilog="Example: harness data inspect s3://higgs-2")
+@command.command()
 @click.argument("source")
 @click.option("--endpoint-url", help="The S3 to read from; by default AWS_ENDPOINT_URL_S3, else the stack that is up.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(*, source: str, endpoint_url: str | None, as_json: bool) -> None:
-    """Tell what lies in SOURCE, a file or s3://BUCKET."""
+    """Tell what lies in SOURCE, a file or s3://BUCKET.
+
+    \b
+    Example:
+      harness data inspect s3://higgs-2
+    """
     import msgspec
 
     from fixtures.datasets import BucketSpec, FileSpec, parse_data_spec

@@ -23,6 +23,7 @@ def command(*, mend: bool, as_json: bool) -> None:
 
     settings = load_settings()
     if mend:
+        click.echo("fetching the RIE and installing memcached where they are missing ...", err=True)
         fix(settings)
     checks = examine(settings)
     if as_json:

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import dataclass
@@ -103,12 +104,9 @@ class LogService:
     def _create(self, group: str, stream: str) -> None:
         if (group, stream) in self._known:
             return
-        for create in (
-            lambda: self._client.create_log_group(logGroupName=group),
-            lambda: self._client.create_log_stream(logGroupName=group, logStreamName=stream),
-        ):
-            try:
-                create()
-            except self._client.exceptions.ResourceAlreadyExistsException:
-                continue
+        exists = self._client.exceptions.ResourceAlreadyExistsException
+        with contextlib.suppress(exists):
+            self._client.create_log_group(logGroupName=group)
+        with contextlib.suppress(exists):
+            self._client.create_log_stream(logGroupName=group, logStreamName=stream)
         self._known.add((group, stream))

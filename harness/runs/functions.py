@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import HarnessError
 from harness.settings import FunctionSettings, Settings
@@ -14,7 +14,7 @@ from harness.settings import FunctionSettings, Settings
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-RUNTIME = "python3.11"
+RUNTIME: Literal["python3.11"] = "python3.11"
 ROLE = "arn:aws:iam::123456789012:role/lambda-harness"
 _LEFT_OUT = {"__pycache__", "Dockerfile", ".dockerignore"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)

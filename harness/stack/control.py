@@ -18,7 +18,7 @@ from harness.stack.folders import LOG_FILE, PLAN_FILE, clean_up_after_the_killed
 from harness.stack.lock import shared_stack_lock
 from harness.stack.plan import make_plan
 from harness.stack.probes import wait_until
-from harness.stack.process import is_alive
+from harness.stack.process import is_alive, require_linux
 from harness.stack.reply import READY_TIMEOUT_S, Reply
 from harness.stack.service import python_module
 from harness.stack.state import S3Kind, StackState, dead_processes, load_state, state_file
@@ -141,6 +141,7 @@ def _check_usable(state: StackState, s3: S3Kind | None) -> None:
 def _start_supervisor(
     settings: Settings, s3: S3Kind, shared_state: Path | None, owner: int | None
 ) -> tuple[subprocess.Popen[bytes], StackState]:
+    require_linux()
     directory = make_folder(settings.state_dir)
     try:
         plan = make_plan(settings, s3, directory, state_file=shared_state or directory / "state.json", owner=owner)

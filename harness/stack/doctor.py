@@ -18,6 +18,7 @@ from harness.stack.localstack import find_localstack
 from harness.stack.memcached import find_memcached
 from harness.stack.packages import install_memcached
 from harness.stack.ports import ReservedPorts
+from harness.stack.process import NOT_LINUX_REMEDY
 from harness.stack.rie import fetch_rie, rie_path
 
 OLDEST_PYTHON = (3, 11)
@@ -84,7 +85,7 @@ def _required(name: str, look: Callable[[], str]) -> Check:
 
 def _operating_system() -> Check:
     system = platform.system()
-    remedy = "" if system == "Linux" else "use container mode (Docker): processes need Linux"
+    remedy = "" if system == "Linux" else NOT_LINUX_REMEDY
     return Check(
         "system",
         ok=not remedy,

@@ -6,6 +6,7 @@ A pid that the kernel has given to somebody else since is never taken for ours.
 
 import ctypes
 import os
+import platform
 import pwd
 import shutil
 import signal
@@ -19,6 +20,8 @@ from harness.errors import HarnessError
 
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+NOT_LINUX_REMEDY = "use container mode (Docker), or a Linux machine"
 
 # https://man7.org/linux/man-pages/man2/prctl.2.html
 _PR_SET_PDEATHSIG = 1
@@ -40,6 +43,19 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
 
     pid: int
     started: int
+
+
+def require_linux() -> None:
+    """Refuses to start processes where there is no /proc and no signal at a parent's death.
+
+    Raises:
+        HarnessError: This is not Linux.
+    """
+    if platform.system() != "Linux":
+        raise HarnessError(
+            f"processes can be started and watched on Linux only; this is {platform.system()}",
+            remedy=NOT_LINUX_REMEDY,
+        )
 
 
 def identity_of(pid: int) -> ProcessIdentity | None:

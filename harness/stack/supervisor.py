@@ -129,7 +129,11 @@ def _reply(reply: Reply) -> None:
 
 
 def _forget_state(plan: StackPlan) -> None:
-    state = load_state(plan.state_file)
+    try:
+        state = load_state(plan.state_file)
+    except HarnessError:
+        # Somebody wrote over it, so it is not ours.
+        return
     if state is not None and state.supervisor == own_identity():
         plan.state_file.unlink(missing_ok=True)
 

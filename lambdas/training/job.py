@@ -143,10 +143,10 @@ def decode_job(event: object, kind: type[AnyJob]) -> AnyJob:
     for name in event:
         if name not in fields:
             raise InputError(f"unknown job field `{name}`{_nearest(name, list(fields))}")
+    for name in event:
+        _check(name, event[name], hints[fields[name].name])
     for name, field in fields.items():
-        if name in event:
-            _check(name, event[name], hints[field.name])
-        elif field.required:
+        if field.required and name not in event:
             raise InputError(f"job field `{name}` is missing; needed: {describe(hints[field.name])}")
     job = msgspec.convert(event, kind)
     if isinstance(job, WorkerJob) and job.worker_index >= job.n_workers:

@@ -24,7 +24,8 @@ FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 # Why an index is too large, as an error says it.
 BEYOND_THE_JOB = "the job's number of features"
 
-_COLON, _NEWLINE, _BLANK = ord(":"), ord("\n"), ord(" ")
+_COLON, _NEWLINE, _BLANK, _ZERO = map(np.uint8, b":\n 0")
+_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -99,49 +100,63 @@ def _parse_regular(text: bytes, n_features: int) -> ParsedLines | None:
     """Parses all lines at once; None when anything at all is unusual or wrong."""
     if not text.endswith(b"\n"):
         text += b"\n"
-    pairs = _pairs_per_line(text)
-    if pairs is None:
+    layout = _find_pairs(text)
+    if layout is None:
         return None
+    pairs, index = layout
     try:
         with np.errstate(over="ignore"):
             numbers = np.fromstring(text.replace(b":", b" "), np.float32, sep=" ")
     except ValueError:
         return None
-    if len(numbers) != len(pairs) + 2 * int(pairs.sum()) or not np.isfinite(numbers).all():
+    if len(numbers) != len(pairs) + 2 * len(index) or not np.isfinite(numbers).all():
         return None
     is_label = np.zeros(len(numbers), np.bool_)
     is_label[np.cumsum(2 * pairs + 1) - 2 * pairs - 1] = True
-    labels, in_pairs = numbers[is_label], numbers[~is_label]
-    index = in_pairs[::2].astype(np.int64)
-    if not np.array_equal(labels, np.rint(labels)) or not np.array_equal(in_pairs[::2], index):
+    labels, value = numbers[is_label], numbers[~is_label][1::2]
+    if not np.array_equal(labels, np.rint(labels)) or not _indices_are_right(index, pairs, n_features):
         return None
-    if not _indices_are_right(index, pairs, n_features):
-        return None
-    return ParsedLines(labels, pairs, index, in_pairs[1::2])
+    return ParsedLines(labels, pairs, index, value)
 
 
-def _pairs_per_line(text: bytes) -> IntArray | None:
-    """Number of `index:value` words per line; None unless every line is a plain word, then such words."""
+def _find_pairs(text: bytes) -> tuple[IntArray, IntArray] | None:
+    """Pairs per line, and all indices; None unless every line is a plain word and then `index:value` words."""
     characters = np.frombuffer(text, np.uint8)
     in_word = characters > _BLANK
     starts = in_word.copy()
     starts[1:] &= ~in_word[:-1]
     word_at = np.flatnonzero(starts)
-    line_ends = np.flatnonzero(characters == _NEWLINE)
-    words_until = np.searchsorted(word_at, line_ends)
+    words_until = np.searchsorted(word_at, np.flatnonzero(characters == _NEWLINE))
     words = np.diff(words_until, prepend=0)
     if words.min() < 1:
         return None
-    colons_until = np.searchsorted(np.flatnonzero(characters == _COLON), np.append(word_at, len(text)))
-    expected_colons = np.ones(len(word_at), np.int64)
-    expected_colons[words_until - words] = 0
-    if not np.array_equal(np.diff(colons_until), expected_colons):
+    colon_at = np.flatnonzero(characters == _COLON)
+    is_pair = np.ones(len(word_at), np.bool_)
+    is_pair[words_until - words] = False
+    colons = np.diff(np.searchsorted(colon_at, np.append(word_at, len(text))))
+    if not np.array_equal(colons, is_pair):
         return None
-    return words - 1
+    index = _read_digits(characters, word_at[is_pair], colon_at)
+    return None if index is None else (words - 1, index)
+
+
+def _read_digits(characters: npt.NDArray[np.uint8], start: IntArray, end: IntArray) -> IntArray | None:
+    """The whole numbers that stand from each start to its end; None when one of them is something else."""
+    number = np.zeros(len(start), np.int64)
+    length = end - start
+    if length.min(initial=1) < 1 or length.max(initial=0) > _MOST_DIGITS:
+        return None
+    for position in range(length.max(initial=0)):
+        here = position < length
+        digit = characters[start[here] + position] - _ZERO  # what is below `0` becomes large: unsigned
+        if (digit > 9).any():
+            return None
+        number[here] = number[here] * 10 + digit
+    return number
 
 
 def _indices_are_right(index: IntArray, pairs: IntArray, n_features: int) -> bool:
-    if len(index) and not 1 <= index.min() <= index.max() <= n_features:
+    if not 1 <= index.min(initial=1) <= index.max(initial=1) <= n_features:
         return False
     row = np.repeat(np.arange(len(pairs)), pairs)
     # The position in the matrix always rises from row to row; within a row it does when the index does.

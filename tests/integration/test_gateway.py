@@ -264,7 +264,7 @@ def test_a_payload_that_is_no_json_is_refused(create, clients, payload):
 
 def test_an_unknown_function_is_not_found(clients):
     """The error names the function's ARN."""
-    with pytest.raises(clients.functions.exceptions.ResourceNotFoundException, match="function:none$"):
+    with pytest.raises(clients.functions.exceptions.ResourceNotFoundException, match=r"function:none$"):
         clients.functions.invoke(FunctionName="none")
 
 

@@ -107,5 +107,5 @@ def test_a_diverging_loss_is_an_error_on_every_rank():
     """When the loss is no longer finite, training stops and names the round and the learning rate."""
     x, y = rows(100)
 
-    with pytest.raises(InputError, match=r"round \d+ .*diverged; lower lr \(now 1000000.0\)"):
+    with pytest.raises(InputError, match=r"round \d+.*diverged; lower lr \(now 1000000.0\)"):
         train_on(2, np.float32(1e34) * x, y, batch_size=10, n_epochs=5, lr=1e6)

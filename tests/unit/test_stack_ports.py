@@ -21,9 +21,11 @@ def test_each_service_gets_a_port_of_its_own():
 
 def test_a_reserved_port_can_be_listened_on_by_the_one_it_is_meant_for():
     """A server that sets SO_REUSEADDR, as all of ours do, gets the reserved number."""
-    with contextlib.closing(ReservedPorts(["s3"], {})) as ports:
-        with socket.create_server((LOOPBACK, ports.numbers["s3"])) as server:
-            assert server.getsockname()[1] == ports.numbers["s3"]
+    with (
+        contextlib.closing(ReservedPorts(["s3"], {})) as ports,
+        socket.create_server((LOOPBACK, ports.numbers["s3"])) as server,
+    ):
+        assert server.getsockname()[1] == ports.numbers["s3"]
 
 
 def test_a_reserved_port_is_given_to_nobody_who_asks_for_a_free_one():

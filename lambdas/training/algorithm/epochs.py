@@ -1,5 +1,6 @@
 """What algorithms share: a rank's rows, how many rounds make an epoch, and its evaluation over all ranks."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from training.errors import InputError
 from training.exchange.collective import Exchange
 from training.job import Job
 from training.model.base import Evaluation, Model
@@ -74,7 +76,7 @@ class Outcome:
 def rounds_per_epoch(job: Job, shard: Shard, exchange: Exchange) -> int:
     """How many rounds every rank does in an epoch; agreed in round 0, which also waits for all ranks to join.
 
-    The largest partition decides, rounded to the nearest batch: a tail shorter than half a batch joins the batch
+    The largest partition decides, rounded to the nearest batch: a tail of at most half a batch joins the batch
     before it, since a step on a handful of rows would count as much as one on a full batch.
     Ranks with fewer rows send smaller or empty parts, which weigh as little as they hold.
     """
@@ -87,6 +89,7 @@ def rounds_per_epoch(job: Job, shard: Shard, exchange: Exchange) -> int:
 
 
 def evaluate_epoch(
+    job: Job,
     epoch: int,
     rounds: int,
     started: float,
@@ -98,6 +101,7 @@ def evaluate_epoch(
     """Evaluates the parameters on the rows of all ranks; counts are summed, never averages of averages.
 
     Args:
+        job: The job.
         epoch: The epoch that ended.
         rounds: Rounds done so far.
         started: `time.perf_counter()` at the epoch's start.
@@ -105,6 +109,9 @@ def evaluate_epoch(
         parameters: Its parameters.
         shard: This rank's rows.
         exchange: Carries the sums; called within the epoch's last round.
+
+    Raises:
+        InputError: The loss is no longer finite.
     """
     seconds = time.perf_counter() - started
     training = model.evaluate(parameters, shard.x, shard.y)
@@ -114,7 +121,21 @@ def evaluate_epoch(
     sums = exchange.all_reduce(np.array([*training, *validation], np.float64), training.samples).values
     score, valid_score = _score(sums[:3]), _score(sums[3:])
     assert score is not None, "every rank has training rows"  # noqa: S101 - narrows the type
+    check_finite(score.loss, rounds, job)
     return EpochReport(epoch, rounds, seconds, score.loss, score.accuracy, valid_score)
+
+
+def check_finite(loss: float, round_number: int, job: Job) -> None:
+    """Refuses a loss that is no longer a number; all ranks see the same loss, so all stop in the same round.
+
+    Raises:
+        InputError: The loss is infinite or NaN.
+    """
+    if not math.isfinite(loss):
+        raise InputError(
+            f"the loss is {loss} in round {round_number}: training diverged; "
+            f"lower lr (now {job.lr}) or standardise the features"
+        )
 
 
 def _score(sums: NDArray[np.float64]) -> Score | None:

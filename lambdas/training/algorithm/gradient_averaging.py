@@ -5,13 +5,11 @@
 Dekel et al. 2012, Optimal Distributed Online Prediction Using Mini-Batches.
 """
 
-import math
 import time
 
 import numpy as np
 
-from training.algorithm.epochs import EpochReport, Outcome, Shard, evaluate_epoch, rounds_per_epoch
-from training.errors import InputError
+from training.algorithm.epochs import EpochReport, Outcome, Shard, check_finite, evaluate_epoch, rounds_per_epoch
 from training.exchange.collective import Exchange
 from training.job import Job
 from training.model.base import Model
@@ -41,13 +39,9 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
             loss, gradient, samples = model.loss_and_gradient(parameters, shard.x[rows], shard.y[rows])
             total = exchange.all_reduce(np.append(gradient, np.float32(loss)), samples)
             mean_loss = float(total.values[-1]) / total.samples
-            if not math.isfinite(mean_loss):
-                raise InputError(
-                    f"the loss is {mean_loss} in round {round_number} (epoch {epoch}): "
-                    f"training diverged; lower lr (now {job.lr}) or standardise the features"
-                )
+            check_finite(mean_loss, round_number, job)
             parameters -= np.float32(job.lr / total.samples) * total.values[:-1]
             telemetry.round_done(round_number, per_epoch * job.n_epochs, mean_loss, samples, round_started)
-        epochs.append(evaluate_epoch(epoch, round_number, started, model, parameters, shard, exchange))
+        epochs.append(evaluate_epoch(job, epoch, round_number, started, model, parameters, shard, exchange))
         telemetry.epoch_done(epochs[-1])
     return Outcome(parameters, round_number, epochs)

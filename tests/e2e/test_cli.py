@@ -1,0 +1,167 @@
+"""The command line as a user meets it: exit codes, short errors, and nothing left behind."""
+
+import json
+import lzma
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.stack.probes import wait_until
+
+pytestmark = pytest.mark.e2e
+
+HARNESS = Path(sys.executable).with_name("harness")
+# As the issue tracker promises: the prompt is back within this time.
+INTERRUPTED_WITHIN_S = 3.0
+
+
+@pytest.fixture
+def project(tmp_path, settings):
+    """A project of its own, so that no stack of the developer's is met; its functions are ours."""
+    text = (settings.root / "harness.toml").read_text()
+    (tmp_path / "harness.toml").write_text(text.replace('"lambdas/', f'"{settings.root}/lambdas/'))
+    (tmp_path / ".venv-localstack").symlink_to(settings.root / ".venv-localstack")
+    return tmp_path
+
+
+def harness(project, *arguments):
+    """Runs a command to its end."""
+    command = [HARNESS, *arguments]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=90, check=False)
+
+
+def test_a_run_from_the_command_line_prints_one_object(project):
+    """`harness run --json` starts a stack of its own, prints the summary on standard output, and leaves nothing."""
+    run = harness(project, "run", "--s3", "moto", "--data", "synthetic:rows=2000", "--n-workers", "2", "--json")
+
+    assert 0 == run.returncode, run.stderr
+    summary = json.loads(run.stdout)
+    assert "succeeded" == summary["status"]
+    assert summary["epochs"][-1]["loss"] < summary["epochs"][0]["loss"]
+    assert "" == run.stderr
+    assert [] == stacks_of(project)
+
+
+def test_a_job_file_is_read_and_flags_win(project):
+    """`--job` gives the event, flags override it."""
+    (project / "event.json").write_text(json.dumps({"n_workers": 3, "lambda": 0}))
+    unknown = harness(project, "run", "--job", "event.json")
+    (project / "event.json").write_text(json.dumps({"n_workers": 3, "batch_size": 100}))
+
+    run = harness(
+        project, "run", "--job", "event.json", "--n-workers", "2", "--data", "sklearn:wine", "--s3", "moto", "--json"
+    )
+
+    assert 1 == unknown.returncode
+    assert 0 == run.returncode, run.stderr
+    job = json.loads(run.stdout)["job"]
+    assert (2, 100, 3) == (job["n_workers"], job["batch_size"], job["n_classes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--n-workers", "0"], ["n_workers", "0", "from 1 to 1000"]),
+        (["--n-workers", "2", "--lr", "-1"], ["lr", "-1", "above 0"]),
+        (["--n-workers", "2", "--data", "nowhere.xz"], ["nowhere.xz"]),
+        (["--n-workers", "2", "--data", "synthetic:rows=many"], ["rows", "many"]),
+        (["--n-workers", "2", "--data", "sklearn:iris2"], ["iris2", "breast_cancer"]),
+        (["--n-workers", "2", "--job", "nothing.json"], ["nothing.json"]),
+        ([], ["n_workers"]),
+    ],
+)
+def test_a_wrong_run_ends_in_one_short_error_and_starts_nothing(project, arguments, words):
+    """Three lines at most, the value and what would be right, exit code 1, no stack."""
+    run = harness(project, "run", *arguments)
+
+    assert 1 == run.returncode
+    assert len(run.stderr.splitlines()) <= 3
+    assert "" == run.stdout
+    assert "Traceback" not in run.stderr
+    for word in words:
+        assert word in run.stderr
+    assert not (project / ".harness").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("cut.xz", lzma.compress(b"1 1:0.5\n" * 10_000)[:-20], ["cut.xz"]),
+        ("bad.txt", b"1 1:0.5\n0 1:0.25\n1 1:oops\n", ["bad.txt", "line 3"]),
+        ("empty.txt", b"", ["empty.txt"]),
+    ],
+)
+def test_wrong_data_ends_in_one_short_error_and_breaks_no_later_run(project, name, content, words):
+    """A file that cannot be read is named with its line, and the next run on the same project works."""
+    (project / name).write_bytes(content)
+
+    run = harness(project, "run", "--s3", "moto", "--n-workers", "2", "--data", name)
+
+    assert 1 == run.returncode
+    assert len(run.stderr.splitlines()) <= 3
+    for word in words:
+        assert word in run.stderr
+    assert 0 == harness(project, "run", "--s3", "moto", "--n-workers", "1", "--data", "sklearn:wine").returncode
+    assert [] == stacks_of(project)
+
+
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["while the stack starts", "while workers train"])
+def test_an_interrupted_run_leaves_nothing(project, interrupt, moment):
+    """After Ctrl-C the prompt is back within three seconds, and every process and folder of the run is gone."""
+    command = [HARNESS, "run", "--n-workers", "3", "--n-epochs", "1000000", "--data", "synthetic:rows=3000"]
+    with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as run:
+        needed = 2 if moment == "while the stack starts" else 12
+        assert wait_until(lambda: len(family_of(run.pid)) >= needed, 30)
+        family = family_of(run.pid)
+
+        interrupted = time.monotonic()
+        run.send_signal(interrupt)
+        run.wait(10)
+        seconds = time.monotonic() - interrupted
+        error = run.stderr.read()
+
+    assert seconds < INTERRUPTED_WITHIN_S
+    assert run.returncode != 0
+    assert "Traceback" not in error
+    assert wait_until(lambda: not any(process.is_running() for process in family), 3)
+    assert [] == stacks_of(project)
+
+
+def test_a_killed_run_leaves_nothing(project):
+    """Even `kill -9` on `harness run` takes the whole stack with it, and its folder."""
+    command = [HARNESS, "run", "--n-workers", "2", "--n-epochs", "1000000", "--data", "synthetic:rows=3000"]
+    with subprocess.Popen(command, cwd=project) as run:
+        assert wait_until(lambda: len(family_of(run.pid)) >= 10, 30)
+        family = family_of(run.pid)
+        run.kill()
+
+    assert wait_until(lambda: not any(process.is_running() for process in family), 10)
+    assert wait_until(lambda: stacks_of(project) == [], 10)
+
+
+def test_every_command_explains_itself():
+    """Each verb's help has an example."""
+    for verb in ("doctor", "up", "down", "status", "data", "run", "invoke", "rie", "logs", "runs"):
+        text = subprocess.run([HARNESS, verb, "--help"], capture_output=True, text=True, check=True).stdout
+        assert "Example" in text or verb == "data", verb
+
+
+def family_of(pid):
+    """A process's descendants."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def stacks_of(project):
+    """Folders of stacks that are left in a project."""
+    folder = project / ".harness" / "stacks"
+    return os.listdir(folder) if folder.exists() else []

@@ -1,0 +1,290 @@
+"""`harness data` and the partitioning script against a real S3 service, as a user calls them."""
+
+import json
+import lzma
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pytest
+
+from fixtures.libsvm import format_rows
+from fixtures.partitions import list_objects, read_manifest
+from training.dataset import Dataset, decode_partition
+
+HARNESS = Path(sys.executable).with_name("harness")
+PARTITION = (HARNESS, "data", "partition")
+SCRIPT = Path(__file__).parents[2] / "fixtures" / "partition_data.py"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def endpoint(stack):
+    """The URL of the stack's S3."""
+    return stack.endpoints.s3
+
+
+@pytest.fixture
+def s3(endpoint):
+    """A client of the stack's S3."""
+    return boto3.Session("test", "test", region_name="us-east-1").client("s3", endpoint_url=endpoint)
+
+
+@pytest.fixture
+def bucket():
+    """A bucket name of the test's own."""
+    return f"data-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def call(tmp_path, endpoint):
+    """Runs a command in an empty folder, with the stack as AWS."""
+
+    def run(*command, **environment):
+        return subprocess.run(
+            [*map(str, command)],
+            cwd=tmp_path,
+            env=environment_of(endpoint) | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def environment_of(endpoint):
+    """The variables with which a command talks to an endpoint."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return own | CREDENTIALS | {"AWS_ENDPOINT_URL_S3": endpoint}
+
+
+def wait_until(predicate, timeout_s=20):
+    """Polls until something is true."""
+    deadline, pause_s = time.monotonic() + timeout_s, 0.001
+    while not predicate():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.1)
+
+
+def decoded(s3, bucket, n_workers, n_features):
+    """What each worker gets."""
+    keys = [f"{rank}_{n_workers}" for rank in range(n_workers)]
+    bodies = [s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys]
+    return [decode_partition(body, source=key, n_features=n_features) for key, body in zip(keys, bodies, strict=True)]
+
+
+def test_make_partition_inspect(call, s3, bucket):
+    """A set is made, partitioned and inspected by three commands, and every command says what it did in JSON."""
+    made = call(HARNESS, "data", "make", "--rows", 1001, "--features", 5, "-o", "likeness.xz", "--json")
+    partitioned = call(
+        HARNESS, "data", "partition", "--file-path", "likeness.xz", "--n-workers", 2, "--bucket-name", bucket, "--json"
+    )
+    inspected = call(HARNESS, "data", "inspect", f"s3://{bucket}", "--json")
+    shown = call(HARNESS, "data", "inspect", f"s3://{bucket}")
+
+    assert ["", "", "", ""] == [step.stderr for step in (made, partitioned, inspected, shown)]
+    assert json.loads(made.stdout)["synthetic"] is True
+    manifest = json.loads(partitioned.stdout)
+    assert (1001, 5, [501, 500], True) == tuple(
+        manifest[key] for key in ("rows", "features", "rows_per_partition", "synthetic")
+    )
+    found = json.loads(inspected.stdout)
+    assert manifest == found["manifest"]
+    assert {"0_2", "1_2", "manifest.json"} == set(found["objects"])
+    assert [] == found["missing"]
+    assert "likeness.xz (synthetic), shuffled with seed 0" in shown.stdout
+    assert [501, 500] == [part.rows for part in decoded(s3, bucket, 2, 5)]
+
+
+def test_the_original_script_with_dummy_data(call, s3, bucket, tmp_path):
+    """The script takes the original's options; with dummy data each partition has ten of the first rows."""
+    x = np.arange(500, dtype=np.float32)[:, np.newaxis]
+    text = format_rows(Dataset(x, (x[:, 0] % 2)))
+    (tmp_path / "HIGGS.xz").write_bytes(lzma.compress(text))
+
+    done = call(
+        sys.executable, SCRIPT, "--file-path", "HIGGS.xz", "--n-workers", 3, "--bucket-name", bucket, "--use-dummy-data"
+    )
+
+    parts = decoded(s3, bucket, 3, 1)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert [10, 10, 10] == [part.rows for part in parts]
+    assert list(range(30)) == sorted(int(value) for part in parts for value in part.x[:, 0])
+
+
+def test_partitions_without_a_manifest_are_read_one_by_one(call, s3, bucket):
+    """Inspecting partitions of someone else's tells what each of them holds."""
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="0_2", Body=b"1 1:2 3:4\n-1 2:1\n")
+    s3.put_object(Bucket=bucket, Key="notes.txt", Body=b"hello")
+
+    shown = call(HARNESS, "data", "inspect", f"s3://{bucket}")
+
+    assert "no manifest" in shown.stdout
+    assert f"s3://{bucket}/0_2: libsvm, 17 bytes, 2 rows of 3 features, labels -1 (50.0%), 1 (50.0%)" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "content", "message"),
+    [
+        (PARTITION, lzma.compress(b"1 1:0.5\n" * 10_000)[:-40], "HIGGS.xz: the xz data is cut off before its end"),
+        (
+            (sys.executable, SCRIPT),
+            b"1 1:0.5\n0 1:0.5\n1 1:O.5\n",
+            "HIGGS.xz line 3: value of feature 1 `O.5` is not a number",
+        ),
+        (PARTITION, None, "HIGGS.xz: cannot be read: No such file or directory"),
+    ],
+)
+def test_bad_data_is_one_clear_error(call, s3, bucket, tmp_path, script, content, message):
+    """A file that is missing, corrupt or does not parse: one line, exit code 1, no bucket."""
+    if content is not None:
+        (tmp_path / "HIGGS.xz").write_bytes(content)
+
+    done = call(*script, "--file-path", "HIGGS.xz", "--n-workers", 2, "--bucket-name", bucket)
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert f"error: {message}" == done.stderr.strip()
+    assert bucket not in [entry["Name"] for entry in s3.list_buckets()["Buckets"]]
+
+
+def test_an_s3_that_is_down_is_one_clear_error(call, tmp_path):
+    """An endpoint where nothing listens is named within seconds."""
+    (tmp_path / "rows").write_bytes(b"1 1:0.5\n" * 4)
+    started = time.monotonic()
+
+    done = call(
+        HARNESS, "data", "partition", "--file-path", "rows", "--n-workers", 2, "--bucket-name", "higgs-2",
+        "--endpoint-url", "http://127.0.0.1:9",
+    )  # fmt: skip
+
+    assert 1 == done.returncode
+    assert 'error: bucket `higgs-2`: Could not connect to the endpoint URL: "http://127.0.0.1:9/' in done.stderr
+    assert len(done.stderr.splitlines()) <= 3
+    assert time.monotonic() - started < 20
+
+
+def test_the_stack_that_is_up_is_found(call, s3, bucket, endpoint, tmp_path):
+    """Without any variable or option, data goes to the stack that runs in the folder or one above."""
+    (tmp_path / "rows").write_bytes(b"1 1:0.5\n" * 4)
+    (tmp_path / ".harness").mkdir()
+    (tmp_path / ".harness" / "state.json").write_text(json.dumps({"pid": 1, "endpoints": {"s3": endpoint}}))
+
+    done = call(
+        HARNESS, "data", "partition", "--file-path", "rows", "--n-workers", 2, "--bucket-name", bucket,
+        AWS_ENDPOINT_URL_S3="",
+    )  # fmt: skip
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert 4 == read_manifest(s3, bucket).rows
+
+
+def test_memory_is_bounded_whatever_the_size(s3, bucket, endpoint, tmp_path):
+    """Partitioning 60 MB of text takes less than 300 MB, and 120 MB of text hardly more than that."""
+    rows = np.random.default_rng(0).normal(size=(60_000, 28)).astype(np.float32)
+    text = format_rows(Dataset(rows, np.ones(len(rows), np.float32)))
+    peaks_mb = []
+    for size_mb in (60, 120):
+        path = tmp_path / "rows"
+        with path.open("wb") as file:
+            for _ in range(size_mb * 1_000_000 // len(text) + 1):
+                file.write(text)
+        assert path.stat().st_size >= size_mb * 1_000_000
+        peaks_mb.append(peak_memory_of_partitioning(path, f"{bucket}-{size_mb}", endpoint))
+
+    assert max(peaks_mb) < 300
+    assert peaks_mb[1] < peaks_mb[0] + 60
+    assert path.read_bytes().count(b"\n") == read_manifest(s3, f"{bucket}-120").rows
+
+
+def peak_memory_of_partitioning(path, bucket, endpoint):
+    """The largest resident size of the command, in MB."""
+    command = [HARNESS, "data", "partition", "--file-path", path, "--n-workers", "2", "--bucket-name", bucket]
+    process = subprocess.Popen(command, env=environment_of(endpoint), stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert 0 == process.returncode
+    return usage.ru_maxrss / 1024
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_leaves_nothing(s3, bucket, endpoint, tmp_path, stop):
+    """Stopped in mid-file, even by SIGKILL, the command leaves no temporary file, no bucket and no process."""
+    spill = tmp_path / "spill"
+    spill.mkdir()
+    rows = tmp_path / "rows"
+    rows.write_bytes(b"1 1:0.123456789 2:0.123456789\n" * 2_000_000)
+    process = subprocess.Popen(
+        [
+            HARNESS,
+            "data",
+            "partition",
+            "--file-path",
+            rows,
+            "--n-workers",
+            "2",
+            "--bucket-name",
+            bucket,
+            "--spill-dir",
+            spill,
+        ],
+        env=environment_of(endpoint),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: has_opened_a_file_in(process.pid, spill))
+
+    process.send_signal(stop)
+
+    assert process.wait(10) != 0
+    assert [] == list(spill.iterdir())
+    assert bucket not in [entry["Name"] for entry in s3.list_buckets()["Buckets"]]
+
+
+def has_opened_a_file_in(pid, folder):
+    """Whether the process holds a file of the folder open, with or without a name."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if link.readlink().is_relative_to(folder):
+                return True
+        except FileNotFoundError:  # closed meanwhile
+            continue
+    return False
+
+
+def test_two_commands_at_once_do_not_break_one_another(s3, bucket, endpoint, tmp_path):
+    """Two processes that partition the same file into the same bucket both succeed, and the set is complete."""
+    rows = np.random.default_rng(0).normal(size=(5000, 4)).astype(np.float32)
+    (tmp_path / "rows").write_bytes(format_rows(Dataset(rows, np.ones(5000, np.float32))))
+    command = [
+        HARNESS,
+        "data",
+        "partition",
+        "--file-path",
+        "rows",
+        "--n-workers",
+        "8",
+        "--bucket-name",
+        bucket,
+        "--json",
+    ]
+
+    processes = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment_of(endpoint), stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+
+    assert [0, 0] == [process.returncode for process in processes]
+    assert json.loads(outputs[0]) == json.loads(outputs[1])
+    assert 5000 == sum(part.rows for part in decoded(s3, bucket, 8, 4))
+    assert 9 == len(list_objects(s3, bucket))
