@@ -81,9 +81,10 @@ def wait_until_ready(children: list[Child], inbox: SignalInbox, timeout_s: float
     seconds: dict[str, float] = {}
     delay_s = FIRST_DELAY_S
     while waiting := [child for child in children if child.service.name not in seconds]:
-        for child in waiting:
+        for child in children:
             if child.process.poll() is not None:
                 raise _death_of(child)
+        for child in waiting:
             if child.service.ready():
                 seconds[child.service.name] = round(time.monotonic() - started, 3)
         if inbox.stop_requested:

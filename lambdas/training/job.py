@@ -6,17 +6,27 @@ The keys are the original's, with ours added; see `docs/user-guide.md` for a tab
 
 import difflib
 import math
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
 from training.errors import InputError, JobError
+from training.matrix import ROWS, check_combination
 
-Model = Literal["lr"]
-Optimiser = Literal["grad_avg"]
-SyncMode = Literal["reduce", "all_gather"]
-DatasetType = Literal["dense_libsvm"]
+Model = Literal["lr", "svm", "sparse_lr", "sparse_svm", "kmeans", "sparse_kmeans", "mlp", "mobilenet", "resnet"]
+Optimiser = Literal["grad_avg", "model_avg", "admm", "em"]
+SyncMode = Literal["reduce", "reduce_scatter", "all_gather", "async", "auto"]
+DatasetType = Literal["dense_libsvm", "sparse_libsvm", "cifar10"]
 ChannelName = Literal["memcached"]
+
+Penalty = Literal["l1", "l2"]
+KMeansInit = Literal["kmeans++", "first_rows"]
+ExchangeDtype = Literal["float32", "float16"]
+
+
+def _one_of(choices: Any) -> msgspec.Meta:  # noqa: ANN401 - Literal has no narrower type
+    return msgspec.Meta(description=" | ".join(get_args(choices)))
+
 
 # A prefix in the channel's keys: no white space or control characters, and short enough to leave room for the rest
 # of a Memcached key (250 bytes in all).
@@ -41,7 +51,7 @@ RunId = Annotated[
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400, description="seconds, above 0 and up to 86400")]
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"lambda_": "lambda"}):
     """One training run, as the coordinator receives it.
 
     Attributes:
@@ -51,7 +61,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         host: Host of the Memcached configuration endpoint (or of a plain Memcached node).
         port: Its port.
         dataset: The data set's name, kept with the results.
-        dataset_type: How a partition that is text is to be read.
+        dataset_type: What the partitions hold; by default what the model takes.
         n_classes: Number of classes.
         tmp_bucket: Prefix of the channel's keys for the ranks' own parts.
         merged_bucket: Prefix of the channel's keys for merged parts.
@@ -60,11 +70,24 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         sync_mode: The collective behind every all-reduce.
         lr: The learning rate.
         batch_size: Rows per worker per round.
-        n_epochs: Passes over the training rows.
+        n_epochs: Passes over the training rows; with admm, passes within one of its rounds.
         valid_ratio: Share of each partition that is kept for validation.
         run_id: Name of the run; the coordinator's request id by default.
         result_bucket: Where `runs/<run_id>/` is written; the data bucket by default.
         channel: What carries the exchange.
+        lambda_: Weight of the penalty on the parameters.
+        penalty: Which penalty: l2 is half the squared norm, l1 the sum of absolute values.
+        n_admm_epochs: Rounds of admm at most.
+        rho: Weight of admm's consensus term.
+        momentum: Share of the last step that is kept in the next.
+        loss_threshold: Training stops after the epoch whose loss is at or below this.
+        n_clusters: Clusters of k-means.
+        kmeans_init: Where k-means starts.
+        hidden_units: Width of the hidden layer of mlp.
+        standardise: Whether features are brought to mean 0 and variance 1 first, over all ranks.
+        max_staleness: How many rounds a peer may lag in async before it is waited for.
+        exchange_dtype: What parts travel as.
+        significance: Share of a parameter below which its accumulated update is not sent yet.
         seed: Fixes everything that is random in training.
         round_timeout_s: How long a rank waits for its peers within a round.
         join_timeout_s: How long the first round waits for ranks that still start.
@@ -76,23 +99,41 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]+$", description="a host name or an address")]
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="a port, 1 to 65535")] = 11211
     dataset: Annotated[str, msgspec.Meta(max_length=1024, description="a text of at most 1024 characters")] = ""
-    dataset_type: Annotated[DatasetType, msgspec.Meta(description="dense_libsvm")] = "dense_libsvm"
+    dataset_type: Annotated[DatasetType | None, _one_of(DatasetType)] = None
     n_classes: Annotated[int, msgspec.Meta(ge=2, le=10_000, description="an integer from 2 to 10000")] = 2
     tmp_bucket: KeyPrefix = ""
     merged_bucket: KeyPrefix = ""
-    model: Annotated[Model, msgspec.Meta(description="lr")] = "lr"
-    optim: Annotated[Optimiser, msgspec.Meta(description="grad_avg")] = "grad_avg"
-    sync_mode: Annotated[SyncMode, msgspec.Meta(description="reduce or all_gather")] = "reduce"
+    model: Annotated[Model, _one_of(Model)] = "lr"
+    optim: Annotated[Optimiser, _one_of(Optimiser)] = "grad_avg"
+    sync_mode: Annotated[SyncMode, _one_of(SyncMode)] = "auto"
     lr: Annotated[float, msgspec.Meta(gt=0, le=1e6, description="a number above 0")] = 0.1
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000, description="an integer of at least 1")] = 1000
     n_epochs: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 2
     valid_ratio: Annotated[float, msgspec.Meta(ge=0, lt=1, description="a number from 0 to below 1")] = 0.1
     run_id: RunId | None = None
     result_bucket: BucketName | None = None
-    channel: Annotated[ChannelName, msgspec.Meta(description="memcached")] = "memcached"
+    channel: Annotated[ChannelName, _one_of(ChannelName)] = "memcached"
+    lambda_: Annotated[float, msgspec.Meta(ge=0, le=1e6, description="a number of at least 0")] = 0.0
+    penalty: Annotated[Penalty, _one_of(Penalty)] = "l2"
+    n_admm_epochs: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 10
+    rho: Annotated[float, msgspec.Meta(gt=0, le=1e6, description="a number above 0")] = 0.1
+    momentum: Annotated[float, msgspec.Meta(ge=0, lt=1, description="a number from 0 to below 1")] = 0.0
+    loss_threshold: Annotated[float | None, msgspec.Meta(description="a number")] = None
+    n_clusters: Annotated[int, msgspec.Meta(ge=1, le=100_000, description="an integer of at least 1")] = 10
+    kmeans_init: Annotated[KMeansInit, _one_of(KMeansInit)] = "kmeans++"
+    hidden_units: Annotated[int, msgspec.Meta(ge=1, le=65_536, description="an integer from 1 to 65536")] = 64
+    standardise: Annotated[bool, msgspec.Meta(description="true or false")] = False
+    max_staleness: Annotated[int, msgspec.Meta(ge=0, le=1_000, description="an integer from 0 to 1000")] = 3
+    exchange_dtype: Annotated[ExchangeDtype, _one_of(ExchangeDtype)] = "float32"
+    significance: Annotated[float, msgspec.Meta(ge=0, lt=1, description="a number from 0 to below 1")] = 0.0
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32, description="an integer from 0 to 4294967295")] = 0
     round_timeout_s: Seconds = 120.0
     join_timeout_s: Seconds = 120.0
+
+    @property
+    def data_type(self) -> DatasetType:
+        """What the partitions hold."""
+        return self.dataset_type or ROWS[self.model].data_types[0]
 
     @property
     def results(self) -> str:
@@ -133,7 +174,7 @@ def decode_job(event: object, kind: type[AnyJob]) -> AnyJob:
         kind: `Job` or `WorkerJob`.
 
     Raises:
-        InputError: The event is not an object, has an unknown key or lacks a needed one.
+        InputError: The event is not an object, has an unknown key, lacks a needed one, or combines what does not fit.
         JobError: A field's value is not allowed.
     """
     if not isinstance(event, dict):
@@ -149,6 +190,7 @@ def decode_job(event: object, kind: type[AnyJob]) -> AnyJob:
         if field.required and name not in event:
             raise InputError(f"job field `{name}` is missing; needed: {describe(hints[field.name])}")
     job = msgspec.convert(event, kind)
+    check_combination(msgspec.structs.asdict(job))
     if isinstance(job, WorkerJob) and job.worker_index >= job.n_workers:
         raise JobError("worker_index", job.worker_index, f"0 to n_workers - 1 = {job.n_workers - 1}")
     return job

@@ -247,6 +247,16 @@ def test_rows_of_very_different_length_are_read(text_file):
     assert 5.0 * 20_000 + 2 * 2000 * 2001 / 2 == read.x.sum(dtype=float)
 
 
+def test_short_lines_of_wide_rows_come_in_small_blocks(text_file):
+    """Rows that are far wider than their text is long do not fill the memory."""
+    path = text_file(b"1 1:1\n" * 3000 + b"0 2:1\n" * 3000)
+
+    blocks = list(read_rows(path, n_features=MOST_FEATURES))
+
+    assert 6000 == sum(block.rows for block in blocks)
+    assert max(block.x.nbytes for block in blocks) <= 16 << 20
+
+
 def test_a_limit_takes_the_first_rows(text_file):
     """With a limit exactly that many rows come, or all of a shorter file."""
     path = text_file(b"".join(b"1 1:%d\n" % row for row in range(30)))

@@ -225,6 +225,15 @@ def test_bad_input_leaves_nothing_behind(s3, tmp_path, content, n_workers, messa
     assert [] == buckets(s3)
 
 
+@pytest.mark.parametrize("n_features", [0, 10_001])
+def test_an_impossible_number_of_features_is_refused_first(s3, write_rows, n_features):
+    """Dense rows have 1 to 10,000 columns."""
+    path, _ = write_rows(4)
+
+    with pytest.raises(InputError, match=f"number of features {n_features}: dense rows may have 1 to 10000"):
+        partition_file(path, n_workers=2, s3=s3, bucket="untouched", n_features=n_features)
+
+
 @pytest.mark.parametrize("bucket", ["ab", "Upper", "under_score", "a..b", "-a-", "x" * 64])
 def test_a_bucket_name_that_s3_refuses_is_refused_first(s3, write_rows, bucket):
     """A wrong bucket name is found out before the file is read."""

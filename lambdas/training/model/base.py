@@ -1,9 +1,15 @@
 """What every model offers an algorithm; parameters are always one flat float32 array."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Parameters: TypeAlias = NDArray[np.float32]
+Classes: TypeAlias = NDArray[np.int64]
+# float32 (rows, features), dense or scipy's CSR; uint8 (rows, 3072) for images. NumPy and scipy share the operators
+# that models use, but no type.
+Rows: TypeAlias = Any
 
 
 class LossAndGradient(NamedTuple):
@@ -16,7 +22,7 @@ class LossAndGradient(NamedTuple):
     """
 
     loss: float
-    gradient: NDArray[np.float32]
+    gradient: Parameters
     samples: int
 
 
@@ -35,15 +41,19 @@ class Evaluation(NamedTuple):
 
 
 class Model(Protocol):
-    """A model over flat parameters; it holds shapes, never data."""
+    """A model over flat parameters that is trained by its gradient; it holds shapes, never data."""
 
-    def initial(self, seed: int) -> NDArray[np.float32]:
+    def initial(self, seed: int) -> Parameters:
         """The parameters to start from; the same for every rank."""
 
-    def loss_and_gradient(
-        self, parameters: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.int64]
-    ) -> LossAndGradient:
-        """Summed loss and gradient of a batch; zero rows give zeros."""
+    def penalised(self) -> Parameters:
+        """1 where a parameter counts in the penalty, 0 where it does not (biases), the shape of the parameters."""
 
-    def evaluate(self, parameters: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.int64]) -> Evaluation:
-        """Summed loss and hits over rows."""
+    def loss_and_gradient(self, parameters: Parameters, x: Rows, y: Classes) -> LossAndGradient:
+        """Summed loss and gradient of a batch, without any penalty; zero rows give zeros."""
+
+    def evaluate(self, parameters: Parameters, x: Rows, y: Classes) -> Evaluation:
+        """Summed loss and hits over rows, without any penalty."""
+
+    def predict(self, parameters: Parameters, x: Rows) -> NDArray[np.float32]:
+        """Scores (rows, classes): the largest is the predicted class; probabilities where the model has them."""

@@ -1,0 +1,106 @@
+"""The training matrix: which model goes with which data, optimiser and synchronisation.
+
+This table is the only place that says so: the job's check, the README's table and the tests are made from it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from training.errors import InputError
+
+SYNCHRONOUS = ("reduce", "reduce_scatter", "all_gather", "auto")
+
+
+class ModelRow(NamedTuple):
+    """What a model goes with.
+
+    Attributes:
+        title: What it is.
+        data_types: `dataset_type`s, its default first.
+        optimisers: `optim`s.
+    """
+
+    title: str
+    data_types: tuple[str, ...]
+    optimisers: tuple[str, ...]
+
+
+_DENSE, _SPARSE, _IMAGES = "dense_libsvm", "sparse_libsvm", "cifar10"
+_CONVEX = ("grad_avg", "model_avg", "admm")
+_NEURAL = ("grad_avg", "model_avg")
+
+ROWS: Mapping[str, ModelRow] = {
+    "lr": ModelRow("logistic regression, softmax for more than two classes", (_DENSE,), _CONVEX),
+    "svm": ModelRow("linear SVM, hinge loss, one against the rest", (_DENSE,), _CONVEX),
+    "sparse_lr": ModelRow("logistic regression on sparse rows", (_SPARSE,), _CONVEX),
+    "sparse_svm": ModelRow("linear SVM on sparse rows", (_SPARSE,), _CONVEX),
+    "kmeans": ModelRow("k-means", (_DENSE,), ("em",)),
+    "sparse_kmeans": ModelRow("k-means on sparse rows", (_SPARSE,), ("em",)),
+    "mlp": ModelRow("one hidden layer", (_DENSE, _IMAGES), _NEURAL),
+    "mobilenet": ModelRow("depthwise separable convolutions", (_IMAGES,), _NEURAL),
+    "resnet": ModelRow("residual convolutions", (_IMAGES,), _NEURAL),
+}
+
+SYNC_MODES: Mapping[str, tuple[str, ...]] = {
+    "grad_avg": (*SYNCHRONOUS, "async"),
+    "model_avg": (*SYNCHRONOUS, "async"),
+    "admm": SYNCHRONOUS,
+    "em": SYNCHRONOUS,
+}
+
+# Keys that only some optimisers heed, with the value that switches them off: setting one elsewhere is a mistake.
+_NEEDS_OPTIMISER: Mapping[str, tuple[Any, tuple[str, ...]]] = {
+    "momentum": (0.0, ("grad_avg", "model_avg")),
+    "significance": (0.0, ("grad_avg",)),
+    "exchange_dtype": ("float32", ("grad_avg", "model_avg", "admm")),
+    "lambda_": (0.0, ("grad_avg", "model_avg", "admm")),
+}
+
+
+class Cell(NamedTuple):
+    """One legal combination."""
+
+    model: str
+    data_type: str
+    optim: str
+    sync_mode: str
+
+
+def cells() -> Iterator[Cell]:
+    """Every legal combination."""
+    for model, row in ROWS.items():
+        for data_type in row.data_types:
+            for optim in row.optimisers:
+                for sync_mode in SYNC_MODES[optim]:
+                    yield Cell(model, data_type, optim, sync_mode)
+
+
+def check_combination(job: Mapping[str, Any]) -> None:
+    """Refuses a job whose fields do not go together.
+
+    Args:
+        job: The job's fields by their Python names.
+
+    Raises:
+        InputError: Which field needs what, and what it got.
+    """
+    model, optim, sync_mode = job["model"], job["optim"], job["sync_mode"]
+    row = ROWS[model]
+    if optim not in row.optimisers:
+        _refuse("optim", optim, "model", [name for name, other in ROWS.items() if optim in other.optimisers], model)
+    if job["dataset_type"] not in (None, *row.data_types):
+        _refuse("model", model, "dataset_type", row.data_types, job["dataset_type"])
+    if sync_mode not in SYNC_MODES[optim]:
+        _refuse("sync_mode", sync_mode, "optim", [name for name, m in SYNC_MODES.items() if sync_mode in m], optim)
+    for field, (off, optimisers) in _NEEDS_OPTIMISER.items():
+        if job[field] != off and optim not in optimisers:
+            _refuse(field.rstrip("_"), job[field], "optim", optimisers, optim)
+    if job["penalty"] == "l1" and optim != "admm":
+        _refuse("penalty", "l1", "optim", ["admm"], optim)
+    data_type = job["dataset_type"] or row.data_types[0]
+    if job["standardise"] and data_type != _DENSE:
+        _refuse("standardise", "true", "dataset_type", [_DENSE], data_type)
+
+
+def _refuse(field: str, value: object, other: str, allowed: tuple[str, ...] | list[str], got: object) -> None:
+    raise InputError(f"{field}={value} needs {other}={' or '.join(allowed)}; got {other}={got}")
