@@ -27,7 +27,7 @@ _LENGTHS_AT = 26
 _ENCRYPTED = 0x1
 # What zipfile raises on bytes that are not right; the last two stand for members that are encrypted or packed in
 # a way it does not know.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, RuntimeError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError, RuntimeError)
 _LONGEST_NPY_HEADER = 1 << 16
 
 

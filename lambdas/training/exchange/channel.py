@@ -4,7 +4,7 @@ Keys are written once with one value; writing the same bytes again is allowed an
 Every channel passes the same suite of tests (`tests/unit/test_channel.py`, `tests/integration/test_channel.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
@@ -12,16 +12,16 @@ class Channel(Protocol):
     """What the exchange needs of a store.
 
     Attributes:
-        max_value_bytes: The largest value that `put` takes; larger frames are sent in chunks.
+        max_value_bytes: The largest value that `put_many` takes; larger frames are sent in chunks.
     """
 
     max_value_bytes: int
 
-    def put(self, key: str, value: bytes) -> None:
-        """Stores a value.
+    def put_many(self, values: Mapping[str, bytes]) -> None:
+        """Stores values under their keys, in one trip.
 
         Raises:
-            ChannelError: The store is not reachable or refused the value.
+            ChannelError: The store is not reachable or refused a value; it is named.
         """
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:

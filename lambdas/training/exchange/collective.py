@@ -1,21 +1,23 @@
 """Collectives over a mailbox.
 
 Invariant: after round k every rank holds the same values, bit for bit, computed from the parts of ranks
-0 .. n-1 added in rank order.
+0 .. n-1 added in rank order. (`latest`, the stale one, keeps it only where a round is closed by another collective.)
 
-Trips per all-reduce, with w ranks and the channel in the middle:
-
-    all_gather    everyone reads everyone      1 put + 1 batched get; w(w-1) parts cross the wire
-    reduce        rank 0 merges                2 puts in a row; 2(w-1) parts cross the wire
+    all_gather       everyone reads everyone and adds           1 put, 1 get
+    reduce           rank 0 adds, everyone reads the sum        2 puts in a row
+    reduce_scatter   rank r adds slice r, everyone reads all    2 puts in a row, each of a w-th of the bytes
+    latest           everyone adds the newest parts there are   1 put, 2 gets, no wait for ranks that lag a little
 """
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import NamedTuple
 
-from training.exchange.frame import Array, Frame
-from training.exchange.mailbox import Mailbox
+import numpy as np
+
+from training.errors import RanksMissing
+from training.exchange.frame import Array, Encoding, Frame
+from training.exchange.mailbox import Mailbox, Place, delays
 
 
 class Total(NamedTuple):
@@ -30,103 +32,119 @@ class Total(NamedTuple):
     samples: int
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Where in the run an all-reduce stands, and how long it may wait."""
+class Call(NamedTuple):
+    """One call of a collective: its frames use the steps `step` and `step + 1` of its round."""
 
     mailbox: Mailbox
     round: int
-    first_step: int
+    step: int
     timeout_s: float
+    encoding: Encoding | None = None
 
 
-Collective = Callable[[Step, Array, int], Total]
+Collective = Callable[[Call, Array, int], Total]
 
 
-def all_gather(step: Step, values: Array, samples: int) -> Total:
+def all_gather(call: Call, values: Array, samples: int) -> Total:
     """Every rank reads every part and adds them itself."""
-    box = step.mailbox
-    box.post(step.round, step.first_step, values, samples)
-    others = [rank for rank in range(box.world_size) if rank != box.rank]
-    parts = box.collect(step.round, step.first_step, others, values.dtype, timeout_s=step.timeout_s)
-    return add_in_rank_order({box.rank: (values, samples), **_contents(parts.values())})
+    box, place = call.mailbox, Place(call.round, call.step)
+    box.post(place, values, samples, call.encoding)
+    frames = box.collect(place, box.others, values.dtype, timeout_s=call.timeout_s)
+    return _add(frames, box.rank, Total(box.as_received(values, call.encoding), samples))
 
 
-def reduce(step: Step, values: Array, samples: int) -> Total:
+def reduce(call: Call, values: Array, samples: int) -> Total:
     """Rank 0 reads every part, adds them, and stores the sum for the others."""
-    box, merged_step = step.mailbox, step.first_step + 1
+    box = call.mailbox
+    parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
     if box.rank == 0:
-        others = range(1, box.world_size)
-        parts = box.collect(step.round, step.first_step, others, values.dtype, timeout_s=step.timeout_s)
-        total = add_in_rank_order({0: (values, samples), **_contents(parts.values())})
-        box.post(step.round, merged_step, total.values, total.samples, merged=True)
-        return total
-    box.post(step.round, step.first_step, values, samples)
-    frames = box.collect(step.round, merged_step, [0], values.dtype, timeout_s=step.timeout_s, merged=True)
-    return Total(frames[0].payload, frames[0].samples)
+        frames = box.collect(parts, box.others, values.dtype, timeout_s=call.timeout_s)
+        total = _add(frames, 0, Total(values, samples))
+        box.post(merged, total.values, total.samples, call.encoding)
+        return Total(box.as_received(total.values, call.encoding), total.samples)
+    box.post(parts, values, samples, call.encoding)
+    frame = box.collect(merged, [0], values.dtype, timeout_s=call.timeout_s)[0]
+    return Total(frame.payload, frame.samples)
 
 
-COLLECTIVES: dict[str, Collective] = {"all_gather": all_gather, "reduce": reduce}
-STEPS_PER_COLLECTIVE = 2
+def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
+    """Rank r reads slice r of every part, adds them, and stores the sum; every rank reads all summed slices."""
+    box = call.mailbox
+    parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
+    slices = np.array_split(values, box.world_size)
+    box.post_slices(parts, {rank: slices[rank] for rank in box.others}, samples, call.encoding)
+    frames = box.collect(parts, box.others, values.dtype, timeout_s=call.timeout_s, slices=True)
+    own = _add(frames, box.rank, Total(slices[box.rank], samples))
+    box.post(merged, own.values, own.samples, call.encoding)
+    sums = {box.rank: box.as_received(own.values, call.encoding)}
+    frames = box.collect(merged, box.others, values.dtype, timeout_s=call.timeout_s)
+    sums |= {rank: frame.payload for rank, frame in frames.items()}
+    return Total(np.concatenate([sums[rank] for rank in range(box.world_size)]), own.samples)
 
 
-class Exchange:
-    """The all-reduce of one rank, round after round.
+COLLECTIVES: dict[str, Collective] = {"all_gather": all_gather, "reduce": reduce, "reduce_scatter": reduce_scatter}
+STEPS_PER_CALL = 2
 
-    Canonical loop, the same on every rank:
 
-        for number in range(1, rounds + 1):
-            exchange.begin_round(number)
-            total = exchange.all_reduce(part, samples)
+class Latest:
+    """The stale-synchronous collective: the newest part of every peer, whatever its round.
 
-    Every rank must call `begin_round` and `all_reduce` in the same order with arrays of the same size and dtype.
+    No rank waits unless a peer is more than `max_staleness` rounds behind it.
+    Ho et al. 2013, More Effective Distributed ML via a Stale Synchronous Parallel Parameter Server.
 
     Args:
-        mailbox: This rank's mailbox.
-        sync_mode: Which collective carries the all-reduce.
-        join_timeout_s: Limit of a wait in round 0, in which peers may still be starting.
-        round_timeout_s: Limit of a wait in every later round.
+        max_staleness: Rounds that a peer may lag.
     """
 
-    def __init__(self, mailbox: Mailbox, sync_mode: str, *, join_timeout_s: float, round_timeout_s: float) -> None:
-        self.mailbox = mailbox
-        self.seconds: list[float] = []
-        self._collective = COLLECTIVES[sync_mode]
-        self._timeouts = (join_timeout_s, round_timeout_s)
-        self._round = 0
-        self._next_step = 0
+    def __init__(self, max_staleness: int) -> None:
+        self._max_staleness = max_staleness
+        self._newest: dict[int, Frame] = {}
 
-    def begin_round(self, number: int) -> None:
-        """Enters a round, and lets go of this rank's frames that no peer can still need."""
-        self.mailbox.forget(number - 2)
-        self._round, self._next_step = number, 0
+    @property
+    def rounds_kept(self) -> int:
+        """How many of its rounds a rank must leave in the channel, so that none is removed while a peer reads it.
 
-    def all_reduce(self, values: Array, samples: int) -> Total:
-        """The sum of all ranks' values and sample counts, bit for bit the same on every rank.
+        A peer reads a rank's clock, then the frame that it tells; meanwhile the rank can get as far ahead as its own
+        wait for that peer allows.
+        """
+        return 2 * self._max_staleness + 3
 
-        Args:
-            values: This rank's part: float32 or float64, one dimension.
-            samples: Rows behind it.
+    def __call__(self, call: Call, values: Array, samples: int) -> Total:
+        """Adds this rank's part and the newest known part of every peer, in rank order.
 
         Raises:
-            ExchangeError: A peer, the channel or the run failed; see `training.errors`.
+            RanksMissing: A peer stayed too far behind until the deadline.
         """
-        step = Step(self.mailbox, self._round, self._next_step, self._timeouts[self._round > 0])
-        self._next_step += STEPS_PER_COLLECTIVE
-        started = time.perf_counter()
-        total = self._collective(step, values, samples) if self.mailbox.world_size > 1 else Total(values, samples)
-        self.seconds.append(time.perf_counter() - started)
-        return total
+        box = call.mailbox
+        box.post(Place(call.round, call.step), values, samples, call.encoding)
+        box.set_clock(call.round)
+        clocks = self._await_clocks(call)
+        for rank, newest in clocks.items():
+            known = self._newest.get(rank)
+            if newest > 0 and (known is None or newest > known.round):
+                place = Place(newest, call.step)
+                self._newest |= box.collect(place, [rank], values.dtype, timeout_s=call.timeout_s)
+        return _add(self._newest, box.rank, Total(box.as_received(values, call.encoding), samples))
+
+    def _await_clocks(self, call: Call) -> dict[int, int]:
+        started = time.monotonic()
+        for delay in delays():
+            clocks = call.mailbox.clocks()
+            lagging = sorted(rank for rank, clock in clocks.items() if clock < call.round - self._max_staleness)
+            if not lagging:
+                return clocks
+            waited = time.monotonic() - started
+            if waited >= call.timeout_s:
+                raise RanksMissing(call.mailbox.run_id, call.round, call.step, lagging, waited)
+            time.sleep(min(delay, call.timeout_s - waited))
+        raise AssertionError("the delays never end")
 
 
-def add_in_rank_order(parts: dict[int, tuple[Array, int]]) -> Total:
+def _add(frames: dict[int, Frame], own_rank: int, own: Total) -> Total:
     """Adds parts by ascending rank: floating-point sums depend on the order, and all ranks must agree."""
+    parts = {own_rank: own, **{rank: Total(frame.payload, frame.samples) for rank, frame in frames.items()}}
     ordered = [parts[rank] for rank in sorted(parts)]
-    total = ordered[0][0].copy()
-    for values, _ in ordered[1:]:
-        total += values
-    return Total(total, sum(samples for _, samples in ordered))
-
-
-def _contents(frames: Iterable[Frame]) -> dict[int, tuple[Array, int]]:
-    return {frame.rank: (frame.payload, frame.samples) for frame in frames}
+    total = ordered[0].values.copy()
+    for part in ordered[1:]:
+        total += part.values
+    return Total(total, sum(part.samples for part in ordered))

@@ -1,22 +1,29 @@
 """The frame: one rank's part of one step, as it lies in the channel.
 
-    byte  0        4   5   6       8                16     20       24      28     32        40       44      48
-          +--------+---+---+-------+----------------+------+--------+-------+------+---------+--------+-------+---- ...
-          | magic  | v | d | flags | run            | rank | attempt| round | step | samples | length | crc   | payload
-          | 4s     | B | B | H     | Q              | I    | I      | I     | I    | Q       | I      | I     |
-          +--------+---+---+-------+----------------+------+--------+-------+------+---------+--------+-------+---- ...
+    byte  0        4   5   6   7   8        16     20        24      28     32        40       44      48
+          +--------+---+---+---+---+--------+------+---------+-------+------+---------+--------+-------+---- ...
+          | magic  | v | e | f | x | run    | rank | attempt | round | step | samples | length | crc   | payload
+          | 4s     | B | B | B | b | Q      | I    | I       | I     | I    | Q       | I      | I     |
+          +--------+---+---+---+---+--------+------+---------+-------+------+---------+--------+-------+---- ...
 
 Little-endian throughout.
-`v` is the protocol's version and `d` the payload's dtype.
+`v` is the protocol's version, `e` the payload's encoding, `f` flags, `x` the exponent of a float16 payload.
 `run` is a digest of the run id: a frame that strayed in from another run is refused.
 `samples` counts the rows behind the payload, `length` its bytes.
 `crc` is CRC-32 over the 44 bytes before it and the payload.
+
+Encodings of a payload:
+
+    float32, float64   the values
+    float16            the values divided by 2^x, so that the largest fits; decoded to float32
+    sparse             size (I), then the indices (I) and the float32 values of what is not zero
 """
 
 import hashlib
 import struct
 import zlib
 from dataclasses import dataclass
+from enum import IntEnum, unique
 from typing import Any
 
 import numpy as np
@@ -28,12 +35,31 @@ Array = NDArray[Any]
 
 MAGIC = b"LEC2"
 VERSION = 1
-DTYPES = {1: np.dtype("<f4"), 2: np.dtype("<f8")}
-_DTYPE_CODES = {dtype: code for code, dtype in DTYPES.items()}
 
-_HEADER = struct.Struct("<4sBBHQIIIIQI")
+
+@unique
+class Encoding(IntEnum):
+    """How a payload's values are laid down."""
+
+    FLOAT32 = 1
+    FLOAT64 = 2
+    FLOAT16 = 3
+    SPARSE = 4
+
+
+_DTYPES = {
+    Encoding.FLOAT32: np.dtype("<f4"),
+    Encoding.FLOAT64: np.dtype("<f8"),
+    Encoding.FLOAT16: np.dtype("<f4"),
+    Encoding.SPARSE: np.dtype("<f4"),
+}
+
+_HEADER = struct.Struct("<4sBBBbQIIIIQI")
 _CRC = struct.Struct("<I")
+_SIZE = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size + _CRC.size
+# The largest power of two that float16 holds is 2^15.
+_FLOAT16_TOP_EXPONENT = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +92,35 @@ def run_digest(run_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(run_id.encode(), digest_size=8).digest(), "little")
 
 
-def pack(frame: Frame) -> bytes:
+def pack(frame: Frame, encoding: Encoding | None = None) -> bytes:
     """The frame's bytes: header and payload.
 
+    Args:
+        frame: The frame.
+        encoding: How to lay down a float32 payload; by default as it is. `SPARSE` is used only where it is shorter.
+
     Raises:
-        FrameError: The payload's dtype has no code in the protocol.
+        FrameError: The payload's dtype has no encoding.
     """
-    code = _DTYPE_CODES.get(frame.payload.dtype)
-    if code is None:
-        raise FrameError(f"payload dtype is {frame.payload.dtype}; a frame carries {_dtype_names()}")
-    payload = np.ascontiguousarray(frame.payload)
+    if encoding is None or frame.payload.dtype == np.float64:
+        encoding = next((code for code, dtype in _DTYPES.items() if dtype == frame.payload.dtype), None)
+    if encoding is None:
+        raise FrameError(f"payload dtype is {frame.payload.dtype}; a frame carries float32 or float64")
+    encoding, exponent, body = _encode(frame.payload, encoding)
     header = _HEADER.pack(
         MAGIC,
         VERSION,
-        code,
+        encoding,
         frame.flags,
+        exponent,
         run_digest(frame.run_id),
         frame.rank,
         frame.attempt,
         frame.round,
         frame.step,
         frame.samples,
-        payload.nbytes,
+        len(body),
     )
-    body = payload.data.cast("B") if payload.nbytes else b""
     return b"".join((header, _CRC.pack(zlib.crc32(body, zlib.crc32(header))), body))
 
 
@@ -108,31 +139,59 @@ def unpack(buffer: bytes, *, run_id: str, rank: int, round_number: int, step: in
     Raises:
         FrameError: Wrong magic, version, run, rank, round, step, dtype, length or checksum; the field is named.
     """
-    _, _, code, flags, run, sender, attempt, its_round, its_step, samples, length = _read_header(buffer)
+    place = f"frame of run {run_id}, rank {rank}, round {round_number}, step {step}"
+    _, _, code, flags, exponent, run, sender, attempt, its_round, its_step, samples, length = _read_header(buffer)
     expected = {
         "run": (run, run_digest(run_id)),
         "rank": (sender, rank),
         "round": (its_round, round_number),
         "step": (its_step, step),
-        "dtype": (DTYPES.get(code, code), dtype),
+        "dtype": (_DTYPES.get(code, f"of unknown encoding {code}"), dtype),
         "length": (len(buffer) - HEADER_BYTES, length),
     }
     for field, (found, wanted) in expected.items():
         if found != wanted:
-            raise FrameError(
-                f"frame of run {run_id}, rank {rank}, round {round_number}, step {step}: "
-                f"{field} is {found}, expected {wanted}"
-            )
+            raise FrameError(f"{place}: {field} is {found}, expected {wanted}")
     body = memoryview(buffer)[HEADER_BYTES:]
     (crc,) = _CRC.unpack_from(buffer, _HEADER.size)
     actual = zlib.crc32(body, zlib.crc32(memoryview(buffer)[: _HEADER.size]))
     if actual != crc:
-        raise FrameError(
-            f"frame of run {run_id}, rank {rank}, round {round_number}, step {step}: "
-            f"checksum is {actual:#010x}, the header says {crc:#010x}"
-        )
-    payload = np.frombuffer(body, dtype=dtype)
+        raise FrameError(f"{place}: checksum is {actual:#010x}, the header says {crc:#010x}")
+    try:
+        payload = _decode(body, Encoding(code), exponent)
+    except (ValueError, IndexError, struct.error) as error:
+        raise FrameError(f"{place}: the payload does not decode ({error})") from error
     return Frame(run_id, sender, attempt, its_round, its_step, samples, payload, flags)
+
+
+def _encode(values: Array, encoding: Encoding) -> tuple[Encoding, int, memoryview | bytes]:
+    """The encoding used, the exponent, and the bytes."""
+    if encoding == Encoding.FLOAT16:
+        largest = float(np.abs(values).max(initial=0.0))
+        # A value that is no number stays one, whatever the exponent.
+        exponent = int(np.frexp(largest)[1]) - _FLOAT16_TOP_EXPONENT if 0 < largest < np.inf else 0
+        exponent = max(-128, min(127, exponent))
+        return encoding, exponent, np.ldexp(values, -exponent).astype("<f2").tobytes()
+    if encoding == Encoding.SPARSE:
+        indices = np.flatnonzero(values).astype("<u4")
+        if _SIZE.size + indices.size * (indices.itemsize + values.itemsize) < values.nbytes:
+            return encoding, 0, _SIZE.pack(values.size) + indices.tobytes() + values[indices].tobytes()
+        encoding = Encoding.FLOAT32
+    flat = np.ascontiguousarray(values)
+    return encoding, 0, flat.data.cast("B") if flat.nbytes else b""
+
+
+def _decode(body: memoryview, encoding: Encoding, exponent: int) -> Array:
+    if encoding == Encoding.FLOAT16:
+        return np.ldexp(np.frombuffer(body, "<f2").astype(np.float32), exponent)
+    if encoding == Encoding.SPARSE:
+        (size,) = _SIZE.unpack_from(body)
+        entries = (len(body) - _SIZE.size) // 8
+        indices = np.frombuffer(body, "<u4", entries, _SIZE.size)
+        values = np.zeros(size, np.float32)
+        values[indices] = np.frombuffer(body, "<f4", entries, _SIZE.size + 4 * entries)
+        return values
+    return np.frombuffer(body, _DTYPES[encoding])
 
 
 def _read_header(buffer: bytes) -> tuple[Any, ...]:
@@ -144,7 +203,3 @@ def _read_header(buffer: bytes) -> tuple[Any, ...]:
     if header[1] != VERSION:
         raise FrameError(f"frame has protocol version {header[1]}, expected {VERSION}")
     return header
-
-
-def _dtype_names() -> str:
-    return " or ".join(str(dtype) for dtype in DTYPES.values())

@@ -1,21 +1,23 @@
 """The mailbox: one rank's frames into the channel and its peers' frames out of it, with a deadline on every wait.
 
 Keys are `[<prefix>/]<run_id>/<round>/<step>/<rank>[/<chunk>]`.
-A frame larger than the channel's limit is cut: the first piece lies under the plain key, piece c under `/<c>`.
-`<run_id>/abort` ends a run for all ranks that wait.
+A chunk is a slice that is meant for one rank (`/<slice>`), a piece of a frame larger than the channel's limit
+(`/<piece>`, the first one lies under the plain key), or a piece of a slice (`/<slice>/<piece>`).
+`<run_id>/abort` ends a run for all ranks that wait; `<run_id>/clock/<rank>` tells a rank's newest round in async.
 """
 
 import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from training.errors import ExchangeError, RanksMissing, RunAborted
 from training.exchange.channel import Channel
-from training.exchange.frame import HEADER_BYTES, Array, Frame, pack, payload_length, unpack
+from training.exchange.frame import HEADER_BYTES, Array, Encoding, Frame, pack, payload_length, unpack
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,21 @@ EAGER_POLLS = 3
 FIRST_DELAY_S = 50e-6
 DELAY_GROWTH = 1.5
 LONGEST_DELAY_S = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a run frames belong.
+
+    Attributes:
+        round: The round.
+        step: The step within it.
+        merged: Whether the frames hold merged values rather than the ranks' own parts.
+    """
+
+    round: int
+    step: int
+    merged: bool = False
 
 
 class Mailbox:
@@ -51,36 +68,49 @@ class Mailbox:
         merged_prefix: str = "",
     ) -> None:
         self.run_id, self.rank, self.world_size, self.attempt = run_id, rank, world_size, attempt
+        self.others = [other for other in range(world_size) if other != rank]
         self._channel = channel
         self._prefixes = {False: _folder(part_prefix), True: _folder(merged_prefix)}
         self._abort_key = f"{_folder(part_prefix)}{run_id}/abort"
         self._posted: dict[int, list[str]] = {}
 
-    def post(self, round_number: int, step: int, payload: Array, samples: int, *, merged: bool = False) -> None:
-        """Stores this rank's frame of a step.
+    def post(self, place: Place, values: Array, samples: int, encoding: Encoding | None = None) -> None:
+        """Stores this rank's frame.
 
         Raises:
             ChannelError: The channel is not reachable or refused the frame.
         """
-        frame = Frame(self.run_id, self.rank, self.attempt, round_number, step, samples, payload)
-        key = self._key(round_number, step, self.rank, merged=merged)
-        buffer, limit = pack(frame), self._channel.max_value_bytes
-        pieces = {_piece(key, i): buffer[at : at + limit] for i, at in enumerate(range(0, len(buffer), limit))}
-        for name, piece in pieces.items():
-            self._channel.put(name, piece)
-        self._posted.setdefault(round_number, []).extend(pieces)
+        self._store(place, {self._key(place, self.rank): values}, samples, encoding)
+
+    def post_slices(
+        self, place: Place, slices: Mapping[int, Array], samples: int, encoding: Encoding | None = None
+    ) -> None:
+        """Stores one frame per receiving rank, in one trip.
+
+        Raises:
+            ChannelError: The channel is not reachable or refused a frame.
+        """
+        keys = {self._key(place, self.rank, receiver): values for receiver, values in slices.items()}
+        self._store(place, keys, samples, encoding)
+
+    def as_received(self, values: Array, encoding: Encoding | None) -> Array:
+        """The values as peers read them once they have travelled in this encoding."""
+        if encoding != Encoding.FLOAT16:
+            return values
+        frame = pack(Frame(self.run_id, self.rank, self.attempt, 0, 0, 0, values), encoding)
+        return self._unpack(frame, Place(0, 0), self.rank, values.dtype).payload
 
     def collect(
-        self,
-        round_number: int,
-        step: int,
-        ranks: Sequence[int],
-        dtype: np.dtype[Any],
-        *,
-        timeout_s: float,
-        merged: bool = False,
+        self, place: Place, ranks: Sequence[int], dtype: np.dtype[Any], *, timeout_s: float, slices: bool = False
     ) -> dict[int, Frame]:
         """Waits until the frames of these ranks are there; returns them by rank.
+
+        Args:
+            place: Where they belong.
+            ranks: Who sends them.
+            dtype: What their values are.
+            timeout_s: How long to wait at most.
+            slices: Whether they were sent to this rank alone.
 
         Raises:
             RanksMissing: The deadline passed first; the error names who is missing.
@@ -88,31 +118,41 @@ class Mailbox:
             FrameError: What lies under a key is not the frame that belongs there.
             ChannelError: The channel is not reachable.
         """
-        keys = {rank: self._key(round_number, step, rank, merged=merged) for rank in ranks}
+        receiver = self.rank if slices else None
+        keys = {rank: self._key(place, rank, receiver) for rank in ranks}
         frames: dict[int, Frame] = {}
         partial: dict[int, list[bytes]] = {rank: [] for rank in ranks}
         started = time.monotonic()
-        for delay in _delays():
+        for delay in delays():
             wanted = {_piece(keys[rank], len(pieces)): rank for rank, pieces in partial.items()}
-            found = self._channel.get_many([*wanted, self._abort_key])
-            if self._abort_key in found:
-                raise RunAborted(found[self._abort_key].decode(errors="replace"))
+            found = self._look(list(wanted))
             for name, rank in wanted.items():
                 if name in found:
                     partial[rank].append(found[name])
             for rank in [rank for rank, pieces in partial.items() if _is_whole(pieces)]:
-                buffer = b"".join(partial.pop(rank))
-                frames[rank] = unpack(
-                    buffer, run_id=self.run_id, rank=rank, round_number=round_number, step=step, dtype=dtype
-                )
+                frames[rank] = self._unpack(b"".join(partial.pop(rank)), place, rank, dtype)
             if not partial:
                 return frames
             waited = time.monotonic() - started
             if waited >= timeout_s:
-                raise RanksMissing(self.run_id, round_number, step, sorted(partial), waited)
-            if not any(name in found for name in wanted):
+                raise RanksMissing(self.run_id, place.round, place.step, sorted(partial), waited)
+            if not found:
                 time.sleep(min(delay, timeout_s - waited))
         raise AssertionError("the delays never end")
+
+    def set_clock(self, round_number: int) -> None:
+        """Tells the peers that this rank's frame of a round is there."""
+        self._channel.put_many({self._clock_key(self.rank): str(round_number).encode()})
+
+    def clocks(self) -> dict[int, int]:
+        """The newest round of every peer; 0 for those that have told none.
+
+        Raises:
+            RunAborted: A rank gave the run up meanwhile.
+        """
+        keys = {rank: self._clock_key(rank) for rank in self.others}
+        found = self._look(list(keys.values()))
+        return {rank: int(found.get(key, b"0")) for rank, key in keys.items()}
 
     def forget(self, round_number: int) -> None:
         """Removes this rank's own frames of all rounds up to this one.
@@ -126,13 +166,48 @@ class Mailbox:
     def abort(self, cause: str) -> None:
         """Ends the run for every rank that waits; the first lines of the cause travel with it."""
         try:
-            self._channel.put(self._abort_key, f"rank {self.rank}: {cause}".encode()[:4096])
+            self._channel.put_many({self._abort_key: f"rank {self.rank}: {cause}".encode()[:4096]})
         except ExchangeError as error:
             # The cause itself is about to be raised; the peers fall back to their deadlines.
             logger.warning("could not tell the other ranks: %s", error)
 
-    def _key(self, round_number: int, step: int, rank: int, *, merged: bool) -> str:
-        return f"{self._prefixes[merged]}{self.run_id}/{round_number}/{step}/{rank}"
+    def _store(self, place: Place, values: Mapping[str, Array], samples: int, encoding: Encoding | None) -> None:
+        limit = self._channel.max_value_bytes
+        pieces: dict[str, bytes] = {}
+        for key, array in values.items():
+            frame = Frame(self.run_id, self.rank, self.attempt, place.round, place.step, samples, array)
+            buffer = pack(frame, encoding)
+            starts = enumerate(range(0, len(buffer), limit))
+            pieces |= {_piece(key, index): buffer[start : start + limit] for index, start in starts}
+        self._channel.put_many(pieces)
+        self._posted.setdefault(place.round, []).extend(pieces)
+
+    def _look(self, keys: list[str]) -> dict[str, bytes]:
+        found = self._channel.get_many([*keys, self._abort_key])
+        if self._abort_key in found:
+            raise RunAborted(found[self._abort_key].decode(errors="replace"))
+        return found
+
+    def _unpack(self, buffer: bytes, place: Place, rank: int, dtype: np.dtype[Any]) -> Frame:
+        return unpack(
+            buffer, run_id=self.run_id, rank=rank, round_number=place.round, step=place.step, dtype=dtype
+        )
+
+    def _key(self, place: Place, sender: int, receiver: int | None = None) -> str:
+        key = f"{self._prefixes[place.merged]}{self.run_id}/{place.round}/{place.step}/{sender}"
+        return key if receiver is None else f"{key}/{receiver}"
+
+    def _clock_key(self, rank: int) -> str:
+        return f"{self._prefixes[False]}{self.run_id}/clock/{rank}"
+
+
+def delays() -> Iterator[float]:
+    """Seconds between looks: none at first, then ever longer up to a limit; without end."""
+    yield from itertools.repeat(0.0, EAGER_POLLS)
+    delay = FIRST_DELAY_S
+    while True:
+        yield delay
+        delay = min(delay * DELAY_GROWTH, LONGEST_DELAY_S)
 
 
 def _folder(prefix: str) -> str:
@@ -145,11 +220,3 @@ def _piece(key: str, index: int) -> str:
 
 def _is_whole(pieces: list[bytes]) -> bool:
     return bool(pieces) and sum(map(len, pieces)) >= HEADER_BYTES + payload_length(pieces[0])
-
-
-def _delays() -> Iterator[float]:
-    yield from itertools.repeat(0.0, EAGER_POLLS)
-    delay = FIRST_DELAY_S
-    while True:
-        yield delay
-        delay = min(delay * DELAY_GROWTH, LONGEST_DELAY_S)

@@ -1,6 +1,6 @@
 """The Memcached channel: ElastiCache on AWS, any memcached elsewhere."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pymemcache.client.base import Client
@@ -40,39 +40,42 @@ class MemcachedChannel:
             )
         self.max_value_bytes = min(map(self._item_limit, self._clients)) - ITEM_OVERHEAD_BYTES
 
-    def put(self, key: str, value: bytes) -> None:
-        """Stores a value; see `Channel.put`."""
-        name = self._ring.get_node(key)
-        with _translated(name):
-            stored = self._clients[name].set(key, value, expire=TTL_S)
-        if not stored:
-            raise ChannelError(f"Memcached at {name} did not store {key} ({len(value)} bytes)")
+    def put_many(self, values: Mapping[str, bytes]) -> None:
+        """Stores values; see `Channel.put_many`."""
+        for name, keys in self._by_node(values).items():
+            with _translated(name):
+                refused = self._clients[name].set_many({key: values[key] for key in keys}, expire=TTL_S)
+            if refused:
+                sizes = ", ".join(f"{key} ({len(values[key])} bytes)" for key in refused)
+                raise ChannelError(f"Memcached at {name} did not store {sizes}")
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The values that are there; see `Channel.get_many`."""
-        if len(self._clients) == 1:
-            by_node = {next(iter(self._clients)): list(keys)}
-        else:
-            by_node = {}
-            for key in keys:
-                by_node.setdefault(self._ring.get_node(key), []).append(key)
         found: dict[str, bytes] = {}
-        for name, its_keys in by_node.items():
+        for name, its_keys in self._by_node(keys).items():
             with _translated(name):
                 found.update(self._clients[name].get_many(its_keys))
         return found
 
     def delete_many(self, keys: Sequence[str]) -> None:
         """Removes keys; see `Channel.delete_many`."""
-        for key in keys:
-            name = self._ring.get_node(key)
+        for name, its_keys in self._by_node(keys).items():
             with _translated(name):
-                self._clients[name].delete(key, noreply=True)
+                # Nothing depends on the reply: what is not deleted expires.
+                self._clients[name].delete_many(its_keys, noreply=True)
 
     def close(self) -> None:
         """Closes the connections."""
         for client in self._clients.values():
             client.close()
+
+    def _by_node(self, keys: Iterable[str]) -> dict[str, list[str]]:
+        if len(self._clients) == 1:
+            return {name: list(keys) for name in self._clients}
+        by_node: dict[str, list[str]] = {}
+        for key in keys:
+            by_node.setdefault(self._ring.get_node(key), []).append(key)
+        return by_node
 
     def _item_limit(self, name: str) -> int:
         with _translated(name):

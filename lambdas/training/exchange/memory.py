@@ -1,6 +1,6 @@
 """The in-memory channel: all ranks in one process, for simulations and tests; a full member of the family."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from training.errors import ChannelError
 
@@ -16,11 +16,12 @@ class MemoryChannel:
         self.max_value_bytes = max_value_bytes
         self._values: dict[str, bytes] = {}
 
-    def put(self, key: str, value: bytes) -> None:
-        """Stores a value; see `Channel.put`."""
-        if len(value) > self.max_value_bytes:
-            raise ChannelError(f"value of {key} has {len(value)} bytes, the limit is {self.max_value_bytes}")
-        self._values[key] = bytes(value)
+    def put_many(self, values: Mapping[str, bytes]) -> None:
+        """Stores values; see `Channel.put_many`."""
+        for key, value in values.items():
+            if len(value) > self.max_value_bytes:
+                raise ChannelError(f"value of {key} has {len(value)} bytes, the limit is {self.max_value_bytes}")
+            self._values[key] = bytes(value)
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The values that are there; see `Channel.get_many`."""
