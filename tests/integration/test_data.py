@@ -178,7 +178,9 @@ def test_the_stack_that_is_up_is_found(call, s3, bucket, endpoint, tmp_path):
     """Without any variable or option, data goes to the stack that runs in the folder or one above."""
     (tmp_path / "rows").write_bytes(b"1 1:0.5\n" * 4)
     (tmp_path / ".harness").mkdir()
-    (tmp_path / ".harness" / "state.json").write_text(json.dumps({"pid": 1, "endpoints": {"s3": endpoint}}))
+    (tmp_path / ".harness" / "state.json").write_text(
+        json.dumps({"endpoints": {"s3": endpoint, "discovery": "127.0.0.1:9"}})
+    )
 
     done = call(
         HARNESS, "data", "partition", "--file-path", "rows", "--n-workers", 2, "--bucket-name", bucket,

@@ -2,14 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from training.exchange.collective import Exchange
+from training.exchange.exchange import Exchange
 from training.exchange.mailbox import Mailbox
 
 
-def exchange_of(channel, rank, world_size, sync_mode, *, run_id="run", timeout_s=20.0):
+def exchange_of(channel, rank, world_size, sync_mode, *, run_id="run", timeout_s=20.0, **options):
     """One rank's exchange."""
     mailbox = Mailbox(channel, run_id=run_id, rank=rank, world_size=world_size)
-    return Exchange(mailbox, sync_mode, join_timeout_s=timeout_s, round_timeout_s=timeout_s)
+    return Exchange(mailbox, sync_mode, join_timeout_s=timeout_s, round_timeout_s=timeout_s, **options)
 
 
 def on_all_ranks(world_size, function):

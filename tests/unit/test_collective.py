@@ -8,6 +8,8 @@ import pytest
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.errors import ChannelError, FrameError, RanksMissing, RunAborted
 from training.exchange.collective import COLLECTIVES
+from training.exchange.cost_model import quickest
+from training.exchange.frame import Encoding
 from training.exchange.memory import MemoryChannel
 
 MODES = sorted(COLLECTIVES)
@@ -97,7 +99,7 @@ def test_runs_that_share_a_channel_do_not_meet():
 def test_a_foreign_value_under_a_key_is_refused():
     """Bytes that are no frame lead to an error that says so, not to a wrong sum."""
     channel = MemoryChannel()
-    channel.put("run/0/0/1", b"x" * 100)
+    channel.put_many({"run/0/0/1": b"x" * 100})
 
     with pytest.raises(FrameError, match="begins with"):
         exchange_of(channel, 0, 2, "all_gather").all_reduce(np.zeros(2, np.float32), 1)
@@ -123,4 +125,88 @@ def test_the_channel_keeps_no_more_than_the_last_two_rounds(mode):
 def test_the_memory_channel_refuses_what_a_store_would():
     """A value above the limit is refused with its size, as Memcached does."""
     with pytest.raises(ChannelError, match="11 bytes, the limit is 10"):
-        MemoryChannel(max_value_bytes=10).put("key", b"x" * 11)
+        MemoryChannel(max_value_bytes=10).put_many({"key": b"x" * 11})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_float16_gives_every_rank_the_same_bits(mode):
+    """Rounded on the way, the sum is still one and the same on all ranks, and close to the exact one."""
+    channel, parts = MemoryChannel(), parts_of(4)
+
+    def rank_main(rank):
+        exchange = exchange_of(channel, rank, 4, mode, update_encoding=Encoding.FLOAT16)
+        total = exchange.all_reduce_update(parts[rank], 1)
+        return total.values, exchange.report()
+
+    totals, reports = zip(*on_all_ranks(4, rank_main), strict=True)
+
+    assert 1 == len({total.tobytes() for total in totals})
+    np.testing.assert_allclose(totals[0], sum_in_rank_order(parts), rtol=2e-2, atol=5)
+    assert all(0 < report["relative_error"] < 1e-3 for report in reports)
+
+
+def test_auto_takes_the_pattern_that_its_model_says():
+    """Two ranks gather; many ranks with small parts reduce, with large parts reduce and scatter."""
+    assert "all_gather" == quickest(2, 128)
+    assert "reduce" == quickest(64, 128)
+    assert "reduce_scatter" == quickest(8, 4_000_000)
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 5])
+def test_auto_is_exact(world_size):
+    """Whatever `auto` chooses, the sum is that of the other modes, and the choice is in the report."""
+    channel, parts = MemoryChannel(), parts_of(world_size)
+
+    def rank_main(rank):
+        exchange = exchange_of(channel, rank, world_size, "auto")
+        return exchange.all_reduce_update(parts[rank], 1).values.tobytes(), exchange.report()["collectives"]
+
+    answers = on_all_ranks(world_size, rank_main)
+
+    assert {sum_in_rank_order(parts).tobytes()} == {values for values, _ in answers}
+    assert [quickest(world_size, parts[0].nbytes)] == answers[0][1]
+
+
+def test_async_does_not_wait_for_a_peer_within_its_staleness():
+    """A rank gets `max_staleness` rounds ahead of a silent peer, and no further."""
+    exchange = exchange_of(MemoryChannel(), 0, 2, "async", timeout_s=0.2, max_staleness=3)
+
+    for number in (1, 2, 3):
+        exchange.begin_round(number)
+        assert 1 == exchange.all_reduce_update(np.ones(2, np.float32), 1).samples
+    exchange.begin_round(4)
+    with pytest.raises(RanksMissing, match="nothing from rank 1"):
+        exchange.all_reduce_update(np.ones(2, np.float32), 1)
+
+
+def test_async_takes_the_newest_of_each_peer():
+    """A rank that comes late finds the peer's last part, not its first."""
+    channel = MemoryChannel()
+    ahead = exchange_of(channel, 1, 2, "async", max_staleness=5)
+    for number in range(1, 5):
+        ahead.begin_round(number)
+        ahead.all_reduce_update(np.full(2, number, np.float32), 10)
+    late = exchange_of(channel, 0, 2, "async", max_staleness=5)
+    late.begin_round(1)
+
+    total = late.all_reduce_update(np.full(2, 100, np.float32), 1)
+
+    assert [104, 104] == total.values.tolist()
+    assert 11 == total.samples
+
+
+def test_async_ranks_of_any_speed_come_through():
+    """Four ranks with random pauses end; what lies in the channel stays bounded."""
+    channel = MemoryChannel()
+
+    def rank_main(rank):
+        exchange = exchange_of(channel, rank, 4, "async", max_staleness=2)
+        pauses = np.random.default_rng(rank).exponential(3e-4, 200)
+        for number, pause in enumerate(pauses, start=1):
+            exchange.begin_round(number)
+            exchange.all_reduce_update(np.ones(3, np.float32), 1)
+            time.sleep(pause)
+        return exchange.all_reduce(np.ones(3, np.float32), 1).samples
+
+    assert [4] * 4 == on_all_ranks(4, rank_main)
+    assert len(channel.all_keys()) < 4 * 12

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -88,6 +88,7 @@ def test_bytes_that_are_no_partition_are_refused(body, message):
         decode(body)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=40), st.integers(0, 600))
 def test_damage_gives_an_input_error_or_the_rows(damage, position):
     """Whatever bytes are overwritten in a partition, it is refused as bad input or decoded to its rows."""
@@ -111,6 +112,7 @@ def test_members_that_are_not_npy_are_refused():
         decode(file.getvalue())
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 200), st.floats(0, 1, exclude_max=True))
 def test_the_last_rows_are_for_validation(rows, ratio):
     """No row is lost or used twice, and the last int(ratio * rows) are the validation rows."""
@@ -159,6 +161,7 @@ def test_other_labels_are_refused(labels, n_classes, message):
         labels_to_classes(np.array(labels, np.float32), n_classes, "bucket/0_2")
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(arrays(np.int64, st.integers(1, 30), elements=st.integers(0, 9)))
 def test_classes_of_classes_are_the_same(y):
     """Labels that are classes already stay what they are."""

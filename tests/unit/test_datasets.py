@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures.compressed import CompressedFile
@@ -105,6 +105,7 @@ def fit_logistic_regression(x, y):
     return -np.log(np.where(y == 1, odds, 1 - odds)).mean(), ((odds > 0.5) == y).mean()
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 300), st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_fewer_synthetic_rows_are_the_beginning_of_more(rows, features, seed):
     """The seed determines the rows, and their number only where they end."""
@@ -157,6 +158,7 @@ def test_the_bucket_tells_everything_that_determines_its_content(tmp_path):
     assert "my-bucket" == bucket_for(BucketSpec("my-bucket"), 0, 2)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_any_file_name_gives_a_bucket_name_that_s3_allows(tmp_path_factory, name):
     """3 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit."""

@@ -1,5 +1,7 @@
 """The frame: what is packed comes out again, and nothing else passes."""
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from training.errors import FrameError
-from training.exchange.frame import HEADER_BYTES, Frame, pack, unpack
+from training.exchange.frame import HEADER_BYTES, Encoding, Frame, pack, unpack
 
 PLACE = {"run_id": "run", "rank": 3, "round_number": 7, "step": 1}
 
@@ -66,6 +68,46 @@ def test_another_dtype_is_refused():
     """A float32 frame where float64 is expected is refused."""
     with pytest.raises(FrameError, match="dtype is float32, expected float64"):
         unpack(pack(a_frame(np.zeros(2, np.float32))), **PLACE, dtype=np.dtype(np.float64))
+
+
+@given(arrays(np.float32, st.integers(0, 50), elements=st.floats(-(2.0**100), 2.0**100, width=32)))
+def test_float16_loses_no_more_than_its_precision(values):
+    """Whatever the scale of a part, float16 keeps it to a relative error of 2^-11 of its largest value."""
+    received = unpack(pack(a_frame(values), Encoding.FLOAT16), **PLACE, dtype=np.dtype(np.float32)).payload
+
+    assert np.abs(received - values).max(initial=0) <= np.abs(values).max(initial=0) * 2.0**-11
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_float16_does_not_hide_what_is_no_number(value):
+    """NaN and infinity arrive as such: a diverging loss must be seen."""
+    values = np.array([1, value], np.float32)
+    received = unpack(pack(a_frame(values), Encoding.FLOAT16), **PLACE, dtype=np.dtype(np.float32)).payload
+
+    np.testing.assert_array_equal(received[1:], values[1:])
+
+
+@given(arrays(np.float32, st.integers(0, 200), elements=st.sampled_from([0.0, 0.0, 0.0, 0.0, 1.5, -2.0])))
+def test_sparse_frames_are_exact_and_never_longer(values):
+    """The sparse encoding gives back every value and is used only where it saves bytes."""
+    buffer = pack(a_frame(values), Encoding.SPARSE)
+
+    np.testing.assert_array_equal(unpack(buffer, **PLACE, dtype=np.dtype(np.float32)).payload, values)
+    assert len(buffer) <= len(pack(a_frame(values)))
+
+
+def test_a_sparse_frame_whose_indices_are_out_of_range_is_refused():
+    """Indices beyond the size are an error, not a crash."""
+    values = np.zeros(1000, np.float32)
+    values[999] = 1
+    buffer = bytearray(pack(a_frame(values), Encoding.SPARSE))
+    buffer[HEADER_BYTES : HEADER_BYTES + 4] = (5).to_bytes(4, "little")
+    buffer[HEADER_BYTES - 4 : HEADER_BYTES] = zlib.crc32(
+        buffer[HEADER_BYTES:], zlib.crc32(buffer[: HEADER_BYTES - 4])
+    ).to_bytes(4, "little")
+
+    with pytest.raises(FrameError, match="does not decode"):
+        unpack(bytes(buffer), **PLACE, dtype=np.dtype(np.float32))
 
 
 def test_a_dtype_without_a_code_cannot_be_packed():

@@ -9,7 +9,7 @@ from training.algorithm.epochs import Shard
 from training.errors import InputError
 from training.exchange.memory import MemoryChannel
 from training.job import Job
-from training.model.linear import LogisticRegression
+from training.model.linear import logistic_regression
 from training.telemetry import Telemetry
 
 FEATURES = 6
@@ -34,7 +34,7 @@ def train_on(world_size, x, y, *, mode="reduce", valid_ratio=0.0, **job):
         shard = Shard(own_x[:cut], own_y[:cut], own_x[cut:], own_y[cut:])
         exchange = exchange_of(channel, rank, world_size, mode)
         return gradient_averaging.train(
-            job, LogisticRegression(FEATURES), shard, exchange, Telemetry("run", rank, 1, "request")
+            job, logistic_regression(FEATURES, 2), shard, exchange, Telemetry("run", rank, 1, "request")
         )
 
     return on_all_ranks(world_size, rank_main)
@@ -87,7 +87,7 @@ def test_counts_are_weighted_when_partitions_differ():
         shard = Shard(x[cuts[rank]], y[cuts[rank]], x[:0], y[:0])
         exchange = exchange_of(channel, rank, 3, "reduce")
         telemetry = Telemetry("run", rank, 1, "request")
-        return gradient_averaging.train(config, LogisticRegression(FEATURES), shard, exchange, telemetry)
+        return gradient_averaging.train(config, logistic_regression(FEATURES, 2), shard, exchange, telemetry)
 
     for outcome in on_all_ranks(3, rank_main):
         np.testing.assert_allclose(outcome.parameters, alone.parameters, atol=1e-5)

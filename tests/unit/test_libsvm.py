@@ -6,7 +6,7 @@ import lzma
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -110,6 +110,7 @@ def sparse_texts(draw):
     return text.encode(), Dataset(x, np.array(y, np.float32))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(matrices, st.data())
 def test_text_reads_back_as_the_same_numbers(tmp_path_factory, x, data):
     """What is written as text comes back bit for bit, from the fast reader and from the worker's parser."""
@@ -124,6 +125,7 @@ def test_text_reads_back_as_the_same_numbers(tmp_path_factory, x, data):
     assert y.tobytes() == read.y.tobytes() == parsed.y.tobytes()
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(sparse_texts())
 def test_left_out_zeros_are_zero_however_the_text_is_laid_out(tmp_path_factory, example):
     """Left out zeros, remarks, blank lines, tabs, spare blanks and Windows line ends make no difference."""

@@ -1,16 +1,18 @@
 """Logistic regression: gradients against finite differences, sums that add up over parts."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.model.linear import LogisticRegression, SoftmaxRegression
+from training.model.linear import logistic_regression, support_vector_machine
 
 
 def model_of(n_classes, n_features):
     """The model that a worker takes for so many classes."""
-    return LogisticRegression(n_features) if n_classes == 2 else SoftmaxRegression(n_features, n_classes)
+    return logistic_regression(n_features, n_classes)
 
 
 def problem(n_classes, n_features, rows, seed):
@@ -67,8 +69,9 @@ def test_two_classes_agree_with_softmax_of_two():
     _, parameters, x, y = problem(2, 5, 40, 0)
     matrix = np.stack((np.zeros_like(parameters), parameters), axis=1)
 
-    binary = LogisticRegression(5).loss_and_gradient(parameters, x, y)
-    softmax = SoftmaxRegression(5, 2).loss_and_gradient(matrix.ravel(), x, y)
+    binary = logistic_regression(5, 2).loss_and_gradient(parameters, x, y)
+    softmax_of_two = dataclasses.replace(logistic_regression(5, 3), n_outputs=2)
+    softmax = softmax_of_two.loss_and_gradient(matrix.ravel(), x, y)
 
     assert binary.loss == pytest.approx(softmax.loss, rel=1e-5)
     np.testing.assert_allclose(binary.gradient, softmax.gradient.reshape(6, 2)[:, 1], rtol=1e-3, atol=1e-4)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures import spill
@@ -22,6 +22,7 @@ def labels_of(blocks):
     return np.concatenate([block.y for block in blocks]).astype(int).tolist()
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 500), st.integers(0, 2**32 - 1))
 def test_the_order_is_a_permutation(rows, seed):
     """Every row has one place in the global order."""
@@ -48,6 +49,7 @@ def test_every_order_is_as_likely_as_any_other():
     assert chi_square < 49.7  # 23 degrees of freedom: one in a thousand is above
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(0, 100))
 def test_spilled_rows_come_back_in_the_global_order(counts, seed):
     """However the rows came in, and however little fits into memory, the order is that of rows in memory."""
@@ -91,6 +93,7 @@ def test_without_a_shuffle_rows_come_back_as_they_came(monkeypatch):
     assert len(blocks) > 1
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 7), st.integers(1, 3))
 def test_row_j_goes_to_partition_j_mod_n(counts, n_partitions, width):
     """Partitions of any number hold the rows of the global order in turn, however they were handed over."""

@@ -1,17 +1,17 @@
-"""What algorithms share: a rank's rows, how many rounds make an epoch, and its evaluation over all ranks."""
+"""What algorithms share: a rank's rows, its batches, the penalty, and the evaluation of an epoch over all ranks."""
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from training.errors import InputError
-from training.exchange.collective import Exchange
+from training.exchange.exchange import Exchange
 from training.job import Job
-from training.model.base import Evaluation, Model
+from training.model.base import Classes, Evaluation, Model, Parameters, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,43 +19,45 @@ class Shard:
     """One rank's rows.
 
     Attributes:
-        x: Training rows (rows, features), float32.
-        y: Their classes (rows,), int64.
+        x: Training rows (rows, features).
+        y: Their classes (rows,).
         valid_x: Validation rows; may be none.
         valid_y: Their classes.
     """
 
-    x: NDArray[np.float32]
-    y: NDArray[np.int64]
-    valid_x: NDArray[np.float32]
-    valid_y: NDArray[np.int64]
+    x: Rows
+    y: Classes
+    valid_x: Rows
+    valid_y: Classes
 
 
 class Score(msgspec.Struct, frozen=True):
-    """Mean loss per row and share of rows classified rightly."""
+    """Mean loss per row and share of rows classified rightly; a clustering has no accuracy."""
 
     loss: float
-    accuracy: float
+    accuracy: float | None
 
 
-class EpochReport(msgspec.Struct, frozen=True):
+class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
     """One epoch, measured with the parameters at its end over the rows of all ranks.
 
     Attributes:
         epoch: From 1.
         rounds: Rounds done since the start.
         seconds: Wall time of this epoch on this rank, evaluation left out.
-        loss: Mean training loss.
-        accuracy: Training accuracy.
-        validation: The same on the validation rows; None when there are none.
+        loss: What is minimised: the mean training loss and the penalty.
+        accuracy: Training accuracy; None for a clustering.
+        validation: Mean loss and accuracy on the validation rows; None when there are none.
+        details: Figures of the algorithm, such as admm's residuals.
     """
 
     epoch: int
     rounds: int
     seconds: float
     loss: float
-    accuracy: float
+    accuracy: float | None
     validation: Score | None
+    details: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,37 +68,87 @@ class Outcome:
         parameters: The trained parameters, flat float32; the same on every rank, bit for bit.
         rounds: Rounds done.
         epochs: One report per epoch; the same figures on every rank but for `seconds`.
+        details: Figures of the whole training.
     """
 
-    parameters: NDArray[np.float32]
+    parameters: Parameters
     rounds: int
     epochs: list[EpochReport]
+    details: dict[str, float] = field(default_factory=dict)
 
 
-def rounds_per_epoch(job: Job, shard: Shard, exchange: Exchange) -> int:
-    """How many rounds every rank does in an epoch; agreed in round 0, which also waits for all ranks to join.
+class Batches(NamedTuple):
+    """How an epoch goes over a rank's rows; every rank has as many batches.
+
+    Attributes:
+        slices: The rows of each batch, in order; some may be empty on a rank with fewer rows than others.
+        total_rows: Training rows of all ranks.
+    """
+
+    slices: list[slice]
+    total_rows: int
+
+
+class Penalty(NamedTuple):
+    """lambda times half the squared norm (l2), or lambda times the sum of absolute values (l1); biases are free.
+
+    Attributes:
+        weights: lambda for each parameter that counts, 0 for the others.
+        l1: Which of the two.
+    """
+
+    weights: Parameters
+    l1: bool
+
+    def loss(self, parameters: Parameters) -> float:
+        """The penalty of these parameters."""
+        size = np.abs(parameters) if self.l1 else 0.5 * parameters**2
+        return float(np.dot(self.weights.astype(np.float64), size))
+
+    def gradient(self, parameters: Parameters) -> Parameters:
+        """Its gradient; l1 has none everywhere and is handled by admm alone."""
+        return self.weights * parameters
+
+    def nearest(self, parameters: Parameters, rho: float) -> Parameters:
+        """The minimum of penalty(z) + rho/2 ||z - parameters||^2 (Boyd et al. 2011, 4.4.3 and 4.2)."""
+        if self.l1:
+            shrunk: Parameters = np.sign(parameters) * np.maximum(np.abs(parameters) - self.weights / rho, 0)
+            return shrunk.astype(np.float32)
+        nearest: Parameters = (parameters * (rho / (self.weights + rho))).astype(np.float32)
+        return nearest
+
+
+def penalty_of(job: Job, model: Model) -> Penalty:
+    """The job's penalty on a model's parameters."""
+    return Penalty(np.float32(job.lambda_) * model.penalised(), job.penalty == "l1")
+
+
+def join(job: Job, shard: Shard, exchange: Exchange) -> Batches:
+    """Waits in round 0 until all ranks are there, and agrees how many batches an epoch has.
 
     The largest partition decides, rounded to the nearest batch: a tail of at most half a batch joins the batch
     before it, since a step on a handful of rows would count as much as one on a full batch.
     Ranks with fewer rows send smaller or empty parts, which weigh as little as they hold.
     """
-    exchange.begin_round(0)
-    rows = np.zeros(job.n_workers)
-    rows[exchange.mailbox.rank] = len(shard.y)
+    rows = np.zeros(exchange.world_size)
+    rows[exchange.rank] = len(shard.y)
     total = exchange.all_reduce(rows, len(shard.y))
-    largest = int(total.values.max())
-    return max(1, -((job.batch_size // 2 - largest) // job.batch_size))
+    size, largest = job.batch_size, int(total.values.max())
+    count = max(1, -((size // 2 - largest) // size))
+    slices = [slice(index * size, (index + 1) * size) for index in range(count - 1)]
+    return Batches([*slices, slice((count - 1) * size, None)], total.samples)
 
 
-def evaluate_epoch(
+def evaluate_epoch(  # noqa: PLR0913 - what an evaluation needs, each of another kind
     job: Job,
     epoch: int,
     rounds: int,
     started: float,
     model: Model,
-    parameters: NDArray[np.float32],
+    parameters: Parameters,
     shard: Shard,
     exchange: Exchange,
+    details: dict[str, float] | None = None,
 ) -> EpochReport:
     """Evaluates the parameters on the rows of all ranks; counts are summed, never averages of averages.
 
@@ -109,20 +161,38 @@ def evaluate_epoch(
         parameters: Its parameters.
         shard: This rank's rows.
         exchange: Carries the sums; called within the epoch's last round.
+        details: Figures of the algorithm.
 
     Raises:
         InputError: The loss is no longer finite.
     """
     seconds = time.perf_counter() - started
     training = model.evaluate(parameters, shard.x, shard.y)
-    validation = (
-        model.evaluate(parameters, shard.valid_x, shard.valid_y) if len(shard.valid_y) else Evaluation(0.0, 0, 0)
-    )
+    validation = Evaluation(0.0, 0, 0)
+    if len(shard.valid_y):
+        validation = model.evaluate(parameters, shard.valid_x, shard.valid_y)
     sums = exchange.all_reduce(np.array([*training, *validation], np.float64), training.samples).values
-    score, valid_score = _score(sums[:3]), _score(sums[3:])
-    assert score is not None, "every rank has training rows"  # noqa: S101 - narrows the type
-    check_finite(score.loss, rounds, job)
-    return EpochReport(epoch, rounds, seconds, score.loss, score.accuracy, valid_score)
+    loss, correct, rows, valid_loss, valid_correct, valid_rows = sums.tolist()
+    objective = loss / rows + penalty_of(job, model).loss(parameters)
+    check_finite(objective, rounds, job)
+    return EpochReport(
+        epoch=epoch,
+        rounds=rounds,
+        seconds=seconds,
+        loss=objective,
+        accuracy=correct / rows,
+        validation=Score(valid_loss / valid_rows, valid_correct / valid_rows) if valid_rows else None,
+        details=details or {},
+    )
+
+
+def good_enough(job: Job, report: EpochReport) -> bool:
+    """Whether the loss has reached the job's threshold: on validation rows where there are any.
+
+    All ranks see the same figures, so all stop after the same epoch.
+    """
+    loss = report.validation.loss if report.validation else report.loss
+    return job.loss_threshold is not None and loss <= job.loss_threshold
 
 
 def check_finite(loss: float, round_number: int, job: Job) -> None:
@@ -136,8 +206,3 @@ def check_finite(loss: float, round_number: int, job: Job) -> None:
             f"the loss is {loss} in round {round_number}: training diverged; "
             f"lower lr (now {job.lr}) or standardise the features"
         )
-
-
-def _score(sums: NDArray[np.float64]) -> Score | None:
-    loss, correct, samples = map(float, sums)
-    return Score(loss / samples, correct / samples) if samples else None

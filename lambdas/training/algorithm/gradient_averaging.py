@@ -1,16 +1,31 @@
 """Synchronous mini-batch gradient descent: one all-reduce of the gradient per round.
 
-    parameters <- parameters - lr * (sum of all ranks' gradients) / (sum of their rows)
+    gradient   <- (sum of all ranks' gradients) / (sum of their rows) + penalty's gradient
+    velocity   <- momentum * velocity + gradient
+    parameters <- parameters - lr * velocity
 
 Dekel et al. 2012, Optimal Distributed Online Prediction Using Mini-Batches.
+
+In `async` the sum holds the newest gradient of every rank, so ranks drift apart within an epoch; at its end their
+parameters are averaged.
 """
 
 import time
 
 import numpy as np
 
-from training.algorithm.epochs import EpochReport, Outcome, Shard, check_finite, evaluate_epoch, rounds_per_epoch
-from training.exchange.collective import Exchange
+from training.algorithm.epochs import (
+    EpochReport,
+    Outcome,
+    Shard,
+    check_finite,
+    evaluate_epoch,
+    good_enough,
+    join,
+    penalty_of,
+)
+from training.algorithm.significance import SignificanceFilter
+from training.exchange.exchange import Exchange
 from training.job import Job
 from training.model.base import Model
 from training.telemetry import Telemetry
@@ -25,23 +40,31 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         InputError: The loss is no longer finite; all ranks see it in the same round.
         ExchangeError: A peer, the channel or the run failed.
     """
+    batches, penalty = join(job, shard, exchange), penalty_of(job, model)
     parameters = model.initial(job.seed)
-    per_epoch = rounds_per_epoch(job, shard, exchange)
+    velocity = np.zeros_like(parameters)
+    significance = SignificanceFilter(job.significance, parameters.size)
     epochs: list[EpochReport] = []
     round_number = 0
     for epoch in range(1, job.n_epochs + 1):
         started = time.perf_counter()
-        for batch in range(per_epoch):
+        for rows in batches.slices:
             round_number += 1
             round_started = time.perf_counter()
             exchange.begin_round(round_number)
-            rows = slice(batch * job.batch_size, (batch + 1) * job.batch_size if batch + 1 < per_epoch else None)
             loss, gradient, samples = model.loss_and_gradient(parameters, shard.x[rows], shard.y[rows])
-            total = exchange.all_reduce(np.append(gradient, np.float32(loss)), samples)
+            gradient = significance.select(gradient, parameters, job.lr / max(samples, 1), round_number)
+            total = exchange.all_reduce_update(np.append(gradient, np.float32(loss)), samples)
             mean_loss = float(total.values[-1]) / total.samples
             check_finite(mean_loss, round_number, job)
-            parameters -= np.float32(job.lr / total.samples) * total.values[:-1]
-            telemetry.round_done(round_number, per_epoch * job.n_epochs, mean_loss, samples, round_started)
+            velocity *= np.float32(job.momentum)
+            velocity += total.values[:-1] / np.float32(total.samples) + penalty.gradient(parameters)
+            parameters -= np.float32(job.lr) * velocity
+            telemetry.round_done(round_number, len(batches.slices) * job.n_epochs, mean_loss, samples, round_started)
+        if exchange.stale:
+            parameters = exchange.all_reduce(parameters, 0).values / np.float32(exchange.world_size)
         epochs.append(evaluate_epoch(job, epoch, round_number, started, model, parameters, shard, exchange))
         telemetry.epoch_done(epochs[-1])
-    return Outcome(parameters, round_number, epochs)
+        if good_enough(job, epochs[-1]):
+            break
+    return Outcome(parameters, round_number, epochs, significance.details())

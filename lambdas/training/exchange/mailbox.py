@@ -189,9 +189,7 @@ class Mailbox:
         return found
 
     def _unpack(self, buffer: bytes, place: Place, rank: int, dtype: np.dtype[Any]) -> Frame:
-        return unpack(
-            buffer, run_id=self.run_id, rank=rank, round_number=place.round, step=place.step, dtype=dtype
-        )
+        return unpack(buffer, run_id=self.run_id, rank=rank, round_number=place.round, step=place.step, dtype=dtype)
 
     def _key(self, place: Place, sender: int, receiver: int | None = None) -> str:
         key = f"{self._prefixes[place.merged]}{self.run_id}/{place.round}/{place.step}/{sender}"

@@ -1,97 +1,157 @@
-"""Logistic regression on dense rows, binary and multi-class, in closed form.
+"""Linear models on dense or sparse rows, in closed form: logistic regression, softmax, support vector machines.
 
 Losses and gradients are sums over rows, not means: parts of several ranks can then be added,
 and n workers compute what one worker computes on all their rows.
 
-Binary:       loss = sum log(1 + exp(m)) - y m,                  m = x.w + b,   y in {0, 1}
-Multi-class:  loss = sum logsumexp(m) - m[y],                    m = x W + b,   y in {0 .. k-1}
+With margins m = x W + b and classes y:
 
-Hastie, Tibshirani, Friedman: The Elements of Statistical Learning, 4.4.1.
+    logistic              log(1 + exp(m)) - y m                     y in {0, 1}
+    softmax               logsumexp(m) - m[y]                       y in {0 .. k-1}
+    hinge                 max(0, 1 - s m)                           s = -1 for class 0, +1 for class 1
+    hinge one-vs-rest     sum over c of max(0, 1 - s_c m_c)         s_c = +1 for c = y, else -1
+
+The gradient in the margins is called residuals; x^T residuals is the gradient in W, whether x is dense or CSR.
+Hastie, Tibshirani, Friedman: The Elements of Statistical Learning, 4.4.1 and 12.3.2.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.model.base import Evaluation, LossAndGradient
+from training.model.base import Classes, Evaluation, LossAndGradient, Parameters, Rows
 
 Float32 = NDArray[np.float32]
-Classes = NDArray[np.int64]
+# Margins (rows,) or (rows, classes), classes (rows,) -> the summed loss and the residuals, shaped as the margins.
+Loss = Callable[[Float32, Classes], tuple[float, Float32]]
+# Margins -> scores (rows, classes).
+Link = Callable[[Float32], Float32]
 
 
 @dataclass(frozen=True, slots=True)
-class LogisticRegression:
-    """Two classes, one weight per feature and a bias; `parameters` has shape (features + 1,)."""
+class LinearModel:
+    """One column of weights and a bias per output; two classes need a single output.
+
+    `parameters` is the matrix (features + 1, outputs), biases in the last row, laid flat.
+
+    Attributes:
+        n_features: Columns of the rows.
+        n_outputs: 1 for two classes, else one per class.
+        loss: Loss and residuals in the margins.
+        link: Scores from the margins.
+    """
 
     n_features: int
+    n_outputs: int
+    loss: Loss
+    link: Link
 
-    def initial(self, seed: int) -> Float32:  # noqa: ARG002 - convex: the start needs no chance
-        """Zeros, shape (features + 1,)."""
-        return np.zeros(self.n_features + 1, np.float32)
+    def initial(self, seed: int) -> Parameters:  # noqa: ARG002 - convex: the start needs no chance
+        """Zeros."""
+        return np.zeros((self.n_features + 1) * self.n_outputs, np.float32)
 
-    def loss_and_gradient(self, parameters: Float32, x: Float32, y: Classes) -> LossAndGradient:
-        """Summed loss and its gradient over rows `x` (rows, features) with classes `y` (rows,)."""
-        margins = self._margins(parameters, x)
-        residuals = _sigmoid(margins) - y.astype(np.float32)
+    def penalised(self) -> Parameters:
+        """Weights count, biases do not."""
+        mask = np.ones((self.n_features + 1, self.n_outputs), np.float32)
+        mask[-1] = 0
+        return mask.ravel()
+
+    def loss_and_gradient(self, parameters: Parameters, x: Rows, y: Classes) -> LossAndGradient:
+        """Summed loss and gradient; see `Model`."""
+        loss, residuals = self.loss(self._margins(parameters, x), y)
         gradient = np.empty_like(parameters)
-        np.dot(residuals, x, out=gradient[:-1])
-        gradient[-1] = residuals.sum()
-        return LossAndGradient(self._loss(margins, y), gradient, len(y))
+        gradient[: -self.n_outputs] = (x.T @ residuals).ravel()
+        gradient[-self.n_outputs :] = residuals.sum(axis=0)
+        return LossAndGradient(loss, gradient, len(y))
 
-    def evaluate(self, parameters: Float32, x: Float32, y: Classes) -> Evaluation:
-        """Summed loss, rows classified rightly, and rows."""
+    def evaluate(self, parameters: Parameters, x: Rows, y: Classes) -> Evaluation:
+        """Summed loss and hits; see `Model`."""
         margins = self._margins(parameters, x)
-        return Evaluation(self._loss(margins, y), int(np.count_nonzero((margins > 0) == (y == 1))), len(y))
+        classes = (margins > 0).astype(np.int64) if self.n_outputs == 1 else margins.argmax(axis=1)
+        return Evaluation(self.loss(margins, y)[0], int(np.count_nonzero(classes == y)), len(y))
 
-    @staticmethod
-    def _margins(parameters: Float32, x: Float32) -> Float32:
-        margins: Float32 = x @ parameters[:-1] + parameters[-1]
+    def predict(self, parameters: Parameters, x: Rows) -> Float32:
+        """Scores (rows, classes); see `Model`."""
+        return self.link(self._margins(parameters, x))
+
+    def _margins(self, parameters: Parameters, x: Rows) -> Float32:
+        margins: Float32
+        if self.n_outputs == 1:
+            margins = x @ parameters[:-1]
+            margins += parameters[-1]
+        else:
+            matrix = parameters.reshape(self.n_features + 1, self.n_outputs)
+            margins = x @ matrix[:-1]
+            margins += matrix[-1]
         return margins
 
-    @staticmethod
-    def _loss(margins: Float32, y: Classes) -> float:
-        # log(1 + exp(m)) without overflow.
-        softplus = np.maximum(margins, 0) + np.log1p(np.exp(-np.abs(margins)))
-        return float(softplus.sum(dtype=np.float64) - margins[y == 1].sum(dtype=np.float64))
+
+def logistic_regression(n_features: int, n_classes: int) -> LinearModel:
+    """Logistic regression; softmax regression for more than two classes."""
+    if n_classes == 2:
+        return LinearModel(n_features, 1, _logistic, _two_probabilities)
+    return LinearModel(n_features, n_classes, _softmax, _probabilities)
 
 
-@dataclass(frozen=True, slots=True)
-class SoftmaxRegression:
-    """Several classes; `parameters` is the (features + 1, classes) matrix, biases in the last row, laid flat."""
-
-    n_features: int
-    n_classes: int
-
-    def initial(self, seed: int) -> Float32:  # noqa: ARG002 - convex: the start needs no chance
-        """Zeros, shape ((features + 1) * classes,)."""
-        return np.zeros((self.n_features + 1) * self.n_classes, np.float32)
-
-    def loss_and_gradient(self, parameters: Float32, x: Float32, y: Classes) -> LossAndGradient:
-        """Summed loss and its gradient over rows `x` (rows, features) with classes `y` (rows,)."""
-        log_probabilities = self._log_probabilities(parameters, x)
-        rows = np.arange(len(y))
-        loss = -float(log_probabilities[rows, y].sum(dtype=np.float64))
-        residuals = np.exp(log_probabilities)
-        residuals[rows, y] -= 1
-        gradient = np.concatenate((x.T @ residuals, residuals.sum(axis=0, keepdims=True)))
-        return LossAndGradient(loss, gradient.ravel(), len(y))
-
-    def evaluate(self, parameters: Float32, x: Float32, y: Classes) -> Evaluation:
-        """Summed loss, rows classified rightly, and rows."""
-        log_probabilities = self._log_probabilities(parameters, x)
-        loss = -float(log_probabilities[np.arange(len(y)), y].sum(dtype=np.float64))
-        return Evaluation(loss, int(np.count_nonzero(log_probabilities.argmax(axis=1) == y)), len(y))
-
-    def _log_probabilities(self, parameters: Float32, x: Float32) -> Float32:
-        matrix = parameters.reshape(self.n_features + 1, self.n_classes)
-        logits: Float32 = x @ matrix[:-1] + matrix[-1]
-        logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
-        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        return logits
+def support_vector_machine(n_features: int, n_classes: int) -> LinearModel:
+    """A linear SVM; one against the rest for more than two classes."""
+    if n_classes == 2:
+        return LinearModel(n_features, 1, _hinge, _two_margins)
+    return LinearModel(n_features, n_classes, _hinge_one_vs_rest, _margins_themselves)
 
 
-def _sigmoid(margins: Float32) -> Float32:
-    # tanh saturates where exp(-m) would overflow.
-    half: Float32 = 0.5 * (np.tanh(0.5 * margins) + 1)
-    return half
+def _logistic(margins: Float32, y: Classes) -> tuple[float, Float32]:
+    # exp of a number at most 0 neither overflows in the loss nor in the probability.
+    decay = np.exp(-np.abs(margins))
+    losses = np.maximum(margins, 0) + np.log1p(decay)
+    residuals = np.where(margins >= 0, 1, decay) / (1 + decay)
+    labels = y.astype(np.float32)
+    loss = losses.sum(dtype=np.float64) - np.dot(margins, labels)
+    residuals -= labels
+    return float(loss), residuals
+
+
+def _softmax(margins: Float32, y: Classes) -> tuple[float, Float32]:
+    rows = np.arange(len(y))
+    log_probabilities = _log_probabilities(margins)
+    loss = -float(log_probabilities[rows, y].sum(dtype=np.float64))
+    residuals = np.exp(log_probabilities)
+    residuals[rows, y] -= 1
+    return loss, residuals
+
+
+def _hinge(margins: Float32, y: Classes) -> tuple[float, Float32]:
+    signs = (2 * y - 1).astype(np.float32)
+    slack = np.maximum(1 - signs * margins, 0)
+    return float(slack.sum(dtype=np.float64)), np.where(slack > 0, -signs, np.float32(0))
+
+
+def _hinge_one_vs_rest(margins: Float32, y: Classes) -> tuple[float, Float32]:
+    signs = np.full_like(margins, -1)
+    signs[np.arange(len(y)), y] = 1
+    slack = np.maximum(1 - signs * margins, 0)
+    return float(slack.sum(dtype=np.float64)), np.where(slack > 0, -signs, np.float32(0))
+
+
+def _log_probabilities(margins: Float32) -> Float32:
+    shifted = margins - margins.max(axis=1, keepdims=True, initial=-np.inf)
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted
+
+
+def _probabilities(margins: Float32) -> Float32:
+    probabilities: Float32 = np.exp(_log_probabilities(margins))
+    return probabilities
+
+
+def _two_probabilities(margins: Float32) -> Float32:
+    return _probabilities(np.stack((np.zeros_like(margins), margins), axis=1))
+
+
+def _two_margins(margins: Float32) -> Float32:
+    return np.stack((-margins, margins), axis=1)
+
+
+def _margins_themselves(margins: Float32) -> Float32:
+    return margins

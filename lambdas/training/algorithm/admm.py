@@ -1,0 +1,99 @@
+"""Consensus ADMM in its scaled form: every rank solves its own problem, pulled towards a common z.
+
+    x_i <- argmin f_i(x) + rho/2 ||x - z + u_i||^2      by `n_epochs` passes of gradient descent over the rank's rows
+    z   <- argmin n penalty(z) + n rho/2 ||z - mean(x + u)||^2
+    u_i <- u_i + x_i - z                                 the scaled dual, one per rank, never sent
+
+f_i is n times the rank's share of the mean loss, so that sum f_i + n penalty is n times what is minimised,
+whatever the sizes of the partitions.
+The minimum over z is a soft threshold of lambda/rho (l1), or a factor rho/(lambda + rho) (squared l2).
+
+Stops when Boyd's residuals are within their tolerances:
+
+    primal  sqrt(sum ||x_i - z||^2)    <=  sqrt(n p) ABSOLUTE + RELATIVE max(sqrt(sum ||x_i||^2), sqrt(n) ||z||)
+    dual    rho sqrt(n) ||z - z_old||  <=  sqrt(n p) ABSOLUTE + RELATIVE rho sqrt(sum ||u_i||^2)
+
+Boyd, Parikh, Chu, Peleato, Eckstein 2011: Distributed Optimization and Statistical Learning via ADMM, 3.3 and 7.1.
+A round is one iteration.
+"""
+
+import math
+import time
+
+import numpy as np
+
+from training.algorithm.epochs import (
+    EpochReport,
+    Outcome,
+    Shard,
+    check_finite,
+    evaluate_epoch,
+    good_enough,
+    join,
+    penalty_of,
+)
+from training.exchange.exchange import Exchange
+from training.job import Job
+from training.model.base import Model, Parameters
+from training.telemetry import Telemetry
+
+ABSOLUTE_TOLERANCE = 1e-4
+RELATIVE_TOLERANCE = 1e-3
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
+    """Trains this rank's part of the model; every rank returns the same parameters, bit for bit.
+
+    Raises:
+        InputError: The loss is no longer finite; all ranks see it in the same round.
+        ExchangeError: A peer, the channel or the run failed.
+    """
+    batches, penalty = join(job, shard, exchange), penalty_of(job, model)
+    rho, samples = np.float32(job.rho), len(shard.y)
+    weight = np.float32(exchange.world_size * samples / batches.total_rows)
+    z = model.initial(job.seed)
+    x, u = z.copy(), np.zeros_like(z)
+    epochs: list[EpochReport] = []
+    for number in range(1, job.n_admm_epochs + 1):
+        started = time.perf_counter()
+        exchange.begin_round(number)
+        for _ in range(job.n_epochs):
+            for rows in batches.slices:
+                _, gradient, count = model.loss_and_gradient(x, shard.x[rows], shard.y[rows])
+                if count:
+                    x -= np.float32(job.lr) * (weight * gradient / np.float32(count) + rho * (x - z + u))
+        total = exchange.all_reduce_update(x + u, samples)
+        z_old, z = z, penalty.nearest(total.values / np.float32(exchange.world_size), job.rho)
+        u += x - z
+        residuals = _residuals(job.rho, [x - z, x, u], z, z - z_old, exchange)
+        check_finite(residuals["primal_residual"], number, job)
+        telemetry.round_done(number, job.n_admm_epochs, residuals["primal_residual"], samples, started)
+        epochs.append(evaluate_epoch(job, number, number, started, model, z, shard, exchange, residuals))
+        telemetry.epoch_done(epochs[-1])
+        if _converged(residuals) or good_enough(job, epochs[-1]):
+            break
+    return Outcome(z, len(epochs), epochs)
+
+
+def _residuals(
+    rho: float, own: list[Parameters], z: Parameters, change: Parameters, exchange: Exchange
+) -> dict[str, float]:
+    """Both residuals and their tolerances; `own` holds this rank's x - z, x and u, whose norms are added up."""
+    squares = np.array([np.square(values, dtype=np.float64).sum() for values in own])
+    gap, x_norm, u_norm = np.sqrt(exchange.all_reduce(squares, 0).values).tolist()
+    root_n = math.sqrt(exchange.world_size)
+    absolute = root_n * math.sqrt(z.size) * ABSOLUTE_TOLERANCE
+    return {
+        "primal_residual": gap,
+        "primal_tolerance": absolute + RELATIVE_TOLERANCE * max(x_norm, root_n * float(np.linalg.norm(z))),
+        "dual_residual": rho * root_n * float(np.linalg.norm(change)),
+        "dual_tolerance": absolute + RELATIVE_TOLERANCE * rho * u_norm,
+    }
+
+
+def _converged(residuals: dict[str, float]) -> bool:
+    return (
+        residuals["primal_residual"] <= residuals["primal_tolerance"]
+        and residuals["dual_residual"] <= residuals["dual_tolerance"]
+    )

@@ -1,0 +1,200 @@
+"""Expectation maximisation for k-means (Lloyd's algorithm): one all-reduce of sums, counts and inertia per round.
+
+    centroid of a cluster <- (sum of its rows on all ranks) / (their count)
+
+Invariant: after every round the centroids of all ranks are identical, bit for bit.
+Each is computed from all-reduced values alone, by the same operations.
+
+    round 0     joining; the start; statistics of the start
+    round k     centroids from the last statistics; rows for clusters that are empty; statistics of the centroids
+
+Rows stand in a global order: row i of rank r is at i * n + r, as rows were dealt.
+Without validation rows the order of n ranks is that of one, and so are both starts, chance included;
+the results differ by the rounding of sums alone.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from training.algorithm.epochs import EpochReport, Outcome, Score, Shard, good_enough
+from training.errors import InputError
+from training.exchange.exchange import Exchange
+from training.job import Job
+from training.model.base import Parameters
+from training.model.kmeans import Float64, Points, arrival_times, nearest, statistics
+from training.telemetry import Telemetry
+
+# Training ends after a round whose new centroids lower the inertia of the old clusters by no more than this share.
+# Where no row changes its cluster, sums repeat bit for bit, and the centroids do not move at all.
+SETTLED = 1e-12
+# Above the squared distance of any two rows of float32.
+EQUALLY_FAR = 1e300
+
+
+class Totals(NamedTuple):
+    """What the rows of all ranks say about centroids, and this rank's share that is needed again.
+
+    Attributes:
+        sums: Sum of every cluster's training rows (clusters, features).
+        counts: Training rows of every cluster (clusters,).
+        inertia: Sum of squared distances of training rows to their centroids.
+        loss: The same per training row.
+        validation: Mean over the validation rows; None when there are none.
+        distances: Squared distances of this rank's training rows (rows,).
+    """
+
+    sums: Float64
+    counts: Float64
+    inertia: float
+    loss: float
+    validation: Score | None
+    distances: Float64
+
+
+def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
+    """Clusters the rows of all ranks; every rank returns the same centroids, bit for bit.
+
+    An epoch is a round: one pass over the rows. Training ends before `n_epochs` when the centroids have settled.
+
+    Raises:
+        InputError: There are more clusters than training rows on all ranks; all ranks see it in round 0.
+        ExchangeError: A peer, the channel or the run failed.
+    """
+    points, valid_points = Points.of(shard.x), Points.of(shard.valid_x)
+    centroids = _start(job, points, exchange)
+    totals = _totals(centroids, points, valid_points, exchange)
+    epochs: list[EpochReport] = []
+    for round_number in range(1, job.n_epochs + 1):
+        started = time.perf_counter()
+        exchange.begin_round(round_number)
+        moved = _update(centroids, totals, points, exchange)
+        settled = _inertia_saved(centroids, moved, totals) <= SETTLED * totals.inertia
+        centroids = moved
+        totals = _totals(centroids, points, valid_points, exchange)
+        telemetry.round_done(round_number, job.n_epochs, totals.loss, points.shape[0], started)
+        report = EpochReport(
+            epoch=round_number,
+            rounds=round_number,
+            seconds=time.perf_counter() - started,
+            loss=totals.loss,
+            accuracy=None,
+            validation=totals.validation,
+        )
+        epochs.append(report)
+        telemetry.epoch_done(report)
+        if settled or good_enough(job, report):
+            break
+    return Outcome(centroids.ravel(), len(epochs), epochs)
+
+
+def _totals(centroids: Parameters, points: Points, valid_points: Points, exchange: Exchange) -> Totals:
+    """Statistics of these centroids over all ranks, in one all-reduce of float64 values."""
+    sums, counts, distances = statistics(points, centroids)
+    valid = nearest(valid_points, centroids).distances
+    part = np.concatenate((sums.ravel(), counts, [distances.sum(), valid.sum(), len(valid)]))
+    values = exchange.all_reduce_update(part, len(distances)).values
+    all_sums, all_counts, (inertia, valid_inertia, valid_rows) = np.split(values, [sums.size, sums.size + counts.size])
+    return Totals(
+        all_sums.reshape(sums.shape),
+        all_counts,
+        float(inertia),
+        float(inertia / all_counts.sum()),
+        Score(float(valid_inertia / valid_rows), accuracy=None) if valid_rows else None,
+        distances,
+    )
+
+
+def _update(centroids: Parameters, totals: Totals, points: Points, exchange: Exchange) -> Parameters:
+    """The mean of every cluster; empty ones move to the rows farthest from their centroids."""
+    filled = totals.counts > 0
+    moved = centroids.copy()
+    moved[filled] = totals.sums[filled] / totals.counts[filled, np.newaxis]
+    empty = np.flatnonzero(~filled)
+    if empty.size:
+        rows = _farthest_rows(len(empty), totals.distances, points, exchange)
+        moved[empty[: len(rows)]] = rows
+    return moved
+
+
+def _inertia_saved(centroids: Parameters, moved: Parameters, totals: Totals) -> float:
+    """By how much the move lowers the inertia of the clusters as they are: count times squared shift, summed.
+
+    An empty cluster counts as one row, so that training goes on after it has moved.
+    """
+    shifts = np.square(moved.astype(np.float64) - centroids).sum(axis=1)
+    return float(np.maximum(totals.counts, 1) @ shifts)
+
+
+def _farthest_rows(count: int, distances: Float64, points: Points, exchange: Exchange) -> Parameters:
+    """The rows of all ranks that are farthest from their centroids, at most `count`; none that is on its centroid.
+
+    Ties go to the lowest rank, then to its first row. Two all-reduces.
+    """
+    own = np.argsort(-distances, kind="stable")[:count]
+    offers = np.zeros((exchange.world_size, count))
+    offers[exchange.rank, : len(own)] = distances[own]
+    all_offers = exchange.all_reduce(offers.ravel(), len(own)).values
+    winners = np.argsort(-all_offers, kind="stable")[:count]
+    winners = winners[all_offers[winners] > 0]
+    ranks, offered = np.divmod(winners, count)
+    mine = {place: int(own[offered[place]]) for place in np.flatnonzero(ranks == exchange.rank).tolist()}
+    return _shared_rows(mine, len(winners), points, exchange)
+
+
+def _shared_rows(mine: Mapping[int, int], count: int, points: Points, exchange: Exchange) -> Parameters:
+    """Rows that ranks pick for all: this rank's by their places among the `count` that all ranks pick together."""
+    rows = np.zeros((count, points.shape[1]), np.float32)
+    for place, row in mine.items():
+        rows[place] = points.row(row)
+    return exchange.all_reduce(rows.ravel(), len(mine)).values.reshape(rows.shape) if count else rows
+
+
+def _start(job: Job, points: Points, exchange: Exchange) -> Parameters:
+    """The centroids to start from."""
+    counts = np.zeros(exchange.world_size)
+    counts[exchange.rank] = points.shape[0]
+    counts = exchange.all_reduce(counts, points.shape[0]).values
+    if job.n_clusters > counts.sum():
+        raise InputError(
+            f"n_clusters is {job.n_clusters}, but there are only {counts.sum():.0f} training rows on all ranks"
+        )
+    if job.kmeans_init == "first_rows":
+        return _first_rows(job, counts, points, exchange)
+    return _plus_plus(job, points, exchange)
+
+
+def _first_rows(job: Job, counts: Float64, points: Points, exchange: Exchange) -> Parameters:
+    """The first training rows of the global order."""
+    lower = np.arange(exchange.world_size) < exchange.rank
+    own = range(min(job.n_clusters, points.shape[0]))
+    # Before row i of this rank stand i rows of every rank, and one more of the lower ones, as far as they have rows.
+    places = {int(np.minimum(counts, row + lower).sum()): row for row in own}
+    mine = {place: row for place, row in places.items() if place < job.n_clusters}
+    return _shared_rows(mine, job.n_clusters, points, exchange)
+
+
+def _plus_plus(job: Job, points: Points, exchange: Exchange) -> Parameters:
+    """Rows drawn one by one, each with a probability in proportion to its squared distance from those before it.
+
+    Every rank draws among its rows, and the winners of all ranks meet: two all-reduces per centroid.
+
+    Arthur and Vassilvitskii 2007, k-means++: The Advantages of Careful Seeding.
+    """
+    rank, n_ranks = exchange.rank, exchange.world_size
+    random = np.random.default_rng(job.seed)
+    positions = np.arange(points.shape[0], dtype=np.uint64) * np.uint64(n_ranks) + np.uint64(rank)
+    centroids = np.empty((job.n_clusters, points.shape[1]), np.float32)
+    # Before the first is drawn, all rows are far, and equally so.
+    distances = np.full(points.shape[0], EQUALLY_FAR)
+    for cluster in range(job.n_clusters):
+        times = arrival_times(distances, positions, int(random.integers(2**63)))
+        first_times = np.zeros(n_ranks)
+        first_times[rank] = times.min(initial=np.inf)
+        winner = int(exchange.all_reduce(first_times, 1).values.argmin())
+        mine = {0: int(times.argmin())} if winner == rank else {}
+        centroids[cluster] = _shared_rows(mine, 1, points, exchange)[0]
+        distances = np.minimum(distances, nearest(points, centroids[cluster : cluster + 1]).distances)
+    return centroids

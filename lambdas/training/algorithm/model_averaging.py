@@ -1,0 +1,72 @@
+"""Model averaging: every rank trains alone for an epoch, then parameters are averaged, weighted by rows.
+
+    parameters <- (sum of rows * local parameters over all ranks) / (sum of rows)
+
+Zinkevich et al. 2010, Parallelized Stochastic Gradient Descent; McMahan et al. 2017, federated averaging.
+A round is an epoch.
+"""
+
+import time
+
+import numpy as np
+
+from training.algorithm.epochs import (
+    EpochReport,
+    Outcome,
+    Penalty,
+    Shard,
+    check_finite,
+    evaluate_epoch,
+    good_enough,
+    join,
+    penalty_of,
+)
+from training.exchange.exchange import Exchange
+from training.job import Job
+from training.model.base import Model, Parameters
+from training.telemetry import Telemetry
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
+    """Trains this rank's part of the model; every rank returns the same parameters, bit for bit.
+
+    Raises:
+        InputError: The loss is no longer finite; all ranks see it in the same round.
+        ExchangeError: A peer, the channel or the run failed.
+    """
+    batches, penalty = join(job, shard, exchange), penalty_of(job, model)
+    parameters = model.initial(job.seed)
+    samples = len(shard.y)
+    epochs: list[EpochReport] = []
+    for epoch in range(1, job.n_epochs + 1):
+        started = time.perf_counter()
+        exchange.begin_round(epoch)
+        local, loss = _local_epoch(job, model, penalty, parameters, shard, batches.slices)
+        total = exchange.all_reduce_update(np.append(np.float32(samples) * local, np.float32(loss)), samples)
+        mean_loss = float(total.values[-1]) / total.samples
+        check_finite(mean_loss, epoch, job)
+        parameters = total.values[:-1] / np.float32(total.samples)
+        telemetry.round_done(epoch, job.n_epochs, mean_loss, samples, started)
+        if exchange.stale:
+            parameters = exchange.all_reduce(parameters, 0).values / np.float32(exchange.world_size)
+        epochs.append(evaluate_epoch(job, epoch, epoch, started, model, parameters, shard, exchange))
+        telemetry.epoch_done(epochs[-1])
+        if good_enough(job, epochs[-1]):
+            break
+    return Outcome(parameters, len(epochs), epochs)
+
+
+def _local_epoch(  # noqa: PLR0913 - all of what a local epoch stands on
+    job: Job, model: Model, penalty: Penalty, start: Parameters, shard: Shard, slices: list[slice]
+) -> tuple[Parameters, float]:
+    """One pass over this rank's rows; returns its parameters and the summed loss on the way."""
+    parameters, velocity, loss_sum = start.copy(), np.zeros_like(start), 0.0
+    for rows in slices:
+        loss, gradient, samples = model.loss_and_gradient(parameters, shard.x[rows], shard.y[rows])
+        if samples:
+            velocity *= np.float32(job.momentum)
+            velocity += gradient / np.float32(samples) + penalty.gradient(parameters)
+            parameters -= np.float32(job.lr) * velocity
+            loss_sum += loss
+    return parameters, loss_sum

@@ -1,0 +1,36 @@
+"""Standardisation over all ranks: every feature to mean 0 and variance 1 of all training rows together."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from training.algorithm.epochs import Shard
+from training.exchange.exchange import Exchange
+from training.model.base import Parameters, Rows
+
+
+class Scaling(NamedTuple):
+    """What standardises rows: (x - mean) / scale, both (features,) float32."""
+
+    mean: Parameters
+    scale: Parameters
+
+    def apply(self, x: Rows) -> Rows:
+        """The rows, standardised; a feature that never varies is only centred."""
+        return (x - self.mean) / self.scale
+
+
+def measure(shard: Shard, exchange: Exchange) -> Scaling:
+    """Mean and standard deviation of every feature, by one all-reduce of sums in round 0.
+
+    Every rank gets the same figures, bit for bit.
+    """
+    rows = shard.x.astype(np.float64)
+    sums = np.concatenate([rows.sum(axis=0), np.square(rows).sum(axis=0)])
+    total = exchange.all_reduce(sums, len(shard.y))
+    mean, mean_of_squares = np.split(total.values / total.samples, 2)
+    variance = np.maximum(mean_of_squares - mean**2, 0)
+    # What rounding leaves of the variance of a constant is no spread.
+    constant = variance <= 1e-12 * mean_of_squares
+    scale = np.sqrt(np.where(constant, 1, variance))
+    return Scaling(mean.astype(np.float32), scale.astype(np.float32))

@@ -1,0 +1,383 @@
+"""Neural networks in PyTorch: `mlp`, `mobilenet` and `resnet`, over one flat float32 vector like every other model.
+
+A network is a row of layers.
+A layer names its arrays (`parts`) and is a pure function of its input and these arrays; the arrays are views of the
+flat vector, one layer's after the other's, so autograd hands the gradient back as one flat vector too.
+Nothing is kept between two calls: one network may serve several threads.
+
+Images are rows of 3072 bytes in CIFAR's order (1024 red, 1024 green, 1024 blue, each 32 x 32 by rows).
+Bytes are normalised inside, (x / 255 - 0.5) / 0.25; float32 rows are taken as they are.
+
+Convolutions are followed by group normalisation (Wu & He 2018, Group Normalization), not by batch normalisation.
+It looks at one row at a time, so a gradient stays a sum over rows, n workers compute what one worker computes on all
+their rows, and the parameters are all there is: no running mean has to be exchanged.
+
+The layers, here for ten classes; each convolution stands with its normalisation, a scale and a shift per channel.
+
+    mlp on images, 64 hidden units       output         parameters
+      dense, relu                        64                196,672
+      dense                              10                    650
+      total                                                197,322
+
+    mobilenet                            output         parameters
+      conv 3x3, relu                     16 x 32 x 32          464
+      separable                          32 x 32 x 32          752
+      separable, stride 2                64 x 16 x 16        2,528
+      separable                          64 x 16 x 16        4,928
+      separable, stride 2                128 x 8 x 8         9,152
+      separable                          128 x 8 x 8        18,048
+      separable, stride 2                256 x 4 x 4        34,688
+      separable                          256 x 4 x 4        68,864
+      mean of each channel               256
+      dense                              10                  2,570
+      total                                                141,994
+
+    resnet (ResNet-8)                    output         parameters
+      conv 3x3, relu                     16 x 32 x 32          464
+      residual                           16 x 32 x 32        4,672
+      residual, stride 2                 32 x 16 x 16       13,952
+      residual, stride 2                 64 x 8 x 8         55,552
+      mean of each channel               64
+      dense                              10                    650
+      total                                                 75,290
+
+mobilenet: Howard et al. 2017, MobileNets, table 1, at width 0.5 up to its seventh separable layer, for images of
+32 x 32: the first convolution keeps the size.
+`separable` is a depthwise 3x3 convolution and a pointwise one, each normalised and rectified.
+
+resnet: He et al. 2016, Deep Residual Learning for Image Recognition, section 4.2, depth 6n + 2 with n = 1.
+`residual` is two 3x3 convolutions beside a shortcut without parameters (their option A).
+
+Weights start as in He et al. 2015, Delving Deep into Rectifiers: normal, of variance 2 / inputs.
+
+The same inputs give the same bits on the same kind of processor with the same number of threads.
+Only this module imports torch, which takes a second and 190 MB: it is imported when a job needs it.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from training.errors import InputError
+from training.model.base import Classes, Evaluation, LossAndGradient, Parameters, Rows
+
+IMAGE_SHAPE = (3, 32, 32)
+IMAGE_FEATURES = math.prod(IMAGE_SHAPE)
+# Wu & He found little difference between group sizes; 8 groups divide the channels of every layer here.
+GROUPS = 8
+
+# As many threads as the worker grants NumPy: one per virtual CPU.
+if _threads := os.environ.get("OPENBLAS_NUM_THREADS"):
+    torch.set_num_threads(int(_threads))
+# An operation whose result could vary from run to run is an error.
+torch.use_deterministic_algorithms(mode=True)
+torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
+
+
+class Part(NamedTuple):
+    """One array of the flat parameters.
+
+    Attributes:
+        kind: `weight` counts in the penalty; `scale` starts at 1 and `shift` at 0.
+        shape: Of a weight: outputs, inputs of one output, and the kernel's height and width.
+    """
+
+    kind: Literal["weight", "scale", "shift"]
+    shape: tuple[int, ...]
+
+
+class Layer(Protocol):
+    """One step of a network."""
+
+    def parts(self) -> list[Part]:
+        """Its arrays, in the order in which it takes them."""
+
+    def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:
+        """The output for input `x` (rows, ...); takes its arrays from `arrays`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """x W' + b, from (rows, inputs) to (rows, outputs)."""
+
+    inputs: int
+    outputs: int
+    relu: bool = False
+
+    def parts(self) -> list[Part]:
+        """Weight and bias."""
+        return [Part("weight", (self.outputs, self.inputs)), Part("shift", (self.outputs,))]
+
+    def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:
+        """The rows' outputs."""
+        x = functional.linear(x, next(arrays), next(arrays))
+        return functional.relu(x) if self.relu else x
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """A square kernel over (rows, inputs, height, width), then group normalisation; `groups=inputs` is depthwise."""
+
+    inputs: int
+    outputs: int
+    size: int
+    stride: int = 1
+    groups: int = 1
+    relu: bool = True
+
+    def parts(self) -> list[Part]:
+        """Kernel, and the normalisation's scale and shift; a bias would drown in the normalisation."""
+        kernel = (self.outputs, self.inputs // self.groups, self.size, self.size)
+        return [Part("weight", kernel), Part("scale", (self.outputs,)), Part("shift", (self.outputs,))]
+
+    def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:
+        """The rows' channels; padded, so that only the stride makes them smaller."""
+        x = functional.conv2d(x, next(arrays), stride=self.stride, padding=self.size // 2, groups=self.groups)
+        x = functional.group_norm(x, GROUPS, next(arrays), next(arrays))
+        return functional.relu(x) if self.relu else x
+
+
+@dataclass(frozen=True, slots=True)
+class Separable:
+    """A convolution in two: 3x3 within each channel, then 1x1 across channels."""
+
+    inputs: int
+    outputs: int
+    stride: int = 1
+
+    @property
+    def _convolutions(self) -> tuple[Convolution, Convolution]:
+        return (
+            Convolution(self.inputs, self.inputs, 3, self.stride, groups=self.inputs),
+            Convolution(self.inputs, self.outputs, 1),
+        )
+
+    def parts(self) -> list[Part]:
+        """Those of both convolutions."""
+        return [part for convolution in self._convolutions for part in convolution.parts()]
+
+    def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:
+        """The rows' channels."""
+        for convolution in self._convolutions:
+            x = convolution(x, arrays)
+        return x
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """Two convolutions beside a shortcut: where the image shrinks, the shortcut skips pixels and pads channels."""
+
+    inputs: int
+    outputs: int
+    stride: int = 1
+
+    @property
+    def _convolutions(self) -> tuple[Convolution, Convolution]:
+        return (
+            Convolution(self.inputs, self.outputs, 3, self.stride),
+            Convolution(self.outputs, self.outputs, 3, relu=False),
+        )
+
+    def parts(self) -> list[Part]:
+        """Those of both convolutions."""
+        return [part for convolution in self._convolutions for part in convolution.parts()]
+
+    def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:
+        """The rows' channels."""
+        branch = x
+        for convolution in self._convolutions:
+            branch = convolution(branch, arrays)
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        new_channels = self.outputs - self.inputs
+        return functional.relu(branch + functional.pad(shortcut, (0, 0, 0, 0, 0, new_channels)))
+
+
+class Images:
+    """Rows of 3072 numbers become (rows, 3, 32, 32)."""
+
+    def parts(self) -> list[Part]:
+        """None."""
+        return []
+
+    def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:  # noqa: ARG002 - has none
+        """The rows as images."""
+        return x.view(-1, *IMAGE_SHAPE)
+
+
+class ChannelMeans:
+    """(rows, channels, height, width) become (rows, channels)."""
+
+    def parts(self) -> list[Part]:
+        """None."""
+        return []
+
+    def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:  # noqa: ARG002 - has none
+        """The mean over each channel's pixels."""
+        return x.mean(dim=(2, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class NeuralNetwork:
+    """Layers under a softmax, with the summed cross-entropy as loss; see `training.model.base.Model`.
+
+    Attributes:
+        layers: From rows to one score per class.
+        n_classes: Number of classes.
+        rows_at_once: Rows that go through the layers together. Sums can be taken piece by piece, so the memory that a
+            batch needs does not grow with it.
+    """
+
+    layers: tuple[Layer, ...]
+    n_classes: int
+    rows_at_once: int
+
+    def parts(self) -> list[Part]:
+        """The arrays of the flat vector, in order."""
+        return [part for layer in self.layers for part in layer.parts()]
+
+    def initial(self, seed: int) -> Parameters:
+        """He's random weights, from a generator of their own; scales at 1, biases and shifts at 0."""
+        generator = torch.Generator().manual_seed(seed)
+        starts = [_start(part, generator).flatten() for part in self.parts()]
+        return _array(torch.cat(starts))
+
+    def penalised(self) -> Parameters:
+        """1 for weights, 0 for biases and for normalisations' scales and shifts."""
+        marks = [np.full(math.prod(shape), kind == "weight", np.float32) for kind, shape in self.parts()]
+        return np.concatenate(marks)
+
+    def loss_and_gradient(self, parameters: Parameters, x: Rows, y: Classes) -> LossAndGradient:
+        """Summed cross-entropy of rows `x` with classes `y` (rows,), and its gradient."""
+        flat = _tensor(parameters).requires_grad_()
+        flat.grad = torch.zeros_like(flat)  # `backward` adds to it
+        total = 0.0
+        for rows in self._pieces(len(y)):
+            loss = functional.cross_entropy(self._scores(flat, x[rows]), _tensor(y[rows]), reduction="sum")
+            torch.autograd.backward(loss)
+            total += loss.item()
+        return LossAndGradient(total, _array(flat.grad), len(y))
+
+    def evaluate(self, parameters: Parameters, x: Rows, y: Classes) -> Evaluation:
+        """Summed cross-entropy, rows classified rightly, and rows."""
+        flat, loss, correct = _tensor(parameters), 0.0, 0
+        for rows in self._pieces(len(y)):
+            classes = _tensor(y[rows])
+            with torch.inference_mode():
+                scores = self._scores(flat, x[rows])
+                loss += functional.cross_entropy(scores, classes, reduction="sum").item()
+                correct += int((scores.argmax(dim=1) == classes).sum().item())
+        return Evaluation(loss, correct, len(y))
+
+    def predict(self, parameters: Parameters, x: Rows) -> NDArray[np.float32]:
+        """The probability of each class, (rows, classes)."""
+        flat = _tensor(parameters)
+        probabilities = np.empty((len(x), self.n_classes), np.float32)
+        for rows in self._pieces(len(x)):
+            with torch.inference_mode():
+                probabilities[rows] = self._scores(flat, x[rows]).softmax(dim=1).numpy()
+        return probabilities
+
+    def _scores(self, flat: Tensor, x: Rows) -> Tensor:
+        parts = self.parts()
+        # One split, whose gradient is one concatenation; a slice per array would add up as many full-length vectors.
+        pieces = flat.split([math.prod(part.shape) for part in parts])
+        arrays = iter([piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)])
+        outputs = _normalised(x)
+        for layer in self.layers:
+            outputs = layer(outputs, arrays)
+        return outputs
+
+    def _pieces(self, rows: int) -> Iterator[slice]:
+        return (slice(start, start + self.rows_at_once) for start in range(0, rows, self.rows_at_once))
+
+
+def mlp(n_features: int, n_classes: int, hidden_units: int) -> NeuralNetwork:
+    """One hidden layer."""
+    layers = (Dense(n_features, hidden_units, relu=True), Dense(hidden_units, n_classes))
+    return NeuralNetwork(layers, n_classes, rows_at_once=1024)
+
+
+def mobilenet(n_classes: int) -> NeuralNetwork:
+    """Depthwise separable convolutions; the module's docstring has the table."""
+    layers = (
+        Images(),
+        Convolution(3, 16, 3),
+        Separable(16, 32),
+        Separable(32, 64, stride=2),
+        Separable(64, 64),
+        Separable(64, 128, stride=2),
+        Separable(128, 128),
+        Separable(128, 256, stride=2),
+        Separable(256, 256),
+        ChannelMeans(),
+        Dense(256, n_classes),
+    )
+    return NeuralNetwork(layers, n_classes, rows_at_once=64)
+
+
+def resnet(n_classes: int, blocks: int = 1) -> NeuralNetwork:
+    """Residual convolutions, three stages of so many blocks: 1 is ResNet-8 (the module's table), 3 is ResNet-20."""
+    layers = (
+        Images(),
+        Convolution(3, 16, 3),
+        *[Residual(16, 16)] * blocks,
+        Residual(16, 32, stride=2),
+        *[Residual(32, 32)] * (blocks - 1),
+        Residual(32, 64, stride=2),
+        *[Residual(64, 64)] * (blocks - 1),
+        ChannelMeans(),
+        Dense(64, n_classes),
+    )
+    return NeuralNetwork(layers, n_classes, rows_at_once=64)
+
+
+def neural_model(name: str, *, n_features: int, n_classes: int, hidden_units: int) -> NeuralNetwork:
+    """The network of a job.
+
+    Args:
+        name: The job's model: mlp, mobilenet or resnet.
+        n_features: Columns of the rows.
+        n_classes: Number of classes.
+        hidden_units: Width of mlp's hidden layer; the others do not heed it.
+
+    Raises:
+        InputError: The rows cannot be the images that the network needs.
+    """
+    if name == "mlp":
+        return mlp(n_features, n_classes, hidden_units)
+    if n_features != IMAGE_FEATURES:
+        raise InputError(
+            f"model={name} needs n_features={IMAGE_FEATURES} (3 colours of 32 x 32 pixels); got {n_features}"
+        )
+    return {"mobilenet": mobilenet, "resnet": resnet}[name](n_classes)
+
+
+def _start(part: Part, generator: torch.Generator) -> Tensor:
+    if part.kind == "weight":
+        deviation = math.sqrt(2 / math.prod(part.shape[1:]))
+        return torch.randn(part.shape, generator=generator) * deviation
+    return torch.full(part.shape, float(part.kind == "scale"))
+
+
+def _normalised(x: Rows) -> Tensor:
+    rows = _tensor(x)
+    return rows.float().div_(255).sub_(0.5).div_(0.25) if rows.dtype == torch.uint8 else rows
+
+
+def _tensor(array: NDArray[np.generic]) -> Tensor:
+    # A copy on purpose: torch aligns its memory, and how sums are grouped, hence their last bits, may depend on that.
+    return torch.tensor(array)
+
+
+def _array(tensor: Tensor) -> Parameters:
+    """The tensor's own memory as an array."""
+    array: Parameters = tensor.numpy()
+    return array

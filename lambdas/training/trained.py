@@ -1,0 +1,87 @@
+"""A trained model as it lies in S3 (`model.npz`), and what it says of new rows."""
+
+import io
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.algorithm.standardisation import Scaling
+from training.errors import InputError
+from training.job import Job
+from training.model.base import Parameters, Rows
+from training.model.registry import gradient_model
+
+
+class TrainedModel(NamedTuple):
+    """Everything that predicting needs.
+
+    Attributes:
+        model: The model's name, as in the job.
+        parameters: Its parameters, flat float32.
+        data_type: What its rows are.
+        n_features: Their columns.
+        n_classes: Classes, or clusters of a clustering.
+        hidden_units: Width of the hidden layer of mlp.
+        scaling: What standardises rows first; None when they are taken as they are.
+    """
+
+    model: str
+    parameters: Parameters
+    data_type: str
+    n_features: int
+    n_classes: int
+    hidden_units: int
+    scaling: Scaling | None
+
+    @classmethod
+    def of_job(cls, job: Job, parameters: Parameters, scaling: Scaling | None) -> Self:
+        """What a job has trained."""
+        classes = job.n_clusters if job.optim == "em" else job.n_classes
+        return cls(job.model, parameters, job.data_type, job.n_features, classes, job.hidden_units, scaling)
+
+    def predict(self, x: Rows) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
+        """The class of each row, and its scores (rows, classes); a clustering has clusters and no scores."""
+        rows = self.scaling.apply(x) if self.scaling else x
+        if self.model.endswith("kmeans"):
+            from training.model.kmeans import predict  # noqa: PLC0415 - nothing else needs it
+
+            return predict(self.parameters, rows), None
+        model = gradient_model(
+            self.model, n_features=self.n_features, n_classes=self.n_classes, hidden_units=self.hidden_units
+        )
+        scores = model.predict(self.parameters, rows)
+        return scores.argmax(axis=1), scores
+
+
+def encode_model(trained: TrainedModel) -> bytes:
+    """The bytes of `model.npz`; the same model gives the same bytes."""
+    arrays: dict[str, Any] = trained._asdict()
+    scaling = arrays.pop("scaling")
+    if scaling is not None:
+        arrays |= {"mean": scaling.mean, "scale": scaling.scale}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def decode_model(body: bytes, source: str) -> TrainedModel:
+    """Reads `model.npz`.
+
+    Raises:
+        InputError: The bytes are no trained model.
+    """
+    try:
+        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+            scaling = Scaling(arrays["mean"], arrays["scale"]) if "mean" in arrays else None
+            return TrainedModel(
+                model=str(arrays["model"]),
+                parameters=arrays["parameters"],
+                data_type=str(arrays["data_type"]),
+                n_features=int(arrays["n_features"]),
+                n_classes=int(arrays["n_classes"]),
+                hidden_units=int(arrays["hidden_units"]),
+                scaling=scaling,
+            )
+    except (ValueError, KeyError, OSError) as error:
+        raise InputError(f"{source} is no trained model ({error})") from error

@@ -1,0 +1,54 @@
+"""Whole trainings on several ranks in one process, without S3, Lambda or Memcached."""
+
+import numpy as np
+
+from tests.support.ranks import exchange_of, on_all_ranks
+from training.algorithm import admm, gradient_averaging, model_averaging
+from training.algorithm.epochs import Shard
+from training.exchange.memory import MemoryChannel
+from training.job import Job
+from training.model.registry import gradient_model
+from training.telemetry import Telemetry
+
+ALGORITHMS = {"grad_avg": gradient_averaging.train, "model_avg": model_averaging.train, "admm": admm.train}
+
+
+def dealt(x, y, world_size, valid_ratio=0.0):
+    """One shard per rank, rows dealt round-robin as the partitioner does."""
+    shards = []
+    for rank in range(world_size):
+        own_x, own_y = x[rank::world_size], y[rank::world_size]
+        cut = len(own_y) - int(valid_ratio * len(own_y))
+        shards.append(Shard(own_x[:cut], own_y[:cut], own_x[cut:], own_y[cut:]))
+    return shards
+
+
+def skewed(x, y, world_size):
+    """One shard per rank, rows sorted by class first: most ranks see one class only."""
+    order = np.argsort(y, kind="stable")
+    return [Shard(x[rows], y[rows], x[:0], y[:0]) for rows in np.array_split(order, world_size)]
+
+
+def train_together(shards, *, sync_mode="reduce", max_staleness=0, model="lr", optim="grad_avg", **job):
+    """Trains one rank per shard; returns the outcomes by rank."""
+    n_classes = max(2, 1 + max(int(shard.y.max()) for shard in shards))
+    config = Job(
+        data_bucket="bucket",
+        host="h",
+        n_features=shards[0].x.shape[1],
+        n_classes=n_classes,
+        n_workers=len(shards),
+        sync_mode=sync_mode,
+        model=model,
+        optim=optim,
+        **job,
+    )
+    shape = {"n_features": config.n_features, "n_classes": n_classes, "hidden_units": config.hidden_units}
+    channel = MemoryChannel()
+
+    def rank_main(rank):
+        exchange = exchange_of(channel, rank, len(shards), sync_mode, max_staleness=max_staleness)
+        telemetry = Telemetry("run", rank, 1, "request")
+        return ALGORITHMS[optim](config, gradient_model(model, **shape), shards[rank], exchange, telemetry)
+
+    return on_all_ranks(len(shards), rank_main)
