@@ -49,7 +49,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         account_concurrency: Invocations that run at once before callers get 429.
-        retry_time_scale: AWS waits 1 and 2 minutes before it retries a failed event; these waits are multiplied by this.
+        retry_time_scale: Factor on the 1 and 2 minutes that AWS waits before it retries a failed event.
         idle_timeout_s: Seconds after which an idle environment is stopped.
     """
 
@@ -108,9 +108,7 @@ def load_settings(start: Path | None = None) -> Settings:
         HarnessError: There is none, or it does not hold what it should; the field is named.
     """
     start = (start or Path.cwd()).resolve()
-    path = next(
-        (folder / FILE_NAME for folder in (start, *start.parents) if (folder / FILE_NAME).is_file()), None
-    )
+    path = next((folder / FILE_NAME for folder in (start, *start.parents) if (folder / FILE_NAME).is_file()), None)
     if path is None:
         raise HarnessError(
             f"no {FILE_NAME} found",
@@ -121,9 +119,7 @@ def load_settings(start: Path | None = None) -> Settings:
         file = msgspec.toml.decode(path.read_bytes(), type=_File, dec_hook=_decode_path)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HarnessError(str(error), str(path), "mend the field named above") from error
-    functions = {
-        name: _with_absolute_paths(function, path.parent) for name, function in file.functions.items()
-    }
+    functions = {name: _with_absolute_paths(function, path.parent) for name, function in file.functions.items()}
     return Settings(path.parent, _cache_dir(), file.stack, file.gateway, functions)
 
 

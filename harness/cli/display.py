@@ -63,7 +63,7 @@ def print_summary(summary: Summary) -> None:
     seconds = summary.seconds
     console.print(
         f"[bold green]{summary.status}[/]  run {summary.run_id}  {len(summary.workers)} workers, "
-        f"{summary.rounds} rounds, {summary.job['sync_mode']}"
+        f"{summary.rounds} rounds, {' and '.join(summary.exchange['collectives']) or 'alone'}"
     )
     table = Table(box=None, pad_edge=False)
     for column in ("epoch", "loss", "accuracy", "validation loss", "validation accuracy"):

@@ -19,6 +19,7 @@ VERBS = (
     "rie",
     "logs",
     "runs",
+    "predict",
 )
 
 

@@ -18,6 +18,7 @@ from harness.cli.job_options import job_event, job_options
     help="A job's event as JSON; flags override it.",
 )
 @click.option("--s3", type=click.Choice(["localstack", "moto"]), help="What plays S3 when no stack is up.")
+@click.option("--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Save the trained model there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole summary as one JSON object.")
 @job_options
 def command(
@@ -25,6 +26,7 @@ def command(
     data: str | None,
     job_file: Path | None,
     s3: Literal["localstack", "moto"] | None,
+    model_file: Path | None,
     as_json: bool,
     **flags: object,
 ) -> None:
@@ -40,7 +42,7 @@ def command(
 
     from harness.cli.display import RunDisplay, print_summary
     from harness.runs.clients import clients_for
-    from harness.runs.launch import check, read_request, run
+    from harness.runs.launch import check, read_request, run, save_model
     from harness.settings import load_settings
     from harness.stack import stack_for_run
 
@@ -50,14 +52,17 @@ def command(
     with RunDisplay() as display:
         display.stage("starting the stack")
         with stack_for_run(settings, s3=s3) as stack:
+            clients = clients_for(stack.endpoints)
             summary = run(
                 request,
                 settings,
                 stack,
-                clients_for(stack.endpoints),
+                clients,
                 report=display.stage,
                 watch=display.watch,
             )
+            if model_file is not None:
+                save_model(clients.s3, summary, model_file)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(summary)))
     else:

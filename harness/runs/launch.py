@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.exceptions import ClientError
@@ -22,7 +22,10 @@ from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
 from harness.stack.state import StackState
 from training.job import Job, decode_job
-from training.results import RunFolder
+from training.results import RunFolder, get_object
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 COORDINATOR, WORKER = "linear_ec_1", "linear_ec_2"
 DEFAULT_DATA = "synthetic:rows=100000,features=28"
@@ -134,6 +137,19 @@ def run(
     reports = [*progress.reports.values(), *filter(None, (read_report(text) for _, text in coordinator_log))]
     reports = [report for report in reports if report.request_id in {coordinator_request, *requests}]
     return summarise(folder, mode=stack.mode, job=job, reports=reports, invoked_at=invoked_at, seconds=seconds)
+
+
+def save_model(s3: "S3Client", summary: Summary, path: Path) -> None:
+    """Copies a run's model into a file.
+
+    Raises:
+        HarnessError: The file cannot be written.
+    """
+    bucket, key = summary.model["location"].removeprefix("s3://").split("/", 1)
+    try:
+        path.write_bytes(get_object(s3, bucket, key))
+    except OSError as error:
+        raise HarnessError(f"the model cannot be saved: {error.strerror}", str(path)) from error
 
 
 def _complete(request: Request, data: Data, stack: StackState) -> dict[str, Any]:

@@ -48,11 +48,12 @@ class Summary(msgspec.Struct, frozen=True):
         round_ms: Time of one round on rank 0, compute and exchange: p50 and p99, ms.
         all_reduce_ms: Time of one all-reduce on rank 0: p50 and p99, ms.
         rows_per_s: Training rows x epochs / the longest worker handler's seconds.
-        loss: Mean training loss at the end.
-        accuracy: Training accuracy at the end.
+        loss: What is minimised, at the end: the mean training loss and the penalty.
+        accuracy: Training accuracy at the end; null for a clustering.
         validation: The same on the validation rows; null when there are none.
         epochs: The same after every epoch.
         workers: One entry per rank.
+        exchange: How updates travelled: mode, collectives, encoding and its relative error.
         model: Where the trained model lies, and its SHA-256.
         cost_usd: What the invocations would cost on AWS Lambda.
         events: What went wrong on the way.
@@ -68,10 +69,11 @@ class Summary(msgspec.Struct, frozen=True):
     all_reduce_ms: dict[str, float]
     rows_per_s: float
     loss: float
-    accuracy: float
-    validation: dict[str, float] | None
+    accuracy: float | None
+    validation: dict[str, float | None] | None
     epochs: list[dict[str, Any]]
     workers: list[WorkerSummary]
+    exchange: dict[str, Any]
     model: dict[str, str]
     cost_usd: float
     events: list[dict[str, Any]]
@@ -125,6 +127,7 @@ def summarise(
         validation=result["validation"],
         epochs=result["epochs"],
         workers=[WorkerSummary(w["rank"], w["attempt"], w["rows"], w["seconds"], w["max_rss_mb"]) for w in workers],
+        exchange=result["exchange"],
         model=result["model"],
         cost_usd=sum(invocation_cost_usd(report, LambdaPrices()) for report in reports),
         events=[],

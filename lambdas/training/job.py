@@ -131,7 +131,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     join_timeout_s: Seconds = 120.0
 
     @property
-    def data_type(self) -> DatasetType:
+    def data_type(self) -> str:
         """What the partitions hold."""
         return self.dataset_type or ROWS[self.model].data_types[0]
 

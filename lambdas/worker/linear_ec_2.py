@@ -119,7 +119,7 @@ def _update_encoding(job: WorkerJob) -> Encoding:
     return Encoding.FLOAT16 if job.exchange_dtype == "float16" else Encoding.FLOAT32
 
 
-def _store(  # noqa: PLR0913, PLR0917 - everything that is known at the end
+def _store(
     job: WorkerJob,
     outcome: Outcome,
     scaling: Scaling | None,

@@ -2,7 +2,6 @@
 
 import json
 import lzma
-import os
 import signal
 import subprocess
 import sys
@@ -164,4 +163,4 @@ def family_of(pid):
 def stacks_of(project):
     """Folders of stacks that are left in a project."""
     folder = project / ".harness" / "stacks"
-    return os.listdir(folder) if folder.exists() else []
+    return list(folder.iterdir()) if folder.exists() else []

@@ -60,7 +60,7 @@ def test_admm_beats_model_averaging_on_skewed_shards_and_loses_on_even_ones():
     gaps = {}
     for name, deal in {"even": dealt, "skewed": skewed}.items():
         for optim, limits in budget.items():
-            local = job | {"batch_size": 20, "lr": 0.05} if optim == "model_avg" else job
+            local = job | {"batch_size": 4, "lr": 0.1} if optim == "model_avg" else job
             outcome = train_together(deal(x, y, 10), optim=optim, **(local | limits))[0]
             gaps[name, optim] = outcome.epochs[-1].loss - best
 

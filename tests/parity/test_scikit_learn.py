@@ -40,9 +40,7 @@ def test_logistic_regression_reaches_scikit_learns_optimum(load):
     """Binary and softmax regression end within 1 % of the reference loss."""
     x, y = standardised(load)
 
-    outcome = train_together(
-        dealt(x, y, 3), n_epochs=150, batch_size=1000, lr=0.5, momentum=0.9, **{"lambda_": PENALTY}
-    )[0]
+    outcome = train_together(dealt(x, y, 3), n_epochs=150, batch_size=1000, lr=0.5, momentum=0.9, lambda_=PENALTY)[0]
 
     assert logistic_optimum(x, y) == pytest.approx(outcome.epochs[-1].loss, rel=0.01)
 
@@ -109,9 +107,7 @@ def test_admm_with_l1_reaches_scikit_learns_optimum_and_is_sparse():
         lambda_=0.02,
     )[0]
 
-    model = LogisticRegression(
-        l1_ratio=1.0, solver="saga", C=1 / (0.02 * len(y)), tol=1e-7, max_iter=50_000
-    ).fit(x, y)
+    model = LogisticRegression(l1_ratio=1.0, solver="saga", C=1 / (0.02 * len(y)), tol=1e-7, max_iter=50_000).fit(x, y)
     loss = -np.log(model.predict_proba(x)[np.arange(len(y)), y]).mean() + 0.02 * np.abs(model.coef_).sum()
     assert loss == pytest.approx(outcome.epochs[-1].loss, rel=0.01)
     zeros = set(np.flatnonzero(outcome.parameters[:-1] == 0))

@@ -27,7 +27,7 @@ from training.algorithm.epochs import (
     Outcome,
     Shard,
     check_finite,
-    evaluate_epoch,
+    evaluate,
     good_enough,
     join,
     penalty_of,
@@ -64,12 +64,14 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
                 if count:
                     x -= np.float32(job.lr) * (weight * gradient / np.float32(count) + rho * (x - z + u))
         total = exchange.all_reduce_update(x + u, samples)
-        z_old, z = z, penalty.nearest(total.values / np.float32(exchange.world_size), job.rho)
+        z_old, z = z, penalty.nearest(total.divided_by(exchange.world_size), job.rho)
         u += x - z
         residuals = _residuals(job.rho, [x - z, x, u], z, z - z_old, exchange)
         check_finite(residuals["primal_residual"], number, job)
         telemetry.round_done(number, job.n_admm_epochs, residuals["primal_residual"], samples, started)
-        epochs.append(evaluate_epoch(job, number, number, started, model, z, shard, exchange, residuals))
+        seconds = time.perf_counter() - started
+        figures = evaluate(job, model, z, shard, exchange)
+        epochs.append(EpochReport(epoch=number, rounds=number, seconds=seconds, details=residuals, **figures))
         telemetry.epoch_done(epochs[-1])
         if _converged(residuals) or good_enough(job, epochs[-1]):
             break

@@ -1,9 +1,8 @@
 """What algorithms share: a rank's rows, its batches, the penalty, and the evaluation of an epoch over all ranks."""
 
 import math
-import time
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import msgspec
 import numpy as np
@@ -139,34 +138,20 @@ def join(job: Job, shard: Shard, exchange: Exchange) -> Batches:
     return Batches([*slices, slice((count - 1) * size, None)], total.samples)
 
 
-def evaluate_epoch(  # noqa: PLR0913 - what an evaluation needs, each of another kind
-    job: Job,
-    epoch: int,
-    rounds: int,
-    started: float,
-    model: Model,
-    parameters: Parameters,
-    shard: Shard,
-    exchange: Exchange,
-    details: dict[str, float] | None = None,
-) -> EpochReport:
-    """Evaluates the parameters on the rows of all ranks; counts are summed, never averages of averages.
+class Figures(TypedDict):
+    """An evaluation over the rows of all ranks; the fields are those of `EpochReport`."""
 
-    Args:
-        job: The job.
-        epoch: The epoch that ended.
-        rounds: Rounds done so far.
-        started: `time.perf_counter()` at the epoch's start.
-        model: The model.
-        parameters: Its parameters.
-        shard: This rank's rows.
-        exchange: Carries the sums; called within the epoch's last round.
-        details: Figures of the algorithm.
+    loss: float
+    accuracy: float | None
+    validation: Score | None
+
+
+def evaluate(job: Job, model: Model, parameters: Parameters, shard: Shard, exchange: Exchange) -> Figures:
+    """Evaluates the parameters on the rows of all ranks; counts are summed, never averages of averages.
 
     Raises:
         InputError: The loss is no longer finite.
     """
-    seconds = time.perf_counter() - started
     training = model.evaluate(parameters, shard.x, shard.y)
     validation = Evaluation(0.0, 0, 0)
     if len(shard.valid_y):
@@ -174,15 +159,11 @@ def evaluate_epoch(  # noqa: PLR0913 - what an evaluation needs, each of another
     sums = exchange.all_reduce(np.array([*training, *validation], np.float64), training.samples).values
     loss, correct, rows, valid_loss, valid_correct, valid_rows = sums.tolist()
     objective = loss / rows + penalty_of(job, model).loss(parameters)
-    check_finite(objective, rounds, job)
-    return EpochReport(
-        epoch=epoch,
-        rounds=rounds,
-        seconds=seconds,
+    check_finite(objective, exchange.round, job)
+    return Figures(
         loss=objective,
         accuracy=correct / rows,
         validation=Score(valid_loss / valid_rows, valid_correct / valid_rows) if valid_rows else None,
-        details=details or {},
     )
 
 

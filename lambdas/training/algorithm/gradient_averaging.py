@@ -19,7 +19,7 @@ from training.algorithm.epochs import (
     Outcome,
     Shard,
     check_finite,
-    evaluate_epoch,
+    evaluate,
     good_enough,
     join,
     penalty_of,
@@ -58,12 +58,14 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
             mean_loss = float(total.values[-1]) / total.samples
             check_finite(mean_loss, round_number, job)
             velocity *= np.float32(job.momentum)
-            velocity += total.values[:-1] / np.float32(total.samples) + penalty.gradient(parameters)
+            velocity += total.divided_by(total.samples)[:-1] + penalty.gradient(parameters)
             parameters -= np.float32(job.lr) * velocity
             telemetry.round_done(round_number, len(batches.slices) * job.n_epochs, mean_loss, samples, round_started)
         if exchange.stale:
-            parameters = exchange.all_reduce(parameters, 0).values / np.float32(exchange.world_size)
-        epochs.append(evaluate_epoch(job, epoch, round_number, started, model, parameters, shard, exchange))
+            parameters = exchange.all_reduce(parameters, 0).divided_by(exchange.world_size)
+        seconds = time.perf_counter() - started
+        figures = evaluate(job, model, parameters, shard, exchange)
+        epochs.append(EpochReport(epoch=epoch, rounds=round_number, seconds=seconds, **figures))
         telemetry.epoch_done(epochs[-1])
         if good_enough(job, epochs[-1]):
             break

@@ -16,7 +16,7 @@ from training.algorithm.epochs import (
     Penalty,
     Shard,
     check_finite,
-    evaluate_epoch,
+    evaluate,
     good_enough,
     join,
     penalty_of,
@@ -46,18 +46,20 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         total = exchange.all_reduce_update(np.append(np.float32(samples) * local, np.float32(loss)), samples)
         mean_loss = float(total.values[-1]) / total.samples
         check_finite(mean_loss, epoch, job)
-        parameters = total.values[:-1] / np.float32(total.samples)
+        parameters = total.divided_by(total.samples)[:-1]
         telemetry.round_done(epoch, job.n_epochs, mean_loss, samples, started)
         if exchange.stale:
-            parameters = exchange.all_reduce(parameters, 0).values / np.float32(exchange.world_size)
-        epochs.append(evaluate_epoch(job, epoch, epoch, started, model, parameters, shard, exchange))
+            parameters = exchange.all_reduce(parameters, 0).divided_by(exchange.world_size)
+        seconds = time.perf_counter() - started
+        figures = evaluate(job, model, parameters, shard, exchange)
+        epochs.append(EpochReport(epoch=epoch, rounds=epoch, seconds=seconds, **figures))
         telemetry.epoch_done(epochs[-1])
         if good_enough(job, epochs[-1]):
             break
     return Outcome(parameters, len(epochs), epochs)
 
 
-def _local_epoch(  # noqa: PLR0913 - all of what a local epoch stands on
+def _local_epoch(
     job: Job, model: Model, penalty: Penalty, start: Parameters, shard: Shard, slices: list[slice]
 ) -> tuple[Parameters, float]:
     """One pass over this rank's rows; returns its parameters and the summed loss on the way."""

@@ -31,6 +31,11 @@ class Total(NamedTuple):
     values: Array
     samples: int
 
+    def divided_by(self, count: int) -> Array:
+        """The sum divided by a count, in its own dtype."""
+        quotient: Array = self.values / self.values.dtype.type(count)
+        return quotient
+
 
 class Call(NamedTuple):
     """One call of a collective: its frames use the steps `step` and `step + 1` of its round."""

@@ -31,15 +31,14 @@ def seconds(collective: str, world_size: int, part_bytes: int) -> float:
         part_bytes: Bytes of one rank's part.
     """
     w = world_size
+    frame = part_bytes + FRAME_BYTES
     if collective == "all_gather":
-        frames = part_bytes + FRAME_BYTES
-        trips, chain, store = 2, w * frames, w * w * frames
+        trips, chain, store = 2, w * frame, w * w * frame
     elif collective == "reduce":
-        frames = part_bytes + FRAME_BYTES
-        trips, chain, store = 4, (w + 2) * frames, (3 * w - 2) * frames
+        trips, chain, store = 4, (w + 2) * frame, (3 * w - 2) * frame
     else:
-        frames = part_bytes / w + FRAME_BYTES
-        trips, chain, store = 4, (3 * w - 2) * frames, w * (3 * w - 2) * frames
+        frame = part_bytes // w + FRAME_BYTES
+        trips, chain, store = 4, (3 * w - 2) * frame, w * (3 * w - 2) * frame
     return trips * LATENCY_S + chain / RANK_BYTES_PER_S + store / STORE_BYTES_PER_S
 
 

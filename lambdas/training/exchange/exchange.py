@@ -66,6 +66,11 @@ class Exchange:
         return self.mailbox.world_size
 
     @property
+    def round(self) -> int:
+        """The round that was begun last."""
+        return self._round
+
+    @property
     def stale(self) -> bool:
         """Whether updates may be stale, so that ranks hold different parameters until they are averaged."""
         return self._latest is not None

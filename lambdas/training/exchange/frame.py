@@ -47,12 +47,14 @@ class Encoding(IntEnum):
     SPARSE = 4
 
 
-_DTYPES = {
+_DTYPES: dict[int, np.dtype[Any]] = {
     Encoding.FLOAT32: np.dtype("<f4"),
     Encoding.FLOAT64: np.dtype("<f8"),
     Encoding.FLOAT16: np.dtype("<f4"),
     Encoding.SPARSE: np.dtype("<f4"),
 }
+
+_PLAIN = {np.dtype("<f4"): Encoding.FLOAT32, np.dtype("<f8"): Encoding.FLOAT64}
 
 _HEADER = struct.Struct("<4sBBBbQIIIIQI")
 _CRC = struct.Struct("<I")
@@ -103,7 +105,7 @@ def pack(frame: Frame, encoding: Encoding | None = None) -> bytes:
         FrameError: The payload's dtype has no encoding.
     """
     if encoding is None or frame.payload.dtype == np.float64:
-        encoding = next((code for code, dtype in _DTYPES.items() if dtype == frame.payload.dtype), None)
+        encoding = _PLAIN.get(frame.payload.dtype)
     if encoding is None:
         raise FrameError(f"payload dtype is {frame.payload.dtype}; a frame carries float32 or float64")
     encoding, exponent, body = _encode(frame.payload, encoding)
@@ -183,7 +185,8 @@ def _encode(values: Array, encoding: Encoding) -> tuple[Encoding, int, memoryvie
 
 def _decode(body: memoryview, encoding: Encoding, exponent: int) -> Array:
     if encoding == Encoding.FLOAT16:
-        return np.ldexp(np.frombuffer(body, "<f2").astype(np.float32), exponent)
+        scaled: Array = np.ldexp(np.frombuffer(body, "<f2").astype(np.float32), exponent)
+        return scaled
     if encoding == Encoding.SPARSE:
         (size,) = _SIZE.unpack_from(body)
         entries = (len(body) - _SIZE.size) // 8

@@ -171,9 +171,10 @@ def _blocks(x: Rows, n_clusters: int) -> Iterator[tuple[slice, Rows]]:
 
 def _squared_norms(block: Rows) -> Float64:
     if isinstance(block, np.ndarray):
-        norms: Float64 = np.einsum("ij,ij->i", block, block)
-        return norms
-    return np.bincount(_row_of_value(block), np.square(block.data, dtype=np.float64), minlength=block.shape[0])
+        return np.asarray(np.einsum("ij,ij->i", block, block), np.float64)
+    norms = np.zeros(block.shape[0])
+    np.add.at(norms, _row_of_value(block), np.square(block.data, dtype=np.float64))
+    return norms
 
 
 def _add_by_class(sums: Float64, block: Rows, classes: Classes) -> None:

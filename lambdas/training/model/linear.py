@@ -135,7 +135,7 @@ def _hinge_one_vs_rest(margins: Float32, y: Classes) -> tuple[float, Float32]:
 
 
 def _log_probabilities(margins: Float32) -> Float32:
-    shifted = margins - margins.max(axis=1, keepdims=True, initial=-np.inf)
+    shifted: Float32 = margins - margins.max(axis=1, keepdims=True, initial=-np.inf)
     shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return shifted
 

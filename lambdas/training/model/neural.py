@@ -77,9 +77,10 @@ GROUPS = 8
 # As many threads as the worker grants NumPy: one per virtual CPU.
 if _threads := os.environ.get("OPENBLAS_NUM_THREADS"):
     torch.set_num_threads(int(_threads))
-# An operation whose result could vary from run to run is an error.
-torch.use_deterministic_algorithms(mode=True)
-torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
+# An operation whose result could vary from run to run is an error. This is `torch.use_deterministic_algorithms(True)`
+# without the import of torch's compiler, which takes two seconds and 70 MB more.
+torch.set_deterministic_debug_mode("error")
+torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid beside it that costs 5 % of a step
 
 
 class Part(NamedTuple):
@@ -247,7 +248,8 @@ class NeuralNetwork:
         """He's random weights, from a generator of their own; scales at 1, biases and shifts at 0."""
         generator = torch.Generator().manual_seed(seed)
         starts = [_start(part, generator).flatten() for part in self.parts()]
-        return _array(torch.cat(starts))
+        parameters: Parameters = torch.cat(starts).numpy()
+        return parameters
 
     def penalised(self) -> Parameters:
         """1 for weights, 0 for biases and for normalisations' scales and shifts."""
@@ -263,7 +265,7 @@ class NeuralNetwork:
             loss = functional.cross_entropy(self._scores(flat, x[rows]), _tensor(y[rows]), reduction="sum")
             torch.autograd.backward(loss)
             total += loss.item()
-        return LossAndGradient(total, _array(flat.grad), len(y))
+        return LossAndGradient(total, flat.grad.numpy(), len(y))
 
     def evaluate(self, parameters: Parameters, x: Rows, y: Classes) -> Evaluation:
         """Summed cross-entropy, rows classified rightly, and rows."""
@@ -288,7 +290,7 @@ class NeuralNetwork:
     def _scores(self, flat: Tensor, x: Rows) -> Tensor:
         parts = self.parts()
         # One split, whose gradient is one concatenation; a slice per array would add up as many full-length vectors.
-        pieces = flat.split([math.prod(part.shape) for part in parts])
+        pieces = torch.split(flat, [math.prod(part.shape) for part in parts])
         arrays = iter([piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)])
         outputs = _normalised(x)
         for layer in self.layers:
@@ -325,7 +327,7 @@ def mobilenet(n_classes: int) -> NeuralNetwork:
 
 def resnet(n_classes: int, blocks: int = 1) -> NeuralNetwork:
     """Residual convolutions, three stages of so many blocks: 1 is ResNet-8 (the module's table), 3 is ResNet-20."""
-    layers = (
+    layers: tuple[Layer, ...] = (
         Images(),
         Convolution(3, 16, 3),
         *[Residual(16, 16)] * blocks,
@@ -375,9 +377,3 @@ def _normalised(x: Rows) -> Tensor:
 def _tensor(array: NDArray[np.generic]) -> Tensor:
     # A copy on purpose: torch aligns its memory, and how sums are grouped, hence their last bits, may depend on that.
     return torch.tensor(array)
-
-
-def _array(tensor: Tensor) -> Parameters:
-    """The tensor's own memory as an array."""
-    array: Parameters = tensor.numpy()
-    return array

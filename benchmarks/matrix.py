@@ -1,0 +1,55 @@
+"""Runs a small job in every legal cell of the training matrix and prints what came of it: `make matrix`.
+
+Data sets are small and epochs few: the table shows that every cell trains, not how well it could.
+"""
+
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from fixtures.cells import small_job
+from harness.errors import HarnessError
+from harness.runs.clients import clients_for
+from harness.runs.launch import read_request, run
+from harness.runs.summary import Summary
+from harness.settings import load_settings
+from harness.stack import stack_for_run
+from training.errors import TrainingError
+from training.matrix import cells
+
+
+@click.command()
+@click.option("--model", help="Only the cells of this model.")
+def main(*, model: str | None) -> None:
+    """Prints one line per cell; exits with 1 when one of them failed."""
+    chosen = [cell for cell in cells() if model in (None, cell.model)]
+    table = Table("model", "data", "optim", "sync", "loss", "accuracy", "rounds", "seconds", box=None, pad_edge=False)
+    failed = 0
+    settings = load_settings()
+    with stack_for_run(settings) as stack:
+        clients = clients_for(stack.endpoints)
+        for cell in chosen:
+            data, event = small_job(cell)
+            request = read_request(data, None, event)
+            try:
+                summary = run(request, settings, stack, clients, report=lambda _: None, watch=lambda _: None)
+            except (HarnessError, TrainingError) as error:
+                failed += 1
+                table.add_row(*cell, f"FAILED: {error}")
+            else:
+                table.add_row(*cell, *_figures(summary))
+            Console(stderr=True).print(" ".join(cell), highlight=False)
+    Console().print(table)
+    Console().print(f"{len(chosen) - failed} of {len(chosen)} cells finished")
+    sys.exit(1 if failed else 0)
+
+
+def _figures(summary: Summary) -> tuple[str, ...]:
+    accuracy = "-" if summary.accuracy is None else f"{summary.accuracy:.3f}"
+    return f"{summary.loss:.4f}", accuracy, str(summary.rounds), f"{summary.seconds.total:.2f}"
+
+
+if __name__ == "__main__":
+    main()
