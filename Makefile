@@ -40,6 +40,10 @@ test-local: setup ## run the unit, integration and end-to-end tests on this mach
 e2e-emulator: setup ## train with 4 worker Lambdas on this machine, from data to model
 	$(BIN)/harness run --n-workers 4 --n-epochs 2 $(ARGS)
 
+.PHONY: matrix
+matrix: setup ## run a small job in every cell of the training matrix and print the table
+	$(BIN)/python -m benchmarks.matrix $(ARGS)
+
 .PHONY: lint
 lint: $(PROJECT) ## check style, types and the import rules
 	$(BIN)/ruff check

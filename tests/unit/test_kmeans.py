@@ -20,7 +20,7 @@ from training.telemetry import Telemetry
 
 DIGITS = load_digits().data.astype(np.float32)
 BLOBS = make_blobs(700, 5, centers=8, cluster_std=2.0, random_state=3)[0].astype(np.float32)
-MODES = ["reduce", "all_gather"]
+MODES = ["reduce", "all_gather", "reduce_scatter", "auto"]
 
 
 def cluster(world_size, x, *, mode="reduce", valid_ratio=0.0, cuts=None, **job):
@@ -185,6 +185,17 @@ def test_plus_plus_starts_well():
     assert np.median(losses) < 1.5 * best
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_plus_plus_takes_a_row_of_every_group(seed):
+    """Groups far apart each get a centroid: rows are drawn by their distance to all centroids before them."""
+    groups = np.arange(200) % 4
+    x = np.random.default_rng(seed).normal(size=(200, 2)) + 10_000 * groups[:, np.newaxis]
+
+    outcome = cluster(3, x.astype(np.float32), n_clusters=4, seed=seed, n_epochs=1)[0]
+
+    assert [0, 1, 2, 3] == np.sort(predict(outcome.parameters, x[:4].astype(np.float32))).tolist()
+
+
 def test_a_race_is_won_in_proportion_to_the_weights():
     """Over many streams each row wins as often as its share of the weights says; rows of weight 0 never do."""
     weights = np.array([0.0, 1.0, 2.0, 5.0])
@@ -229,6 +240,15 @@ def test_reseeding_goes_on_until_no_cluster_is_empty():
     assert all(later <= earlier for earlier, later in pairwise(losses))
 
 
+def test_training_goes_on_after_a_move_of_an_empty_cluster_alone():
+    """When the other centroids stand still, the rows that the moved one takes away are still to be counted."""
+    x = np.array([[0.0], [0.0], [-3.0], [3.0]], np.float32)
+
+    outcome = cluster(2, x, n_clusters=2, kmeans_init="first_rows", n_epochs=10)[0]
+
+    assert [1, -3] == outcome.parameters.tolist()
+
+
 def test_ties_for_the_farthest_row_go_to_the_lowest_rank():
     """Of rows equally far away, ranks agree on the first of the lowest rank."""
     shards = [[[0.0, 0], [0, 0], [0, 7]], [[7, 0], [0, 0], [0, -7]]]
@@ -247,7 +267,7 @@ def test_fewer_distinct_rows_than_clusters_end_at_once():
     x = np.array([[1.0, 2.0]] * 6 + [[3.0, 4.0]] * 6, np.float32)
 
     for init in ("first_rows", "kmeans++"):
-        outcome = cluster(2, x, n_clusters=5, kmeans_init=init, n_epochs=50)[0]
+        outcome = cluster(2, x, cuts=[slice(0, 1), slice(1, 12)], n_clusters=5, kmeans_init=init, n_epochs=50)[0]
 
         assert 0 == outcome.epochs[-1].loss
         assert outcome.rounds < 5
@@ -355,7 +375,7 @@ def test_blocks_do_not_show(kind, monkeypatch):
 
 def test_a_row_on_a_centroid_has_no_distance():
     """What cancellation leaves is zero, not a small or negative number, dense or sparse."""
-    x = (DIGITS + 1000)[:200]
+    x = np.random.default_rng(0).normal(1000, 1, size=(200, 300)).astype(np.float32)
 
     for rows in (x, scipy.sparse.csr_array(x)):
         found = nearest(Points.of(rows), x)

@@ -3,7 +3,8 @@
     centroid of a cluster <- (sum of its rows on all ranks) / (their count)
 
 Invariant: after every round the centroids of all ranks are identical, bit for bit.
-Each is computed from all-reduced values alone, by the same operations.
+Each is computed from all-reduced values alone, by operations that every processor rounds alike: element by element.
+Sums and products of matrices are not such, so what follows from them (to stop, which row to take) is all-reduced too.
 
     round 0     joining; the start; statistics of the start
     round k     centroids from the last statistics; rows for clusters that are empty; statistics of the centroids
@@ -43,6 +44,7 @@ class Totals(NamedTuple):
         inertia: Sum of squared distances of training rows to their centroids.
         loss: The same per training row.
         validation: Mean over the validation rows; None when there are none.
+        settled: Whether all ranks found that the last move was of no use.
         distances: Squared distances of this rank's training rows (rows,).
     """
 
@@ -51,6 +53,7 @@ class Totals(NamedTuple):
     inertia: float
     loss: float
     validation: Score | None
+    settled: bool
     distances: Float64
 
 
@@ -65,7 +68,7 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
     """
     points, valid_points = Points.of(shard.x), Points.of(shard.valid_x)
     centroids = _start(job, points, exchange)
-    totals = _totals(centroids, points, valid_points, exchange)
+    totals = _totals(centroids, points, valid_points, exchange, settled=False)
     epochs: list[EpochReport] = []
     for round_number in range(1, job.n_epochs + 1):
         started = time.perf_counter()
@@ -73,7 +76,7 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
         moved = _update(centroids, totals, points, exchange)
         settled = _inertia_saved(centroids, moved, totals) <= SETTLED * totals.inertia
         centroids = moved
-        totals = _totals(centroids, points, valid_points, exchange)
+        totals = _totals(centroids, points, valid_points, exchange, settled=settled)
         telemetry.round_done(round_number, job.n_epochs, totals.loss, points.shape[0], started)
         report = EpochReport(
             epoch=round_number,
@@ -85,24 +88,28 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
         )
         epochs.append(report)
         telemetry.epoch_done(report)
-        if settled or good_enough(job, report):
+        if totals.settled or good_enough(job, report):
             break
     return Outcome(centroids.ravel(), len(epochs), epochs)
 
 
-def _totals(centroids: Parameters, points: Points, valid_points: Points, exchange: Exchange) -> Totals:
-    """Statistics of these centroids over all ranks, in one all-reduce of float64 values."""
+def _totals(
+    centroids: Parameters, points: Points, valid_points: Points, exchange: Exchange, *, settled: bool
+) -> Totals:
+    """Statistics of these centroids, and votes to end here, over all ranks in one all-reduce of float64 values."""
     sums, counts, distances = statistics(points, centroids)
     valid = nearest(valid_points, centroids).distances
-    part = np.concatenate((sums.ravel(), counts, [distances.sum(), valid.sum(), len(valid)]))
+    part = np.concatenate((sums.ravel(), counts, [distances.sum(), valid.sum(), len(valid), settled]))
     values = exchange.all_reduce_update(part, len(distances)).values
-    all_sums, all_counts, (inertia, valid_inertia, valid_rows) = np.split(values, [sums.size, sums.size + counts.size])
+    all_sums, all_counts, figures = np.split(values, [sums.size, sums.size + counts.size])
+    inertia, valid_inertia, valid_rows, votes = figures.tolist()
     return Totals(
         all_sums.reshape(sums.shape),
         all_counts,
-        float(inertia),
-        float(inertia / all_counts.sum()),
-        Score(float(valid_inertia / valid_rows), accuracy=None) if valid_rows else None,
+        inertia,
+        inertia / float(all_counts.sum()),
+        Score(valid_inertia / valid_rows, accuracy=None) if valid_rows else None,
+        votes == exchange.world_size,
         distances,
     )
 
