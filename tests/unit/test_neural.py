@@ -80,19 +80,20 @@ def train_on(world_size, name, x, y, *, valid=None, **job):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_gradient_is_the_slope_of_the_loss(name):
-    """Along the gradient and along random directions, the loss changes as the gradient says."""
+    """Along a random ascent in each array of the parameters, the loss changes as the gradient says."""
     model, (x, y) = network(name), striped_images(4, 0)
     parameters = model.initial(1)
     gradient = model.loss_and_gradient(parameters, x, y).gradient
+    ends = np.cumsum([math.prod(shape) for _, shape in model.parts()])
     random = np.random.default_rng(2)
-    directions = [gradient, *(random.choice([-1, 1], parameters.size) for _ in range(4))]
 
-    for direction in directions:
-        step = (3e-3 / np.linalg.norm(direction) * direction).astype(np.float32)
+    for array in np.split(np.arange(parameters.size), ends[:-1]):
+        step = np.zeros_like(parameters)
+        step[array] = random.uniform(0.5, 1.5, array.size) * gradient[array]
+        step *= np.float32(5e-4) / np.linalg.norm(step)  # short, since relu has kinks
         ahead, behind = (model.loss_and_gradient(parameters + s, x, y).loss for s in (step, -step))
 
-        # A random direction is nearly at right angles to the gradient; kinks of relu bound what remains.
-        assert 2 * float(gradient @ step) == pytest.approx(ahead - behind, rel=1e-2, abs=1e-4)
+        assert 2 * float(gradient @ step) == pytest.approx(ahead - behind, rel=3e-2)
 
 
 def test_the_gradient_of_mlp_is_the_closed_form():
@@ -167,7 +168,7 @@ def test_predictions_are_probabilities_that_evaluation_counts(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_workers_equal_one_with_the_same_global_batch(name):
-    """Mini-batches in file order: the same parameters as one worker, to 1e-4, and the same bits on both ranks."""
+    """Mini-batches in file order: the parameters of one worker to float tolerance, and the same bits on both ranks."""
     x, y = striped_images(31, 0)
     (alone,) = train_on(1, name, x, y, batch_size=16, n_epochs=2, lr=1e-3)
 
@@ -176,17 +177,17 @@ def test_two_workers_equal_one_with_the_same_global_batch(name):
     assert 4 == alone.rounds == together[0].rounds
     assert together[0].parameters.tobytes() == together[1].parameters.tobytes()
     assert np.abs(alone.parameters - network(name).initial(0)).max() > 1e-3
-    np.testing.assert_allclose(together[0].parameters, alone.parameters, atol=1e-4)
+    np.testing.assert_allclose(together[0].parameters, alone.parameters, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "lr"), [("mlp", 0.003), ("mobilenet", 0.02), ("resnet", 0.02)])
 def test_networks_learn(name, lr):
-    """Ten passes over 64 striped images are enough to classify new ones, where chance is right once in four."""
+    """A few passes over 128 striped images are enough to classify new ones, where chance is right once in four."""
     (outcome,) = train_on(
-        1, name, *striped_images(64, 0), valid=striped_images(64, 1), batch_size=16, n_epochs=10, lr=lr
+        1, name, *striped_images(128, 0), valid=striped_images(64, 1), batch_size=16, n_epochs=6, lr=lr
     )
 
-    assert outcome.epochs[-1].validation.accuracy > 0.8
+    assert outcome.epochs[-1].validation.accuracy > 0.7
 
 
 def test_weights_start_with_variance_two_by_inputs():

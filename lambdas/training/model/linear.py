@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from training.model.base import Classes, Evaluation, LossAndGradient, Parameters, Rows
 
 Float32 = NDArray[np.float32]
+_HALF = np.float32(0.5)
+
 # Margins (rows,) or (rows, classes), classes (rows,) -> the summed loss and the residuals, shaped as the margins.
 Loss = Callable[[Float32, Classes], tuple[float, Float32]]
 # Margins -> scores (rows, classes).
@@ -102,13 +104,14 @@ def support_vector_machine(n_features: int, n_classes: int) -> LinearModel:
 
 
 def _logistic(margins: Float32, y: Classes) -> tuple[float, Float32]:
-    # exp of a number at most 0 neither overflows in the loss nor in the probability.
-    decay = np.exp(-np.abs(margins))
-    losses = np.maximum(margins, 0) + np.log1p(decay)
-    residuals = np.where(margins >= 0, 1, decay) / (1 + decay)
     labels = y.astype(np.float32)
-    loss = losses.sum(dtype=np.float64) - np.dot(margins, labels)
-    residuals -= labels
+    # exp of a number at most 0 cannot overflow: with d = 1 + exp(-|m|), log(1 + exp(m)) is max(m, 0) + log d,
+    # and the probability is 1/d or 1 - 1/d by the sign of m.
+    d = np.exp(-np.abs(margins))
+    d += 1
+    loss = np.maximum(margins, 0).sum() - np.dot(margins, labels) + np.log(d).sum()
+    residuals = np.copysign(1 / d - _HALF, margins)
+    residuals += _HALF - labels
     return float(loss), residuals
 
 
