@@ -10,6 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?=
 MODE ?= process
 ARGS ?=
+TORCH_INDEX ?=
 
 BIN := .venv/bin
 
@@ -18,6 +19,7 @@ BIN := .venv/bin
 checksum = $(shell { pwd; cat $(1); } | cksum | cut -d ' ' -f 1)
 REQUIREMENTS := .venv/.requirements-$(call checksum,requirements/dev.txt)
 PROJECT := .venv/.project-$(call checksum,pyproject.toml)
+TORCH := .venv/.torch-$(call checksum,requirements/torch.txt)
 LOCALSTACK := .venv-localstack/.requirements-$(call checksum,requirements/localstack.txt)
 
 .PHONY: help
@@ -25,11 +27,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  Variables: ARGS (for the command behind the target), PYTHON (default: the first that is 3.11 or newer),'
-	@echo '  MODE (process).'
+	@echo '  MODE (process), TORCH_INDEX (where pip finds the CPU build of PyTorch; default: where it finds all packages;'
+	@echo '  see requirements/torch.txt).'
 
 .PHONY: setup
 setup: supported ## make the environments; fetch the Lambda emulator and memcached
-	@$(MAKE) --silent --no-print-directory --jobs=2 $(PROJECT) $(LOCALSTACK)
+	@$(MAKE) --silent --no-print-directory --jobs=2 $(PROJECT) $(TORCH) $(LOCALSTACK)
 	@$(BIN)/harness doctor --fix
 
 .PHONY: test-local
@@ -78,6 +81,17 @@ $(REQUIREMENTS):
 $(PROJECT): $(REQUIREMENTS)
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@rm -f .venv/.project-*
+	@touch $@
+
+# One pip at a time in an environment: after the project, but not anew whenever that is installed anew.
+# The first import writes torch's byte code, which pip would write for all of it, and shows that the build runs here.
+$(TORCH): $(REQUIREMENTS) | $(PROJECT)
+	@echo 'setup: .venv from requirements/torch.txt (once; a minute or two)'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(if $(TORCH_INDEX),--index-url '$(TORCH_INDEX)') \
+	    --requirement requirements/torch.txt
+	@$(BIN)/pip check
+	@$(BIN)/python -c 'import torch'
+	@rm -f .venv/.torch-*
 	@touch $@
 
 $(LOCALSTACK):

@@ -51,6 +51,8 @@ def create_app(services: Services, lifespan: Lifespan) -> Starlette:
             Route(one + "/configuration", _update_configuration, methods=["PUT"]),
             Route(one + "/code", _update_code, methods=["PUT"]),
             Route(one + "/invocations", _invoke, methods=["POST"]),
+            Route("/2016-08-19/account-settings", _account_settings, methods=["GET"]),
+            Route("/2016-08-19/account-settings/", _account_settings, methods=["GET"]),
             Route(events, _get_event_invoke_config, methods=["GET"]),
             Route(events, _put_event_invoke_config, methods=["PUT"]),
         ],
@@ -149,6 +151,14 @@ async def _get_event_invoke_config(request: Request) -> Response:
 async def _put_event_invoke_config(request: Request) -> Response:
     function = _services(request).functions.put_event_invoke_config(request.path_params["name"], await request.body())
     return JSONResponse(function.event_invoke_config())
+
+
+async def _account_settings(request: Request) -> Response:
+    services = _services(request)
+    concurrency = services.pool.concurrency
+    limit = {"ConcurrentExecutions": concurrency, "UnreservedConcurrentExecutions": concurrency}
+    usage = {"FunctionCount": len(services.functions.all())}
+    return JSONResponse({"AccountLimit": limit, "AccountUsage": usage})
 
 
 async def _api_error(_: Request, error: Exception) -> Response:

@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ import httpx
 
 from harness.gateway import limits
 from harness.gateway.functions import Function
+from harness.processes import bound_to_parent, free_port
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,6 @@ RIE_GRACE_S = 5.0
 # The last lines of an invocation are in the pipe already when its answer comes.
 OUTPUT_WITHIN_S = 0.5
 STOP_WITHIN_S = 1.0
-DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
 # RIE's own lines carry its configured figures instead of measured ones; the gateway writes them itself.
 _RIE_LINE = re.compile(r"(START|END|REPORT) RequestId: (?P<id>[0-9a-f-]{36})\b.*$")
@@ -340,23 +339,10 @@ def rie_command(rie: Path, endpoint: int, runtime_api: int, handler: str) -> lis
         runtime_api: Port between RIE and the runtime.
         handler: `module.function`, found from the working directory.
     """
-    return [
-        *DIE_WITH_PARENT,
-        str(rie),
-        *("--runtime-interface-emulator-address", f"127.0.0.1:{endpoint}"),
-        *("--runtime-api-address", f"127.0.0.1:{runtime_api}"),
-        *("--log-level", "error"),
-        *DIE_WITH_PARENT,
-        *(sys.executable, "-m", "awslambdaric", handler),
-    ]
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    runtime = bound_to_parent([sys.executable, "-m", "awslambdaric", handler])
+    addresses = {"--runtime-interface-emulator-address": endpoint, "--runtime-api-address": runtime_api}
+    flags = [text for flag, port in addresses.items() for text in (flag, f"127.0.0.1:{port}")]
+    return bound_to_parent([str(rie), *flags, "--log-level", "error", *runtime])
 
 
 def _failure(type_: str, message: str) -> Answer:

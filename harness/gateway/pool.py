@@ -28,7 +28,7 @@ class Pool:
 
     def __init__(self, start: Starter, *, concurrency: int, idle_timeout_s: float) -> None:
         self._start = start
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._idle_timeout_s = idle_timeout_s
         self._idle: dict[str, list[Environment]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -44,7 +44,7 @@ class Pool:
         Raises:
             LambdaApiError: The account's concurrency is used up (429).
         """
-        if self._running >= self._concurrency:
+        if self._running >= self.concurrency:
             raise too_many_requests()
         self._running += 1
         self._revisions.setdefault(function.name, function.revision)

@@ -120,6 +120,7 @@ def run(
     check_shape(request.event, data)
     job = msgspec.to_builtins(decode_job(_complete(request, data, stack), Job))
     _create_bucket(clients, job["result_bucket"])
+    _check_concurrency(clients, draft.n_workers)
     report("creating functions")
     for name in (COORDINATOR, WORKER):
         create_or_update(clients.functions, name, declared(settings, name))
@@ -165,6 +166,21 @@ def _complete(request: Request, data: Data, stack: StackState) -> dict[str, Any]
         "host": host,
         "port": int(port),
     }
+
+
+def _check_concurrency(clients: Clients, n_workers: int) -> None:
+    """A barrier among n workers needs n environments at once: too few would wait for one another.
+
+    Raises:
+        HarnessError: The account lets fewer functions run at once.
+    """
+    limit = clients.functions.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+    # The coordinator still runs while the last worker starts.
+    if n_workers + 1 > limit:
+        raise HarnessError(
+            f"{n_workers} workers and the coordinator need {n_workers + 1} functions at once; the account allows {limit}",
+            remedy="lower --n-workers, or raise the account's concurrency (account_concurrency in harness.toml)",
+        )
 
 
 def _invoke(clients: Clients, job: dict[str, Any]) -> str:

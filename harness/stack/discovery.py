@@ -1,8 +1,8 @@
 """The configuration endpoint that names the memcached node, as ElastiCache's does."""
 
+from harness.processes import bound_to_parent
 from harness.stack.ports import LOOPBACK
 from harness.stack.probes import answers_memcached
-from harness.stack.process import bound_to_parent
 from harness.stack.service import Service, python_module
 
 

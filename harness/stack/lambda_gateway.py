@@ -2,15 +2,21 @@
 
 from pathlib import Path
 
+from harness.processes import bound_to_parent
+from harness.settings import GatewaySettings
 from harness.stack.probes import answers_http
-from harness.stack.process import bound_to_parent
 from harness.stack.service import Service, python_module
 
 
-def gateway_service(port: int, directory: Path, s3_endpoint: str, aws_endpoint: str, rie: Path) -> Service:
+def gateway_service(
+    port: int, directory: Path, s3_endpoint: str, aws_endpoint: str, rie: Path, settings: GatewaySettings
+) -> Service:
     """`harness.gateway`, keeping its data in `directory`."""
     arguments = ["--port", str(port), "--directory", str(directory)]
     arguments += ["--s3-endpoint", s3_endpoint, "--aws-endpoint", aws_endpoint, "--rie", str(rie)]
+    arguments += ["--account-concurrency", str(settings.account_concurrency)]
+    arguments += ["--retry-time-scale", str(settings.retry_time_scale)]
+    arguments += ["--idle-timeout-s", str(settings.idle_timeout_s)]
     return Service(
         name="gateway",
         command=bound_to_parent([*python_module("harness.gateway"), *arguments]),

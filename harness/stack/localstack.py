@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.processes import bound_to_parent
 from harness.stack.ports import LOOPBACK
 from harness.stack.probes import answers_http
-from harness.stack.process import bound_to_parent
 from harness.stack.service import PROJECT, Service
 
 LAUNCHER = Path(__file__).with_name("localstack_launcher.py")

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+from harness.processes import bound_to_parent
 from harness.stack.probes import answers_http
-from harness.stack.process import bound_to_parent
 from harness.stack.service import Service
 
 LAUNCHER = Path(__file__).with_name("moto_launcher.py")

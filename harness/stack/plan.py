@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import HarnessError
-from harness.settings import PortSettings, Settings
+from harness.settings import GatewaySettings, PortSettings, Settings
 from harness.stack.discovery import discovery_service
 from harness.stack.lambda_gateway import gateway_service
 from harness.stack.localstack import find_localstack, localstack_service
@@ -33,6 +33,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         memcached: The memcached program.
         localstack: The Python of LocalStack's environment; None when moto plays S3.
         rie: The Lambda Runtime Interface Emulator.
+        gateway: How the Lambda service behaves.
     """
 
     s3: S3Kind
@@ -44,6 +45,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     memcached: Path
     localstack: Path | None
     rie: Path
+    gateway: GatewaySettings
 
     @property
     def port_names(self) -> list[str]:
@@ -68,6 +70,7 @@ def make_plan(settings: Settings, s3: S3Kind, directory: Path, *, state_file: Pa
         memcached=find_memcached(),
         localstack=find_localstack() if s3 == "localstack" else None,
         rie=rie_path(settings),
+        gateway=settings.gateway,
     )
 
 
@@ -104,7 +107,7 @@ def services(plan: StackPlan, ports: dict[str, int]) -> list[Service]:
     return [
         *localstack,
         moto_service(ports["aws"]),
-        gateway_service(ports["gateway"], directory, where.s3, where.aws, plan.rie),
+        gateway_service(ports["gateway"], directory, where.s3, where.aws, plan.rie, plan.gateway),
         discovery_service(ports["discovery"], ports["memcached"]),
         memcached_service(plan.memcached, ports["memcached"]),
     ]

@@ -8,7 +8,6 @@ import ctypes
 import os
 import platform
 import pwd
-import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import cast
 import msgspec
 
 from harness.errors import HarnessError
+from harness.processes import bound_to_parent, setpriv
 
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -107,11 +107,6 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(error, f"prctl({option}): {os.strerror(error)}")
 
 
-def bound_to_parent(command: Sequence[str | Path]) -> list[str]:
-    """The command, wrapped so that the kernel kills it when the thread that starts it ends."""
-    return [_setpriv(), "--pdeathsig", "KILL", "--", *map(str, command)]
-
-
 def as_nobody_bound_to_parent(command: Sequence[str | Path]) -> list[str]:
     """As `bound_to_parent`; when this process is root, the command runs as `nobody`.
 
@@ -121,14 +116,7 @@ def as_nobody_bound_to_parent(command: Sequence[str | Path]) -> list[str]:
         return bound_to_parent(command)
     nobody = pwd.getpwnam("nobody")
     identity = ["--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups"]
-    return [_setpriv(), *identity, "--pdeathsig", "KILL", "--", *map(str, command)]
-
-
-def _setpriv() -> str:
-    found = shutil.which("setpriv")
-    if found is None:
-        raise HarnessError("setpriv is not installed", remedy="install your system's package util-linux")
-    return found
+    return [setpriv(), *identity, "--pdeathsig", "KILL", "--", *map(str, command)]
 
 
 def clean_environment(directory: Path) -> dict[str, str]:
