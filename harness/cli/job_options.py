@@ -12,7 +12,12 @@ from training.job import Job, describe
 PREFIX = "job_"
 # Known only when the stack runs; a run sets them itself.
 _SET_BY_THE_RUN = {"host", "port"}
-_CLICK_TYPES: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, str: click.STRING}
+_CLICK_TYPES: dict[Any, click.ParamType[Any]] = {
+    int: click.INT,
+    float: click.FLOAT,
+    str: click.STRING,
+    bool: click.BOOL,
+}
 
 # A line of the "Attributes" part of a docstring: the job documents its keys in one place.
 _ATTRIBUTE = re.compile(r"^        (\w+): (.+)\.$", re.MULTILINE)
@@ -28,10 +33,14 @@ def job_options(function: Decorated) -> Decorated:
         if field.name in _SET_BY_THE_RUN:
             continue
         default = "" if field.default in (msgspec.NODEFAULT, None, "") else f"  [default: {field.default}]"
+        flag, type_ = "--" + field.encode_name.replace("_", "-"), _click_type(hints[field.name])
+        if type_ is click.BOOL:
+            flag += "/--no" + flag[1:]
         option = click.option(
-            "--" + field.encode_name.replace("_", "-"),
+            flag,
             PREFIX + field.name,
-            type=_click_type(hints[field.name]),
+            type=type_,
+            default=None,
             help=f"{meanings[field.name]} ({describe(hints[field.name])}){default}",
         )
         function = option(function)

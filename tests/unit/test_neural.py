@@ -233,7 +233,7 @@ def digests():
 
 def digests_of_another_process(**variables):
     """The same, computed by a new process."""
-    code = "import torch; torch.set_num_threads(1); from tests.unit.test_neural import digests; print(digests())"
+    code = "from tests.unit.test_neural import digests, torch; torch.set_num_threads(1); print(digests())"
     output = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=os.environ | variables, text=True)
     return dict(re.findall(r"'([^']+)': '([^']+)'", output))
 
