@@ -2,14 +2,20 @@
 
 from pathlib import Path
 
-from fixtures.matrix_table import table
+from fixtures.doc_tables import job_table, matrix_table
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 
 
 def test_the_matrix_in_the_readme_is_the_codes():
-    """The table of models is the generated one; `python fixtures/matrix_table.py` prints it anew."""
-    assert table() in README
+    """The table of models is the generated one; `python fixtures/doc_tables.py` prints it anew."""
+    assert matrix_table() in README
+
+
+def test_the_users_guide_lists_every_key_of_the_job():
+    """The table of keys is the generated one."""
+    assert job_table() in (ROOT / "docs" / "user-guide.md").read_text()
 
 
 def test_every_verb_in_the_readme_exists():
