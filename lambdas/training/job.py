@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 import msgspec
 
 from training.errors import InputError, JobError
-from training.matrix import ROWS, check_combination
+from training.matrix import ROWS, check_combination, with_defaults
 
 Model = Literal["lr", "svm", "sparse_lr", "sparse_svm", "kmeans", "sparse_kmeans", "mlp", "mobilenet", "resnet"]
 Optimiser = Literal["grad_avg", "model_avg", "admm", "em"]
@@ -66,7 +66,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         tmp_bucket: Prefix of the channel's keys for the ranks' own parts.
         merged_bucket: Prefix of the channel's keys for merged parts.
         model: What is trained.
-        optim: How it is trained.
+        optim: How it is trained; by default as the model is.
         sync_mode: The collective behind every all-reduce.
         lr: The learning rate.
         batch_size: Rows per worker per round.
@@ -189,7 +189,7 @@ def decode_job(event: object, kind: type[AnyJob]) -> AnyJob:
     for name, field in fields.items():
         if field.required and name not in event:
             raise InputError(f"job field `{name}` is missing; needed: {describe(hints[field.name])}")
-    job = msgspec.convert(event, kind)
+    job = msgspec.convert(with_defaults(event), kind)
     check_combination(msgspec.structs.asdict(job))
     if isinstance(job, WorkerJob) and job.worker_index >= job.n_workers:
         raise JobError("worker_index", job.worker_index, f"0 to n_workers - 1 = {job.n_workers - 1}")

@@ -17,28 +17,32 @@ class ModelRow(NamedTuple):
     Attributes:
         title: What it is.
         data_types: `dataset_type`s, its default first.
-        optimisers: `optim`s.
+        optimisers: `optim`s, its default first.
+        defaults: What its job has where the event says nothing and the job's own default would not suit.
     """
 
     title: str
     data_types: tuple[str, ...]
     optimisers: tuple[str, ...]
+    defaults: Mapping[str, Any] = {}
 
 
 _DENSE, _SPARSE, _IMAGES = "dense_libsvm", "sparse_libsvm", "cifar10"
 _CONVEX = ("grad_avg", "model_avg", "admm")
 _NEURAL = ("grad_avg", "model_avg")
+_UNTIL_SETTLED = {"n_epochs": 100}
+_SMALL_STEPS = {"lr": 0.02, "momentum": 0.9, "batch_size": 32, "n_epochs": 5}
 
 ROWS: Mapping[str, ModelRow] = {
     "lr": ModelRow("logistic regression, softmax for more than two classes", (_DENSE,), _CONVEX),
     "svm": ModelRow("linear SVM, hinge loss, one against the rest", (_DENSE,), _CONVEX),
     "sparse_lr": ModelRow("logistic regression on sparse rows", (_SPARSE,), _CONVEX),
     "sparse_svm": ModelRow("linear SVM on sparse rows", (_SPARSE,), _CONVEX),
-    "kmeans": ModelRow("k-means", (_DENSE,), ("em",)),
-    "sparse_kmeans": ModelRow("k-means on sparse rows", (_SPARSE,), ("em",)),
-    "mlp": ModelRow("one hidden layer", (_DENSE, _IMAGES), _NEURAL),
-    "mobilenet": ModelRow("depthwise separable convolutions", (_IMAGES,), _NEURAL),
-    "resnet": ModelRow("residual convolutions", (_IMAGES,), _NEURAL),
+    "kmeans": ModelRow("k-means", (_DENSE,), ("em",), _UNTIL_SETTLED),
+    "sparse_kmeans": ModelRow("k-means on sparse rows", (_SPARSE,), ("em",), _UNTIL_SETTLED),
+    "mlp": ModelRow("one hidden layer", (_DENSE, _IMAGES), _NEURAL, {**_SMALL_STEPS, "lr": 0.005}),
+    "mobilenet": ModelRow("depthwise separable convolutions", (_IMAGES,), _NEURAL, _SMALL_STEPS),
+    "resnet": ModelRow("residual convolutions", (_IMAGES,), _NEURAL, _SMALL_STEPS),
 }
 
 SYNC_MODES: Mapping[str, tuple[str, ...]] = {
@@ -73,6 +77,18 @@ def cells() -> Iterator[Cell]:
             for optim in row.optimisers:
                 for sync_mode in SYNC_MODES[optim]:
                     yield Cell(model, data_type, optim, sync_mode)
+
+
+def with_defaults(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The event, with the model's defaults for what it does not say.
+
+    Momentum belongs to the steps of a default `lr`: who sets `lr` sets both.
+    """
+    row = ROWS[event.get("model", "lr")]
+    defaults = {"optim": row.optimisers[0], **row.defaults}
+    if "lr" in event:
+        defaults.pop("momentum", None)
+    return {**defaults, **event}
 
 
 def check_combination(job: Mapping[str, Any]) -> None:

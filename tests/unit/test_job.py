@@ -85,3 +85,12 @@ def test_a_rank_outside_the_world_is_refused():
     """worker_index must be below n_workers."""
     with pytest.raises(JobError, match=r"`worker_index` is 2; allowed: 0 to n_workers - 1 = 1"):
         decode_job(EVENT | {"worker_index": 2, "file": "2_2", "run_id": "r"}, WorkerJob)
+
+
+def test_a_model_brings_defaults_of_its_own():
+    """k-means is trained by em until it settles; what the event says wins."""
+    by_name = decode_job(EVENT | {"model": "kmeans"}, Job)
+    told = decode_job(EVENT | {"model": "resnet", "lr": 0.5, "n_features": 3072}, Job)
+
+    assert ("em", 100) == (by_name.optim, by_name.n_epochs)
+    assert (0.5, 0.0, 32) == (told.lr, told.momentum, told.batch_size)
