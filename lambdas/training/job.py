@@ -12,11 +12,11 @@ import msgspec
 
 from training.errors import InputError, JobError
 from training.matrix import ROWS, check_combination, with_defaults
+from training.matrix import DatasetType as DatasetType
 
 Model = Literal["lr", "svm", "sparse_lr", "sparse_svm", "kmeans", "sparse_kmeans", "mlp", "mobilenet", "resnet"]
 Optimiser = Literal["grad_avg", "model_avg", "admm", "em"]
 SyncMode = Literal["reduce", "reduce_scatter", "all_gather", "async", "auto"]
-DatasetType = Literal["dense_libsvm", "sparse_libsvm", "cifar10"]
 ChannelName = Literal["memcached"]
 
 Penalty = Literal["l1", "l2"]
@@ -131,7 +131,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     join_timeout_s: Seconds = 120.0
 
     @property
-    def data_type(self) -> str:
+    def data_type(self) -> DatasetType:
         """What the partitions hold."""
         return self.dataset_type or ROWS[self.model].data_types[0]
 

@@ -4,9 +4,11 @@ This table is the only place that says so: the job's check, the README's table a
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from training.errors import InputError
+
+DatasetType = Literal["dense_libsvm", "sparse_libsvm", "cifar10"]
 
 SYNCHRONOUS = ("reduce", "reduce_scatter", "all_gather", "auto")
 
@@ -22,12 +24,14 @@ class ModelRow(NamedTuple):
     """
 
     title: str
-    data_types: tuple[str, ...]
+    data_types: tuple[DatasetType, ...]
     optimisers: tuple[str, ...]
     defaults: Mapping[str, Any] = {}
 
 
-_DENSE, _SPARSE, _IMAGES = "dense_libsvm", "sparse_libsvm", "cifar10"
+_DENSE: DatasetType = "dense_libsvm"
+_SPARSE: DatasetType = "sparse_libsvm"
+_IMAGES: DatasetType = "cifar10"
 _CONVEX = ("grad_avg", "model_avg", "admm")
 _NEURAL = ("grad_avg", "model_avg")
 _UNTIL_SETTLED = {"n_epochs": 100}

@@ -1,7 +1,7 @@
 """A trained model as it lies in S3 (`model.npz`), and what it says of new rows."""
 
 import io
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from training.algorithm.standardisation import Scaling
 from training.errors import InputError
 from training.job import Job
+from training.matrix import DatasetType
 from training.model.base import Parameters, Rows
 from training.model.registry import gradient_model
 
@@ -28,7 +29,7 @@ class TrainedModel(NamedTuple):
 
     model: str
     parameters: Parameters
-    data_type: str
+    data_type: DatasetType
     n_features: int
     n_classes: int
     hidden_units: int
@@ -77,7 +78,7 @@ def decode_model(body: bytes, source: str) -> TrainedModel:
             return TrainedModel(
                 model=str(arrays["model"]),
                 parameters=arrays["parameters"],
-                data_type=str(arrays["data_type"]),
+                data_type=cast("DatasetType", str(arrays["data_type"])),
                 n_features=int(arrays["n_features"]),
                 n_classes=int(arrays["n_classes"]),
                 hidden_units=int(arrays["hidden_units"]),
