@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 import msgspec
 
 from training.errors import InputError, JobError
-from training.matrix import ROWS, check_combination, with_defaults
-from training.matrix import DatasetType as DatasetType
+from training.matrix import ROWS, DatasetType, check_combination, with_defaults
 
 Model = Literal["lr", "svm", "sparse_lr", "sparse_svm", "kmeans", "sparse_kmeans", "mlp", "mobilenet", "resnet"]
 Optimiser = Literal["grad_avg", "model_avg", "admm", "em"]
