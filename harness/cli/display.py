@@ -59,7 +59,7 @@ class RunDisplay:
 
 def print_summary(summary: Summary) -> None:
     """Prints the short summary on standard output."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     seconds = summary.seconds
     console.print(
         f"[bold green]{summary.status}[/]  run {summary.run_id}  {len(summary.workers)} workers, "
