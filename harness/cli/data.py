@@ -7,7 +7,7 @@ import click
 
 if TYPE_CHECKING:
     from fixtures.inspection import BucketInspection, FileInspection
-    from fixtures.partitions import LabelCount
+    from fixtures.partitions import LabelCount, Manifest
 
 MOST_LABELS_SHOWN = 12
 
@@ -39,8 +39,17 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--rows", type=click.IntRange(1), default=100_000, show_default=True, help="Number of rows.")
-@click.option("--features", type=click.IntRange(1, 10_000), default=28, show_default=True, help="Columns.")
+@click.option(
+    "--kind",
+    type=click.Choice(["dense", "sparse", "images"]),
+    default="dense",
+    show_default=True,
+    help="In the likeness of HIGGS, RCV1 or CIFAR-10.",
+)
+@click.option("--rows", type=click.IntRange(1), help="Number of rows.  [default: 100000, 20242, 2000]")
+@click.option("--features", type=click.IntRange(1), help="Columns of dense and sparse rows.  [default: 28, 47236]")
+@click.option("--density", type=click.FloatRange(0, 0.5, min_open=True), help="Of sparse rows.  [default: 0.0016]")
+@click.option("--classes", type=click.IntRange(2), help="Of images.  [default: 10]")
 @click.option(
     "--output",
     "-o",
@@ -50,8 +59,8 @@ def command() -> None:
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Fixes the rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print the note that is written beside the file.")
-def make(*, rows: int, features: int, output: Path, seed: int, as_json: bool) -> None:
-    """Write a synthetic data set in the likeness of HIGGS as LIBSVM text.
+def make(*, kind: str, output: Path, seed: int, as_json: bool, **options: float | None) -> None:
+    """Write a synthetic data set: LIBSVM text, or images in CIFAR-10's binary format.
 
     A note beside it, OUTPUT.json, says that it is synthetic.
 
@@ -61,15 +70,19 @@ def make(*, rows: int, features: int, output: Path, seed: int, as_json: bool) ->
     """
     import msgspec
 
-    from fixtures.make_data import make_file
+    from fixtures.datasets import synthetic_spec
+    from fixtures.make_data import KINDS, make_file
     from fixtures.progress import progress_bar
 
+    given = {key: value for key, value in options.items() if value is not None}
+    spec = synthetic_spec(KINDS[kind], given, named=f"--kind {kind}")
     with progress_bar(f"writing {output.name}") as progress:
-        note = make_file(output, rows=rows, features=features, seed=seed, progress=progress)
+        note = make_file(output, spec, seed=seed, progress=progress)
     if as_json:
         click.echo(msgspec.json.encode(note))
     else:
-        click.echo(f"{rows:,} synthetic rows of {features} features lie in {output} ({output.stat().st_size:,} bytes)")
+        size = f"{output.stat().st_size:,} bytes"
+        click.echo(f"{note.rows:,} synthetic rows of {note.features:,} features lie in {output} ({size})")
 
 
 @command.command()
@@ -109,7 +122,8 @@ def describe_file(found: "FileInspection") -> str:
     """One file or object in one line."""
     made_up = ", synthetic" if found.synthetic else ""
     return (
-        f"{found.source}: {found.format}, {found.bytes:,} bytes, {found.rows:,} rows of {found.features} features, "
+        f"{found.source}: {found.format}, {found.bytes:,} bytes, "
+        f"{found.rows:,} rows of {found.features:,} features{describe_density(found)}, "
         f"labels {describe_labels(found.labels)}{made_up}"
     )
 
@@ -122,15 +136,25 @@ def describe_bucket(found: "BucketInspection") -> list[str]:
         lines += ["no manifest: the partitions are unfinished or not ours", *map(describe_file, found.partitions)]
         return lines
     order = "in the order of the source" if manifest.seed is None else f"shuffled with seed {manifest.seed}"
+    skewed = f", skewed by {manifest.skew}" if manifest.skew else ""
+    kind = f"{manifest.data_type} as {manifest.format}"
     lines += [
-        f"source      {manifest.source}{' (synthetic)' if manifest.synthetic else ''}, {order}",
-        f"rows        {manifest.rows:,} of {manifest.features} features, sha256 {manifest.sha256[:16]}...",
+        f"source      {manifest.source}{' (synthetic)' if manifest.synthetic else ''}, {order}{skewed}",
+        f"rows        {manifest.rows:,} of {manifest.features:,} features{describe_density(manifest)}",
+        f"sha256      {manifest.sha256[:16]}...",
         f"labels      {describe_labels(manifest.labels)}",
-        f"partitions  {manifest.n_partitions} as {manifest.format}, {manifest.keys[0]} to {manifest.keys[-1]}",
+        f"partitions  {manifest.n_partitions} of {kind}, {manifest.keys[0]} to {manifest.keys[-1]}",
     ]
     if found.missing:
         lines.append(f"MISSING     {', '.join(found.missing)}")
     return lines
+
+
+def describe_density(found: "FileInspection | Manifest") -> str:
+    """How much of sparse rows is not zero."""
+    if found.data_type != "sparse_libsvm" or not found.features:
+        return ""
+    return f" ({found.non_zeros / (found.rows * found.features):.3%} not zero)"
 
 
 def describe_labels(labels: "list[LabelCount]") -> str:

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fixtures.datasets import BucketSpec, DataSpec, FileSpec, bucket_for, load_arrays
-from fixtures.partition_data import Manifest, partition_arrays, partition_file, read_manifest
+from msgspec import structs
+
+from fixtures.datasets import BucketSpec, DataSpec, bucket_for
+from fixtures.partitioning import partition_set
+from fixtures.partitions import read_manifest
 from harness.errors import HarnessError
 from training.errors import JobError
 from training.job import Job
+from training.matrix import check_combination
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -20,7 +24,7 @@ class Data:
     Attributes:
         bucket: The bucket.
         name: What the data is called.
-        shape: `n_features` and `n_classes` as far as the partitions' manifest tells them.
+        shape: `dataset_type`, `n_features` and `n_classes` as far as the partitions' manifest tells them.
     """
 
     bucket: str
@@ -33,17 +37,21 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client") -> Data:
 
     Args:
         spec: The data set.
-        job: Gives the number of workers and the seed.
+        job: Gives the number of workers, the seed, and the type of a file's rows.
         s3: Where to.
 
     Raises:
-        InputError: The data is wrong.
+        InputError: The data is wrong, or of a type that the model does not take.
         HarnessError: The bucket holds partitions for another number of workers.
     """
-    bucket = bucket_for(spec, job.seed, job.n_workers)
+    if spec.data_type:
+        check_combination({**structs.asdict(job), "dataset_type": spec.data_type})
+    bucket = bucket_for(spec, job.seed, job.n_workers, job.data_type)
     manifest = read_manifest(s3, bucket)
     if manifest is None and not isinstance(spec, BucketSpec):
-        manifest = _partition(spec, bucket, job, s3)
+        manifest = partition_set(
+            spec, n_workers=job.n_workers, s3=s3, bucket=bucket, seed=job.seed, data_type=job.data_type
+        )
     if manifest is None:
         # Partitions that others made; the coordinator checks that they are there.
         return Data(bucket, spec.name, {})
@@ -52,7 +60,12 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client") -> Data:
             f"bucket {bucket} holds {manifest.n_partitions} partitions, n_workers is {job.n_workers}",
             remedy=f"set --n-workers {manifest.n_partitions}, or partition the data anew",
         )
-    return Data(bucket, spec.name, {"n_features": manifest.features, "n_classes": manifest.n_classes})
+    shape = {
+        "dataset_type": manifest.data_type,
+        "n_features": manifest.features,
+        "n_classes": manifest.n_classes,
+    }
+    return Data(bucket, spec.name, shape)
 
 
 def check_shape(event: dict[str, Any], data: Data) -> None:
@@ -63,22 +76,6 @@ def check_shape(event: dict[str, Any], data: Data) -> None:
     """
     for field, found in data.shape.items():
         asked = event.get(field, found)
-        if asked < found or (field == "n_features" and asked != found):
+        # The data may lack the last classes.
+        if asked != found and not (field == "n_classes" and asked > found):
             raise JobError(field, asked, f"{found}, as {data.name} has it")
-
-
-def _partition(spec: DataSpec, bucket: str, job: Job, s3: "S3Client") -> Manifest:
-    if isinstance(spec, FileSpec):
-        return partition_file(spec.path, n_workers=job.n_workers, s3=s3, bucket=bucket, seed=job.seed)
-    assert not isinstance(spec, BucketSpec)  # noqa: S101 - its partitions are never made here
-    arrays = load_arrays(spec, job.seed)
-    return partition_arrays(
-        arrays.x,
-        arrays.y,
-        n_workers=job.n_workers,
-        s3=s3,
-        bucket=bucket,
-        seed=job.seed,
-        source=arrays.name,
-        synthetic=arrays.synthetic,
-    )

@@ -3,7 +3,8 @@
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,9 @@ from harness.runs.functions import create_or_update, declared
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
 from harness.stack.state import StackState
+from training.errors import ChannelError
+from training.exchange.mailbox import abort_run
+from training.exchange.memcached import MemcachedChannel
 from training.job import Job, decode_job
 from training.results import RunFolder, get_object
 
@@ -34,6 +38,8 @@ RESULT_BUCKET = "lambda-harness-runs"
 _LATER = {"host": "127.0.0.1", "port": 11211, "data_bucket": "not-known-yet", "n_features": 1}
 # Beyond the workers' own deadlines: they end by themselves, with a better error than the follower's.
 PATIENCE_MARGIN_S = 30.0
+# The prompt comes back after an interruption, whether the cache answers or not.
+ABORT_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,10 @@ def _read_event(path: Path) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise HarnessError(f"the job file holds a {type(event).__name__}", str(path), "give a JSON object of job keys")
     return event
+
+
+class JobRefusedError(HarnessError):
+    """The coordinator refused the job; no worker was started."""
 
 
 Reporter = Callable[[str], None]
@@ -128,11 +138,12 @@ def run(
     report("invoking the coordinator")
     invoked_at, started = time.time(), time.perf_counter()
     tail = LogTail(clients.logs, f"/aws/lambda/{WORKER}", int(1000 * invoked_at))
-    coordinator_request = _invoke(clients, job)
-    requests = folder.read_json("invoked.json")["requests"]
-    report("training")
-    patience = max(draft.join_timeout_s, draft.round_timeout_s) + PATIENCE_MARGIN_S
-    progress = follow(folder, tail, requests, patience_s=patience, watch=watch)
+    with _workers_stopped_on_failure(job):
+        coordinator_request = _invoke(clients, job)
+        requests = folder.read_json("invoked.json")["requests"]
+        report("training")
+        patience = max(draft.join_timeout_s, draft.round_timeout_s) + PATIENCE_MARGIN_S
+        progress = follow(folder, tail, requests, patience_s=patience, watch=watch)
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
     reports = [*progress.reports.values(), *filter(None, (read_report(text) for _, text in coordinator_log))]
@@ -178,8 +189,9 @@ def _check_concurrency(clients: Clients, n_workers: int) -> None:
     # The coordinator still runs while the last worker starts.
     if n_workers + 1 > limit:
         raise HarnessError(
-            f"{n_workers} workers and the coordinator need {n_workers + 1} functions at once; the account allows {limit}",
-            remedy="lower --n-workers, or raise the account's concurrency (account_concurrency in harness.toml)",
+            f"{n_workers} workers and the coordinator need {n_workers + 1} functions at once",
+            f"the account allows {limit}",
+            "lower --n-workers, or raise the account's concurrency (account_concurrency in harness.toml)",
         )
 
 
@@ -192,11 +204,26 @@ def _invoke(clients: Clients, job: dict[str, Any]) -> str:
     answer = clients.functions.invoke(FunctionName=COORDINATOR, Payload=json.dumps(job))
     payload = json.loads(answer["Payload"].read())
     if answer.get("FunctionError"):
-        raise HarnessError(
-            f"the coordinator failed: {payload.get('errorType')}: {payload.get('errorMessage')}",
+        kind = payload.get("errorType")
+        error = JobRefusedError if kind in {"InputError", "JobError"} else HarnessError
+        raise error(
+            f"the coordinator failed: {kind}: {payload.get('errorMessage')}",
             remedy=f"see `harness logs {COORDINATOR}`",
         )
     return answer["ResponseMetadata"]["RequestId"]
+
+
+@contextmanager
+def _workers_stopped_on_failure(job: dict[str, Any]) -> Iterator[None]:
+    """When nobody waits for the workers any more, they would not know: they stop as if one of them had failed."""
+    try:
+        yield
+    except JobRefusedError:
+        raise  # a run of the same name may be somebody else's
+    except BaseException as cause:
+        with suppress(ChannelError), closing(MemcachedChannel(job["host"], job["port"], ABORT_TIMEOUT_S)) as channel:
+            abort_run(channel, job["run_id"], f"harness run: {str(cause) or type(cause).__name__}", job["tmp_bucket"])
+        raise
 
 
 def _create_bucket(clients: Clients, bucket: str) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -49,7 +50,7 @@ def test_a_run_from_the_command_line_prints_one_object(project):
 
 def test_a_job_file_is_read_and_flags_win(project):
     """`--job` gives the event, flags override it."""
-    (project / "event.json").write_text(json.dumps({"n_workers": 3, "lambda": 0}))
+    (project / "event.json").write_text(json.dumps({"n_workers": 3, "lamda": 0}))
     unknown = harness(project, "run", "--job", "event.json")
     (project / "event.json").write_text(json.dumps({"n_workers": 3, "batch_size": 100}))
 
@@ -88,25 +89,26 @@ def test_a_wrong_run_ends_in_one_short_error_and_starts_nothing(project, argumen
     assert not (project / ".harness").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("cut.xz", lzma.compress(b"1 1:0.5\n" * 10_000)[:-20], ["cut.xz"]),
-        ("bad.txt", b"1 1:0.5\n0 1:0.25\n1 1:oops\n", ["bad.txt", "line 3"]),
-        ("empty.txt", b"", ["empty.txt"]),
-    ],
-)
-def test_wrong_data_ends_in_one_short_error_and_breaks_no_later_run(project, name, content, words):
-    """A file that cannot be read is named with its line, and the next run on the same project works."""
-    (project / name).write_bytes(content)
+def test_wrong_data_ends_in_one_short_error_and_breaks_no_later_run(project):
+    """A file that cannot be read is named with its line, and the next run on the same stack works."""
+    wrong = {
+        "cut.xz": (lzma.compress(b"1 1:0.5\n" * 10_000)[:-20], "cut.xz"),
+        "bad.txt": (b"1 1:0.5\n0 1:0.25\n1 1:oops\n", "line 3"),
+        "empty.txt": (b"", "empty.txt"),
+    }
+    assert 0 == harness(project, "up", "--s3", "moto").returncode
+    try:
+        for name, (content, words) in wrong.items():
+            (project / name).write_bytes(content)
+            run = harness(project, "run", "--n-workers", "2", "--data", name)
 
-    run = harness(project, "run", "--s3", "moto", "--n-workers", "2", "--data", name)
-
-    assert 1 == run.returncode
-    assert len(run.stderr.splitlines()) <= 3
-    for word in words:
-        assert word in run.stderr
-    assert 0 == harness(project, "run", "--s3", "moto", "--n-workers", "1", "--data", "sklearn:wine").returncode
+            assert 1 == run.returncode
+            assert len(run.stderr.splitlines()) <= 3
+            assert name in run.stderr
+            assert words in run.stderr
+        assert 0 == harness(project, "run", "--n-workers", "1", "--data", "sklearn:wine").returncode
+    finally:
+        assert 0 == harness(project, "down").returncode
     assert [] == stacks_of(project)
 
 
@@ -133,6 +135,21 @@ def test_an_interrupted_run_leaves_nothing(project, interrupt, moment):
     assert [] == stacks_of(project)
 
 
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_an_interrupted_run_on_a_shared_stack_stops_its_workers(project, n_workers):
+    """After Ctrl-C on a stack that stays up, its workers end within seconds and their environments are free again."""
+    assert 0 == harness(project, "up", "--s3", "moto").returncode
+    try:
+        command = [HARNESS, "run", "--n-workers", str(n_workers), "--n-epochs", "1000000", "--data", "sklearn:wine"]
+        with subprocess.Popen(command, cwd=project, stderr=subprocess.DEVNULL) as run:
+            assert wait_until(lambda: busy_environments(project) == n_workers, 30)
+            run.send_signal(signal.SIGINT)
+
+        assert wait_until(lambda: busy_environments(project) == 0, 10)
+    finally:
+        harness(project, "down")
+
+
 def test_a_killed_run_leaves_nothing(project):
     """Even `kill -9` on `harness run` takes the whole stack with it, and its folder."""
     command = [HARNESS, "run", "--n-workers", "2", "--n-epochs", "1000000", "--data", "synthetic:rows=3000"]
@@ -150,6 +167,13 @@ def test_every_command_explains_itself():
     for verb in ("doctor", "up", "down", "status", "data", "run", "invoke", "rie", "logs", "runs"):
         text = subprocess.run([HARNESS, verb, "--help"], capture_output=True, text=True, check=True).stdout
         assert "Example" in text or verb == "data", verb
+
+
+def busy_environments(project):
+    """How many workers run now on the project's stack."""
+    gateway = json.loads((project / ".harness" / "state.json").read_text())["endpoints"]["lambda"]
+    with urllib.request.urlopen(f"{gateway}/_harness/health") as answer:
+        return json.load(answer)["environments"].get("linear_ec_2", {}).get("busy", 0)
 
 
 def family_of(pid):

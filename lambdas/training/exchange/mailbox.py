@@ -71,7 +71,7 @@ class Mailbox:
         self.others = [other for other in range(world_size) if other != rank]
         self._channel = channel
         self._prefixes = {False: _folder(part_prefix), True: _folder(merged_prefix)}
-        self._abort_key = f"{_folder(part_prefix)}{run_id}/abort"
+        self._part_prefix = part_prefix
         self._posted: dict[int, list[str]] = {}
 
     def post(self, place: Place, values: Array, samples: int, encoding: Encoding | None = None) -> None:
@@ -166,10 +166,18 @@ class Mailbox:
     def abort(self, cause: str) -> None:
         """Ends the run for every rank that waits; the first lines of the cause travel with it."""
         try:
-            self._channel.put_many({self._abort_key: f"rank {self.rank}: {cause}".encode()[:4096]})
+            abort_run(self._channel, self.run_id, f"rank {self.rank}: {cause}", self._part_prefix)
         except ExchangeError as error:
             # The cause itself is about to be raised; the peers fall back to their deadlines.
             logger.warning("could not tell the other ranks: %s", error)
+
+    def check_abort(self) -> None:
+        """Looks whether the run was given up; for a rank that waits for no others.
+
+        Raises:
+            RunAborted: It was.
+        """
+        self._look([])
 
     def _store(self, place: Place, values: Mapping[str, Array], samples: int, encoding: Encoding | None) -> None:
         limit = self._channel.max_value_bytes
@@ -183,9 +191,10 @@ class Mailbox:
         self._posted.setdefault(place.round, []).extend(pieces)
 
     def _look(self, keys: list[str]) -> dict[str, bytes]:
-        found = self._channel.get_many([*keys, self._abort_key])
-        if self._abort_key in found:
-            raise RunAborted(found[self._abort_key].decode(errors="replace"))
+        abort_key = _abort_key(self.run_id, self._part_prefix)
+        found = self._channel.get_many([*keys, abort_key])
+        if abort_key in found:
+            raise RunAborted(found[abort_key].decode(errors="replace"))
         return found
 
     def _unpack(self, buffer: bytes, place: Place, rank: int, dtype: np.dtype[Any]) -> Frame:
@@ -199,6 +208,15 @@ class Mailbox:
         return f"{self._prefixes[False]}{self.run_id}/clock/{rank}"
 
 
+def abort_run(channel: Channel, run_id: str, cause: str, part_prefix: str = "") -> None:
+    """Ends a run for all its ranks, from within or from outside.
+
+    Raises:
+        ChannelError: The channel is not reachable.
+    """
+    channel.put_many({_abort_key(run_id, part_prefix): cause.encode()[:4096]})
+
+
 def delays() -> Iterator[float]:
     """Seconds between looks: none at first, then ever longer up to a limit; without end."""
     yield from itertools.repeat(0.0, EAGER_POLLS)
@@ -206,6 +224,10 @@ def delays() -> Iterator[float]:
     while True:
         yield delay
         delay = min(delay * DELAY_GROWTH, LONGEST_DELAY_S)
+
+
+def _abort_key(run_id: str, part_prefix: str) -> str:
+    return f"{_folder(part_prefix)}{run_id}/abort"
 
 
 def _folder(prefix: str) -> str:
