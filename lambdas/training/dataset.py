@@ -1,7 +1,12 @@
-"""A worker's rows: one partition object's bytes become two arrays.
+"""A worker's rows: one partition object's bytes become features and labels.
 
-A partition is an `.npz` with the float32 arrays `x` (rows, features) and `y` (rows,), or dense LIBSVM text.
-The first bytes tell which.
+    dataset_type     x                                npz holds                       or
+    dense_libsvm     float32 (rows, features)         x, y                            LIBSVM text
+    sparse_libsvm    scipy's CSR, float32             data, indices, indptr, y        LIBSVM text
+    cifar10          uint8 (rows, 3072)               x, y                            CIFAR-10's binary format
+
+Labels `y` are float32 (rows,).
+The first bytes tell an npz from anything else.
 """
 
 from dataclasses import dataclass
@@ -10,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from training import npz
+from training.cifar10 import IMAGE_BYTES, split_records
 from training.errors import InputError
-from training.libsvm import parse_libsvm
+from training.libsvm import is_text, parse_dense, parse_sparse
+from training.matrix import DatasetType
+from training.model.base import Rows
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -21,11 +29,12 @@ class Dataset:
     """Rows of features with their labels.
 
     Attributes:
-        x: float32 (rows, features), C-contiguous, finite; possibly read-only.
+        x: (rows, features), finite: float32, C-contiguous and possibly read-only; or CSR of float32 with columns that
+            rise within a row; or uint8.
         y: float32 (rows,), finite: the labels as the data has them.
     """
 
-    x: FloatArray
+    x: Rows
     y: FloatArray
 
     @property
@@ -34,34 +43,72 @@ class Dataset:
         return len(self.y)
 
 
-def decode_partition(body: bytes | memoryview, *, source: str, n_features: int) -> Dataset:
+def decode_partition(
+    body: bytes | memoryview, *, source: str, n_features: int, data_type: DatasetType = "dense_libsvm"
+) -> Dataset:
     """Turns the bytes of a partition object into rows.
 
     Args:
         body: The object's bytes.
         source: What errors call it: `bucket/key`.
         n_features: Columns of the job.
+        data_type: What the job says that the partition holds.
 
     Raises:
-        InputError: The bytes are no partition of a job with `n_features` columns; row or line is named.
+        InputError: The bytes are no partition of such a job; row or line is named.
     """
+    if data_type == "cifar10" and n_features != IMAGE_BYTES:
+        raise InputError(f"{source}: images have {IMAGE_BYTES} features; the job says n_features {n_features}")
     body = bytes(body)  # no copy when they are bytes already
     if body.startswith(npz.MAGIC):
-        dataset = _decode_npz(body, source, n_features)
+        _, dataset = decode_npz(body, source=source, n_features=n_features, data_type=data_type)
+    elif data_type == "cifar10":
+        dataset = Dataset(*split_records(body, source=source))
     else:
-        dataset = Dataset(*parse_libsvm(body, source=source, n_features=n_features))
+        if not is_text(body):
+            raise InputError(
+                f"{source}: holds neither an npz nor LIBSVM text; "
+                "the dataset_type of CIFAR-10's binary format is cifar10"
+            )
+        parse = parse_dense if data_type == "dense_libsvm" else parse_sparse
+        dataset = Dataset(*parse(body, source=source, n_features=n_features))
     if dataset.rows == 0:
         raise InputError(f"{source}: the partition holds no rows")
     return dataset
 
 
-def split(dataset: Dataset, valid_ratio: float) -> tuple[Dataset, Dataset]:
-    """Splits into training and validation rows; the last `int(valid_ratio * rows)` rows are validation."""
-    n_train = dataset.rows - int(valid_ratio * dataset.rows)
-    return (
-        Dataset(dataset.x[:n_train], dataset.y[:n_train]),
-        Dataset(dataset.x[n_train:], dataset.y[n_train:]),
-    )
+def decode_npz(
+    body: bytes, *, source: str, n_features: int | None = None, data_type: DatasetType | None = None
+) -> tuple[DatasetType, Dataset]:
+    """Reads an `.npz`; its arrays tell which type of data it holds.
+
+    Args:
+        body: Its bytes.
+        source: What errors call it.
+        n_features: Columns that it must have; None for as many as it has.
+        data_type: The type that it must have; None for any.
+
+    Raises:
+        InputError: The bytes are no such npz; the row is named.
+    """
+    arrays = npz.Npz(body, source)
+    y: FloatArray = arrays.array("y", ("float32",), 1)
+    _check_finite(y[:, np.newaxis], f"{source} row", "label")
+    if "indptr" in arrays.names:
+        found: DatasetType = "sparse_libsvm"
+        _check_type(found, data_type, source)
+        x = _read_csr(arrays, n_features, source)
+    else:
+        x = arrays.array("x", ("float32", "uint8"), 2)
+        found = "cifar10" if x.dtype == np.uint8 else "dense_libsvm"
+        _check_type(found, data_type, source)
+        if n_features not in {None, x.shape[1]}:
+            raise InputError(f"{source}: rows have {x.shape[1]} features; the job says n_features {n_features}")
+        if found == "dense_libsvm":
+            _check_finite(x, f"{source} row", "feature")
+    if x.shape[0] != len(y):
+        raise InputError(f"{source}: there are {x.shape[0]} rows of features and array 'y' has {len(y)}")
+    return found, Dataset(x, y)
 
 
 def labels_to_classes(y: FloatArray, n_classes: int, source: str) -> npt.NDArray[np.int64]:
@@ -97,16 +144,22 @@ def _allowed_labels(n_classes: int, *, signed: bool) -> str:
     return f"0 to {n_classes - 1}; {n_classes} classes are numbered from 0"
 
 
-def _decode_npz(body: bytes, source: str, n_features: int) -> Dataset:
-    arrays = npz.read_float32(body, source=source, dimensions={"x": 2, "y": 1})
-    x, y = arrays["x"], arrays["y"]
-    if len(x) != len(y):
-        raise InputError(f"{source}: array 'x' has {len(x)} rows and array 'y' has {len(y)}")
-    if x.shape[1] != n_features:
-        raise InputError(f"{source}: rows have {x.shape[1]} features; the job says n_features {n_features}")
-    _check_finite(x, f"{source} row", "feature")
-    _check_finite(y[:, np.newaxis], f"{source} row", "label")
-    return Dataset(x, y)
+def _check_type(found: DatasetType, wanted: DatasetType | None, source: str) -> None:
+    if wanted not in {None, found}:
+        raise InputError(
+            f"{source}: the npz holds the arrays of dataset_type={found}; the job says dataset_type={wanted}"
+        )
+
+
+def _read_csr(arrays: npz.Npz, n_features: int | None, source: str) -> Rows:
+    from training.sparse import check_csr, csr_rows  # noqa: PLC0415 - scipy is for sparse rows alone
+
+    data = arrays.array("data", ("float32",), 1)
+    indices = arrays.array("indices", ("int32",), 1)
+    indptr = arrays.array("indptr", ("int64", "int32"), 1)
+    width = int(indices.max(initial=0)) + 1 if n_features is None else n_features
+    check_csr(data, indices, indptr, n_features=width, source=source)
+    return csr_rows(data, indices, indptr, width)
 
 
 def _check_finite(columns: FloatArray, where: str, what: str) -> None:

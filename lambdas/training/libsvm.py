@@ -1,4 +1,4 @@
-"""Dense LIBSVM text: `<label> <index>:<value> <index>:<value> ...`, one row a line.
+"""LIBSVM text: `<label> <index>:<value> <index>:<value> ...`, one row a line.
 
 A label is a class and so a whole number, in whatever notation: `1`, `+1`, `1.000000000000000000e+00`.
 Indices start at 1 and rise within a line; a feature that is left out is zero.
@@ -6,15 +6,20 @@ Blank lines and everything after a `#` are skipped.
 """
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from training.errors import InputError
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.integer[Any]]
 
 # Text is parsed in pieces of about this many bytes, so that the arrays beside it stay small.
 PIECE_BYTES = 4 << 20
@@ -23,6 +28,9 @@ FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 
 # Why an index is too large, as an error says it.
 BEYOND_THE_JOB = "the job's number of features"
+
+# Bytes that text does not hold: control characters other than white space. They are looked for in the beginning.
+_NO_TEXT, _SNIFF_BYTES = bytes([*range(9), *range(14, 32)]), 4096
 
 _COLON, _NEWLINE, _BLANK, _ZERO = map(np.uint8, b":\n 0")
 _MOST_DIGITS = 9
@@ -44,13 +52,38 @@ class ParsedLines:
     index: IntArray
     value: FloatArray
 
+    @property
+    def ends(self) -> IntArray:
+        """Where each row's pairs begin, and in the end how many there are."""
+        return np.append(0, np.cumsum(self.pairs))
+
+    def rows(self, first: int, end: int) -> "ParsedLines":
+        """Some of the rows."""
+        here = slice(*self.ends[[first, min(end, len(self.pairs))]].tolist())
+        return ParsedLines(self.labels[first:end], self.pairs[first:end], self.index[here], self.value[here])
+
     def scatter_into(self, x: FloatArray) -> None:
         """Writes the values to their places in `x`, which holds zeros."""
-        x[np.repeat(np.arange(len(self.pairs)), self.pairs), self.index - 1] = self.value
+        if len(self.value) == x.size:  # indices rise: every one of them is there
+            x[:] = self.value.reshape(x.shape)
+        else:
+            x[np.repeat(np.arange(len(self.pairs)), self.pairs), self.index - 1] = self.value
+
+    def to_csr(self, n_features: int) -> "csr_array[Any]":
+        """The rows as a sparse matrix of so many columns."""
+        from training.sparse import csr_rows  # noqa: PLC0415 - scipy is for sparse rows alone
+
+        return csr_rows(self.value, self.index.astype(np.int32) - np.int32(1), self.ends, n_features)
 
 
-def parse_libsvm(text: bytes, *, source: str, n_features: int) -> tuple[FloatArray, FloatArray]:
-    """Parses a whole text.
+def is_text(body: bytes) -> bool:
+    """Whether the first bytes may be LIBSVM text, rather than some binary format."""
+    start = body[:_SNIFF_BYTES]
+    return start.translate(None, _NO_TEXT) == start
+
+
+def parse_dense(text: bytes, *, source: str, n_features: int) -> tuple[FloatArray, FloatArray]:
+    """Parses a whole text into dense rows.
 
     Args:
         text: The lines.
@@ -66,16 +99,41 @@ def parse_libsvm(text: bytes, *, source: str, n_features: int) -> tuple[FloatArr
     most_rows = text.count(b"\n") + 1
     x = np.zeros((most_rows, n_features), np.float32)
     y = np.empty(most_rows, np.float32)
-    rows, first_line, start = 0, 1, 0
-    while start < len(text):
-        end = text.find(b"\n", start + PIECE_BYTES) + 1 or len(text)
-        piece = text[start:end]
-        parsed = parse_lines(piece, source=source, first_line=first_line, n_features=n_features)
+    rows = 0
+    for parsed in _parse_pieces(text, source, n_features):
         here = slice(rows, rows + len(parsed.labels))
         y[here] = parsed.labels
         parsed.scatter_into(x[here])
-        rows, first_line, start = here.stop, first_line + piece.count(b"\n"), end
+        rows = here.stop
     return x[:rows], y[:rows]
+
+
+def parse_sparse(text: bytes, *, source: str, n_features: int) -> tuple["csr_array[Any]", FloatArray]:
+    """Parses a whole text into sparse rows, as `parse_dense` into dense ones."""
+    pieces = list(_parse_pieces(text, source, n_features))
+    whole = ParsedLines(
+        np.concatenate([piece.labels for piece in pieces]),
+        np.concatenate([piece.pairs for piece in pieces]),
+        np.concatenate([piece.index for piece in pieces]),
+        np.concatenate([piece.value for piece in pieces]),
+    )
+    return whole.to_csr(n_features), whole.labels
+
+
+def _parse_pieces(text: bytes, source: str, n_features: int) -> Iterator[ParsedLines]:
+    first_line = 1
+    for piece in _cut_at_lines(text):
+        yield parse_lines(piece, source=source, first_line=first_line, n_features=n_features)
+        first_line += piece.count(b"\n")
+
+
+def _cut_at_lines(text: bytes) -> Iterator[bytes]:
+    """At least one piece, also of an empty text."""
+    start = 0
+    while end := text.find(b"\n", start + PIECE_BYTES) + 1:
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def parse_lines(

@@ -11,13 +11,14 @@ import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from training.errors import InputError
-
-FloatArray = npt.NDArray[np.float32]
 
 MAGIC = b"PK\x03\x04"
 
@@ -31,62 +32,84 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, N
 _LONGEST_NPY_HEADER = 1 << 16
 
 
-def read_float32(body: bytes, *, source: str, dimensions: dict[str, int]) -> dict[str, FloatArray]:
-    """Reads float32 arrays out of an `.npz`.
+class Npz:
+    """The arrays of an `.npz`; each is read when it is asked for.
 
-    Args:
-        body: The file's bytes; the arrays may be read-only views of them.
-        source: What errors call the file.
-        dimensions: For each array's name the number of its dimensions.
-
-    Returns:
-        The arrays by name, C-contiguous.
-
-    Raises:
-        InputError: The bytes are no such file, an array is missing, or it has another type or shape.
+    Attributes:
+        names: What the arrays are called, ascending.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(body)) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            missing = [name for name in dimensions if name not in members]
-            if missing:
-                held = ", ".join(sorted(members)) or "nothing"
-                raise InputError(f"{source}: the npz holds no array {missing[0]!r}, but {held}")
-            return {
-                name: _read_array(_member(body, archive, members[name]), f"{source}: array {name!r}", count)
-                for name, count in dimensions.items()
-            }
-    except _DAMAGE as error:
-        raise InputError(f"{source}: a damaged npz file ({error})") from error
+
+    def __init__(self, body: bytes, source: str) -> None:
+        """Reads the directory.
+
+        Args:
+            body: The file's bytes; arrays may be read-only views of them.
+            source: What errors call the file.
+
+        Raises:
+            InputError: The bytes are no such file.
+        """
+        self._body, self._source = body, source
+        with self._damage():
+            self._archive = zipfile.ZipFile(io.BytesIO(body))
+        self._members = {info.filename.removesuffix(".npy"): info for info in self._archive.infolist()}
+        self.names = sorted(self._members)
+
+    def array(self, name: str, types: tuple[str, ...], dimensions: int) -> npt.NDArray[Any]:
+        """Reads one array.
+
+        Args:
+            name: What it is called.
+            types: The types that it may have, such as `float32`; little-endian.
+            dimensions: How many dimensions it must have.
+
+        Returns:
+            The array, C-contiguous and aligned.
+
+        Raises:
+            InputError: There is no such array, it is damaged, or it has another type or shape.
+        """
+        if name not in self._members:
+            held = ", ".join(self.names) or "nothing"
+            raise InputError(f"{self._source}: the npz holds no array {name!r}, but {held}")
+        with self._damage():
+            content = self._content(self._members[name])
+            return _read_array(content, f"{self._source}: array {name!r}", types, dimensions)
+
+    def _content(self, info: zipfile.ZipInfo) -> memoryview:
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & _ENCRYPTED:
+            return memoryview(self._archive.read(info))
+        name, extra = _LENGTHS_OF_NAME_AND_EXTRA.unpack_from(self._body, info.header_offset + _LENGTHS_AT)
+        start = info.header_offset + _LOCAL_HEADER_BYTES + name + extra
+        content = memoryview(self._body)[start : start + info.file_size]
+        if zlib.crc32(content) != info.CRC:
+            raise zipfile.BadZipFile(f"wrong checksum of member {info.filename!r}")
+        return content
+
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
+        try:
+            yield
+        except _DAMAGE as error:
+            raise InputError(f"{self._source}: a damaged npz file ({error})") from error
 
 
-def _member(body: bytes, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> memoryview:
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & _ENCRYPTED:
-        return memoryview(archive.read(info))
-    name, extra = _LENGTHS_OF_NAME_AND_EXTRA.unpack_from(body, info.header_offset + _LENGTHS_AT)
-    start = info.header_offset + _LOCAL_HEADER_BYTES + name + extra
-    member = memoryview(body)[start : start + info.file_size]
-    if zlib.crc32(member) != info.CRC:
-        raise zipfile.BadZipFile(f"wrong checksum of member {info.filename!r}")
-    return member
-
-
-def _read_array(member: memoryview, what: str, dimensions: int) -> FloatArray:
-    header = io.BytesIO(member[:_LONGEST_NPY_HEADER])
+def _read_array(content: memoryview, what: str, types: tuple[str, ...], dimensions: int) -> npt.NDArray[Any]:
+    header = io.BytesIO(content[:_LONGEST_NPY_HEADER])
     try:
         version = np.lib.format.read_magic(header)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran_order, dtype = read_header(header)
     except ValueError as error:
         raise InputError(f"{what} is not in NumPy's format ({error})") from error
-    if dtype != np.dtype("<f4"):
-        raise InputError(f"{what} is of type {dtype}; it must be float32")
+    if dtype not in [np.dtype(name).newbyteorder("<") for name in types]:
+        raise InputError(f"{what} is of type {dtype}; it must be {' or '.join(types)}")
     if len(shape) != dimensions:
         raise InputError(f"{what} has shape {shape}; the number of its dimensions must be {dimensions}")
     start, count = header.tell(), math.prod(shape)
-    if len(member) - start != count * dtype.itemsize:
-        raise InputError(f"{what} of shape {shape} holds {len(member) - start} bytes")
-    flat = np.frombuffer(member, dtype, count, start)
+    if len(content) - start != count * dtype.itemsize:
+        raise InputError(f"{what} of shape {shape} holds {len(content) - start} bytes")
+    flat = np.frombuffer(content, dtype, count, start)
     array = flat.reshape(shape, order="F" if fortran_order else "C")
     # Files of other writers may start an array at any byte; arithmetic on such an array copies it every time.
     return np.require(array, requirements=["C", "A"])

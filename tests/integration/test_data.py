@@ -14,7 +14,9 @@ import boto3
 import numpy as np
 import pytest
 
+from fixtures.datasets import SyntheticSparseSpec
 from fixtures.libsvm import format_rows
+from fixtures.loading import load_arrays
 from fixtures.partitions import list_objects, read_manifest
 from training.dataset import Dataset, decode_partition
 
@@ -76,11 +78,14 @@ def wait_until(predicate, timeout_s=20):
         pause_s = min(2 * pause_s, 0.1)
 
 
-def decoded(s3, bucket, n_workers, n_features):
+def decoded(s3, bucket, n_workers, n_features, data_type="dense_libsvm"):
     """What each worker gets."""
     keys = [f"{rank}_{n_workers}" for rank in range(n_workers)]
     bodies = [s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys]
-    return [decode_partition(body, source=key, n_features=n_features) for key, body in zip(keys, bodies, strict=True)]
+    return [
+        decode_partition(body, source=key, n_features=n_features, data_type=data_type)
+        for key, body in zip(keys, bodies, strict=True)
+    ]
 
 
 def test_make_partition_inspect(call, s3, bucket):
@@ -104,6 +109,32 @@ def test_make_partition_inspect(call, s3, bucket):
     assert [] == found["missing"]
     assert "likeness.xz (synthetic), shuffled with seed 0" in shown.stdout
     assert [501, 500] == [part.rows for part in decoded(s3, bucket, 2, 5)]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "options", "features", "shown"),
+    [
+        ("sparse_libsvm", ("--kind", "sparse", "--features", 500, "--density", 0.02), 500, "libsvm, gzip"),
+        ("cifar10", ("--kind", "images", "--classes", 3), 3072, "cifar10, gzip"),
+    ],
+)
+def test_make_partition_inspect_other_types(call, s3, bucket, data_type, options, features, shown):
+    """Sparse rows and images go the same way, and every step tells their type."""
+    name, partition = "rows.gz", (*PARTITION, "--n-workers", 2, "--bucket-name", bucket, "--json")
+
+    made = call(HARNESS, "data", "make", *options, "--rows", 101, "-o", name, "--json")
+    seen = call(HARNESS, "data", "inspect", name, "--json")
+    partitioned = call(*partition, "--file-path", name, "--dataset-type", data_type)
+    listed = call(HARNESS, "data", "inspect", f"s3://{bucket}")
+
+    assert ["", "", "", ""] == [step.stderr for step in (made, seen, partitioned, listed)]
+    found, manifest = json.loads(seen.stdout), json.loads(partitioned.stdout)
+    assert data_type == json.loads(made.stdout)["data_type"] == found["data_type"] == manifest["data_type"]
+    assert (101, features, True) == tuple(manifest[key] for key in ("rows", "features", "synthetic"))
+    assert (shown, 101, features) == tuple(found[key] for key in ("format", "rows", "features"))
+    assert found["non_zeros"] == manifest["non_zeros"]
+    assert f"2 of {data_type} as npz, 0_2 to 1_2" in listed.stdout
+    assert [51, 50] == [part.rows for part in decoded(s3, bucket, 2, features, data_type)]
 
 
 def test_the_original_script_with_dummy_data(call, s3, bucket, tmp_path):
@@ -209,9 +240,28 @@ def test_memory_is_bounded_whatever_the_size(s3, bucket, endpoint, tmp_path):
     assert path.read_bytes().count(b"\n") == read_manifest(s3, f"{bucket}-120").rows
 
 
-def peak_memory_of_partitioning(path, bucket, endpoint):
+def test_memory_is_bounded_for_sparse_rows_too(s3, bucket, endpoint, tmp_path):
+    """Partitioning 60 MB of sparse text, 9 GB as dense rows, takes less than 300 MB."""
+    rows = load_arrays(SyntheticSparseSpec(2000), seed=0)
+    text = format_rows(rows)
+    path = tmp_path / "rows"
+    with path.open("wb") as file:
+        for _ in range(60_000_000 // len(text) + 1):
+            file.write(text)
+
+    peak_mb = peak_memory_of_partitioning(path, bucket, endpoint, "--dataset-type", "sparse_libsvm")
+
+    manifest = read_manifest(s3, bucket)
+    assert 60_000_000 <= path.stat().st_size
+    assert path.read_bytes().count(b"\n") == manifest.rows
+    assert rows.x.nnz * manifest.rows // 2000 == manifest.non_zeros
+    assert 4 * manifest.rows * manifest.features > 9_000_000_000
+    assert peak_mb < 300
+
+
+def peak_memory_of_partitioning(path, bucket, endpoint, *options):
     """The largest resident size of the command, in MB."""
-    command = [HARNESS, "data", "partition", "--file-path", path, "--n-workers", "2", "--bucket-name", bucket]
+    command = [*PARTITION, "--file-path", path, "--n-workers", "2", "--bucket-name", bucket, *options]
     process = subprocess.Popen(command, env=environment_of(endpoint), stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.sparse import csr_array
 
 from fixtures import compressed, libsvm
-from fixtures.libsvm import MOST_FEATURES, format_rows, read_rows
+from fixtures.data_file import read_rows
+from fixtures.libsvm import MOST_FEATURES, format_rows
 from training.dataset import Dataset
 from training.errors import InputError
-from training.libsvm import parse_libsvm
+from training.libsvm import parse_dense, parse_sparse
 
 HIGGS_LINE = b"1.000000000000000000e+00 1:8.692932128906250000e-01 2:-6.350818276405334473e-01\n"
 
@@ -52,9 +54,17 @@ BAD_LINES = [
 ]
 
 
+BOTH = pytest.mark.parametrize("data_type", ["dense_libsvm", "sparse_libsvm"])
+
+
+def dense(x):
+    """Rows of either kind as a dense matrix."""
+    return x if isinstance(x, np.ndarray) else x.toarray()
+
+
 def read_all(path, **options):
-    """All blocks of a file as one, narrow blocks filled with zeros."""
-    blocks = list(read_rows(path, **options))
+    """All blocks of a file as one, narrow blocks and sparse rows filled with zeros."""
+    blocks = [Dataset(dense(block.x), block.y) for block in read_rows(path, **options)]
     width = max((block.x.shape[1] for block in blocks), default=0)
     x = np.zeros((sum(block.rows for block in blocks), width), np.float32)
     rows = 0
@@ -64,9 +74,15 @@ def read_all(path, **options):
     return Dataset(x, np.concatenate([block.y for block in blocks]) if blocks else np.empty(0, np.float32))
 
 
+def parse(text, data_type, *, source="s", n_features):
+    """What a worker makes of a text."""
+    parser = {"dense_libsvm": parse_dense, "sparse_libsvm": parse_sparse}[data_type]
+    return Dataset(*parser(text, source=source, n_features=n_features))
+
+
 def assert_same(expected, actual):
     """Both hold the same numbers; -0 and 0 are the same."""
-    np.testing.assert_array_equal(expected.x, actual.x)
+    np.testing.assert_array_equal(expected.x, dense(actual.x))
     np.testing.assert_array_equal(expected.y, actual.y)
 
 
@@ -119,10 +135,29 @@ def test_text_reads_back_as_the_same_numbers(tmp_path_factory, x, data):
     path.write_bytes(format_rows(Dataset(x, y)))
 
     read = read_all(path)
-    parsed = Dataset(*parse_libsvm(path.read_bytes(), source="s", n_features=x.shape[1]))
+    parsed = Dataset(*parse_dense(path.read_bytes(), source="s", n_features=x.shape[1]))
 
     assert x.tobytes() == read.x.tobytes() == parsed.x.tobytes()
     assert y.tobytes() == read.y.tobytes() == parsed.y.tobytes()
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(matrices, st.data())
+def test_sparse_rows_read_back_as_the_same_numbers(tmp_path_factory, x, data):
+    """Sparse rows written as text come back with the same numbers stored, empty rows included."""
+    rows = csr_array(x)
+    block = Dataset(rows, np.array([data.draw(labels) for _ in x], np.float32))
+    path = tmp_path_factory.mktemp("libsvm") / "data"
+    path.write_bytes(format_rows(block))
+
+    (read,) = read_rows(path, data_type="sparse_libsvm", n_features=x.shape[1])
+    parsed = parse(path.read_bytes(), "sparse_libsvm", n_features=x.shape[1])
+
+    for back in (read, parsed):
+        np.testing.assert_array_equal(rows.indptr, back.x.indptr)
+        np.testing.assert_array_equal(rows.indices, back.x.indices)
+        assert rows.data.tobytes() == back.x.data.tobytes()
+        assert block.y.tobytes() == back.y.tobytes()
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -133,8 +168,9 @@ def test_left_out_zeros_are_zero_however_the_text_is_laid_out(tmp_path_factory, 
     path = tmp_path_factory.mktemp("libsvm") / "data"
     path.write_bytes(text)
 
-    assert_same(expected, read_all(path))
-    assert_same(expected, Dataset(*parse_libsvm(text, source="s", n_features=expected.x.shape[1])))
+    for data_type in ("dense_libsvm", "sparse_libsvm"):
+        assert_same(expected, read_all(path, data_type=data_type))
+        assert_same(expected, parse(text, data_type, n_features=expected.x.shape[1]))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +190,7 @@ def test_labels_are_read_in_every_notation(text_file, written, label):
     text = f"{written} 1:2 2:3\n".encode() * 3
 
     assert [label] * 3 == read_all(text_file(text)).y.tolist()
-    assert [label] * 3 == parse_libsvm(text, source="s", n_features=2)[1].tolist()
+    assert [label] * 3 == parse_dense(text, source="s", n_features=2)[1].tolist()
 
 
 @pytest.mark.parametrize(
@@ -183,16 +219,17 @@ def test_the_content_tells_the_compression(text_file, compress):
     assert [0, 1] * 50 == read.y.tolist()
 
 
+@BOTH
 @pytest.mark.parametrize(("line", "message"), BAD_LINES)
-def test_a_line_that_does_not_parse_is_named(text_file, line, message):
+def test_a_line_that_does_not_parse_is_named(text_file, data_type, line, message):
     """Both parsers refuse a bad line, name file and line number, and quote what is wrong."""
     text = HIGGS_LINE * 1233 + line + b"\n" + HIGGS_LINE
     path = text_file(text, "HIGGS.xz")
 
     with pytest.raises(InputError) as from_file:
-        read_all(path, n_features=2)
+        read_all(path, n_features=2, data_type=data_type)
     with pytest.raises(InputError) as from_worker:
-        parse_libsvm(text, source="bucket/0_2", n_features=2)
+        parse(text, data_type, source="bucket/0_2", n_features=2)
 
     assert str(from_file.value).startswith(f"{path} line 1234: ")
     assert str(from_worker.value).startswith("bucket/0_2 line 1234: ")
@@ -200,26 +237,28 @@ def test_a_line_that_does_not_parse_is_named(text_file, line, message):
     assert message in str(from_worker.value)
 
 
+@BOTH
 @pytest.mark.parametrize("line_number", [1, 2, 57, 100])
 @pytest.mark.usefixtures("small_pieces")
-def test_lines_are_counted_through_all_pieces(text_file, line_number):
+def test_lines_are_counted_through_all_pieces(text_file, data_type, line_number):
     """The number of a bad line is right in whichever piece it lies, blank lines and remarks included."""
     lines = [b"1 1:0.5", b"", b"# remark", b"0 1:1"] * 25
     lines[line_number - 1] = b"1 1:x"
     text = b"\n".join(lines)
 
     with pytest.raises(InputError, match=rf"data.txt line {line_number}: "):
-        read_all(text_file(text))
+        read_all(text_file(text), data_type=data_type)
     with pytest.raises(InputError, match=rf"^s line {line_number}: "):
-        parse_libsvm(text, source="s", n_features=1)
+        parse(text, data_type, n_features=1)
 
 
+@BOTH
 @pytest.mark.usefixtures("small_pieces")
-def test_columns_that_show_late_are_found(text_file):
+def test_columns_that_show_late_are_found(text_file, data_type):
     """The largest index of the file counts, wherever it is."""
     text = b"0 1:1\n" * 50 + b"1 3:7\n" + b"0 2:2\n" * 50
 
-    read = read_all(text_file(text))
+    read = read_all(text_file(text), data_type=data_type)
 
     assert (101, 3) == read.x.shape
     assert [0, 0, 7] == read.x[50].tolist()
@@ -231,11 +270,16 @@ def test_more_features_than_the_file_has_are_zero(text_file):
 
 
 def test_a_sparse_data_set_is_not_taken_for_a_dense_one(text_file):
-    """An index far beyond what dense rows may have is an error that says so."""
+    """An index far beyond what dense rows may have is an error that says so, and what takes such rows."""
+    path = text_file(b"1 1:1\n1 47236:1\n")
     with pytest.raises(
-        InputError, match=rf"line 2: feature index 47236 is beyond {MOST_FEATURES}, the most that dense"
+        InputError,
+        match=rf"line 2: feature index 47236 is beyond {MOST_FEATURES}, the most that dense rows may have; "
+        "dataset type sparse_libsvm takes more",
     ):
-        read_all(text_file(b"1 1:1\n1 47236:1\n"))
+        read_all(path)
+
+    assert [(2, 47_236)] == [block.x.shape for block in read_rows(path, data_type="sparse_libsvm")]
 
 
 def test_rows_of_very_different_length_are_read(text_file):
@@ -259,12 +303,13 @@ def test_short_lines_of_wide_rows_come_in_small_blocks(text_file):
     assert max(block.x.nbytes for block in blocks) <= 16 << 20
 
 
-def test_a_limit_takes_the_first_rows(text_file):
+@BOTH
+def test_a_limit_takes_the_first_rows(text_file, data_type):
     """With a limit exactly that many rows come, or all of a shorter file."""
     path = text_file(b"".join(b"1 1:%d\n" % row for row in range(30)))
 
-    assert list(range(20)) == read_all(path, limit=20).x[:, 0].tolist()
-    assert 30 == read_all(path, limit=31).rows
+    assert list(range(20)) == read_all(path, limit=20, data_type=data_type).x[:, 0].tolist()
+    assert 30 == read_all(path, limit=31, data_type=data_type).rows
 
 
 def test_progress_ends_with_the_whole_file(text_file):
@@ -298,13 +343,12 @@ def test_rubbish_behind_an_xz_stream_is_not_ignored(text_file):
         read_all(text_file(lzma.compress(HIGGS_LINE) + b"rubbish"))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"), [(b"PK\x03\x04\x00\x00", "neither text nor"), (b"1 1:2\x00", "neither text nor")]
-)
-def test_a_file_that_is_no_text_is_refused(text_file, content, message):
+@BOTH
+@pytest.mark.parametrize("content", [b"PK\x03\x04\x00\x00", b"1 1:2\x00", b"\x07" + bytes(range(100, 200)) * 40])
+def test_a_file_that_is_no_text_is_refused(text_file, data_type, content):
     """Binary files that are not compressed in a known way are refused at once."""
-    with pytest.raises(InputError, match=message):
-        read_all(text_file(content))
+    with pytest.raises(InputError, match=r"neither text nor .*CIFAR-10's binary format is cifar10"):
+        read_all(text_file(content), data_type=data_type)
 
 
 def test_a_file_without_line_ends_is_refused(text_file, monkeypatch):
@@ -324,7 +368,9 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path, name):
         read_all(tmp_path / name)
 
 
-def test_an_empty_file_has_no_rows(text_file):
+@BOTH
+def test_an_empty_file_has_no_rows(text_file, data_type):
     """A file without bytes, or with blank lines only, gives no rows."""
-    assert 0 == read_all(text_file(b"")).rows
-    assert 0 == read_all(text_file(b"\n\n# nothing\n")).rows
+    for content in (b"", b"\n\n# nothing\n"):
+        assert 0 == read_all(text_file(content), data_type=data_type).rows
+        assert 0 == parse(content, data_type, n_features=3).rows

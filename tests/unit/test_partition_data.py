@@ -5,54 +5,43 @@ import lzma
 import threading
 import zipfile
 
-import boto3
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
+from scipy.sparse import csr_array, random_array
 
 from fixtures import partitions
-from fixtures.libsvm import format_rows
-from fixtures.partition_data import partition_arrays, partition_file, read_manifest
-from fixtures.partitions import LabelCount, list_objects
+from fixtures.data_file import FILE_FORMATS
+from fixtures.partitioning import partition_arrays, partition_file
+from fixtures.partitions import LabelCount, list_objects, read_manifest
 from fixtures.shuffle import row_order
 from fixtures.sidecar import Sidecar, write_sidecar
 from training.dataset import Dataset, decode_partition
 from training.errors import InputError
 
-FEATURES = 3
+FEATURES = {"dense_libsvm": 3, "sparse_libsvm": 50, "cifar10": 3072}
 
-
-@pytest.fixture(scope="module")
-def s3_in_memory():
-    """An S3 in this process's memory."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
-        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
-            patch.delenv(name, raising=False)
-        yield boto3.client("s3", region_name="us-east-1")
-
-
-@pytest.fixture
-def s3(s3_in_memory):
-    """That S3, without any bucket."""
-    yield s3_in_memory
-    for bucket in buckets(s3_in_memory):
-        for key in list_objects(s3_in_memory, bucket):
-            s3_in_memory.delete_object(Bucket=bucket, Key=key)
-        s3_in_memory.delete_bucket(Bucket=bucket)
+EVERY_TYPE = pytest.mark.parametrize("data_type", list(FEATURES))
 
 
 @pytest.fixture
 def write_rows(tmp_path):
     """Writes rows that tell their number, and returns the file's path and the rows."""
 
-    def write(count, name="rows.txt"):
+    def write(count, name="rows.txt", data_type="dense_libsvm"):
         random = np.random.default_rng(count)
-        x = random.normal(size=(count, FEATURES)).astype(np.float32)
+        shape = (count, FEATURES[data_type])
+        if data_type == "cifar10":
+            x = random.integers(0, 256, shape, np.uint8)
+        elif data_type == "sparse_libsvm":
+            x = random_array(shape, density=0.1, rng=random).toarray().astype(np.float32)
+            x[:, -1] = 1  # so that the file shows all columns
+        else:
+            x = random.normal(size=shape).astype(np.float32)
         x[:, 0] = np.arange(count)
-        data = Dataset(x, (random.random(count) < 0.5).astype(np.float32))
+        data = Dataset(csr_array(x) if data_type == "sparse_libsvm" else x, (random.random(count) < 0.5).astype("f4"))
         path = tmp_path / name
-        path.write_bytes(format_rows(data))
+        path.write_bytes(FILE_FORMATS[data_type].format(data))
         return path, data
 
     return write
@@ -63,16 +52,19 @@ def contents(s3, bucket):
     return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in list_objects(s3, bucket)}
 
 
-def decoded(s3, bucket, n_workers):
-    """What the workers get, by rank."""
-    return [
-        decode_partition(
-            s3.get_object(Bucket=bucket, Key=f"{rank}_{n_workers}")["Body"].read(),
-            source=f"{rank}",
-            n_features=FEATURES,
-        )
-        for rank in range(n_workers)
-    ]
+def dense(x):
+    """Rows of any type as a dense matrix."""
+    return x if isinstance(x, np.ndarray) else x.toarray()
+
+
+def decoded(s3, bucket, n_workers, data_type="dense_libsvm"):
+    """What the workers get, by rank; sparse rows made dense."""
+    parts = []
+    for rank in range(n_workers):
+        body = s3.get_object(Bucket=bucket, Key=f"{rank}_{n_workers}")["Body"].read()
+        part = decode_partition(body, source=f"{rank}", n_features=FEATURES[data_type], data_type=data_type)
+        parts.append(Dataset(dense(part.x), part.y))
+    return parts
 
 
 def global_order(parts):
@@ -86,32 +78,45 @@ def buckets(s3):
     return [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
 
 
-@pytest.mark.parametrize("form", ["npz", "libsvm"])
+@pytest.mark.parametrize(
+    ("data_type", "form"),
+    [
+        ("dense_libsvm", "npz"),
+        ("dense_libsvm", "libsvm"),
+        ("sparse_libsvm", "npz"),
+        ("sparse_libsvm", "libsvm"),
+        ("cifar10", "npz"),
+        ("cifar10", "cifar10"),
+    ],
+)
 @pytest.mark.parametrize("n_workers", [1, 2, 3, 7])
-def test_every_row_is_in_one_partition_and_the_order_is_the_seeds(s3, write_rows, form, n_workers):
+def test_every_row_is_in_one_partition_and_the_order_is_the_seeds(s3, write_rows, data_type, form, n_workers):
     """Unequal partitions included, no row is lost, labels stay with their rows, and the order is `row_order`'s."""
-    path, data = write_rows(101)
+    path, data = write_rows(101, data_type=data_type)
 
-    manifest = partition_file(path, n_workers=n_workers, s3=s3, bucket="higgs", seed=5, format=form)
-    parts = decoded(s3, "higgs", n_workers)
+    manifest = partition_file(
+        path, n_workers=n_workers, s3=s3, bucket="higgs", data_type=data_type, seed=5, format=form
+    )
+    parts = decoded(s3, "higgs", n_workers, data_type)
 
     order = row_order(101, 5)
     assert order.tolist() == global_order(parts)
     for rank, part in enumerate(parts):
-        np.testing.assert_array_equal(data.x[order[rank::n_workers]], part.x)
+        np.testing.assert_array_equal(dense(data.x)[order[rank::n_workers]], part.x)
         np.testing.assert_array_equal(data.y[order[rank::n_workers]], part.y)
     assert [part.rows for part in parts] == manifest.rows_per_partition
     assert max(manifest.rows_per_partition) - min(manifest.rows_per_partition) <= 1
 
 
-def test_a_file_and_the_same_rows_in_memory_give_the_same_objects(s3, write_rows):
+@EVERY_TYPE
+def test_a_file_and_the_same_rows_in_memory_give_the_same_objects(s3, write_rows, data_type):
     """Partitions depend on rows and seed alone: a file, compressed or not, and arrays give the same bytes."""
-    path, data = write_rows(50)
+    path, data = write_rows(50, data_type=data_type)
     compressed = path.with_name("rows.xz")
     compressed.write_bytes(lzma.compress(path.read_bytes()))
 
-    partition_file(path, n_workers=3, s3=s3, bucket="from-file", seed=9)
-    partition_file(compressed, n_workers=3, s3=s3, bucket="from-xz", seed=9)
+    partition_file(path, n_workers=3, s3=s3, bucket="from-file", seed=9, data_type=data_type)
+    partition_file(compressed, n_workers=3, s3=s3, bucket="from-xz", seed=9, data_type=data_type)
     partition_arrays(data.x, data.y, n_workers=3, s3=s3, bucket="from-arrays", seed=9, source="rows.txt")
 
     assert contents(s3, "from-file") == contents(s3, "from-arrays")
@@ -120,30 +125,39 @@ def test_a_file_and_the_same_rows_in_memory_give_the_same_objects(s3, write_rows
         assert contents(s3, "from-file")[key] == contents(s3, "from-xz")[key]
 
 
-def test_the_digest_is_the_same_for_any_number_of_workers(s3, write_rows):
+@EVERY_TYPE
+def test_the_digest_is_the_same_for_any_number_of_workers(s3, write_rows, data_type):
     """The manifest's digest tells the data and the order, whatever the partitions."""
-    path, _ = write_rows(40)
+    path, _ = write_rows(40, data_type=data_type)
 
-    digests = {partition_file(path, n_workers=n, s3=s3, bucket=f"for-{n}-workers", seed=1).sha256 for n in (1, 3, 4)}
+    def digest(n_workers, seed):
+        bucket = f"for-{n_workers}-workers-{seed}"
+        return partition_file(path, n_workers=n_workers, s3=s3, bucket=bucket, seed=seed, data_type=data_type).sha256
+
+    digests = {digest(n_workers, seed=1) for n_workers in (1, 3, 4)}
 
     assert 1 == len(digests)
-    assert digests != {partition_file(path, n_workers=1, s3=s3, bucket="other-seed", seed=2).sha256}
+    assert digests != {digest(1, seed=2)}
 
 
-def test_the_manifest_says_what_lies_in_the_bucket(s3, write_rows):
+@EVERY_TYPE
+def test_the_manifest_says_what_lies_in_the_bucket(s3, write_rows, data_type):
     """Reading the manifest gives what the call returned, with counts and labels of the data."""
-    path, data = write_rows(21)
+    path, data = write_rows(21, data_type=data_type)
 
-    manifest = partition_file(path, n_workers=2, s3=s3, bucket="higgs-2", seed=3)
+    manifest = partition_file(path, n_workers=2, s3=s3, bucket="higgs-2", seed=3, data_type=data_type)
 
     assert manifest == read_manifest(s3, "higgs-2")
-    assert ("rows.txt", 21, FEATURES, [11, 10], 3) == (
+    assert ("rows.txt", data_type, 21, FEATURES[data_type], [11, 10], 3, None) == (
         manifest.source,
+        manifest.data_type,
         manifest.rows,
         manifest.features,
         manifest.rows_per_partition,
         manifest.seed,
+        manifest.skew,
     )
+    assert np.count_nonzero(dense(data.x)) == manifest.non_zeros
     positive = int(data.y.sum())
     assert [LabelCount(0, 21 - positive), LabelCount(1, positive)] == manifest.labels
     assert 2 == manifest.n_classes
@@ -153,18 +167,19 @@ def test_the_manifest_says_what_lies_in_the_bucket(s3, write_rows):
 def test_a_note_beside_the_file_marks_it_as_synthetic(s3, write_rows):
     """A file that the harness made up is called synthetic in the manifest too."""
     path, _ = write_rows(4)
-    write_sidecar(path, Sidecar(synthetic=True, made_by="a test", rows=4, features=FEATURES, seed=0))
+    write_sidecar(path, Sidecar(synthetic=True, made_by="a test", rows=4, features=3, seed=0))
 
     assert partition_file(path, n_workers=2, s3=s3, bucket="made-up").synthetic
 
 
-def test_without_a_shuffle_the_order_is_the_files(s3, write_rows):
+@EVERY_TYPE
+def test_without_a_shuffle_the_order_is_the_files(s3, write_rows, data_type):
     """Rows are dealt in turn as they stand in the file, and the manifest names no seed."""
-    path, _ = write_rows(25)
+    path, _ = write_rows(25, data_type=data_type)
 
-    manifest = partition_file(path, n_workers=4, s3=s3, bucket="in-order", shuffle=False)
+    manifest = partition_file(path, n_workers=4, s3=s3, bucket="in-order", shuffle=False, data_type=data_type)
 
-    assert list(range(25)) == global_order(decoded(s3, "in-order", 4))
+    assert list(range(25)) == global_order(decoded(s3, "in-order", 4, data_type))
     assert manifest.seed is None
 
 
@@ -188,16 +203,23 @@ def test_columns_beyond_those_of_the_file_are_zero(s3, write_rows):
         partition_file(path, n_workers=2, s3=s3, bucket="narrow", n_features=2)
 
 
-def test_npz_partitions_are_aligned_and_readable_by_numpy(s3, write_rows):
+@pytest.mark.parametrize(
+    ("data_type", "types"),
+    [
+        ("dense_libsvm", {"x": "float32", "y": "float32"}),
+        ("sparse_libsvm", {"data": "float32", "indices": "int32", "indptr": "int64", "y": "float32"}),
+        ("cifar10", {"x": "uint8", "y": "float32"}),
+    ],
+)
+def test_npz_partitions_are_aligned_and_readable_by_numpy(s3, write_rows, data_type, types):
     """NumPy reads a partition, its members are stored, and each array begins at a multiple of 64 bytes."""
-    path, _ = write_rows(33)
-    partition_file(path, n_workers=2, s3=s3, bucket="npz")
+    path, _ = write_rows(33, data_type=data_type)
+    partition_file(path, n_workers=2, s3=s3, bucket="npz", data_type=data_type)
     body = contents(s3, "npz")["1_2"]
 
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-        assert ["x", "y"] == sorted(arrays.files)
-        assert body.index(arrays["x"].tobytes()) % 64 == 0
-        assert body.index(arrays["y"].tobytes()) % 64 == 0
+        assert types == {name: str(array.dtype) for name, array in arrays.items()}
+        assert {0} == {body.index(array.tobytes()) % 64 for array in arrays.values()}
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         assert archive.testzip() is None
         assert {zipfile.ZIP_STORED} == {member.compress_type for member in archive.infolist()}
@@ -225,13 +247,38 @@ def test_bad_input_leaves_nothing_behind(s3, tmp_path, content, n_workers, messa
     assert [] == buckets(s3)
 
 
-@pytest.mark.parametrize("n_features", [0, 10_001])
-def test_an_impossible_number_of_features_is_refused_first(s3, write_rows, n_features):
-    """Dense rows have 1 to 10,000 columns."""
-    path, _ = write_rows(4)
+@pytest.mark.parametrize(
+    ("data_type", "n_features", "allowed"),
+    [
+        ("dense_libsvm", 0, "1 to 10000"),
+        ("dense_libsvm", 10_001, "1 to 10000"),
+        ("sparse_libsvm", 10_000_001, "1 to 10000000"),
+        ("cifar10", 28, "3072"),
+    ],
+)
+def test_an_impossible_number_of_features_is_refused_first(s3, write_rows, data_type, n_features, allowed):
+    """Each type of rows has its own limits."""
+    path, _ = write_rows(4, data_type=data_type)
 
-    with pytest.raises(InputError, match=f"number of features {n_features}: dense rows may have 1 to 10000"):
-        partition_file(path, n_workers=2, s3=s3, bucket="untouched", n_features=n_features)
+    message = f"number of features {n_features}: rows of {data_type} may have {allowed}$"
+    with pytest.raises(InputError, match=message):
+        partition_file(path, n_workers=2, s3=s3, bucket="untouched", n_features=n_features, data_type=data_type)
+
+
+@pytest.mark.parametrize(
+    ("data_type", "form", "allowed"),
+    [
+        ("dense_libsvm", "cifar10", "npz or libsvm"),
+        ("sparse_libsvm", "cifar10", "npz or libsvm"),
+        ("cifar10", "libsvm", "npz or cifar10"),
+    ],
+)
+def test_a_format_that_does_not_hold_such_rows_is_refused_first(s3, write_rows, data_type, form, allowed):
+    """Images are no text, and text is no images."""
+    path, _ = write_rows(4, data_type=data_type)
+
+    with pytest.raises(InputError, match=f"format {form}: partitions of {data_type} are {allowed}"):
+        partition_file(path, n_workers=2, s3=s3, bucket="untouched", data_type=data_type, format=form)
 
 
 @pytest.mark.parametrize("bucket", ["ab", "Upper", "under_score", "a..b", "-a-", "x" * 64])
@@ -369,15 +416,57 @@ def test_too_small_a_disk_is_one_clear_error(s3, write_rows, tmp_path):
         partition_file(path, n_workers=2, s3=s3, bucket="higgs", spill_dir=tmp_path / "not-there")
 
 
+ONES = np.ones(4, np.float32)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (np.full((4, 2), np.nan, np.float32), np.zeros(4, np.float32), "finite"),
-        (np.ones((4, 2), np.float32), np.full(4, 0.5, np.float32), "whole"),
-        (np.ones((1, 2), np.float32), np.zeros(1, np.float32), "too few"),
+        (np.full((4, 2), np.nan, np.float32), 0 * ONES, "finite"),
+        (np.ones((4, 2), np.float32), ONES / 2, "whole"),
+        (np.ones((4, 2), np.float32), ONES * np.inf, "whole"),
+        (np.ones((1, 2), np.float32), ONES[:1], "too few"),
+        (np.ones((4, 2)), ONES, "features are float64 and labels float32; they must be float32"),
+        (np.ones((4, 2), np.float32), np.ones(4), "features are float32 and labels float64"),
+        (csr_array(np.eye(4)), ONES, "features are float64"),
+        (csr_array((ONES, [0, 1, 1, 0], [0, 2, 4, 4, 4])), ONES, "row 2: column 0 comes after 1"),
+        (csr_array((ONES, [0, 1, 1, 1], [0, 2, 4, 4, 4])), ONES, "row 2: column 1 comes after 1"),
+        (csr_array((ONES * np.nan, [0, 1, 0, 1], [0, 2, 4, 4, 4])), ONES, "row 1: feature 1 is nan"),
+        (np.ones((4, 2), np.uint8), ONES, "images have 3072 features; these have 2"),
     ],
 )
 def test_bad_arrays_are_refused(s3, x, y, message):
     """Rows in memory are checked as those of a file are."""
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=f"^rows.*{message}"):
         partition_arrays(x, y, n_workers=2, s3=s3, bucket="arrays", seed=0, source="rows")
+
+
+@EVERY_TYPE
+def test_skewed_partitions_hold_few_labels(s3, write_rows, data_type):
+    """Sorted by label from the first partition to the last and shuffled within each; the manifest says so."""
+    _, data = write_rows(101, data_type=data_type)
+
+    manifest = partition_arrays(
+        data.x, data.y, n_workers=4, s3=s3, bucket="skewed", seed=5, source="rows", skew="label"
+    )
+
+    parts = decoded(s3, "skewed", 4, data_type)
+    assert ("label", 5) == (manifest.skew, manifest.seed)
+    assert [26, 25, 25, 25] == manifest.rows_per_partition == [part.rows for part in parts]
+    assert sorted(data.y.tolist()) == [label for part in parts for label in sorted(part.y.tolist())]
+    rows = [int(row) for part in parts for row in part.x[:, 0]]
+    assert list(range(101)) == sorted(rows)
+    place = {row: at for at, row in enumerate(row_order(101, 5).tolist())}
+    for part in parts:
+        places = [place[int(row)] for row in part.x[:, 0]]
+        assert sorted(places) == places
+    np.testing.assert_array_equal(data.y[rows], np.concatenate([part.y for part in parts]))
+
+
+def test_an_older_manifest_is_an_error_that_says_so(s3):
+    """Partitions that an earlier version made are not misread."""
+    s3.create_bucket(Bucket="older")
+    s3.put_object(Bucket="older", Key="manifest.json", Body=b'{"source": "HIGGS.xz", "rows": 4, "version": 1}')
+
+    with pytest.raises(InputError, match="is not a manifest of partitions as this version makes them"):
+        read_manifest(s3, "older")

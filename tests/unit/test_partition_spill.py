@@ -4,17 +4,33 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from fixtures import spill
-from fixtures.shuffle import RowKeys, row_order
+from fixtures.row_file import to_block
+from fixtures.shuffle import RowKeys, row_order, skewed_order
 from fixtures.spill import DealtRows, RowSpill
 from training.dataset import Dataset
 
+KINDS = st.sampled_from(["dense", "sparse", "images"])
 
-def rows_numbered(first, count, width=2):
-    """Rows whose label and features tell their number."""
+
+def rows_numbered(first, count, width=2, kind="dense"):
+    """Rows whose label and features tell their number; every third of the sparse ones stores nothing."""
     y = np.arange(first, first + count, dtype=np.float32)
-    return Dataset(np.repeat(y[:, np.newaxis], width, axis=1), y)
+    x = np.repeat(y[:, np.newaxis], width, axis=1)
+    if kind == "images":
+        return Dataset((x % 256).astype(np.uint8), y)
+    if kind == "sparse":
+        x[:, 1:] *= (y[:, np.newaxis] + np.arange(1, width)) % 2
+        x[y % 3 == 0] = 0
+        return Dataset(csr_array(x), y)
+    return Dataset(x, y)
+
+
+def dense(x):
+    """Rows of any kind as a dense matrix."""
+    return x if isinstance(x, np.ndarray) else x.toarray()
 
 
 def labels_of(blocks):
@@ -50,35 +66,39 @@ def test_every_order_is_as_likely_as_any_other():
 
 
 @settings(deadline=None)  # the machine may be busy
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(0, 100))
-def test_spilled_rows_come_back_in_the_global_order(counts, seed):
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(0, 100), KINDS)
+def test_spilled_rows_come_back_in_the_global_order(counts, seed, kind):
     """However the rows came in, and however little fits into memory, the order is that of rows in memory."""
     with pytest.MonkeyPatch.context() as patch, RowSpill() as spilled:
         patch.setattr(spill, "RUN_BYTES", 1000)
         patch.setattr(spill, "GROUP_BYTES", 700)
         keys, first = RowKeys(seed), 0
         for count in counts:
-            spilled.append(keys.draw(count), rows_numbered(first, count))
+            spilled.append(keys.draw(count), rows_numbered(first, count, kind=kind))
             first += count
         blocks = list(spilled.in_key_order())
 
-    assert row_order(sum(counts), seed).tolist() == labels_of(blocks)
-    assert all((block.x == block.y[:, np.newaxis]).all() for block in blocks)
-    assert max(block.rows for block in blocks) <= max(1, 700 // 20)
+    order = row_order(sum(counts), seed)
+    assert sum(counts) == spilled.rows
+    assert order.tolist() == labels_of(blocks)
+    expected = dense(rows_numbered(0, sum(counts), kind=kind).x)[order]
+    np.testing.assert_array_equal(expected, np.concatenate([dense(block.x) for block in blocks]))
+    assert max(block.rows for block in blocks) <= 700 // 14  # an image of two bytes, its label and its key
 
 
-def test_rows_with_few_columns_are_filled_with_zeros():
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_rows_with_few_columns_are_filled_with_zeros(kind):
     """Rows that were taken before a column showed come back with zeros in it."""
     with RowSpill() as spilled:
         keys = RowKeys(0)
         for number, width in enumerate([1, 1, 3]):
-            spilled.append(keys.draw(5), rows_numbered(5 * number + 1, 5, width))
+            spilled.append(keys.draw(5), rows_numbered(5 * number + 1, 5, width, kind))
         blocks = list(spilled.in_key_order())
 
-    x, y = np.concatenate([block.x for block in blocks]), np.concatenate([block.y for block in blocks])
-    assert (15, 3) == x.shape
-    np.testing.assert_array_equal(y, x[:, 0])
-    np.testing.assert_array_equal(np.where(y > 10, y, 0), x[:, 2])
+    x = np.concatenate([dense(block.x) for block in blocks])
+    expected = dense(rows_numbered(1, 15, 3, kind).x)
+    expected[:10, 1:] = 0
+    np.testing.assert_array_equal(expected[row_order(15, 0)], x)
 
 
 def test_without_a_shuffle_rows_come_back_as_they_came(monkeypatch):
@@ -94,36 +114,55 @@ def test_without_a_shuffle_rows_come_back_as_they_came(monkeypatch):
 
 
 @settings(deadline=None)  # the machine may be busy
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 7), st.integers(1, 3))
-def test_row_j_goes_to_partition_j_mod_n(counts, n_partitions, width):
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 7), st.integers(1, 3), KINDS)
+def test_row_j_goes_to_partition_j_mod_n(counts, n_partitions, width, kind):
     """Partitions of any number hold the rows of the global order in turn, however they were handed over."""
     rows = sum(counts)
-    with pytest.MonkeyPatch.context() as patch, DealtRows(rows, width, n_partitions) as dealt:
-        patch.setattr(spill, "CHUNK_BYTES", 50)
+    with DealtRows(n_partitions) as dealt:
         first = 0
         for count in counts:
-            dealt.deal(rows_numbered(first, count, width))
+            dealt.deal(rows_numbered(first, count, width, kind))
             first += count
         for partition in range(n_partitions):
-            expected = list(range(partition, rows, n_partitions))
-            features = [chunk.copy() for chunk in dealt.features(partition)]
-            labels = [chunk.copy() for chunk in dealt.labels(partition)]
+            numbers = list(range(partition, rows, n_partitions))
+            blocks = [to_block(arrays, dealt.width) for arrays in dealt.blocks(partition, partition + 1)]
 
-            assert len(expected) == dealt.rows[partition]
-            assert [len(chunk) for chunk in features] == [len(chunk) for chunk in labels]
-            assert expected == [int(value) for chunk in labels for value in chunk]
-            assert [[value] * width for value in expected] == [row.tolist() for chunk in features for row in chunk]
+            assert len(numbers) == dealt.rows[partition]
+            assert numbers == labels_of(blocks)
+            expected = dense(rows_numbered(0, rows, width, kind).x)[numbers]
+            np.testing.assert_array_equal(expected, np.concatenate([dense(block.x) for block in blocks]))
+    assert np.count_nonzero(dense(rows_numbered(0, rows, width, kind).x)) == dealt.non_zeros
 
 
-def test_the_digest_is_that_of_the_rows_in_order():
+@settings(deadline=None)  # the machine may be busy
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(1, 7), st.integers(0, 100))
+def test_skewed_partitions_are_sorted_by_label(labels, n_partitions, seed):
+    """Dealt in that order, no partition has a label below one of the partition before it; none loses a row."""
+    y = np.array(labels, np.float32)
+    order = row_order(len(y), seed)
+
+    skewed = skewed_order(y, order, n_partitions)
+
+    place = {row: at for at, row in enumerate(order.tolist())}
+    parts = [skewed[partition::n_partitions] for partition in range(n_partitions)]
+    assert list(range(len(y))) == sorted(skewed.tolist())
+    assert sorted(labels) == [label for part in parts for label in sorted(y[part].tolist())]
+    assert all(sorted(part.tolist(), key=place.get) == part.tolist() for part in parts)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "images"])
+def test_the_digest_is_that_of_the_rows_in_order(kind):
     """The digest depends on rows and order, not on partitions or on how the rows were handed over."""
 
     def digest(n_partitions, *blocks):
-        with DealtRows(10, 2, n_partitions) as dealt:
+        with DealtRows(n_partitions) as dealt:
             for block in blocks:
                 dealt.deal(block)
             return dealt.sha256()
 
-    whole = digest(1, rows_numbered(0, 10))
-    assert whole == digest(3, rows_numbered(0, 4), rows_numbered(4, 6))
-    assert whole != digest(1, rows_numbered(5, 5), rows_numbered(0, 5))
+    def part(first, count):
+        return rows_numbered(first, count, kind=kind)
+
+    whole = digest(1, part(0, 10))
+    assert whole == digest(3, part(0, 4), part(4, 6))
+    assert whole != digest(1, part(5, 5), part(0, 5))

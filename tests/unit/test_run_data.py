@@ -1,0 +1,119 @@
+"""The data of a run: partitioned when needed, and checked against the job before anything is invoked."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from fixtures.datasets import parse_data_spec
+from fixtures.libsvm import format_rows
+from fixtures.partitioning import partition_arrays
+from fixtures.partitions import read_manifest
+from harness.errors import HarnessError
+from harness.runs.data import Data, check_shape, prepare_data
+from training.dataset import Dataset
+from training.errors import InputError, JobError
+from training.job import Job, decode_job
+
+EVENT = {"data_bucket": "not-known-yet", "n_features": 1, "n_workers": 2, "host": "h"}
+SHAPE = {"dataset_type": "sparse_libsvm", "n_features": 50, "n_classes": 3}
+
+
+def job(**event):
+    """The job of an event."""
+    return decode_job(EVENT | event, Job)
+
+
+@pytest.mark.parametrize(
+    ("spec", "model", "shape"),
+    [
+        ("synthetic:rows=20,features=3", "lr", ("dense_libsvm", 3, 2)),
+        ("synthetic-sparse:rows=20,features=50,density=0.1", "sparse_lr", ("sparse_libsvm", 50, 2)),
+        ("synthetic-images:rows=40,classes=3", "resnet", ("cifar10", 3072, 3)),
+        ("synthetic-images:rows=40,classes=3", "mlp", ("cifar10", 3072, 3)),
+    ],
+)
+def test_a_set_brings_its_type_along(s3, spec, model, shape):
+    """What a set is made of tells the type, the columns and the classes of the job."""
+    data = prepare_data(parse_data_spec(spec), job(model=model), s3)
+
+    assert dict(zip(SHAPE, shape, strict=True)) == data.shape
+    assert shape[0] == read_manifest(s3, data.bucket).data_type
+
+
+@pytest.mark.parametrize(
+    ("model", "spec", "message"),
+    [
+        ("lr", "synthetic-sparse", "model=lr needs dataset_type=dense_libsvm; got dataset_type=sparse_libsvm"),
+        ("sparse_lr", "synthetic", "model=sparse_lr needs dataset_type=sparse_libsvm; got dataset_type=dense_libsvm"),
+        ("resnet", "sklearn:wine", "model=resnet needs dataset_type=cifar10; got dataset_type=dense_libsvm"),
+    ],
+)
+def test_a_set_that_the_model_does_not_take_is_refused_first(s3, model, spec, message):
+    """Nothing is made and nothing is written for a run that cannot be."""
+    with pytest.raises(InputError, match=f"^{message}$"):
+        prepare_data(parse_data_spec(spec), job(model=model), s3)
+
+    assert [] == s3.list_buckets()["Buckets"]
+
+
+def test_a_files_type_is_the_jobs(s3, tmp_path):
+    """The same text is sparse for one model and dense for another, in buckets of their own."""
+    path = tmp_path / "rows"
+    path.write_bytes(b"0 1:1 3:2\n1 2:1\n" * 4)
+    spec = parse_data_spec(str(path))
+
+    dense, sparse = (prepare_data(spec, job(model=model), s3) for model in ("lr", "sparse_lr"))
+
+    assert "dense_libsvm" == read_manifest(s3, dense.bucket).data_type
+    assert "sparse_libsvm" == read_manifest(s3, sparse.bucket).data_type
+    assert dense.bucket != sparse.bucket
+
+
+def test_a_bucket_tells_its_type_by_its_manifest(s3):
+    """Partitions that lie there already say what they are; without a manifest the job must."""
+    rows = csr_array(np.eye(6, 50, dtype=np.float32))
+    y = np.arange(6, dtype=np.float32) % 3
+    partition_arrays(rows, y, n_workers=2, s3=s3, bucket="sparse-rows", seed=0, source="rows")
+    s3.create_bucket(Bucket="someones")
+    s3.put_object(Bucket="someones", Key="0_2", Body=format_rows(Dataset(rows, y)))
+
+    assert prepare_data(parse_data_spec("s3://sparse-rows"), job(model="sparse_lr"), s3).shape == SHAPE
+    assert {} == prepare_data(parse_data_spec("s3://someones"), job(model="sparse_lr"), s3).shape
+
+
+def test_skewed_sets_are_skewed(s3):
+    """The option of the set's name reaches the partitions."""
+    data = prepare_data(parse_data_spec("sklearn:wine,skew=label"), job(), s3)
+
+    assert "label" == read_manifest(s3, data.bucket).skew
+
+
+def test_partitions_for_another_number_of_workers_are_refused(s3):
+    """The error says for how many workers the bucket is."""
+    rows, y = np.ones((6, 3), np.float32), np.arange(6, dtype=np.float32) % 2
+    partition_arrays(rows, y, n_workers=3, s3=s3, bucket="for-three", seed=0, source="rows")
+
+    with pytest.raises(HarnessError, match="bucket for-three holds 3 partitions, n_workers is 2"):
+        prepare_data(parse_data_spec("s3://for-three"), job(), s3)
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ({"dataset_type": "dense_libsvm"}, "`dataset_type` is 'dense_libsvm'; allowed: sparse_libsvm, as rcv1 has it"),
+        ({"dataset_type": "cifar10"}, "`dataset_type` is 'cifar10'; allowed: sparse_libsvm, as rcv1 has it"),
+        ({"n_features": 49}, "`n_features` is 49; allowed: 50, as rcv1 has it"),
+        ({"n_features": 51}, "`n_features` is 51; allowed: 50, as rcv1 has it"),
+        ({"n_classes": 2}, "`n_classes` is 2; allowed: 3, as rcv1 has it"),
+    ],
+)
+def test_what_the_user_says_of_the_data_must_be_true(event, message):
+    """A field that contradicts the manifest is one error."""
+    with pytest.raises(JobError, match=message):
+        check_shape(event, Data("bucket", "rcv1", SHAPE))
+
+
+@pytest.mark.parametrize("event", [{}, SHAPE, {"n_classes": 5}])
+def test_what_agrees_with_the_data_is_taken(event):
+    """More classes than the data has are possible: it may lack the last of them."""
+    check_shape(event, Data("bucket", "rcv1", SHAPE))
