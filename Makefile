@@ -37,7 +37,7 @@ setup: supported ## make the environments; fetch the Lambda emulator and memcach
 
 .PHONY: test-local
 test-local: setup ## run the unit, integration and end-to-end tests on this machine
-	$(BIN)/pytest tests/unit tests/integration tests/e2e $(ARGS)
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 tests $(ARGS)
 
 .PHONY: e2e-emulator
 e2e-emulator: setup ## train with 4 worker Lambdas on this machine, from data to model
@@ -46,6 +46,10 @@ e2e-emulator: setup ## train with 4 worker Lambdas on this machine, from data to
 .PHONY: matrix
 matrix: setup ## run a small job in every cell of the training matrix and print the table
 	$(BIN)/python -m benchmarks.matrix $(ARGS)
+
+.PHONY: bench
+bench: $(PROJECT) ## time training steps beside a plain NumPy loop
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.steps
 
 .PHONY: lint
 lint: $(PROJECT) ## check style, types and the import rules

@@ -1,7 +1,7 @@
 """`harness invoke`: any function by hand, as `aws lambda invoke` would."""
 
 import sys
-from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -10,13 +10,13 @@ import click
 @click.argument("function")
 @click.option(
     "--event",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=click.File("rb"),
     help="File with the event; `-` reads standard input.",
 )
 @click.option("--payload", help="The event itself, as JSON.")
 @click.option("--async", "asynchronous", is_flag=True, help="Queue an event instead of waiting for the answer.")
 @click.option("--log", is_flag=True, help="Print the end of the invocation's log on standard error.")
-def command(*, function: str, event: Path | None, payload: str | None, asynchronous: bool, log: bool) -> None:
+def command(*, function: str, event: BinaryIO | None, payload: str | None, asynchronous: bool, log: bool) -> None:
     """Invokes FUNCTION, one of harness.toml's, on the stack that is up and prints its answer.
 
     The function is created or updated from its folder first.
@@ -42,7 +42,7 @@ def command(*, function: str, event: Path | None, payload: str | None, asynchron
         raise HarnessError("no stack is up", remedy="run `harness up` first")
     clients = clients_for(stack.endpoints)
     create_or_update(clients.functions, function, settings_of_function)
-    body = event.read_bytes() if event is not None else (payload or "{}").encode()
+    body = event.read() if event is not None else (payload or "{}").encode()
     answer = invoke(clients.functions, function, body, asynchronous=asynchronous)
     if log:
         click.echo(answer.log, err=True, nl=False)

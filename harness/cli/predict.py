@@ -47,7 +47,10 @@ def command(*, run_id: str | None, model_file: Path | None, data_file: Path, out
     if output is None:
         write_predictions(predictions, sys.stdout)
     else:
-        with output.open("w", newline="") as table:
-            write_predictions(predictions, table)
+        try:
+            with output.open("w", newline="") as table:
+                write_predictions(predictions, table)
+        except OSError as error:
+            raise HarnessError(f"the predictions cannot be written: {error.strerror}", str(output)) from error
     if predictions.accuracy is not None:
         click.echo(f"{len(predictions.classes)} rows, accuracy {predictions.accuracy:.4f}", err=True)

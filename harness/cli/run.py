@@ -41,11 +41,14 @@ def command(
     import msgspec
 
     from harness.cli.display import RunDisplay, print_summary
+    from harness.errors import HarnessError
     from harness.runs.clients import clients_for
     from harness.runs.launch import check, read_request, run, save_model
     from harness.settings import load_settings
     from harness.stack import stack_for_run
 
+    if model_file is not None and not model_file.parent.is_dir():
+        raise HarnessError(f"the folder of --model-file {model_file} does not exist", remedy="make it first")
     request = read_request(data, job_file, job_event(flags))
     check(request)
     settings = load_settings()

@@ -17,6 +17,7 @@ def command(*, as_json: bool) -> None:
     import msgspec
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from harness.errors import HarnessError
     from harness.runs.catalogue import list_runs
@@ -35,5 +36,5 @@ def command(*, as_json: bool) -> None:
     table = Table("run", "status", "dataset", "workers", "loss", box=None, pad_edge=False)
     for run in runs:
         loss = "-" if run.loss is None else f"{run.loss:.4f}"
-        table.add_row(run.run_id, run.status, run.dataset, str(run.n_workers), loss)
+        table.add_row(run.run_id, run.status, Text(run.dataset), str(run.n_workers), loss)
     Console().print(table)

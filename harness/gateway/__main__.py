@@ -79,7 +79,7 @@ def main(
     logs = LogService(aws_endpoint, limits.REGION)
     functions = FunctionStore(directory / "functions")
     pool = Pool(start, concurrency=account_concurrency, idle_timeout_s=idle_timeout_s)
-    invoker = Invoker(functions, pool, retry_time_scale)
+    invoker = Invoker(functions, pool, retry_time_scale, lambda name, line: logs.write(name, "gateway", line))
     app = create_app(Services(functions, pool, invoker), lifespan)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_WITHIN_S)
 

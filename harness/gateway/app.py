@@ -10,9 +10,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from harness.gateway import limits
 from harness.gateway.errors import LambdaApiError, body_not_json, invalid_parameter, request_too_large
@@ -20,6 +23,7 @@ from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invocation, Invoker
 from harness.gateway.pool import Pool
 
+LOCAL_HOSTS = {"127.0.0.1", "localhost", "[::1]"}
 FUNCTIONS = "/2015-03-31/functions"
 
 
@@ -30,6 +34,28 @@ class Services:
     functions: FunctionStore
     pool: Pool
     invoker: Invoker
+
+
+class LocalCallersOnly:
+    """Refuses what a web page in the user's browser could send: whoever invokes runs code on this machine.
+
+    A page's requests carry its origin, and those of a rebound name carry that name as host; boto3, the AWS CLI and
+    curl send neither.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on, or answers 403."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host = headers.get("host", "").rsplit(":", 1)[0]
+            if "origin" in headers or host not in LOCAL_HOSTS:
+                answer = JSONResponse({"Message": "only local programs may call this service"}, status_code=403)
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
@@ -56,6 +82,7 @@ def create_app(services: Services, lifespan: Lifespan) -> Starlette:
             Route(events, _get_event_invoke_config, methods=["GET"]),
             Route(events, _put_event_invoke_config, methods=["PUT"]),
         ],
+        middleware=[Middleware(LocalCallersOnly)],
         exception_handlers={LambdaApiError: _api_error},
         lifespan=lifespan,
     )
@@ -65,7 +92,8 @@ def create_app(services: Services, lifespan: Lifespan) -> Starlette:
 
 async def _invoke(request: Request) -> Response:
     services = _services(request)
-    function = services.functions.get(request.path_params["name"])
+    qualifier = request.query_params.get("Qualifier", "$LATEST")
+    function = services.functions.get(f"{request.path_params['name'].removesuffix(':$LATEST')}:{qualifier}")
     kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
     if kind not in {"RequestResponse", "Event", "DryRun"}:
         raise invalid_parameter(f"InvocationType '{kind}' must be one of RequestResponse, Event, DryRun.")
@@ -95,7 +123,7 @@ async def _payload(request: Request, limit: int) -> bytes:
             raise request_too_large(limit, "InvokeFunction")
     try:
         json.loads(body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise body_not_json(str(error)) from error
     return bytes(body or b"{}")
 

@@ -43,6 +43,11 @@ RIE_GRACE_S = 5.0
 # The last lines of an invocation are in the pipe already when its answer comes.
 OUTPUT_WITHIN_S = 0.5
 STOP_WITHIN_S = 1.0
+# A port can be lost between its choice and RIE's start; other causes do not go away by trying.
+START_ATTEMPTS = 3
+READ_BYTES = 65_536
+# CloudWatch Logs cuts an event there.
+LONGEST_LINE_BYTES = 262_144
 
 # RIE's own lines carry its configured figures instead of measured ones; the gateway writes them itself.
 _RIE_LINE = re.compile(r"(START|END|REPORT) RequestId: (?P<id>[0-9a-f-]{36})\b.*$")
@@ -163,7 +168,8 @@ class Environment:
         raised = {"errorMessage", "errorType", "requestId", "stackTrace"} == set(body) and body[
             "requestId"
         ] == request_id
-        return Answer(answer.payload, "Unhandled") if raised and self._error_logged else answer
+        in_doubt = not self._ended.is_set()
+        return Answer(answer.payload, "Unhandled") if raised and (self._error_logged or in_doubt) else answer
 
     def _report(self, request_id: str, answer: Answer, seconds: float) -> None:
         if not answer.usable:
@@ -198,19 +204,29 @@ class Environment:
 
     async def _pump(self) -> None:
         assert self.process.stdout is not None  # noqa: S101 - it was started with a pipe
-        async for raw in self.process.stdout:
-            line = raw.decode(errors="replace").rstrip("\n")
-            own = _RIE_LINE.search(line)
-            if own is None:
-                self._function_line(line)
-                continue
-            if own.start():
-                self._function_line(line[: own.start()])
-            if own[1] == "END" and own["id"] == self._current:
-                self._ended.set()
+        rest = b""
+        while chunk := await self.process.stdout.read(READ_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LONGEST_LINE_BYTES:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._line(line.decode(errors="replace"))
+        if rest:
+            self._line(rest.decode(errors="replace"))
+
+    def _line(self, line: str) -> None:
+        own = _RIE_LINE.search(line)
+        if own is None:
+            self._function_line(line)
+            return
+        if own.start():
+            self._function_line(line[: own.start()])
+        if own[1] == "END" and own["id"] == self._current:
+            self._ended.set()
 
     def _function_line(self, line: str) -> None:
-        if line.startswith("[ERROR] "):
+        # It may follow what the function printed without a line's end.
+        if "[ERROR] " in line:
             self._error_logged = True
         # The runtime keeps a multi-line message in one event by carriage returns.
         self._write(line.replace("\r", "\n"))
@@ -240,34 +256,21 @@ async def start_environment(
         log: Takes the log stream's name and a line.
 
     Raises:
+        OSError: RIE cannot be started.
         TimeoutError: RIE did not listen in time.
     """
     stream = f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
     own_folder = Path(tempfile.mkdtemp(prefix=f"{function.name}-", dir=folder))
     started = time.perf_counter()
-    deadline = time.monotonic() + READY_WITHIN_S
-    while True:
-        endpoint, runtime_api = free_port(), free_port()
-        process = await asyncio.create_subprocess_exec(
-            *rie_command(rie, endpoint, runtime_api, function.handler),
-            cwd=function.code,
-            env=_environment_variables(function, stream, own_folder, variables),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            limit=1 << 20,
-        )
-        # A port may be taken between the choice and the start: RIE then exits, and other ports are tried.
-        if await _listens(endpoint, process, deadline):
-            break
-        if time.monotonic() >= deadline:
-            process.kill()
-            raise TimeoutError(f"RIE for {function.name} did not listen within {READY_WITHIN_S:.0f} s")
+    try:
+        process, port = await _start_rie(rie, function, _environment_variables(function, stream, own_folder, variables))
+    except BaseException:
+        shutil.rmtree(own_folder, ignore_errors=True)
+        raise
     environment = Environment(
         function=function,
         process=process,
-        address=f"127.0.0.1:{endpoint}",
+        address=f"127.0.0.1:{port}",
         folder=own_folder,
         client=client,
         log=lambda line: log(stream, line),
@@ -276,6 +279,37 @@ async def start_environment(
     )
     environment.read_output()
     return environment
+
+
+async def _start_rie(
+    rie: Path, function: Function, variables: dict[str, str]
+) -> tuple[asyncio.subprocess.Process, int]:
+    """RIE's process and the port on which it listens.
+
+    Raises:
+        OSError: It cannot be started, or ends at once; its last words are told.
+        TimeoutError: It does not listen in time.
+    """
+    deadline = time.monotonic() + READY_WITHIN_S
+    last_words = b""
+    for _ in range(START_ATTEMPTS):
+        endpoint, runtime_api = free_port(), free_port()
+        process = await asyncio.create_subprocess_exec(
+            *rie_command(rie, endpoint, runtime_api, function.handler),
+            cwd=function.code,
+            env=variables,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        if await _listens(endpoint, process, deadline):
+            return process, endpoint
+        if process.returncode is None:
+            process.kill()
+            raise TimeoutError(f"RIE for {function.name} did not listen within {READY_WITHIN_S:.0f} s")
+        last_words = (await process.communicate())[0][-500:]
+    raise OSError(f"RIE for {function.name} ended at once: {last_words.decode(errors='replace').strip()}")
 
 
 def _environment_variables(function: Function, stream: str, folder: Path, variables: dict[str, str]) -> dict[str, str]:
@@ -343,6 +377,11 @@ def rie_command(rie: Path, endpoint: int, runtime_api: int, handler: str) -> lis
     addresses = {"--runtime-interface-emulator-address": endpoint, "--runtime-api-address": runtime_api}
     flags = [text for flag, port in addresses.items() for text in (flag, f"127.0.0.1:{port}")]
     return bound_to_parent([str(rie), *flags, "--log-level", "error", *runtime])
+
+
+def start_failure(request_id: str, cause: str) -> Answer:
+    """What callers get when no environment could be started for their invocation."""
+    return _failure("Sandbox.Failure", f"RequestId: {request_id} Error: the environment did not start: {cause}")
 
 
 def _failure(type_: str, message: str) -> Answer:

@@ -8,6 +8,7 @@ import re
 import shutil
 import uuid
 import zipfile
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -243,7 +244,10 @@ class FunctionStore:
         events = EventInvokeConfig(
             default.max_retries if retries is None else retries, default.max_age_s if age is None else age
         )
-        return self._replace(self.get(identifier), events=events)
+        # No new revision: environments are the same as before.
+        function = msgspec.structs.replace(self.get(identifier), events=events)
+        self._functions[function.name] = function
+        return function
 
     def delete(self, identifier: str) -> Function:
         """DeleteFunction."""
@@ -269,13 +273,21 @@ class FunctionStore:
         digest = hashlib.sha256(package)
         folder = self._folder / name / digest.hexdigest()[:16]
         if not folder.exists():
-            partial = folder.with_suffix(f".{uuid.uuid4().hex}")
-            archive.extractall(partial)
-            try:
-                partial.rename(folder)
-            except OSError:
-                shutil.rmtree(partial)
+            _extract(archive, folder)
         return folder, base64.b64encode(digest.digest()).decode(), len(package)
+
+
+def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Unpacks into a folder that appears whole or not at all."""
+    partial = folder.with_suffix(f".{uuid.uuid4().hex}")
+    try:
+        archive.extractall(partial)
+        partial.rename(folder)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise invalid_parameter(f"Could not unzip uploaded file: {error}") from error
+    except FileExistsError:
+        shutil.rmtree(partial)  # another call with the same package was quicker
 
 
 def parse_name(identifier: str) -> str:

@@ -5,14 +5,16 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.gateway import limits
-from harness.gateway.environment import Answer
+from harness.gateway.environment import Answer, start_failure
 from harness.gateway.errors import LambdaApiError
 from harness.gateway.functions import FunctionStore
 from harness.gateway.pool import Pool
@@ -52,12 +54,16 @@ class Invoker:
         functions: The account's functions; looked up anew at each try, as a function may change meanwhile.
         pool: Their environments.
         retry_time_scale: Factor on AWS's waits before an event is tried again.
+        log: Takes a function's name and a line of its log.
     """
 
-    def __init__(self, functions: FunctionStore, pool: Pool, retry_time_scale: float) -> None:
+    def __init__(
+        self, functions: FunctionStore, pool: Pool, retry_time_scale: float, log: Callable[[str, str], None]
+    ) -> None:
         self._functions = functions
         self._pool = pool
         self._scale = retry_time_scale
+        self._log = log
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, invocation: Invocation) -> Finished:
@@ -82,9 +88,16 @@ class Invoker:
 
     async def _run(self, invocation: Invocation) -> Finished:
         function = self._functions.get(invocation.function)
-        async with self._pool.environment(function) as environment:
-            answer = await environment.invoke(invocation.request_id, invocation.payload, invocation.headers)
-            return Finished(answer, environment.tail)
+        try:
+            async with self._pool.environment(function) as environment:
+                answer = await environment.invoke(invocation.request_id, invocation.payload, invocation.headers)
+                return Finished(answer, environment.tail)
+        except (OSError, TimeoutError) as error:
+            logger.exception("no environment for %s", function.name)
+            answer = start_failure(invocation.request_id, str(error))
+            line = json.loads(answer.payload)["errorMessage"]
+            self._log(function.name, line)
+            return Finished(answer, line.encode())
 
     async def _run_event(self, invocation: Invocation) -> None:
         accepted = time.monotonic()

@@ -66,7 +66,10 @@ class Pool:
             function: The function.
             successor: The revision that environments must have from now on; empty when there is none.
         """
-        self._revisions[function.name] = successor
+        if successor:
+            self._revisions[function.name] = successor
+        else:
+            self._revisions.pop(function.name, None)
         for environment in self._idle.pop(function.name, []):
             self._stop(environment)
 
@@ -99,7 +102,7 @@ class Pool:
         return None
 
     def _give_back(self, environment: Environment) -> None:
-        current = self._revisions[environment.function.name] == environment.function.revision
+        current = self._revisions.get(environment.function.name) == environment.function.revision
         if not (current and environment.usable and environment.process.returncode is None):
             self._stop(environment)
             return

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 from harness.stack.process import CREDENTIALS, REGION
@@ -29,14 +30,18 @@ class Clients:
 
 def clients_for(endpoints: Endpoints) -> Clients:
     """Clients for a running stack, with the emulation's credentials."""
+    # The user's own profile and proxies are for AWS, not for a stack on this machine.
     session = boto3.Session(
+        botocore_session=botocore.session.Session(session_vars={"profile": (None, None, None, None)}),
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         region_name=REGION,
     )
-    patient = Config(read_timeout=INVOKE_READ_TIMEOUT_S, retries={"total_max_attempts": 1})
+    direct = Config(proxies={})
+    patient = direct.merge(Config(read_timeout=INVOKE_READ_TIMEOUT_S, retries={"total_max_attempts": 1}))
+    path_style = direct.merge(Config(s3={"addressing_style": "path"}))
     return Clients(
-        s3=session.client("s3", endpoint_url=endpoints.s3, config=Config(s3={"addressing_style": "path"})),
+        s3=session.client("s3", endpoint_url=endpoints.s3, config=path_style),
         functions=session.client("lambda", endpoint_url=endpoints.lambda_, config=patient),
-        logs=session.client("logs", endpoint_url=endpoints.aws),
+        logs=session.client("logs", endpoint_url=endpoints.aws, config=direct),
     )

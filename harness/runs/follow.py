@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 LONGEST_POLL_S = 0.2
+OUT_OF_ORDER_MS = 5000
 FIRST_POLL_S = 0.02
 # The platform's report of an invocation comes after its results; costs are taken from it.
 REPORTS_WITHIN_S = 3.0
@@ -95,10 +96,13 @@ class LogTail:
             events = [event for page in pages for event in page["events"]]
         except self._logs.exceptions.ResourceNotFoundException:
             return
-        for event in events:
-            if event["eventId"] not in self._seen:
-                self._seen.add(event["eventId"])
-                yield event["timestamp"], event["message"]
+        new = [event for event in events if event["eventId"] not in self._seen]
+        # Lines of several environments come out of order, but not by more than this.
+        newest = max((event["timestamp"] for event in events), default=0)
+        self._since_ms = max(self._since_ms, newest - OUT_OF_ORDER_MS)
+        self._seen = {event["eventId"] for event in events if event["timestamp"] >= self._since_ms}
+        for event in new:
+            yield event["timestamp"], event["message"]
 
 
 def read_report(message: str) -> Report | None:
@@ -125,7 +129,7 @@ def follow(folder: RunFolder, tail: LogTail, requests: list[str], *, patience_s:
     delay, last_change = FIRST_POLL_S, time.monotonic()
     present: set[str] = set()
     while True:
-        news = _read_log(tail, progress)
+        news = _read_log(tail, progress, folder.run_id, requests)
         found = set(folder.names(""))
         if news or found != present:
             last_change, delay = time.monotonic(), FIRST_POLL_S
@@ -143,50 +147,53 @@ def follow(folder: RunFolder, tail: LogTail, requests: list[str], *, patience_s:
             )
         time.sleep(delay)
         delay = min(1.5 * delay, LONGEST_POLL_S)
-    _await_reports(tail, progress, requests)
+    _await_reports(tail, progress, folder.run_id, requests)
     watch(progress)
     return progress
 
 
-def _await_reports(tail: LogTail, progress: Progress, requests: list[str]) -> None:
+def _await_reports(tail: LogTail, progress: Progress, run_id: str, requests: list[str]) -> None:
     deadline = time.monotonic() + REPORTS_WITHIN_S
     while not progress.reports.keys() >= set(requests) and time.monotonic() < deadline:
-        if not _read_log(tail, progress):
+        if not _read_log(tail, progress, run_id, requests):
             time.sleep(FIRST_POLL_S)
 
 
-def _read_log(tail: LogTail, progress: Progress) -> bool:
+def _read_log(tail: LogTail, progress: Progress, run_id: str, requests: list[str]) -> bool:
+    """Takes in the new lines; tells whether one was of this run, as all runs share the worker's log."""
     news = False
     for _, message in tail.lines():
-        news = True
         if message.startswith("{"):
-            _read_line(message, progress)
+            news |= _read_line(message, progress, run_id)
         elif report := read_report(message):
-            progress.reports[report.request_id] = report
+            if report.request_id in requests:
+                progress.reports[report.request_id] = report
+                news = True
         elif error := _PLATFORM_ERROR.search(message):
-            progress.died[error["id"] or error["id2"]] = error["error"] or error["timeout"]
+            request_id = error["id"] or error["id2"]
+            if request_id in requests:
+                progress.died[request_id] = error["error"] or error["timeout"]
+                news = True
     return news
 
 
-def _read_line(message: str, progress: Progress) -> None:
+def _read_line(message: str, progress: Progress, run_id: str) -> bool:
     try:
         line: dict[str, Any] = json.loads(message)
+        if line["run_id"] != run_id:
+            return False
         rank = progress.ranks[line["rank"]]
         event = line["event"]
     except (ValueError, LookupError, TypeError):
-        return  # not one of our lines: a function may print what it likes
+        return False  # not one of our lines: a function may print what it likes
     if event == "progress":
         rank.state, rank.round, rank.rounds = "training", line["round"], line["rounds"]
         rank.loss, rank.rows_per_s = line["loss"], line["rows_per_s"]
     elif event == "epoch":
-        rank.state, rank.round, rank.epoch, rank.loss = (
-            "training",
-            line["rounds"],
-            line["epoch"],
-            line["loss"],
-        )
+        rank.state, rank.round, rank.epoch, rank.loss = "training", line["rounds"], line["epoch"], line["loss"]
     else:
         rank.state = event
+    return True
 
 
 def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, requests: list[str]) -> None:

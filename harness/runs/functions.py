@@ -69,6 +69,7 @@ def create_or_update(client: "LambdaClient", name: str, function: FunctionSettin
         existing = client.get_function_configuration(FunctionName=name)
     except client.exceptions.ResourceNotFoundException:
         if _create(client, name, function, code):
+            client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=function.retries)
             return
         existing = client.get_function_configuration(FunctionName=name)
     if existing["CodeSha256"] != base64.b64encode(hashlib.sha256(code).digest()).decode():
@@ -83,6 +84,7 @@ def create_or_update(client: "LambdaClient", name: str, function: FunctionSettin
             MemorySize=function.memory_mb,
             Environment={"Variables": function.environment},
         )
+    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=function.retries)
 
 
 def _create(client: "LambdaClient", name: str, function: FunctionSettings, code: bytes) -> bool:
@@ -100,7 +102,6 @@ def _create(client: "LambdaClient", name: str, function: FunctionSettings, code:
         )
     except client.exceptions.ResourceConflictException:
         return False
-    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=function.retries)
     return True
 
 

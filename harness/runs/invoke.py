@@ -45,5 +45,5 @@ def invoke(client: "LambdaClient", function: str, event: bytes, *, asynchronous:
     return InvocationAnswer(
         payload=answer["Payload"].read().decode(),
         error=bool(answer.get("FunctionError")),
-        log=base64.b64decode(answer.get("LogResult", "")).decode(),
+        log=base64.b64decode(answer.get("LogResult", "")).decode(errors="replace"),
     )

@@ -142,7 +142,8 @@ def run(
         coordinator_request = _invoke(clients, job)
         requests = folder.read_json("invoked.json")["requests"]
         report("training")
-        patience = max(draft.join_timeout_s, draft.round_timeout_s) + PATIENCE_MARGIN_S
+        # Between two lines a worker may compute as long as it lives; its death is told by the platform.
+        patience = declared(settings, WORKER).timeout_s + PATIENCE_MARGIN_S
         progress = follow(folder, tail, requests, patience_s=patience, watch=watch)
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()

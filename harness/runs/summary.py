@@ -107,6 +107,7 @@ def summarise(
     workers = [last_attempts[rank] for rank in sorted(last_attempts)]
     slowest = max(worker["seconds"] for worker in workers)
     rows = sum(worker["rows"] for worker in workers)
+    passes = job["n_epochs"] if job["optim"] == "admm" else 1  # one of admm's epochs is a round of several passes
     return Summary(
         run_id=result["run_id"],
         status="succeeded",
@@ -121,7 +122,7 @@ def summarise(
         rounds=result["rounds"],
         round_ms=workers[0]["round_ms"],
         all_reduce_ms=workers[0]["all_reduce_ms"],
-        rows_per_s=rows * len(result["epochs"]) / slowest,
+        rows_per_s=rows * len(result["epochs"]) * passes / slowest,
         loss=result["loss"],
         accuracy=result["accuracy"],
         validation=result["validation"],

@@ -5,7 +5,7 @@
     telemetry/<rank>.<attempt>.json its timings round by round
     failed/<rank>.<attempt>.json    one failed worker and its cause
     model.npz                   the trained parameters
-    result.json                 the run's outcome; written by rank 0 after everything else of its own
+    result.json                 the run's outcome; written by rank 0 when its model is there
 
 S3's errors are translated here, and only here.
 """
@@ -76,7 +76,8 @@ class RunFolder:
     """
 
     def __init__(self, s3: "S3Client", bucket: str, run_id: str) -> None:
-        self._s3, self._bucket, self._run_id = s3, bucket, run_id
+        self.run_id = run_id
+        self._s3, self._bucket = s3, bucket
 
     def location(self, name: str) -> str:
         """The object's address."""
@@ -125,7 +126,7 @@ class RunFolder:
         return sorted(key.removeprefix(self._key("")) for key in keys)
 
     def _key(self, name: str) -> str:
-        return f"runs/{self._run_id}/{name}"
+        return f"runs/{self.run_id}/{name}"
 
 
 @contextmanager

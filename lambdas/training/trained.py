@@ -1,6 +1,7 @@
 """A trained model as it lies in S3 (`model.npz`), and what it says of new rows."""
 
 import io
+import zipfile
 from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
@@ -84,5 +85,5 @@ def decode_model(body: bytes, source: str) -> TrainedModel:
                 hidden_units=int(arrays["hidden_units"]),
                 scaling=scaling,
             )
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(f"{source} is no trained model ({error})") from error

@@ -2,18 +2,22 @@
 
 import base64
 import json
+import urllib.error
+import urllib.request
 import uuid
 from pathlib import Path
 
 import boto3
+import msgspec
 import psutil
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from harness.runs.clients import clients_for
-from harness.runs.functions import package
-from harness.settings import FunctionSettings
+from harness.runs.functions import create_or_update, package
+from harness.settings import FunctionSettings, GatewaySettings
+from harness.stack import start_private_stack
 from harness.stack.probes import wait_until
 
 pytestmark = pytest.mark.integration
@@ -162,7 +166,7 @@ def test_a_dead_process_is_reported_and_replaced(create, invoke, clients):
     assert "Runtime.ExitError" == answer["Body"]["errorType"]
     assert "exit status 3" in answer["Body"]["errorMessage"]
     assert "exit status 3" in wait_for_line(clients, name, "Runtime exited")
-    assert "Runtime.ExitError" == invoke(name)["Body"]["errorType"]
+    assert "alive" == invoke(name)["Body"]
 
 
 def test_a_timeout_is_reported_and_the_environment_replaced(create, invoke):
@@ -198,8 +202,23 @@ def test_the_log_holds_the_output_between_start_and_report(create, invoke, clien
     assert 5 < used < 300
 
 
-def test_failed_events_are_tried_again_with_the_same_request_id(create, invoke, clients, tmp_path):
-    """An event that fails is tried up to `MaximumRetryAttempts` more times, each with the id of the first."""
+def test_an_error_after_output_without_a_lines_end_is_one(create, invoke):
+    """What a function printed before it raised does not hide its error."""
+    answer = invoke(create("print_lines"), {"lines": [], "raise": True})
+
+    assert "Unhandled" == answer["FunctionError"]
+
+
+def test_a_very_long_line_breaks_nothing(create, invoke):
+    """A line of megabytes is logged in pieces, and the environment goes on."""
+    name = create("print_lines", Timeout=10)
+
+    for _ in range(2):
+        assert "FunctionError" not in invoke(name, {"lines": ["x" * 3_000_000]})
+
+
+def test_a_failed_event_is_tried_no_more_often_than_it_may(create, invoke, clients, tmp_path):
+    """With `MaximumRetryAttempts` of 0 a failed event is tried once."""
     name = create("fail_times")
     clients.functions.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
     tmp_path.chmod(0o777)
@@ -210,6 +229,55 @@ def test_failed_events_are_tried_again_with_the_same_request_id(create, invoke, 
     assert [answer["ResponseMetadata"]["RequestId"]] == [file.read_text() for file in tmp_path.iterdir()]
     configuration = clients.functions.get_function_event_invoke_config(FunctionName=name)
     assert 0 == configuration["MaximumRetryAttempts"]
+
+
+@pytest.mark.parametrize(("failures", "tries"), [(1, 2), (9, 3)])
+def test_failed_events_are_tried_again_with_the_same_request_id(settings, tmp_path, failures, tries):
+    """A failed event is tried at most twice more, each time with the id of the first; AWS's waits are scaled down."""
+    hasty = msgspec.structs.replace(settings, gateway=GatewaySettings(retry_time_scale=0.001))
+    tmp_path.chmod(0o777)
+    with start_private_stack(hasty, s3="moto") as own:
+        clients = clients_for(own.endpoints)
+        function = FunctionSettings(source=HANDLERS, handler="fail_times.handler")
+        create_or_update(clients.functions, "fail_times", function)
+
+        event = json.dumps({"folder": str(tmp_path), "failures": failures})
+        answer = clients.functions.invoke(FunctionName="fail_times", InvocationType="Event", Payload=event)
+
+        reports = lambda: sum(line.startswith("REPORT") for line in lines_of(clients, "fail_times"))  # noqa: E731
+        assert wait_until(lambda: reports() == tries, 10)
+        assert not wait_until(lambda: reports() > tries, 0.5)
+
+    assert {answer["ResponseMetadata"]["RequestId"]} == {file.read_text() for file in tmp_path.iterdir()}
+    assert tries == len(list(tmp_path.iterdir()))
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://page.example"}, {"Host": "page.example"}])
+def test_a_web_page_cannot_invoke(stack, headers):
+    """Requests that a browser sends for a page are refused: whoever invokes runs code here."""
+    request = urllib.request.Request(f"{stack.endpoints.lambda_}/2015-03-31/functions", headers=headers)
+
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request)
+
+
+def test_a_function_made_anew_keeps_its_environments_warm(create, invoke, clients):
+    """After delete and create under the same name, environments are reused as before."""
+    name = create("echo")
+    invoke(name)
+    code = package(FunctionSettings(source=HANDLERS, handler="echo.handler"))
+    clients.functions.delete_function(FunctionName=name)
+    clients.functions.create_function(
+        FunctionName=name, Runtime="python3.11", Role=ROLE, Handler="echo.handler", Code={"ZipFile": code}
+    )
+
+    assert [1, 2, 3] == [invoke(name)["Body"]["count"] for _ in range(3)]
+
+
+def test_an_unknown_qualifier_is_not_found(create, clients):
+    """There is $LATEST only."""
+    with pytest.raises(clients.functions.exceptions.ResourceNotFoundException):
+        clients.functions.invoke(FunctionName=create("echo"), Qualifier="nosuch")
 
 
 def test_client_context_reaches_the_handler(create, invoke):

@@ -68,7 +68,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         u += x - z
         residuals = _residuals(job.rho, [x - z, x, u], z, z - z_old, exchange)
         check_finite(residuals["primal_residual"], number, job)
-        telemetry.round_done(number, job.n_admm_epochs, residuals["primal_residual"], samples, started)
+        telemetry.round_done(number, job.n_admm_epochs, residuals["primal_residual"], samples * job.n_epochs, started)
         seconds = time.perf_counter() - started
         figures = evaluate(job, model, z, shard, exchange)
         epochs.append(EpochReport(epoch=number, rounds=number, seconds=seconds, details=residuals, **figures))

@@ -55,10 +55,12 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
             loss, gradient, samples = model.loss_and_gradient(parameters, shard.x[rows], shard.y[rows])
             gradient = significance.select(gradient, parameters, job.lr / max(samples, 1), round_number)
             total = exchange.all_reduce_update(np.append(gradient, np.float32(loss)), samples)
-            mean_loss = float(total.values[-1]) / total.samples
+            # In async a rank without rows may not have seen a part of any other yet: then nothing changes.
+            rows_seen = max(total.samples, 1)
+            mean_loss = float(total.values[-1]) / rows_seen
             check_finite(mean_loss, round_number, job)
             velocity *= np.float32(job.momentum)
-            velocity += total.divided_by(total.samples)[:-1] + penalty.gradient(parameters)
+            velocity += total.divided_by(rows_seen)[:-1] + penalty.gradient(parameters)
             parameters -= np.float32(job.lr) * velocity
             telemetry.round_done(round_number, len(batches.slices) * job.n_epochs, mean_loss, samples, round_started)
         if exchange.stale:

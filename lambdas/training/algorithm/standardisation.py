@@ -8,6 +8,9 @@ from training.algorithm.epochs import Shard
 from training.exchange.exchange import Exchange
 from training.model.base import Parameters, Rows
 
+# Sums are gathered in float64, a block of rows at a time: a copy of the whole shard may not fit.
+BLOCK_ROWS = 16_384
+
 
 class Scaling(NamedTuple):
     """What standardises rows: (x - mean) / scale, both (features,) float32."""
@@ -25,8 +28,10 @@ def measure(shard: Shard, exchange: Exchange) -> Scaling:
 
     Every rank gets the same figures, bit for bit.
     """
-    rows = shard.x.astype(np.float64)
-    sums = np.concatenate([rows.sum(axis=0), np.square(rows).sum(axis=0)])
+    sums = np.zeros(2 * shard.x.shape[1])
+    for start in range(0, len(shard.x), BLOCK_ROWS):
+        rows = shard.x[start : start + BLOCK_ROWS].astype(np.float64)
+        sums += np.concatenate([rows.sum(axis=0), np.square(rows).sum(axis=0)])
     total = exchange.all_reduce(sums, len(shard.y))
     mean, mean_of_squares = np.split(total.values / total.samples, 2)
     variance = np.maximum(mean_of_squares - mean**2, 0)

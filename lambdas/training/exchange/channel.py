@@ -1,7 +1,7 @@
 """The channel: a key-value store that carries frames between ranks that cannot reach one another.
 
 Keys are written once with one value; writing the same bytes again is allowed and changes nothing.
-Every channel passes the same suite of tests (`tests/unit/test_channel.py`, `tests/integration/test_channel.py`).
+Every channel passes the same suite of tests (`tests/integration/test_channel.py`).
 """
 
 from collections.abc import Mapping, Sequence

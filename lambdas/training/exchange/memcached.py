@@ -43,7 +43,7 @@ class MemcachedChannel:
     def put_many(self, values: Mapping[str, bytes]) -> None:
         """Stores values; see `Channel.put_many`."""
         for name, keys in self._by_node(values).items():
-            with _translated(name):
+            with _translated(name, storing=f"storing {keys[0]} ({len(values[keys[0]])} bytes): "):
                 refused = self._clients[name].set_many({key: values[key] for key in keys}, expire=TTL_S)
             if refused:
                 sizes = ", ".join(f"{key} ({len(values[key])} bytes)" for key in refused)
@@ -83,8 +83,8 @@ class MemcachedChannel:
 
 
 @contextmanager
-def _translated(name: str) -> Iterator[None]:
+def _translated(name: str, storing: str = "") -> Iterator[None]:
     try:
         yield
     except (MemcacheError, OSError) as error:
-        raise ChannelError(f"Memcached at {name}: {error or type(error).__name__}") from error
+        raise ChannelError(f"Memcached at {name}: {storing}{str(error) or type(error).__name__}") from error

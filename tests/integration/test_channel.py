@@ -1,0 +1,67 @@
+"""One suite for every channel: the in-memory one, and Memcached through its configuration endpoint."""
+
+import uuid
+
+import pytest
+
+from training.errors import ChannelError
+from training.exchange.memcached import MemcachedChannel
+from training.exchange.memory import MemoryChannel
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=["memory", "memcached", "plain memcached"])
+def channel(request):
+    """Each channel in turn; Memcached also without a configuration endpoint in front."""
+    if request.param == "memory":
+        yield MemoryChannel()
+        return
+    endpoints = request.getfixturevalue("stack").endpoints
+    address = endpoints.discovery if request.param == "memcached" else endpoints.memcached
+    host, port = address.split(":")
+    opened = MemcachedChannel(host, int(port))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def prefix():
+    """Keys of this test alone."""
+    return uuid.uuid4().hex
+
+
+def test_what_is_put_is_got(channel, prefix):
+    """Values come back under their keys, any bytes and none at all; absent keys are left out."""
+    values = {f"{prefix}/a": bytes(range(256)), f"{prefix}/b": b"", f"{prefix}/c": b"END\r\n"}
+
+    channel.put_many(values)
+
+    assert values == channel.get_many([*values, f"{prefix}/absent"])
+
+
+def test_a_value_at_the_limit_passes_and_one_far_above_is_refused(channel, prefix):
+    """The limit that a channel tells is true, and what is refused is named, not lost in silence."""
+    size = channel.max_value_bytes
+    channel.put_many({f"{prefix}/fits": b"x" * size})
+
+    assert size == len(channel.get_many([f"{prefix}/fits"])[f"{prefix}/fits"])
+    with pytest.raises(ChannelError, match=f"{prefix}/large"):
+        channel.put_many({f"{prefix}/large": b"x" * (2 * size)})
+    channel.put_many({f"{prefix}/after": b"still works"})
+    assert channel.get_many([f"{prefix}/after"])
+
+
+def test_what_is_deleted_is_gone(channel, prefix):
+    """Deleting removes keys, absent ones without harm."""
+    channel.put_many({f"{prefix}/a": b"1", f"{prefix}/b": b"2"})
+
+    channel.delete_many([f"{prefix}/a", f"{prefix}/absent"])
+
+    assert {f"{prefix}/b": b"2"} == channel.get_many([f"{prefix}/a", f"{prefix}/b"])
+
+
+def test_a_cache_that_is_not_there_is_told_with_its_address():
+    """Nothing listens on port 1."""
+    with pytest.raises(ChannelError, match=r"127\.0\.0\.1:1 is not reachable"):
+        MemcachedChannel("127.0.0.1", 1)
