@@ -6,13 +6,13 @@ Ours and the floor take turns in one process, so a busy machine slows both; what
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import scipy.sparse
 from rich.console import Console
 from rich.table import Table
 
+from training.model.base import Classes, Parameters, Rows
 from training.model.linear import LinearModel, logistic_regression, support_vector_machine
 
 REPETITIONS = 15
@@ -50,7 +50,7 @@ def _in_turns(floor: Step, ours: Step) -> tuple[float, float]:
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 
-def _our_epoch(model: LinearModel, x: Any, y: np.ndarray[Any, Any], batch: int) -> Step:
+def _our_epoch(model: LinearModel, x: Rows, y: Classes, batch: int) -> Step:
     def epoch() -> None:
         parameters = model.initial(0)
         for start in range(0, len(y), batch):
@@ -61,7 +61,9 @@ def _our_epoch(model: LinearModel, x: Any, y: np.ndarray[Any, Any], batch: int) 
     return epoch
 
 
-def _plain_epoch(gradient: Callable[..., Any], x: Any, y: np.ndarray[Any, Any], batch: int) -> Step:
+def _plain_epoch(
+    gradient: Callable[[Parameters, Rows, Parameters], Parameters], x: Rows, y: Classes, batch: int
+) -> Step:
     """What one would write by hand: no loss, no bias, labels converted beforehand."""
     labels = y.astype(np.float32)
 
@@ -74,13 +76,15 @@ def _plain_epoch(gradient: Callable[..., Any], x: Any, y: np.ndarray[Any, Any], 
     return epoch
 
 
-def _plain_logistic(weights: Any, x: Any, labels: Any) -> Any:
-    return x.T @ (1 / (1 + np.exp(-(x @ weights))) - labels)
+def _plain_logistic(weights: Parameters, x: Rows, labels: Parameters) -> Parameters:
+    gradient: Parameters = x.T @ (1 / (1 + np.exp(-(x @ weights))) - labels)
+    return gradient
 
 
-def _plain_hinge(weights: Any, x: Any, labels: Any) -> Any:
+def _plain_hinge(weights: Parameters, x: Rows, labels: Parameters) -> Parameters:
     signs = 2 * labels - 1
-    return x.T @ np.where(signs * (x @ weights) < 1, -signs, np.float32(0))
+    gradient: Parameters = x.T @ np.where(signs * (x @ weights) < 1, -signs, np.float32(0))
+    return gradient
 
 
 if __name__ == "__main__":
