@@ -61,30 +61,28 @@ def _our_epoch(model: LinearModel, x: Rows, y: Classes, batch: int) -> Step:
     return epoch
 
 
-def _plain_epoch(
-    gradient: Callable[[Parameters, Rows, Parameters], Parameters], x: Rows, y: Classes, batch: int
-) -> Step:
-    """What one would write by hand: no loss, no bias, labels converted beforehand."""
+def _plain_epoch(residual: Callable[[Parameters, Parameters], Parameters], x: Rows, y: Classes, batch: int) -> Step:
+    """What one would write by hand for the gradient alone: no loss, labels converted beforehand."""
     labels = y.astype(np.float32)
 
     def epoch() -> None:
-        weights = np.zeros(x.shape[1], np.float32)
+        weights, bias = np.zeros(x.shape[1], np.float32), np.float32(0)
         for start in range(0, len(labels), batch):
             rows = slice(start, start + batch)
-            weights -= LEARNING_RATE / np.float32(batch) * gradient(weights, x[rows], labels[rows])
+            residuals = residual(x[rows] @ weights + bias, labels[rows])
+            weights -= LEARNING_RATE / np.float32(batch) * (x[rows].T @ residuals)
+            bias -= LEARNING_RATE / np.float32(batch) * residuals.sum()
 
     return epoch
 
 
-def _plain_logistic(weights: Parameters, x: Rows, labels: Parameters) -> Parameters:
-    gradient: Parameters = x.T @ (1 / (1 + np.exp(-(x @ weights))) - labels)
-    return gradient
+def _plain_logistic(margins: Parameters, labels: Parameters) -> Parameters:
+    return 1 / (1 + np.exp(-margins)) - labels
 
 
-def _plain_hinge(weights: Parameters, x: Rows, labels: Parameters) -> Parameters:
+def _plain_hinge(margins: Parameters, labels: Parameters) -> Parameters:
     signs = 2 * labels - 1
-    gradient: Parameters = x.T @ np.where(signs * (x @ weights) < 1, -signs, np.float32(0))
-    return gradient
+    return np.where(signs * margins < 1, -signs, np.float32(0))
 
 
 if __name__ == "__main__":

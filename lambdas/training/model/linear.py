@@ -104,14 +104,17 @@ def support_vector_machine(n_features: int, n_classes: int) -> LinearModel:
 
 
 def _logistic(margins: Float32, y: Classes) -> tuple[float, Float32]:
-    labels = y.astype(np.float32)
-    # exp of a number at most 0 cannot overflow: with d = 1 + exp(-|m|), log(1 + exp(m)) is max(m, 0) + log d,
-    # and the probability is 1/d or 1 - 1/d by the sign of m.
-    d = np.exp(-np.abs(margins))
+    # With d = 1 + exp(-|m|), which cannot overflow, and s = y - 1/2:
+    #   log(1 + exp(m)) - y m      = |m|/2 - s m + log d
+    #   1 / (1 + exp(-m)) - y      = sign(m) (1/d - 1/2) - s
+    signs = y.astype(np.float32)
+    signs -= _HALF
+    sizes = np.abs(margins)
+    d = np.exp(-sizes)
     d += 1
-    loss = np.maximum(margins, 0).sum() - np.dot(margins, labels) + np.log(d).sum()
+    loss = 0.5 * sizes.sum() - np.dot(margins, signs) + np.log(d).sum()
     residuals = np.copysign(1 / d - _HALF, margins)
-    residuals += _HALF - labels
+    residuals -= signs
     return float(loss), residuals
 
 
