@@ -10,7 +10,10 @@ from harness.cli.job_options import job_event, job_options
 
 
 @click.command()
-@click.option("--data", help="A file, s3://bucket, sklearn:NAME or synthetic:rows=N,features=N.", show_default=True)
+@click.option(
+    "--data",
+    help="A file, s3://BUCKET, sklearn:NAME or synthetic:...; the user guide lists all.",
+)
 @click.option(
     "--job",
     "job_file",

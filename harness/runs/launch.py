@@ -26,13 +26,19 @@ from training.errors import ChannelError
 from training.exchange.mailbox import abort_run
 from training.exchange.memcached import MemcachedChannel
 from training.job import Job, decode_job
+from training.matrix import ROWS
 from training.results import RunFolder, get_object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 COORDINATOR, WORKER = "linear_ec_1", "linear_ec_2"
-DEFAULT_DATA = "synthetic:rows=100000,features=28"
+# What is trained on when nothing is named, by what the model takes.
+DEFAULT_DATA = {
+    "dense_libsvm": "synthetic:rows=100000,features=28",
+    "sparse_libsvm": "synthetic-sparse:rows=20242,features=47236,density=0.0016",
+    "cifar10": "synthetic-images:rows=2000,classes=10",
+}
 RESULT_BUCKET = "lambda-harness-runs"
 # Fields that are known only when the stack runs and the data is there; these stand in while the rest is checked.
 _LATER = {"host": "127.0.0.1", "port": 11211, "data_bucket": "not-known-yet", "n_features": 1}
@@ -70,7 +76,9 @@ def read_request(data: str | None, job_file: Path | None, flags: dict[str, Any])
     event = {**(_read_event(job_file) if job_file else {}), **flags}
     if data is None and "data_bucket" in event:
         return Request(event, BucketSpec(str(event["data_bucket"])))
-    return Request(event, parse_data_spec(data or DEFAULT_DATA))
+    row = ROWS.get(str(event.get("model", "lr")), ROWS["lr"])
+    default = DEFAULT_DATA.get(str(event.get("dataset_type")), DEFAULT_DATA[row.data_types[0]])
+    return Request(event, parse_data_spec(data or default))
 
 
 def _read_event(path: Path) -> dict[str, Any]:

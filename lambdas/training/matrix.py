@@ -34,14 +34,16 @@ _SPARSE: DatasetType = "sparse_libsvm"
 _IMAGES: DatasetType = "cifar10"
 _CONVEX = ("grad_avg", "model_avg", "admm")
 _NEURAL = ("grad_avg", "model_avg")
+# Rows of text are usually scaled to length 1, and their gradients are small.
+_UNIT_ROWS = {"lr": 2.0}
 _UNTIL_SETTLED = {"n_epochs": 100}
 _SMALL_STEPS = {"lr": 0.02, "momentum": 0.9, "batch_size": 32, "n_epochs": 5}
 
 ROWS: Mapping[str, ModelRow] = {
     "lr": ModelRow("logistic regression, softmax for more than two classes", (_DENSE,), _CONVEX),
     "svm": ModelRow("linear SVM, hinge loss, one against the rest", (_DENSE,), _CONVEX),
-    "sparse_lr": ModelRow("logistic regression on sparse rows", (_SPARSE,), _CONVEX),
-    "sparse_svm": ModelRow("linear SVM on sparse rows", (_SPARSE,), _CONVEX),
+    "sparse_lr": ModelRow("logistic regression on sparse rows", (_SPARSE,), _CONVEX, _UNIT_ROWS),
+    "sparse_svm": ModelRow("linear SVM on sparse rows", (_SPARSE,), _CONVEX, _UNIT_ROWS),
     "kmeans": ModelRow("k-means", (_DENSE,), ("em",), _UNTIL_SETTLED),
     "sparse_kmeans": ModelRow("k-means on sparse rows", (_SPARSE,), ("em",), _UNTIL_SETTLED),
     "mlp": ModelRow("one hidden layer", (_DENSE, _IMAGES), _NEURAL, {**_SMALL_STEPS, "lr": 0.005}),
