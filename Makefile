@@ -51,6 +51,10 @@ matrix: setup ## run a small job in every cell of the training matrix and print 
 bench: $(PROJECT) ## time training steps beside a plain NumPy loop
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.steps
 
+.PHONY: base-images
+base-images: $(PROJECT) ## build stand-ins for container images that cannot be pulled here
+	$(BIN)/harness images bases $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)') $(ARGS)
+
 .PHONY: lint
 lint: $(PROJECT) ## check style, types and the import rules
 	$(BIN)/ruff check

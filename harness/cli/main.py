@@ -20,6 +20,7 @@ VERBS = (
     "logs",
     "runs",
     "predict",
+    "images",
 )
 
 

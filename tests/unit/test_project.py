@@ -41,7 +41,7 @@ def test_package_asks_for_what_its_requirement_file_pins():
     assert set(PROJECT["dependencies"]) == requirements_of("harness")
 
 
-@pytest.mark.parametrize("name", ["coordinator", "worker", "harness"])
+@pytest.mark.parametrize("name", ["lambda-base", "coordinator", "worker", "harness"])
 def test_images_and_tool_run_the_versions_that_were_tested(name: str):
     """What an image or the tool installs is pinned to the version that dev.txt pins."""
     pins = pins_of(name)

@@ -1,0 +1,226 @@
+"""`harness images`: the images that go to AWS, from their Dockerfiles to a registry."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from harness.images import Entry
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _names(function: Command) -> Command:
+    return click.argument("names", nargs=-1, metavar="[NAME]...")(function)
+
+
+def _as_json(function: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def _verbose(function: Command) -> Command:
+    return click.option("--verbose", is_flag=True, help="Show all of the build's output.")(function)
+
+
+def _torch_index(function: Command) -> Command:
+    return click.option(
+        "--torch-index",
+        envvar="TORCH_INDEX",
+        default="",
+        metavar="URL",
+        help="Where pip finds PyTorch's builds for the CPU (default: its usual index).",
+    )(function)
+
+
+@click.group()
+def command() -> None:
+    """Build, verify, push and list the images that functions run from.
+
+    Without a NAME, a command works on all of them.
+
+    \b
+    Example:
+      harness images build linear_ec_1 linear_ec_2
+      harness images verify linear_ec_1 linear_ec_2
+      harness images push linear_ec_1 linear_ec_2 --registry 127.0.0.1:5000
+    """
+
+
+@command.command("build")
+@_names
+@click.option("--base", metavar="IMAGE", help="What to build on (default: the stand-in if built, else AWS's).")
+@click.option("--architecture", type=click.Choice(["amd64", "arm64"]), help="Default: this machine's.")
+@_torch_index
+@_verbose
+@_as_json
+def build(
+    *,
+    names: tuple[str, ...],
+    base: str | None,
+    architecture: str | None,
+    torch_index: str,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Builds images; a name is given only to what was built to the end.
+
+    \b
+    Example:
+      harness images build linear_ec_2 --base public.ecr.aws/lambda/python:3.12
+    """
+    import msgspec
+
+    from harness.images import build_image, connect, find_base, recipes
+    from harness.settings import load_settings
+
+    settings, chosen = load_settings(), recipes(names)
+    client = connect()
+    found = find_base(client, base, architecture)
+    click.echo(f"base {found.name} ({found.digest})", err=True)
+    built = []
+    for recipe in chosen:
+        log = _log if verbose else _silent
+        built.append(build_image(client, settings.root, recipe, found, torch_index=torch_index, log=log))
+        if not as_json:
+            click.echo(f"{recipe.name:<16} {built[-1].image_id}  {built[-1].seconds:.1f} s")
+    if as_json:
+        click.echo(msgspec.json.encode(built).decode())
+
+
+@command.command("bases")
+@_torch_index
+@_verbose
+@_as_json
+def bases(*, torch_index: str, verbose: bool, as_json: bool) -> None:
+    """Builds stand-ins, from Debian's packages, for base images that cannot be pulled.
+
+    \b
+    Example:
+      harness images bases
+    """
+    import msgspec
+
+    from harness.images import build_bases, connect
+    from harness.settings import load_settings
+
+    log = _log if verbose else _headlines
+    ids = build_bases(connect(), load_settings(), torch_index=torch_index, log=log)
+    if as_json:
+        click.echo(msgspec.json.encode(ids).decode())
+    else:
+        for name, image_id in ids.items():
+            click.echo(f"{name:<44} {image_id}")
+
+
+@command.command("verify")
+@_names
+@_as_json
+def verify(*, names: tuple[str, ...], as_json: bool) -> None:
+    """Runs the images' checks, and records those that pass in release/images.json.
+
+    \b
+    Example:
+      harness images verify linear_ec_2
+    """
+    import msgspec
+
+    from harness.images import SMOKE_CHECKS, connect, image_under_test, recipes, verify_and_record
+    from harness.settings import load_settings
+
+    settings, chosen = load_settings(), recipes(names)
+    client = connect()
+    passed = []
+    for recipe in chosen:
+        passed.append(verify_and_record(settings.root, image_under_test(client, recipe), SMOKE_CHECKS))
+        if not as_json:
+            click.echo(f"{recipe.name:<16} {passed[-1].image.image_id}")
+            for check in passed[-1].checks:
+                click.echo(f"  passed  {check.name:<24} {check.seconds:5.1f} s  {check.found}")
+    if as_json:
+        click.echo(msgspec.json.encode(passed).decode())
+
+
+@command.command("push")
+@_names
+@click.option("--registry", required=True, metavar="ADDRESS", help="For example 127.0.0.1:5000, or ECR's address.")
+@click.option("--unverified", is_flag=True, help="Push what no check has seen run; it is not recorded.")
+@_as_json
+def push(*, names: tuple[str, ...], registry: str, unverified: bool, as_json: bool) -> None:
+    """Pushes verified images to REGISTRY/NAME, and records their digests there.
+
+    An image that was not verified, or whose source was changed since, is refused before anything is pushed.
+
+    \b
+    Example:
+      harness images push linear_ec_1 linear_ec_2 --registry 127.0.0.1:5000
+    """
+    import msgspec
+
+    from harness.images import connect, push_images, recipes
+    from harness.settings import load_settings
+
+    settings, chosen = load_settings(), recipes(names)
+    if unverified:
+        click.echo(
+            "--unverified: nothing shows that these images run, or that they are of this source; "
+            "they are not recorded, and a deployment by the record will not take them",
+            err=True,
+        )
+    pushes = push_images(connect(), settings.root, chosen, registry, unverified=unverified)
+    if as_json:
+        click.echo(msgspec.json.encode([{"image": facts, "push": push} for facts, push in pushes]).decode())
+    else:
+        for facts, done in pushes:
+            click.echo(f"{facts.name:<16} {done.repository}@{done.digest}")
+
+
+@command.command("list")
+@_as_json
+def list_(*, as_json: bool) -> None:
+    """Lists the images: state, digest, base, revision and size.
+
+    \b
+    Example:
+      harness images list --json
+    """
+    import msgspec
+
+    from harness.images import connect, list_images, recipes
+    from harness.settings import load_settings
+
+    entries = list_images(connect(), load_settings().root, recipes(()))
+    if as_json:
+        click.echo(msgspec.json.encode(entries).decode())
+        return
+    for entry in entries:
+        click.echo(f"{entry.name:<16} {entry.state:<12} {_details(entry)}".rstrip())
+        for push in entry.pushes:
+            click.echo(f"  pushed  {push.repository}@{push.digest}")
+
+
+def _details(entry: "Entry") -> str:
+    if entry.image is None:
+        return ""
+    commit, _, dirty = entry.image.revision.partition("-")
+    revision = f"{commit[:12]}-{dirty}" if dirty else commit[:12]
+    above = "?" if entry.above_base_mb is None else f"{entry.above_base_mb:.0f}"
+    return f"{_short(entry.image.image_id)}  {revision:<18}  {above:>4} MB on {entry.image.base_name}"
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
+
+
+def _log(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _headlines(line: str) -> None:
+    # The engine's lines are many; those of the stand-ins themselves begin like this.
+    if line.startswith(("building ", "downloading ", "making ")):
+        click.echo(line, err=True)
+
+
+def _silent(line: str) -> None:
+    del line

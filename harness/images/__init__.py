@@ -1,0 +1,55 @@
+"""The images that go to AWS: built, listed, verified, recorded and pushed by digest."""
+
+from harness.images.bases import build_bases
+from harness.images.build import Base, Built, build_image, find_base
+from harness.images.catalogue import RECIPES, Recipe, recipes
+from harness.images.engine import connect
+from harness.images.listing import Entry, list_images
+from harness.images.push import push_images
+from harness.images.release import (
+    Facts,
+    Push,
+    Release,
+    Unverified,
+    Verified,
+    check_verified,
+    load_release,
+    save_release,
+)
+from harness.images.verify import (
+    SMOKE_CHECKS,
+    ImageCheck,
+    ImageUnderTest,
+    image_under_test,
+    verify_and_record,
+    verify_image,
+)
+
+__all__ = [
+    "RECIPES",
+    "SMOKE_CHECKS",
+    "Base",
+    "Built",
+    "Entry",
+    "Facts",
+    "ImageCheck",
+    "ImageUnderTest",
+    "Push",
+    "Recipe",
+    "Release",
+    "Unverified",
+    "Verified",
+    "build_bases",
+    "build_image",
+    "check_verified",
+    "connect",
+    "find_base",
+    "image_under_test",
+    "list_images",
+    "load_release",
+    "push_images",
+    "recipes",
+    "save_release",
+    "verify_and_record",
+    "verify_image",
+]

@@ -1,0 +1,172 @@
+"""The images that functions run from, and what each is made of.
+
+An image is named after its function.
+Its source is identified by one SHA-256 over the files that its Dockerfile copies, so that an image and the
+working tree can be compared; the label `revision` says which commit last touched these files.
+"""
+
+import hashlib
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+REVISION = "org.opencontainers.image.revision"
+BASE_NAME = "org.opencontainers.image.base.name"
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+SOURCE = "source.sha256"
+REQUIREMENTS = "requirements.sha256"
+
+_SHARED = ("lambdas/training", "images/slim.py")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one image is made.
+
+    Attributes:
+        name: The image's name, and its function's.
+        dockerfile: Relative to the project's root, as all paths here.
+        code: Files and folders that the Dockerfile copies.
+        requirements: Files of pinned packages that it installs.
+        packages: What the smoke test imports and uses, as Python statements.
+        arguments: The build's arguments beside those of every image.
+    """
+
+    name: str
+    dockerfile: str
+    code: tuple[str, ...]
+    requirements: tuple[str, ...]
+    packages: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+_COORDINATOR_PACKAGES = """
+import boto3, msgspec
+for service in ("s3", "lambda"):
+    boto3.client(service)
+assert msgspec.json.decode(msgspec.json.encode({"a": 1})) == {"a": 1}
+"""
+_WORKER_PACKAGES = (
+    _COORDINATOR_PACKAGES
+    + """
+import numpy as np
+from pymemcache.client.base import Client
+from pymemcache.client.rendezvous import RendezvousHash
+from scipy.sparse import csr_array
+matrix = np.random.default_rng(0).random((64, 64))
+assert np.allclose(np.linalg.inv(matrix) @ matrix, np.eye(64), atol=1e-6)
+assert np.allclose(csr_array(matrix) @ matrix, matrix @ matrix)
+"""
+)
+_TORCH_PACKAGES = (
+    _WORKER_PACKAGES
+    + """
+import torch
+from torch.nn import functional
+assert torch.version.cuda is None, "this is the build for NVIDIA's cards; name PyTorch's CPU index in TORCH_INDEX"
+weights = torch.ones(3, 3, requires_grad=True)
+functional.cross_entropy(torch.from_numpy(matrix[:5, :3].astype("float32")) @ weights, torch.zeros(5).long()).backward()
+functional.conv2d(torch.ones(1, 3, 8, 8), torch.ones(4, 3, 3, 3))
+assert weights.grad.shape == (3, 3)
+"""
+)
+
+_WORKER_FILES = ("lambdas/worker/linear_ec_2.py", "lambdas/worker/Dockerfile", *_SHARED)
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            "linear_ec_1",
+            "lambdas/coordinator/Dockerfile",
+            ("lambdas/coordinator/linear_ec_1.py", "lambdas/coordinator/Dockerfile", *_SHARED),
+            ("requirements/coordinator.txt",),
+            _COORDINATOR_PACKAGES,
+        ),
+        Recipe(
+            "linear_ec_2",
+            "lambdas/worker/Dockerfile",
+            _WORKER_FILES,
+            ("requirements/worker.txt",),
+            _WORKER_PACKAGES,
+        ),
+        Recipe(
+            "linear_ec_2_nn",
+            "lambdas/worker/Dockerfile",
+            _WORKER_FILES,
+            ("requirements/worker.txt", "requirements/torch.txt"),
+            _TORCH_PACKAGES,
+            {"TITLE": "linear_ec_2_nn", "TORCH": "yes"},
+        ),
+    )
+}
+
+
+def recipes(names: tuple[str, ...]) -> list[Recipe]:
+    """The recipes of that name; all of them when no name is given.
+
+    Raises:
+        HarnessError: There is no such image.
+    """
+    for name in names:
+        if name not in RECIPES:
+            raise HarnessError(f"there is no image {name}", remedy=f"choose from {', '.join(RECIPES)}")
+    return [RECIPES[name] for name in names or RECIPES]
+
+
+def sha256_of(root: Path, paths: tuple[str, ...]) -> str:
+    """One SHA-256 over names and contents of files, those below folders included.
+
+    Raises:
+        HarnessError: One of them is missing.
+    """
+    digest = hashlib.sha256()
+    for path in _files(root, paths):
+        content = path.read_bytes()
+        # The length keeps a name apart from the content before it.
+        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _files(root: Path, paths: tuple[str, ...]) -> Iterator[Path]:
+    for name in paths:
+        path = root / name
+        if path.is_file():
+            yield path
+        elif path.is_dir():
+            yield from sorted(
+                file
+                for file in path.rglob("*")
+                if file.is_file() and file.suffix != ".pyc" and "__pycache__" not in file.parts
+            )
+        else:
+            raise HarnessError(f"{name} is missing", str(root), "images are built inside a clone of the project")
+
+
+def source_sha256(root: Path, recipe: Recipe) -> str:
+    """What identifies an image's source: its code and its pinned packages."""
+    return sha256_of(root, (*recipe.code, *recipe.requirements))
+
+
+def revision_of(root: Path, recipe: Recipe) -> str:
+    """The commit that last touched the image's source, with `-dirty` when files were changed since.
+
+    A commit that touches none of these files leaves the image as it is.
+    Outside of a git repository it is `unknown`.
+    """
+    paths = (*recipe.code, *recipe.requirements)
+    commit = _git(root, "log", "-1", "--format=%H", "--", *paths)
+    if not commit:
+        return "unknown"
+    return f"{commit}-dirty" if _git(root, "status", "--porcelain", "--", *paths) else commit
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,164 @@
+"""The record of a release: which images passed which checks, and where they were pushed.
+
+It lies in `release/images.json` and travels with the release: commit it, or attach it.
+An image is known by its ID, the digest of its configuration, which a rebuild changes and nothing else.
+A registry gives it a second name when it is pushed there: the digest of its manifest.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from docker.models.images import Image
+
+from harness.errors import HarnessError
+from harness.images import catalogue
+from harness.images.engine import architecture_of
+from harness.stack import records
+
+FILE_NAME = "release/images.json"
+
+
+class Unverified(HarnessError):
+    """The image is not one that passed its checks."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What an image says about itself.
+
+    Attributes:
+        name: As it was asked for.
+        image_id: `sha256:...` of its configuration.
+        architecture: `amd64` or `arm64`.
+        base_name: What it stands on.
+        base_digest: The base's digest in its registry, or its ID.
+        revision: The commit of its source.
+        source_sha256: Over its code and its pinned packages.
+        requirements_sha256: Over its pinned packages.
+    """
+
+    name: str
+    image_id: str
+    architecture: str
+    base_name: str
+    base_digest: str
+    revision: str
+    source_sha256: str
+    requirements_sha256: str
+
+
+class CheckResult(msgspec.Struct, frozen=True):
+    """One check that an image passed: what it found, and how long it took."""
+
+    name: str
+    found: str
+    seconds: float
+
+
+class Push(msgspec.Struct, frozen=True):
+    """One place that an image was pushed to; `repository@digest` is what AWS creates a function from."""
+
+    repository: str
+    tag: str
+    digest: str
+    time: datetime
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """An image that passed all its checks."""
+
+    image: Facts
+    checks: tuple[CheckResult, ...]
+    time: datetime
+    pushes: tuple[Push, ...] = ()
+
+
+class Release(msgspec.Struct, frozen=True):
+    """The verified images, one of each name and architecture: the newest."""
+
+    images: tuple[Verified, ...] = ()
+
+    def find(self, image_id: str) -> Verified | None:
+        """The record of that very image; None when it did not pass."""
+        return next((entry for entry in self.images if entry.image.image_id == image_id), None)
+
+    def with_entry(self, entry: Verified) -> "Release":
+        """The release with this image in the place of an older one."""
+        key = (entry.image.name, entry.image.architecture)
+        others = [other for other in self.images if (other.image.name, other.image.architecture) != key]
+        return Release(tuple(sorted((*others, entry), key=lambda one: (one.image.name, one.image.architecture))))
+
+    def without(self, image_id: str) -> "Release":
+        """The release without that image, which failed since."""
+        return Release(tuple(entry for entry in self.images if entry.image.image_id != image_id))
+
+
+def load_release(root: Path) -> Release:
+    """The project's record; an empty one when there is none yet.
+
+    Raises:
+        HarnessError: The file is damaged.
+    """
+    path = root / FILE_NAME
+    try:
+        return records.decode(path.read_bytes(), Release)
+    except FileNotFoundError:
+        return Release()
+    except msgspec.DecodeError as error:
+        raise HarnessError(
+            f"the record of verified images is damaged: {error}", str(path), "restore or remove it, then verify again"
+        ) from error
+
+
+def save_release(root: Path, release: Release) -> None:
+    """Replaces the project's record."""
+    path = root / FILE_NAME
+    path.parent.mkdir(exist_ok=True)
+    records.save(release, path)
+
+
+def facts_of(name: str, image: Image) -> Facts:
+    """What the image's configuration and labels say; a label that is missing is empty."""
+    labels = image.labels
+    return Facts(
+        name=name,
+        image_id=image.id,
+        architecture=architecture_of(image),
+        base_name=labels.get(catalogue.BASE_NAME, ""),
+        base_digest=labels.get(catalogue.BASE_DIGEST, ""),
+        revision=labels.get(catalogue.REVISION, ""),
+        source_sha256=labels.get(catalogue.SOURCE, ""),
+        requirements_sha256=labels.get(catalogue.REQUIREMENTS, ""),
+    )
+
+
+def check_verified(facts: Facts, release: Release, source_sha256: str) -> Verified:
+    """The image's record, when it passed its checks and was built from the source as it is now.
+
+    Args:
+        facts: The image.
+        release: What passed.
+        source_sha256: Of the working tree, as `catalogue.source_sha256` has it.
+
+    Raises:
+        Unverified: It did not pass, or its source was changed since.
+    """
+    if facts.source_sha256 != source_sha256:
+        raise Unverified(
+            f"image {facts.name} was built from other sources than those in the working tree",
+            f"{facts.image_id}, revision {facts.revision or 'unknown'}",
+            f"run `harness images build {facts.name}` and `harness images verify {facts.name}`",
+        )
+    verified = release.find(facts.image_id)
+    if verified is None:
+        raise Unverified(
+            f"image {facts.name} has not been verified",
+            facts.image_id,
+            f"run `harness images verify {facts.name}`, or push what nobody has seen run with --unverified",
+        )
+    return verified
+
+
+def now() -> datetime:
+    """The time, to the second, as records keep it."""
+    return datetime.now(UTC).replace(microsecond=0)

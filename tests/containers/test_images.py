@@ -1,0 +1,234 @@
+"""Images are built, verified and pushed by digest, and nothing unfinished passes for one."""
+
+import dataclasses
+from pathlib import Path
+
+import docker
+import pytest
+
+from harness.images import (
+    RECIPES,
+    SMOKE_CHECKS,
+    Base,
+    ImageCheck,
+    Recipe,
+    Unverified,
+    build_image,
+    image_under_test,
+    list_images,
+    load_release,
+    push_images,
+    verify_and_record,
+)
+from harness.images.build import find_base
+from harness.images.engine import BaseUnavailable, BuildFailed, RegistryRefused, find_image
+from harness.images.verify import CheckFailed, ImageUnderTest
+from harness.processes import free_port
+
+pytestmark = pytest.mark.containers
+
+CODE_REBUILD_S = 5
+LIMITS_MB = {"linear_ec_1": 45, "linear_ec_2": 240}
+
+
+def silent(_line: str) -> None:
+    """Takes a line of the build's output."""
+
+
+def change_one_byte(root: Path) -> None:
+    """Changes the code that all images hold."""
+    with (root / "lambdas" / "training" / "job.py").open("a") as file:
+        file.write("#")
+
+
+@pytest.mark.parametrize("name", ["linear_ec_1", "linear_ec_2"])
+def test_image_does_what_it_must(engine: docker.DockerClient, own_recipes: dict[str, Recipe], project: Path, name: str):
+    """A built image holds working packages, runs as a user, and answers through the emulator; that is recorded."""
+    image = image_under_test(engine, own_recipes[name])
+
+    verified = verify_and_record(project, image, SMOKE_CHECKS)
+
+    assert [check.name for check in SMOKE_CHECKS] == [check.name for check in verified.checks]
+    assert verified == load_release(project).find(image.facts.image_id)
+
+
+@pytest.mark.parametrize("name", ["linear_ec_1", "linear_ec_2"])
+def test_image_stays_small(engine: docker.DockerClient, own_recipes: dict[str, Recipe], sources: Path, name: str):
+    """What an image adds to its base stays below its limit."""
+    (entry,) = list_images(engine, sources, [own_recipes[name]])
+
+    assert entry.above_base_mb is not None
+    assert entry.above_base_mb < LIMITS_MB[name]
+
+
+def test_change_of_code_makes_one_layer_anew(
+    engine: docker.DockerClient, base: Base, own_recipes: dict[str, Recipe], project: Path
+):
+    """All layers but the last are those of the image before, and the build takes seconds."""
+    recipe = dataclasses.replace(own_recipes["linear_ec_2"], name=own_recipes["linear_ec_2_nn"].name)
+    before = build_image(engine, project, recipe, base, log=silent)
+    change_one_byte(project)
+
+    after = build_image(engine, project, recipe, base, log=silent)
+
+    layers = [engine.images.get(built.image_id).attrs["RootFS"]["Layers"] for built in (before, after)]
+    assert before.image_id != after.image_id
+    assert layers[0][:-1] == layers[1][:-1]
+    assert layers[0][-1] != layers[1][-1]
+    assert after.seconds < CODE_REBUILD_S
+
+
+def test_failed_build_takes_no_name(
+    engine: docker.DockerClient, base: Base, own_recipes: dict[str, Recipe], project: Path
+):
+    """An image keeps its name when the build of its successor fails."""
+    recipe = own_recipes["linear_ec_1"]
+    before = engine.images.get(recipe.name).id
+    with (project / recipe.dockerfile).open("a") as file:
+        file.write("RUN python3 -c 'raise RuntimeError(7)'\n")
+
+    with pytest.raises(BuildFailed, match="cannot be built"):
+        build_image(engine, project, recipe, base, log=silent)
+
+    assert before == engine.images.get(recipe.name).id
+
+
+def test_packages_without_a_wheel_are_named(
+    engine: docker.DockerClient, base: Base, own_recipes: dict[str, Recipe], project: Path
+):
+    """A package that the build cannot get is told by its name."""
+    recipe = own_recipes["linear_ec_1"]
+    requirements = project / "requirements" / "coordinator.txt"
+    requirements.write_text("not-there-at-all==1.0 --hash=sha256:" + 64 * "0" + "\n")
+
+    with pytest.raises(BuildFailed, match="finds no wheel of not-there-at-all"):
+        build_image(engine, project, recipe, base, log=silent)
+
+
+def test_failed_check_takes_the_pass_back(engine: docker.DockerClient, own_recipes: dict[str, Recipe], project: Path):
+    """An image that fails once is not verified any more."""
+    recipe = own_recipes["linear_ec_1"]
+    verify_and_record(project, image_under_test(engine, recipe), SMOKE_CHECKS[:1])
+    broken = dataclasses.replace(recipe, packages="import left_out_of_the_image")
+
+    with pytest.raises(CheckFailed, match=r"fails the check `packages`.*left_out_of_the_image"):
+        verify_and_record(project, image_under_test(engine, broken), SMOKE_CHECKS)
+
+    assert load_release(project).images == ()
+
+
+def test_further_checks_are_recorded_like_the_others(
+    engine: docker.DockerClient, own_recipes: dict[str, Recipe], project: Path
+):
+    """A caller's own check, such as a whole run, gets the image and leaves its line in the record."""
+
+    def run(image: ImageUnderTest) -> str:
+        return f"ran {image.facts.image_id}"
+
+    image = image_under_test(engine, own_recipes["linear_ec_1"])
+
+    verified = verify_and_record(project, image, [ImageCheck("a run", run)])
+
+    assert [f"ran {image.facts.image_id}"] == [check.found for check in verified.checks]
+
+
+def test_what_was_verified_is_what_the_registry_holds(
+    engine: docker.DockerClient, own_recipes: dict[str, Recipe], project: Path, registry: str
+):
+    """The digest in the record names, in the registry, the very image that passed."""
+    recipe = own_recipes["linear_ec_1"]
+    with pytest.raises(Unverified, match="has not been verified"):
+        push_images(engine, project, [recipe], registry)
+    image = image_under_test(engine, recipe)
+    verify_and_record(project, image, SMOKE_CHECKS[:1])
+
+    ((_facts, push),) = push_images(engine, project, [recipe], registry)
+
+    engine.images.remove(f"{push.repository}:{push.tag}", noprune=True)
+    pulled = engine.images.pull(f"{push.repository}@{push.digest}")
+    assert image.facts.image_id == pulled.id
+    recorded = load_release(project).find(image.facts.image_id)
+    assert recorded is not None
+    assert (push,) == recorded.pushes
+
+
+def test_changed_source_is_not_pushed(
+    engine: docker.DockerClient, own_recipes: dict[str, Recipe], project: Path, registry: str
+):
+    """After one byte of the code was changed, the image that passed is refused, and nothing is pushed."""
+    both = [own_recipes["linear_ec_2"], own_recipes["linear_ec_1"]]
+    for recipe in both:
+        verify_and_record(project, image_under_test(engine, recipe), SMOKE_CHECKS[:1])
+    with (project / "lambdas" / "coordinator" / "linear_ec_1.py").open("a") as file:
+        file.write("#")
+
+    with pytest.raises(Unverified, match="linear_ec_1 was built from other sources"):
+        push_images(engine, project, both, registry)
+
+    assert [] == [entry for entry in load_release(project).images if entry.pushes]
+
+
+def test_unverified_push_is_not_recorded(
+    engine: docker.DockerClient, own_recipes: dict[str, Recipe], project: Path, registry: str
+):
+    """What was pushed on the user's own word does not look verified afterwards."""
+    ((facts, push),) = push_images(engine, project, [own_recipes["linear_ec_2"]], registry, unverified=True)
+
+    assert push.digest.startswith("sha256:")
+    assert load_release(project).find(facts.image_id) is None
+
+
+def test_refused_push_leaves_no_name(engine: docker.DockerClient, own_recipes: dict[str, Recipe], project: Path):
+    """A registry that does not answer is named, and nothing here looks as if it had been pushed."""
+    recipe, nobody = own_recipes["linear_ec_1"], f"127.0.0.1:{free_port()}"
+
+    with pytest.raises(RegistryRefused, match=f"{nobody}/{recipe.name}.*cannot be pushed"):
+        push_images(engine, project, [recipe], nobody, unverified=True)
+
+    assert [] == [tag for tag in engine.images.get(recipe.name).tags if tag.startswith(nobody)]
+
+
+def test_base_that_cannot_be_pulled_is_told(engine: docker.DockerClient):
+    """A base from a registry that does not answer is an error with what to do."""
+    with pytest.raises(BaseUnavailable, match="cannot be pulled") as raised:
+        find_base(engine, f"127.0.0.1:{free_port()}/nothing:1")
+
+    assert "make base-images" in raised.value.remedy
+
+
+def test_base_of_another_architecture_is_told(engine: docker.DockerClient, base: Base):
+    """An image is not built for one architecture on a base of another."""
+    other = {"amd64": "arm64", "arm64": "amd64"}[base.architecture]
+
+    with pytest.raises(BaseUnavailable, match=f"the base is for {base.architecture}"):
+        find_base(engine, base.name, other)
+
+
+def test_inside_of_lambda_no_emulator_runs(engine: docker.DockerClient, own_recipes: dict[str, Recipe]):
+    """Where Lambda gives the address of its runtime API, the runtime asks there, and the emulator stays out of it."""
+    container = engine.containers.create(
+        own_recipes["linear_ec_1"].name,
+        environment={"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9", "AWS_DEFAULT_REGION": "us-east-1"},
+        labels={"lambda-harness": "test"},
+        network_disabled=True,
+    )
+    try:
+        container.start()
+        status = container.wait(timeout=60)["StatusCode"]
+        output = container.logs().decode()
+    finally:
+        container.remove(force=True)
+
+    assert status != 0
+    assert "awslambdaric" in output
+    assert "rapid" not in output
+
+
+def test_image_that_is_not_built_is_listed_as_such(engine: docker.DockerClient, sources: Path):
+    """A list shows what is missing, too."""
+    missing = dataclasses.replace(RECIPES["linear_ec_1"], name="test-never-built")
+
+    (entry,) = list_images(engine, sources, [missing])
+
+    assert entry.state == "not built"
+    assert find_image(engine, missing.name) is None

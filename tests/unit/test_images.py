@@ -1,0 +1,319 @@
+"""What makes an image's identity, what the record of a release allows, and how the engine's errors are told."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from docker.utils.build import exclude_paths
+
+from harness.errors import HarnessError
+from harness.images import catalogue
+from harness.images.build import Base, _build_error, build_arguments
+from harness.images.catalogue import RECIPES, Recipe, recipes, revision_of, sha256_of, source_sha256
+from harness.images.engine import EngineUnavailable, check_api, failure
+from harness.images.push import push_images, refusal
+from harness.images.release import (
+    CheckResult,
+    Facts,
+    Push,
+    Release,
+    Unverified,
+    Verified,
+    check_verified,
+    load_release,
+    save_release,
+)
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+TIME = datetime(2026, 11, 23, tzinfo=UTC)
+FACTS = Facts("linear_ec_2", "sha256:aaa", "amd64", "some/base:1", "sha256:base", "c0ffee", "source", "requirements")
+PASSED = Verified(FACTS, (CheckResult("packages", "412 modules", 1.0),), TIME)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A source folder of two files."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "handler.py").write_text("def handler(): ...\n")
+    (tmp_path / "packages.txt").write_text("numpy==2\n")
+    return tmp_path
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """An image made from that folder."""
+    return Recipe("an_image", "code/Dockerfile", ("code",), ("packages.txt",), "")
+
+
+@pytest.fixture
+def git(tree: Path) -> Callable[..., str]:
+    """Runs git in the source folder, which is a repository with one commit."""
+
+    def run(*arguments: str) -> str:
+        options = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+        command = ["git", "-C", str(tree), *options, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    run("init", "-q")
+    run("add", ".")
+    run("commit", "-q", "-m", "first", "--no-verify")
+    return run
+
+
+class TestSource:
+    """What identifies an image's source."""
+
+    @pytest.mark.parametrize("name", ["code/handler.py", "packages.txt"])
+    def test_one_byte_changes_it(self, tree: Path, recipe: Recipe, name: str):
+        """No file that goes into the image can change without its source becoming another."""
+        before = source_sha256(tree, recipe)
+        with (tree / name).open("a") as file:
+            file.write("#")
+
+        assert before != source_sha256(tree, recipe)
+
+    def test_names_count_too(self, tree: Path, recipe: Recipe):
+        """A renamed file is another source, although the contents are the same."""
+        before = source_sha256(tree, recipe)
+        (tree / "code" / "handler.py").rename(tree / "code" / "other.py")
+
+        assert before != source_sha256(tree, recipe)
+
+    def test_byte_code_and_other_folders_do_not_count(self, tree: Path, recipe: Recipe):
+        """Running the code, or writing elsewhere, leaves the source as it is."""
+        before = source_sha256(tree, recipe)
+        (tree / "code" / "__pycache__").mkdir()
+        (tree / "code" / "__pycache__" / "handler.cpython-311.pyc").write_bytes(b"x")
+        (tree / "elsewhere.py").write_text("x")
+
+        assert before == source_sha256(tree, recipe)
+
+    def test_missing_file_is_named(self, tree: Path):
+        """A source that is incomplete has no identity."""
+        with pytest.raises(HarnessError, match=r"gone\.py is missing"):
+            sha256_of(tree, ("gone.py",))
+
+    def test_revision_is_the_commit_that_touched_the_source(self, tree: Path, recipe: Recipe, git: Callable[..., str]):
+        """A commit of other files, such as the record of a release, leaves the image's revision as it is."""
+        first = git("rev-parse", "HEAD")
+        (tree / "README.md").write_text("x")
+        git("add", ".")
+        git("commit", "-q", "-m", "second", "--no-verify")
+
+        assert first == revision_of(tree, recipe)
+
+    def test_revision_tells_of_uncommitted_changes(self, tree: Path, recipe: Recipe, git: Callable[..., str]):
+        """A changed source does not pass for the commit that it started from."""
+        (tree / "code" / "handler.py").write_text("x")
+
+        assert f"{git('rev-parse', 'HEAD')}-dirty" == revision_of(tree, recipe)
+
+    def test_revision_outside_of_a_repository_is_unknown(self, tree: Path, recipe: Recipe):
+        """An unpacked release can be built from as well."""
+        assert revision_of(tree, recipe) == "unknown"
+
+
+class TestRecipes:
+    """The images that there are."""
+
+    @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+    def test_identity_covers_all_that_the_dockerfile_copies(self, recipe: Recipe):
+        """Nothing goes into an image that its source's checksum does not see."""
+        covered = {*recipe.code, *recipe.requirements, "requirements/torch.txt"}
+        instructions = (ROOT / recipe.dockerfile).read_text().splitlines()
+        copies = [line.split()[1:-1] for line in instructions if line.startswith("COPY ")]
+        copied = {name for names in copies for name in names if not names[0].startswith("--from")}
+
+        assert copied
+        assert copied <= covered
+        assert recipe.dockerfile in covered
+
+    @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+    def test_dockerignore_lets_through_what_is_copied(self, recipe: Recipe):
+        """The build sees each file that it needs, and no byte code."""
+        patterns = (ROOT / ".dockerignore").read_text().splitlines()
+        sent = exclude_paths(str(ROOT), [line for line in patterns if line and not line.startswith("#")])
+        needed = {name for name in (*recipe.code, *recipe.requirements) if (ROOT / name).is_file()}
+
+        assert needed <= sent
+        assert not [name for name in sent if name.endswith(".pyc") or name.startswith((".git", "tests", "harness"))]
+
+    def test_image_says_what_it_is_made_of(self, tree: Path, recipe: Recipe):
+        """Base, revision, source and packages reach the labels through the build's arguments."""
+        base = Base("some/base:1", "sha256:manifest", "sha256:config", "sha256:build", "amd64")
+
+        assert {
+            "BASE_IMAGE": "sha256:config",
+            "BUILD_IMAGE": "sha256:build",
+            "BASE_NAME": "some/base:1",
+            "BASE_DIGEST": "sha256:manifest",
+            "REVISION": "unknown",
+            "SOURCE_SHA256": source_sha256(tree, recipe),
+            "REQUIREMENTS_SHA256": sha256_of(tree, ("packages.txt",)),
+        } == build_arguments(tree, recipe, base)
+
+    @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+    def test_dockerfile_takes_every_argument(self, recipe: Recipe):
+        """No argument of a build is lost for want of an ARG of that name."""
+        base = Base("b", "d", "i", "p", "amd64")
+        text = (ROOT / recipe.dockerfile).read_text()
+
+        assert [] == [name for name in build_arguments(ROOT, recipe, base) if f"ARG {name}=" not in text]
+
+    def test_unknown_name_is_refused_with_the_known_ones(self):
+        """A misspelt image is an error that lists what there is."""
+        with pytest.raises(HarnessError, match="choose from linear_ec_1, linear_ec_2, linear_ec_2_nn"):
+            recipes(("linear_ec_3",))
+
+    def test_no_name_means_all(self):
+        """Without a name a command works on every image."""
+        assert list(RECIPES.values()) == recipes(())
+
+
+class TestRelease:
+    """What passed, and what may be pushed."""
+
+    def test_what_passed_may_be_pushed(self):
+        """The record of that very image and source is handed back."""
+        assert PASSED == check_verified(FACTS, Release((PASSED,)), "source")
+
+    def test_another_digest_is_refused(self):
+        """A rebuild from the same source is another image, and has to pass by itself."""
+        rebuilt = msgspec.structs.replace(FACTS, image_id="sha256:bbb")
+
+        with pytest.raises(Unverified, match="has not been verified"):
+            check_verified(rebuilt, Release((PASSED,)), "source")
+
+    def test_changed_source_is_refused(self):
+        """An image that passed is not pushed once the working tree holds something else."""
+        with pytest.raises(Unverified, match="built from other sources"):
+            check_verified(FACTS, Release((PASSED,)), "changed")
+
+    def test_image_without_labels_is_refused(self):
+        """What was built by other means says nothing of its source, and is not taken on trust."""
+        unlabelled = msgspec.structs.replace(FACTS, source_sha256="")
+
+        with pytest.raises(Unverified, match="built from other sources"):
+            check_verified(unlabelled, Release((PASSED,)), "source")
+
+    def test_newer_pass_takes_the_place_of_the_older(self):
+        """One image of each name and architecture is the release's."""
+        arm = msgspec.structs.replace(PASSED, image=msgspec.structs.replace(FACTS, architecture="arm64"))
+        newer = msgspec.structs.replace(PASSED, image=msgspec.structs.replace(FACTS, image_id="sha256:bbb"))
+        release = Release().with_entry(PASSED).with_entry(arm).with_entry(newer)
+
+        assert Release((newer, arm)) == release
+
+    def test_image_that_fails_leaves_the_release(self):
+        """A pass does not outlive a later failure."""
+        assert Release() == Release((PASSED,)).without("sha256:aaa")
+
+    def test_record_is_read_as_it_was_written(self, tmp_path: Path):
+        """The file that travels with a release holds all of it."""
+        pushed = msgspec.structs.replace(
+            PASSED, pushes=(Push("registry.example/linear_ec_2", "aaa", "sha256:m", TIME),)
+        )
+        save_release(tmp_path, Release((pushed,)))
+
+        assert Release((pushed,)) == load_release(tmp_path)
+
+    def test_no_record_is_an_empty_one(self, tmp_path: Path):
+        """Before the first verification nothing may be pushed."""
+        assert Release() == load_release(tmp_path)
+
+    def test_damaged_record_is_named(self, tmp_path: Path):
+        """A record that cannot be read is an error, never an empty one."""
+        (tmp_path / "release").mkdir()
+        (tmp_path / "release" / "images.json").write_text("{")
+
+        with pytest.raises(HarnessError, match=r"damaged.*\n.*images\.json\nrestore"):
+            load_release(tmp_path)
+
+    @pytest.mark.parametrize("registry", ["https://registry.example", "localhost:5000/Upper", "", "a b"])
+    def test_registry_without_an_address_is_refused(self, tmp_path: Path, registry: str):
+        """A wrong address is told before anything is asked of the engine."""
+        with pytest.raises(HarnessError, match="is no registry's address"):
+            push_images(None, tmp_path, [], registry)
+
+
+class TestErrors:
+    """What the engine and registries say, in three lines."""
+
+    @pytest.mark.parametrize("version", ["1.24", "1.40"])
+    def test_old_engine_is_refused(self, version: str):
+        """An engine older than those that were tried is named with its version."""
+        with pytest.raises(EngineUnavailable, match=rf"too old: its API is {version}, at least 1\.41"):
+            check_api(version)
+
+    @pytest.mark.parametrize("version", ["1.41", "1.50", "2.0"])
+    def test_newer_engine_is_taken(self, version: str):
+        """Versions compare as numbers."""
+        check_api(version)
+
+    @pytest.mark.parametrize(
+        ("cause", "told"),
+        [
+            ("write /x: no space left on device", "no room left on the disk"),
+            ("standard_init_linux.go:228: exec user process caused: exec format error", "another architecture"),
+            ("something else", "something else"),
+        ],
+    )
+    def test_engine_failure_says_what_to_do(self, cause: str, told: str):
+        """Causes that a user can mend are told by name; all others in the engine's words."""
+        error = failure("image a cannot be built", cause)
+
+        assert str(error).startswith("image a cannot be built")
+        assert told in str(error)
+        assert len(str(error).splitlines()) <= 3
+
+    def test_wheel_that_fits_no_base_is_named(self):
+        """A base whose C library is too old for a wheel is an error about the base, not about pip."""
+        output = "ERROR: Could not find a version\nERROR: No matching distribution found for numpy==2.4.6\n"
+        error = _build_error("image a cannot be built", "returned a non-zero code: 1", output)
+
+        assert "finds no wheel of numpy==2.4.6" in error.what
+        assert "--base" in error.remedy
+
+    @pytest.mark.parametrize(
+        ("cause", "remedy"),
+        [
+            ("no basic auth credentials", "log in"),
+            ("requested access to the resource is denied", "log in"),
+            ("name unknown: The repository with name 'x' does not exist", "create the repository"),
+            ("http: server gave HTTP response to HTTPS client", "insecure-registries"),
+            ("dial tcp 127.0.0.1:5999: connect: connection refused", "check the address"),
+        ],
+    )
+    def test_registry_refusal_says_what_to_do(self, cause: str, remedy: str):
+        """Each way in which a registry refuses has its remedy."""
+        assert remedy in refusal("registry.example/a:1", cause).remedy
+
+
+def test_slimming_keeps_what_runs(tmp_path: Path):
+    """Modules, data and licences stay; tests, headers, stubs and other services' descriptions go."""
+    kept = [
+        "numpy/core.py",
+        "numpy/testing/__init__.py",
+        "botocore/data/s3/service-2.json",
+        "botocore/data/endpoints.json",
+    ]
+    gone = ["numpy/core.pyi", "numpy/tests/test_core.py", "numpy/include/a.h", "botocore/data/ec2/s.json", "bin/f2py"]
+    for name in (*kept, *gone):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    subprocess.run([sys.executable, ROOT / "images" / "slim.py", tmp_path], check=True, capture_output=True)
+
+    assert sorted(kept) == sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_labels_are_those_of_the_open_container_initiative():
+    """Any tool that reads the standard's labels finds revision and base."""
+    for label in (catalogue.REVISION, catalogue.BASE_NAME, catalogue.BASE_DIGEST):
+        assert label.startswith("org.opencontainers.image.")
