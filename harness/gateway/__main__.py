@@ -17,6 +17,8 @@ from harness.gateway.functions import Function, FunctionStore
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
 from harness.gateway.pool import Pool
+from harness.gateway.rie_process import start_process
+from harness.gateway.sandbox import Sandbox
 
 SHUTDOWN_WITHIN_S = 1
 
@@ -68,13 +70,11 @@ def main(
 
     async def start(function: Function) -> Environment:
         return await start_environment(
-            function,
-            rie=rie,
-            folder=environments,
-            variables=variables,
-            client=client,
-            log=lambda stream, line: logs.write(function.name, stream, line),
+            function, start_sandbox, client, log=lambda stream, line: logs.write(function.name, stream, line)
         )
+
+    async def start_sandbox(function: Function, stream: str) -> Sandbox:
+        return await start_process(function, stream, rie=rie, folder=environments, variables=variables)
 
     logs = LogService(aws_endpoint, limits.REGION)
     functions = FunctionStore(directory / "functions")

@@ -96,14 +96,14 @@ class Pool:
         while idle:
             environment = idle.pop()
             self._timers.pop(environment.stream).cancel()
-            if environment.process.returncode is None:
+            if environment.alive:
                 return environment
             self._stop(environment)
         return None
 
     def _give_back(self, environment: Environment) -> None:
         current = self._revisions.get(environment.function.name) == environment.function.revision
-        if not (current and environment.usable and environment.process.returncode is None):
+        if not (current and environment.usable and environment.alive):
             self._stop(environment)
             return
         self._idle.setdefault(environment.function.name, []).append(environment)

@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.gateway.environment import RIE_PATH, rie_command
+from harness.gateway.environment import RIE_PATH
+from harness.gateway.rie_process import rie_command
 from harness.processes import free_port
 from harness.settings import FunctionSettings
 from harness.stack.state import StackState, client_environment

@@ -1,0 +1,182 @@
+"""A sandbox in process mode: RIE and the runtime as processes of this machine, in a folder of their own.
+
+    gateway --HTTP--> aws-lambda-rie --runtime API--> python -m awslambdaric (the handler's process)
+
+Both die with the gateway: each is started with a parent-death signal.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.gateway.functions import Function
+from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, lambda_variables
+from harness.processes import bound_to_parent, free_port
+
+STOP_WITHIN_S = 1.0
+# A port can be lost between its choice and RIE's start; other causes do not go away by trying.
+START_ATTEMPTS = 3
+READ_BYTES = 65_536
+
+
+@dataclass
+class ProcessSandbox:
+    """RIE's process; see `Sandbox`."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    folder: Path
+    _runtime_pid: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether RIE still runs."""
+        return self.process.returncode is None
+
+    async def output(self) -> AsyncIterator[bytes]:
+        """What both processes print."""
+        assert self.process.stdout is not None  # noqa: S101 - it was started with a pipe
+        while chunk := await self.process.stdout.read(READ_BYTES):
+            yield chunk
+
+    async def max_memory_mb(self) -> int:
+        """Peak resident memory of the handler's process; 0 when it is gone."""
+        peak = _peak_memory_mb(self._runtime_pid)
+        if peak is None:
+            # Not looked up yet, or RIE has started another runtime since.
+            self._runtime_pid = child_of(self.process.pid)
+            peak = _peak_memory_mb(self._runtime_pid)
+        return peak or 0
+
+    async def stop(self) -> None:
+        """Ends both processes and removes the folder."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self.process.wait(), STOP_WITHIN_S)
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+async def start_process(
+    function: Function, stream: str, *, rie: Path, folder: Path, variables: dict[str, str]
+) -> ProcessSandbox:
+    """Starts RIE and waits until it listens; the handler itself is loaded by the first invocation.
+
+    Args:
+        function: What it runs.
+        stream: Name of its log stream.
+        rie: The RIE binary.
+        folder: Where sandboxes keep their temporary files.
+        variables: Addresses and credentials that every function sees.
+
+    Raises:
+        OSError: RIE cannot be started, or ends at once; its last words are told.
+        TimeoutError: RIE did not listen in time.
+    """
+    own_folder = Path(tempfile.mkdtemp(prefix=f"{function.name}-", dir=folder))
+    try:
+        process, port = await _start_rie(rie, function, _process_variables(function, stream, own_folder, variables))
+    except BaseException:
+        shutil.rmtree(own_folder, ignore_errors=True)
+        raise
+    return ProcessSandbox(process, f"127.0.0.1:{port}", own_folder)
+
+
+async def _start_rie(
+    rie: Path, function: Function, variables: dict[str, str]
+) -> tuple[asyncio.subprocess.Process, int]:
+    """RIE's process and the port on which it listens."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    last_words = b""
+    for _ in range(START_ATTEMPTS):
+        endpoint, runtime_api = free_port(), free_port()
+        process = await asyncio.create_subprocess_exec(
+            *rie_command(rie, endpoint, runtime_api, function.handler),
+            cwd=function.code,
+            env=variables,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        if await _listens(endpoint, process, deadline):
+            return process, endpoint
+        if process.returncode is None:
+            process.kill()
+            raise TimeoutError(f"RIE for {function.name} did not listen within {READY_WITHIN_S:.0f} s")
+        last_words = (await process.communicate())[0][-500:]
+    raise OSError(f"RIE for {function.name} ended at once: {last_words.decode(errors='replace').strip()}")
+
+
+def _process_variables(function: Function, stream: str, folder: Path, variables: dict[str, str]) -> dict[str, str]:
+    """What the function finds in its environment; on AWS the first ones come from the image."""
+    return {
+        "_HANDLER": function.handler,
+        "LANG": "en_US.UTF-8",
+        "LAMBDA_TASK_ROOT": str(function.code),
+        "PATH": os.defpath,
+        "TZ": ":UTC",
+        "PYTHONUTF8": "1",
+        # Process mode has no file system of its own per environment; temporary files go to a folder of its own.
+        "TMPDIR": str(folder),
+        "HOME": str(folder),
+        **lambda_variables(function, stream, variables),
+    }
+
+
+async def _listens(port: int, process: asyncio.subprocess.Process, deadline: float) -> bool:
+    while time.monotonic() < deadline and process.returncode is None:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(READY_POLL_S)
+            continue
+        writer.close()
+        return True
+    return False
+
+
+def _peak_memory_mb(pid: int) -> int | None:
+    """As the kernel keeps it; None when there is no such process."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    match = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(match[1]) // 1024 if match else 0
+
+
+def child_of(pid: int) -> int:
+    """The process that RIE has started, whichever of its threads did; 0 when there is none."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [child for thread in threads for child in (thread / "children").read_text().split()]
+    except OSError:
+        return 0
+    return int(children[0]) if children else 0
+
+
+def rie_command(rie: Path, endpoint: int, runtime_api: int, handler: str) -> list[str]:
+    """The command that serves a handler on a loopback port; both processes die with their parents.
+
+    Args:
+        rie: The RIE binary.
+        endpoint: Port for invocations.
+        runtime_api: Port between RIE and the runtime.
+        handler: `module.function`, found from the working directory.
+    """
+    runtime = bound_to_parent([sys.executable, "-m", "awslambdaric", handler])
+    addresses = {"--runtime-interface-emulator-address": endpoint, "--runtime-api-address": runtime_api}
+    flags = [text for flag, port in addresses.items() for text in (flag, f"127.0.0.1:{port}")]
+    return bound_to_parent([str(rie), *flags, "--log-level", "error", *runtime])

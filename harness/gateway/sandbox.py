@@ -1,0 +1,59 @@
+"""What an execution environment runs in: RIE with one runtime behind it, as processes or in a container."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from harness.gateway import limits
+from harness.gateway.functions import Function
+
+READY_WITHIN_S = 10.0
+READY_POLL_S = 0.002
+
+
+class Sandbox(Protocol):
+    """A started RIE.
+
+    Attributes:
+        address: `host:port` at which RIE takes invocations.
+    """
+
+    address: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether RIE still runs, as far as is known."""
+
+    def output(self) -> AsyncIterator[bytes]:
+        """What RIE and the function print, as it comes; ends with the sandbox."""
+
+    async def max_memory_mb(self) -> int:
+        """The most memory that the function has used so far; 0 when nothing can tell."""
+
+    async def stop(self) -> None:
+        """Ends it and removes what it had."""
+
+
+def lambda_variables(function: Function, stream: str, variables: dict[str, str]) -> dict[str, str]:
+    """What Lambda itself sets in a function's environment, in the order of AWS's page, and the function's own.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+
+    Args:
+        function: The function.
+        stream: Name of its log stream.
+        variables: Addresses and credentials that every function sees.
+    """
+    return {
+        "AWS_DEFAULT_REGION": limits.REGION,
+        "AWS_REGION": limits.REGION,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime or 'Image'}",
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_s),
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+        **variables,
+        **function.variables,
+    }
