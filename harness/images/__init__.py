@@ -1,9 +1,9 @@
 """The images that go to AWS: built, listed, verified, recorded and pushed by digest."""
 
+from harness.engine import connect
 from harness.images.bases import build_bases
 from harness.images.build import Base, Built, build_image, find_base
 from harness.images.catalogue import RECIPES, Recipe, recipes
-from harness.images.engine import connect
 from harness.images.listing import Entry, list_images
 from harness.images.push import push_images
 from harness.images.release import (

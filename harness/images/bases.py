@@ -20,10 +20,10 @@ from pathlib import Path
 import docker
 from docker.models.images import Image
 
+from harness.engine import BaseUnavailable, engine_architecture, failure, find_image, translated
 from harness.errors import HarnessError
 from harness.images.build import STAND_IN_BASE, STAND_IN_BUILD, Log, name_image, run_build
 from harness.images.catalogue import BASE_DIGEST, BASE_NAME, sha256_of
-from harness.images.engine import BaseUnavailable, engine_architecture, failure, find_image, translated
 from harness.settings import Settings
 from harness.stack.rie import fetch_rie
 

@@ -11,9 +11,7 @@ import docker
 from docker.errors import DockerException
 from docker.models.images import Image
 
-from harness.errors import HarnessError
-from harness.images.catalogue import Recipe, revision_of, sha256_of, source_sha256
-from harness.images.engine import (
+from harness.engine import (
     BaseUnavailable,
     BuildFailed,
     architecture_of,
@@ -23,6 +21,8 @@ from harness.images.engine import (
     messages,
     translated,
 )
+from harness.errors import HarnessError
+from harness.images.catalogue import Recipe, revision_of, sha256_of, source_sha256
 
 AWS_BASE = "public.ecr.aws/lambda/python:3.11"
 STAND_IN_BASE = "lambda-harness/lambda-python:3.11"

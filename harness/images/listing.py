@@ -7,8 +7,8 @@ import docker
 import msgspec
 from docker.models.images import Image
 
+from harness.engine import find_image
 from harness.images.catalogue import Recipe, source_sha256
-from harness.images.engine import find_image
 from harness.images.release import Facts, Push, Unverified, check_verified, facts_of, load_release
 
 

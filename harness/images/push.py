@@ -10,9 +10,9 @@ import docker
 import msgspec
 from docker.errors import DockerException
 
+from harness.engine import RegistryRefused, messages, translated
 from harness.errors import HarnessError
 from harness.images.catalogue import Recipe, source_sha256
-from harness.images.engine import RegistryRefused, messages, translated
 from harness.images.release import Facts, Push, Verified, check_verified, load_release, now, save_release
 from harness.images.verify import image_under_test
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 from docker.models.images import Image
 
+from harness.engine import architecture_of
 from harness.errors import HarnessError
 from harness.images import catalogue
-from harness.images.engine import architecture_of
 from harness.stack import records
 
 FILE_NAME = "release/images.json"

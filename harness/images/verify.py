@@ -20,9 +20,9 @@ import requests
 from docker.models.containers import Container
 from docker.models.images import Image
 
+from harness.engine import engine_architecture, find_image, translated
 from harness.errors import HarnessError
 from harness.images.catalogue import Recipe
-from harness.images.engine import engine_architecture, find_image, translated
 from harness.images.release import CheckResult, Facts, Verified, facts_of, load_release, now, save_release
 from harness.stack.probes import wait_until
 

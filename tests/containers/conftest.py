@@ -12,9 +12,9 @@ import docker
 import pytest
 from docker.errors import ImageNotFound
 
+from harness.engine import BaseUnavailable, EngineUnavailable, find_image
 from harness.images import RECIPES, Base, Recipe, build_image, connect, find_base
 from harness.images.bases import REGISTRY
-from harness.images.engine import BaseUnavailable, EngineUnavailable, find_image
 from harness.stack.probes import answers_http, wait_until
 
 ROOT = Path(__file__).parents[2]

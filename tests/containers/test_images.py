@@ -6,6 +6,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from harness.engine import BaseUnavailable, BuildFailed, RegistryRefused, find_image
 from harness.images import (
     RECIPES,
     SMOKE_CHECKS,
@@ -21,7 +22,6 @@ from harness.images import (
     verify_and_record,
 )
 from harness.images.build import find_base
-from harness.images.engine import BaseUnavailable, BuildFailed, RegistryRefused, find_image
 from harness.images.verify import CheckFailed, ImageUnderTest
 from harness.processes import free_port
 

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from docker.utils.build import exclude_paths
 
+from harness.engine import EngineUnavailable, check_api, failure
 from harness.errors import HarnessError
 from harness.images import catalogue
 from harness.images.build import Base, _build_error, build_arguments
 from harness.images.catalogue import RECIPES, Recipe, recipes, revision_of, sha256_of, source_sha256
-from harness.images.engine import EngineUnavailable, check_api, failure
 from harness.images.push import push_images, refusal
 from harness.images.release import (
     CheckResult,
