@@ -21,6 +21,11 @@ from harness.cli.job_options import job_event, job_options
     help="A job's event as JSON; flags override it.",
 )
 @click.option("--s3", type=click.Choice(["localstack", "moto"]), help="What plays S3 when no stack is up.")
+@click.option(
+    "--mode",
+    type=click.Choice(["process", "container"]),
+    help="As processes of this machine, or as containers.  [default: as the stack that is up; else from harness.toml]",
+)
 @click.option("--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Save the trained model there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole summary as one JSON object.")
 @job_options
@@ -29,6 +34,7 @@ def command(
     data: str | None,
     job_file: Path | None,
     s3: Literal["localstack", "moto"] | None,
+    mode: Literal["process", "container"] | None,
     model_file: Path | None,
     as_json: bool,
     **flags: object,
@@ -57,7 +63,7 @@ def command(
     settings = load_settings()
     with RunDisplay() as display:
         display.stage("starting the stack")
-        with stack_for_run(settings, s3=s3) as stack:
+        with stack_for_run(settings, s3=s3, mode=mode, log=display.stage) as stack:
             clients = clients_for(stack.endpoints)
             summary = run(
                 request,

@@ -1,0 +1,44 @@
+"""Functions of one behaviour from fixtures/handlers, in either mode."""
+
+import shutil
+import uuid
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from harness.engine import connect
+from harness.images import find_base
+from harness.runs.functions import package
+from harness.settings import FunctionSettings
+
+HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
+ROLE = "arn:aws:iam::123456789012:role/any"
+
+
+@contextmanager
+def handlers_image(folder):
+    """The ID of an image that holds all handlers, on the base of ours; removed after the block.
+
+    Args:
+        folder: For the build's files.
+    """
+    shutil.copytree(HANDLERS, folder / "handlers", ignore=shutil.ignore_patterns("__pycache__"))
+    with closing(connect()) as client:
+        base = find_base(client, None)
+        (folder / "Dockerfile").write_text(f'FROM {base.image_id}\nCOPY handlers/ /var/task/\nCMD ["echo.handler"]\n')
+        image, _ = client.images.build(path=str(folder), rm=True, tag=f"test-handlers-{uuid.uuid4().hex[:8]}")
+        try:
+            yield image.id
+        finally:
+            client.images.remove(image.id, force=True)
+
+
+def code_arguments(behaviour, image):
+    """What CreateFunction needs to know of the code: from an image, or as a package when there is none."""
+    if image is None:
+        code = package(FunctionSettings(source=HANDLERS, handler=f"{behaviour}.handler"))
+        return {"Runtime": "python3.11", "Handler": f"{behaviour}.handler", "Code": {"ZipFile": code}}
+    return {
+        "PackageType": "Image",
+        "Code": {"ImageUri": image},
+        "ImageConfig": {"Command": [f"{behaviour}.handler"]},
+    }
