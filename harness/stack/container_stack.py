@@ -253,6 +253,8 @@ def gateway_service(
     flags = {
         "--host": "0.0.0.0",  # noqa: S104 - inside
         "--port": GATEWAY_PORT,
+        # By the name that it has among functions only, whatever other networks it is in.
+        "--endpoint": f"http://gateway:{GATEWAY_PORT}",
         "--directory": "/tmp/gateway",  # noqa: S108 - the container's own
         "--s3-endpoint": inside.s3,
         "--aws-endpoint": inside.aws,
