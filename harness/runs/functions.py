@@ -121,7 +121,7 @@ def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
     # The engine's client takes a tenth of a second to import, and process mode does without it.
     from harness.runs.images import current_image  # noqa: PLC0415
 
-    image = current_image(name, function, settings, log=log)
+    image = current_image(name, function, log=log)
     return Code(image.removeprefix("sha256:"), {"ImageUri": image}, image)
 
 

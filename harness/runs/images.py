@@ -3,11 +3,12 @@
 from harness.engine import connect, find_image
 from harness.errors import HarnessError
 from harness.images import RECIPES, build_image, find_base, list_images
-from harness.settings import FunctionSettings, Settings
+from harness.settings import FunctionSettings
 from harness.stack.plan import Log
+from harness.stack.service import PROJECT
 
 
-def current_image(name: str, function: FunctionSettings, settings: Settings, *, log: Log) -> str:
+def current_image(name: str, function: FunctionSettings, *, log: Log) -> str:
     """The digest of the function's image, as the engine knows it.
 
     Images of the project's own functions are built when they are missing or their source has changed.
@@ -15,7 +16,6 @@ def current_image(name: str, function: FunctionSettings, settings: Settings, *, 
     Args:
         name: The function.
         function: Its table in harness.toml.
-        settings: The project's settings.
         log: Told when an image is built.
 
     Raises:
@@ -31,10 +31,10 @@ def current_image(name: str, function: FunctionSettings, settings: Settings, *, 
     try:
         recipe = RECIPES.get(function.image)
         if recipe is not None:
-            (entry,) = list_images(client, settings.root, [recipe])
+            (entry,) = list_images(client, PROJECT, [recipe])
             if entry.state in ("not built", "out of date"):
                 log(f"building image {recipe.name} ({entry.state})")
-                return build_image(client, settings.root, recipe, find_base(client, None), log=lambda _: None).image_id
+                return build_image(client, PROJECT, recipe, find_base(client, None), log=lambda _: None).image_id
         image = find_image(client, function.image)
         if image is None:
             raise HarnessError(

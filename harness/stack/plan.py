@@ -17,7 +17,7 @@ from harness.stack.memcached import find_memcached, memcached_service
 from harness.stack.moto import moto_service
 from harness.stack.ports import LOOPBACK
 from harness.stack.rie import rie_path
-from harness.stack.service import Service
+from harness.stack.service import PROJECT, Service
 from harness.stack.state import Endpoints, Mode, S3Kind
 
 
@@ -130,7 +130,8 @@ def _images(settings: Settings, s3: S3Kind, log: Log) -> Images:
 
     client = connect()
     socket = engine_socket()
-    found = service_images(client, settings, log=log)
+    # They are made of this harness, whichever project uses it.
+    found = service_images(client, msgspec.structs.replace(settings, root=PROJECT), log=log)
     return Images(found.memcached, found.localstack if s3 == "localstack" else None, found.services, socket)
 
 

@@ -5,10 +5,13 @@ import uuid
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from docker.errors import APIError
+
 from harness.engine import connect
 from harness.images import find_base
 from harness.runs.functions import package
 from harness.settings import FunctionSettings
+from harness.stack.probes import wait_until
 
 HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
 ROLE = "arn:aws:iam::123456789012:role/any"
@@ -29,7 +32,16 @@ def handlers_image(folder):
         try:
             yield image.id
         finally:
-            client.images.remove(image.id, force=True)
+            # A function that was deleted a moment ago may still have a container on its way out.
+            assert wait_until(lambda: _removed(client, image.id), 15)
+
+
+def _removed(client, image_id):
+    try:
+        client.images.remove(image_id, force=True)
+    except APIError:
+        return False
+    return True
 
 
 def code_arguments(behaviour, image):
