@@ -58,7 +58,7 @@ bench: $(PROJECT) ## time training steps beside a plain NumPy loop
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.steps
 
 .PHONY: base-images
-base-images: $(PROJECT) ## build stand-ins for container images that cannot be pulled here
+base-images: $(PROJECT) ## pull what images stand on; build stand-ins for what cannot be pulled
 	$(BIN)/harness images bases $(IMAGE_OPTIONS) $(ARGS)
 
 .PHONY: images
