@@ -7,17 +7,21 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
+from harness.errors import HarnessError
 from harness.runs.clients import clients_for
 from harness.stack import start_private_stack
 from harness.stack.container_stack import PROJECT_LABEL, STACK_LABEL
 from harness.stack.probes import wait_until
 from tests.support.functions import ROLE, code_arguments, handlers_image
+from tests.support.running import run_job
 
 pytestmark = pytest.mark.containers
 
@@ -107,6 +111,19 @@ def test_a_function_out_of_memory_is_killed_as_on_aws(invoke):
     assert "Runtime.ExitError" == found["errorType"]
     assert "signal: killed" in found["errorMessage"]
     assert "Max Memory Used: 128 MB" in log_of(answer)
+
+
+def test_a_worker_out_of_memory_is_named(stack, settings):
+    """A run whose worker needs more than its memory size says which one, and what to do, within seconds."""
+    small = msgspec.structs.replace(settings.functions["linear_ec_2"], memory_mb=128)
+    cramped = msgspec.structs.replace(settings, functions={**settings.functions, "linear_ec_2": small})
+    started = time.monotonic()
+
+    with pytest.raises(HarnessError, match=r"worker \d ran out of memory: Runtime.ExitError.*signal: killed") as raised:
+        run_job(stack, cramped, data="synthetic:rows=600000,features=50", n_workers=2)
+
+    assert "128 MB" in raised.value.where
+    assert time.monotonic() - started < 30
 
 
 def test_memory_within_the_limit_is_reported(invoke):

@@ -266,15 +266,12 @@ def test_a_web_page_cannot_invoke(stack, headers):
         urllib.request.urlopen(request)
 
 
-def test_a_function_made_anew_keeps_its_environments_warm(create, invoke, clients):
+def test_a_function_made_anew_keeps_its_environments_warm(create, invoke, clients, image):
     """After delete and create under the same name, environments are reused as before."""
     name = create("echo")
     invoke(name)
-    code = package(FunctionSettings(source=HANDLERS, handler="echo.handler"))
     clients.functions.delete_function(FunctionName=name)
-    clients.functions.create_function(
-        FunctionName=name, Runtime="python3.11", Role=ROLE, Handler="echo.handler", Code={"ZipFile": code}
-    )
+    clients.functions.create_function(FunctionName=name, Role=ROLE, **code_arguments("echo", image))
 
     assert [1, 2, 3] == [invoke(name)["Body"]["count"] for _ in range(3)]
 
