@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from docker.utils.build import exclude_paths
 
-from harness.images.bases import PUBLISHED, PUBLISHED_DEBIAN
+from harness.images.bases import LOCALSTACK, MEMCACHED, PUBLISHED, PUBLISHED_DEBIAN, REGISTRY
 from harness.stack.localstack import localstack_service
 
 pytestmark = pytest.mark.unit
@@ -39,6 +39,13 @@ def test_published_images_are_pinned(reference: str):
     assert reference != tag
     assert re.search(r"\d", tag) or tag == "bookworm-slim"
     assert "latest" not in tag
+
+
+def test_compose_takes_the_same_published_images():
+    """Without any variable docker-compose runs what the harness would pull."""
+    defaults = re.findall(r"\$\{\w+_IMAGE:-([^}]+)\}", (ROOT / "docker-compose.yml").read_text())
+
+    assert {PUBLISHED[name] for name in (LOCALSTACK, MEMCACHED, REGISTRY)} == set(defaults)
 
 
 @pytest.mark.parametrize(
