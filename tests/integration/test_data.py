@@ -210,7 +210,7 @@ def test_the_stack_that_is_up_is_found(call, s3, bucket, endpoint, tmp_path):
     (tmp_path / "rows").write_bytes(b"1 1:0.5\n" * 4)
     (tmp_path / ".harness").mkdir()
     (tmp_path / ".harness" / "state.json").write_text(
-        json.dumps({"endpoints": {"s3": endpoint, "discovery": "127.0.0.1:9"}})
+        json.dumps({"endpoints": {"s3": endpoint}, "functions_see": {"discovery": "127.0.0.1:9"}})
     )
 
     done = call(
