@@ -159,8 +159,8 @@ def run(
         progress = follow(folder, tail, requests, retries=retries, patience_s=patience, watch=watch)
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
-    reports = [report for _, text in coordinator_log if (report := read_report(text))]
-    reports = [*progress.reports, *(report for report in reports if report.request_id == coordinator_request)]
+    coordinator = [found for _, text in coordinator_log if (found := read_report(text))]
+    reports = [*progress.reports, *(found for found in coordinator if found.request_id == coordinator_request)]
     return summarise(
         folder,
         mode=stack.mode,
