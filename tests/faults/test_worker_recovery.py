@@ -23,7 +23,7 @@ JOBS = {
     "grad_avg": LONG,
     "model_avg": LONG | {"optim": "model_avg", "n_epochs": 150},
     "admm": LONG | {"optim": "admm", "n_admm_epochs": 60, "n_epochs": 20, "lambda": 0.001},
-    "kmeans": LONG | {"model": "kmeans", "n_clusters": 50, "batch_size": 1000, "n_epochs": 150},
+    "kmeans": LONG | {"model": "kmeans", "n_clusters": 400, "batch_size": 1000, "n_epochs": 400},
 }
 
 
