@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from harness.gateway import limits
 from harness.gateway.app import Services, create_app
 from harness.gateway.environment import Environment, start_environment
+from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import Function, FunctionStore
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
@@ -79,8 +80,9 @@ def main(
     logs = LogService(aws_endpoint, limits.REGION)
     functions = FunctionStore(directory / "functions")
     pool = Pool(start, concurrency=account_concurrency, idle_timeout_s=idle_timeout_s)
-    invoker = Invoker(functions, pool, retry_time_scale, lambda name, line: logs.write(name, "gateway", line))
-    app = create_app(Services(functions, pool, invoker), lifespan)
+    faults = InvocationFaults()
+    invoker = Invoker(functions, pool, faults, retry_time_scale, lambda name, line: logs.write(name, "gateway", line))
+    app = create_app(Services(functions, pool, invoker, faults), lifespan)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_WITHIN_S)
 
 
