@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from harness.errors import HarnessError
 from harness.settings import FunctionSettings, Settings
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 RUNTIME: Literal["python3.11"] = "python3.11"
 ROLE = "arn:aws:iam::123456789012:role/lambda-harness"
+COORDINATOR, WORKER = "linear_ec_1", "linear_ec_2"
 _LEFT_OUT = {"__pycache__", "Dockerfile", ".dockerignore"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -33,6 +36,26 @@ def declared(settings: Settings, name: str) -> FunctionSettings:
             f"add a table [functions.{name}]",
         )
     return settings.functions[name]
+
+
+def for_run(
+    settings: Settings, *, retry_time_scale: float | None, timeout_s: int | None, memory_mb: int | None
+) -> Settings:
+    """The settings with what a single run wants otherwise; None leaves a value as it is.
+
+    Args:
+        settings: The project's settings.
+        retry_time_scale: Factor on Lambda's waits before it tries again.
+        timeout_s: Time limit of a worker, seconds.
+        memory_mb: Memory of a worker, MB.
+    """
+    changes = {"timeout_s": timeout_s, "memory_mb": memory_mb}
+    given = {key: value for key, value in changes.items() if value is not None}
+    worker = msgspec.structs.replace(declared(settings, WORKER), **given)
+    gateway = settings.gateway
+    if retry_time_scale is not None:
+        gateway = msgspec.structs.replace(gateway, retry_time_scale=retry_time_scale)
+    return msgspec.structs.replace(settings, gateway=gateway, functions={**settings.functions, WORKER: worker})
 
 
 def package(function: FunctionSettings) -> bytes:

@@ -15,10 +15,12 @@ from botocore.exceptions import ClientError
 
 from fixtures.datasets import BucketSpec, DataSpec, parse_data_spec
 from harness.errors import HarnessError
+from harness.faults import Plan
 from harness.runs.clients import Clients
 from harness.runs.data import Data, check_shape, prepare_data
+from harness.runs.faults import check_faults, fault_records, post_plan, read_events
 from harness.runs.follow import LogTail, Watcher, follow, read_report
-from harness.runs.functions import create_or_update, declared
+from harness.runs.functions import COORDINATOR, WORKER, create_or_update, declared
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
 from harness.stack.state import StackState
@@ -32,7 +34,6 @@ from training.results import RunFolder, get_object
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-COORDINATOR, WORKER = "linear_ec_1", "linear_ec_2"
 # What is trained on when nothing is named, by what the model takes.
 DEFAULT_DATA = {
     "dense_libsvm": "synthetic:rows=100000,features=28",
@@ -117,6 +118,7 @@ def run(
     *,
     report: Reporter,
     watch: Watcher,
+    faults: Plan | None = None,
 ) -> Summary:
     """Runs a job on a stack that is up.
 
@@ -127,12 +129,15 @@ def run(
         clients: Clients for it.
         report: Told each stage in a few words.
         watch: Told the progress of the ranks.
+        faults: What the run is to meet.
 
     Raises:
         HarnessError: The run failed; the first cause is told.
         TrainingError: The job or its data is wrong.
     """
     draft = check(request)
+    if faults:
+        check_faults(faults, draft)
     report("preparing data")
     data = prepare_data(request.data, draft, clients.s3)
     check_shape(request.event, data)
@@ -143,6 +148,8 @@ def run(
     for name in (COORDINATOR, WORKER):
         create_or_update(clients.functions, name, declared(settings, name))
     folder = RunFolder(clients.s3, job["result_bucket"], job["run_id"])
+    if faults:
+        post_plan(stack, job["run_id"], draft.n_workers, faults)
     report("invoking the coordinator")
     invoked_at, started = time.time(), time.perf_counter()
     tail = LogTail(clients.logs, f"/aws/lambda/{WORKER}", int(1000 * invoked_at))
@@ -157,7 +164,12 @@ def run(
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
     reports = [*progress.reports.values(), *filter(None, (read_report(text) for _, text in coordinator_log))]
     reports = [report for report in reports if report.request_id in {coordinator_request, *requests}]
-    return summarise(folder, mode=stack.mode, job=job, reports=reports, invoked_at=invoked_at, seconds=seconds)
+    summary = summarise(folder, mode=stack.mode, job=job, reports=reports, invoked_at=invoked_at, seconds=seconds)
+    if not faults:
+        return summary
+    struck = read_events(stack, summary.run_id)
+    events = fault_records(struck, folder, rounds=summary.rounds, invoked_at=invoked_at)
+    return msgspec.structs.replace(summary, events=[*events, *summary.events])
 
 
 def save_model(s3: "S3Client", summary: Summary, path: Path) -> None:

@@ -82,7 +82,7 @@ def stop_shared_stack(settings: Settings) -> StackState | None:
 
 
 @contextmanager
-def start_private_stack(settings: Settings, *, s3: S3Kind | None = None) -> Iterator[StackState]:
+def start_private_stack(settings: Settings, *, s3: S3Kind | None = None, faults: bool = False) -> Iterator[StackState]:
     """A stack for this process alone, stopped at the end of the block, or when this process dies.
 
     To be called in the main thread: the kernel ties the stack's life to the thread that starts it.
@@ -90,13 +90,14 @@ def start_private_stack(settings: Settings, *, s3: S3Kind | None = None) -> Iter
     Args:
         settings: The project's settings.
         s3: What plays S3; None for what the settings say.
+        faults: Whether it can bring about what a fault plan says.
 
     Raises:
         HarnessError: It cannot start.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("a private stack ends with the thread that starts it: start it in the main thread")
-    process, state = _start_supervisor(settings, s3 or settings.stack.s3, None, os.getpid())
+    process, state = _start_supervisor(settings, s3 or settings.stack.s3, None, os.getpid(), faults=faults)
     try:
         yield state
     finally:
@@ -139,12 +140,13 @@ def _check_usable(state: StackState, s3: S3Kind | None) -> None:
 
 
 def _start_supervisor(
-    settings: Settings, s3: S3Kind, shared_state: Path | None, owner: int | None
+    settings: Settings, s3: S3Kind, shared_state: Path | None, owner: int | None, *, faults: bool = False
 ) -> tuple[subprocess.Popen[bytes], StackState]:
     require_linux()
     directory = make_folder(settings.state_dir)
     try:
-        plan = make_plan(settings, s3, directory, state_file=shared_state or directory / "state.json", owner=owner)
+        its_state = shared_state or directory / "state.json"
+        plan = make_plan(settings, s3, directory, state_file=its_state, owner=owner, faults=faults)
         records.save(plan, directory / PLAN_FILE)
         with (directory / LOG_FILE).open("wb") as log:
             # A session of its own: Ctrl-C goes to the command, which then stops the stack in order.

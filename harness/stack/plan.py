@@ -10,6 +10,7 @@ import msgspec
 from harness.errors import HarnessError
 from harness.settings import GatewaySettings, PortSettings, Settings
 from harness.stack.discovery import discovery_service
+from harness.stack.faulty_network import faults_service
 from harness.stack.lambda_gateway import gateway_service
 from harness.stack.localstack import find_localstack, localstack_service
 from harness.stack.memcached import find_memcached, memcached_service
@@ -34,6 +35,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         localstack: The Python of LocalStack's environment; None when moto plays S3.
         rie: The Lambda Runtime Interface Emulator.
         gateway: How the Lambda service behaves.
+        faults: Whether the proxies that bring about faults stand before Memcached and S3.
     """
 
     s3: S3Kind
@@ -46,15 +48,19 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     localstack: Path | None
     rie: Path
     gateway: GatewaySettings
+    faults: bool = False
 
     @property
     def port_names(self) -> list[str]:
         """The ports this stack needs; with moto as S3, S3 and the rest of AWS are one server."""
         s3 = ["s3"] if self.localstack else []
-        return ["memcached", *s3, "aws", "discovery", "gateway"]
+        faults = ["faults", "real_memcached", "faulty_s3"] if self.faults else []
+        return ["memcached", *s3, "aws", "discovery", "gateway", *faults]
 
 
-def make_plan(settings: Settings, s3: S3Kind, directory: Path, *, state_file: Path, owner: int | None) -> StackPlan:
+def make_plan(
+    settings: Settings, s3: S3Kind, directory: Path, *, state_file: Path, owner: int | None, faults: bool = False
+) -> StackPlan:
     """Finds everything the stack needs.
 
     Raises:
@@ -71,6 +77,7 @@ def make_plan(settings: Settings, s3: S3Kind, directory: Path, *, state_file: Pa
         localstack=find_localstack() if s3 == "localstack" else None,
         rie=rie_path(settings),
         gateway=settings.gateway,
+        faults=faults,
     )
 
 
@@ -96,6 +103,7 @@ def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
         lambda_=f"http://{LOOPBACK}:{ports['gateway']}",
         memcached=f"{LOOPBACK}:{ports['memcached']}",
         discovery=f"{LOOPBACK}:{ports['discovery']}",
+        faults=f"http://{LOOPBACK}:{ports['faults']}" if plan.faults else None,
     )
 
 
@@ -104,10 +112,14 @@ def services(plan: StackPlan, ports: dict[str, int]) -> list[Service]:
     where = endpoints(plan, ports)
     directory = plan.directory / "gateway"
     localstack = [localstack_service(plan.localstack, ports["s3"], plan.directory)] if plan.localstack else []
+    # Functions alone meet the faults of S3: the harness prepares and watches a run from outside.
+    s3 = f"http://{LOOPBACK}:{ports['faulty_s3']}" if plan.faults else where.s3
     return [
         *localstack,
         moto_service(ports["aws"]),
-        gateway_service(ports["gateway"], directory, where.s3, where.aws, plan.rie, plan.gateway),
+        gateway_service(ports["gateway"], directory, s3, where.aws, plan.rie, plan.gateway),
         discovery_service(ports["discovery"], ports["memcached"]),
-        memcached_service(plan.memcached, ports["memcached"]),
+        faults_service(plan.memcached, ports, where)
+        if plan.faults
+        else memcached_service(plan.memcached, ports["memcached"]),
     ]
