@@ -5,9 +5,13 @@ TrainingError
  |    +-- JobError       one field of the event
  +-- ExchangeError       the peers or the channel between them
       +-- ChannelError   the channel itself: not reachable, refused a store
+      |    +-- ValueTooLarge  a value above the channel's limit; trying again does not help
       +-- FrameError     a value in the channel that is not the frame expected there
+      |    +-- DamagedFrame   it was the right one once: truncated, or its checksum is wrong
       +-- RanksMissing   a deadline passed and these ranks had not sent their part
       +-- RunAborted     another rank gave the run up; carries its cause
+      +-- StateLost      what a rank alone had is gone with the cache
+      +-- Fenced         another delivery of this rank's event holds its lease
 """
 
 from collections.abc import Sequence
@@ -46,8 +50,16 @@ class ChannelError(ExchangeError):
     """The channel is not reachable or refused a store."""
 
 
+class ValueTooLarge(ChannelError):
+    """The channel refused a value for its size."""
+
+
 class FrameError(ExchangeError):
     """A value in the channel is not the frame that belongs there."""
+
+
+class DamagedFrame(FrameError):
+    """A frame was cut short or changed on the way; its sender can put it again."""
 
 
 class RanksMissing(ExchangeError):
@@ -75,3 +87,11 @@ class RanksMissing(ExchangeError):
 
 class RunAborted(ExchangeError):
     """Another rank gave the run up; the message is its cause."""
+
+
+class StateLost(ExchangeError):
+    """A rank died, and what it alone had (ADMM's dual) is gone with the cache."""
+
+
+class Fenced(ExchangeError):
+    """Another delivery of this rank's event has its lease: this one writes nothing more."""

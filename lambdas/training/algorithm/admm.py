@@ -20,12 +20,14 @@ A round is one iteration.
 import math
 import time
 
+import msgspec
 import numpy as np
 
 from training.algorithm.epochs import (
     EpochReport,
     Outcome,
     Shard,
+    State,
     check_finite,
     evaluate,
     good_enough,
@@ -41,6 +43,13 @@ ABSOLUTE_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-3
 
 
+class Own(msgspec.Struct):
+    """What a rank alone has between two rounds: its solution x and its scaled dual u."""
+
+    x: Parameters
+    u: Parameters
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
     """Trains this rank's part of the model; every rank returns the same parameters, bit for bit.
@@ -48,16 +57,18 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
     Raises:
         InputError: The loss is no longer finite; all ranks see it in the same round.
         ExchangeError: A peer, the channel or the run failed.
+        Rejoin: This rank goes on from another's state.
     """
     batches, penalty = join(job, shard, exchange), penalty_of(job, model)
     rho, samples = np.float32(job.rho), len(shard.y)
     weight = np.float32(exchange.world_size * samples / batches.total_rows)
-    z = model.initial(job.seed)
-    x, u = z.copy(), np.zeros_like(z)
-    epochs: list[EpochReport] = []
-    for number in range(1, job.n_admm_epochs + 1):
+    state = exchange.resume(State, lambda: State(parameters=model.initial(job.seed)))
+    own = exchange.resume_private(Own, lambda: Own(state.parameters, np.zeros_like(state.parameters)))
+    x, u, z = own.x.copy(), own.u.copy(), state.parameters
+    while not state.finished:
+        number = state.round + 1
         started = time.perf_counter()
-        exchange.begin_round(number)
+        exchange.begin_round(number, state, Own(x, u))
         for _ in range(job.n_epochs):
             for rows in batches.slices:
                 _, gradient, count = model.loss_and_gradient(x, shard.x[rows], shard.y[rows])
@@ -71,11 +82,12 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         telemetry.round_done(number, job.n_admm_epochs, residuals["primal_residual"], samples * job.n_epochs, started)
         seconds = time.perf_counter() - started
         figures = evaluate(job, model, z, shard, exchange)
-        epochs.append(EpochReport(epoch=number, rounds=number, seconds=seconds, details=residuals, **figures))
-        telemetry.epoch_done(epochs[-1])
-        if _converged(residuals) or good_enough(job, epochs[-1]):
-            break
-    return Outcome(z, len(epochs), epochs)
+        report = EpochReport(epoch=number, rounds=number, seconds=seconds, details=residuals, **figures)
+        telemetry.epoch_done(report)
+        finished = number == job.n_admm_epochs or _converged(residuals) or good_enough(job, report)
+        state = State(round=number, parameters=z, epochs=[*state.epochs, report], finished=finished)
+        exchange.end_round(state, Own(x, u))
+    return Outcome(state)
 
 
 def _residuals(

@@ -59,21 +59,50 @@ class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, float] = {}
 
 
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands between two rounds, the same on every rank; each algorithm adds what it needs.
+
+    A rank that comes back goes on from one, so a round makes a new one and leaves the old one as it is.
+
+    Attributes:
+        round: Rounds done.
+        parameters: The parameters, float32.
+        epochs: One report per epoch so far.
+        finished: Whether training is over.
+    """
+
+    round: int = 0
+    parameters: Parameters
+    epochs: list[EpochReport] = []
+    finished: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A finished training.
 
     Attributes:
-        parameters: The trained parameters, flat float32; the same on every rank, bit for bit.
-        rounds: Rounds done.
-        epochs: One report per epoch; the same figures on every rank but for `seconds`.
+        state: The last state.
         details: Figures of the whole training.
     """
 
-    parameters: Parameters
-    rounds: int
-    epochs: list[EpochReport]
+    state: State
     details: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> Parameters:
+        """The trained parameters, flat float32; the same on every rank, bit for bit."""
+        return self.state.parameters.ravel()
+
+    @property
+    def rounds(self) -> int:
+        """Rounds done."""
+        return self.state.round
+
+    @property
+    def epochs(self) -> list[EpochReport]:
+        """One report per epoch; the same figures on every rank but for `seconds`."""
+        return self.state.epochs
 
 
 class Batches(NamedTuple):
@@ -131,7 +160,7 @@ def join(job: Job, shard: Shard, exchange: Exchange) -> Batches:
     """
     rows = np.zeros(exchange.world_size)
     rows[exchange.rank] = len(shard.y)
-    total = exchange.all_reduce(rows, len(shard.y))
+    total = exchange.agree("rows", rows, len(shard.y))
     size, largest = job.batch_size, int(total.values.max())
     count = max(1, -((size // 2 - largest) // size))
     slices = [slice(index * size, (index + 1) * size) for index in range(count - 1)]

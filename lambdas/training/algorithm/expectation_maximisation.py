@@ -16,11 +16,11 @@ the results differ by the rounding of sums alone.
 
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from training.algorithm.epochs import EpochReport, Outcome, Score, Shard, good_enough
+from training.algorithm.epochs import EpochReport, Outcome, Score, Shard, State, good_enough
 from training.errors import InputError
 from training.exchange.exchange import Exchange
 from training.job import Job
@@ -57,6 +57,27 @@ class Totals(NamedTuple):
     distances: Float64
 
 
+class Clustering(State, frozen=True, kw_only=True):
+    """Adds what the rows of all ranks said about the centroids; see `Totals`."""
+
+    sums: Float64
+    counts: Float64
+    inertia: float
+
+    @classmethod
+    def of(cls, centroids: Parameters, totals: Totals, epochs: list[EpochReport], *, finished: bool) -> Self:
+        """The state after these centroids and their totals."""
+        return cls(
+            round=len(epochs),
+            parameters=centroids,
+            epochs=epochs,
+            finished=finished,
+            sums=totals.sums,
+            counts=totals.counts,
+            inertia=totals.inertia,
+        )
+
+
 def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
     """Clusters the rows of all ranks; every rank returns the same centroids, bit for bit.
 
@@ -65,17 +86,24 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
     Raises:
         InputError: There are more clusters than training rows on all ranks; all ranks see it in round 0.
         ExchangeError: A peer, the channel or the run failed.
+        Rejoin: This rank goes on from another's state.
     """
     points, valid_points = Points.of(shard.x), Points.of(shard.valid_x)
-    centroids = _start(job, points, exchange)
-    totals = _totals(centroids, points, valid_points, exchange, settled=False)
-    epochs: list[EpochReport] = []
-    for round_number in range(1, job.n_epochs + 1):
+
+    def initial() -> Clustering:
+        centroids = _start(job, points, exchange)
+        totals = _totals(centroids, points, valid_points, exchange, settled=False)
+        return Clustering.of(centroids, totals, [], finished=False)
+
+    state = exchange.resume(Clustering, initial)
+    # What a rank knows of its own rows follows from the centroids.
+    distances = statistics(points, state.parameters)[2]
+    while not state.finished:
+        round_number = state.round + 1
         started = time.perf_counter()
-        exchange.begin_round(round_number)
-        moved = _update(centroids, totals, points, exchange)
-        settled = _inertia_saved(centroids, moved, totals) <= SETTLED * totals.inertia
-        centroids = moved
+        exchange.begin_round(round_number, state)
+        centroids = _update(state, distances, points, exchange)
+        settled = _inertia_saved(centroids, state) <= SETTLED * state.inertia
         totals = _totals(centroids, points, valid_points, exchange, settled=settled)
         telemetry.round_done(round_number, job.n_epochs, totals.loss, points.shape[0], started)
         report = EpochReport(
@@ -86,11 +114,11 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
             accuracy=None,
             validation=totals.validation,
         )
-        epochs.append(report)
         telemetry.epoch_done(report)
-        if totals.settled or good_enough(job, report):
-            break
-    return Outcome(centroids.ravel(), len(epochs), epochs)
+        finished = round_number == job.n_epochs or totals.settled or good_enough(job, report)
+        state, distances = Clustering.of(centroids, totals, [*state.epochs, report], finished=finished), totals.distances
+        exchange.end_round(state)
+    return Outcome(state)
 
 
 def _totals(
@@ -114,25 +142,25 @@ def _totals(
     )
 
 
-def _update(centroids: Parameters, totals: Totals, points: Points, exchange: Exchange) -> Parameters:
+def _update(state: Clustering, distances: Float64, points: Points, exchange: Exchange) -> Parameters:
     """The mean of every cluster; empty ones move to the rows farthest from their centroids."""
-    filled = totals.counts > 0
-    moved = centroids.copy()
-    moved[filled] = totals.sums[filled] / totals.counts[filled, np.newaxis]
+    filled = state.counts > 0
+    moved = state.parameters.copy()
+    moved[filled] = state.sums[filled] / state.counts[filled, np.newaxis]
     empty = np.flatnonzero(~filled)
     if empty.size:
-        rows = _farthest_rows(len(empty), totals.distances, points, exchange)
+        rows = _farthest_rows(len(empty), distances, points, exchange)
         moved[empty[: len(rows)]] = rows
     return moved
 
 
-def _inertia_saved(centroids: Parameters, moved: Parameters, totals: Totals) -> float:
+def _inertia_saved(moved: Parameters, state: Clustering) -> float:
     """By how much the move lowers the inertia of the clusters as they are: count times squared shift, summed.
 
     An empty cluster counts as one row, so that training goes on after it has moved.
     """
-    shifts = np.square(moved.astype(np.float64) - centroids).sum(axis=1)
-    return float(np.maximum(totals.counts, 1) @ shifts)
+    shifts = np.square(moved.astype(np.float64) - state.parameters).sum(axis=1)
+    return float(np.maximum(state.counts, 1) @ shifts)
 
 
 def _farthest_rows(count: int, distances: Float64, points: Points, exchange: Exchange) -> Parameters:

@@ -18,6 +18,7 @@ from training.algorithm.epochs import (
     EpochReport,
     Outcome,
     Shard,
+    State,
     check_finite,
     evaluate,
     good_enough,
@@ -27,8 +28,14 @@ from training.algorithm.epochs import (
 from training.algorithm.significance import SignificanceFilter
 from training.exchange.exchange import Exchange
 from training.job import Job
-from training.model.base import Model
+from training.model.base import Model, Parameters
 from training.telemetry import Telemetry
+
+
+class Descent(State, frozen=True, kw_only=True):
+    """Adds the velocity of the parameters."""
+
+    velocity: Parameters
 
 
 # Overflow is what a diverging loss looks like: it is looked for and told below.
@@ -39,36 +46,43 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
     Raises:
         InputError: The loss is no longer finite; all ranks see it in the same round.
         ExchangeError: A peer, the channel or the run failed.
+        Rejoin: This rank goes on from another's state.
     """
     batches, penalty = join(job, shard, exchange), penalty_of(job, model)
-    parameters = model.initial(job.seed)
-    velocity = np.zeros_like(parameters)
-    significance = SignificanceFilter(job.significance, parameters.size)
-    epochs: list[EpochReport] = []
-    round_number = 0
-    for epoch in range(1, job.n_epochs + 1):
-        started = time.perf_counter()
-        for rows in batches.slices:
-            round_number += 1
-            round_started = time.perf_counter()
-            exchange.begin_round(round_number)
-            loss, gradient, samples = model.loss_and_gradient(parameters, shard.x[rows], shard.y[rows])
-            gradient = significance.select(gradient, parameters, job.lr / max(samples, 1), round_number)
-            total = exchange.all_reduce_update(np.append(gradient, np.float32(loss)), samples)
-            # In async a rank without rows may not have seen a part of any other yet: then nothing changes.
-            rows_seen = max(total.samples, 1)
-            mean_loss = float(total.values[-1]) / rows_seen
-            check_finite(mean_loss, round_number, job)
-            velocity *= np.float32(job.momentum)
-            velocity += total.divided_by(rows_seen)[:-1] + penalty.gradient(parameters)
-            parameters -= np.float32(job.lr) * velocity
-            telemetry.round_done(round_number, len(batches.slices) * job.n_epochs, mean_loss, samples, round_started)
-        if exchange.stale:
-            parameters = exchange.all_reduce(parameters, 0).divided_by(exchange.world_size)
-        seconds = time.perf_counter() - started
-        figures = evaluate(job, model, parameters, shard, exchange)
-        epochs.append(EpochReport(epoch=epoch, rounds=round_number, seconds=seconds, **figures))
-        telemetry.epoch_done(epochs[-1])
-        if good_enough(job, epochs[-1]):
-            break
-    return Outcome(parameters, round_number, epochs, significance.details())
+    rounds = len(batches.slices) * job.n_epochs
+    state = exchange.resume(Descent, lambda: _start(model.initial(job.seed)))
+    significance = SignificanceFilter(job.significance, state.parameters.size, exchange)
+    started = time.perf_counter()
+    while not state.finished:
+        number, parameters = state.round + 1, state.parameters
+        round_started = time.perf_counter()
+        exchange.begin_round(number, state, significance.held)
+        rows = batches.slices[state.round % len(batches.slices)]
+        loss, gradient, samples = model.loss_and_gradient(parameters, shard.x[rows], shard.y[rows])
+        gradient = significance.select(gradient, parameters, job.lr / max(samples, 1), number)
+        total = exchange.all_reduce_update(np.append(gradient, np.float32(loss)), samples)
+        # In async a rank without rows may not have seen a part of any other yet: then nothing changes.
+        rows_seen = max(total.samples, 1)
+        mean_loss = float(total.values[-1]) / rows_seen
+        check_finite(mean_loss, number, job)
+        velocity = np.float32(job.momentum) * state.velocity
+        velocity += total.divided_by(rows_seen)[:-1] + penalty.gradient(parameters)
+        parameters = parameters - np.float32(job.lr) * velocity
+        telemetry.round_done(number, rounds, mean_loss, samples, round_started)
+        epochs, finished = state.epochs, number == rounds
+        if number % len(batches.slices) == 0:
+            if exchange.stale:
+                parameters = exchange.all_reduce(parameters, 0).divided_by(exchange.world_size)
+            seconds = time.perf_counter() - started
+            figures = evaluate(job, model, parameters, shard, exchange)
+            epochs = [*epochs, EpochReport(epoch=len(epochs) + 1, rounds=number, seconds=seconds, **figures)]
+            telemetry.epoch_done(epochs[-1])
+            finished = finished or good_enough(job, epochs[-1])
+            started = time.perf_counter()
+        state = Descent(round=number, parameters=parameters, epochs=epochs, finished=finished, velocity=velocity)
+        exchange.end_round(state, significance.held)
+    return Outcome(state, significance.details())
+
+
+def _start(parameters: Parameters) -> Descent:
+    return Descent(parameters=parameters, velocity=np.zeros_like(parameters))

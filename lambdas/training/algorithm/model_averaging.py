@@ -15,6 +15,7 @@ from training.algorithm.epochs import (
     Outcome,
     Penalty,
     Shard,
+    State,
     check_finite,
     evaluate,
     good_enough,
@@ -34,15 +35,16 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
     Raises:
         InputError: The loss is no longer finite; all ranks see it in the same round.
         ExchangeError: A peer, the channel or the run failed.
+        Rejoin: This rank goes on from another's state.
     """
     batches, penalty = join(job, shard, exchange), penalty_of(job, model)
-    parameters = model.initial(job.seed)
+    state = exchange.resume(State, lambda: State(parameters=model.initial(job.seed)))
     samples = len(shard.y)
-    epochs: list[EpochReport] = []
-    for epoch in range(1, job.n_epochs + 1):
+    while not state.finished:
+        epoch = state.round + 1
         started = time.perf_counter()
-        exchange.begin_round(epoch)
-        local, loss = _local_epoch(job, model, penalty, parameters, shard, batches.slices)
+        exchange.begin_round(epoch, state)
+        local, loss = _local_epoch(job, model, penalty, state.parameters, shard, batches.slices)
         total = exchange.all_reduce_update(np.append(np.float32(samples) * local, np.float32(loss)), samples)
         mean_loss = float(total.values[-1]) / total.samples
         check_finite(mean_loss, epoch, job)
@@ -52,11 +54,12 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
             parameters = exchange.all_reduce(parameters, 0).divided_by(exchange.world_size)
         seconds = time.perf_counter() - started
         figures = evaluate(job, model, parameters, shard, exchange)
-        epochs.append(EpochReport(epoch=epoch, rounds=epoch, seconds=seconds, **figures))
-        telemetry.epoch_done(epochs[-1])
-        if good_enough(job, epochs[-1]):
-            break
-    return Outcome(parameters, len(epochs), epochs)
+        report = EpochReport(epoch=epoch, rounds=epoch, seconds=seconds, **figures)
+        telemetry.epoch_done(report)
+        finished = epoch == job.n_epochs or good_enough(job, report)
+        state = State(round=epoch, parameters=parameters, epochs=[*state.epochs, report], finished=finished)
+        exchange.end_round(state)
+    return Outcome(state)
 
 
 def _local_epoch(

@@ -7,9 +7,25 @@ Sarroca and Sanchez-Artigas 2022, MLLess: Achieving Cost Efficiency in Serverles
 
 import math
 
+import msgspec
 import numpy as np
 
+from training.exchange.exchange import Exchange
 from training.model.base import Parameters
+
+
+class Held(msgspec.Struct):
+    """What one rank alone has between two rounds.
+
+    Attributes:
+        residual: What was held back.
+        sent: Coordinates sent so far.
+        offered: Coordinates that could have been sent.
+    """
+
+    residual: Parameters
+    sent: int = 0
+    offered: int = 0
 
 
 class SignificanceFilter:
@@ -18,12 +34,15 @@ class SignificanceFilter:
     Args:
         threshold: Share of a parameter; 0 sends everything.
         size: Number of parameters.
+        exchange: Knows what this rank held back, if it comes back.
     """
 
-    def __init__(self, threshold: float, size: int) -> None:
+    def __init__(self, threshold: float, size: int, exchange: Exchange) -> None:
         self._threshold = threshold
-        self._residual = np.zeros(size, np.float32)
-        self._sent = self._offered = 0
+        self.held: Held | None = None
+        if threshold > 0:
+            held = exchange.resume_private(Held, lambda: Held(np.zeros(size, np.float32)))
+            self.held = Held(held.residual.copy(), held.sent, held.offered)
 
     def select(self, gradient: Parameters, parameters: Parameters, step: float, round_number: int) -> Parameters:
         """What of a gradient is sent now, zero elsewhere.
@@ -34,17 +53,18 @@ class SignificanceFilter:
             step: Factor from a gradient to a change of the parameters.
             round_number: From 1; the threshold falls with it.
         """
-        if self._threshold == 0:
+        if self.held is None:
             return gradient
-        self._residual += gradient
+        residual = self.held.residual
+        residual += gradient
         bound = np.float32(self._threshold / math.sqrt(round_number)) * np.abs(parameters)
-        matters = np.abs(np.float32(step) * self._residual) > bound
-        selected = np.where(matters, self._residual, np.float32(0))
-        self._residual -= selected
-        self._sent += int(np.count_nonzero(matters))
-        self._offered += gradient.size
+        matters = np.abs(np.float32(step) * residual) > bound
+        selected = np.where(matters, residual, np.float32(0))
+        residual -= selected
+        self.held.sent += int(np.count_nonzero(matters))
+        self.held.offered += gradient.size
         return selected
 
     def details(self) -> dict[str, float]:
         """Share of all coordinates that was sent; nothing when the filter is off."""
-        return {"sent_share": self._sent / self._offered} if self._offered else {}
+        return {"sent_share": self.held.sent / self.held.offered} if self.held and self.held.offered else {}

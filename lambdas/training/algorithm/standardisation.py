@@ -32,7 +32,7 @@ def measure(shard: Shard, exchange: Exchange) -> Scaling:
     for start in range(0, len(shard.x), BLOCK_ROWS):
         rows = shard.x[start : start + BLOCK_ROWS].astype(np.float64)
         sums += np.concatenate([rows.sum(axis=0), np.square(rows).sum(axis=0)])
-    total = exchange.all_reduce(sums, len(shard.y))
+    total = exchange.agree("scaling", sums, len(shard.y))
     mean, mean_of_squares = np.split(total.values / total.samples, 2)
     variance = np.maximum(mean_of_squares - mean**2, 0)
     # What rounding leaves of the variance of a constant is no spread.

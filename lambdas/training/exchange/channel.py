@@ -1,6 +1,7 @@
 """The channel: a key-value store that carries frames between ranks that cannot reach one another.
 
-Keys are written once with one value; writing the same bytes again is allowed and changes nothing.
+A frame's key is written once with one value; writing the same bytes again is allowed and changes nothing.
+Only the few keys with which ranks find one another (lease, position, clock) change their value.
 Every channel passes the same suite of tests (`tests/integration/test_channel.py`).
 """
 
@@ -21,6 +22,7 @@ class Channel(Protocol):
         """Stores values under their keys, in one trip.
 
         Raises:
+            ValueTooLarge: A value is above the limit; trying again would not help.
             ChannelError: The store is not reachable or refused a value; it is named.
         """
 
@@ -29,6 +31,26 @@ class Channel(Protocol):
 
         Raises:
             ChannelError: The store is not reachable.
+        """
+
+    def add(self, key: str, value: bytes) -> bool:
+        """Stores a value unless its key is there already; tells whether it did.
+
+        Of several ranks that add one key at the same time, exactly one is told True.
+
+        Raises:
+            ChannelError: The store is not reachable or refused the value.
+        """
+
+    def replace_if(self, key: str, old: bytes, new: bytes) -> bool:
+        """Stores `new` where the key holds exactly `old`; tells whether it did.
+
+        - the key holds `old`: `new` is stored, True
+        - it holds another value, or somebody was quicker: nothing is stored, False
+        - it is absent: nothing is stored, False
+
+        Raises:
+            ChannelError: The store is not reachable or refused the value.
         """
 
     def delete_many(self, keys: Sequence[str]) -> None:

@@ -9,15 +9,13 @@ Invariant: after round k every rank holds the same values, bit for bit, computed
     latest           everyone adds the newest parts there are   1 put, 2 gets, no wait for ranks that lag a little
 """
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from training.errors import RanksMissing
 from training.exchange.frame import Array, Encoding, Frame
-from training.exchange.mailbox import Mailbox, Place, delays
+from training.exchange.mailbox import Mailbox, Place
 
 
 class Total(NamedTuple):
@@ -26,10 +24,12 @@ class Total(NamedTuple):
     Attributes:
         values: The sum of all ranks' values, in their dtype.
         samples: The sum of all ranks' sample counts.
+        flags: What any rank asked of all, the same on every rank (in `latest` this rank's own alone).
     """
 
     values: Array
     samples: int
+    flags: int = 0
 
     def divided_by(self, count: int) -> Array:
         """The sum divided by a count, in its own dtype."""
@@ -45,6 +45,7 @@ class Call(NamedTuple):
     step: int
     timeout_s: float
     encoding: Encoding | None = None
+    flags: int = 0
 
 
 Collective = Callable[[Call, Array, int], Total]
@@ -53,9 +54,9 @@ Collective = Callable[[Call, Array, int], Total]
 def all_gather(call: Call, values: Array, samples: int) -> Total:
     """Every rank reads every part and adds them itself."""
     box, place = call.mailbox, Place(call.round, call.step)
-    box.post(place, values, samples, call.encoding)
+    box.post(place, values, samples, call.flags, call.encoding)
     frames = box.collect(place, box.others, values.dtype, timeout_s=call.timeout_s)
-    return _add(frames, box.rank, Total(box.as_received(values, call.encoding), samples))
+    return _add(frames, box.rank, Total(box.as_received(values, call.encoding), samples, call.flags))
 
 
 def reduce(call: Call, values: Array, samples: int) -> Total:
@@ -64,12 +65,12 @@ def reduce(call: Call, values: Array, samples: int) -> Total:
     parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
     if box.rank == 0:
         frames = box.collect(parts, box.others, values.dtype, timeout_s=call.timeout_s)
-        total = _add(frames, 0, Total(values, samples))
-        box.post(merged, total.values, total.samples, call.encoding)
-        return Total(box.as_received(total.values, call.encoding), total.samples)
-    box.post(parts, values, samples, call.encoding)
+        total = _add(frames, 0, Total(values, samples, call.flags))
+        box.post(merged, total.values, total.samples, total.flags, call.encoding)
+        return total._replace(values=box.as_received(total.values, call.encoding))
+    box.post(parts, values, samples, call.flags, call.encoding)
     frame = box.collect(merged, [0], values.dtype, timeout_s=call.timeout_s)[0]
-    return Total(frame.payload, frame.samples)
+    return Total(frame.payload, frame.samples, frame.flags)
 
 
 def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
@@ -77,14 +78,14 @@ def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
     box = call.mailbox
     parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
     slices = np.array_split(values, box.world_size)
-    box.post_slices(parts, {rank: slices[rank] for rank in box.others}, samples, call.encoding)
+    box.post_slices(parts, {rank: slices[rank] for rank in box.others}, samples, call.flags, call.encoding)
     frames = box.collect(parts, box.others, values.dtype, timeout_s=call.timeout_s, slices=True)
-    own = _add(frames, box.rank, Total(slices[box.rank], samples))
-    box.post(merged, own.values, own.samples, call.encoding)
+    own = _add(frames, box.rank, Total(slices[box.rank], samples, call.flags))
+    box.post(merged, own.values, own.samples, own.flags, call.encoding)
     sums = {box.rank: box.as_received(own.values, call.encoding)}
     frames = box.collect(merged, box.others, values.dtype, timeout_s=call.timeout_s)
     sums |= {rank: frame.payload for rank, frame in frames.items()}
-    return Total(np.concatenate([sums[rank] for rank in range(box.world_size)]), own.samples)
+    return Total(np.concatenate([sums[rank] for rank in range(box.world_size)]), own.samples, own.flags)
 
 
 COLLECTIVES: dict[str, Collective] = {"all_gather": all_gather, "reduce": reduce, "reduce_scatter": reduce_scatter}
@@ -121,7 +122,7 @@ class Latest:
             RanksMissing: A peer stayed too far behind until the deadline.
         """
         box = call.mailbox
-        box.post(Place(call.round, call.step), values, samples, call.encoding)
+        box.post(Place(call.round, call.step), values, samples, call.flags, call.encoding)
         box.set_clock(call.round)
         clocks = self._await_clocks(call)
         for rank, newest in clocks.items():
@@ -132,24 +133,23 @@ class Latest:
         return _add(self._newest, box.rank, Total(box.as_received(values, call.encoding), samples))
 
     def _await_clocks(self, call: Call) -> dict[int, int]:
-        started = time.monotonic()
-        for delay in delays():
-            clocks = call.mailbox.clocks()
+        wait = call.mailbox.wait(Place(call.round, call.step), call.timeout_s)
+        while True:
+            clocks = call.mailbox.clocks(wait.look(call.mailbox.clock_keys))
             lagging = sorted(rank for rank, clock in clocks.items() if clock < call.round - self._max_staleness)
             if not lagging:
+                wait.over()
                 return clocks
-            waited = time.monotonic() - started
-            if waited >= call.timeout_s:
-                raise RanksMissing(call.mailbox.run_id, call.round, call.step, lagging, waited)
-            time.sleep(min(delay, call.timeout_s - waited))
-        raise AssertionError("the delays never end")
+            wait.pause(lagging, progress=False)
 
 
 def _add(frames: dict[int, Frame], own_rank: int, own: Total) -> Total:
     """Adds parts by ascending rank: floating-point sums depend on the order, and all ranks must agree."""
-    parts = {own_rank: own, **{rank: Total(frame.payload, frame.samples) for rank, frame in frames.items()}}
+    parts = {own_rank: own} | {rank: Total(f.payload, f.samples, f.flags) for rank, f in frames.items()}
     ordered = [parts[rank] for rank in sorted(parts)]
-    total = ordered[0].values.copy()
+    total, flags = ordered[0].values.copy(), own.flags
     for part in ordered[1:]:
         total += part.values
-    return Total(total, sum(part.samples for part in ordered))
+    for part in ordered:
+        flags |= part.flags
+    return Total(total, sum(part.samples for part in ordered), flags)

@@ -1,31 +1,67 @@
 """The exchange of one rank, round after round: what algorithms see of the other ranks."""
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from training.errors import DamagedFrame, StateLost
 from training.exchange.collective import COLLECTIVES, STEPS_PER_CALL, Call, Collective, Latest, Total
 from training.exchange.cost_model import quickest
-from training.exchange.frame import Array, Encoding
+from training.exchange.frame import Array, Encoding, Flag
 from training.exchange.mailbox import Mailbox
+from training.exchange.packing import pack_state, state_length, unpack_state
+from training.exchange.position import Phase
+from training.exchange.recovery import Agreed, Snapshot
 
 # How often a rank that is alone looks whether its run was given up.
 LOOK_INTERVAL_S = 0.5
 
+AnyState = TypeVar("AnyState")
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: all ranks leave after the same round
+    """All ranks stop here, because one is low on time; the checkpoint after this round is there.
+
+    Args:
+        round_number: The last round done.
+    """
+
+    def __init__(self, round_number: int) -> None:
+        super().__init__(f"stopped after round {round_number}")
+        self.round_number = round_number
+
+
+class Checkpoints(Protocol):
+    """Where checkpoints lie when no rank that trains is left."""
+
+    def newest(self) -> int:
+        """The round after which the newest whole checkpoint stands; 0 when there is none."""
+
+    def save(self, round_number: int, shared: bytes, private: bytes | None) -> None:
+        """Stores this rank's share of a checkpoint; every rank calls it after the same round."""
+
+    def load(self, round_number: int) -> tuple[bytes, bytes | None]:
+        """The state that all ranks share, and what this rank alone had."""
+
 
 class Exchange:
-    """The all-reduce of one rank.
+    """The all-reduce of one rank, and how it comes back after a fault.
 
     Canonical loop, the same on every rank:
 
-        exchange.begin_round(0)                                     # joining
-        exchange.all_reduce(what everybody has to know first, 0)
-        for number in range(1, rounds + 1):
-            exchange.begin_round(number)
+        exchange.start()                                            # round 0: joining
+        exchange.agree("what everybody has to know first", part, 0)
+        state = exchange.resume(State, initial)
+        while state.round < rounds:
+            exchange.begin_round(state.round + 1, state)            # the state stands before the round
             total = exchange.all_reduce_update(part, samples)
+            state = the next one, made out of place
+            exchange.end_round(state)
 
     Every rank must call these in the same order with arrays of the same size and dtype.
+    On `Rejoin` the loop begins anew with `exchange.start(snapshot)`.
 
     Args:
         mailbox: This rank's mailbox.
@@ -34,6 +70,8 @@ class Exchange:
         round_timeout_s: Limit of a wait in every later round.
         update_encoding: How updates travel.
         max_staleness: Rounds that a peer may lag in `async`.
+        checkpoints: Where checkpoints lie; None for a run without.
+        signals: What this rank asks of all in a round: `Flag`s.
     """
 
     def __init__(
@@ -45,19 +83,26 @@ class Exchange:
         round_timeout_s: float,
         update_encoding: Encoding = Encoding.FLOAT32,
         max_staleness: int = 0,
+        checkpoints: Checkpoints | None = None,
+        signals: Callable[[], int] = lambda: 0,
     ) -> None:
         self.mailbox = mailbox
         self.seconds: list[float] = []
+        self.started_from = 0
         self._sync_mode = sync_mode
         self._timeouts = (join_timeout_s, round_timeout_s)
         self._encoding = update_encoding
         self._latest = Latest(max_staleness) if sync_mode == "async" else None
         self._rounds_kept = self._latest.rounds_kept if self._latest else 2
+        self._checkpoints, self._signals = checkpoints, signals
         self._round = 0
         self._next_step = 0
         self._next_look = 0.0
         self._used: set[str] = set()
         self._worst_error = 0.0
+        self._agreed: dict[str, Agreed] = {}
+        self._snapshot: Snapshot | None = None
+        self._flags = self._agreed_flags = 0
 
     @property
     def rank(self) -> int:
@@ -79,18 +124,128 @@ class Exchange:
         """Whether updates may be stale, so that ranks hold different parameters until they are averaged."""
         return self._latest is not None
 
-    def begin_round(self, number: int) -> None:
-        """Enters a round, and lets go of this rank's frames that no peer can still need.
+    def start(self, snapshot: Snapshot | None = None) -> None:
+        """Enters round 0; with a snapshot all that it agrees on is known, and nothing is exchanged in it.
 
         Raises:
             RunAborted: The run was given up, and this rank is alone.
         """
-        self.mailbox.forget(number - self._rounds_kept)
-        # Who waits for others learns of an abort while it waits.
-        if self.world_size == 1 and time.monotonic() > self._next_look:
-            self.mailbox.check_abort()
-            self._next_look = time.monotonic() + LOOK_INTERVAL_S
-        self._round, self._next_step = number, 0
+        self._snapshot = snapshot
+        if snapshot is not None:
+            self._agreed = snapshot.agreed
+            self.mailbox.start_at(snapshot.round)
+        self.begin_round(0)
+
+    def agree(self, name: str, values: Array, samples: int) -> Total:
+        """A total of round 0 that all ranks know from then on, ranks that come back too.
+
+        Args:
+            name: What it is called; each is agreed on once.
+            values: This rank's part.
+            samples: Rows behind it.
+
+        Raises:
+            ExchangeError: A peer, the channel or the run failed; see `training.errors`.
+        """
+        if name not in self._agreed:
+            total = self.all_reduce(values, samples)
+            self._agreed[name] = Agreed(total.values, total.samples)
+        known = self._agreed[name]
+        return Total(known.values, known.samples)
+
+    def resume(self, kind: type[AnyState], initial: Callable[[], AnyState]) -> AnyState:
+        """The state to go on from: another rank's, the newest checkpoint's, or the initial one.
+
+        Part of round 0: all ranks that are new go on from the same checkpoint.
+
+        Args:
+            kind: The state's Struct.
+            initial: Makes the state before round 1.
+
+        Raises:
+            DamagedFrame: What was stored is not such a state.
+            ExchangeError: A peer, the channel or the run failed; see `training.errors`.
+        """
+        if self._snapshot is not None:
+            self.started_from = self._snapshot.round - 1
+            return unpack_state(kind, self._snapshot.state, f"snapshot before round {self._snapshot.round}")
+        offer = np.zeros(self.world_size)
+        offer[self.rank] = self._checkpoints.newest() if self._checkpoints is not None else 0
+        self.started_from = int(self.agree("start", offer, 0).values.min())
+        if self._checkpoints is None or self.started_from == 0:
+            return initial()
+        shared, _ = self._checkpoints.load(self.started_from)
+        return unpack_state(kind, shared, f"checkpoint after round {self.started_from}")
+
+    def resume_private(self, kind: type[AnyState], initial: Callable[[], AnyState]) -> AnyState:
+        """What this rank alone has, to go with the state that `resume` gave.
+
+        Raises:
+            StateLost: It is neither in the channel nor in the checkpoint.
+        """
+        before = f"before round {self.started_from + 1}"
+        if self.started_from == 0 or (self._snapshot is not None and self._snapshot.finished):
+            return initial()
+        buffer = None
+        if self._snapshot is not None:
+            buffer = self.mailbox.private(self.started_from + 1, state_length)
+        elif self._checkpoints is not None:
+            buffer = self._checkpoints.load(self.started_from)[1]
+        try:
+            return unpack_state(kind, buffer or b"", f"the state of rank {self.rank} alone {before}")
+        except DamagedFrame as error:
+            raise StateLost(
+                f"rank {self.rank} died, and what it alone had {before} is lost with the cache; start the run again"
+            ) from error
+
+    def begin_round(self, number: int, state: object = None, private: object = None) -> None:
+        """Enters a round, and lets go of this rank's frames that no peer can still need.
+
+        Args:
+            number: The round.
+            state: The Struct that stands before it, the same on every rank; it must not change any more.
+            private: What this rank alone has before it; None for nothing.
+
+        Raises:
+            RunAborted: The run was given up, and this rank is alone.
+            Fenced: Another try of this rank holds its lease.
+        """
+        self._enter(number, state, Phase.TRAINING if number else Phase.NEW)
+        if private is not None and self.mailbox.recovery is not None and self.world_size > 1:
+            self.mailbox.keep_private(number, pack_state(private))
+
+    def end_round(self, state: object, private: object = None) -> None:
+        """Leaves a round: stores a checkpoint, and stops, where ranks have asked for it.
+
+        Args:
+            state: The Struct that stands after the round.
+            private: What this rank alone has after it; None for nothing.
+
+        Raises:
+            Stopped: All ranks stop here.
+        """
+        asked = self._agreed_flags
+        if not asked or self._checkpoints is None:
+            return
+        self._checkpoints.save(self._round, pack_state(state), None if private is None else pack_state(private))
+        if asked & Flag.STOP:
+            raise Stopped(self._round)
+
+    def finish(self, rounds: int, state: object, is_over: Callable[[], bool]) -> None:
+        """Stays, after this rank has stored its results, until no other rank can need it any more.
+
+        Args:
+            rounds: Rounds done.
+            state: The Struct that stands after them.
+            is_over: Whether all ranks have stored their results; asked now and then in a long wait.
+
+        Raises:
+            Rejoin: A rank needs frames that this one no longer holds.
+            Fenced: Another try of this rank holds its lease.
+        """
+        if self.world_size > 1:
+            self._enter(rounds + 1, state, Phase.FINISHED)
+            self.mailbox.say_farewell(self._round, self._timeouts[1], is_over)
 
     def all_reduce(self, values: Array, samples: int) -> Total:
         """The sum of all ranks' values and sample counts, exact and bit for bit the same on every rank.
@@ -102,8 +257,7 @@ class Exchange:
         Raises:
             ExchangeError: A peer, the channel or the run failed; see `training.errors`.
         """
-        name = self._sync_mode if self._sync_mode in COLLECTIVES else quickest(self.world_size, values.nbytes)
-        return self._timed(COLLECTIVES[name], values, samples, None)
+        return self._timed(self._collective(values), values, samples, None)
 
     def all_reduce_update(self, values: Array, samples: int) -> Total:
         """As `all_reduce`, for what trains the model: it travels in the update encoding, and may be stale in `async`.
@@ -116,9 +270,9 @@ class Exchange:
         if self._latest is not None:
             self._used.add("latest")
             return self._timed(self._latest, values, samples, self._encoding)
-        name = self._sync_mode if self._sync_mode in COLLECTIVES else quickest(self.world_size, values.nbytes)
+        name = self._collective(values)
         self._used.add(name)
-        return self._timed(COLLECTIVES[name], values, samples, self._encoding)
+        return self._timed(name, values, samples, self._encoding)
 
     def report(self) -> dict[str, Any]:
         """How updates travelled: the mode asked for, the collectives used, the encoding and its relative error."""
@@ -129,13 +283,33 @@ class Exchange:
             "relative_error": self._worst_error,
         }
 
-    def _timed(self, collective: Collective, values: Array, samples: int, encoding: Encoding | None) -> Total:
+    def _enter(self, number: int, state: object, phase: Phase) -> None:
+        if number:
+            self.mailbox.forget(number - self._rounds_kept)
+        # Who waits for others learns of an abort while it waits.
+        if self.world_size == 1 and time.monotonic() > self._next_look:
+            self.mailbox.check_abort()
+            self._next_look = time.monotonic() + LOOK_INTERVAL_S
+        self._round, self._next_step = number, 0
+        self._flags, self._agreed_flags = self._signals() if phase == Phase.TRAINING else 0, 0
+        if self.mailbox.recovery is not None:
+            self.mailbox.recovery.agreed = self._agreed
+            self.mailbox.recovery.begin_round(number, state, phase, self._timeouts[number > 0])
+
+    def _collective(self, values: Array) -> str:
+        return self._sync_mode if self._sync_mode in COLLECTIVES else quickest(self.world_size, values.nbytes)
+
+    def _timed(self, collective: str | Latest, values: Array, samples: int, encoding: Encoding | None) -> Total:
         if self.world_size == 1:
+            self._agreed_flags |= self._flags
             return Total(values, samples)
-        call = Call(self.mailbox, self._round, self._next_step, self._timeouts[self._round > 0], encoding)
+        call = Call(self.mailbox, self._round, self._next_step, self._timeouts[self._round > 0], encoding, self._flags)
         self._next_step += STEPS_PER_CALL
         started = time.perf_counter()
-        total = collective(call, values, samples)
+        run: Collective = COLLECTIVES[collective] if isinstance(collective, str) else collective
+        total = run(call, values, samples)
+        if isinstance(collective, str):
+            self._agreed_flags |= total.flags
         self.seconds.append(time.perf_counter() - started)
         return total
 

@@ -23,13 +23,13 @@ import hashlib
 import struct
 import zlib
 from dataclasses import dataclass
-from enum import IntEnum, unique
+from enum import IntEnum, IntFlag, unique
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import FrameError
+from training.errors import DamagedFrame, FrameError
 
 Array = NDArray[Any]
 
@@ -45,6 +45,14 @@ class Encoding(IntEnum):
     FLOAT64 = 2
     FLOAT16 = 3
     SPARSE = 4
+
+
+@unique
+class Flag(IntFlag):
+    """What one rank asks of all, in the same round."""
+
+    CHECKPOINT = 1
+    STOP = 2
 
 
 _DTYPES: dict[int, np.dtype[Any]] = {
@@ -130,7 +138,7 @@ def payload_length(buffer: bytes) -> int:
     """The payload's length in bytes, as the header tells it; the header's own marks are checked.
 
     Raises:
-        FrameError: These are not the first bytes of a frame of this protocol.
+        DamagedFrame: These are not the first bytes of a frame.
     """
     return int(_read_header(buffer)[-1])
 
@@ -139,26 +147,30 @@ def unpack(buffer: bytes, *, run_id: str, rank: int, round_number: int, step: in
     """Reads a frame and refuses any but the one expected.
 
     Raises:
-        FrameError: Wrong magic, version, run, rank, round, step, dtype, length or checksum; the field is named.
+        DamagedFrame: Wrong magic, length or checksum: what lies there is no longer what was put.
+        FrameError: Wrong version, run, rank, round, step or dtype; the field is named.
     """
     place = f"frame of run {run_id}, rank {rank}, round {round_number}, step {step}"
-    _, _, code, flags, exponent, run, sender, attempt, its_round, its_step, samples, length = _read_header(buffer)
+    header = _read_header(buffer)
+    _, version, code, flags, exponent, run, sender, attempt, its_round, its_step, samples, length = header
+    if len(buffer) - HEADER_BYTES != length:
+        raise DamagedFrame(f"{place}: length is {len(buffer) - HEADER_BYTES}, expected {length}")
+    body = memoryview(buffer)[HEADER_BYTES:]
+    (crc,) = _CRC.unpack_from(buffer, _HEADER.size)
+    actual = zlib.crc32(body, zlib.crc32(memoryview(buffer)[: _HEADER.size]))
+    if actual != crc:
+        raise DamagedFrame(f"{place}: checksum is {actual:#010x}, the header says {crc:#010x}")
     expected = {
+        "protocol version": (version, VERSION),
         "run": (run, run_digest(run_id)),
         "rank": (sender, rank),
         "round": (its_round, round_number),
         "step": (its_step, step),
         "dtype": (_DTYPES.get(code, f"of unknown encoding {code}"), dtype),
-        "length": (len(buffer) - HEADER_BYTES, length),
     }
     for field, (found, wanted) in expected.items():
         if found != wanted:
             raise FrameError(f"{place}: {field} is {found}, expected {wanted}")
-    body = memoryview(buffer)[HEADER_BYTES:]
-    (crc,) = _CRC.unpack_from(buffer, _HEADER.size)
-    actual = zlib.crc32(body, zlib.crc32(memoryview(buffer)[: _HEADER.size]))
-    if actual != crc:
-        raise FrameError(f"{place}: checksum is {actual:#010x}, the header says {crc:#010x}")
     try:
         payload = _decode(body, Encoding(code), exponent)
     except (ValueError, IndexError, struct.error) as error:
@@ -199,10 +211,8 @@ def _decode(body: memoryview, encoding: Encoding, exponent: int) -> Array:
 
 def _read_header(buffer: bytes) -> tuple[Any, ...]:
     if len(buffer) < HEADER_BYTES:
-        raise FrameError(f"frame has {len(buffer)} bytes, a header alone has {HEADER_BYTES}")
+        raise DamagedFrame(f"frame has {len(buffer)} bytes, a header alone has {HEADER_BYTES}")
     header = _HEADER.unpack_from(buffer)
     if header[0] != MAGIC:
-        raise FrameError(f"frame begins with {header[0]!r}, expected {MAGIC!r}")
-    if header[1] != VERSION:
-        raise FrameError(f"frame has protocol version {header[1]}, expected {VERSION}")
+        raise DamagedFrame(f"frame begins with {header[0]!r}, expected {MAGIC!r}")
     return header

@@ -3,21 +3,28 @@
 Keys are `[<prefix>/]<run_id>/<round>/<step>/<rank>[/<chunk>]`.
 A chunk is a slice that is meant for one rank (`/<slice>`), a piece of a frame larger than the channel's limit
 (`/<piece>`, the first one lies under the plain key), or a piece of a slice (`/<slice>/<piece>`).
-`<run_id>/abort` ends a run for all ranks that wait; `<run_id>/clock/<rank>` tells a rank's newest round in async.
+`<run_id>/abort` ends a run for all ranks that wait; `<run_id>/clock/<rank>` tells a rank's newest round in async;
+`<run_id>/private/<rank>/<round>` is what a rank alone had before a round.
+
+This is the plain layer: a channel that fails and a damaged frame are errors here.
+`training.exchange.recovery` stands around it, where a mailbox has one.
 """
 
 import itertools
 import logging
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.errors import ExchangeError, RanksMissing, RunAborted
+from training.errors import ChannelError, DamagedFrame, ExchangeError, RanksMissing, RunAborted
 from training.exchange.channel import Channel
+from training.exchange.clock import Clock
 from training.exchange.frame import HEADER_BYTES, Array, Encoding, Frame, pack, payload_length, unpack
+
+if TYPE_CHECKING:
+    from training.exchange.recovery import PatientWait, Recovery
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +61,12 @@ class Mailbox:
         attempt: Which try of this rank this is, from 1.
         part_prefix: Key prefix of the ranks' own parts; may be empty.
         merged_prefix: Key prefix of merged parts; may be empty.
+        clock: What waits go by.
+
+    Attributes:
+        recovery: What helps when a wait becomes long; None for the plain layer alone.
+        holds_from: The first round whose frames are held, to be put again.
+        flags: What this rank asks of all in its frames.
     """
 
     def __init__(
@@ -66,24 +79,29 @@ class Mailbox:
         attempt: int = 1,
         part_prefix: str = "",
         merged_prefix: str = "",
+        clock: Clock = Clock(),  # noqa: B008 - frozen
     ) -> None:
         self.run_id, self.rank, self.world_size, self.attempt = run_id, rank, world_size, attempt
         self.others = [other for other in range(world_size) if other != rank]
-        self._channel = channel
+        self.channel, self.clock = channel, clock
+        self.recovery: Recovery | None = None
+        self.holds_from = 0
+        self.flags = 0
         self._prefixes = {False: _folder(part_prefix), True: _folder(merged_prefix)}
         self._part_prefix = part_prefix
-        self._posted: dict[int, list[str]] = {}
+        self._held: dict[int, dict[str, bytes]] = {}
+        self._before_next: dict[str, bytes] = {}
 
-    def post(self, place: Place, values: Array, samples: int, encoding: Encoding | None = None) -> None:
+    def post(self, place: Place, values: Array, samples: int, flags: int, encoding: Encoding | None = None) -> None:
         """Stores this rank's frame.
 
         Raises:
             ChannelError: The channel is not reachable or refused the frame.
         """
-        self._store(place, {self._key(place, self.rank): values}, samples, encoding)
+        self._store(place, {self._key(place, self.rank): values}, samples, flags, encoding)
 
     def post_slices(
-        self, place: Place, slices: Mapping[int, Array], samples: int, encoding: Encoding | None = None
+        self, place: Place, slices: Mapping[int, Array], samples: int, flags: int, encoding: Encoding | None = None
     ) -> None:
         """Stores one frame per receiving rank, in one trip.
 
@@ -91,7 +109,7 @@ class Mailbox:
             ChannelError: The channel is not reachable or refused a frame.
         """
         keys = {self._key(place, self.rank, receiver): values for receiver, values in slices.items()}
-        self._store(place, keys, samples, encoding)
+        self._store(place, keys, samples, flags, encoding)
 
     def as_received(self, values: Array, encoding: Encoding | None) -> Array:
         """The values as peers read them once they have travelled in this encoding."""
@@ -122,37 +140,105 @@ class Mailbox:
         keys = {rank: self._key(place, rank, receiver) for rank in ranks}
         frames: dict[int, Frame] = {}
         partial: dict[int, list[bytes]] = {rank: [] for rank in ranks}
-        started = time.monotonic()
-        for delay in delays():
-            wanted = {_piece(keys[rank], len(pieces)): rank for rank, pieces in partial.items()}
-            found = self._look(list(wanted))
+        wait = self.wait(place, timeout_s)
+        while True:
+            wanted = {piece_key(keys[rank], len(pieces)): rank for rank, pieces in partial.items()}
+            found = wait.look(list(wanted))
+            progress = False
             for name, rank in wanted.items():
-                if name in found:
-                    partial[rank].append(found[name])
-            for rank in [rank for rank, pieces in partial.items() if _is_whole(pieces)]:
-                frames[rank] = self._unpack(b"".join(partial.pop(rank)), place, rank, dtype)
+                if name not in found:
+                    continue
+                partial[rank].append(found[name])
+                try:
+                    if _is_whole(partial[rank]):
+                        frames[rank] = self._unpack(b"".join(partial[rank]), place, rank, dtype)
+                        del partial[rank]
+                    progress = True
+                except DamagedFrame as error:
+                    partial[rank] = []
+                    wait.damaged(error)
             if not partial:
+                wait.over()
                 return frames
-            waited = time.monotonic() - started
-            if waited >= timeout_s:
-                raise RanksMissing(self.run_id, place.round, place.step, sorted(partial), waited)
-            if not found:
-                time.sleep(min(delay, timeout_s - waited))
-        raise AssertionError("the delays never end")
+            if wait.pause(sorted(partial), progress=progress):
+                partial = {rank: [] for rank in partial}
 
-    def set_clock(self, round_number: int) -> None:
-        """Tells the peers that this rank's frame of a round is there."""
-        self._channel.put_many({self._clock_key(self.rank): str(round_number).encode()})
+    def wait(self, place: Place, timeout_s: float) -> "Wait | PatientWait":
+        """One wait, with recovery where there is one."""
+        return Wait(self, place, timeout_s) if self.recovery is None else self.recovery.wait(place, timeout_s)
 
-    def clocks(self) -> dict[int, int]:
-        """The newest round of every peer; 0 for those that have told none.
+    def look(self, keys: list[str]) -> dict[str, bytes]:
+        """The values that are there.
 
         Raises:
             RunAborted: A rank gave the run up meanwhile.
+            ChannelError: The channel is not reachable.
         """
-        keys = {rank: self._clock_key(rank) for rank in self.others}
-        found = self._look(list(keys.values()))
-        return {rank: int(found.get(key, b"0")) for rank, key in keys.items()}
+        abort_key = _abort_key(self.run_id, self._part_prefix)
+        found = self.channel.get_many([*keys, abort_key])
+        if abort_key in found:
+            raise RunAborted(found[abort_key].decode(errors="replace"))
+        return found
+
+    def set_clock(self, round_number: int) -> None:
+        """Tells the peers that this rank's frame of a round is there."""
+        clock = {self._clock_key(self.rank): str(round_number).encode()}
+        self._held.setdefault(round_number, {}).update(clock)
+        self._put(clock)
+
+    def clocks(self, found: Mapping[str, bytes]) -> dict[int, int]:
+        """The newest round of every peer, from what was found under `clock_keys`; 0 for those that have told none."""
+        return {rank: int(found.get(self._clock_key(rank), b"0")) for rank in self.others}
+
+    @property
+    def clock_keys(self) -> list[str]:
+        """Where the peers' clocks lie."""
+        return [self._clock_key(rank) for rank in self.others]
+
+    def keep_private(self, round_number: int, state: bytes) -> None:
+        """Stores what this rank alone has before a round, in the same trip as the round's first frame and before it."""
+        pieces = dict(pieces_of(self._private_key(round_number), state, self.channel.max_value_bytes))
+        self._held.setdefault(round_number, {}).update(pieces)
+        self._before_next = pieces
+
+    def private(self, round_number: int, length_of: Callable[[bytes], int]) -> bytes | None:
+        """What this rank's earlier try alone had before a round; None when it is not whole in the channel.
+
+        Args:
+            round_number: The round.
+            length_of: The whole length, from the first piece.
+
+        Raises:
+            ChannelError: The channel is not reachable.
+        """
+        reader, limit = self.recovery or self.channel, self.channel.max_value_bytes
+        key = self._private_key(round_number)
+        first = reader.get_many([key]).get(key, b"")
+        keys = [piece_key(key, index) for index in range(1, -(-length_of(first) // limit))]
+        rest = reader.get_many(keys) if keys else {}
+        return b"".join([first, *rest.values()]) if first and len(rest) == len(keys) else None
+
+    def say_farewell(self, round_number: int, timeout_s: float, is_over: Callable[[], bool]) -> None:
+        """Stays until every rank has said farewell, or one knows that all have; nothing is lost when none is heard.
+
+        Args:
+            round_number: The round after the last.
+            timeout_s: How long to stay at most.
+            is_over: Whether all ranks have stored their results; asked now and then in a long wait.
+        """
+        place, over = Place(round_number, 0), self.key("over")
+        missing = {self._key(place, rank): rank for rank in self.others}
+        wait = self.wait(place, timeout_s)
+        try:
+            self.post(place, np.zeros(0, np.float32), 0, 0)
+            while missing:
+                found = wait.look([*missing, over])
+                missing = {} if over in found else {key: rank for key, rank in missing.items() if key not in found}
+                if missing and wait.pause(sorted(missing.values()), progress=False) and is_over():
+                    break
+            self.channel.put_many({over: b"1"})
+        except (ChannelError, RanksMissing, RunAborted) as error:
+            logger.warning("left without a farewell: %s", error)
 
     def forget(self, round_number: int) -> None:
         """Removes this rank's own frames of all rounds up to this one.
@@ -160,13 +246,35 @@ class Mailbox:
         Safe two rounds back: a rank that has finished round k has seen a part of every rank for round k,
         so every rank has finished round k - 1.
         """
-        for old in [number for number in self._posted if number <= round_number]:
-            self._channel.delete_many(self._posted.pop(old))
+        old = [number for number in self._held if number <= round_number]
+        keys = [key for number in old for key in self._held.pop(number)]
+        self.holds_from = max(self.holds_from, round_number + 1)
+        if keys:
+            try:
+                self.channel.delete_many(keys)
+            except ChannelError as error:
+                logger.debug("left to expire: %s", error)
+
+    def start_at(self, round_number: int) -> None:
+        """Begins anew at a round: what is held belongs to another course of this rank's rounds."""
+        self._held.clear()
+        self._before_next = {}
+        self.holds_from = round_number
+
+    def put_again(self) -> int:
+        """Stores all frames that are held once more; returns how many pieces they are.
+
+        Raises:
+            ChannelError: The channel is not reachable or refused one.
+        """
+        pieces = {key: piece for number in sorted(self._held) for key, piece in self._held[number].items()}
+        self._put(pieces)
+        return len(pieces)
 
     def abort(self, cause: str) -> None:
         """Ends the run for every rank that waits; the first lines of the cause travel with it."""
         try:
-            abort_run(self._channel, self.run_id, f"rank {self.rank}: {cause}", self._part_prefix)
+            abort_run(self.channel, self.run_id, f"rank {self.rank}: {cause}", self._part_prefix)
         except ExchangeError as error:
             # The cause itself is about to be raised; the peers fall back to their deadlines.
             logger.warning("could not tell the other ranks: %s", error)
@@ -177,25 +285,30 @@ class Mailbox:
         Raises:
             RunAborted: It was.
         """
-        self._look([])
+        try:
+            self.look([])
+        except ChannelError as error:
+            if self.recovery is None:
+                raise
+            logger.warning("could not look whether the run was given up: %s", error)
 
-    def _store(self, place: Place, values: Mapping[str, Array], samples: int, encoding: Encoding | None) -> None:
-        limit = self._channel.max_value_bytes
-        pieces: dict[str, bytes] = {}
+    def key(self, name: str) -> str:
+        """The key of something that ranks tell one another beside their frames."""
+        return f"{self._prefixes[False]}{self.run_id}/{name}"
+
+    def _store(
+        self, place: Place, values: Mapping[str, Array], samples: int, flags: int, encoding: Encoding | None
+    ) -> None:
+        limit = self.channel.max_value_bytes
+        pieces, self._before_next = self._before_next, {}
         for key, array in values.items():
-            frame = Frame(self.run_id, self.rank, self.attempt, place.round, place.step, samples, array)
-            buffer = pack(frame, encoding)
-            starts = enumerate(range(0, len(buffer), limit))
-            pieces |= {_piece(key, index): buffer[start : start + limit] for index, start in starts}
-        self._channel.put_many(pieces)
-        self._posted.setdefault(place.round, []).extend(pieces)
+            frame = Frame(self.run_id, self.rank, self.attempt, place.round, place.step, samples, array, flags)
+            pieces |= pieces_of(key, pack(frame, encoding), limit)
+        self._held.setdefault(place.round, {}).update(pieces)
+        self._put(pieces)
 
-    def _look(self, keys: list[str]) -> dict[str, bytes]:
-        abort_key = _abort_key(self.run_id, self._part_prefix)
-        found = self._channel.get_many([*keys, abort_key])
-        if abort_key in found:
-            raise RunAborted(found[abort_key].decode(errors="replace"))
-        return found
+    def _put(self, pieces: Mapping[str, bytes]) -> None:
+        (self.recovery or self.channel).put_many(pieces)
 
     def _unpack(self, buffer: bytes, place: Place, rank: int, dtype: np.dtype[Any]) -> Frame:
         return unpack(buffer, run_id=self.run_id, rank=rank, round_number=place.round, step=place.step, dtype=dtype)
@@ -205,7 +318,58 @@ class Mailbox:
         return key if receiver is None else f"{key}/{receiver}"
 
     def _clock_key(self, rank: int) -> str:
-        return f"{self._prefixes[False]}{self.run_id}/clock/{rank}"
+        return self.key(f"clock/{rank}")
+
+    def _private_key(self, round_number: int) -> str:
+        return self.key(f"private/{self.rank}/{round_number}")
+
+
+class Wait:
+    """A plain wait: looks ever less often, up to a deadline.
+
+    Args:
+        mailbox: What waits.
+        place: What it waits for.
+        timeout_s: How long at most.
+    """
+
+    def __init__(self, mailbox: Mailbox, place: Place, timeout_s: float) -> None:
+        self._mailbox, self._place, self._timeout_s = mailbox, place, timeout_s
+        self._delays = delays()
+        self._started = mailbox.clock.now()
+
+    def look(self, keys: list[str]) -> Mapping[str, bytes]:
+        """What is there of these keys.
+
+        Raises:
+            RunAborted: A rank gave the run up meanwhile.
+            ChannelError: The channel is not reachable.
+        """
+        return self._mailbox.look(keys)
+
+    def damaged(self, error: DamagedFrame) -> None:
+        """A damaged frame is an error: nobody puts it again.
+
+        Raises:
+            DamagedFrame: Always.
+        """
+        raise error
+
+    def pause(self, missing: Sequence[int], *, progress: bool) -> bool:
+        """Waits a little, unless something came; returns whether to begin anew, which is never needed here.
+
+        Raises:
+            RanksMissing: The deadline passed; the error names who is missing.
+        """
+        waited = self._mailbox.clock.now() - self._started
+        if waited >= self._timeout_s:
+            raise RanksMissing(self._mailbox.run_id, self._place.round, self._place.step, missing, waited)
+        if not progress:
+            self._mailbox.clock.sleep(min(next(self._delays), self._timeout_s - waited))
+        return False
+
+    def over(self) -> None:
+        """Everything is there."""
 
 
 def abort_run(channel: Channel, run_id: str, cause: str, part_prefix: str = "") -> None:
@@ -226,6 +390,17 @@ def delays() -> Iterator[float]:
         delay = min(delay * DELAY_GROWTH, LONGEST_DELAY_S)
 
 
+def piece_key(key: str, index: int) -> str:
+    """The key of a piece; the first one lies under the plain key."""
+    return f"{key}/{index}" if index else key
+
+
+def pieces_of(key: str, buffer: bytes, limit: int) -> Iterator[tuple[str, bytes]]:
+    """Keys and bytes of the pieces in which a value is stored."""
+    for index, start in enumerate(range(0, len(buffer), limit)):
+        yield piece_key(key, index), buffer[start : start + limit]
+
+
 def _abort_key(run_id: str, part_prefix: str) -> str:
     return f"{_folder(part_prefix)}{run_id}/abort"
 
@@ -234,9 +409,5 @@ def _folder(prefix: str) -> str:
     return f"{prefix}/" if prefix else ""
 
 
-def _piece(key: str, index: int) -> str:
-    return f"{key}/{index}" if index else key
-
-
 def _is_whole(pieces: list[bytes]) -> bool:
-    return bool(pieces) and sum(map(len, pieces)) >= HEADER_BYTES + payload_length(pieces[0])
+    return sum(map(len, pieces)) >= HEADER_BYTES + payload_length(pieces[0])

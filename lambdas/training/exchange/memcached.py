@@ -7,13 +7,16 @@ from pymemcache.client.base import Client
 from pymemcache.client.rendezvous import RendezvousHash
 from pymemcache.exceptions import MemcacheError
 
-from training.errors import ChannelError
+from training.errors import ChannelError, ValueTooLarge
 from training.exchange.discovery import discover
 
 # Longer than any run: a chain of functions may take hours, and what a finished run leaves goes by itself.
 TTL_S = 6 * 3600
 # Memcached counts key, item header and suffix against its item size.
 ITEM_OVERHEAD_BYTES = 512
+# A node that does not answer within this time is taken for cut off; the recovery layer connects anew.
+TIMEOUT_S = 3.0
+_TOO_LARGE = "object too large for cache"
 
 
 class MemcachedChannel:
@@ -28,7 +31,7 @@ class MemcachedChannel:
         ChannelError: The endpoint or a node is not reachable.
     """
 
-    def __init__(self, host: str, port: int, timeout_s: float = 10.0) -> None:
+    def __init__(self, host: str, port: int, timeout_s: float = TIMEOUT_S) -> None:
         self._clients: dict[str, Client] = {}
         self._ring = RendezvousHash()
         for node in discover(host, port, timeout_s):
@@ -56,6 +59,21 @@ class MemcachedChannel:
             with _translated(name):
                 found.update(self._clients[name].get_many(its_keys))
         return found
+
+    def add(self, key: str, value: bytes) -> bool:
+        """Stores a value unless its key is there; see `Channel.add`."""
+        ((name, _),) = self._by_node([key]).items()
+        with _translated(name, storing=f"storing {key} ({len(value)} bytes): "):
+            return bool(self._clients[name].add(key, value, expire=TTL_S, noreply=False))
+
+    def replace_if(self, key: str, old: bytes, new: bytes) -> bool:
+        """Stores a value in place of a known one; see `Channel.replace_if`."""
+        ((name, _),) = self._by_node([key]).items()
+        with _translated(name, storing=f"storing {key} ({len(new)} bytes): "):
+            found, mark = self._clients[name].gets(key)
+            if found != old:
+                return False
+            return bool(self._clients[name].cas(key, new, mark, expire=TTL_S, noreply=False))
 
     def delete_many(self, keys: Sequence[str]) -> None:
         """Removes keys; see `Channel.delete_many`."""
@@ -87,4 +105,5 @@ def _translated(name: str, storing: str = "") -> Iterator[None]:
     try:
         yield
     except (MemcacheError, OSError) as error:
-        raise ChannelError(f"Memcached at {name}: {storing}{str(error) or type(error).__name__}") from error
+        kind = ValueTooLarge if _TOO_LARGE in str(error) else ChannelError
+        raise kind(f"Memcached at {name}: {storing}{str(error) or type(error).__name__}") from error

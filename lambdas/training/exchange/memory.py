@@ -1,8 +1,9 @@
 """The in-memory channel: all ranks in one process, for simulations and tests; a full member of the family."""
 
+import threading
 from collections.abc import Mapping, Sequence
 
-from training.errors import ChannelError
+from training.errors import ValueTooLarge
 
 
 class MemoryChannel:
@@ -15,17 +16,35 @@ class MemoryChannel:
     def __init__(self, max_value_bytes: int = 1 << 20) -> None:
         self.max_value_bytes = max_value_bytes
         self._values: dict[str, bytes] = {}
+        self._lock = threading.Lock()
 
     def put_many(self, values: Mapping[str, bytes]) -> None:
         """Stores values; see `Channel.put_many`."""
         for key, value in values.items():
-            if len(value) > self.max_value_bytes:
-                raise ChannelError(f"value of {key} has {len(value)} bytes, the limit is {self.max_value_bytes}")
+            self._check(key, value)
             self._values[key] = bytes(value)
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The values that are there; see `Channel.get_many`."""
         return {key: value for key in keys if (value := self._values.get(key)) is not None}
+
+    def add(self, key: str, value: bytes) -> bool:
+        """Stores a value unless its key is there; see `Channel.add`."""
+        self._check(key, value)
+        with self._lock:
+            if key in self._values:
+                return False
+            self._values[key] = value
+            return True
+
+    def replace_if(self, key: str, old: bytes, new: bytes) -> bool:
+        """Stores a value in place of a known one; see `Channel.replace_if`."""
+        self._check(key, new)
+        with self._lock:
+            if self._values.get(key) != old:
+                return False
+            self._values[key] = new
+            return True
 
     def delete_many(self, keys: Sequence[str]) -> None:
         """Removes keys; see `Channel.delete_many`."""
@@ -38,3 +57,7 @@ class MemoryChannel:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+    def _check(self, key: str, value: bytes) -> None:
+        if len(value) > self.max_value_bytes:
+            raise ValueTooLarge(f"value of {key} has {len(value)} bytes, the limit is {self.max_value_bytes}")

@@ -1,0 +1,115 @@
+"""Where ranks that wait long stand, and what follows from it: the rules of recovery as one pure function.
+
+A rank writes its position only while it waits long, and writes it anew with every beat, so a position whose beat moves
+belongs to a rank that waits now. `decide` gets those of this rank and of the others, and nothing else.
+
+    rule                                                              why it ends the wait
+    a rank asked for this rank's state, which trains: hand it over    it goes on from before this rank's round
+    this rank is new and others train: take a snapshot of the one     whatever a slower one still needs of this rank
+      that is furthest behind (the lowest rank on a tie)                is computed anew from there, byte for byte
+    another rank is behind what this one holds: take its snapshot     the same; its frames are gone from channel and memory
+    another rank misses this rank's frames, which it holds: put       the cache lost them
+      them again
+    otherwise: wait
+
+Going back is always safe: what is computed again has the same bits.
+"""
+
+from collections.abc import Set as AbstractSet
+from enum import IntEnum, unique
+from typing import NamedTuple
+
+import msgspec
+
+NOBODY = -1
+
+
+@unique
+class Phase(IntEnum):
+    """How far a rank is."""
+
+    NEW = 0  # in round 0: it has no state that others could go on with
+    TRAINING = 1
+    FINISHED = 2  # its results are stored; it stays for those that are not so far
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """Where one rank waits.
+
+    Attributes:
+        rank: The rank.
+        token: Names this try of the rank; no other has the same.
+        attempt: Which try it is, from 1.
+        beat: Grows while the rank waits.
+        phase: How far it is.
+        round: The round that it waits in.
+        step: The step within the round.
+        holds_from: The first round whose frames it can put again.
+        missing: The ranks whose frames it waits for.
+        asks: The rank whose state it asks for; `NOBODY` when it asks for none.
+        question: Numbers what it asks.
+    """
+
+    rank: int
+    token: str
+    attempt: int = 1
+    beat: int = 0
+    phase: Phase = Phase.TRAINING
+    round: int = 0
+    step: int = 0
+    holds_from: int = 0
+    missing: tuple[int, ...] = ()
+    asks: int = NOBODY
+    question: int = 0
+
+
+class Wait(NamedTuple):
+    """There is nothing to do but to look again."""
+
+
+class Reput(NamedTuple):
+    """Put the held frames again, for these ranks."""
+
+    ranks: tuple[int, ...]
+
+
+class HandOver(NamedTuple):
+    """Write this rank's state down for the rank that asked."""
+
+    to: Position
+
+
+class TakeSnapshot(NamedTuple):
+    """Go on from the state of another rank."""
+
+    donor: int
+
+
+Action = Wait | Reput | HandOver | TakeSnapshot
+
+
+def decide(
+    own: Position,
+    others: list[Position],
+    *,
+    answered: AbstractSet[tuple[str, int]] = frozenset(),
+    settled: bool = True,
+) -> Action:
+    """What this rank does now.
+
+    Args:
+        own: Where this rank waits.
+        others: Where the others wait, as far as they do.
+        answered: Questions (token, number) that this rank has answered before.
+        settled: Whether everyone who might be further behind has had the time to say so.
+    """
+    for other in others:
+        asked = other.asks == own.rank and (other.token, other.question) not in answered
+        if asked and own.phase != Phase.NEW:
+            return HandOver(other)
+    trainers = [other for other in others if other.phase != Phase.NEW]
+    behind = min(trainers, key=lambda other: (other.round, other.rank), default=None)
+    if behind is not None and (own.phase == Phase.NEW or behind.round < own.holds_from):
+        return TakeSnapshot(behind.rank) if settled else Wait()
+    in_need = tuple(other.rank for other in others if own.rank in other.missing and own.holds_from <= other.round)
+    return Reput(in_need) if in_need else Wait()
