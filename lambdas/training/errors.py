@@ -11,7 +11,7 @@ TrainingError
       +-- RanksMissing   a deadline passed and these ranks had not sent their part
       +-- RunAborted     another rank gave the run up; carries its cause
       +-- StateLost      what a rank alone had is gone with the cache
-      +-- Fenced         another delivery of this rank's event holds its lease
+      +-- Superfluous    another try of this rank goes on, or the run is over: this one writes nothing more
 """
 
 from collections.abc import Sequence
@@ -93,5 +93,5 @@ class StateLost(ExchangeError):
     """A rank died, and what it alone had (ADMM's dual) is gone with the cache."""
 
 
-class Fenced(ExchangeError):
-    """Another delivery of this rank's event has its lease: this one writes nothing more."""
+class Superfluous(ExchangeError):
+    """Another delivery of this rank's event has its lease, or the run is over: this one writes nothing more."""

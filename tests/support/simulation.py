@@ -5,6 +5,7 @@ A schedule is a plain record: what fails at which operation of the channel, and 
 """
 
 import heapq
+import math
 import random
 import threading
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import ChannelError, Fenced, RunAborted, TrainingError
+from training.errors import ChannelError, Superfluous, RunAborted, TrainingError
 from training.exchange.clock import Clock
 from training.exchange.exchange import Exchange
 from training.exchange.frame import Flag
@@ -73,7 +74,8 @@ class Task(threading.Thread):
         super().__init__(daemon=True)
         self.simulation, self.rank, self.attempt = simulation, rank, attempt
         self.turn = threading.Semaphore(0)
-        self.doomed = self.fenced = False
+        self.doomed = False
+        self.fenced_at = math.inf
         self.frozen = 0.0
 
     def run(self):
@@ -159,13 +161,13 @@ class Simulation:
         if victims:
             self.spawn(rank, max(task.attempt for task in victims) + 1, after_s)
 
-    def duplicate(self, rank, fence_after):
-        """Starts another try beside the one that runs, which is fenced sooner or later."""
+    def duplicate(self, rank, fenced_after):
+        """Starts another try beside the one that runs, whose lease tells it only later that it must stop."""
         running = [task for task in self.tasks if task.rank == rank]
         if running:
             self.spawn(rank, max(task.attempt for task in running) + 1, 0.0)
             for task in running:
-                task.fenced = fence_after > 0.3
+                task.fenced_at = min(task.fenced_at, self.time + fenced_after)
 
     def _wake_at(self, when, task):
         self._sequence += 1
@@ -191,13 +193,20 @@ class Simulation:
         )
 
         def check():
-            if task.fenced:
-                raise Fenced(f"rank {task.rank}, attempt {task.attempt}")
+            if self.time >= task.fenced_at:
+                raise Superfluous(f"rank {task.rank}, attempt {task.attempt}")
 
         def note(event, **values):
             self.notes.append((round(self.time, 4), event, task.rank, values))
 
-        Recovery(mailbox, token=f"{task.rank}.{task.attempt}", clock=clock, check=check, note=note)
+        Recovery(
+            mailbox,
+            token=f"{task.rank}.{task.attempt}",
+            clock=clock,
+            check=check,
+            note=note,
+            is_over=lambda: len(self.results) == size,
+        )
         checkpoints = MemoryCheckpoints(self, task.rank)
         exchange = Exchange(
             mailbox,
@@ -212,11 +221,11 @@ class Simulation:
             state = tiny_training(exchange, self.compute, private=schedule.private)
             check()
             self.results[task.rank] = state.parameters.tobytes()
-            exchange.finish(state.round, state, lambda: len(self.results) == size)
+            exchange.finish(state.round, state)
 
         try:
             through_faults(exchange.start, course)
-        except Fenced:
+        except Superfluous:
             return
         except (RunAborted, ChannelError):
             raise

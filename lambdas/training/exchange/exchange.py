@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 import numpy as np
 
 from training.errors import DamagedFrame, StateLost
@@ -102,6 +103,7 @@ class Exchange:
         self._worst_error = 0.0
         self._agreed: dict[str, Agreed] = {}
         self._snapshot: Snapshot | None = None
+        self._private: bytes | None = None
         self._flags = self._agreed_flags = 0
 
     @property
@@ -130,10 +132,19 @@ class Exchange:
         Raises:
             RunAborted: The run was given up, and this rank is alone.
         """
-        self._snapshot = snapshot
+        self._snapshot, self._private = snapshot, None
         if snapshot is not None:
             self._agreed = snapshot.agreed
-            self.mailbox.start_at(snapshot.round)
+            if self.mailbox.recovery is not None:
+                self.mailbox.recovery.inherit(snapshot)
+            if snapshot.earlier and snapshot.round > 1:
+                # With what this rank alone had before either round, all its frames from there on are computed anew.
+                self._private = self.mailbox.private(snapshot.round, state_length)
+                if self._private is None:
+                    self._snapshot = msgspec.structs.replace(
+                        snapshot, round=snapshot.round - 1, state=snapshot.earlier, finished=False
+                    )
+            self.mailbox.start_at(self._snapshot.round)
         self.begin_round(0)
 
     def agree(self, name: str, values: Array, samples: int) -> Total:
@@ -186,10 +197,10 @@ class Exchange:
         before = f"before round {self.started_from + 1}"
         if self.started_from == 0 or (self._snapshot is not None and self._snapshot.finished):
             return initial()
-        buffer = None
-        if self._snapshot is not None:
+        buffer = self._private
+        if buffer is None and self._snapshot is not None:
             buffer = self.mailbox.private(self.started_from + 1, state_length)
-        elif self._checkpoints is not None:
+        elif self._snapshot is None and self._checkpoints is not None:
             buffer = self._checkpoints.load(self.started_from)[1]
         try:
             return unpack_state(kind, buffer or b"", f"the state of rank {self.rank} alone {before}")
@@ -208,10 +219,11 @@ class Exchange:
 
         Raises:
             RunAborted: The run was given up, and this rank is alone.
-            Fenced: Another try of this rank holds its lease.
+            Superfluous: Another try of this rank goes on, or the run is over.
         """
-        self._enter(number, state, Phase.TRAINING if number else Phase.NEW)
-        if private is not None and self.mailbox.recovery is not None and self.world_size > 1:
+        alone = private is not None and self.mailbox.recovery is not None and self.world_size > 1
+        self._enter(number, state, Phase.TRAINING if number else Phase.NEW, keep_earlier=alone)
+        if alone:
             self.mailbox.keep_private(number, pack_state(private))
 
     def end_round(self, state: object, private: object = None) -> None:
@@ -231,21 +243,20 @@ class Exchange:
         if asked & Flag.STOP:
             raise Stopped(self._round)
 
-    def finish(self, rounds: int, state: object, is_over: Callable[[], bool]) -> None:
+    def finish(self, rounds: int, state: object) -> None:
         """Stays, after this rank has stored its results, until no other rank can need it any more.
 
         Args:
             rounds: Rounds done.
             state: The Struct that stands after them.
-            is_over: Whether all ranks have stored their results; asked now and then in a long wait.
 
         Raises:
             Rejoin: A rank needs frames that this one no longer holds.
-            Fenced: Another try of this rank holds its lease.
+            Superfluous: Another try of this rank goes on, or the run is over.
         """
         if self.world_size > 1:
             self._enter(rounds + 1, state, Phase.FINISHED)
-            self.mailbox.say_farewell(self._round, self._timeouts[1], is_over)
+            self.mailbox.say_farewell(self._round, self._timeouts[1])
 
     def all_reduce(self, values: Array, samples: int) -> Total:
         """The sum of all ranks' values and sample counts, exact and bit for bit the same on every rank.
@@ -283,7 +294,7 @@ class Exchange:
             "relative_error": self._worst_error,
         }
 
-    def _enter(self, number: int, state: object, phase: Phase) -> None:
+    def _enter(self, number: int, state: object, phase: Phase, *, keep_earlier: bool = False) -> None:
         if number:
             self.mailbox.forget(number - self._rounds_kept)
         # Who waits for others learns of an abort while it waits.
@@ -294,7 +305,8 @@ class Exchange:
         self._flags, self._agreed_flags = self._signals() if phase == Phase.TRAINING else 0, 0
         if self.mailbox.recovery is not None:
             self.mailbox.recovery.agreed = self._agreed
-            self.mailbox.recovery.begin_round(number, state, phase, self._timeouts[number > 0])
+            patience_s = self._timeouts[number > 0]
+            self.mailbox.recovery.begin_round(number, state, phase, patience_s, keep_earlier=keep_earlier)
 
     def _collective(self, values: Array) -> str:
         return self._sync_mode if self._sync_mode in COLLECTIVES else quickest(self.world_size, values.nbytes)

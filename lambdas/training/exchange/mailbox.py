@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.errors import ChannelError, DamagedFrame, ExchangeError, RanksMissing, RunAborted
+from training.errors import ChannelError, DamagedFrame, ExchangeError, RanksMissing, RunAborted, Superfluous
 from training.exchange.channel import Channel
 from training.exchange.clock import Clock
 from training.exchange.frame import HEADER_BYTES, Array, Encoding, Frame, pack, payload_length, unpack
@@ -33,6 +33,8 @@ EAGER_POLLS = 3
 FIRST_DELAY_S = 50e-6
 DELAY_GROWTH = 1.5
 LONGEST_DELAY_S = 2e-3
+# The key that is there once all ranks have stored their results.
+OVER = "over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,15 +220,14 @@ class Mailbox:
         rest = reader.get_many(keys) if keys else {}
         return b"".join([first, *rest.values()]) if first and len(rest) == len(keys) else None
 
-    def say_farewell(self, round_number: int, timeout_s: float, is_over: Callable[[], bool]) -> None:
+    def say_farewell(self, round_number: int, timeout_s: float) -> None:
         """Stays until every rank has said farewell, or one knows that all have; nothing is lost when none is heard.
 
         Args:
             round_number: The round after the last.
             timeout_s: How long to stay at most.
-            is_over: Whether all ranks have stored their results; asked now and then in a long wait.
         """
-        place, over = Place(round_number, 0), self.key("over")
+        place, over = Place(round_number, 0), self.key(OVER)
         missing = {self._key(place, rank): rank for rank in self.others}
         wait = self.wait(place, timeout_s)
         try:
@@ -234,11 +235,12 @@ class Mailbox:
             while missing:
                 found = wait.look([*missing, over])
                 missing = {} if over in found else {key: rank for key, rank in missing.items() if key not in found}
-                if missing and wait.pause(sorted(missing.values()), progress=False) and is_over():
-                    break
+                if missing:
+                    wait.pause(sorted(missing.values()), progress=False)
+            wait.over()
             self.channel.put_many({over: b"1"})
-        except (ChannelError, RanksMissing, RunAborted) as error:
-            logger.warning("left without a farewell: %s", error)
+        except (ChannelError, RanksMissing, RunAborted, Superfluous) as error:
+            logger.info("left without a farewell: %s", error)
 
     def forget(self, round_number: int) -> None:
         """Removes this rank's own frames of all rounds up to this one.
@@ -378,7 +380,7 @@ def abort_run(channel: Channel, run_id: str, cause: str, part_prefix: str = "") 
     Raises:
         ChannelError: The channel is not reachable.
     """
-    channel.put_many({_abort_key(run_id, part_prefix): cause.encode()[:4096]})
+    channel.put_many({_abort_key(run_id, part_prefix): cause.encode()[: min(4096, channel.max_value_bytes)]})
 
 
 def delays() -> Iterator[float]:

@@ -24,9 +24,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import ChannelError, DamagedFrame, RanksMissing, RunAborted, ValueTooLarge
+from training.errors import ChannelError, DamagedFrame, RanksMissing, Superfluous, ValueTooLarge
 from training.exchange.clock import Clock
-from training.exchange.mailbox import Mailbox, Place, delays, piece_key, pieces_of
+from training.exchange.mailbox import OVER, Mailbox, Place, delays, piece_key, pieces_of
 from training.exchange.packing import pack_state, state_length, unpack_state
 from training.exchange.position import NOBODY, HandOver, Phase, Position, Reput, TakeSnapshot, decide
 
@@ -41,6 +41,9 @@ LIVE_S = 1.0
 LISTEN_S = 0.1
 ASK_AGAIN_S = 1.0
 LONG_WAIT_POLL_S = 0.01
+# Whether the run is over without this rank is asked this soon, then ever more seldom.
+FIRST_QUESTION_GAP_S = 1.0
+LONGEST_QUESTION_GAP_S = 16.0
 # A channel that fails is tried again this soon, then ever later.
 FIRST_RETRY_S = 0.01
 LONGEST_RETRY_S = 0.25
@@ -63,6 +66,8 @@ class Snapshot(msgspec.Struct, frozen=True):
         round: The round that the state stands before.
         agreed: The totals of round 0 by name.
         state: The algorithm's state, packed.
+        earlier: The state before the round before; empty unless ranks have states of their own.
+            A rank that died in that round has none of its own after it.
         finished: Whether training is over with this state.
     """
 
@@ -70,6 +75,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     round: int
     agreed: dict[str, Agreed]
     state: bytes
+    earlier: bytes
     finished: bool
 
 
@@ -103,8 +109,9 @@ class Recovery:
         mailbox: This rank's mailbox; it uses this layer from now on.
         token: Names this try of the rank; no other try has the same.
         clock: What waits go by.
-        check: Called before every round and on every long wait; raises `Fenced` when this rank must stop.
+        check: Called before every round and on every long wait; raises `Superfluous` when this rank must stop.
         note: Told what recovery did.
+        is_over: Whether all ranks have stored their results; asked now and then in a long wait.
     """
 
     def __init__(
@@ -115,13 +122,16 @@ class Recovery:
         clock: Clock = Clock(),  # noqa: B008 - frozen
         check: Callable[[], None] = lambda: None,
         note: Note = _silent,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         self.patience_s = 0.0
         self.agreed: dict[str, Agreed] = {}
-        self.check, self.note = check, note
+        self.check, self.note, self._is_over = check, note, is_over
         self._mailbox, self._channel, self._clock = mailbox, mailbox.channel, clock
         self._own = Position(mailbox.rank, token, mailbox.attempt, phase=Phase.NEW)
         self._state: object = None
+        self._earlier: object = b""
+        self._inherited = (0, b"")
         self._heard: dict[int, tuple[Position, float]] = {}
         self._moved: dict[int, float] = {}
         self._answered: set[tuple[str, int]] = set()
@@ -129,9 +139,18 @@ class Recovery:
         self._next_beat = 0.0
         self._next_reput = 0.0
         self._first_heard = 0.0
+        self._question_gap = FIRST_QUESTION_GAP_S
+        self._next_question = clock.now() + self._question_gap
+        self._waiting_since = 0.0
         mailbox.recovery = self
 
-    def begin_round(self, number: int, state: object, phase: Phase, patience_s: float) -> None:
+    def inherit(self, snapshot: Snapshot) -> None:
+        """Keeps what of another's state this rank may have to hand on itself."""
+        self._inherited = (snapshot.round, snapshot.earlier)
+
+    def begin_round(
+        self, number: int, state: object, phase: Phase, patience_s: float, *, keep_earlier: bool = False
+    ) -> None:
         """Notes where this rank is, and the state that it could hand over.
 
         Args:
@@ -139,8 +158,14 @@ class Recovery:
             state: A Struct that stands before the round; it must not change any more.
             phase: How far the rank is.
             patience_s: Limit of a wait in this round.
+            keep_earlier: Whether the state before the last round may be needed too.
         """
         self.check()
+        if keep_earlier and number == self._own.round + 1 > 1:
+            self._earlier = self._state
+        else:
+            inherited, earlier = self._inherited
+            self._earlier = earlier if number == inherited else b""
         self._state, self.patience_s = state, patience_s
         self._own = msgspec.structs.replace(self._own, phase=phase, round=number, asks=NOBODY)
 
@@ -171,22 +196,37 @@ class Recovery:
 
     def watched(self) -> list[str]:
         """Keys to look at during a long wait: the others' positions, and the snapshot that was asked for."""
-        keys = [self._position_key(rank) for rank in self._mailbox.others]
+        keys = [self._mailbox.key(OVER), *(self._position_key(rank) for rank in self._mailbox.others)]
         return keys if self._own.asks == NOBODY else [*keys, self._snapshot_key(self._own)]
+
+    def withdraw(self) -> None:
+        """Takes this rank's position back: it does not wait any more."""
+        try:
+            self._channel.delete_many([self._position_key(self._own.rank)])
+        except ChannelError as error:
+            logger.debug("the position stays until it is overwritten: %s", error)
 
     def last_sign_of(self, ranks: Sequence[int]) -> float:
         """When one of these ranks came back or got further, as far as it was heard."""
         return max((self._moved.get(rank, 0.0) for rank in ranks), default=0.0)
 
-    def help(self, place: Place, missing: Sequence[int], found: Mapping[str, bytes]) -> list[str]:
+    def help(self, place: Place, missing: Sequence[int], found: Mapping[str, bytes], since: float) -> list[str]:
         """Does what the rules say; returns what it did in words.
+
+        Args:
+            place: What is waited for.
+            missing: The ranks whose frames are.
+            found: What the last look found, the watched keys among them.
+            since: When the wait began.
 
         Raises:
             Rejoin: This rank goes on from another's state.
-            Fenced: Another try of this rank holds its lease.
+            Superfluous: Another try of this rank goes on, or the run is over.
         """
         self.check()
         now = self._clock.now()
+        self._waiting_since = since
+        self._check_over(found, now)
         news = self._listen(found, now)
         self._stand(place, tuple(missing), now, at_once=news)
         if self._own.asks != NOBODY and self._snapshot_key(self._own) in found:
@@ -210,6 +250,15 @@ class Recovery:
             self.note("reput", round=place.round, frames=frames, ranks=action.ranks)
             return ["put its frames again"]
         return []
+
+    def _check_over(self, found: Mapping[str, bytes], now: float) -> None:
+        over = self._mailbox.key(OVER) in found
+        if not over and now >= self._next_question:
+            over = self._is_over()
+            self._question_gap = min(2 * self._question_gap, LONGEST_QUESTION_GAP_S)
+            self._next_question = now + self._question_gap
+        if over:
+            raise Superfluous("all ranks have stored their results")
 
     def _patiently(self, trip: Callable[[], Answer]) -> Answer:
         started, delay, cause = self._clock.now(), FIRST_RETRY_S, ""
@@ -238,6 +287,8 @@ class Recovery:
             buffer = found.get(self._position_key(rank))
             position = None if buffer is None else _read_position(buffer, rank)
             if position is None:
+                if rank in self._heard:  # it does not wait any more
+                    self._heard[rank] = (self._heard[rank][0], 0.0)
                 continue
             known, _ = self._heard.get(rank, (None, 0.0))
             if known is None or (known.token, known.question) != (position.token, position.question):
@@ -276,6 +327,7 @@ class Recovery:
             self._own.round,
             self.agreed,
             pack_state(self._state),
+            self._earlier if isinstance(self._earlier, bytes) else pack_state(self._earlier),
             finished=self._own.phase == Phase.FINISHED,
         )
         body = pack_state(snapshot)
@@ -297,7 +349,11 @@ class Recovery:
             logger.warning("the snapshot is asked for again: %r", error)
             self._own = msgspec.structs.replace(self._own, asks=NOBODY)
             return
-        raise Rejoin(snapshot)
+        self._own = msgspec.structs.replace(self._own, asks=NOBODY)
+        # A rank that trains goes back for others; its donor may have got further meanwhile without it.
+        if self._own.phase == Phase.NEW or snapshot.round < self._own.holds_from:
+            self.note("rejoined", round=snapshot.round, bytes=len(body), seconds=self._clock.now() - self._waiting_since)
+            raise Rejoin(snapshot)
 
     def _try_to_put(self, values: Mapping[str, bytes]) -> bool:
         """Stores what can be stored again later."""
@@ -335,6 +391,7 @@ class PatientWait:
         self._next_start = 0.0
         self._long_wait_s = 0.0 if recovery.is_back else LONG_WAIT_S
         self._causes: list[str] = []
+        self._stood = False
 
     @property
     def _long(self) -> bool:
@@ -367,7 +424,7 @@ class PatientWait:
             RanksMissing: The deadline passed; the error names who is missing.
             ChannelError: The deadline passed, and the channel failed at the end.
             Rejoin: This rank goes on from another's state.
-            Fenced: Another try of this rank holds its lease.
+            Superfluous: Another try of this rank goes on, or the run is over.
         """
         now = self._clock.now()
         if progress:
@@ -381,7 +438,8 @@ class PatientWait:
             self._clock.sleep(min(next(self._delays), rest))
             return False
         if self._failure is None:
-            self._causes += self._recovery.help(self._place, missing, self._found)
+            self._causes += self._recovery.help(self._place, missing, self._found, self._begun)
+            self._stood = True
         self._clock.sleep(min(LONG_WAIT_POLL_S, rest))
         anew = now >= self._next_start
         if anew:
@@ -390,6 +448,8 @@ class PatientWait:
 
     def over(self) -> None:
         """Everything is there: what happened on the way is told."""
+        if self._stood:
+            self._recovery.withdraw()
         if self._causes:
             seconds = self._clock.now() - self._begun
             self._recovery.note(
