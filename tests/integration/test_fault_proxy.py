@@ -6,11 +6,16 @@ import threading
 import time
 import uuid
 
+import boto3
 import numpy as np
+import psutil
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError, MemcacheServerError
 
+from harness.errors import HarnessError
 from harness.faults import Plan, parse_fault
 from harness.faults.board import Board
 from harness.faults.strikes import Strikes
@@ -19,6 +24,8 @@ from harness.network.discovery import Node
 from harness.network.gateway_link import GatewayLink
 from harness.network.memcached_proxy import MemcachedProxy
 from harness.processes import free_port
+from harness.runs.faults import post_plan, read_events
+from harness.stack import start_private_stack
 from harness.stack.memcached import find_memcached, memcached_service
 from training.errors import FrameError
 from training.exchange.frame import Frame, pack, unpack
@@ -270,3 +277,104 @@ def until(action, timeout_s=5.0):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def faulty_stack(settings):
+    """A whole stack with faults, on moto."""
+    with start_private_stack(settings, s3="moto", faults=True) as state:
+        yield state
+
+
+@pytest.fixture
+def s3(faulty_stack):
+    """S3 as functions see it: the address lies behind the gateway, so it is read from a function's environment."""
+    endpoint = endpoint_of_functions(faulty_stack)
+    return boto3.client(
+        "s3",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        endpoint_url=endpoint,
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=5),
+    )
+
+
+def endpoint_of_functions(stack):
+    """`AWS_ENDPOINT_URL_S3` of the gateway's functions, from its command line."""
+    command = psutil.Process(stack.processes["gateway"]).cmdline()
+    return command[command.index("--s3-endpoint") + 1]
+
+
+def post(stack, *faults):
+    """Hands a plan to the stack; returns its run."""
+    run_id = uuid.uuid4().hex
+    post_plan(stack, run_id, 2, Plan(tuple(map(parse_fault, faults))))
+    return run_id
+
+
+def test_without_a_plan_it_is_s3(s3):
+    """Large objects go both ways, and absent ones are told."""
+    body = bytes(range(256)) * 20_000
+    s3.create_bucket(Bucket="through-the-proxy")
+
+    s3.put_object(Bucket="through-the-proxy", Key="large", Body=body)
+
+    assert body == s3.get_object(Bucket="through-the-proxy", Key="large")["Body"].read()
+    assert ["large"] == [e["Key"] for e in s3.list_objects_v2(Bucket="through-the-proxy")["Contents"]]
+    assert len(body) == s3.head_object(Bucket="through-the-proxy", Key="large")["ContentLength"]
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        s3.get_object(Bucket="through-the-proxy", Key="absent")
+    s3.delete_object(Bucket="through-the-proxy", Key="large")
+
+
+def test_s3_answers_503_so_often(faulty_stack, s3):
+    """`SlowDown` comes n times for the objects meant, then S3 answers."""
+    s3.create_bucket(Bucket="busy")
+    run_id = post(faulty_stack, "503 s3 n=2 key=busy/a*")
+
+    s3.put_object(Bucket="busy", Key="other", Body=b"1")
+    for _ in range(2):
+        with pytest.raises(ClientError, match="SlowDown"):
+            s3.put_object(Bucket="busy", Key="a/1", Body=b"1")
+    s3.put_object(Bucket="busy", Key="a/1", Body=b"1")
+
+    assert 2 == read_events(faulty_stack, run_id)[0].times
+
+
+def test_s3_refuses_stores_as_a_full_disk_does(faulty_stack, s3):
+    """A store is refused with an internal error, a read is not."""
+    s3.create_bucket(Bucket="full")
+    s3.put_object(Bucket="full", Key="before", Body=b"1")
+    post(faulty_stack, "refuse s3 key=full/*")
+
+    with pytest.raises(ClientError, match="no space left"):
+        s3.put_object(Bucket="full", Key="after", Body=b"1")
+
+    assert b"1" == s3.get_object(Bucket="full", Key="before")["Body"].read()
+
+
+def test_s3_is_slow_and_cut(faulty_stack, s3):
+    """A delay is waited for; a cut breaks the connection and refuses new ones for its time."""
+    s3.create_bucket(Bucket="far")
+    post(faulty_stack, "delay s3 ms=120 n=1 key=far*", "cut s3 s=0.3 key=far/cut")
+
+    assert 0.12 <= timed(lambda: s3.put_object(Bucket="far", Key="slow", Body=b"1")) < 1
+    with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
+        s3.get_object(Bucket="far", Key="cut")
+    with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
+        s3.get_object(Bucket="far", Key="slow")
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            assert b"1" == s3.get_object(Bucket="far", Key="slow")["Body"].read()
+            break
+        except EndpointConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_a_stack_without_faults_says_so(stack):
+    """A plan that nothing could bring about is refused."""
+    with pytest.raises(HarnessError, match="brings no faults about"):
+        post(stack, "evict round=1")

@@ -1,11 +1,13 @@
 """A run as `harness run` does it, on a stack that is up already."""
 
+from harness.faults import read_plan
 from harness.runs.clients import clients_for
 from harness.runs.launch import read_request, run
 
 
-def run_job(stack, settings, *, data="synthetic:rows=2000,features=5", **event):
-    """Runs a job and returns its summary."""
+def run_job(stack, settings, *, data="synthetic:rows=2000,features=5", faults=(), chaos=None, **event):
+    """Runs a job, with faults given as on the command line, and returns its summary."""
     request = read_request(data, None, event)
     quiet = {"report": lambda _: None, "watch": lambda _: None}
-    return run(request, settings, stack, clients_for(stack.endpoints), **quiet)
+    plan = read_plan(None, tuple(faults), chaos)
+    return run(request, settings, stack, clients_for(stack.endpoints), faults=plan, **quiet)
