@@ -179,8 +179,11 @@ class InvocationFaults:
         if not self._runs:
             return None
         content: Any = json.loads(payload)
-        run_id = content.get("run_id") if isinstance(content, dict) else None
-        return Owner(run_id, content.get("worker_index")) if run_id in self._runs else None
+        if not isinstance(content, dict):
+            return None
+        run_id, rank = content.get("run_id"), content.get("worker_index")
+        known = isinstance(run_id, str) and run_id in self._runs
+        return Owner(run_id, rank if isinstance(rank, int) else None) if known else None
 
 
 def control_routes(faults: InvocationFaults) -> list[Route]:
