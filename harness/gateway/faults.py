@@ -182,8 +182,9 @@ class InvocationFaults:
         if not isinstance(content, dict):
             return None
         run_id, rank = content.get("run_id"), content.get("worker_index")
-        known = isinstance(run_id, str) and run_id in self._runs
-        return Owner(run_id, rank if isinstance(rank, int) else None) if known else None
+        if not isinstance(run_id, str) or run_id not in self._runs:
+            return None
+        return Owner(run_id, rank if isinstance(rank, int) else None)
 
 
 def control_routes(faults: InvocationFaults) -> list[Route]:
