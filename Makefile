@@ -13,6 +13,7 @@ ARGS ?=
 TORCH_INDEX ?=
 
 BIN := .venv/bin
+IMAGE_OPTIONS := $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 
 # A stamp's name holds a checksum of what the environment was made from, and of where it lies, because
 # a virtual environment cannot be moved. It is written last: without it the environment is made anew.
@@ -27,7 +28,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  Variables: ARGS (for the command behind the target), PYTHON (default: the first that is 3.11 or newer),'
-	@echo '  MODE (process), TORCH_INDEX (where pip finds the CPU build of PyTorch; default: where it finds all packages;'
+	@echo '  MODE (process, container), TORCH_INDEX (where pip finds the CPU build of PyTorch; default: where it finds all packages;'
 	@echo '  see requirements/torch.txt).'
 
 .PHONY: setup
@@ -44,8 +45,13 @@ test-faults: setup ## run every fault scenario with every algorithm and collecti
 	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 tests/faults $(ARGS)
 
 .PHONY: e2e-emulator
-e2e-emulator: setup ## train with 4 worker Lambdas on this machine, from data to model
-	$(BIN)/harness run --n-workers 4 --n-epochs 2 $(ARGS)
+e2e-emulator: ready-for-$(MODE) ## train with 4 worker Lambdas on this machine, from data to model
+	$(BIN)/harness run --mode $(MODE) --n-workers 4 --n-epochs 2 $(ARGS)
+
+.PHONY: test-containers
+test-containers: setup ready-for-container ## run the same tests on containers, and those of the images
+	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --mode container --numprocesses=2 \
+	    tests/containers tests/integration/test_gateway.py tests/integration/test_channel.py tests/e2e $(ARGS)
 
 .PHONY: matrix
 matrix: setup ## run a small job in every cell of the training matrix and print the table
@@ -56,8 +62,12 @@ bench: $(PROJECT) ## time training steps beside a plain NumPy loop
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.steps
 
 .PHONY: base-images
-base-images: $(PROJECT) ## build stand-ins for container images that cannot be pulled here
-	$(BIN)/harness images bases $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)') $(ARGS)
+base-images: $(PROJECT) ## pull what images stand on; build stand-ins for what cannot be pulled
+	$(BIN)/harness images bases $(IMAGE_OPTIONS) $(ARGS)
+
+.PHONY: images
+images: base-images ## build the images of the functions
+	$(BIN)/harness images build $(IMAGE_OPTIONS)
 
 .PHONY: lint
 lint: $(PROJECT) ## check style, types and the import rules
@@ -77,13 +87,14 @@ clean: ## stop the stack of this clone and remove what set-up, runs and tools ma
 	rm -rf .harness .venv .venv-localstack .tox .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist *.egg-info
 
+.PHONY: ready-for-process ready-for-container
+ready-for-process: setup
+ready-for-container: images
+
 .PHONY: supported
 supported:
-ifneq ($(MODE),process)
-	@echo 'MODE=$(MODE) is not there yet; MODE=process is.' >&2; exit 1
-endif
 ifneq ($(shell uname -s),Linux)
-	@echo 'Process mode needs Linux; on macOS and Windows use container mode (MODE=container, coming).' >&2; exit 1
+	@echo 'Process mode needs Linux; on macOS and Windows use docker-compose.yml.' >&2; exit 1
 endif
 
 $(REQUIREMENTS):

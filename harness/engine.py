@@ -7,9 +7,11 @@ RegistryRefused     a push was refused or broke off
 HarnessError        anything else that the engine reports, in its own words
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -40,19 +42,37 @@ class RegistryRefused(HarnessError):
     """A registry did not take an image, or cannot be reached."""
 
 
-def connect() -> docker.DockerClient:
+def connect(timeout_s: float = 600) -> docker.DockerClient:
     """A client of the engine that Docker's own variables name; by default the one on this machine.
+
+    Args:
+        timeout_s: How long the engine may be silent.
 
     Raises:
         EngineUnavailable: None answers, this user may not use it, or it is too old.
     """
     try:
-        client = docker.from_env(version="auto", timeout=600)
+        client = docker.from_env(version="auto", timeout=timeout_s)
         api_version: str = client.version()["ApiVersion"]
     except (DockerException, requests.exceptions.RequestException) as error:
         raise _unavailable(str(error)) from error
     check_api(api_version)
     return client
+
+
+def engine_socket() -> Path:
+    """The engine's socket on this machine, for containers that talk to the engine themselves.
+
+    Raises:
+        EngineUnavailable: The engine is reached by other means.
+    """
+    address = os.environ.get("DOCKER_HOST", "") or "unix:///var/run/docker.sock"
+    if not address.startswith("unix://"):
+        raise EngineUnavailable(
+            f"the Docker engine is at {address}; container mode needs one on this machine, by its socket",
+            remedy="set DOCKER_HOST to unix:///... or leave it out",
+        )
+    return Path(address.removeprefix("unix://"))
 
 
 def check_api(api_version: str) -> None:

@@ -1,6 +1,7 @@
 """Settings: `harness.toml` and the environment, read once into frozen records.
 
     [stack]                 what a run stands on
+    mode = "process"        or "container"
     s3 = "localstack"       or "moto"
     [stack.ports]           memcached, s3, aws, gateway, discovery; absent or 0 picks a free port
     [gateway]               the Lambda service
@@ -22,6 +23,7 @@ FILE_NAME = "harness.toml"
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MemoryMB = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
+EphemeralStorageMB = Annotated[int, msgspec.Meta(ge=512, le=10_240)]
 TimeoutS = Annotated[int, msgspec.Meta(ge=1, le=900)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 FunctionName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9-_]{1,64}$")]
@@ -38,8 +40,15 @@ class PortSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a run stands on."""
+    """What a run stands on.
 
+    Attributes:
+        mode: As processes of this machine, or as containers.
+        s3: What plays S3.
+        ports: Fixed ports, where they are wanted.
+    """
+
+    mode: Literal["process", "container"] = "process"
     s3: Literal["localstack", "moto"] = "localstack"
     ports: PortSettings = PortSettings()
 
@@ -69,6 +78,8 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         timeout_s: Time limit of one invocation.
         retries: How often a failed event is tried again (`MaximumRetryAttempts`).
         environment: The function's own environment variables.
+        image: The image that it runs from in container mode and on AWS; in process mode it runs from `source`.
+        ephemeral_storage_mb: Size of /tmp.
     """
 
     source: Path
@@ -78,6 +89,8 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: TimeoutS = 3
     retries: Annotated[int, msgspec.Meta(ge=0, le=2)] = 2
     environment: dict[str, str] = {}
+    image: str = ""
+    ephemeral_storage_mb: EphemeralStorageMB = 512
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

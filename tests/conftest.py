@@ -5,10 +5,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness.settings import Settings, load_settings
 from harness.stack import StackState, start_private_stack
+from harness.stack.state import Mode
 
 HARNESS = Path(sys.executable).with_name("harness")
 
@@ -18,12 +20,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--s3", choices=["localstack", "moto"], default="localstack", help="what plays S3 in the stack of the tests"
     )
+    parser.addoption(
+        "--mode", choices=["process", "container"], default="process", help="how the stack of the tests runs"
+    )
 
 
 @pytest.fixture(scope="session")
-def settings() -> Settings:
-    """The settings of the project itself."""
-    return load_settings(Path(__file__).parent)
+def settings(mode: Mode) -> Settings:
+    """The settings of the project itself, in the mode of this session."""
+    settings = load_settings(Path(__file__).parent)
+    return msgspec.structs.replace(settings, stack=msgspec.structs.replace(settings.stack, mode=mode))
+
+
+@pytest.fixture(scope="session")
+def mode(pytestconfig: pytest.Config) -> Mode:
+    """How stacks run in this session."""
+    chosen: Mode = pytestconfig.getoption("--mode")
+    return chosen
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import click
 if TYPE_CHECKING:
     from harness.faults import Plan
     from harness.settings import Settings
+    from training.job import Job
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -49,12 +50,14 @@ def fault_plan(flags: dict[str, Any]) -> "Plan":
     return read_plan(flags["fault_file"], flags["faults"], flags["chaos"])
 
 
-def with_flags(settings: "Settings", flags: dict[str, Any]) -> "Settings":
-    """The settings with what the flags want otherwise."""
+def with_flags(settings: "Settings", job: "Job", flags: dict[str, Any]) -> "Settings":
+    """The settings with what the flags want otherwise for this job."""
     from harness.runs.functions import for_run
+    from harness.runs.launch import worker_function
 
     return for_run(
         settings,
+        worker_function(settings, job),
         retry_time_scale=flags["retry_time_scale"],
         timeout_s=flags["function_timeout"],
         memory_mb=flags["function_memory"],

@@ -89,11 +89,14 @@ def build(
 
 
 @command.command("bases")
+@click.option("--all", "everything", is_flag=True, help="Build all stand-ins, also of images that can be pulled.")
 @_torch_index
 @_verbose
 @_as_json
-def bases(*, torch_index: str, verbose: bool, as_json: bool) -> None:
-    """Builds stand-ins, from Debian's packages, for base images that cannot be pulled.
+def bases(*, everything: bool, torch_index: str, verbose: bool, as_json: bool) -> None:
+    """Readies what images and stacks stand on: published images are pulled, stand-ins are built for the others.
+
+    A stand-in is made from Debian's packages; once there, it is used, and kept up to date.
 
     \b
     Example:
@@ -101,16 +104,47 @@ def bases(*, torch_index: str, verbose: bool, as_json: bool) -> None:
     """
     import msgspec
 
-    from harness.images import build_bases, connect
+    from harness.images import Bases, build_bases, connect, registries
     from harness.settings import load_settings
 
-    log = _log if verbose else _headlines
-    ids = build_bases(connect(), load_settings(), torch_index=torch_index, log=log)
+    client, log = connect(), _log if verbose else _headlines
+    with registries(client) as reachable:
+        ids = build_bases(Bases(client, load_settings(), reachable, log, torch_index), everything=everything)
     if as_json:
         click.echo(msgspec.json.encode(ids).decode())
     else:
         for name, image_id in ids.items():
             click.echo(f"{name:<44} {image_id}")
+
+
+@command.command("services")
+@click.option("--env", "as_environment", is_flag=True, help="Print variables, for docker-compose's file .env.")
+@_verbose
+@_as_json
+def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
+    """Readies the images of a stack in containers: LocalStack, Memcached, the registry, and the harness's own.
+
+    `harness up --mode container` does this by itself; docker-compose has to be told where it is not to pull.
+
+    \b
+    Example:
+      harness images services --env > .env
+      docker-compose up
+    """
+    import msgspec
+
+    from harness.images import connect, service_images
+    from harness.settings import load_settings
+
+    images = service_images(connect(), load_settings(), log=_log if verbose else _headlines)
+    if as_json:
+        click.echo(msgspec.json.encode(images).decode())
+    elif as_environment:
+        for key, name in images.names.items():
+            click.echo(f"{key.upper()}_IMAGE={name}")
+    else:
+        for key, name in images.names.items():
+            click.echo(f"{name:<44} {getattr(images, key)}")
 
 
 @command.command("verify")
@@ -218,7 +252,7 @@ def _log(line: str) -> None:
 
 def _headlines(line: str) -> None:
     # The engine's lines are many; those of the stand-ins themselves begin like this.
-    if line.startswith(("building ", "downloading ", "making ")):
+    if line.startswith(("building ", "downloading ", "making ", "pulling ", "waiting ")) or " cannot be pulled" in line:
         click.echo(line, err=True)
 
 

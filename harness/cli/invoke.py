@@ -19,7 +19,7 @@ import click
 def command(*, function: str, event: BinaryIO | None, payload: str | None, asynchronous: bool, log: bool) -> None:
     """Invokes FUNCTION, one of harness.toml's, on the stack that is up and prints its answer.
 
-    The function is created or updated from its folder first.
+    The function is created or updated from its folder, or its image, first.
     The exit code is 1 when the function failed.
 
     \b
@@ -28,7 +28,7 @@ def command(*, function: str, event: BinaryIO | None, payload: str | None, async
     """
     from harness.errors import HarnessError
     from harness.runs.clients import clients_for
-    from harness.runs.functions import create_or_update, declared
+    from harness.runs.functions import declared, make_declared
     from harness.runs.invoke import invoke
     from harness.settings import load_settings
     from harness.stack import shared_stack
@@ -36,12 +36,12 @@ def command(*, function: str, event: BinaryIO | None, payload: str | None, async
     if event is not None and payload is not None:
         raise HarnessError("--event and --payload were both given", remedy="give one of them")
     settings = load_settings()
-    settings_of_function = declared(settings, function)
+    declared(settings, function)
     stack = shared_stack(settings)
     if stack is None:
         raise HarnessError("no stack is up", remedy="run `harness up` first")
     clients = clients_for(stack.endpoints)
-    create_or_update(clients.functions, function, settings_of_function)
+    make_declared(clients.functions, function, settings, stack.mode, log=lambda line: click.echo(line, err=True))
     body = event.read() if event is not None else (payload or "{}").encode()
     answer = invoke(clients.functions, function, body, asynchronous=asynchronous)
     if log:

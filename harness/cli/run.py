@@ -22,6 +22,11 @@ from harness.cli.job_options import job_event, job_options
     help="A job's event as JSON; flags override it.",
 )
 @click.option("--s3", type=click.Choice(["localstack", "moto"]), help="What plays S3 when no stack is up.")
+@click.option(
+    "--mode",
+    type=click.Choice(["process", "container"]),
+    help="As processes of this machine, or as containers.  [default: as the stack that is up; else from harness.toml]",
+)
 @click.option("--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Save the trained model there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole summary as one JSON object.")
 @fault_options
@@ -31,6 +36,7 @@ def command(
     data: str | None,
     job_file: Path | None,
     s3: Literal["localstack", "moto"] | None,
+    mode: Literal["process", "container"] | None,
     model_file: Path | None,
     as_json: bool,
     **flags: object,
@@ -59,14 +65,17 @@ def command(
         raise HarnessError(f"the folder of --model-file {model_file} does not exist", remedy="make it first")
     request = read_request(data, job_file, job_event(flags))
     plan = fault_plan(flags)
-    check_faults(plan, check(request))
-    settings = with_flags(load_settings(), flags)
+    job = check(request)
+    check_faults(plan, job)
+    settings = with_flags(load_settings(), job, flags)
     own = needs_own_stack(plan, flags)
     with RunDisplay() as display:
         display.stage("starting the stack")
-        stack_of_run = (
-            start_private_stack(settings, s3=s3, faults=bool(plan)) if own else stack_for_run(settings, s3=s3)
-        )
+        if own:
+            log = display.stage
+            stack_of_run = start_private_stack(settings, s3=s3, mode=mode, faults=bool(plan), log=log)
+        else:
+            stack_of_run = stack_for_run(settings, s3=s3, mode=mode, log=display.stage)
         with stack_of_run as stack:
             clients = clients_for(stack.endpoints)
             summary = run(

@@ -1,5 +1,6 @@
 """`harness up`: starts the stack."""
 
+from functools import partial
 from typing import Literal
 
 import click
@@ -7,8 +8,15 @@ import click
 
 @click.command("up")
 @click.option("--s3", type=click.Choice(["localstack", "moto"]), help="What plays S3.  [default: from harness.toml]")
+@click.option(
+    "--mode",
+    type=click.Choice(["process", "container"]),
+    help="As processes of this machine, or as containers.  [default: from harness.toml]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the stack's state as JSON.")
-def command(*, s3: Literal["localstack", "moto"] | None, as_json: bool) -> None:
+def command(
+    *, s3: Literal["localstack", "moto"] | None, mode: Literal["process", "container"] | None, as_json: bool
+) -> None:
     """Start what runs stand on, and leave it up; runs then start quicker and share it.
 
     A second `harness up` reports the stack that is up.
@@ -23,7 +31,8 @@ def command(*, s3: Literal["localstack", "moto"] | None, as_json: bool) -> None:
     from harness.settings import load_settings
     from harness.stack import records, start_shared_stack
 
-    state, started = start_shared_stack(load_settings(), s3=s3)
+    say = partial(click.echo, err=True)
+    state, started = start_shared_stack(load_settings(), s3=s3, mode=mode, log=say)
     if as_json:
         click.echo(records.encode(state).decode())
     else:

@@ -1,9 +1,16 @@
-"""The gateway's process: `python -m harness.gateway --port P --directory DIR ...`, started by the stack."""
+"""The gateway's process: `python -m harness.gateway --port P --directory DIR ...`, started by the stack.
+
+With `--rie` functions run as processes of this machine; with `--network` as containers in that network.
+"""
 
 import contextlib
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import httpx
@@ -12,36 +19,43 @@ from starlette.applications import Starlette
 
 from harness.gateway import limits
 from harness.gateway.app import Services, create_app
-from harness.gateway.environment import Environment, start_environment
+from harness.gateway.environment import Environment, SandboxStarter, start_environment
 from harness.gateway.faults import InvocationFaults
-from harness.gateway.functions import Function, FunctionStore
+from harness.gateway.functions import Function, FunctionStore, Packages, folder_packages
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
 from harness.gateway.pool import Pool
 from harness.gateway.rie_process import start_process
-from harness.gateway.sandbox import Sandbox
 
 SHUTDOWN_WITHIN_S = 1
 
 
 @click.command()
-@click.option("--port", type=int, required=True, help="Port on the loopback interface.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", type=int, required=True, help="Port to listen at.")
+@click.option("--endpoint", help="What functions find in AWS_ENDPOINT_URL_LAMBDA.  [default: this host and port]")
 @click.option(
     "--directory", type=click.Path(path_type=Path), required=True, help="Folder for code and temporary files."
 )
 @click.option("--s3-endpoint", required=True, help="What functions find in AWS_ENDPOINT_URL_S3.")
 @click.option("--aws-endpoint", required=True, help="What functions find in AWS_ENDPOINT_URL; takes the logs.")
-@click.option("--rie", type=click.Path(path_type=Path, exists=True), required=True, help="The RIE binary.")
+@click.option("--rie", type=click.Path(path_type=Path, exists=True), help="The RIE binary, for process mode.")
+@click.option("--network", help="Docker network of the functions' containers, for container mode.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of these containers; repeatable.")
 @click.option("--account-concurrency", type=int, default=1000, show_default=True, help="Invocations at once.")
 @click.option("--retry-time-scale", type=float, default=1.0, show_default=True, help="Factor on AWS's retry waits.")
 @click.option("--idle-timeout-s", type=float, default=600.0, show_default=True, help="Life of an idle environment.")
-def main(
+def main(  # noqa: PLR0913 - one for each flag
     *,
+    host: str,
     port: int,
+    endpoint: str | None,
     directory: Path,
     s3_endpoint: str,
     aws_endpoint: str,
-    rie: Path,
+    rie: Path | None,
+    network: str | None,
+    labels: tuple[str, ...],
     account_concurrency: int,
     retry_time_scale: float,
     idle_timeout_s: float,
@@ -49,16 +63,24 @@ def main(
     """Serves the Lambda API until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    own = by_address(endpoint or f"http://{host}:{port}")
     variables = {
-        "AWS_ENDPOINT_URL": aws_endpoint,
-        "AWS_ENDPOINT_URL_S3": s3_endpoint,
-        "AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{port}",
+        "AWS_ENDPOINT_URL": by_address(aws_endpoint),
+        "AWS_ENDPOINT_URL_S3": by_address(s3_endpoint),
+        "AWS_ENDPOINT_URL_LAMBDA": own,
+        # They open nothing: they are no account's, and nobody here looks at them.
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
     }
-    environments = directory / "environments"
-    environments.mkdir(parents=True, exist_ok=True)
-    client = httpx.AsyncClient(limits=httpx.Limits(max_connections=None, max_keepalive_connections=None))
+    if network is not None:
+        packages, start_sandbox = _containers(network, labels, variables)
+    elif rie is not None:
+        packages, start_sandbox = _processes(rie, directory, variables)
+    else:
+        raise click.UsageError("give --rie for process mode, or --network for container mode")
+    client = httpx.AsyncClient(
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None), trust_env=False
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -74,16 +96,38 @@ def main(
             function, start_sandbox, client, log=lambda stream, line: logs.write(function.name, stream, line)
         )
 
-    async def start_sandbox(function: Function, stream: str) -> Sandbox:
-        return await start_process(function, stream, rie=rie, folder=environments, variables=variables)
-
     logs = LogService(aws_endpoint, limits.REGION)
-    functions = FunctionStore(directory / "functions")
+    functions = FunctionStore(packages)
     pool = Pool(start, concurrency=account_concurrency, idle_timeout_s=idle_timeout_s)
     faults = InvocationFaults()
     invoker = Invoker(functions, pool, faults, retry_time_scale, lambda name, line: logs.write(name, "gateway", line))
-    app = create_app(Services(functions, pool, invoker, faults), lifespan)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_WITHIN_S)
+    names = {name for url in (endpoint, own) if url and (name := urlsplit(url).hostname)}
+    app = create_app(Services(functions, pool, invoker, faults), lifespan, names)
+    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_WITHIN_S)
+
+
+def _processes(rie: Path, directory: Path, variables: dict[str, str]) -> tuple[Packages, SandboxStarter]:
+    environments = directory / "environments"
+    environments.mkdir(parents=True, exist_ok=True)
+    starter = partial(start_process, rie=rie, folder=environments, variables=variables)
+    return folder_packages(directory / "functions"), starter
+
+
+def _containers(network: str, labels: tuple[str, ...], variables: dict[str, str]) -> tuple[Packages, SandboxStarter]:
+    # docker-py takes a tenth of a second to import, and process mode does without it.
+    from harness.engine import connect  # noqa: PLC0415
+    from harness.gateway.rie_container import Containers  # noqa: PLC0415
+
+    parsed = dict(label.partition("=")[::2] for label in labels)
+    containers = Containers(connect(), network, parsed, variables, os.cpu_count() or 1)
+    return containers.package, containers.start
+
+
+def by_address(url: str) -> str:
+    """The URL with its host as an address: boto3 would put a bucket's name before a host's name."""
+    parts = urlsplit(url)
+    address = socket.gethostbyname(parts.hostname or "")
+    return parts._replace(netloc=f"{address}:{parts.port}").geturl()
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
 """
 
+import asyncio
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -43,17 +44,22 @@ class LocalCallersOnly:
 
     A page's requests carry its origin, and those of a rebound name carry that name as host; boto3, the AWS CLI and
     curl send neither.
+
+    Args:
+        app: What is behind it.
+        names: The service's own names beside this machine's.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
         self._app = app
+        self._names = LOCAL_HOSTS | set(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or answers 403."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             host = headers.get("host", "").rsplit(":", 1)[0]
-            if "origin" in headers or host not in LOCAL_HOSTS:
+            if "origin" in headers or host not in self._names:
                 answer = JSONResponse({"Message": "only local programs may call this service"}, status_code=403)
                 await answer(scope, receive, send)
                 return
@@ -63,8 +69,14 @@ class LocalCallersOnly:
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
-def create_app(services: Services, lifespan: Lifespan) -> Starlette:
-    """The application; `lifespan` starts and stops what the services stand on."""
+def create_app(services: Services, lifespan: Lifespan, names: Collection[str] = ()) -> Starlette:
+    """The application.
+
+    Args:
+        services: What the routes stand on.
+        lifespan: Starts and stops that.
+        names: Hosts by which callers know this service beside those of this machine.
+    """
     one = FUNCTIONS + "/{name}"
     events = "/2019-09-25/functions/{name}/event-invoke-config"
     app = Starlette(
@@ -85,7 +97,7 @@ def create_app(services: Services, lifespan: Lifespan) -> Starlette:
             Route(events, _put_event_invoke_config, methods=["PUT"]),
             *control_routes(services.faults),
         ],
-        middleware=[Middleware(LocalCallersOnly)],
+        middleware=[Middleware(LocalCallersOnly, names=names)],
         exception_handlers={LambdaApiError: _api_error},
         lifespan=lifespan,
     )
@@ -141,14 +153,13 @@ async def _list(request: Request) -> Response:
 
 
 async def _create(request: Request) -> Response:
-    function = _services(request).functions.create(await request.body())
+    function = await asyncio.to_thread(_services(request).functions.create, await request.body())
     return JSONResponse(function.configuration(), status_code=201)
 
 
 async def _get(request: Request) -> Response:
     function = _services(request).functions.get(request.path_params["name"])
-    code = {"RepositoryType": "S3", "Location": function.code.as_uri()}
-    return JSONResponse({"Configuration": function.configuration(), "Code": code})
+    return JSONResponse({"Configuration": function.configuration(), "Code": function.code_location()})
 
 
 async def _get_configuration(request: Request) -> Response:
@@ -157,7 +168,8 @@ async def _get_configuration(request: Request) -> Response:
 
 async def _update_code(request: Request) -> Response:
     services = _services(request)
-    function = services.functions.update_code(request.path_params["name"], await request.body())
+    update = services.functions.update_code
+    function = await asyncio.to_thread(update, request.path_params["name"], await request.body())
     services.pool.retire(function, successor=function.revision)
     return JSONResponse(function.configuration())
 

@@ -6,12 +6,13 @@ import hashlib
 import io
 import re
 import shutil
+import threading
 import uuid
 import zipfile
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -31,6 +32,8 @@ _NAME = re.compile(
 
 TimeoutS = Annotated[int, msgspec.Meta(ge=1, le=900)]
 MemoryMB = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
+EphemeralStorageMB = Annotated[int, msgspec.Meta(ge=512, le=10_240)]
+Architecture = Literal["x86_64", "arm64"]
 
 
 class Variables(msgspec.Struct, rename="pascal"):
@@ -47,6 +50,20 @@ class Code(msgspec.Struct, rename="pascal"):
     s3_bucket: str | None = None
 
 
+class ImageConfig(msgspec.Struct, rename="pascal"):
+    """`ImageConfig` of the API: what replaces the image's own entry point, command and working directory."""
+
+    entry_point: list[str] = []
+    command: list[str] = []
+    working_directory: str = ""
+
+
+class EphemeralStorage(msgspec.Struct, rename="pascal"):
+    """`EphemeralStorage` of the API: the size of /tmp, MB."""
+
+    size: EphemeralStorageMB = limits.DEFAULT_EPHEMERAL_STORAGE_MB
+
+
 class CreateRequest(msgspec.Struct, rename="pascal"):
     """Body of CreateFunction; keys that the emulation does not act on are let pass."""
 
@@ -59,6 +76,10 @@ class CreateRequest(msgspec.Struct, rename="pascal"):
     timeout: TimeoutS = limits.DEFAULT_TIMEOUT_S
     memory_size: MemoryMB = limits.DEFAULT_MEMORY_MB
     environment: Variables = msgspec.field(default_factory=Variables)
+    package_type: Literal["Zip", "Image"] = "Zip"
+    image_config: ImageConfig = msgspec.field(default_factory=ImageConfig)
+    ephemeral_storage: EphemeralStorage = msgspec.field(default_factory=EphemeralStorage)
+    architectures: tuple[Architecture] = (limits.ARCHITECTURE,)
 
 
 class ConfigurationRequest(msgspec.Struct, rename="pascal"):
@@ -71,6 +92,7 @@ class ConfigurationRequest(msgspec.Struct, rename="pascal"):
     timeout: TimeoutS | None = None
     memory_size: MemoryMB | None = None
     environment: Variables | None = None
+    ephemeral_storage: EphemeralStorage | None = None
 
 
 class EventInvokeRequest(msgspec.Struct, rename="pascal"):
@@ -87,6 +109,51 @@ class EventInvokeConfig(msgspec.Struct, frozen=True):
     max_age_s: int = limits.DEFAULT_EVENT_AGE_S
 
 
+class Image(msgspec.Struct, frozen=True):
+    """The image of a function.
+
+    Attributes:
+        uri: As the function was created with.
+        identity: The engine's digest of that very image: what runs, whatever becomes of the name.
+        entry_point: Replaces the image's own when not empty.
+        command: Replaces the image's own when not empty.
+        working_directory: Replaces the image's own when not empty.
+    """
+
+    uri: str
+    identity: str
+    entry_point: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    working_directory: str = ""
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """What a function's code came as: a folder or an image.
+
+    Attributes:
+        folder: The unpacked deployment package.
+        image: The image.
+        sha256: As AWS shows it: base64 of a package's, hexadecimal of an image's.
+        size: Bytes.
+    """
+
+    folder: Path | None = None
+    image: Image | None = None
+    sha256: str
+    size: int
+
+
+class Packages(Protocol):
+    """Takes in what functions are created from."""
+
+    def __call__(self, name: str, code: Code, config: ImageConfig, architecture: str) -> Package:
+        """The package of a function.
+
+        Raises:
+            LambdaApiError: There is none, or it cannot be used.
+        """
+
+
 class Function(msgspec.Struct, frozen=True):
     """One function as it is configured now; a change makes a new record.
 
@@ -99,12 +166,12 @@ class Function(msgspec.Struct, frozen=True):
         timeout_s: Time limit of one invocation.
         memory_mb: Memory size.
         variables: Its own environment variables.
-        code: Folder of the unpacked deployment package.
-        code_sha256: Base64 of the package's SHA-256, as AWS shows it.
-        code_size: Bytes of the package.
+        package: Its code.
         modified: When it was last changed.
         revision: A new one with every change.
         events: How failed events are treated.
+        ephemeral_storage_mb: Size of /tmp.
+        architecture: AWS's name of the processor's architecture.
     """
 
     name: str
@@ -115,40 +182,59 @@ class Function(msgspec.Struct, frozen=True):
     timeout_s: int
     memory_mb: int
     variables: dict[str, str]
-    code: Path
-    code_sha256: str
-    code_size: int
+    package: Package
     modified: datetime
     revision: str
     events: EventInvokeConfig = EventInvokeConfig()
+    ephemeral_storage_mb: int = limits.DEFAULT_EPHEMERAL_STORAGE_MB
+    architecture: str = limits.ARCHITECTURE
 
     @property
     def arn(self) -> str:
         """The function's ARN."""
         return function_arn(self.name)
 
+    @property
+    def image(self) -> Image | None:
+        """The image it runs from; None when it runs from a folder."""
+        return self.package.image
+
+    @property
+    def code(self) -> Path:
+        """The folder it runs from."""
+        assert self.package.folder is not None  # noqa: S101 - process mode makes no others
+        return self.package.folder
+
+    def code_location(self) -> dict[str, str]:
+        """Where its code lies, as `GetFunction` shows it."""
+        if self.image is None:
+            return {"RepositoryType": "S3", "Location": self.code.as_uri()}
+        return {"RepositoryType": "ECR", "ImageUri": self.image.uri, "ResolvedImageUri": self.image.identity}
+
     def configuration(self) -> dict[str, Any]:
         """The record as `GetFunctionConfiguration` shows it."""
+        kind: dict[str, Any] = {"PackageType": "Zip", "Runtime": self.runtime, "Handler": self.handler}
+        if self.image is not None:
+            config = {"EntryPoint": self.image.entry_point, "Command": self.image.command}
+            kind = {"PackageType": "Image", "ImageConfigResponse": {"ImageConfig": config}}
         return {
             "FunctionName": self.name,
             "FunctionArn": self.arn,
-            "Runtime": self.runtime,
             "Role": self.role,
-            "Handler": self.handler,
-            "CodeSize": self.code_size,
+            **kind,
+            "CodeSize": self.package.size,
             "Description": self.description,
             "Timeout": self.timeout_s,
             "MemorySize": self.memory_mb,
             "LastModified": self.modified.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000",
-            "CodeSha256": self.code_sha256,
+            "CodeSha256": self.package.sha256,
             "Version": "$LATEST",
             "Environment": {"Variables": self.variables},
             "RevisionId": self.revision,
             "State": "Active",
             "LastUpdateStatus": "Successful",
-            "PackageType": "Zip",
-            "Architectures": ["x86_64"],
-            "EphemeralStorage": {"Size": limits.DEFAULT_EPHEMERAL_STORAGE_MB},
+            "Architectures": [self.architecture],
+            "EphemeralStorage": {"Size": self.ephemeral_storage_mb},
             "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{self.name}"},
         }
 
@@ -163,11 +249,17 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class FunctionStore:
-    """All functions of the account; their code is unpacked under a folder of the stack."""
+    """All functions of the account.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Args:
+        packages: Takes in their code.
+    """
+
+    def __init__(self, packages: Packages) -> None:
+        self._packages = packages
         self._functions: dict[str, Function] = {}
+        # Taking in an image may take long, so the calls that do are made in threads.
+        self._changing = threading.Lock()
 
     def get(self, identifier: str) -> Function:
         """The function that a name, a partial or a whole ARN stands for.
@@ -186,13 +278,17 @@ class FunctionStore:
 
     def create(self, body: bytes) -> Function:
         """CreateFunction."""
-        request = _decode(body, CreateRequest)
+        with self._changing:
+            return self._create(_decode(body, CreateRequest))
+
+    def _create(self, request: CreateRequest) -> Function:
         name = parse_name(request.function_name)
         if name in self._functions:
             raise function_exists(name)
-        _check_handler(request.handler)
+        if request.package_type == "Zip":
+            _check_handler(request.handler)
         _check_variables(request.environment.variables)
-        folder, sha256, size = self._unpack(name, request.code)
+        (architecture,) = request.architectures
         function = Function(
             name=name,
             role=request.role,
@@ -202,20 +298,23 @@ class FunctionStore:
             timeout_s=request.timeout,
             memory_mb=request.memory_size,
             variables=request.environment.variables,
-            code=folder,
-            code_sha256=sha256,
-            code_size=size,
+            package=self._packages(name, request.code, request.image_config, architecture),
             modified=datetime.now(UTC),
             revision=str(uuid.uuid4()),
+            ephemeral_storage_mb=request.ephemeral_storage.size,
+            architecture=architecture,
         )
         self._functions[name] = function
         return function
 
     def update_code(self, identifier: str, body: bytes) -> Function:
         """UpdateFunctionCode."""
-        function = self.get(identifier)
-        folder, sha256, size = self._unpack(function.name, _decode(body, Code))
-        return self._replace(function, code=folder, code_sha256=sha256, code_size=size)
+        with self._changing:
+            function = self.get(identifier)
+            image = function.image
+            config = ImageConfig(list(image.entry_point), list(image.command)) if image else ImageConfig()
+            package = self._packages(function.name, _decode(body, Code), config, function.architecture)
+            return self._replace(function, package=package)
 
     def update_configuration(self, identifier: str, body: bytes) -> Function:
         """UpdateFunctionConfiguration."""
@@ -233,6 +332,7 @@ class FunctionStore:
             "timeout_s": request.timeout,
             "memory_mb": request.memory_size,
             "variables": None if request.environment is None else request.environment.variables,
+            "ephemeral_storage_mb": None if request.ephemeral_storage is None else request.ephemeral_storage.size,
         }
         return self._replace(function, **{key: value for key, value in changes.items() if value is not None})
 
@@ -260,9 +360,16 @@ class FunctionStore:
         self._functions[function.name] = changed
         return changed
 
-    def _unpack(self, name: str, code: Code) -> tuple[Path, str, int]:
+
+def folder_packages(root: Path) -> Packages:
+    """Takes deployment packages, and unpacks each into a folder below `root`."""
+
+    def unpack(name: str, code: Code, config: ImageConfig, architecture: str) -> Package:
+        del config
         if code.image_uri or code.s3_bucket or code.zip_file is None:
             raise invalid_parameter("Process mode takes deployment packages as Code.ZipFile only.")
+        if architecture != limits.ARCHITECTURE:
+            raise invalid_parameter(f"This machine runs functions of {limits.ARCHITECTURE} only, not {architecture}.")
         try:
             package = base64.b64decode(code.zip_file, validate=True)
             archive = zipfile.ZipFile(io.BytesIO(package))
@@ -271,10 +378,12 @@ class FunctionStore:
                 "Could not unzip uploaded file. Please check your file, then try to upload again."
             ) from error
         digest = hashlib.sha256(package)
-        folder = self._folder / name / digest.hexdigest()[:16]
+        folder = root / name / digest.hexdigest()[:16]
         if not folder.exists():
             _extract(archive, folder)
-        return folder, base64.b64encode(digest.digest()).decode(), len(package)
+        return Package(folder=folder, sha256=base64.b64encode(digest.digest()).decode(), size=len(package))
+
+    return unpack
 
 
 def _extract(archive: zipfile.ZipFile, folder: Path) -> None:

@@ -4,6 +4,9 @@ Quotas: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 Asynchronous invocation: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 """
 
+import platform
+from typing import Literal
+
 SYNC_PAYLOAD_BYTES = 6 * 1024 * 1024
 ASYNC_PAYLOAD_BYTES = 1024 * 1024
 # The runtime API takes a little more than 6 MiB, to leave room for its own framing.
@@ -20,6 +23,9 @@ DEFAULT_RETRIES = 2
 DEFAULT_EVENT_AGE_S = 21_600
 THROTTLED_FIRST_DELAY_S = 1.0
 THROTTLED_LONGEST_DELAY_S = 300.0
+
+# What AWS calls this machine's processor.
+ARCHITECTURE: Literal["x86_64", "arm64"] = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"

@@ -1,10 +1,11 @@
 """The images that go to AWS: built, listed, verified, recorded and pushed by digest."""
 
 from harness.engine import connect
-from harness.images.bases import build_bases
+from harness.images.bases import Bases, build_bases
 from harness.images.build import Base, Built, build_image, find_base
 from harness.images.catalogue import RECIPES, Recipe, recipes
 from harness.images.listing import Entry, list_images
+from harness.images.pull import Registries, registries
 from harness.images.push import push_images
 from harness.images.release import (
     Facts,
@@ -16,6 +17,7 @@ from harness.images.release import (
     load_release,
     save_release,
 )
+from harness.images.services import ServiceImages, service_images
 from harness.images.verify import (
     SMOKE_CHECKS,
     ImageCheck,
@@ -29,6 +31,7 @@ __all__ = [
     "RECIPES",
     "SMOKE_CHECKS",
     "Base",
+    "Bases",
     "Built",
     "Entry",
     "Facts",
@@ -36,7 +39,9 @@ __all__ = [
     "ImageUnderTest",
     "Push",
     "Recipe",
+    "Registries",
     "Release",
+    "ServiceImages",
     "Unverified",
     "Verified",
     "build_bases",
@@ -49,7 +54,9 @@ __all__ = [
     "load_release",
     "push_images",
     "recipes",
+    "registries",
     "save_release",
+    "service_images",
     "verify_and_record",
     "verify_image",
 ]

@@ -2,14 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import DockerException
-from docker.models.images import Image
 
 from harness.engine import (
     BaseUnavailable,
@@ -23,12 +21,11 @@ from harness.engine import (
 )
 from harness.errors import HarnessError
 from harness.images.catalogue import Recipe, revision_of, sha256_of, source_sha256
+from harness.images.pull import Log, registries
 
 AWS_BASE = "public.ecr.aws/lambda/python:3.11"
 STAND_IN_BASE = "lambda-harness/lambda-python:3.11"
 STAND_IN_BUILD = "lambda-harness/lambda-python-build:3.11"
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,8 @@ def find_base(client: docker.DockerClient, name: str | None, architecture: str |
         base = Base(STAND_IN_BASE, stand_in.id, stand_in.id, build.id, architecture_of(stand_in))
     else:
         reference = name or AWS_BASE
-        image = find_image(client, reference) or _pull(client, reference, architecture)
+        with registries(client) as reachable:
+            image = reachable.find_or_pull(reference, architecture)
         repo_digests = image.attrs.get("RepoDigests") or []
         digest = repo_digests[0].rpartition("@")[2] if repo_digests else image.id
         base = Base(reference, digest, image.id, image.id, architecture_of(image))
@@ -93,19 +91,6 @@ def find_base(client: docker.DockerClient, name: str | None, architecture: str |
             f"remove it (`docker rmi {base.name}`), so that the one for {architecture} is pulled",
         )
     return base
-
-
-def _pull(client: docker.DockerClient, reference: str, architecture: str) -> Image:
-    repository, tag = docker.utils.parse_repository_tag(reference)
-    try:
-        with translated(f"base image {reference} cannot be pulled"):
-            return client.images.pull(repository, tag=tag or "latest", platform=f"linux/{architecture}")
-    except HarnessError as error:
-        if "no room" in error.what:
-            raise
-        raise BaseUnavailable(
-            error.what, error.where, "check the network, name another one (--base), or run `make base-images`"
-        ) from error
 
 
 def build_arguments(root: Path, recipe: Recipe, base: Base) -> dict[str, str]:

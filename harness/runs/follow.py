@@ -135,6 +135,9 @@ def follow(folder: RunFolder, tail: LogTail, requests: list[str], *, patience_s:
             last_change, delay = time.monotonic(), FIRST_POLL_S
         present = found
         watch(progress)
+        if progress.died:
+            # The platform's report follows its words at once, and may tell their cause.
+            _await_reports(tail, progress, folder.run_id, list(progress.died))
         _raise_failure(folder, present, progress, requests)
         if wanted <= {_without_attempt(name) for name in present}:
             break
@@ -204,11 +207,19 @@ def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, req
         raise HarnessError(f"worker {first['rank']} failed: {first['cause']}", f"run folder: {folder.location('')}")
     for rank, request_id in enumerate(requests):
         if request_id in progress.died:
-            raise HarnessError(
-                f"worker {rank} died: {progress.died[request_id].splitlines()[0]}",
-                f"request {request_id}",
-                "see `harness logs linear_ec_2`",
-            )
+            raise _death(rank, progress.died[request_id].splitlines()[0], request_id, progress.reports.get(request_id))
+
+
+def _death(rank: int, words: str, request_id: str, report: Report | None) -> HarnessError:
+    """On AWS, too, only the memory that was used tells a lack of memory from any other SIGKILL."""
+    where = f"request {request_id}"
+    if report is not None and "signal: killed" in words and report.used_mb >= report.memory_mb:
+        return HarnessError(
+            f"worker {rank} ran out of memory: Runtime.ExitError: {words}",
+            f"{where}; its memory size is {report.memory_mb} MB",
+            "raise the function's memory_mb, take more workers, or a smaller batch_size",
+        )
+    return HarnessError(f"worker {rank} died: {words}", where, "see `harness logs`")
 
 
 def _without_attempt(name: str) -> str:

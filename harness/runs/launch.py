@@ -20,7 +20,7 @@ from harness.runs.clients import Clients
 from harness.runs.data import Data, check_shape, prepare_data
 from harness.runs.faults import check_faults, fault_records, post_plan, read_events
 from harness.runs.follow import LogTail, Watcher, follow, read_report
-from harness.runs.functions import COORDINATOR, WORKER, create_or_update, declared
+from harness.runs.functions import declared, make_declared
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
 from harness.stack.state import StackState
@@ -34,6 +34,7 @@ from training.results import RunFolder, get_object
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+COORDINATOR = "linear_ec_1"
 # What is trained on when nothing is named, by what the model takes.
 DEFAULT_DATA = {
     "dense_libsvm": "synthetic:rows=100000,features=28",
@@ -145,31 +146,48 @@ def run(
     _create_bucket(clients, job["result_bucket"])
     _check_concurrency(clients, draft.n_workers)
     report("creating functions")
-    for name in (COORDINATOR, WORKER):
-        create_or_update(clients.functions, name, declared(settings, name))
+    worker = worker_function(settings, draft)
+    codes = {
+        name: make_declared(clients.functions, name, settings, stack.mode, log=report) for name in (COORDINATOR, worker)
+    }
     folder = RunFolder(clients.s3, job["result_bucket"], job["run_id"])
     if faults:
         post_plan(stack, job["run_id"], draft.n_workers, faults)
     report("invoking the coordinator")
     invoked_at, started = time.time(), time.perf_counter()
-    tail = LogTail(clients.logs, f"/aws/lambda/{WORKER}", int(1000 * invoked_at))
-    with _workers_stopped_on_failure(job):
+    tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at))
+    with _workers_stopped_on_failure(job, stack):
         coordinator_request = _invoke(clients, job)
         requests = folder.read_json("invoked.json")["requests"]
         report("training")
         # Between two lines a worker may compute as long as it lives; its death is told by the platform.
-        patience = declared(settings, WORKER).timeout_s + PATIENCE_MARGIN_S
+        patience = declared(settings, worker).timeout_s + PATIENCE_MARGIN_S
         progress = follow(folder, tail, requests, patience_s=patience, watch=watch)
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
     reports = [*progress.reports.values(), *filter(None, (read_report(text) for _, text in coordinator_log))]
     reports = [report for report in reports if report.request_id in {coordinator_request, *requests}]
-    summary = summarise(folder, mode=stack.mode, job=job, reports=reports, invoked_at=invoked_at, seconds=seconds)
+    summary = summarise(
+        folder,
+        mode=stack.mode,
+        images={name: code.image for name, code in codes.items() if code.image},
+        job=job,
+        reports=reports,
+        invoked_at=invoked_at,
+        seconds=seconds,
+    )
     if not faults:
         return summary
     struck = read_events(stack, summary.run_id)
     events = fault_records(struck, folder, rounds=summary.rounds, invoked_at=invoked_at)
     return msgspec.structs.replace(summary, events=[*events, *summary.events])
+
+
+def worker_function(settings: Settings, job: Job) -> str:
+    """The function that the coordinator starts for such a job: neural networks have an image of their own."""
+    names = declared(settings, COORDINATOR).environment
+    worker = names.get("WORKER_FUNCTION_NAME", "linear_ec_2")
+    return names.get("NEURAL_WORKER_FUNCTION_NAME", worker) if ROWS[job.model].neural else worker
 
 
 def save_model(s3: "S3Client", summary: Summary, path: Path) -> None:
@@ -187,7 +205,7 @@ def save_model(s3: "S3Client", summary: Summary, path: Path) -> None:
 
 def _complete(request: Request, data: Data, stack: StackState) -> dict[str, Any]:
     """The whole event: what the user set, then what the data and the stack say."""
-    host, port = stack.endpoints.discovery.rsplit(":", 1)
+    host, port = stack.functions_see.discovery.rsplit(":", 1)
     return {
         "dataset": data.name,
         **data.shape,
@@ -235,14 +253,16 @@ def _invoke(clients: Clients, job: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _workers_stopped_on_failure(job: dict[str, Any]) -> Iterator[None]:
+def _workers_stopped_on_failure(job: dict[str, Any], stack: StackState) -> Iterator[None]:
     """When nobody waits for the workers any more, they would not know: they stop as if one of them had failed."""
     try:
         yield
     except JobRefusedError:
         raise  # a run of the same name may be somebody else's
     except BaseException as cause:
-        with suppress(ChannelError), closing(MemcachedChannel(job["host"], job["port"], ABORT_TIMEOUT_S)) as channel:
+        # The node itself: the one that the configuration endpoint names may be known to functions only.
+        host, _, port = stack.endpoints.memcached.rpartition(":")
+        with suppress(ChannelError), closing(MemcachedChannel(host, int(port), ABORT_TIMEOUT_S)) as channel:
             abort_run(channel, job["run_id"], f"harness run: {str(cause) or type(cause).__name__}", job["tmp_bucket"])
         raise
 

@@ -42,6 +42,7 @@ class Summary(msgspec.Struct, frozen=True):
         run_id: Its name.
         status: `succeeded`; a failed run ends in an error instead.
         mode: How the stack ran.
+        images: The digest of the image that each function ran from; none in process mode.
         job: The job as the coordinator received it.
         seconds: Where the time went.
         rounds: Training rounds.
@@ -62,6 +63,7 @@ class Summary(msgspec.Struct, frozen=True):
     run_id: str
     status: str
     mode: str
+    images: dict[str, str]
     job: dict[str, Any]
     seconds: Seconds
     rounds: int
@@ -83,6 +85,7 @@ def summarise(
     folder: RunFolder,
     *,
     mode: str,
+    images: dict[str, str],
     job: dict[str, Any],
     reports: list[Report],
     invoked_at: float,
@@ -93,6 +96,7 @@ def summarise(
     Args:
         folder: The run's folder, complete.
         mode: How the stack ran.
+        images: The digest of each function's image.
         job: The job as the coordinator received it.
         reports: REPORT lines of all its invocations.
         invoked_at: When the coordinator was invoked, seconds since the epoch.
@@ -112,6 +116,7 @@ def summarise(
         run_id=result["run_id"],
         status="succeeded",
         mode=mode,
+        images=images,
         job=job,
         seconds=Seconds(
             total=seconds,

@@ -6,8 +6,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
@@ -16,16 +17,24 @@ from harness.settings import Settings
 from harness.stack import records
 from harness.stack.folders import LOG_FILE, PLAN_FILE, clean_up_after_the_killed, make_folder, remove_folder
 from harness.stack.lock import shared_stack_lock
-from harness.stack.plan import make_plan
+from harness.stack.plan import Log, StackPlan, make_plan
 from harness.stack.probes import wait_until
 from harness.stack.process import is_alive, require_linux
 from harness.stack.reply import READY_TIMEOUT_S, Reply
 from harness.stack.service import python_module
-from harness.stack.state import S3Kind, StackState, dead_processes, load_state, state_file
+from harness.stack.state import Mode, S3Kind, StackState, dead_processes, load_state, state_file
 
 # Beyond what the supervisor grants its children: it has to start itself and to stop them.
 REPLY_TIMEOUT_S = READY_TIMEOUT_S + 15.0
 STOP_TIMEOUT_S = 10.0
+DOCKER_SOCKET = Path("/var/run/docker.sock")
+
+# Given the stack's folder, the file of its state, and the process with which it ends.
+Planner = Callable[..., StackPlan]
+
+
+def _silent(_line: str) -> None:
+    """Says nothing."""
 
 
 def shared_stack(settings: Settings) -> StackState | None:
@@ -41,12 +50,16 @@ def shared_stack(settings: Settings) -> StackState | None:
     return state if state is not None and is_alive(state.supervisor) else None
 
 
-def start_shared_stack(settings: Settings, *, s3: S3Kind | None = None) -> tuple[StackState, bool]:
+def start_shared_stack(
+    settings: Settings, *, s3: S3Kind | None = None, mode: Mode | None = None, log: Log = _silent
+) -> tuple[StackState, bool]:
     """Starts the shared stack, which stays until `stop_shared_stack`, unless it is up.
 
     Args:
         settings: The project's settings.
         s3: What plays S3; None for what the settings say, or whatever plays it in the stack that is up.
+        mode: How it runs; None for what the settings say, or however the stack that is up does.
+        log: Told what takes long before the start.
 
     Returns:
         The stack, and whether this call started it.
@@ -58,9 +71,10 @@ def start_shared_stack(settings: Settings, *, s3: S3Kind | None = None) -> tuple
         clean_up_after_the_killed(settings.state_dir)
         state = load_state(state_file(settings.state_dir))
         if state is not None:
-            _check_usable(state, s3)
+            _check_usable(state, s3, mode)
             return state, False
-        process, state = _start_supervisor(settings, s3 or settings.stack.s3, state_file(settings.state_dir), None)
+        plan = _planner(settings, s3, mode, log)
+        process, state = _start_supervisor(settings, plan, state_file(settings.state_dir), None)
         # It outlives this process: nobody here waits for it any more.
         process.returncode = 0
         return state, True
@@ -78,11 +92,14 @@ def stop_shared_stack(settings: Settings) -> StackState | None:
         if running is not None:
             _stop_shared_supervisor(running)
         clean_up_after_the_killed(settings.state_dir)
+        _remove_containers_of_the_killed(settings)
         return running
 
 
 @contextmanager
-def start_private_stack(settings: Settings, *, s3: S3Kind | None = None, faults: bool = False) -> Iterator[StackState]:
+def start_private_stack(
+    settings: Settings, *, s3: S3Kind | None = None, mode: Mode | None = None, faults: bool = False, log: Log = _silent
+) -> Iterator[StackState]:
     """A stack for this process alone, stopped at the end of the block, or when this process dies.
 
     To be called in the main thread: the kernel ties the stack's life to the thread that starts it.
@@ -90,14 +107,16 @@ def start_private_stack(settings: Settings, *, s3: S3Kind | None = None, faults:
     Args:
         settings: The project's settings.
         s3: What plays S3; None for what the settings say.
+        mode: How it runs; None for what the settings say.
         faults: Whether it can bring about what a fault plan says.
+        log: Told what takes long before the start.
 
     Raises:
         HarnessError: It cannot start.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("a private stack ends with the thread that starts it: start it in the main thread")
-    process, state = _start_supervisor(settings, s3 or settings.stack.s3, None, os.getpid(), faults=faults)
+    process, state = _start_supervisor(settings, _planner(settings, s3, mode, log, faults=faults), None, os.getpid())
     try:
         yield state
     finally:
@@ -105,26 +124,30 @@ def start_private_stack(settings: Settings, *, s3: S3Kind | None = None, faults:
 
 
 @contextmanager
-def stack_for_run(settings: Settings, *, s3: S3Kind | None = None) -> Iterator[StackState]:
+def stack_for_run(
+    settings: Settings, *, s3: S3Kind | None = None, mode: Mode | None = None, log: Log = _silent
+) -> Iterator[StackState]:
     """The shared stack when one is up, else a private one for the length of the block.
 
     Args:
         settings: The project's settings.
         s3: What must play S3; a shared stack with another one is left alone, and a private one started.
+        mode: How it must run; likewise.
+        log: Told what takes long before a private stack starts.
 
     Raises:
         HarnessError: The shared stack is damaged, or a private one cannot start.
     """
     state = shared_stack(settings)
-    if state is not None and s3 in (None, state.s3):
-        _check_usable(state, s3)
+    if state is not None and s3 in (None, state.s3) and mode in (None, state.mode):
+        _check_usable(state, s3, mode)
         yield state
     else:
-        with start_private_stack(settings, s3=s3) as private:
+        with start_private_stack(settings, s3=s3, mode=mode, log=log) as private:
             yield private
 
 
-def _check_usable(state: StackState, s3: S3Kind | None) -> None:
+def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None) -> None:
     dead = dead_processes(state)
     if dead:
         raise HarnessError(
@@ -137,16 +160,34 @@ def _check_usable(state: StackState, s3: S3Kind | None) -> None:
             f"the stack is up with s3 = {state.s3}, not {s3}",
             remedy="run `harness down` first, or leave out --s3",
         )
+    if mode not in (None, state.mode):
+        raise HarnessError(
+            f"the stack is up in {state.mode} mode, not in {mode} mode",
+            remedy="run `harness down` first, or leave out --mode",
+        )
+
+
+def _remove_containers_of_the_killed(settings: Settings) -> None:
+    if "DOCKER_HOST" in os.environ or DOCKER_SOCKET.exists():
+        # The engine's client takes a tenth of a second to import, and there is none without an engine.
+        from harness.stack.container_stack import remove_stacks_of_the_dead  # noqa: PLC0415
+
+        remove_stacks_of_the_dead(settings.root)
+
+
+def _planner(settings: Settings, s3: S3Kind | None, mode: Mode | None, log: Log, *, faults: bool = False) -> Planner:
+    return partial(
+        make_plan, settings, s3 or settings.stack.s3, mode=mode or settings.stack.mode, log=log, faults=faults
+    )
 
 
 def _start_supervisor(
-    settings: Settings, s3: S3Kind, shared_state: Path | None, owner: int | None, *, faults: bool = False
+    settings: Settings, plan_for: Planner, shared_state: Path | None, owner: int | None
 ) -> tuple[subprocess.Popen[bytes], StackState]:
     require_linux()
     directory = make_folder(settings.state_dir)
     try:
-        its_state = shared_state or directory / "state.json"
-        plan = make_plan(settings, s3, directory, state_file=its_state, owner=owner, faults=faults)
+        plan = plan_for(directory, state_file=shared_state or directory / "state.json", owner=owner)
         records.save(plan, directory / PLAN_FILE)
         with (directory / LOG_FILE).open("wb") as log:
             # A session of its own: Ctrl-C goes to the command, which then stops the stack in order.

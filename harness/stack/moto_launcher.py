@@ -1,4 +1,4 @@
-"""Starts the moto server: `python -I moto_launcher.py PORT`; like `moto_server`, without its command line."""
+"""Starts the moto server: `python -I moto_launcher.py PORT [HOST]`; like `moto_server`, without its command line."""
 
 # ruff: noqa: E402 - the collector has to be off before the imports
 import gc
@@ -13,7 +13,8 @@ from werkzeug.serving import make_server
 
 if __name__ == "__main__":
     application = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", int(sys.argv[1]), application, threaded=True)
+    host = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
+    server = make_server(host, int(sys.argv[1]), application, threaded=True)
     gc.freeze()
     gc.enable()
     server.serve_forever()

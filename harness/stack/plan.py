@@ -1,8 +1,9 @@
 """What a stack will consist of: decided by the command that wants it, carried out by the supervisor.
 
-What can be missing (memcached, LocalStack, the emulator) is looked for here, before anything is started.
+What can be missing (memcached, LocalStack, the emulator, images) is looked for here, before anything is started.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -17,8 +18,38 @@ from harness.stack.memcached import find_memcached, memcached_service
 from harness.stack.moto import moto_service
 from harness.stack.ports import LOOPBACK
 from harness.stack.rie import rie_path
-from harness.stack.service import Service
-from harness.stack.state import Endpoints, S3Kind
+from harness.stack.service import PROJECT, Service
+from harness.stack.state import Endpoints, Mode, S3Kind
+
+
+class Programs(msgspec.Struct, frozen=True):
+    """What runs in process mode.
+
+    Attributes:
+        memcached: The memcached program.
+        localstack: The Python of LocalStack's environment; None when moto plays S3.
+        rie: The Lambda Runtime Interface Emulator.
+    """
+
+    memcached: Path
+    localstack: Path | None
+    rie: Path
+
+
+class Images(msgspec.Struct, frozen=True):
+    """What runs in container mode; images by name or ID.
+
+    Attributes:
+        memcached: Memcached.
+        localstack: LocalStack; None when moto plays S3.
+        services: Gateway, moto and configuration endpoint.
+        socket: The engine's socket, which the gateway starts functions through.
+    """
+
+    memcached: str
+    localstack: str | None
+    services: str
+    socket: Path
 
 
 class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,11 +62,10 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         state_file: Where its state goes.
         owner: The pid of the process with which a private stack ends; None for the shared one.
         fixed_ports: The ports that were set, by name.
-        memcached: The memcached program.
-        localstack: The Python of LocalStack's environment; None when moto plays S3.
-        rie: The Lambda Runtime Interface Emulator.
         gateway: How the Lambda service behaves.
         faults: Whether the proxies that bring about faults stand before Memcached and S3.
+        programs: What runs in process mode; None in container mode.
+        images: What runs in container mode; None in process mode.
     """
 
     s3: S3Kind
@@ -44,28 +74,45 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     state_file: Path
     owner: int | None
     fixed_ports: dict[str, int]
-    memcached: Path
-    localstack: Path | None
-    rie: Path
     gateway: GatewaySettings
+    programs: Programs | None = None
+    images: Images | None = None
     faults: bool = False
+
+    @property
+    def mode(self) -> Mode:
+        """How the stack runs."""
+        return "process" if self.images is None else "container"
 
     @property
     def port_names(self) -> list[str]:
         """The ports this stack needs; with moto as S3, S3 and the rest of AWS are one server."""
-        s3 = ["s3"] if self.localstack else []
+        s3 = ["s3"] if self.s3 == "localstack" else []
         faults = ["faults", "real_memcached", "faulty_s3"] if self.faults else []
         return ["memcached", *s3, "aws", "discovery", "gateway", *faults]
 
 
+Log = Callable[[str], None]
+
+
 def make_plan(
-    settings: Settings, s3: S3Kind, directory: Path, *, state_file: Path, owner: int | None, faults: bool = False
+    settings: Settings,
+    s3: S3Kind,
+    directory: Path,
+    *,
+    state_file: Path,
+    owner: int | None,
+    mode: Mode = "process",
+    log: Log = lambda _line: None,
+    faults: bool = False,
 ) -> StackPlan:
-    """Finds everything the stack needs.
+    """Finds everything the stack needs; in container mode images that are missing are pulled or built.
 
     Raises:
         HarnessError: Something is not installed; the message says how to install it.
     """
+    if faults and mode == "container":
+        raise HarnessError("faults are brought about in process mode only", "--mode container", "leave --mode out")
     return StackPlan(
         s3=s3,
         root=settings.root,
@@ -73,12 +120,27 @@ def make_plan(
         state_file=state_file,
         owner=owner,
         fixed_ports=_fixed_ports(settings.stack.ports, s3),
-        memcached=find_memcached(),
-        localstack=find_localstack() if s3 == "localstack" else None,
-        rie=rie_path(settings),
         gateway=settings.gateway,
         faults=faults,
+        programs=_programs(settings, s3) if mode == "process" else None,
+        images=_images(settings, s3, log) if mode == "container" else None,
     )
+
+
+def _programs(settings: Settings, s3: S3Kind) -> Programs:
+    return Programs(find_memcached(), find_localstack() if s3 == "localstack" else None, rie_path(settings))
+
+
+def _images(settings: Settings, s3: S3Kind, log: Log) -> Images:
+    # The engine's client takes a tenth of a second to import, and process mode does without it.
+    from harness.engine import connect, engine_socket  # noqa: PLC0415
+    from harness.images import service_images  # noqa: PLC0415
+
+    client = connect()
+    socket = engine_socket()
+    # They are made of this harness, whichever project uses it.
+    found = service_images(client, msgspec.structs.replace(settings, root=PROJECT), log=log)
+    return Images(found.memcached, found.localstack if s3 == "localstack" else None, found.services, socket)
 
 
 def _fixed_ports(ports: PortSettings, s3: S3Kind) -> dict[str, int]:
@@ -95,10 +157,10 @@ def _fixed_ports(ports: PortSettings, s3: S3Kind) -> dict[str, int]:
 
 
 def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
-    """Where the services of the plan listen."""
+    """Where the services of the plan listen on this machine."""
     aws = f"http://{LOOPBACK}:{ports['aws']}"
     return Endpoints(
-        s3=f"http://{LOOPBACK}:{ports['s3']}" if plan.localstack else aws,
+        s3=f"http://{LOOPBACK}:{ports['s3']}" if plan.s3 == "localstack" else aws,
         aws=aws,
         lambda_=f"http://{LOOPBACK}:{ports['gateway']}",
         memcached=f"{LOOPBACK}:{ports['memcached']}",
@@ -107,19 +169,19 @@ def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
     )
 
 
-def services(plan: StackPlan, ports: dict[str, int]) -> list[Service]:
+def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list[Service]:
     """The children to start, the slowest first; none waits for another."""
     where = endpoints(plan, ports)
     directory = plan.directory / "gateway"
-    localstack = [localstack_service(plan.localstack, ports["s3"], plan.directory)] if plan.localstack else []
+    localstack = [localstack_service(programs.localstack, ports["s3"], plan.directory)] if programs.localstack else []
     # Functions alone meet the faults of S3: the harness prepares and watches a run from outside.
     s3 = f"http://{LOOPBACK}:{ports['faulty_s3']}" if plan.faults else where.s3
     return [
         *localstack,
         moto_service(ports["aws"]),
-        gateway_service(ports["gateway"], directory, s3, where.aws, plan.rie, plan.gateway),
+        gateway_service(ports["gateway"], directory, s3, where.aws, programs.rie, plan.gateway),
         discovery_service(ports["discovery"], ports["memcached"]),
-        faults_service(plan.memcached, ports, where)
+        faults_service(programs.memcached, ports, where)
         if plan.faults
-        else memcached_service(plan.memcached, ports["memcached"]),
+        else memcached_service(programs.memcached, ports["memcached"]),
     ]

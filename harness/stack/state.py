@@ -10,6 +10,7 @@ from harness.stack import records
 from harness.stack.process import CREDENTIALS, REGION, ProcessIdentity, identity_of, is_alive
 
 S3Kind = Literal["localstack", "moto"]
+Mode = Literal["process", "container"]
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -41,18 +42,24 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
         mode: How the stack runs.
         s3: What plays S3.
         directory: The stack's own folder: logs and temporary data, removed when it stops.
-        endpoints: Where the services listen.
+        endpoints: Where the services listen, as this machine sees them.
+        functions_see: The same as functions see them.
         processes: The pid of each child, by its name.
+        containers: The ID of each container, by its name.
+        network: The functions' network in container mode.
         seconds: How long each child took until it answered.
     """
 
     pid: int
     started: int
-    mode: Literal["process"] = "process"
+    mode: Mode = "process"
     s3: S3Kind
     directory: Path
     endpoints: Endpoints
-    processes: dict[str, int]
+    functions_see: Endpoints
+    processes: dict[str, int] = {}
+    containers: dict[str, str] = {}
+    network: str = ""
     seconds: dict[str, float]
 
     @property
@@ -81,9 +88,14 @@ def load_state(path: Path) -> StackState | None:
 
 
 def dead_processes(state: StackState) -> list[str]:
-    """The names of the children that no longer run; all of them when the supervisor does not."""
+    """The names of the parts that no longer run; all of them when the supervisor does not."""
     if not is_alive(state.supervisor):
-        return list(state.processes)
+        return [*state.processes, *state.containers]
+    if state.containers:
+        # The engine's client takes a tenth of a second to import, and process mode does without it.
+        from harness.stack.container_stack import dead_containers  # noqa: PLC0415
+
+        return dead_containers(state)
     # The supervisor buries its dead at once, and a child cannot have started before it.
     identities = {name: identity_of(pid) for name, pid in state.processes.items()}
     return [name for name, identity in identities.items() if identity is None or identity.started < state.started]

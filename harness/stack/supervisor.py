@@ -1,9 +1,8 @@
 """The process that owns a stack: `python -m harness.stack.supervisor FOLDER`, FOLDER holding `plan.json`.
 
-    command                        supervisor                       children
+    command                        supervisor                       processes or containers
     makes FOLDER, plan.json
-    starts ----------------------> reserves ports
-                                   starts all at once -----------> LocalStack, moto, gateway, ...
+    starts ----------------------> starts all at once -----------> LocalStack, moto, gateway, ...
                                    asks each until it answers
                                    writes the state file
     reads one Reply from stdout <- the state, or why not
@@ -12,39 +11,28 @@
                                    stops ------------------------->
                                    removes FOLDER
 
-Invariant: however this process ends, its children end with it, as the kernel kills them when it is gone;
-unless it was killed itself, it leaves no file behind either.
+Invariant: however this process ends, its processes end with it, as the kernel kills them when it is gone;
+unless it was killed itself, it leaves no file and no container behind either.
 """
 
 import logging
 import os
 import sys
-from contextlib import closing
 from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.stack import records
-from harness.stack.children import (
-    Child,
-    PortLostError,
-    StopRequestedError,
-    bury_the_dead,
-    start_child,
-    stop_children,
-    wait_until_ready,
-)
+from harness.stack.children import StopRequestedError
 from harness.stack.folders import PLAN_FILE, keep_logs, remove_folder, take_over
-from harness.stack.plan import StackPlan, endpoints, services
-from harness.stack.ports import ReservedPorts
+from harness.stack.parts import Parts, Started
+from harness.stack.plan import StackPlan
 from harness.stack.process import adopt_orphans, die_with_parent, own_identity
-from harness.stack.reply import READY_TIMEOUT_S, Reply
+from harness.stack.process_stack import ProcessStack
+from harness.stack.reply import Reply
 from harness.stack.signals import SignalInbox
 from harness.stack.state import StackState, load_state
 
 logger = logging.getLogger(__name__)
-
-# A port that nobody held can still be lost to a process that asks for just this number.
-PORT_ATTEMPTS = 3
 
 
 def main() -> None:
@@ -53,11 +41,15 @@ def main() -> None:
     plan = records.decode(Path(sys.argv[1], PLAN_FILE).read_bytes(), StackPlan)
     take_over(plan.directory)
     adopt_orphans()
-    children: list[Child] = []
+    parts: Parts | None = None
     with SignalInbox() as inbox:
         try:
             if plan.owner is None or die_with_parent(plan.owner):
-                _run(plan, children, inbox)
+                parts = _parts_of(plan)
+                _report(plan, parts.start(inbox))
+                while not inbox.stop_requested:
+                    inbox.wait(None)
+                    parts.tidy()
         except StopRequestedError:
             logger.info("asked to stop while starting")
         except HarnessError as error:
@@ -68,49 +60,35 @@ def main() -> None:
             _reply_failure("the stack's supervisor failed", f"{type(error).__name__}: {error}", "", plan)
         finally:
             _forget_state(plan)
-            stop_children(children)
+            if parts is not None:
+                parts.stop()
             remove_folder(plan.directory)
 
 
-def _run(plan: StackPlan, children: list[Child], inbox: SignalInbox) -> None:
-    """Starts the stack, reports it, and returns when a signal asks for the end."""
-    ports, seconds = _start(plan, children, inbox)
-    with closing(ports):
-        _report(plan, ports.numbers, children, seconds)
-        while not inbox.stop_requested:
-            inbox.wait(None)
-            bury_the_dead(children)
+def _parts_of(plan: StackPlan) -> Parts:
+    if plan.images is not None:
+        # The engine's client takes a tenth of a second to import, and process mode does without it.
+        from harness.stack.container_stack import ContainerStack  # noqa: PLC0415
+
+        return ContainerStack(plan, plan.images)
+    assert plan.programs is not None  # noqa: S101 - a plan has one of the two
+    return ProcessStack(plan, plan.programs)
 
 
-def _start(plan: StackPlan, children: list[Child], inbox: SignalInbox) -> tuple[ReservedPorts, dict[str, float]]:
-    attempt = 1
-    while True:
-        ports = ReservedPorts(plan.port_names, plan.fixed_ports)
-        try:
-            # Appended one by one: the caller stops those that run, also when a later one cannot be started.
-            for service in services(plan, ports.numbers):
-                children.append(start_child(service, plan.directory, plan.root))  # noqa: PERF401
-            return ports, wait_until_ready(children, inbox, READY_TIMEOUT_S)
-        except PortLostError as error:
-            if attempt == PORT_ATTEMPTS:
-                raise
-            logger.warning("%s; trying other ports", error)
-        stop_children(children)
-        children.clear()
-        ports.close()
-        attempt += 1
-
-
-def _report(plan: StackPlan, ports: dict[str, int], children: list[Child], seconds: dict[str, float]) -> None:
+def _report(plan: StackPlan, started: Started) -> None:
     own = own_identity()
     state = StackState(
         pid=own.pid,
         started=own.started,
+        mode=plan.mode,
         s3=plan.s3,
         directory=plan.directory,
-        endpoints=endpoints(plan, ports),
-        processes={child.service.name: child.process.pid for child in children},
-        seconds=seconds,
+        endpoints=started.endpoints,
+        functions_see=started.functions_see,
+        processes=started.processes,
+        containers=started.containers,
+        network=started.network,
+        seconds=started.seconds,
     )
     records.save(state, plan.state_file)
     _reply(Reply(state))

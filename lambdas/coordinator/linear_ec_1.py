@@ -16,9 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from training.errors import InputError, JobError, TrainingError
 from training.job import Job, decode_job
+from training.matrix import ROWS
 from training.results import RunFolder, list_partitions, s3_client
 
 WORKER_FUNCTION = os.environ.get("WORKER_FUNCTION_NAME", "linear_ec_2")
+# Neural networks need PyTorch, which makes an image five times as large: it may be a function of its own.
+NEURAL_WORKER_FUNCTION = os.environ.get("NEURAL_WORKER_FUNCTION_NAME", WORKER_FUNCTION)
 FAN_OUT_THREADS = 16
 
 _s3 = s3_client()
@@ -72,7 +75,9 @@ def _invoke_worker(job: Job, rank: int) -> str:
     event = {**msgspec.to_builtins(job), "worker_index": rank, "file": job.partition(rank)}
     try:
         answer = _lambda.invoke(
-            FunctionName=WORKER_FUNCTION, InvocationType="Event", Payload=msgspec.json.encode(event)
+            FunctionName=NEURAL_WORKER_FUNCTION if ROWS[job.model].neural else WORKER_FUNCTION,
+            InvocationType="Event",
+            Payload=msgspec.json.encode(event),
         )
     except (ClientError, BotoCoreError) as error:
         raise TrainingError(f"worker {rank} could not be invoked: {error}") from error

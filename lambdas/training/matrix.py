@@ -21,12 +21,14 @@ class ModelRow(NamedTuple):
         data_types: `dataset_type`s, its default first.
         optimisers: `optim`s, its default first.
         defaults: What its job has where the event says nothing and the job's own default would not suit.
+        neural: Whether it needs PyTorch.
     """
 
     title: str
     data_types: tuple[DatasetType, ...]
     optimisers: tuple[str, ...]
     defaults: Mapping[str, Any] = {}
+    neural: bool = False
 
 
 _DENSE: DatasetType = "dense_libsvm"
@@ -46,9 +48,9 @@ ROWS: Mapping[str, ModelRow] = {
     "sparse_svm": ModelRow("linear SVM on sparse rows", (_SPARSE,), _CONVEX, _UNIT_ROWS),
     "kmeans": ModelRow("k-means", (_DENSE,), ("em",), _UNTIL_SETTLED),
     "sparse_kmeans": ModelRow("k-means on sparse rows", (_SPARSE,), ("em",), _UNTIL_SETTLED),
-    "mlp": ModelRow("one hidden layer", (_DENSE, _IMAGES), _NEURAL, {**_SMALL_STEPS, "lr": 0.005}),
-    "mobilenet": ModelRow("depthwise separable convolutions", (_IMAGES,), _NEURAL, _SMALL_STEPS),
-    "resnet": ModelRow("residual convolutions", (_IMAGES,), _NEURAL, _SMALL_STEPS),
+    "mlp": ModelRow("one hidden layer", (_DENSE, _IMAGES), _NEURAL, {**_SMALL_STEPS, "lr": 0.005}, neural=True),
+    "mobilenet": ModelRow("depthwise separable convolutions", (_IMAGES,), _NEURAL, _SMALL_STEPS, neural=True),
+    "resnet": ModelRow("residual convolutions", (_IMAGES,), _NEURAL, _SMALL_STEPS, neural=True),
 }
 
 SYNC_MODES: Mapping[str, tuple[str, ...]] = {

@@ -57,14 +57,21 @@ class TrainedModel(NamedTuple):
 
 
 def encode_model(trained: TrainedModel) -> bytes:
-    """The bytes of `model.npz`; the same model gives the same bytes."""
+    """The bytes of `model.npz`; the same model gives the same bytes, whichever Python writes them.
+
+    `numpy.savez` asks `zipfile` for headers that differ among the patch releases of Python 3.11.
+    """
     arrays: dict[str, Any] = trained._asdict()
     scaling = arrays.pop("scaling")
     if scaling is not None:
         arrays |= {"mean": scaling.mean, "scale": scaling.scale}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asarray(array), allow_pickle=False)
+            file.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
+    return archive.getvalue()
 
 
 def decode_model(body: bytes, source: str) -> TrainedModel:

@@ -22,9 +22,9 @@ INTERRUPTED_WITHIN_S = 3.0
 
 
 @pytest.fixture
-def project(tmp_path, settings):
+def project(tmp_path, settings, mode):
     """A project of its own, so that no stack of the developer's is met; its functions are ours."""
-    text = (settings.root / "harness.toml").read_text()
+    text = (settings.root / "harness.toml").read_text().replace('mode = "process"', f'mode = "{mode}"')
     (tmp_path / "harness.toml").write_text(text.replace('"lambdas/', f'"{settings.root}/lambdas/'))
     (tmp_path / ".venv-localstack").symlink_to(settings.root / ".venv-localstack")
     return tmp_path

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.runs.clients import clients_for
-from harness.runs.functions import create_or_update
+from harness.runs.functions import make_declared
 from harness.runs.launch import RESULT_BUCKET
 from tests.support.running import run_job
 from training.errors import InputError, JobError
@@ -168,10 +168,10 @@ def test_a_diverging_run_is_stopped_with_its_cause(stack, settings, clients):
 
 def test_a_memcached_that_is_down_is_told(stack, settings):
     """Workers that cannot reach the cache fail the run with its address."""
-    down = msgspec.structs.replace(stack.endpoints, discovery="127.0.0.1:1")
+    down = msgspec.structs.replace(stack.functions_see, discovery="127.0.0.1:1")
 
     with pytest.raises(HarnessError, match=r"Memcached at 127\.0\.0\.1:1 is not reachable"):
-        run_job(msgspec.structs.replace(stack, endpoints=down), settings, n_workers=2)
+        run_job(msgspec.structs.replace(stack, functions_see=down), settings, n_workers=2)
 
 
 def test_a_missing_partition_is_told_before_any_worker_runs(stack, settings, clients):
@@ -222,9 +222,9 @@ def test_the_coordinator_serves_without_the_harness(stack, settings, clients):
     assert f"s3://{event['data_bucket']}/runs/{run_id}/result.json" == answer["body"]["result"]
 
 
-def test_a_wrong_event_is_a_function_error(settings, clients):
+def test_a_wrong_event_is_a_function_error(settings, clients, mode):
     """The coordinator refuses a wrong event by itself, with the field's name."""
-    create_or_update(clients.functions, "linear_ec_1", settings.functions["linear_ec_1"])
+    make_declared(clients.functions, "linear_ec_1", settings, mode, log=print)
 
     answer = clients.functions.invoke(FunctionName="linear_ec_1", Payload=b'{"n_workers": 0, "data_bucket": "abc"}')
 

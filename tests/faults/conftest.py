@@ -8,9 +8,8 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from harness.runs.functions import WORKER
 from harness.stack import start_private_stack
-from tests.support.fault_jobs import DATA, JOBS, N_WORKERS, RETRY_TIME_SCALE
+from tests.support.fault_jobs import DATA, JOBS, N_WORKERS, RETRY_TIME_SCALE, WORKER
 from tests.support.running import run_job
 
 

@@ -14,11 +14,10 @@ from harness.errors import HarnessError
 from harness.faults import Plan, parse_fault
 from harness.runs.clients import clients_for
 from harness.runs.faults import post_plan, read_events
-from harness.runs.functions import COORDINATOR, WORKER
-from harness.runs.launch import RESULT_BUCKET
+from harness.runs.launch import COORDINATOR, RESULT_BUCKET
 from harness.stack import start_private_stack
 from harness.stack.probes import wait_until
-from tests.support.fault_jobs import DATA, JOBS, N_WORKERS
+from tests.support.fault_jobs import DATA, JOBS, N_WORKERS, WORKER
 from tests.support.running import run_job
 from training.results import RunFolder
 

@@ -5,7 +5,6 @@ import json
 import urllib.error
 import urllib.request
 import uuid
-from pathlib import Path
 
 import boto3
 import msgspec
@@ -15,15 +14,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from harness.runs.clients import clients_for
-from harness.runs.functions import create_or_update, package
+from harness.runs.functions import package
 from harness.settings import FunctionSettings, GatewaySettings
 from harness.stack import start_private_stack
 from harness.stack.probes import wait_until
+from tests.support.functions import HANDLERS, ROLE, code_arguments, handlers_image
 
 pytestmark = pytest.mark.integration
-
-HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
-ROLE = "arn:aws:iam::123456789012:role/any"
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +29,31 @@ def clients(stack):
     return clients_for(stack.endpoints)
 
 
+@pytest.fixture(scope="module")
+def image(mode, tmp_path_factory):
+    """The image of all handlers in container mode; None in process mode."""
+    if mode == "process":
+        yield None
+        return
+    with handlers_image(tmp_path_factory.mktemp("image")) as image_id:
+        yield image_id
+
+
 @pytest.fixture
-def create(clients):
+def cache(stack):
+    """Where environments of this stack meet, and a key of this test alone."""
+    return {"cache": stack.functions_see.memcached, "key": uuid.uuid4().hex}
+
+
+@pytest.fixture
+def create(clients, image):
     """Creates functions from fixtures/handlers, deleted at the end."""
     created = []
 
     def create_function(behaviour, **configuration):
         name = f"{behaviour}-{uuid.uuid4().hex[:8]}"
-        code = package(FunctionSettings(source=HANDLERS, handler=f"{behaviour}.handler"))
         clients.functions.create_function(
-            FunctionName=name,
-            Runtime="python3.11",
-            Role=ROLE,
-            Handler=f"{behaviour}.handler",
-            Code={"ZipFile": code},
-            **configuration,
+            FunctionName=name, Role=ROLE, **code_arguments(behaviour, image), **configuration
         )
         created.append(name)
         return name
@@ -81,6 +88,11 @@ def wait_for_line(clients, name, text):
     """Waits until a line of the log contains the text, and returns that line."""
     assert wait_until(lambda: any(text in line for line in lines_of(clients, name)), 10), lines_of(clients, name)
     return next(line for line in lines_of(clients, name) if text in line)
+
+
+def tries_of(clients, name):
+    """The request ids of all tries of `fail_times`, in the order of its log."""
+    return [line.split()[2] for line in lines_of(clients, name) if line.startswith("try ")]
 
 
 def test_a_function_gets_its_event_and_awss_environment(create, invoke):
@@ -122,13 +134,12 @@ def test_a_warm_environment_is_used_again(create, invoke):
     assert 2 == second["count"]
 
 
-def test_as_many_environments_run_at_once_as_are_needed(create, invoke, clients, tmp_path):
+def test_as_many_environments_run_at_once_as_are_needed(create, invoke, clients, cache):
     """Eight events that each wait until all eight run all come through."""
     name = create("barrier", Timeout=60)
-    tmp_path.chmod(0o777)
 
     for _ in range(8):
-        answer = invoke(name, {"folder": str(tmp_path), "count": 8, "seconds": 40}, InvocationType="Event")
+        answer = invoke(name, {**cache, "count": 8, "seconds": 40}, InvocationType="Event")
         assert 202 == answer["StatusCode"]
 
     ended = wait_until(lambda: sum(line.startswith("REPORT") for line in lines_of(clients, name)) == 8, 50)
@@ -217,39 +228,33 @@ def test_a_very_long_line_breaks_nothing(create, invoke):
         assert "FunctionError" not in invoke(name, {"lines": ["x" * 3_000_000]})
 
 
-def test_a_failed_event_is_tried_no_more_often_than_it_may(create, invoke, clients, tmp_path):
+def test_a_failed_event_is_tried_no_more_often_than_it_may(create, invoke, clients, cache):
     """With `MaximumRetryAttempts` of 0 a failed event is tried once."""
     name = create("fail_times")
     clients.functions.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
-    tmp_path.chmod(0o777)
 
-    answer = invoke(name, {"folder": str(tmp_path), "failures": 9}, InvocationType="Event")
+    answer = invoke(name, {**cache, "failures": 9}, InvocationType="Event")
 
     wait_for_line(clients, name, "REPORT")
-    assert [answer["ResponseMetadata"]["RequestId"]] == [file.read_text() for file in tmp_path.iterdir()]
+    assert [answer["ResponseMetadata"]["RequestId"]] == tries_of(clients, name)
     configuration = clients.functions.get_function_event_invoke_config(FunctionName=name)
     assert 0 == configuration["MaximumRetryAttempts"]
 
 
 @pytest.mark.parametrize(("failures", "tries"), [(1, 2), (9, 3)])
-def test_failed_events_are_tried_again_with_the_same_request_id(settings, tmp_path, failures, tries):
+def test_failed_events_are_tried_again_with_the_same_request_id(settings, image, failures, tries):
     """A failed event is tried at most twice more, each time with the id of the first; AWS's waits are scaled down."""
     hasty = msgspec.structs.replace(settings, gateway=GatewaySettings(retry_time_scale=0.001))
-    tmp_path.chmod(0o777)
     with start_private_stack(hasty, s3="moto") as own:
         clients = clients_for(own.endpoints)
-        function = FunctionSettings(source=HANDLERS, handler="fail_times.handler")
-        create_or_update(clients.functions, "fail_times", function)
+        clients.functions.create_function(FunctionName="fail", Role=ROLE, **code_arguments("fail_times", image))
 
-        event = json.dumps({"folder": str(tmp_path), "failures": failures})
-        answer = clients.functions.invoke(FunctionName="fail_times", InvocationType="Event", Payload=event)
+        event = json.dumps({"cache": own.functions_see.memcached, "key": "tries", "failures": failures})
+        answer = clients.functions.invoke(FunctionName="fail", InvocationType="Event", Payload=event)
 
-        reports = lambda: sum(line.startswith("REPORT") for line in lines_of(clients, "fail_times"))  # noqa: E731
-        assert wait_until(lambda: reports() == tries, 10)
-        assert not wait_until(lambda: reports() > tries, 0.5)
-
-    assert {answer["ResponseMetadata"]["RequestId"]} == {file.read_text() for file in tmp_path.iterdir()}
-    assert tries == len(list(tmp_path.iterdir()))
+        assert wait_until(lambda: len(tries_of(clients, "fail")) == tries, 20)
+        assert not wait_until(lambda: len(tries_of(clients, "fail")) > tries, 0.5)
+        assert {answer["ResponseMetadata"]["RequestId"]} == set(tries_of(clients, "fail"))
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "http://page.example"}, {"Host": "page.example"}])
@@ -261,15 +266,12 @@ def test_a_web_page_cannot_invoke(stack, headers):
         urllib.request.urlopen(request)
 
 
-def test_a_function_made_anew_keeps_its_environments_warm(create, invoke, clients):
+def test_a_function_made_anew_keeps_its_environments_warm(create, invoke, clients, image):
     """After delete and create under the same name, environments are reused as before."""
     name = create("echo")
     invoke(name)
-    code = package(FunctionSettings(source=HANDLERS, handler="echo.handler"))
     clients.functions.delete_function(FunctionName=name)
-    clients.functions.create_function(
-        FunctionName=name, Runtime="python3.11", Role=ROLE, Handler="echo.handler", Code={"ZipFile": code}
-    )
+    clients.functions.create_function(FunctionName=name, Role=ROLE, **code_arguments("echo", image))
 
     assert [1, 2, 3] == [invoke(name)["Body"]["count"] for _ in range(3)]
 
@@ -343,14 +345,17 @@ def test_sizes_outside_awss_range_are_refused(create, configuration):
         create("echo", **configuration)
 
 
-def test_functions_are_configured_listed_and_deleted(create, clients):
+def test_functions_are_configured_listed_and_deleted(create, clients, mode):
     """Create, get, update, list and delete work together as on AWS."""
     name = create("echo", Description="first")
     code_before = clients.functions.get_function(FunctionName=name)["Configuration"]["CodeSha256"]
 
     clients.functions.update_function_configuration(FunctionName=name, Timeout=17, Description="second")
-    other = package(FunctionSettings(source=HANDLERS.parent / "handlers", handler="sleep.handler", include=(HANDLERS,)))
-    clients.functions.update_function_code(FunctionName=name, ZipFile=other)
+    if mode == "process":
+        other = package(FunctionSettings(source=HANDLERS, handler="sleep.handler", include=(HANDLERS,)))
+        clients.functions.update_function_code(FunctionName=name, ZipFile=other)
+    else:
+        clients.functions.update_function_code(FunctionName=name, ImageUri="lambda-harness/lambda-python:3.11")
 
     configuration = clients.functions.get_function_configuration(FunctionName=f"{name}:$LATEST")
     assert (17, "second", 128) == (configuration["Timeout"], configuration["Description"], configuration["MemorySize"])
@@ -359,7 +364,7 @@ def test_functions_are_configured_listed_and_deleted(create, clients):
     clients.functions.get_waiter("function_active_v2").wait(FunctionName=name)
 
 
-def test_new_code_and_configuration_replace_warm_environments(create, invoke, clients):
+def test_new_code_and_configuration_replace_warm_environments(create, invoke, clients, mode):
     """After an update the next invocation runs in a new environment with the new settings."""
     name = create("echo")
     before = invoke(name)["Body"]
@@ -367,9 +372,10 @@ def test_new_code_and_configuration_replace_warm_environments(create, invoke, cl
     clients.functions.update_function_configuration(FunctionName=name, Environment={"Variables": {"NEW": "1"}})
     after = invoke(name)["Body"]
 
-    assert before["pid"] != after["pid"]
+    assert 1 == after["count"]
     assert "1" == after["environment"]["NEW"]
-    assert wait_until(lambda: not psutil.pid_exists(before["pid"]), 5)
+    if mode == "process":
+        assert wait_until(lambda: not psutil.pid_exists(before["pid"]), 5)
 
 
 def test_a_name_that_is_taken_is_refused(create, clients):
@@ -382,8 +388,10 @@ def test_a_name_that_is_taken_is_refused(create, clients):
         )
 
 
-def test_code_that_is_no_archive_is_refused(clients):
+def test_code_that_is_no_archive_is_refused(clients, mode):
     """A deployment package must be a zip file."""
+    if mode == "container":
+        pytest.skip("container mode takes images only")
     with pytest.raises(clients.functions.exceptions.InvalidParameterValueException, match="unzip"):
         clients.functions.create_function(
             FunctionName="broken", Runtime="python3.11", Role=ROLE, Handler="a.b", Code={"ZipFile": b"no zip"}

@@ -3,6 +3,7 @@
 # Lambda retries after 0.6 and 1.2 s instead of 1 and 2 minutes.
 RETRY_TIME_SCALE = 0.01
 N_WORKERS = 3
+WORKER = "linear_ec_2"
 # A dozen rounds or more, each of well under a millisecond.
 DATA = "synthetic:rows=600,features=5"
 JOBS: dict[str, dict[str, object]] = {

@@ -142,7 +142,7 @@ class TestRecipes:
         needed = {name for name in (*recipe.code, *recipe.requirements) if (ROOT / name).is_file()}
 
         assert needed <= sent
-        assert not [name for name in sent if name.endswith(".pyc") or name.startswith((".git", "tests", "harness"))]
+        assert not [name for name in sent if name.endswith(".pyc") or name.startswith((".git", ".venv", "tests"))]
 
     def test_image_says_what_it_is_made_of(self, tree: Path, recipe: Recipe):
         """Base, revision, source and packages reach the labels through the build's arguments."""

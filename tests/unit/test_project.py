@@ -2,11 +2,15 @@
 
 import re
 import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
+LINUX = {"python_version": "3.11", "sys_platform": "linux", "platform_system": "Linux"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 pytestmark = pytest.mark.unit
@@ -29,6 +33,12 @@ def pins_of(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.MULTILINE))
 
 
+def is_asked_for(requirement: Requirement, extras: set[str]) -> bool:
+    """Whether a distribution that was asked for with these extras needs that one on Linux."""
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({**LINUX, "extra": extra}) for extra in extras or {""})
+
+
 def test_newest_changelog_entry_is_the_version():
     """A release cannot forget its entry in CHANGELOG.md."""
     entries = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
@@ -41,13 +51,30 @@ def test_package_asks_for_what_its_requirement_file_pins():
     assert set(PROJECT["dependencies"]) == requirements_of("harness")
 
 
-@pytest.mark.parametrize("name", ["lambda-base", "coordinator", "worker", "harness"])
+@pytest.mark.parametrize("name", ["lambda-base", "coordinator", "worker", "harness", "services"])
 def test_images_and_tool_run_the_versions_that_were_tested(name: str):
     """What an image or the tool installs is pinned to the version that dev.txt pins."""
     pins = pins_of(name)
 
     assert pins, f"requirements/{name}.txt pins nothing"
     assert pins.items() <= pins_of("dev").items()
+
+
+@pytest.mark.parametrize("name", ["lambda-base", "coordinator", "worker", "harness", "services"])
+def test_pins_are_complete(name: str):
+    """Installed without asking for dependencies, as images are, no distribution lacks another one."""
+    found = {canonicalize_name(pin) for pin in pins_of(name)}
+    wanted = {Requirement(line) for line in requirements_of(name)}
+    missing: set[str] = set()
+    seen: set[Requirement] = set()
+    while wanted - seen:
+        requirement = (wanted - seen).pop()
+        seen.add(requirement)
+        missing |= {canonicalize_name(requirement.name)} - found
+        further = map(Requirement, distribution(requirement.name).requires or ())
+        wanted |= {one for one in further if is_asked_for(one, requirement.extras)}
+
+    assert missing == set()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)

@@ -14,6 +14,8 @@ from harness.stack.state import Endpoints, StackState, dead_processes, load_stat
 
 pytestmark = pytest.mark.unit
 
+ENDPOINTS = Endpoints(s3="http://s3", aws="http://aws", lambda_="http://l", memcached="m:1", discovery="d:1")
+
 
 def killed() -> ProcessIdentity:
     """A process that is no more: its pid is ours today."""
@@ -28,7 +30,8 @@ def state_of(supervisor: ProcessIdentity, directory: Path) -> StackState:
         started=supervisor.started,
         s3="moto",
         directory=directory,
-        endpoints=Endpoints(s3="http://s3", aws="http://aws", lambda_="http://l", memcached="m:1", discovery="d:1"),
+        endpoints=ENDPOINTS,
+        functions_see=ENDPOINTS,
         processes={"memcached": os.getpid()},
         seconds={"memcached": 0.01},
     )

@@ -1,0 +1,278 @@
+"""A sandbox in container mode: the function's image, with RIE inside, in a container as bare as Lambda's own.
+
+    gateway --HTTP--> container port 8080: aws-lambda-rie --runtime API--> the image's runtime (the handler's process)
+
+What Lambda grants is what the container gets: memory, a share of the CPUs, /tmp, and no more.
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from signal import Signals
+from typing import Any, TypeVar
+
+import docker
+from docker.errors import DockerException, NotFound
+from docker.models.containers import Container
+from docker.types import Ulimit
+
+from harness.engine import architecture_of, engine_architecture, find_image, translated
+from harness.errors import HarnessError
+from harness.gateway.errors import invalid_parameter
+from harness.gateway.functions import Code, Function, Image, ImageConfig, Package
+from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, lambda_variables
+
+RIE_PORT = 8080
+# Lambda's own user and group, whatever the image says.
+USER = "993:990"
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MEMORY_PER_CPU_MB = 1769
+MOST_PROCESSES = 1024
+MOST_OPEN_FILES = 1024
+# The engine takes some hundred milliseconds for each; more at once only wait for one another.
+CALLS_AT_ONCE = 8
+
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "arm64"}
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Containers:
+    """Where containers are started.
+
+    Attributes:
+        client: The engine.
+        network: The only network they are in.
+        labels: By which whoever cleans up finds them.
+        variables: Addresses and credentials that every function sees.
+        cpus: The engine's processors: no container can have more.
+    """
+
+    client: docker.DockerClient
+    network: str
+    labels: dict[str, str]
+    variables: dict[str, str]
+    cpus: int
+    calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CALLS_AT_ONCE))
+
+    def package(self, name: str, code: Code, config: ImageConfig, architecture: str) -> Package:
+        """The image that a function is created from.
+
+        Raises:
+            LambdaApiError: There is no such image, or it is for another machine.
+        """
+        del name
+        if code.image_uri is None:
+            raise invalid_parameter("Container mode takes container images as Code.ImageUri only.")
+        image = find_image(self.client, code.image_uri) or self._pulled(code.image_uri)
+        found = _ARCHITECTURES.get(architecture_of(image), architecture_of(image))
+        here = _ARCHITECTURES[engine_architecture(self.client)]
+        if found not in (architecture, here) or architecture != here:
+            raise invalid_parameter(
+                f"The image {code.image_uri} is for {found}, the function for {architecture}, this machine runs {here}."
+            )
+        identity = str(image.id)
+        return Package(
+            image=Image(
+                code.image_uri,
+                identity,
+                tuple(config.entry_point),
+                tuple(config.command),
+                config.working_directory,
+            ),
+            sha256=identity.removeprefix("sha256:"),
+            size=image.attrs["Size"],
+        )
+
+    def _pulled(self, reference: str) -> Any:  # noqa: ANN401 - docker-py's image
+        try:
+            with translated(f"image {reference} cannot be pulled"):
+                return self.client.images.pull(reference)
+        except HarnessError as error:
+            raise invalid_parameter(
+                f"Source image {reference} does not exist. Provide a valid source image."
+            ) from error
+
+    async def start(self, function: Function, stream: str) -> "ContainerSandbox":
+        """Starts a container and waits until RIE listens; the handler itself is loaded by the first invocation.
+
+        Raises:
+            OSError: The container cannot be started, or ended at once; its last words are told.
+            TimeoutError: RIE did not listen in time.
+        """
+        since = int(time.time())
+        container = await self.call(lambda: self._create(function, stream))
+        output = Output()
+        try:
+            address = await self.call(lambda: self._start(container, output))
+            sandbox = ContainerSandbox(self, container, output, address, function.memory_mb, since)
+            await _until_it_listens(sandbox, function.name)
+        except BaseException:
+            await asyncio.shield(self.call(lambda: _remove(container)))
+            raise
+        return sandbox
+
+    async def call(self, function: Callable[[], Result]) -> Result:
+        """Runs a call of the engine's blocking client in a thread.
+
+        Raises:
+            OSError: The engine refused or is gone.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.calls, function)
+        except DockerException as error:
+            raise OSError(str(error)) from error
+
+    def _create(self, function: Function, stream: str) -> Container:
+        assert function.image is not None  # noqa: S101 - `package` makes no other
+        memory = f"{function.memory_mb}m"
+        return self.client.containers.create(
+            function.image.identity,
+            command=list(function.image.command) or None,
+            entrypoint=list(function.image.entry_point) or None,
+            working_dir=function.image.working_directory or None,
+            environment={**lambda_variables(function, stream, self.variables), "LOG_LEVEL": "error"},
+            labels=self.labels,
+            network=self.network,
+            user=USER,
+            mem_limit=memory,
+            memswap_limit=memory,
+            nano_cpus=int(1e9 * min(function.memory_mb / MEMORY_PER_CPU_MB, self.cpus)),
+            pids_limit=MOST_PROCESSES,
+            ulimits=[Ulimit(name="nofile", soft=MOST_OPEN_FILES, hard=MOST_OPEN_FILES)],
+            read_only=True,
+            tmpfs={"/tmp": f"size={function.ephemeral_storage_mb}m,mode=1777,exec"},  # noqa: S108 - the container's own
+            # Without an IPC namespace to share there is no /dev/shm, as on Lambda.
+            ipc_mode="none",
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            # The gateway reads the output itself.
+            log_config={"type": "none"},
+        )
+
+    def _start(self, container: Container, output: "Output") -> str:
+        """Starts the container, its output being read from the first line; returns RIE's address."""
+        output.read(container.attach(stdout=True, stderr=True, stream=True, logs=False))
+        container.start()
+        container.reload()
+        address = container.attrs["NetworkSettings"]["Networks"][self.network]["IPAddress"]
+        return f"{address}:{RIE_PORT}"
+
+
+class Output:
+    """What a container prints, from the engine's blocking stream into the event loop."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.last_words = ""
+        self._loop = asyncio.get_running_loop()
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    def read(self, stream: Any) -> None:  # noqa: ANN401 - docker-py's generator
+        """Begins to read, in a thread that ends with the container."""
+        threading.Thread(target=self._pump, args=(stream,), daemon=True).start()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The output as it comes."""
+        while (chunk := await self._chunks.get()) is not None:
+            yield chunk
+
+    def _pump(self, stream: Any) -> None:  # noqa: ANN401 - docker-py's generator
+        try:
+            for chunk in stream:
+                self.last_words = chunk[-500:].decode(errors="replace").strip()
+                self._put(chunk)
+        except (OSError, DockerException):
+            pass  # the container was removed, or the engine went away: that is the end of the output
+        finally:
+            self.ended = True
+            self._put(None)
+
+    def _put(self, chunk: bytes | None) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
+
+
+@dataclass
+class ContainerSandbox:
+    """A container; see `Sandbox`."""
+
+    containers: Containers
+    container: Container
+    lines: Output
+    address: str
+    memory_mb: int
+    since: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether the container still runs."""
+        return not self.lines.ended
+
+    async def output(self) -> AsyncIterator[bytes]:
+        """What the container prints."""
+        async for chunk in self.lines.chunks():
+            yield chunk
+
+    async def max_memory_mb(self) -> int:
+        """Peak memory of the container, /tmp included; its memory size when it ran out of memory."""
+        return await self.containers.call(self._max_memory_mb)
+
+    def _max_memory_mb(self) -> int:
+        try:
+            stats = self.containers.client.api.stats(self.container.id, stream=False, one_shot=True)["memory_stats"]
+        except (DockerException, KeyError):
+            return 0
+        # The kernel's cgroups of version 2 give no peak to the engine: what is used now stands in for it.
+        peak = stats.get("max_usage", stats.get("usage", 0)) / 2**20
+        # A runtime that was killed for want of memory has left its cgroup; the engine has seen it.
+        return self.memory_mb if self._ran_out() else min(int(peak), self.memory_mb)
+
+    def _ran_out(self) -> bool:
+        events = self.containers.client.api.events(
+            since=self.since,
+            until=int(time.time()) + 1,
+            filters={"container": self.container.id, "event": "oom"},
+            decode=True,
+        )
+        return any(True for _ in events)
+
+    async def signal(self, number: Signals) -> None:
+        """Not here: a stack of containers takes no fault plans."""
+        raise NotImplementedError(f"{number.name} for a function in a container")
+
+    async def stop(self) -> None:
+        """Removes the container."""
+        await self.containers.call(lambda: _remove(self.container))
+
+
+async def _until_it_listens(sandbox: ContainerSandbox, name: str) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while not await _listens(sandbox.address):
+        if not sandbox.alive:
+            raise OSError(f"the container of {name} ended at once: {sandbox.lines.last_words}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"RIE for {name} did not listen within {READY_WITHIN_S:.0f} s")
+        await asyncio.sleep(READY_POLL_S)
+
+
+async def _listens(address: str) -> bool:
+    host, _, port = address.partition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _remove(container: Container) -> None:
+    try:
+        container.remove(force=True, v=True)
+    except NotFound:
+        return  # whoever cleans up was quicker

@@ -1,0 +1,80 @@
+"""Pulling images that others publish: at once clear when it cannot work."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import docker
+import requests
+from docker.models.images import Image
+
+from harness.engine import BaseUnavailable, connect, find_image, translated
+from harness.errors import HarnessError
+
+# A registry that does not name an image's digest within this time does not count as reachable.
+ANSWER_WITHIN_S = 10
+
+Log = Callable[[str], None]
+
+
+class Registries:
+    """The registries that an engine reaches; one that left a question unanswered is not asked again.
+
+    Args:
+        client: The engine that pulls.
+        asking: The same engine, with little patience for each answer.
+    """
+
+    def __init__(self, client: docker.DockerClient, asking: docker.DockerClient) -> None:
+        self._client = client
+        self._asking = asking
+        self._silent: set[str] = set()
+
+    def find_or_pull(self, reference: str, architecture: str | None = None, *, log: Log = lambda _line: None) -> Image:
+        """The image on this machine; pulled when it is not here.
+
+        Args:
+            reference: With a tag.
+            architecture: `amd64` or `arm64`; None for the engine's own.
+            log: Called before something is pulled.
+
+        Raises:
+            BaseUnavailable: It is not here, and cannot be pulled.
+            HarnessError: There is no room for it.
+        """
+        return find_image(self._client, reference) or self._pull(reference, architecture, log)
+
+    def _pull(self, reference: str, architecture: str | None, log: Log) -> Image:
+        repository, tag = docker.utils.parse_repository_tag(reference)
+        registry = docker.auth.resolve_repository_name(repository)[0]
+        silence = f"{registry} does not answer within {ANSWER_WITHIN_S} s"
+        if registry in self._silent:
+            raise _unavailable(reference, silence)
+        try:
+            with translated(f"{reference} cannot be pulled"):
+                # The engine's pull hides a dead network behind minutes of attempts; this is one question.
+                self._asking.images.get_registry_data(reference)
+                log(f"pulling {reference}")
+                platform = f"linux/{architecture}" if architecture else None
+                return self._client.images.pull(repository, tag=tag, platform=platform)
+        except HarnessError as error:
+            if "no room" in error.what:
+                raise
+            if isinstance(error.__cause__, requests.exceptions.Timeout):
+                self._silent.add(registry)
+                raise _unavailable(reference, silence) from error
+            raise _unavailable(reference, error.where) from error
+
+
+@contextmanager
+def registries(client: docker.DockerClient) -> Iterator[Registries]:
+    """The registries that this engine reaches, for the length of the block."""
+    asking = connect(timeout_s=ANSWER_WITHIN_S)
+    try:
+        yield Registries(client, asking)
+    finally:
+        asking.close()
+
+
+def _unavailable(reference: str, cause: str) -> BaseUnavailable:
+    remedy = "check the network, name another one (--base), or run `make base-images`"
+    return BaseUnavailable(f"{reference} cannot be pulled", cause, remedy)

@@ -1,0 +1,69 @@
+"""The images of what a stack in containers stands on."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+
+from harness.images.bases import LOCALSTACK, MEMCACHED, REGISTRY, SERVICES, Bases
+from harness.images.pull import Log, registries
+from harness.settings import Settings
+
+
+@dataclass(frozen=True)
+class ServiceImages:
+    """The images by ID: what was found, whatever happens to its name later.
+
+    Attributes:
+        localstack: S3 and STS at port 4566.
+        memcached: Memcached at port 11211.
+        registry: A container registry at port 5000.
+        services: Gateway, moto and configuration endpoint, as `python3 -m ...`.
+        names: The name of each, by the attribute.
+    """
+
+    localstack: str
+    memcached: str
+    registry: str
+    services: str
+    names: dict[str, str]
+
+
+def service_images(client: docker.DockerClient, settings: Settings, *, log: Log) -> ServiceImages:
+    """Finds, pulls or makes all of them; a second time takes a moment.
+
+    Args:
+        client: The engine.
+        settings: The project.
+        log: Called with each line of progress.
+
+    Raises:
+        BaseUnavailable: One can neither be pulled nor made on this machine.
+        HarnessError: One cannot be made.
+    """
+    with _one_at_a_time(settings.cache_dir, log), registries(client) as reachable:
+        bases = Bases(client, settings, reachable, log)
+        found = {
+            "localstack": bases.find(LOCALSTACK),
+            "memcached": bases.find(MEMCACHED),
+            "registry": bases.find(REGISTRY),
+            "services": (SERVICES, bases.make(SERVICES)),
+        }
+    ids = {key: image_id for key, (_, image_id) in found.items()}
+    return ServiceImages(**ids, names={key: name for key, (name, _) in found.items()})
+
+
+@contextmanager
+def _one_at_a_time(folder: Path, log: Log) -> Iterator[None]:
+    """Two commands at once would make the same images twice; the kernel gives the lock back when one dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "images.lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log("waiting for another command that makes images")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,380 @@
+"""A stack of containers, on two networks of its own.
+
+    functions   internal, and without an address on this machine: functions reach the services, and nothing else;
+                on AWS a VPC without a NAT gateway is like that
+    published   the services alone, for their ports on this machine's loopback interface
+
+Everything that belongs to a stack carries its folder in a label: whoever cleans up finds it by that,
+the functions' containers too, which the gateway starts.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.models.containers import Container
+from docker.types import Mount
+
+from harness.engine import EngineUnavailable, connect, translated
+from harness.errors import HarnessError
+from harness.settings import GatewaySettings
+from harness.stack.children import StopRequestedError
+from harness.stack.folders import owner_of
+from harness.stack.parts import Started
+from harness.stack.plan import Images, StackPlan, endpoints
+from harness.stack.ports import LOOPBACK
+from harness.stack.probes import FIRST_DELAY_S, answers_http, answers_memcached, next_delay, wait_until
+from harness.stack.process import is_alive
+from harness.stack.reply import READY_TIMEOUT_S
+from harness.stack.signals import SignalInbox
+from harness.stack.state import Endpoints, StackState
+
+logger = logging.getLogger(__name__)
+
+PROJECT_LABEL = "lambda-harness.project"
+STACK_LABEL = "lambda-harness.stack"
+NAME_LABEL = "lambda-harness.service"
+
+S3_PORT, AWS_PORT, GATEWAY_PORT, MEMCACHED_PORT, DISCOVERY_PORT = 4566, 5000, 9001, 11_211, 11_212
+MEMCACHED_MB, MEMCACHED_CONNECTIONS = 256, 4096
+REMOVED_WITHIN_S = 30.0
+_LAST_LINES = 3
+
+
+@dataclass(frozen=True)
+class ContainerService:
+    """One service of the stack.
+
+    Attributes:
+        name: Its name in the state, and its host name in the stack's networks.
+        image: What it runs.
+        command: Its command line; empty for the image's own.
+        port: Where it listens inside; published at a free port of the loopback interface.
+        ready: Asks once, at the published port, whether it answers.
+        memory_mb: The most it may use.
+        environment: Variables.
+        options: Further options of the engine.
+    """
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    port: int
+    ready: Callable[[int], bool]
+    memory_mb: int
+    environment: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class ContainerStack:
+    """See `Parts`."""
+
+    def __init__(self, plan: StackPlan, images: Images) -> None:
+        self._plan, self._images = plan, images
+        self._client = connect()
+        self._labels = {PROJECT_LABEL: str(plan.root), STACK_LABEL: str(plan.directory)}
+        mark = plan.directory.name.removeprefix("s-").replace("_", "-")
+        self._functions, self._published = f"lambda-harness-{mark}-functions", f"lambda-harness-{mark}-published"
+
+    def start(self, inbox: SignalInbox) -> Started:
+        """Starts all services; the gateway after the others, because it is told their addresses."""
+        started = time.monotonic()
+        self._make_networks()
+        services = backing_services(self._plan, self._images)
+        with ThreadPoolExecutor(len(services)) as pool:
+            containers = dict(zip([s.name for s in services], pool.map(self._start, services), strict=True))
+        inside = self._inside(containers)
+        gateway = gateway_service(self._images, self._plan.gateway, inside, self._functions, self._labels)
+        containers[gateway.name] = self._start(gateway)
+        ports = {name: _published_port(container) for name, container in containers.items()}
+        seconds: dict[str, float] = {}
+        waiting = {service.name: service for service in [*services, gateway]}
+        delay_s = FIRST_DELAY_S
+        while waiting:
+            for name, service in list(waiting.items()):
+                if service.ready(ports[name]):
+                    seconds[name] = round(time.monotonic() - started, 3)
+                    del waiting[name]
+                else:
+                    self._check_alive(containers[name], name)
+            if inbox.stop_requested:
+                raise StopRequestedError
+            if waiting and time.monotonic() - started > READY_TIMEOUT_S:
+                names = ", ".join(waiting)
+                quote = _last_lines(containers[next(iter(waiting))])
+                raise HarnessError(f"{names}: no answer within {READY_TIMEOUT_S:g} s", quote)
+            if waiting:
+                inbox.wait(delay_s)
+                delay_s = next_delay(delay_s)
+        inside = self._with_gateway(inside, containers["gateway"])
+        ids = {name: str(container.id) for name, container in containers.items()}
+        where = endpoints(self._plan, ports)
+        return Started(where, inside, seconds, containers=ids, network=self._functions)
+
+    def tidy(self) -> None:
+        """Nothing: the engine looks after its containers."""
+
+    def stop(self) -> None:
+        """Removes everything that carries this stack's label."""
+        remove_stack(self._client, self._plan.directory)
+
+    def _make_networks(self) -> None:
+        with translated("the stack's networks cannot be made"):
+            self._client.networks.create(
+                self._functions,
+                internal=True,
+                # No address of this machine's on it: not even what listens on all interfaces can be reached.
+                options={"com.docker.network.bridge.inhibit_ipv4": "true"},
+                labels=self._labels,
+            )
+            self._client.networks.create(self._published, labels=self._labels)
+
+    def _start(self, service: ContainerService) -> Container:
+        fixed = self._plan.fixed_ports.get(service.name, 0)
+        with translated(f"{service.name} cannot be started"):
+            container = self._client.containers.create(
+                service.image,
+                command=list(service.command) or None,
+                environment=service.environment,
+                labels={**self._labels, NAME_LABEL: service.name},
+                network=self._published,
+                ports={f"{service.port}/tcp": (LOOPBACK, fixed or None)},
+                mem_limit=f"{service.memory_mb}m",
+                read_only=True,
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                **{"tmpfs": {"/tmp": "size=256m,mode=1777"}, **service.options},  # noqa: S108 - the container's own
+            )
+            self._client.networks.get(self._functions).connect(container, aliases=[service.name])
+            try:
+                container.start()
+            except docker.errors.APIError as error:
+                raise _start_error(service, fixed, error) from error
+            container.reload()
+        return container
+
+    def _inside(self, containers: dict[str, Container]) -> Endpoints:
+        """Where the backing services listen on the functions' network; the gateway is not there yet."""
+        address = {name: self._address(container) for name, container in containers.items()}
+        aws = f"http://{address['aws']}:{AWS_PORT}"
+        return Endpoints(
+            s3=f"http://{address['s3']}:{S3_PORT}" if "s3" in address else aws,
+            aws=aws,
+            lambda_="",
+            memcached=f"{address['memcached']}:{MEMCACHED_PORT}",
+            discovery=f"{address['discovery']}:{DISCOVERY_PORT}",
+        )
+
+    def _with_gateway(self, inside: Endpoints, gateway: Container) -> Endpoints:
+        lambda_ = f"http://{self._address(gateway)}:{GATEWAY_PORT}"
+        return Endpoints(inside.s3, inside.aws, lambda_, inside.memcached, inside.discovery)
+
+    def _address(self, container: Container) -> str:
+        return str(container.attrs["NetworkSettings"]["Networks"][self._functions]["IPAddress"])
+
+    def _check_alive(self, container: Container, name: str) -> None:
+        with translated(f"{name} is gone"):
+            container.reload()
+        if container.status not in ("created", "running"):
+            raise HarnessError(f"{name} ended while it was starting ({container.status})", _last_lines(container))
+
+
+def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
+    """All but the gateway, the slowest first."""
+    localstack = ContainerService(
+        name="s3",
+        image=images.localstack or "",
+        command=(),
+        port=S3_PORT,
+        ready=lambda port: answers_http(port, "/_localstack/health"),
+        memory_mb=4096,
+        environment={
+            "GATEWAY_LISTEN": f"0.0.0.0:{S3_PORT}",
+            "SERVICES": "s3,sts",
+            "STRICT_SERVICE_LOADING": "1",
+            "EAGER_SERVICE_LOADING": "1",
+            "DISABLE_EVENTS": "1",
+            "SKIP_SSL_CERT_DOWNLOAD": "1",
+            "DNS_ADDRESS": "0",
+            "LS_LOG": "warning",
+        },
+        # Objects may be larger than what memory holds.
+        options={
+            "mounts": [Mount("/var/lib/localstack", None, type="volume", labels={STACK_LABEL: str(plan.directory)})]
+        },
+    )
+    return [
+        *([localstack] if images.localstack else []),
+        ContainerService(
+            name="aws",
+            image=images.services,
+            command=("python3", "-m", "harness.stack.moto_launcher", str(AWS_PORT), "0.0.0.0"),  # noqa: S104 - inside
+            port=AWS_PORT,
+            ready=lambda port: answers_http(port, "/moto-api/data.json"),
+            memory_mb=2048,
+        ),
+        ContainerService(
+            name="memcached",
+            image=images.memcached,
+            command=("memcached", "-m", str(MEMCACHED_MB), "-c", str(MEMCACHED_CONNECTIONS), "-U", "0"),
+            port=MEMCACHED_PORT,
+            ready=answers_memcached,
+            memory_mb=2 * MEMCACHED_MB,
+        ),
+        ContainerService(
+            name="discovery",
+            image=images.services,
+            command=(
+                *("python3", "-m", "harness.network", "--listen", f"0.0.0.0:{DISCOVERY_PORT}"),
+                *("--node", f"memcached:{MEMCACHED_PORT}"),
+            ),
+            port=DISCOVERY_PORT,
+            ready=answers_memcached,
+            memory_mb=128,
+        ),
+    ]
+
+
+def _own_volume(path: str, directory: Path) -> Mount:
+    return Mount(path, None, type="volume", labels={STACK_LABEL: str(directory)})
+
+
+def gateway_service(
+    images: Images, settings: GatewaySettings, inside: Endpoints, network: str, labels: dict[str, str]
+) -> ContainerService:
+    """The Lambda service, which starts the functions' containers through the engine's socket."""
+    socket = str(images.socket)
+    flags = {
+        "--host": "0.0.0.0",  # noqa: S104 - inside
+        "--port": GATEWAY_PORT,
+        # By the name that it has among functions only, whatever other networks it is in.
+        "--endpoint": f"http://gateway:{GATEWAY_PORT}",
+        "--directory": "/tmp/gateway",  # noqa: S108 - the container's own
+        "--s3-endpoint": inside.s3,
+        "--aws-endpoint": inside.aws,
+        "--network": network,
+        "--account-concurrency": settings.account_concurrency,
+        "--retry-time-scale": settings.retry_time_scale,
+        "--idle-timeout-s": settings.idle_timeout_s,
+    }
+    arguments = [str(part) for flag in flags.items() for part in flag]
+    arguments += [part for label in labels.items() for part in ("--label", "=".join(label))]
+    return ContainerService(
+        name="gateway",
+        image=images.services,
+        command=("python3", "-m", "harness.gateway", *arguments),
+        port=GATEWAY_PORT,
+        ready=lambda port: answers_http(port, "/_harness/health"),
+        memory_mb=1024,
+        environment={"DOCKER_HOST": "unix:///var/run/docker.sock"},
+        options={
+            "mounts": [Mount("/var/run/docker.sock", socket, type="bind")],
+            # The gateway is no root: it may use the socket as those of its group may.
+            "group_add": [images.socket.stat().st_gid],
+        },
+    )
+
+
+def remove_stack(client: docker.DockerClient, directory: Path) -> None:
+    """Removes the containers, networks and volumes of the stack in that folder.
+
+    Raises:
+        HarnessError: Some could not be removed.
+    """
+    _remove(client, f"{STACK_LABEL}={directory}")
+
+
+def remove_stacks_of_the_dead(root: Path) -> None:
+    """Removes what stacks of this project left behind whose owner was killed; without an engine there is nothing."""
+    try:
+        client = connect()
+    except EngineUnavailable:
+        return
+    with translated("the stacks' containers cannot be looked for"):
+        ours = {"all": True, "filters": {"label": f"{PROJECT_LABEL}={root}"}}
+        found = [*client.containers.list(ignore_removed=True, **ours), *client.networks.list(filters=ours["filters"])]
+    folders = {Path(_labels_of(thing)[STACK_LABEL]) for thing in found}
+    for folder in folders:
+        owner = owner_of(folder)
+        if owner is None or not is_alive(owner):
+            logger.info("removing the containers of a killed stack, %s", folder)
+            remove_stack(client, folder)
+
+
+def dead_containers(state: StackState) -> list[str]:
+    """The names of the stack's containers that no longer run."""
+    client = connect()
+    with translated("the stack's containers cannot be looked for"):
+        label = f"{STACK_LABEL}={state.directory}"
+        running = {container.id for container in client.containers.list(filters={"label": label})}
+    return [name for name, id_ in state.containers.items() if id_ not in running]
+
+
+def _remove(client: docker.DockerClient, label: str) -> None:
+    filters = {"label": label}
+
+    def none_is_left() -> bool:
+        # The gateway may start one more before it is gone itself, so one look may not find all.
+        containers = client.containers.list(all=True, filters=filters, ignore_removed=True)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(_remove_container, containers))
+        return not containers
+
+    with translated("the stack's containers cannot be removed"):
+        if not wait_until(none_is_left, REMOVED_WITHIN_S):
+            raise HarnessError(f"containers with the label {label} are still there after {REMOVED_WITHIN_S:g} s")
+        for network in client.networks.list(filters=filters):
+            with _ignoring_absence():
+                network.remove()
+        for volume in client.volumes.list(filters=filters):
+            with _ignoring_absence():
+                volume.remove(force=True)
+
+
+def _remove_container(container: Container) -> None:
+    with _ignoring_absence():
+        container.remove(force=True, v=True)
+
+
+@contextmanager
+def _ignoring_absence() -> Iterator[None]:
+    """Somebody else may clean up at the same time."""
+    try:
+        yield
+    except docker.errors.NotFound:
+        pass
+    except docker.errors.APIError as error:
+        if "already in progress" not in str(error):
+            raise
+
+
+def _labels_of(thing: Any) -> dict[str, str]:  # noqa: ANN401 - docker-py's containers and networks
+    labels: dict[str, str] = thing.attrs.get("Labels") or thing.labels
+    return labels
+
+
+def _published_port(container: Container) -> int:
+    ((binding, *_),) = (bindings for bindings in container.ports.values() if bindings)
+    return int(binding["HostPort"])
+
+
+def _start_error(service: ContainerService, fixed: int, error: docker.errors.APIError) -> HarnessError:
+    cause = str(error.explanation or error)
+    if "port is already allocated" in cause or "address already in use" in cause:
+        return HarnessError(
+            f"port {fixed}, set for {service.name}, is taken",
+            f"{LOOPBACK}:{fixed}; [stack.ports] in harness.toml",
+            f"stop what listens there, or set {service.name} to another port, or to 0 for a free one",
+        )
+    return HarnessError(f"{service.name} cannot be started", cause[-300:])
+
+
+def _last_lines(container: Container) -> str:
+    lines: Iterable[str] = container.logs(tail=20).decode(errors="replace").splitlines()
+    return " | ".join([line.strip() for line in lines if line.strip()][-_LAST_LINES:])[-400:] or "it printed nothing"

@@ -1,0 +1,173 @@
+"""What a function finds and may do in a container, and how its end is told."""
+
+# ruff: noqa: S108 - folders of the containers
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from harness.errors import HarnessError
+from harness.runs.clients import clients_for
+from harness.stack import start_private_stack
+from harness.stack.container_stack import PROJECT_LABEL, STACK_LABEL
+from harness.stack.probes import wait_until
+from tests.support.functions import ROLE, code_arguments, handlers_image
+from tests.support.running import run_job
+
+pytestmark = pytest.mark.containers
+
+
+@pytest.fixture(scope="module")
+def stack(engine, base, settings):
+    """A stack in containers; moto as S3 starts quicker."""
+    del engine, base
+    with start_private_stack(settings, s3="moto", mode="container") as state:
+        yield state
+
+
+@pytest.fixture(scope="module")
+def image(engine, base, tmp_path_factory):
+    """All handlers of one behaviour."""
+    del engine, base
+    with handlers_image(tmp_path_factory.mktemp("image")) as image_id:
+        yield image_id
+
+
+@pytest.fixture
+def invoke(stack, image):
+    """Creates a function of one behaviour and invokes it once: its answer and the end of its log."""
+    client = clients_for(stack.endpoints).functions
+
+    def invoke_function(behaviour, event, **configuration):
+        name = f"{behaviour}-{uuid.uuid4().hex[:8]}"
+        arguments = code_arguments(behaviour, image)
+        client.create_function(FunctionName=name, Role=ROLE, Timeout=30, **arguments, **configuration)
+        try:
+            answer = client.invoke(FunctionName=name, Payload=json.dumps(event), LogType="Tail")
+            return json.loads(answer["Payload"].read()), answer
+        finally:
+            client.delete_function(FunctionName=name)
+
+    return invoke_function
+
+
+def test_a_function_is_an_ordinary_user_without_privileges(invoke):
+    """It is not root, holds no capability, and has no shared memory, as on Lambda."""
+    found, _ = invoke("look_around", {})
+
+    assert found["uid"] != 0
+    assert 0 == int(found["capabilities"], 16)
+    assert not found["shared_memory"]
+
+
+def test_only_tmp_can_be_written_to_and_up_to_its_size(invoke):
+    """The root file system is read-only; /tmp takes what `EphemeralStorage` says."""
+    folders = ["/", "/var/task", "/var/tmp", "/home", "/opt", "/dev/shm", "/tmp"]
+
+    found, _ = invoke(
+        "look_around", {"folders": folders, "fill_tmp": True}, EphemeralStorage={"Size": 512}, MemorySize=1769
+    )
+
+    assert ["/tmp"] == found["writable"]
+    assert 512 == found["tmp_mb"]
+
+
+def test_a_function_reaches_the_stack_and_nothing_else(invoke, stack):
+    """S3, Memcached and the gateway answer; this machine, other networks and the world do not."""
+    inside = stack.functions_see
+    ours = [url.removeprefix("http://") for url in (inside.s3, inside.lambda_, inside.memcached, inside.discovery)]
+    own_addresses = [a.address for all_ in psutil.net_if_addrs().values() for a in all_ if a.family.name == "AF_INET"]
+    elsewhere = [f"{address}:{port}" for address in own_addresses for port in (22, 2375)]
+    elsewhere = [address for address in elsewhere if not address.startswith("127.")]
+
+    found, _ = invoke("look_around", {"addresses": [*ours, *elsewhere, "192.0.2.1:80"]})
+
+    assert ours == found["reached"]
+
+
+@pytest.mark.parametrize(("memory_mb", "cpus"), [(443, 0.25), (885, 0.5)])
+def test_cpu_share_follows_memory(invoke, memory_mb, cpus):
+    """A function has one CPU for each 1,769 MB: a busy loop gets no more."""
+    found, _ = invoke("look_around", {"busy_s": 3}, MemorySize=memory_mb)
+
+    # Less when others want the cores too; the quota is the most.
+    assert 0.4 * cpus < found["cpus"] < 1.25 * cpus
+
+
+def test_a_function_out_of_memory_is_killed_as_on_aws(invoke):
+    """`Runtime.ExitError` with the signal, and all of its memory in REPORT."""
+    found, answer = invoke("allocate", {"mb": 400}, MemorySize=128)
+
+    assert "Unhandled" == answer["FunctionError"]
+    assert "Runtime.ExitError" == found["errorType"]
+    assert "signal: killed" in found["errorMessage"]
+    assert "Max Memory Used: 128 MB" in log_of(answer)
+
+
+def test_a_worker_out_of_memory_is_named(stack, settings):
+    """A run whose worker needs more than its memory size says which one, and what to do, within seconds."""
+    small = msgspec.structs.replace(settings.functions["linear_ec_2"], memory_mb=128)
+    cramped = msgspec.structs.replace(settings, functions={**settings.functions, "linear_ec_2": small})
+    started = time.monotonic()
+
+    with pytest.raises(HarnessError, match=r"worker \d ran out of memory: Runtime.ExitError.*signal: killed") as raised:
+        run_job(stack, cramped, data="synthetic:rows=600000,features=50", n_workers=2)
+
+    assert "128 MB" in raised.value.where
+    assert time.monotonic() - started < 30
+
+
+def test_memory_within_the_limit_is_reported(invoke):
+    """REPORT tells the peak that was measured."""
+    found, answer = invoke("allocate", {"mb": 100}, MemorySize=512)
+
+    assert "held 100 MB" == found
+    used = int(log_of(answer).split("Max Memory Used: ")[1].split(" ")[0])
+    assert 100 < used < 250
+
+
+def test_a_stack_leaves_nothing(engine, settings):
+    """A stack that was stopped in order has no container, network or volume left."""
+    with start_private_stack(settings, s3="moto", mode="container") as state:
+        label = f"{STACK_LABEL}={state.directory}"
+        assert things_with(engine, label)
+
+    assert [] == things_with(engine, label)
+
+
+def test_what_a_killed_stack_left_is_removed(engine, settings, tmp_path):
+    """After a SIGKILL of its supervisor, `harness down` removes the stack's containers, networks and volumes."""
+    (tmp_path / "harness.toml").write_text((settings.root / "harness.toml").read_text())
+    harness = Path(sys.executable).with_name("harness")
+    subprocess.run([harness, "up", "--mode", "container", "--s3", "moto"], cwd=tmp_path, check=True)
+    state = json.loads((tmp_path / ".harness" / "state.json").read_bytes())
+    label = f"{PROJECT_LABEL}={tmp_path}"
+    os.kill(state["pid"], 9)
+    assert wait_until(lambda: not psutil.pid_exists(state["pid"]), 5)
+    assert things_with(engine, label)
+
+    subprocess.run([harness, "down"], cwd=tmp_path, check=True)
+
+    assert [] == things_with(engine, label)
+
+
+def log_of(answer):
+    """The end of the invocation's log."""
+    return base64.b64decode(answer["LogResult"]).decode()
+
+
+def things_with(engine, label):
+    """Names of everything of the engine's that carries the label."""
+    filters = {"label": label}
+    containers = engine.containers.list(all=True, filters=filters, ignore_removed=True)
+    others = [*engine.networks.list(filters=filters), *engine.volumes.list(filters=filters)]
+    return [thing.id for thing in [*containers, *others]]

@@ -1,0 +1,56 @@
+"""Functions of one behaviour from fixtures/handlers, in either mode."""
+
+import shutil
+import uuid
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from docker.errors import APIError
+
+from harness.engine import connect
+from harness.images import find_base
+from harness.runs.functions import package
+from harness.settings import FunctionSettings
+from harness.stack.probes import wait_until
+
+HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
+ROLE = "arn:aws:iam::123456789012:role/any"
+
+
+@contextmanager
+def handlers_image(folder):
+    """The ID of an image that holds all handlers, on the base of ours; removed after the block.
+
+    Args:
+        folder: For the build's files.
+    """
+    shutil.copytree(HANDLERS, folder / "handlers", ignore=shutil.ignore_patterns("__pycache__"))
+    with closing(connect()) as client:
+        base = find_base(client, None)
+        (folder / "Dockerfile").write_text(f'FROM {base.image_id}\nCOPY handlers/ /var/task/\nCMD ["echo.handler"]\n')
+        image, _ = client.images.build(path=str(folder), rm=True, tag=f"test-handlers-{uuid.uuid4().hex[:8]}")
+        try:
+            yield image.id
+        finally:
+            # A function that was deleted a moment ago may still have a container on its way out.
+            assert wait_until(lambda: _removed(client, image.id), 15)
+
+
+def _removed(client, image_id):
+    try:
+        client.images.remove(image_id, force=True)
+    except APIError:
+        return False
+    return True
+
+
+def code_arguments(behaviour, image):
+    """What CreateFunction needs to know of the code: from an image, or as a package when there is none."""
+    if image is None:
+        code = package(FunctionSettings(source=HANDLERS, handler=f"{behaviour}.handler"))
+        return {"Runtime": "python3.11", "Handler": f"{behaviour}.handler", "Code": {"ZipFile": code}}
+    return {
+        "PackageType": "Image",
+        "Code": {"ImageUri": image},
+        "ImageConfig": {"Command": [f"{behaviour}.handler"]},
+    }
