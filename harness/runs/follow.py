@@ -2,11 +2,15 @@
 
 Only CloudWatch Logs and S3 are read, so a run on AWS is followed by the same code.
 A worker that fails says why in `failed/`; one that dies leaves only the platform's own words in the log.
+Neither ends the run by itself: Lambda tries the event again, and the worker's peers wait for it.
+The run is lost when a worker says that another try cannot help, when Lambda has tried often enough, or when every
+worker has failed, so that nobody is left to wait.
 """
 
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +24,19 @@ if TYPE_CHECKING:
 LONGEST_POLL_S = 0.2
 OUT_OF_ORDER_MS = 5000
 FIRST_POLL_S = 0.02
+# Lambda waits this long before its last try.
+LONGEST_RETRY_DELAY_S = 120.0
+# What workers tell about recovery; the summary lists these.
+RECOVERY_EVENTS = {
+    "recovered",
+    "reput",
+    "handed_over",
+    "rejoined",
+    "resumed",
+    "checkpoint_failed",
+    "handed_on",
+    "superfluous",
+}
 # The platform's report of an invocation comes after its results; costs are taken from it.
 REPORTS_WITHIN_S = 3.0
 
@@ -39,6 +56,8 @@ class RankProgress:
 
     rank: int
     state: str = "invoked"
+    failures: int = 0
+    cause: str = ""
     round: int = 0
     rounds: int = 0
     epoch: int = 0
@@ -62,13 +81,17 @@ class Progress:
 
     Attributes:
         ranks: Progress by rank.
-        reports: REPORT lines by request id.
-        died: The platform's words on invocations that ended without an answer, by request id.
+        requests: The rank of every invocation known, by request id; Lambda's further tries keep the id.
+        reports: REPORT lines; one for each try.
+        failures: How often each invocation failed or died, by request id.
+        events: What went wrong on the way, and what workers did about it.
     """
 
     ranks: list[RankProgress]
-    reports: dict[str, Report] = field(default_factory=dict)
-    died: dict[str, str] = field(default_factory=dict)
+    requests: dict[str, int] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
 
 Watcher = Callable[[Progress], None]
@@ -111,37 +134,43 @@ def read_report(message: str) -> Report | None:
     return Report(found["id"], int(found["billed"]), int(found["memory"]), int(found["used"])) if found else None
 
 
-def follow(folder: RunFolder, tail: LogTail, requests: list[str], *, patience_s: float, watch: Watcher) -> Progress:
+def follow(
+    folder: RunFolder, tail: LogTail, requests: list[str], *, retries: int, patience_s: float, watch: Watcher
+) -> Progress:
     """Waits until every rank of a run has stored its results.
 
     Args:
         folder: The run's folder.
         tail: The workers' log.
         requests: The workers' request ids by rank.
-        patience_s: How long nothing at all may happen.
+        retries: How often Lambda tries a failed event again.
+        patience_s: How long nothing at all may happen, Lambda's wait before a try left out.
         watch: Called after every look.
 
     Raises:
-        HarnessError: A worker failed or died, or nothing happened for too long; the first cause is told.
+        HarnessError: The run is lost, or nothing happened for too long; the first cause is told.
     """
     progress = Progress([RankProgress(rank) for rank in range(len(requests))])
+    progress.requests = {request_id: rank for rank, request_id in enumerate(requests)}
     wanted = {"result.json"} | {f"workers/{rank}" for rank in range(len(requests))}
     delay, last_change = FIRST_POLL_S, time.monotonic()
     present: set[str] = set()
     while True:
-        news = _read_log(tail, progress, folder.run_id, requests)
+        news = _read_log(tail, progress, folder.run_id)
         found = set(folder.names(""))
         if news or found != present:
             last_change, delay = time.monotonic(), FIRST_POLL_S
         present = found
         watch(progress)
-        if progress.died:
-            # The platform's report follows its words at once, and may tell their cause.
-            _await_reports(tail, progress, folder.run_id, list(progress.died))
-        _raise_failure(folder, present, progress, requests)
         if wanted <= {_without_attempt(name) for name in present}:
             break
-        if time.monotonic() - last_change > patience_s:
+        lost = {request_id for request_id, count in progress.failures.items() if count > retries}
+        if lost:
+            # The platform's report follows its words at once, and may tell their cause.
+            _await_reports(tail, progress, folder.run_id, lost)
+        _raise_failure(folder, present, progress, retries)
+        retrying = any(rank.failures for rank in progress.ranks)
+        if time.monotonic() - last_change > patience_s + LONGEST_RETRY_DELAY_S * retrying:
             missing = sorted(wanted - {_without_attempt(name) for name in present})
             raise HarnessError(
                 f"nothing has happened for {patience_s:.0f} s",
@@ -150,32 +179,37 @@ def follow(folder: RunFolder, tail: LogTail, requests: list[str], *, patience_s:
             )
         time.sleep(delay)
         delay = min(1.5 * delay, LONGEST_POLL_S)
-    _await_reports(tail, progress, folder.run_id, requests)
+    _await_reports(tail, progress, folder.run_id, set(progress.requests))
     watch(progress)
     return progress
 
 
-def _await_reports(tail: LogTail, progress: Progress, run_id: str, requests: list[str]) -> None:
+def _await_reports(tail: LogTail, progress: Progress, run_id: str, requests: set[str]) -> None:
     deadline = time.monotonic() + REPORTS_WITHIN_S
-    while not progress.reports.keys() >= set(requests) and time.monotonic() < deadline:
-        if not _read_log(tail, progress, run_id, requests):
+    while time.monotonic() < deadline:
+        if requests <= {report.request_id for report in progress.reports}:
+            return
+        if not _read_log(tail, progress, run_id):
             time.sleep(FIRST_POLL_S)
 
 
-def _read_log(tail: LogTail, progress: Progress, run_id: str, requests: list[str]) -> bool:
+def _read_log(tail: LogTail, progress: Progress, run_id: str) -> bool:
     """Takes in the new lines; tells whether one was of this run, as all runs share the worker's log."""
     news = False
     for _, message in tail.lines():
         if message.startswith("{"):
             news |= _read_line(message, progress, run_id)
         elif report := read_report(message):
-            if report.request_id in requests:
-                progress.reports[report.request_id] = report
+            if report.request_id in progress.requests:
+                progress.reports.append(report)
                 news = True
         elif error := _PLATFORM_ERROR.search(message):
             request_id = error["id"] or error["id2"]
-            if request_id in requests:
-                progress.died[request_id] = error["error"] or error["timeout"]
+            if request_id in progress.requests:
+                cause = (error["error"] or error["timeout"]).splitlines()[0]
+                rank = progress.requests[request_id]
+                _failed(progress, rank, request_id, "died", cause)
+                progress.events.append({"event": "died", "rank": rank, "cause": cause})
                 news = True
     return news
 
@@ -186,40 +220,57 @@ def _read_line(message: str, progress: Progress, run_id: str) -> bool:
         if line["run_id"] != run_id:
             return False
         rank = progress.ranks[line["rank"]]
-        event = line["event"]
+        event, request_id = line["event"], line["request_id"]
     except (ValueError, LookupError, TypeError):
         return False  # not one of our lines: a function may print what it likes
-    if event == "progress":
+    progress.requests.setdefault(request_id, rank.rank)
+    if event in RECOVERY_EVENTS:
+        progress.events.append({k: v for k, v in line.items() if k not in {"run_id", "request_id"}})
+    if event == "handed_on":
+        progress.requests[line["next_request_id"]] = rank.rank
+        rank.state = "next link"
+    elif event == "failed":
+        _failed(progress, rank.rank, request_id, "failed", line["cause"])
+    elif event == "progress":
         rank.state, rank.round, rank.rounds = "training", line["round"], line["rounds"]
         rank.loss, rank.rows_per_s = line["loss"], line["rows_per_s"]
     elif event == "epoch":
         rank.state, rank.round, rank.epoch, rank.loss = "training", line["rounds"], line["epoch"], line["loss"]
-    else:
+    elif event in {"started", "finished"}:
         rank.state = event
     return True
 
 
-def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, requests: list[str]) -> None:
+def _failed(progress: Progress, rank: int, request_id: str, state: str, cause: str) -> None:
+    progress.failures[request_id] += 1
+    own = progress.ranks[rank]
+    own.state, own.cause, own.failures = state, cause, own.failures + 1
+
+
+def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, retries: int) -> None:
     failures = [folder.read_json(name) for name in sorted(present) if name.startswith("failed/")]
-    if failures:
+    nobody_left = all(rank.state == "failed" for rank in progress.ranks)
+    if any(failure["final"] for failure in failures) or (failures and nobody_left):
         # A rank that was told to stop, or that waited in vain, did not cause the failure if another one did.
         first = min(failures, key=lambda failure: (failure["kind"] in {"RunAborted", "RanksMissing"}, failure["time"]))
         raise HarnessError(f"worker {first['rank']} failed: {first['cause']}", f"run folder: {folder.location('')}")
-    for rank, request_id in enumerate(requests):
-        if request_id in progress.died:
-            raise _death(rank, progress.died[request_id].splitlines()[0], request_id, progress.reports.get(request_id))
+    for request_id, count in progress.failures.items():
+        if count > retries:
+            raise _lost(progress, request_id, count)
 
 
-def _death(rank: int, words: str, request_id: str, report: Report | None) -> HarnessError:
+def _lost(progress: Progress, request_id: str, count: int) -> HarnessError:
     """On AWS, too, only the memory that was used tells a lack of memory from any other SIGKILL."""
-    where = f"request {request_id}"
-    if report is not None and "signal: killed" in words and report.used_mb >= report.memory_mb:
-        return HarnessError(
-            f"worker {rank} ran out of memory: Runtime.ExitError: {words}",
-            f"{where}; its memory size is {report.memory_mb} MB",
-            "raise the function's memory_mb, take more workers, or a smaller batch_size",
-        )
-    return HarnessError(f"worker {rank} died: {words}", where, "see `harness logs`")
+    rank, where = progress.ranks[progress.requests[request_id]], f"request {request_id}"
+    often = f", {count} times" if count > 1 else ""
+    for report in progress.reports:
+        if report.request_id == request_id and "signal: killed" in rank.cause and report.used_mb >= report.memory_mb:
+            return HarnessError(
+                f"worker {rank.rank} ran out of memory{often}: Runtime.ExitError: {rank.cause}",
+                f"{where}; its memory size is {report.memory_mb} MB",
+                "raise the function's memory_mb, take more workers, or a smaller batch_size",
+            )
+    return HarnessError(f"worker {rank.rank} {rank.state}{often}: {rank.cause}", where, "see `harness logs`")
 
 
 def _without_attempt(name: str) -> str:

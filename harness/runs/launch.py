@@ -24,7 +24,7 @@ from harness.runs.functions import declared, make_declared
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
 from harness.stack.state import StackState
-from training.errors import ChannelError
+from training.errors import ChannelError, TrainingError
 from training.exchange.mailbox import abort_run
 from training.exchange.memcached import MemcachedChannel
 from training.job import Job, decode_job
@@ -46,6 +46,9 @@ RESULT_BUCKET = "lambda-harness-runs"
 _LATER = {"host": "127.0.0.1", "port": 11211, "data_bucket": "not-known-yet", "n_features": 1}
 # Beyond the workers' own deadlines: they end by themselves, with a better error than the follower's.
 PATIENCE_MARGIN_S = 30.0
+# What Lambda says of a function that died; a coordinator tried again takes its run up.
+DIED = {"Runtime.ExitError", "Sandbox.Timedout", "InvokeError"}
+COORDINATOR_TRIES = 3
 # The prompt comes back after an interruption, whether the cache answers or not.
 ABORT_TIMEOUT_S = 1.0
 
@@ -156,23 +159,25 @@ def run(
     report("invoking the coordinator")
     invoked_at, started = time.time(), time.perf_counter()
     tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at))
-    with _workers_stopped_on_failure(job, stack):
+    with _workers_stopped_on_failure(job, folder, stack):
         coordinator_request = _invoke(clients, job)
         requests = folder.read_json("invoked.json")["requests"]
         report("training")
         # Between two lines a worker may compute as long as it lives; its death is told by the platform.
         patience = declared(settings, worker).timeout_s + PATIENCE_MARGIN_S
-        progress = follow(folder, tail, requests, patience_s=patience, watch=watch)
+        retries = declared(settings, worker).retries
+        progress = follow(folder, tail, requests, retries=retries, patience_s=patience, watch=watch)
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
-    reports = [*progress.reports.values(), *filter(None, (read_report(text) for _, text in coordinator_log))]
-    reports = [report for report in reports if report.request_id in {coordinator_request, *requests}]
+    reports = [found for _, text in coordinator_log if (found := read_report(text))]
+    reports = [*progress.reports, *(found for found in reports if found.request_id == coordinator_request)]
     summary = summarise(
         folder,
         mode=stack.mode,
         images={name: code.image for name, code in codes.items() if code.image},
         job=job,
         reports=reports,
+        progress=progress,
         invoked_at=invoked_at,
         seconds=seconds,
     )
@@ -235,15 +240,19 @@ def _check_concurrency(clients: Clients, n_workers: int) -> None:
 
 
 def _invoke(clients: Clients, job: dict[str, Any]) -> str:
-    """Invokes the coordinator and returns its request id.
+    """Invokes the coordinator and returns its request id; one that died half-way is tried again with the same job.
 
     Raises:
         HarnessError: It failed; its error is told.
     """
-    answer = clients.functions.invoke(FunctionName=COORDINATOR, Payload=json.dumps(job))
-    payload = json.loads(answer["Payload"].read())
-    if answer.get("FunctionError"):
-        kind = payload.get("errorType")
+    for tries_left in reversed(range(COORDINATOR_TRIES)):
+        answer = clients.functions.invoke(FunctionName=COORDINATOR, Payload=json.dumps(job))
+        payload = json.loads(answer["Payload"].read())
+        kind = payload.get("errorType") if answer.get("FunctionError") else None
+        if kind is None:
+            break
+        if kind in DIED and tries_left:
+            continue
         error = JobRefusedError if kind in {"InputError", "JobError"} else HarnessError
         raise error(
             f"the coordinator failed: {kind}: {payload.get('errorMessage')}",
@@ -253,17 +262,23 @@ def _invoke(clients: Clients, job: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _workers_stopped_on_failure(job: dict[str, Any], stack: StackState) -> Iterator[None]:
-    """When nobody waits for the workers any more, they would not know: they stop as if one of them had failed."""
+def _workers_stopped_on_failure(job: dict[str, Any], folder: RunFolder, stack: StackState) -> Iterator[None]:
+    """When nobody waits for the workers any more, they would not know: they stop as if one of them had failed.
+
+    Those that wait read it in the cache, those that Lambda has yet to try again in the run's folder.
+    """
     try:
         yield
     except JobRefusedError:
         raise  # a run of the same name may be somebody else's
-    except BaseException as cause:
+    except BaseException as error:
+        cause = f"harness run: {str(error) or type(error).__name__}"
+        with suppress(TrainingError):
+            folder.write_json("aborted.json", {"cause": cause})
         # The node itself: the one that the configuration endpoint names may be known to functions only.
         host, _, port = stack.endpoints.memcached.rpartition(":")
         with suppress(ChannelError), closing(MemcachedChannel(host, int(port), ABORT_TIMEOUT_S)) as channel:
-            abort_run(channel, job["run_id"], f"harness run: {str(cause) or type(cause).__name__}", job["tmp_bucket"])
+            abort_run(channel, job["run_id"], cause, job["tmp_bucket"])
         raise
 
 

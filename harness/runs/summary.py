@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from harness.runs.cost import LambdaPrices, invocation_cost_usd
-from harness.runs.follow import Report
+from harness.runs.follow import Progress, Report
 from training.results import RunFolder
 
 
@@ -26,10 +26,20 @@ class Seconds(msgspec.Struct, frozen=True):
 
 
 class WorkerSummary(msgspec.Struct, frozen=True):
-    """One rank."""
+    """One rank.
+
+    Attributes:
+        rank: The rank.
+        attempts: Tries of its event, over all links; 1 when nothing went wrong.
+        links: Functions one after the other, each of which handed on when it ran low on time.
+        rows: Its training rows.
+        seconds: Of all its links together, the tries that failed left out.
+        max_rss_mb: The largest resident size of the last one.
+    """
 
     rank: int
     attempts: int
+    links: int
     rows: int
     seconds: float
     max_rss_mb: float
@@ -57,7 +67,7 @@ class Summary(msgspec.Struct, frozen=True):
         exchange: How updates travelled: mode, collectives, encoding and its relative error.
         model: Where the trained model lies, and its SHA-256.
         cost_usd: What the invocations would cost on AWS Lambda.
-        events: What went wrong on the way.
+        events: What went wrong on the way, and what workers did about it.
     """
 
     run_id: str
@@ -88,6 +98,7 @@ def summarise(
     images: dict[str, str],
     job: dict[str, Any],
     reports: list[Report],
+    progress: Progress,
     invoked_at: float,
     seconds: float,
 ) -> Summary:
@@ -99,6 +110,7 @@ def summarise(
         images: The digest of each function's image.
         job: The job as the coordinator received it.
         reports: REPORT lines of all its invocations.
+        progress: What was seen of the run on the way.
         invoked_at: When the coordinator was invoked, seconds since the epoch.
         seconds: From then to the last result.
     """
@@ -109,6 +121,13 @@ def summarise(
         if record["attempt"] >= last_attempts.get(record["rank"], record)["attempt"]:
             last_attempts[record["rank"]] = record
     workers = [last_attempts[rank] for rank in sorted(last_attempts)]
+    earlier = [folder.read_json(name) for name in folder.names("links/")]
+    for worker in workers:
+        links = [link for link in earlier if link["rank"] == worker["rank"]]
+        worker["seconds"] += sum(link["seconds"] for link in links)
+        worker["started_at"] = min([worker["started_at"], *(link["started_at"] for link in links)])
+        # The lease counts tries, unless the cache lost it; the platform counts deaths.
+        worker["attempts"] = max(worker["attempt"] - worker["link"] + 1, 1 + progress.ranks[worker["rank"]].failures)
     slowest = max(worker["seconds"] for worker in workers)
     rows = sum(worker["rows"] for worker in workers)
     passes = job["n_epochs"] if job["optim"] == "admm" else 1  # one of admm's epochs is a round of several passes
@@ -132,9 +151,12 @@ def summarise(
         accuracy=result["accuracy"],
         validation=result["validation"],
         epochs=result["epochs"],
-        workers=[WorkerSummary(w["rank"], w["attempt"], w["rows"], w["seconds"], w["max_rss_mb"]) for w in workers],
+        workers=[
+            WorkerSummary(w["rank"], w["attempts"], w["link"], w["rows"], w["seconds"], w["max_rss_mb"])
+            for w in workers
+        ],
         exchange=result["exchange"],
         model=result["model"],
         cost_usd=sum(invocation_cost_usd(report, LambdaPrices()) for report in reports),
-        events=[],
+        events=progress.events,
     )

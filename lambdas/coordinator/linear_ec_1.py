@@ -9,12 +9,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import msgspec
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
-from training.errors import InputError, JobError, TrainingError
+from training.errors import InputError, JobError
+from training.invoking import CONNECTIONS, invoke_event
 from training.job import Job, decode_job
 from training.matrix import ROWS
 from training.results import RunFolder, list_partitions, s3_client
@@ -22,23 +20,20 @@ from training.results import RunFolder, list_partitions, s3_client
 WORKER_FUNCTION = os.environ.get("WORKER_FUNCTION_NAME", "linear_ec_2")
 # Neural networks need PyTorch, which makes an image five times as large: it may be a function of its own.
 NEURAL_WORKER_FUNCTION = os.environ.get("NEURAL_WORKER_FUNCTION_NAME", WORKER_FUNCTION)
-FAN_OUT_THREADS = 16
 
 _s3 = s3_client()
-_lambda = boto3.client(
-    "lambda",
-    config=Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=FAN_OUT_THREADS),
-)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - AWS's context has no type
     """Starts a run.
 
-    A second delivery of the same event (the same request id) starts no second run.
+    A second delivery of the same event starts no second run: the same request id finds that all workers are invoked.
+    One that died half-way through is taken up by whoever brings the same job: all workers are invoked again, and those
+    that run already keep their leases.
 
     Raises:
         InputError: The event or its data is wrong; nothing was started.
-        TrainingError: A worker could not be invoked.
+        InvokeError: A worker could not be invoked.
     """
     job = decode_job(event, Job)
     run_id = job.run_id or context.aws_request_id
@@ -47,11 +42,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     folder = RunFolder(_s3, job.results, run_id)
     record = {"request_id": context.aws_request_id, "job": job}
     if not folder.create_json("job.json", record):
-        if folder.read_json("job.json")["request_id"] != context.aws_request_id:
+        first = folder.read_json("job.json")
+        invoked = folder.read("invoked.json") is not None
+        same_request = first["request_id"] == context.aws_request_id
+        if not same_request and (invoked or first["job"] != msgspec.to_builtins(job)):
             raise JobError("run_id", run_id, "a run id that no other run has used")
-        if folder.read("invoked.json") is not None:
+        if invoked:
             return _answer(run_id, folder)
-    with ThreadPoolExecutor(min(FAN_OUT_THREADS, job.n_workers)) as pool:
+    with ThreadPoolExecutor(min(CONNECTIONS, job.n_workers)) as pool:
         requests = list(pool.map(lambda rank: _invoke_worker(job, rank), range(job.n_workers)))
     folder.write_json("invoked.json", {"requests": requests})
     return _answer(run_id, folder)
@@ -73,12 +71,4 @@ def _check_partitions(job: Job) -> None:
 def _invoke_worker(job: Job, rank: int) -> str:
     """Invokes one worker and returns its request id."""
     event = {**msgspec.to_builtins(job), "worker_index": rank, "file": job.partition(rank)}
-    try:
-        answer = _lambda.invoke(
-            FunctionName=NEURAL_WORKER_FUNCTION if ROWS[job.model].neural else WORKER_FUNCTION,
-            InvocationType="Event",
-            Payload=msgspec.json.encode(event),
-        )
-    except (ClientError, BotoCoreError) as error:
-        raise TrainingError(f"worker {rank} could not be invoked: {error}") from error
-    return answer["ResponseMetadata"]["RequestId"]
+    return invoke_event(NEURAL_WORKER_FUNCTION if ROWS[job.model].neural else WORKER_FUNCTION, event)

@@ -88,7 +88,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         exchange_dtype: What parts travel as.
         significance: Share of a parameter below which its accumulated update is not sent yet.
         seed: Fixes everything that is random in training.
-        round_timeout_s: How long a rank waits for its peers within a round.
+        checkpoint_every_s: How often a checkpoint is stored in S3; 0 for never.
+        round_timeout_s: How long a rank waits for its peers within a round; counted anew when a missing one comes back.
         join_timeout_s: How long the first round waits for ranks that still start.
     """
 
@@ -126,8 +127,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     exchange_dtype: Annotated[ExchangeDtype, _one_of(ExchangeDtype)] = "float32"
     significance: Annotated[float, msgspec.Meta(ge=0, lt=1, description="a number from 0 to below 1")] = 0.0
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32, description="an integer from 0 to 4294967295")] = 0
-    round_timeout_s: Seconds = 120.0
-    join_timeout_s: Seconds = 120.0
+    checkpoint_every_s: Annotated[float, msgspec.Meta(ge=0, le=86_400, description="seconds, 0 for never")] = 60.0
+    # Lambda tries a failed event again after 1 and after 2 minutes; ranks wait longer than that for one that died.
+    round_timeout_s: Seconds = 180.0
+    join_timeout_s: Seconds = 180.0
 
     @property
     def data_type(self) -> DatasetType:
@@ -150,11 +153,13 @@ class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         worker_index: The rank of this worker, from 0.
         file: Object key of its partition.
+        link: Which link of a chain of functions this is; a worker that is low on time invokes the next one.
     """
 
     worker_index: Annotated[int, msgspec.Meta(ge=0, le=999, description="an integer from 0 to n_workers - 1")]
     file: Annotated[str, msgspec.Meta(min_length=1, max_length=1024, description="the key of a partition object")]
     run_id: RunId
+    link: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 1
 
     @property
     def rank(self) -> int:

@@ -3,7 +3,10 @@
     job.json                    the job as it was started, and by which request
     workers/<rank>.<attempt>.json   one finished worker: seconds, phases, memory
     telemetry/<rank>.<attempt>.json its timings round by round
-    failed/<rank>.<attempt>.json    one failed worker and its cause
+    failed/<rank>.<attempt>.json    one failed worker, its cause, and whether trying again could help
+    links/<rank>.<attempt>.json one worker that ran low on time and invoked the next link
+    checkpoint/                 see `training.checkpoint`
+    aborted.json                written by whoever gives the run up from outside
     model.npz                   the trained parameters
     result.json                 the run's outcome; written by rank 0 when its model is there
 
@@ -116,6 +119,12 @@ class RunFolder:
         """A record; None when it is absent."""
         body = self.read(name)
         return None if body is None else msgspec.json.decode(body)
+
+    def delete(self, names: list[str]) -> None:
+        """Removes objects; absent ones do no harm."""
+        for name in names:
+            with _translated(self._bucket, self._key(name)):
+                self._s3.delete_object(Bucket=self._bucket, Key=self._key(name))
 
     def names(self, folder: str) -> list[str]:
         """Names of the objects in a folder such as `workers/`, sorted."""

@@ -1,7 +1,9 @@
 """What a worker tells about itself: progress lines for whoever watches, timings for the run's folder.
 
 A line is one JSON object on standard output, which Lambda sends to CloudWatch Logs.
-Its key `event` tells which kind it is: `started`, `progress`, `epoch`, `finished` or `failed`.
+Its key `event` tells which kind it is: `started`, `progress`, `epoch`, `finished` or `failed`;
+`handed_on` (to the next link), `superfluous` (a second delivery);
+and what recovery did: `recovered`, `reput`, `handed_over`, `rejoined`, `resumed`, `checkpoint`, `checkpoint_failed`.
 """
 
 import resource
@@ -23,18 +25,33 @@ class Telemetry:
     Args:
         run_id: The run.
         rank: This worker's rank.
-        attempt: Which try of the rank this is, from 1.
+        attempt: Which try of the rank this is, from 1; 0 as long as that is not known.
         request_id: The invocation's `aws_request_id`.
     """
 
     def __init__(self, run_id: str, rank: int, attempt: int, request_id: str) -> None:
         self.phases: dict[str, float] = {}
         self.round_s: list[float] = []
-        self._labels = {"run_id": run_id, "rank": rank, "attempt": attempt, "request_id": request_id}
+        self.longest_round_s = 0.0
+        self._labels: dict[str, int | str] = {
+            "run_id": run_id,
+            "rank": rank,
+            "attempt": attempt,
+            "request_id": request_id,
+        }
         self.started_at = time.time()
         self._started = time.perf_counter()
         self._last_progress = self._started
         self._rows_since = 0
+
+    @property
+    def attempt(self) -> int:
+        """Which try of the rank this is."""
+        return int(self._labels["attempt"])
+
+    @attempt.setter
+    def attempt(self, attempt: int) -> None:
+        self._labels["attempt"] = attempt
 
     @property
     def seconds(self) -> float:
@@ -68,6 +85,7 @@ class Telemetry:
         """
         now = time.perf_counter()
         self.round_s.append(now - started)
+        self.longest_round_s = max(self.longest_round_s, now - started)
         self._rows_since += rows
         elapsed = now - self._last_progress
         if elapsed >= PROGRESS_INTERVAL_S:

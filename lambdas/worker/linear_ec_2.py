@@ -1,11 +1,20 @@
 """The worker: trains one partition together with its peers.
 
 The event is `training.job.WorkerJob`; `file` names this rank's partition.
+
+What may happen to it, and what it does:
+
+    the event comes twice            the lease of the rank decides; the other one leaves quietly
+    it dies, and Lambda tries again  it takes the lease over, then goes on from a peer's state or a checkpoint
+    it runs low on time              all ranks stop after the same round, and each invokes itself again
+    trying again cannot help         it tells all ranks, which stop at once with its cause
 """
 
 import os
 import time
-from contextlib import closing
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from typing import Any
 
 # A function has one virtual CPU per 1,769 MB; more BLAS threads than that only fight for it.
@@ -14,22 +23,40 @@ _CPUS = max(1, int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769")) //
 os.environ.setdefault("OPENBLAS_NUM_THREADS", str(_CPUS))
 
 # NumPy reads the variable above when it is imported.
+import msgspec  # noqa: E402
+
 from training import dataset  # noqa: E402
 from training.algorithm import admm, expectation_maximisation, gradient_averaging, model_averaging  # noqa: E402
 from training.algorithm.epochs import Outcome, Shard  # noqa: E402
 from training.algorithm.standardisation import Scaling, measure  # noqa: E402
-from training.errors import RunAborted  # noqa: E402
-from training.exchange.exchange import Exchange  # noqa: E402
+from training.checkpoint import RunCheckpoints  # noqa: E402
+from training.errors import (  # noqa: E402
+    ChannelError,
+    ExchangeError,
+    InputError,
+    RunAborted,
+    Superfluous,
+    TrainingError,
+    ValueTooLarge,
+)
+from training.exchange.exchange import Exchange, Stopped  # noqa: E402
 from training.exchange.frame import Encoding  # noqa: E402
-from training.exchange.mailbox import Mailbox  # noqa: E402
+from training.exchange.lease import Lease  # noqa: E402
+from training.exchange.mailbox import Mailbox, abort_run, key_of  # noqa: E402
 from training.exchange.memcached import MemcachedChannel  # noqa: E402
+from training.exchange.recovery import Recovery, through_faults  # noqa: E402
+from training.invoking import InvokeError, invoke_event  # noqa: E402
 from training.job import WorkerJob, decode_job  # noqa: E402
 from training.model.registry import gradient_model  # noqa: E402
-from training.results import RunFolder, get_object, s3_client  # noqa: E402
+from training.results import RunFolder, StorageError, get_object, s3_client  # noqa: E402
 from training.telemetry import Telemetry, max_rss_mb, percentiles_ms  # noqa: E402
+from training.time_limit import TimeLimit  # noqa: E402
 from training.trained import TrainedModel, encode_model  # noqa: E402
 
-ATTEMPT = 1
+# A cache that does not answer when a worker starts is tried this long; Lambda tries the event again later.
+CONNECT_WITHIN_S = 5.0
+# Lambda tries an event at most twice more: after that nobody comes back, and the others should not wait.
+MOST_TRIES = 3
 _BY_GRADIENT = {"grad_avg": gradient_averaging.train, "model_avg": model_averaging.train, "admm": admm.train}
 
 _s3 = s3_client()
@@ -39,62 +66,148 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     """Joins the run, trains, and stores this rank's results.
 
     Raises:
-        TrainingError: The job, its data, a peer or the channel failed; the cause is told to all ranks
-            and stored under `failed/` first.
+        TrainingError: The job, its data, a peer or the channel failed; the cause is stored under `failed/` first,
+            and told to all ranks unless Lambda's next try may help.
     """
     job = decode_job(event, WorkerJob)
-    telemetry = Telemetry(job.run_id, job.rank, ATTEMPT, context.aws_request_id)
+    telemetry = Telemetry(job.run_id, job.rank, 0, context.aws_request_id)
     folder = RunFolder(_s3, job.results, job.run_id)
-    telemetry.line("started")
+    lease = Lease(lambda: _connect(job), key_of(job.run_id, f"lease/{job.rank}", job.tmp_bucket), job.link)
+    limit = TimeLimit(context, job, telemetry)
     try:
-        with telemetry.phase("connect"):
-            channel = MemcachedChannel(job.host, job.port)
-        with closing(channel):
-            mailbox = Mailbox(
-                channel,
-                run_id=job.run_id,
-                rank=job.rank,
-                world_size=job.n_workers,
-                attempt=ATTEMPT,
-                part_prefix=job.tmp_bucket,
-                merged_prefix=job.merged_bucket,
-            )
-            try:
-                _run(job, mailbox, folder, telemetry)
-            except RunAborted:
-                raise  # the others know already
-            except Exception as error:
-                mailbox.abort(str(error))
-                raise
+        _run(job, lease, folder, telemetry, limit)
+    except Superfluous as reason:
+        lease.leave()
+        telemetry.line("superfluous", cause=str(reason))
+        return _answer(job, duplicate=True)
+    except Stopped as stop:
+        lease.leave()
+        _hand_on(job, stop.round_number, folder, telemetry)
+        return _answer(job, next_link=job.link + 1)
     except Exception as error:
-        kind = type(error).__name__
-        telemetry.line("failed", kind=kind, cause=str(error))
-        record = {"rank": job.rank, "kind": kind, "cause": str(error), "time": time.time()}
-        folder.write_json(f"failed/{job.rank}.{ATTEMPT}.json", record)
+        lease.leave()
+        _tell_failure(job, error, lease.tries, folder, telemetry)
         raise
+    lease.leave(done=True)
     telemetry.line("finished", seconds=telemetry.seconds)
-    return {"statusCode": 200, "body": {"run_id": job.run_id, "rank": job.rank}}
+    return _answer(job)
 
 
-def _run(job: WorkerJob, mailbox: Mailbox, folder: RunFolder, telemetry: Telemetry) -> None:
-    with telemetry.phase("load"):
-        shard = _load(job)
-    exchange = Exchange(
-        mailbox,
-        job.sync_mode,
-        join_timeout_s=job.join_timeout_s,
-        round_timeout_s=job.round_timeout_s,
-        update_encoding=_update_encoding(job),
-        max_staleness=job.max_staleness,
-    )
-    with telemetry.phase("train"):
-        scaling = None
-        if job.standardise:
-            scaling = measure(shard, exchange)
-            shard = Shard(scaling.apply(shard.x), shard.y, scaling.apply(shard.valid_x), shard.valid_y)
-        outcome = _train(job, shard, exchange, telemetry)
-    with telemetry.phase("store"):
-        _store(job, outcome, scaling, exchange, shard, folder, telemetry)
+def _run(job: WorkerJob, lease: Lease, folder: RunFolder, telemetry: Telemetry, limit: TimeLimit) -> None:
+    _check_needed(job, folder)
+    shard = _load_while(lease, job, telemetry)
+    telemetry.attempt = lease.attempt
+    telemetry.line("started", link=job.link)
+    lease.keep()
+    with telemetry.phase("connect"):
+        channel = _connect(job)
+    with closing(channel):
+        mailbox = Mailbox(
+            channel,
+            run_id=job.run_id,
+            rank=job.rank,
+            world_size=job.n_workers,
+            attempt=lease.attempt,
+            part_prefix=job.tmp_bucket,
+            merged_prefix=job.merged_bucket,
+        )
+        Recovery(
+            mailbox,
+            token=lease.token,
+            check=lease.check,
+            note=telemetry.line,
+            is_over=lambda: _is_over(job, folder),
+        )
+        checkpoints = RunCheckpoints(folder, job, telemetry.line)
+        exchange = Exchange(
+            mailbox,
+            job.sync_mode,
+            join_timeout_s=job.join_timeout_s,
+            round_timeout_s=job.round_timeout_s,
+            update_encoding=_update_encoding(job),
+            max_staleness=job.max_staleness,
+            checkpoints=checkpoints,
+            signals=lambda: limit.signals(checkpoints.saved_at),
+        )
+        course = _Course(job, shard, exchange, folder, telemetry, lease.check)
+        del shard
+        through_faults(exchange.start, course.run)
+
+
+class _Course:
+    """From joining to stored results; begun again when this rank goes on from another's state.
+
+    It alone holds the rows, so that they are in memory once.
+    """
+
+    def __init__(
+        self,
+        job: WorkerJob,
+        shard: Shard,
+        exchange: Exchange,
+        folder: RunFolder,
+        telemetry: Telemetry,
+        check: Callable[[], None],
+    ) -> None:
+        self._job, self._shard, self._exchange = job, shard, exchange
+        self._folder, self._telemetry, self._check = folder, telemetry, check
+        self._scaling: Scaling | None = None
+
+    def run(self) -> None:
+        """Trains, stores the results, and stays while another rank may need this one."""
+        with self._telemetry.phase("train"):
+            if self._job.standardise and self._scaling is None:
+                self._scaling = measure(self._shard, self._exchange)
+                self._shard = _scaled(self._shard, self._scaling)
+            outcome = _train(self._job, self._shard, self._exchange, self._telemetry)
+        self._check()
+        with self._telemetry.phase("store"):
+            _store(self._job, outcome, self._scaling, self._exchange, self._shard, self._folder, self._telemetry)
+        self._exchange.finish(outcome.rounds, outcome.state)
+
+
+def _check_needed(job: WorkerJob, folder: RunFolder) -> None:
+    """Looks whether there is anything to do for this delivery.
+
+    Raises:
+        Superfluous: This rank has stored its results.
+        RunAborted: Somebody has given the run up.
+    """
+    names = folder.names("")
+    if any(name.startswith(f"workers/{job.rank}.") for name in names):
+        raise Superfluous(f"rank {job.rank} has stored its results")
+    if "aborted.json" in names:
+        raise RunAborted(folder.read_json("aborted.json")["cause"])
+
+
+def _is_over(job: WorkerJob, folder: RunFolder) -> bool:
+    try:
+        names = folder.names("")
+    except StorageError:
+        return False
+    if "aborted.json" in names:
+        raise RunAborted(folder.read_json("aborted.json")["cause"])
+    stored = {name.split(".")[0] for name in names if name.startswith("workers/")}
+    return len(stored) == job.n_workers and "result.json" in names
+
+
+def _load_while(lease: Lease, job: WorkerJob, telemetry: Telemetry) -> Shard:
+    """Loads the rows while the lease is taken: that of a dead try has to be watched for a moment.
+
+    Raises:
+        Superfluous: Another delivery of the event has the lease.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        taking = pool.submit(lease.acquire, CONNECT_WITHIN_S)
+        try:
+            with telemetry.phase("load"):
+                shard = _load(job)
+        finally:
+            taken = taking.result()
+            telemetry.attempt = lease.attempt
+    if not taken:
+        raise Superfluous(f"another delivery of the event of rank {job.rank} goes on")
+    return shard
 
 
 def _load(job: WorkerJob) -> Shard:
@@ -104,6 +217,14 @@ def _load(job: WorkerJob) -> Shard:
     classes = dataset.labels_to_classes(rows.y, job.n_classes, source=source)
     n_train = len(classes) - int(job.valid_ratio * len(classes))
     return Shard(rows.x[:n_train], classes[:n_train], rows.x[n_train:], classes[n_train:])
+
+
+def _scaled(shard: Shard, scaling: Scaling) -> Shard:
+    return Shard(scaling.apply(shard.x), shard.y, scaling.apply(shard.valid_x), shard.valid_y)
+
+
+def _connect(job: WorkerJob) -> MemcachedChannel:
+    return MemcachedChannel(job.host, job.port)
 
 
 def _train(job: WorkerJob, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
@@ -128,9 +249,10 @@ def _store(
     folder: RunFolder,
     telemetry: Telemetry,
 ) -> None:
-    name = f"{job.rank}.{ATTEMPT}.json"
+    name = f"{job.rank}.{telemetry.attempt}.json"
     all_reduce_s = exchange.seconds or [0.0]  # a rank alone exchanges nothing
-    timings = {"round_ms": telemetry.round_s, "all_reduce_ms": all_reduce_s}
+    round_s = telemetry.round_s or [0.0]  # who came back after the last round did none
+    timings = {"round_ms": round_s, "all_reduce_ms": all_reduce_s}
     folder.write_json(f"telemetry/{name}", {key: [1e3 * s for s in seconds] for key, seconds in timings.items()})
     if job.rank == 0:
         trained = TrainedModel.of_job(job, outcome.parameters, scaling)
@@ -153,14 +275,64 @@ def _store(
         f"workers/{name}",
         {
             "rank": job.rank,
-            "attempt": ATTEMPT,
+            "attempt": telemetry.attempt,
+            "link": job.link,
             "rows": len(shard.y),
             "valid_rows": len(shard.valid_y),
             "started_at": telemetry.started_at,
             "seconds": telemetry.seconds,
             "phases": telemetry.phases,
-            "round_ms": percentiles_ms(telemetry.round_s),
+            "round_ms": percentiles_ms(round_s),
             "all_reduce_ms": percentiles_ms(all_reduce_s),
             "max_rss_mb": max_rss_mb(),
         },
     )
+
+
+def _hand_on(job: WorkerJob, round_number: int, folder: RunFolder, telemetry: Telemetry) -> None:
+    """Invokes the next link, once the checkpoint that it goes on from is named.
+
+    Without one it goes on from an earlier checkpoint, or from a rank that still trains.
+    """
+    RunCheckpoints(folder, job, telemetry.line).wait_for(round_number)
+    event = {**msgspec.to_builtins(job), "link": job.link + 1}
+    request_id = invoke_event(os.environ["AWS_LAMBDA_FUNCTION_NAME"], event)
+    telemetry.line("handed_on", round=round_number, link=job.link + 1, next_request_id=request_id)
+    record = {
+        "rank": job.rank,
+        "attempt": telemetry.attempt,
+        "link": job.link,
+        "round": round_number,
+        "started_at": telemetry.started_at,
+        "seconds": telemetry.seconds,
+        "next_request_id": request_id,
+    }
+    folder.write_json(f"links/{job.rank}.{telemetry.attempt}.json", record)
+
+
+def _tell_failure(job: WorkerJob, error: Exception, tries: int, folder: RunFolder, telemetry: Telemetry) -> None:
+    """Writes the cause down, and ends the run for all ranks unless another try may help."""
+    kind, cause = type(error).__name__, str(error) or type(error).__name__
+    final = not _may_pass(error) or tries >= MOST_TRIES
+    telemetry.line("failed", kind=kind, cause=cause, final=final)
+    if final and not isinstance(error, RunAborted):
+        # The cause itself is about to be raised; without the channel the peers fall back to their deadlines.
+        with suppress(ChannelError), closing(_connect(job)) as channel:
+            abort_run(channel, job.run_id, f"rank {job.rank}: {cause}", job.tmp_bucket)
+    record = {"rank": job.rank, "kind": kind, "cause": cause, "final": final, "time": time.time()}
+    with suppress(StorageError, InputError):
+        folder.write_json(f"failed/{job.rank}.{telemetry.attempt}.json", record)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another try of this rank may succeed where this one failed: its surroundings failed, not its job.
+
+    The rows, the job, a peer's deadline and our own mistakes are the same next time.
+    """
+    if isinstance(error, (ChannelError, StorageError, InvokeError)):
+        return not isinstance(error, ValueTooLarge)
+    return isinstance(error, (OSError, MemoryError)) and not isinstance(error, (TrainingError, ExchangeError))
+
+
+def _answer(job: WorkerJob, **more: object) -> dict[str, Any]:
+    return {"statusCode": 200, "body": {"run_id": job.run_id, "rank": job.rank, **more}}

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.stack import start_private_stack
-from tests.support.fault_jobs import DATA, JOBS, N_WORKERS, RETRY_TIME_SCALE, WORKER
+from tests.support.fault_jobs import DATA, JOBS, N_WORKERS, RETRY_TIME_SCALE
 from tests.support.running import run_job
 
 
@@ -17,8 +17,7 @@ from tests.support.running import run_job
 def fault_settings(settings):
     """The project's settings with quick retries."""
     gateway = msgspec.structs.replace(settings.gateway, retry_time_scale=RETRY_TIME_SCALE)
-    worker = msgspec.structs.replace(settings.functions[WORKER], retries=2)
-    return msgspec.structs.replace(settings, gateway=gateway, functions={**settings.functions, WORKER: worker})
+    return msgspec.structs.replace(settings, gateway=gateway)
 
 
 @pytest.fixture(scope="session")

@@ -131,7 +131,7 @@ def test_a_rank_that_always_dies_ends_the_run_with_its_cause(play, entry):
     entry(scenario="a rank killed at every try", algorithm="grad_avg", pattern="reduce")
     started = time.perf_counter()
 
-    with pytest.raises(HarnessError, match=r"worker 1 died: .*exit status 1"):
+    with pytest.raises(HarnessError, match=r"worker 1 died, 3 times: .*exit status 1"):
         play("grad_avg", "reduce", [f"kill rank=1 attempt={attempt} how=exit" for attempt in (1, 2, 3)])
 
     entry(outcome=f"error after {time.perf_counter() - started:.1f} s")

@@ -116,7 +116,10 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
         )
         telemetry.epoch_done(report)
         finished = round_number == job.n_epochs or totals.settled or good_enough(job, report)
-        state, distances = Clustering.of(centroids, totals, [*state.epochs, report], finished=finished), totals.distances
+        state, distances = (
+            Clustering.of(centroids, totals, [*state.epochs, report], finished=finished),
+            totals.distances,
+        )
         exchange.end_round(state)
     return Outcome(state)
 

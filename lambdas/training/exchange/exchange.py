@@ -22,7 +22,7 @@ LOOK_INTERVAL_S = 0.5
 AnyState = TypeVar("AnyState")
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: all ranks leave after the same round
+class Stopped(Exception):
     """All ranks stop here, because one is low on time; the checkpoint after this round is there.
 
     Args:
@@ -132,7 +132,7 @@ class Exchange:
         Raises:
             RunAborted: The run was given up, and this rank is alone.
         """
-        self._snapshot, self._private = snapshot, None
+        self._private = None
         if snapshot is not None:
             self._agreed = snapshot.agreed
             if self.mailbox.recovery is not None:
@@ -141,10 +141,11 @@ class Exchange:
                 # With what this rank alone had before either round, all its frames from there on are computed anew.
                 self._private = self.mailbox.private(snapshot.round, state_length)
                 if self._private is None:
-                    self._snapshot = msgspec.structs.replace(
+                    snapshot = msgspec.structs.replace(
                         snapshot, round=snapshot.round - 1, state=snapshot.earlier, finished=False
                     )
-            self.mailbox.start_at(self._snapshot.round)
+            self.mailbox.start_at(snapshot.round)
+        self._snapshot = snapshot
         self.begin_round(0)
 
     def agree(self, name: str, values: Array, samples: int) -> Total:

@@ -68,7 +68,7 @@ class Mailbox:
     Attributes:
         recovery: What helps when a wait becomes long; None for the plain layer alone.
         holds_from: The first round whose frames are held, to be put again.
-        flags: What this rank asks of all in its frames.
+        began_at: The first round that was computed since this rank came in, or came back.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class Mailbox:
         self.others = [other for other in range(world_size) if other != rank]
         self.channel, self.clock = channel, clock
         self.recovery: Recovery | None = None
-        self.holds_from = 0
-        self.flags = 0
+        self.holds_from = self.began_at = 0
         self._prefixes = {False: _folder(part_prefix), True: _folder(merged_prefix)}
         self._part_prefix = part_prefix
+        self._abort_key = self.key("abort")
         self._held: dict[int, dict[str, bytes]] = {}
         self._before_next: dict[str, bytes] = {}
 
@@ -176,7 +176,7 @@ class Mailbox:
             RunAborted: A rank gave the run up meanwhile.
             ChannelError: The channel is not reachable.
         """
-        abort_key = _abort_key(self.run_id, self._part_prefix)
+        abort_key = self._abort_key
         found = self.channel.get_many([*keys, abort_key])
         if abort_key in found:
             raise RunAborted(found[abort_key].decode(errors="replace"))
@@ -261,7 +261,7 @@ class Mailbox:
         """Begins anew at a round: what is held belongs to another course of this rank's rounds."""
         self._held.clear()
         self._before_next = {}
-        self.holds_from = round_number
+        self.holds_from = self.began_at = round_number
 
     def put_again(self) -> int:
         """Stores all frames that are held once more; returns how many pieces they are.
@@ -296,7 +296,7 @@ class Mailbox:
 
     def key(self, name: str) -> str:
         """The key of something that ranks tell one another beside their frames."""
-        return f"{self._prefixes[False]}{self.run_id}/{name}"
+        return key_of(self.run_id, name, self._part_prefix)
 
     def _store(
         self, place: Place, values: Mapping[str, Array], samples: int, flags: int, encoding: Encoding | None
@@ -374,13 +374,18 @@ class Wait:
         """Everything is there."""
 
 
+def key_of(run_id: str, name: str, part_prefix: str = "") -> str:
+    """The key of something that is not a frame: `abort`, `over`, `lease/<rank>`, `position/<rank>`."""
+    return f"{_folder(part_prefix)}{run_id}/{name}"
+
+
 def abort_run(channel: Channel, run_id: str, cause: str, part_prefix: str = "") -> None:
     """Ends a run for all its ranks, from within or from outside.
 
     Raises:
         ChannelError: The channel is not reachable.
     """
-    channel.put_many({_abort_key(run_id, part_prefix): cause.encode()[: min(4096, channel.max_value_bytes)]})
+    channel.put_many({key_of(run_id, "abort", part_prefix): cause.encode()[: min(4096, channel.max_value_bytes)]})
 
 
 def delays() -> Iterator[float]:
@@ -401,10 +406,6 @@ def pieces_of(key: str, buffer: bytes, limit: int) -> Iterator[tuple[str, bytes]
     """Keys and bytes of the pieces in which a value is stored."""
     for index, start in enumerate(range(0, len(buffer), limit)):
         yield piece_key(key, index), buffer[start : start + limit]
-
-
-def _abort_key(run_id: str, part_prefix: str) -> str:
-    return f"{_folder(part_prefix)}{run_id}/abort"
 
 
 def _folder(prefix: str) -> str:

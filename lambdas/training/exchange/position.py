@@ -7,7 +7,9 @@ belongs to a rank that waits now. `decide` gets those of this rank and of the ot
     a rank asked for this rank's state, which trains: hand it over    it goes on from before this rank's round
     this rank is new and others train: take a snapshot of the one     whatever a slower one still needs of this rank
       that is furthest behind (the lowest rank on a tie)                is computed anew from there, byte for byte
-    another rank is behind what this one holds: take its snapshot     the same; its frames are gone from channel and memory
+    another rank is behind where this try began: take its snapshot    the same; nobody else has this rank's frames
+    others have let go of frames that this rank needs: take a         another try of this rank has been that far: it was
+      snapshot of the one furthest behind of those                      frozen, or two ran for a while
     another rank misses this rank's frames, which it holds: put       the cache lost them
       them again
     otherwise: wait
@@ -45,6 +47,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
         round: The round that it waits in.
         step: The step within the round.
         holds_from: The first round whose frames it can put again.
+        began_at: The first round that this try has computed since it came in, or came back.
         missing: The ranks whose frames it waits for.
         asks: The rank whose state it asks for; `NOBODY` when it asks for none.
         question: Numbers what it asks.
@@ -58,6 +61,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     round: int = 0
     step: int = 0
     holds_from: int = 0
+    began_at: int = 0
     missing: tuple[int, ...] = ()
     asks: int = NOBODY
     question: int = 0
@@ -108,8 +112,17 @@ def decide(
         if asked and own.phase != Phase.NEW:
             return HandOver(other)
     trainers = [other for other in others if other.phase != Phase.NEW]
-    behind = min(trainers, key=lambda other: (other.round, other.rank), default=None)
-    if behind is not None and (own.phase == Phase.NEW or behind.round < own.holds_from):
-        return TakeSnapshot(behind.rank) if settled else Wait()
+    # Whoever is left behind goes on from these; nobody goes back for it.
+    in_time = [other for other in trainers if not _left_behind(other, [own, *trainers])]
+    behind = min(in_time, key=lambda other: (other.round, other.rank), default=None)
+    if behind is not None:
+        joins = own.phase == Phase.NEW or _left_behind(own, in_time)
+        if joins or behind.round < own.began_at:
+            return TakeSnapshot(behind.rank) if settled else Wait()
     in_need = tuple(other.rank for other in others if own.rank in other.missing and own.holds_from <= other.round)
     return Reput(in_need) if in_need else Wait()
+
+
+def _left_behind(position: Position, trainers: list[Position]) -> bool:
+    """Whether others have let go of frames of a rank's round, so that all ranks were past it."""
+    return any(other.began_at <= position.round < other.holds_from for other in trainers if other.phase != Phase.NEW)

@@ -21,7 +21,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import ChannelError, DamagedFrame, RanksMissing, Superfluous, ValueTooLarge
@@ -79,7 +78,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     finished: bool
 
 
-class Rejoin(Exception):  # noqa: N818 - not an error: it unwinds the algorithm to its start
+class Rejoin(Exception):
     """This rank goes on from another's state.
 
     Args:
@@ -231,7 +230,7 @@ class Recovery:
         self._stand(place, tuple(missing), now, at_once=news)
         if self._own.asks != NOBODY and self._snapshot_key(self._own) in found:
             self._take(found[self._snapshot_key(self._own)])
-        live = [position for position, since in self._heard.values() if 0 < since and now - since < LIVE_S]
+        live = [position for position, since in self._heard.values() if since > 0 and now - since < LIVE_S]
         if not live:
             self._first_heard = now
         settled = len(live) == len(self._mailbox.others) or now - self._first_heard >= LISTEN_S
@@ -307,14 +306,17 @@ class Recovery:
 
     def _stand(self, place: Place, missing: tuple[int, ...], now: float, *, at_once: bool) -> None:
         """Writes this rank's position: with every beat, when it changed, and when somebody is to hear it at once."""
-        holds_from = self._mailbox.holds_from
-        stood = (self._own.round, self._own.step, self._own.missing, self._own.holds_from)
-        if not at_once and now < self._next_beat and stood == (place.round, place.step, missing, holds_from):
-            return
-        self._own = msgspec.structs.replace(
-            self._own, round=place.round, step=place.step, missing=missing, holds_from=holds_from
+        stands = msgspec.structs.replace(
+            self._own,
+            round=place.round,
+            step=place.step,
+            missing=missing,
+            holds_from=self._mailbox.holds_from,
+            began_at=self._mailbox.began_at,
         )
-        self._publish(now)
+        if at_once or now >= self._next_beat or stands != self._own:
+            self._own = stands
+            self._publish(now)
 
     def _publish(self, now: float) -> None:
         self._own = msgspec.structs.replace(self._own, beat=self._own.beat + 1)
@@ -350,9 +352,12 @@ class Recovery:
             self._own = msgspec.structs.replace(self._own, asks=NOBODY)
             return
         self._own = msgspec.structs.replace(self._own, asks=NOBODY)
-        # A rank that trains goes back for others; its donor may have got further meanwhile without it.
-        if self._own.phase == Phase.NEW or snapshot.round < self._own.holds_from:
-            self.note("rejoined", round=snapshot.round, bytes=len(body), seconds=self._clock.now() - self._waiting_since)
+        # A rank that trains goes back for others, or on when it was left behind; its donor may have moved meanwhile.
+        elsewhere = snapshot.round < self._own.began_at or snapshot.round > self._own.round
+        if self._own.phase == Phase.NEW or elsewhere:
+            self.note(
+                "rejoined", round=snapshot.round, bytes=len(body), seconds=self._clock.now() - self._waiting_since
+            )
             raise Rejoin(snapshot)
 
     def _try_to_put(self, values: Mapping[str, bytes]) -> bool:

@@ -1,0 +1,216 @@
+"""The lease: which of several deliveries of a rank's event goes on.
+
+`<run_id>/lease/<rank>` names the try that holds the rank; a small thread moves its beat, however long a round computes.
+
+    the key                        who comes next does
+    absent (first, or evicted)     add it: exactly one of several succeeds
+    held, and its beat moves       leave: this is a second delivery of the same event
+    held, but its beat stands      wait `STANDS_STILL_S`, then take over as the next attempt
+    left                           take over at once, as the next attempt or link
+    done, or of a later link       leave: this event is of long ago
+
+    holder   beat 1 ... beat 2 ... dies
+    retry                               | looks | same beat for 1.2 s | replaces it: attempt 2
+    holder, had it only slept                                         | finds a foreign token: stops, writes nothing
+
+A holder that finds its key gone adds it again: the cache was restarted.
+"""
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from enum import IntEnum, unique
+
+import msgspec
+
+from training.errors import ChannelError, Superfluous
+from training.exchange.channel import Channel
+from training.exchange.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+BEAT_S = 0.3
+# Four beats: a busy machine may lose one or two.
+STANDS_STILL_S = 1.2
+WATCH_POLL_S = 0.05
+RETRY_S = 0.1
+
+
+@unique
+class State(IntEnum):
+    """What a lease says of its rank."""
+
+    HELD = 0
+    LEFT = 1
+    DONE = 2
+
+
+class Holder(msgspec.Struct, frozen=True, array_like=True):
+    """Who holds a rank.
+
+    Attributes:
+        token: Names this try; no other has the same.
+        link: Which link of the chain of functions it is, from 1.
+        attempt: Which try of the rank it is over all links, from 1.
+        tries: Which try of this link it is, from 1.
+        beat: Grows while the holder lives.
+        state: Whether it still holds it.
+    """
+
+    token: str
+    link: int = 1
+    attempt: int = 1
+    tries: int = 1
+    beat: int = 0
+    state: State = State.HELD
+
+
+class Lease:
+    """One rank's lease.
+
+    Args:
+        connect: Opens a channel of the lease's own.
+        key: Where it lies.
+        link: Which link of the chain of functions this is.
+        clock: What waits go by.
+    """
+
+    def __init__(self, connect: Callable[[], Channel], key: str, link: int, clock: Clock = Clock()) -> None:  # noqa: B008
+        self._connect, self._key, self._clock = connect, key, clock
+        self._channel: Channel | None = None
+        self._holder = Holder(secrets.token_hex(8), link)
+        self._lost = False
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def token(self) -> str:
+        """Names this try."""
+        return self._holder.token
+
+    @property
+    def attempt(self) -> int:
+        """Which try of the rank this is, over all links."""
+        return self._holder.attempt
+
+    @property
+    def tries(self) -> int:
+        """Which try of this link this is."""
+        return self._holder.tries
+
+    def acquire(self, patience_s: float) -> bool:
+        """Takes the lease; False when another delivery of the event has it, or is done.
+
+        Args:
+            patience_s: How long a channel that fails is tried.
+
+        Raises:
+            ChannelError: It failed until then.
+        """
+        started, seen, since = self._clock.now(), b"", 0.0
+        while True:
+            now = self._clock.now()
+            try:
+                found = self._look()
+                if found is None:
+                    return True
+                other = msgspec.msgpack.decode(found, type=Holder)
+                if other.link > self._holder.link or (other.link == self._holder.link and other.state == State.DONE):
+                    return False
+                if seen and found != seen and other.state == State.HELD:
+                    return False
+                if found != seen:
+                    seen, since = found, now
+                if (other.state != State.HELD or now - since >= STANDS_STILL_S) and self._take_over(found, other):
+                    return True
+            except ChannelError:
+                if now - started >= patience_s:
+                    raise
+                self._clock.sleep(RETRY_S)
+            self._clock.sleep(WATCH_POLL_S)
+
+    def keep(self) -> None:
+        """Moves the beat from now on, in a thread of its own."""
+        self._thread = threading.Thread(target=self._beat_on, name="lease", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Looks whether this try still holds the rank; costs nothing.
+
+        Raises:
+            Superfluous: Another one does.
+        """
+        if self._lost:
+            raise Superfluous(f"another delivery of this event has taken {self._key} over")
+
+    def leave(self, *, done: bool = False) -> None:
+        """Gives the lease back, so that the next try or link need not watch it first."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._channel is None:
+            return
+        if not self._lost:
+            state = State.DONE if done else State.LEFT
+            left = msgspec.structs.replace(self._holder, state=state)
+            try:
+                self._channel.replace_if(self._key, _packed(self._holder), _packed(left))
+            except ChannelError as error:
+                logger.warning("the lease stays: %s", error)
+        self._channel.close()
+
+    def beat(self) -> None:
+        """Moves the beat once; finds out whether the lease is lost.
+
+        Raises:
+            ChannelError: The channel is not reachable.
+        """
+        channel = self._open()
+        moved = msgspec.structs.replace(self._holder, beat=self._holder.beat + 1)
+        if channel.replace_if(self._key, _packed(self._holder), _packed(moved)):
+            self._holder = moved
+            return
+        found = channel.get_many([self._key]).get(self._key)
+        if found is None:
+            # The cache was restarted or has evicted it.
+            if channel.add(self._key, _packed(moved)):
+                self._holder = moved
+            return
+        holder = msgspec.msgpack.decode(found, type=Holder)
+        self._lost = holder.token != self._holder.token
+        if not self._lost:
+            self._holder = holder  # a beat was stored though its answer was lost
+
+    def _beat_on(self) -> None:
+        while not self._stop.wait(BEAT_S) and not self._lost:
+            try:
+                self.beat()
+            except (ChannelError, msgspec.MsgspecError) as error:
+                logger.debug("no beat: %s", error)
+
+    def _look(self) -> bytes | None:
+        """What another try has stored; None when this one has just added its own."""
+        channel = self._open()
+        while not channel.add(self._key, _packed(self._holder)):
+            found = channel.get_many([self._key]).get(self._key)
+            if found is not None:
+                return found
+        return None
+
+    def _take_over(self, found: bytes, other: Holder) -> bool:
+        tries = other.tries + 1 if other.link == self._holder.link else 1
+        own = msgspec.structs.replace(self._holder, attempt=other.attempt + 1, tries=tries)
+        if self._open().replace_if(self._key, found, _packed(own)):
+            self._holder = own
+            return True
+        return False
+
+    def _open(self) -> Channel:
+        if self._channel is None:
+            self._channel = self._connect()
+        return self._channel
+
+
+def _packed(holder: Holder) -> bytes:
+    return msgspec.msgpack.encode(holder)
