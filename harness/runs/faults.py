@@ -1,7 +1,7 @@
 """Faults of a run: its plan handed to the stack before the start, and told in the summary afterwards."""
 
 import statistics
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
@@ -47,11 +47,15 @@ def read_events(stack: StackState, run_id: str) -> list[Event]:
     return msgspec.json.decode(answer.raise_for_status().content, type=list[Event])
 
 
-def fault_records(events: list[Event], folder: RunFolder, *, rounds: int, invoked_at: float) -> list[dict[str, Any]]:
+def fault_records(
+    events: list[Event], folder: RunFolder, *, rounds: int, invoked_at: float, ended_at: float
+) -> list[dict[str, Any]]:
     """The entries of a summary: what, where, when, and what it cost.
 
     `cost_s` is how much longer than the median the round of the first strike and the next one took (a rank that
-    dies after its put is missed in the next), by the rank whose own record is the longest.
+    dies after its put is missed in the next), by the longest record of a rank that was there at the strike.
+    Where none was, as all have died, it is the time from the strike to the end of the run beyond what the rounds
+    left would have taken.
     It is null for a fault without a round, and counts all faults of the same rounds together.
 
     Args:
@@ -59,26 +63,48 @@ def fault_records(events: list[Event], folder: RunFolder, *, rounds: int, invoke
         folder: The run's folder, complete.
         rounds: How many rounds the run had.
         invoked_at: When the coordinator was invoked, seconds since the epoch.
+        ended_at: When the last result was there.
     """
-    records = [folder.read_json(name)["round_ms"] for name in folder.names("telemetry/")]
-    round_ms: list[float] = max(records, key=len, default=[])
-    return [_record(event, round_ms, rounds, invoked_at) for event in events]
+    workers = [(name, folder.read_json(name)["started_at"]) for name in folder.names("workers/")]
+    tries = [
+        _Try(started_at, folder.read_json(name.replace("workers/", "telemetry/"))["round_ms"])
+        for name, started_at in workers
+    ]
+    run = _Run(sorted(tries, key=lambda one: len(one.round_ms)), rounds, invoked_at, ended_at)
+    return [_record(event, run) for event in events]
 
 
-def _record(event: Event, round_ms: list[float], rounds: int, invoked_at: float) -> dict[str, Any]:
+class _Try(NamedTuple):
+    started_at: float
+    round_ms: list[float]
+
+
+class _Run(NamedTuple):
+    tries: list[_Try]
+    rounds: int
+    invoked_at: float
+    ended_at: float
+
+
+def _record(event: Event, run: _Run) -> dict[str, Any]:
     record: dict[str, Any] = {"event": "fault", "fault": event.fault, "times": event.times}
     if not event.times or event.at is None:
-        return record | {"note": f"did not strike: the run had {rounds} rounds"}
+        return record | {"note": f"did not strike: the run had {run.rounds} rounds"}
     place = {key: getattr(event, key) for key in ("rank", "round", "step", "attempt")}
     record |= {key: value for key, value in place.items() if value is not None}
-    return record | {"at_s": round(event.at - invoked_at, 3), "cost_s": _cost_s(round_ms, rounds, event.round)}
+    return record | {"at_s": round(event.at - run.invoked_at, 3), "cost_s": _cost_s(event.round, event.at, run)}
 
 
-def _cost_s(round_ms: list[float], rounds: int, number: int | None) -> float | None:
-    if number is None or not round_ms:
+def _cost_s(number: int | None, at: float, run: _Run) -> float | None:
+    if number is None or not run.tries:
         return None
-    # A rank that came back has a record of the last rounds only.
-    first = rounds - len(round_ms) + 1
-    concerned = [ms for at, ms in enumerate(round_ms, start=first) if at in (number, number + 1)]
-    extra_ms = sum(ms - statistics.median(round_ms) for ms in concerned)
-    return round(max(0.0, extra_ms) / 1000, 4) if concerned else None
+    present = [one.round_ms for one in run.tries if one.started_at < at]
+    round_ms = present[-1] if present else run.tries[-1].round_ms
+    median = statistics.median(round_ms)
+    if present:
+        # A rank that came back has a record of the last rounds only.
+        first = run.rounds - len(round_ms) + 1
+        extra_ms = sum(ms - median for at, ms in enumerate(round_ms, start=first) if at in (number, number + 1))
+    else:
+        extra_ms = 1000 * (run.ended_at - at) - median * (run.rounds - number)
+    return round(max(0.0, extra_ms) / 1000, 4)

@@ -184,7 +184,7 @@ def run(
     if not faults:
         return summary
     struck = read_events(stack, summary.run_id)
-    events = fault_records(struck, folder, rounds=summary.rounds, invoked_at=invoked_at)
+    events = fault_records(struck, folder, rounds=summary.rounds, invoked_at=invoked_at, ended_at=invoked_at + seconds)
     return msgspec.structs.replace(summary, events=[*events, *summary.events])
 
 
