@@ -116,7 +116,7 @@ def _run(job: WorkerJob, lease: Lease, folder: RunFolder, telemetry: Telemetry, 
             token=lease.token,
             check=lease.check,
             note=telemetry.line,
-            is_over=lambda: _is_over(job, folder),
+            is_over=lambda: _is_over_by_now(job, folder),
         )
         checkpoints = RunCheckpoints(folder, job, telemetry.line)
         exchange = Exchange(
@@ -170,25 +170,32 @@ def _check_needed(job: WorkerJob, folder: RunFolder) -> None:
     """Looks whether there is anything to do for this delivery.
 
     Raises:
-        Superfluous: This rank has stored its results.
+        Superfluous: All ranks have stored their results. This one alone is not enough: another may still need it.
         RunAborted: Somebody has given the run up.
     """
-    names = folder.names("")
-    if any(name.startswith(f"workers/{job.rank}.") for name in names):
-        raise Superfluous(f"rank {job.rank} has stored its results")
-    if "aborted.json" in names:
-        raise RunAborted(folder.read_json("aborted.json")["cause"])
+    if _is_over(job, folder):
+        raise Superfluous("all ranks have stored their results")
 
 
 def _is_over(job: WorkerJob, folder: RunFolder) -> bool:
-    try:
-        names = folder.names("")
-    except StorageError:
-        return False
+    """Whether all ranks have stored their results.
+
+    Raises:
+        RunAborted: Somebody has given the run up.
+        StorageError: S3 fails.
+    """
+    names = folder.names("")
     if "aborted.json" in names:
         raise RunAborted(folder.read_json("aborted.json")["cause"])
-    stored = {name.split(".")[0] for name in names if name.startswith("workers/")}
-    return len(stored) == job.n_workers and "result.json" in names
+    return len({name.split(".")[0] for name in names if name.startswith("workers/")}) == job.n_workers
+
+
+def _is_over_by_now(job: WorkerJob, folder: RunFolder) -> bool:
+    """As `_is_over`, for a rank that waits: it asks again later when S3 fails."""
+    try:
+        return _is_over(job, folder)
+    except StorageError:
+        return False
 
 
 def _load_while(lease: Lease, job: WorkerJob, telemetry: Telemetry) -> Shard:

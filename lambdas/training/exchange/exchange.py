@@ -1,6 +1,7 @@
 """The exchange of one rank, round after round: what algorithms see of the other ranks."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +19,8 @@ from training.exchange.recovery import Agreed, Snapshot
 
 # How often a rank that is alone looks whether its run was given up.
 LOOK_INTERVAL_S = 0.5
+# Once is usual after a death, twice may be.
+MOST_FALL_BACKS = 3
 
 AnyState = TypeVar("AnyState")
 
@@ -104,6 +107,7 @@ class Exchange:
         self._agreed: dict[str, Agreed] = {}
         self._snapshot: Snapshot | None = None
         self._private: bytes | None = None
+        self._fall_backs: Counter[int] = Counter()
         self._flags = self._agreed_flags = 0
 
     @property
@@ -141,6 +145,7 @@ class Exchange:
                 # With what this rank alone had before either round, all its frames from there on are computed anew.
                 self._private = self.mailbox.private(snapshot.round, state_length)
                 if self._private is None:
+                    self._count_fall_back(snapshot.round)
                     snapshot = msgspec.structs.replace(
                         snapshot, round=snapshot.round - 1, state=snapshot.earlier, finished=False
                     )
@@ -187,6 +192,8 @@ class Exchange:
         if self._checkpoints is None or self.started_from == 0:
             return initial()
         shared, _ = self._checkpoints.load(self.started_from)
+        if self.mailbox.recovery is not None:
+            self.mailbox.recovery.note("resumed", round=self.started_from, bytes=len(shared))
         return unpack_state(kind, shared, f"checkpoint after round {self.started_from}")
 
     def resume_private(self, kind: type[AnyState], initial: Callable[[], AnyState]) -> AnyState:
@@ -195,7 +202,6 @@ class Exchange:
         Raises:
             StateLost: It is neither in the channel nor in the checkpoint.
         """
-        before = f"before round {self.started_from + 1}"
         if self.started_from == 0 or (self._snapshot is not None and self._snapshot.finished):
             return initial()
         buffer = self._private
@@ -204,11 +210,9 @@ class Exchange:
         elif self._snapshot is None and self._checkpoints is not None:
             buffer = self._checkpoints.load(self.started_from)[1]
         try:
-            return unpack_state(kind, buffer or b"", f"the state of rank {self.rank} alone {before}")
+            return unpack_state(kind, buffer or b"", f"the state of rank {self.rank} alone")
         except DamagedFrame as error:
-            raise StateLost(
-                f"rank {self.rank} died, and what it alone had {before} is lost with the cache; start the run again"
-            ) from error
+            raise StateLost(self._lost(self.started_from + 1)) from error
 
     def begin_round(self, number: int, state: object = None, private: object = None) -> None:
         """Enters a round, and lets go of this rank's frames that no peer can still need.
@@ -308,6 +312,21 @@ class Exchange:
             self.mailbox.recovery.agreed = self._agreed
             patience_s = self._timeouts[number > 0]
             self.mailbox.recovery.begin_round(number, state, phase, patience_s, keep_earlier=keep_earlier)
+
+    def _count_fall_back(self, round_number: int) -> None:
+        """A rank that is sent on again and again to a round before which it has nothing of its own cannot go on.
+
+        Some peer has let go of the round before: this rank had stored what it alone had, and the cache has lost it.
+        """
+        self._fall_backs[round_number] += 1
+        if self._fall_backs[round_number] >= MOST_FALL_BACKS:
+            raise StateLost(self._lost(round_number))
+
+    def _lost(self, round_number: int) -> str:
+        return (
+            f"what rank {self.rank} alone had before round {round_number} is lost: the rank died, and the cache has "
+            "let go of it; start the run again"
+        )
 
     def _collective(self, values: Array) -> str:
         return self._sync_mode if self._sync_mode in COLLECTIVES else quickest(self.world_size, values.nbytes)

@@ -1,0 +1,144 @@
+"""The lease: of several deliveries of one event, one goes on."""
+
+import msgspec
+import pytest
+
+from training.errors import ChannelError, Superfluous
+from training.exchange.clock import Clock
+from training.exchange.lease import BEAT_S, STANDS_STILL_S, Holder, Lease
+from training.exchange.memory import MemoryChannel
+
+pytestmark = pytest.mark.unit
+
+KEY = "run/lease/1"
+
+
+class Waiting:
+    """Virtual time in which others go on while one waits."""
+
+    def __init__(self, meanwhile=lambda: None):
+        self.now, self._meanwhile = 0.0, meanwhile
+
+    def sleep(self, seconds):
+        """Lets time pass."""
+        self.now += seconds
+        self._meanwhile()
+
+    def clock(self):
+        """What a lease goes by."""
+        return Clock(lambda: self.now, self.sleep)
+
+
+def lease_on(channel, waiting=None, link=1):
+    """A lease of this rank."""
+    return Lease(lambda: channel, KEY, link, (waiting or Waiting()).clock())
+
+
+def test_the_first_takes_it_as_attempt_1():
+    """Nothing is there: the lease is taken at once."""
+    waiting = Waiting()
+    lease = lease_on(MemoryChannel(), waiting)
+
+    assert lease.acquire(1)
+    assert (1, 1) == (lease.attempt, lease.tries)
+    assert 0 == waiting.now
+
+
+def test_a_second_delivery_leaves_a_holder_that_lives():
+    """Its beat moves: the second one is told within a beat or two."""
+    channel = MemoryChannel()
+    holder = lease_on(channel)
+    holder.acquire(1)
+    waiting = Waiting(holder.beat)
+
+    assert not lease_on(channel, waiting).acquire(1)
+    assert waiting.now < 2 * BEAT_S
+
+
+def test_a_holder_that_stands_still_is_replaced():
+    """After its beat has stood for a while the next attempt has the lease, and the old holder finds out."""
+    channel, waiting = MemoryChannel(), Waiting()
+    holder, retry = lease_on(channel), lease_on(channel, waiting)
+    holder.acquire(1)
+
+    assert retry.acquire(1)
+    assert (2, 2) == (retry.attempt, retry.tries)
+    assert STANDS_STILL_S <= waiting.now < STANDS_STILL_S + 0.2
+    holder.beat()
+    with pytest.raises(Superfluous, match="taken run/lease/1 over"):
+        holder.check()
+    retry.beat()
+    retry.check()
+
+
+def test_what_was_left_is_taken_at_once():
+    """A try that failed in good order need not be watched; the next one counts on."""
+    channel, waiting = MemoryChannel(), Waiting()
+    first, second = lease_on(channel), lease_on(channel, waiting)
+    first.acquire(1)
+    first.leave()
+
+    assert second.acquire(1)
+    assert (2, 2) == (second.attempt, second.tries)
+    assert 0 == waiting.now
+
+
+def test_the_next_link_counts_its_tries_anew():
+    """Lambda tries each link's event twice more; the attempt still has a number of its own."""
+    channel = MemoryChannel()
+    first, following = lease_on(channel), lease_on(channel, link=2)
+    first.acquire(1)
+    first.leave()
+
+    assert following.acquire(1)
+    assert (2, 1) == (following.attempt, following.tries)
+
+
+@pytest.mark.parametrize("holder_link", [1, 2])
+def test_an_event_of_long_ago_is_left(holder_link):
+    """A rank that is done, or further in its chain, is not begun again."""
+    channel = MemoryChannel()
+    holder = lease_on(channel, link=holder_link)
+    holder.acquire(1)
+    holder.leave(done=holder_link == 1)
+
+    assert not lease_on(channel).acquire(1)
+
+
+def test_a_lease_lost_with_the_cache_is_taken_again():
+    """Memcached restarted empty: the holder goes on."""
+    channel = MemoryChannel()
+    holder = lease_on(channel)
+    holder.acquire(1)
+    channel.delete_many([KEY])
+
+    holder.beat()
+
+    holder.check()
+    assert holder.token == msgspec.msgpack.decode(channel.get_many([KEY])[KEY], type=Holder).token
+
+
+def test_of_many_at_once_one_gets_it():
+    """Ten deliveries find a dead holder; one of them goes on."""
+    channel = MemoryChannel()
+    lease_on(channel).acquire(1)
+    waiting = Waiting()
+    takers = [lease_on(channel, waiting) for _ in range(10)]
+
+    won = [taker for taker in takers if taker.acquire(1) and taker.leave() is None]
+
+    assert [2 + index for index in range(10)] == [taker.attempt for taker in won]
+
+
+def test_a_cache_that_does_not_answer_is_told_after_a_while():
+    """The error is the channel's own, after the patience and no later."""
+
+    def unreachable():
+        raise ChannelError("Memcached at h:1 is not reachable")
+
+    waiting = Waiting()
+
+    with pytest.raises(ChannelError, match="h:1 is not reachable"):
+        Lease(unreachable, KEY, 1, waiting.clock()).acquire(2)
+
+    assert 2 <= waiting.now < 3
