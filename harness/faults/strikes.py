@@ -3,6 +3,7 @@
 Nothing here waits or talks to anybody; whoever sees a put asks, and carries out what is due.
 """
 
+import dataclasses
 import fnmatch
 import random
 import time
@@ -101,8 +102,10 @@ class Strikes:
 
     def at_put(self, sight: Sight) -> list[Fault]:
         """The faults that strike at this put, noted as having struck."""
-        if sight.attempt is not None:
-            self._attempts[sight.rank] = sight.attempt
+        if sight.attempt is None:
+            # A later piece of a frame is of the try that has put the first one.
+            sight = dataclasses.replace(sight, attempt=self._attempts.get(sight.rank, 1))
+        self._attempts[sight.rank] = sight.attempt or 1
         self.newest_round = max(self.newest_round, sight.round)
         due = [fault for number, fault in enumerate(self.plan.faults) if self._is_due(number, fault, sight)]
         self._keys[sight.rank, sight.round, sight.step].add(sight.key)
@@ -156,8 +159,7 @@ class Strikes:
         return True
 
     def _at_address(self, fault: Fault, sight: Sight) -> bool:
-        attempt = sight.attempt if sight.attempt is not None else self._attempts.get(sight.rank, 1)
-        place = {"rank": sight.rank, "round": sight.round, "step": sight.step, "attempt": attempt}
+        place = {"rank": sight.rank, "round": sight.round, "step": sight.step, "attempt": sight.attempt}
         wanted = {key: getattr(fault, key) for key in place}
         return all(value is None or value == ALL_RANKS or value == place[key] for key, value in wanted.items())
 
