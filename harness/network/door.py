@@ -56,8 +56,9 @@ class Door:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)
         try:
-            # A client that goes away, or an upstream that does, concerns nobody else.
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError):
+            # A client that goes away, or an upstream that does, concerns nobody else; ValueError is asyncio's word
+            # for a line over the limit.
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError, ValueError):
                 await self._serve(reader, writer)
         finally:
             self._connections.discard(writer)

@@ -1,10 +1,13 @@
 """Fault plans as text and as files: what is understood, and how the rest is refused."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.errors import HarnessError
 from harness.faults import Chaos, Fault, Plan, check_plan, parse_chaos, parse_fault, read_plan
 from harness.faults.plan import CATALOGUE
+from harness.faults.table import fault_table
 
 pytestmark = pytest.mark.unit
 
@@ -126,3 +129,10 @@ def test_the_catalogue_speaks_of_keys_that_faults_have():
     fields = set(Fault.__struct_fields__)
 
     assert [] == [kind for kind, entry in CATALOGUE.items() if not fields.issuperset(entry.keys)]
+
+
+def test_the_user_guide_lists_every_fault():
+    """The table in the guide is the one that the catalogue gives."""
+    guide = Path(__file__).parents[2] / "docs" / "user-guide.md"
+
+    assert fault_table() in guide.read_text()
