@@ -42,7 +42,7 @@ test-local: setup ## run the unit, integration and end-to-end tests on this mach
 
 .PHONY: test-faults
 test-faults: setup ## run every fault scenario with every algorithm and collective, and print the table
-	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 tests/faults $(ARGS)
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist loadgroup tests/faults $(ARGS)
 
 .PHONY: e2e-emulator
 e2e-emulator: ready-for-$(MODE) ## train with 4 worker Lambdas on this machine, from data to model

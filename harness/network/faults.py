@@ -4,6 +4,7 @@ It stands where Memcached and S3 would, keeps the real Memcached as its child, a
 
     PUT /runs/<run_id>     {"n_workers": ..., "plan": {...}}
     GET /runs/<run_id>     what became of the plan: a list of `harness.faults.strikes.Event`
+    DELETE /runs/<run_id>  the run is over, and its plan no longer in force
 """
 
 import argparse
@@ -90,9 +91,10 @@ def create_app(board: Board, gateway: GatewayLink) -> Starlette:
 
     async def get(request: Request) -> Response:
         run_id = request.path_params["run_id"]
-        if run_id not in board.runs:
+        strikes = board.find(run_id)
+        if strikes is None:
             return Response(f"no plan of run {run_id}", status_code=404)
-        events = list(board.runs[run_id].events)
+        events = list(strikes.events)
         # What the Lambda service brings about by itself, it alone knows; its list has the plan's order too.
         for number, record in enumerate(await gateway.events(run_id)):
             event = msgspec.convert(record, Event)
@@ -100,13 +102,16 @@ def create_app(board: Board, gateway: GatewayLink) -> Starlette:
                 events[number] = event
         return Response(msgspec.json.encode(events), media_type="application/json")
 
+    async def delete(request: Request) -> Response:
+        board.lift(request.path_params["run_id"])
+        return Response(status_code=204)
+
     async def health(_: Request) -> Response:
         return Response()
 
     run = "/runs/{run_id}"
-    return Starlette(
-        routes=[Route("/health", health), Route(run, put, methods=["PUT"]), Route(run, get, methods=["GET"])]
-    )
+    verbs = {"PUT": put, "GET": get, "DELETE": delete}
+    return Starlette(routes=[Route("/health", health), *(Route(run, verbs[v], methods=[v]) for v in verbs)])
 
 
 if __name__ == "__main__":

@@ -217,7 +217,10 @@ class _Connection:
     async def _strike_lambda(self, fault: Fault, run_id: str, sight: Sight | None) -> None:
         if sight is None:
             return
-        gateway, victims = self.proxy.gateway, self.proxy.board.runs[run_id].victims(fault, sight)
+        strikes = self.proxy.board.find(run_id)
+        if strikes is None:
+            return
+        gateway, victims = self.proxy.gateway, strikes.victims(fault, sight)
         if fault.action == "kill" and fault.when == "after-put":
             self._after_put.append(lambda: gateway.strike(run_id, fault, victims))
             return

@@ -1,6 +1,8 @@
 """Faults of a run: its plan handed to the stack before the start, and told in the summary afterwards."""
 
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import httpx
@@ -39,6 +41,25 @@ def post_plan(stack: StackState, run_id: str, n_workers: int, plan: Plan) -> Non
     answer = httpx.put(f"{stack.endpoints.faults}/runs/{run_id}", content=body, timeout=ANSWER_WITHIN_S)
     if not answer.is_success:
         raise HarnessError(answer.text, stack.endpoints.faults)
+
+
+@contextmanager
+def in_force(stack: StackState, run_id: str, n_workers: int, plan: Plan | None) -> Iterator[None]:
+    """Keeps a run's plan in force for the length of the block; with no plan it does nothing.
+
+    Raises:
+        HarnessError: The stack cannot bring faults about.
+    """
+    if not plan:
+        yield
+        return
+    post_plan(stack, run_id, n_workers, plan)
+    try:
+        yield
+    finally:
+        # A stack that is gone brings nothing about any more.
+        with suppress(httpx.HTTPError):
+            httpx.delete(f"{stack.endpoints.faults}/runs/{run_id}", timeout=ANSWER_WITHIN_S)
 
 
 def read_events(stack: StackState, run_id: str) -> list[Event]:

@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.faults import Plan
 from harness.runs.clients import Clients
 from harness.runs.data import Data, check_shape, prepare_data
-from harness.runs.faults import check_faults, fault_records, post_plan, read_events
+from harness.runs.faults import check_faults, fault_records, in_force, read_events
 from harness.runs.follow import LogTail, Watcher, follow, read_report
 from harness.runs.functions import declared, make_declared
 from harness.runs.summary import Summary, summarise
@@ -154,12 +154,13 @@ def run(
         name: make_declared(clients.functions, name, settings, stack.mode, log=report) for name in (COORDINATOR, worker)
     }
     folder = RunFolder(clients.s3, job["result_bucket"], job["run_id"])
-    if faults:
-        post_plan(stack, job["run_id"], draft.n_workers, faults)
     report("invoking the coordinator")
     invoked_at, started = time.time(), time.perf_counter()
     tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at))
-    with _workers_stopped_on_failure(job, folder, stack):
+    with (
+        in_force(stack, job["run_id"], draft.n_workers, faults),
+        _workers_stopped_on_failure(job, folder, stack),
+    ):
         coordinator_request = _invoke(clients, job)
         requests = folder.read_json("invoked.json")["requests"]
         report("training")

@@ -94,18 +94,18 @@ def lines(filter_log_events, group):
         token = {"nextToken": page["nextToken"]}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(90)
-def test_a_cold_start_beyond_the_others_patience(play, undisturbed, entry):
-    """Ranks that gave up joining are tried again by Lambda, and then all are there."""
+def test_a_cold_start_beyond_the_others_patience(play, entry):
+    """Ranks that have joined wait for a late one as long as they were told, and then name it."""
     entry(scenario="a cold start longer than the join timeout", algorithm="grad_avg", pattern="all_gather")
-    sha256, seconds = undisturbed("grad_avg", "all_gather")
     started = time.perf_counter()
 
-    summary = play("grad_avg", "all_gather", ["cold-start rank=1 delay_s=2"], join_timeout_s=1.0)
+    with pytest.raises(HarnessError, match=r"round 0, step 0: nothing from rank 1 within 1\.\d s"):
+        play("grad_avg", "all_gather", ["cold-start rank=1 delay_s=4"], join_timeout_s=1.0)
 
-    entry(outcome="same model", cost=f"{time.perf_counter() - started - seconds:+.2f}")
-    assert sha256 == summary.model["sha256"]
+    took = time.perf_counter() - started
+    entry(outcome=f"error after {took:.1f} s")
+    assert took < 4
 
 
 @pytest.mark.timeout(90)
@@ -161,7 +161,7 @@ def test_a_rank_that_always_dies_ends_the_run_with_its_cause(play, entry):
         ("model_avg", 5, 2, {}),
         ("admm", 5, 2, {}),
         # AWS stops a function that calls itself for the seventeenth time, unless it is told not to.
-        ("grad_avg", 2, 17, {"n_epochs": 12}),
+        ("grad_avg", 2, 17, {"n_epochs": 30}),
     ],
 )
 def test_a_time_limit_shorter_than_the_work_makes_a_chain(
@@ -175,7 +175,8 @@ def test_a_time_limit_shorter_than_the_work_makes_a_chain(
     started = time.perf_counter()
 
     event = {"n_workers": N_WORKERS, "sync_mode": "reduce", **JOBS[algorithm], **job}
-    summary = run_job(faulty_stack, limited, data=DATA, faults=["delay rank=0 ms=300"], **event)
+    slowly = f"delay rank=0 ms={60 * limit_s}"
+    summary = run_job(faulty_stack, limited, data=DATA, faults=[slowly], **event)
 
     entry(outcome="same model", cost=f"{time.perf_counter() - started - seconds:+.2f}")
     assert sha256 == summary.model["sha256"]

@@ -24,7 +24,7 @@ from harness.network.discovery import Node
 from harness.network.gateway_link import GatewayLink
 from harness.network.memcached_proxy import MemcachedProxy
 from harness.processes import free_port
-from harness.runs.faults import post_plan, read_events
+from harness.runs.faults import in_force, post_plan, read_events
 from harness.stack import start_private_stack
 from harness.stack.memcached import find_memcached, memcached_service
 from training.errors import FrameError
@@ -372,6 +372,19 @@ def test_s3_is_slow_and_cut(faulty_stack, s3):
         except EndpointConnectionError:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_a_plan_ends_with_its_run(faulty_stack, s3):
+    """What would go on for ever is over when its run is; what became of it is still told."""
+    s3.create_bucket(Bucket="for-a-while")
+    run_id = uuid.uuid4().hex
+    with in_force(faulty_stack, run_id, 2, Plan((parse_fault("503 s3 key=for-a-while/*"),))):
+        with pytest.raises(ClientError, match="SlowDown"):
+            s3.put_object(Bucket="for-a-while", Key="a", Body=b"1")
+
+    s3.put_object(Bucket="for-a-while", Key="a", Body=b"1")
+
+    assert 1 == read_events(faulty_stack, run_id)[0].times
 
 
 def test_a_stack_without_faults_says_so(stack):
