@@ -61,6 +61,15 @@ matrix: setup ## run a small job in every cell of the training matrix and print 
 bench: $(PROJECT) ## time training steps beside a plain NumPy loop
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.steps
 
+.PHONY: bench-recovery
+bench-recovery: setup ## time rounds with the recovery layer beside rounds without it
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.recovery
+
+.PHONY: simulate
+simulate: $(PROJECT) ## run 10,000 random schedules of faults through the recovery layer, in virtual time
+	HARNESS_SCHEDULES=$${HARNESS_SCHEDULES:-10000} $(BIN)/pytest --quiet --capture=no --timeout=0 \
+	    tests/unit/test_recovery_simulation.py $(ARGS)
+
 .PHONY: base-images
 base-images: $(PROJECT) ## pull what images stand on; build stand-ins for what cannot be pulled
 	$(BIN)/harness images bases $(IMAGE_OPTIONS) $(ARGS)

@@ -170,8 +170,8 @@ def run(
         progress = follow(folder, tail, requests, retries=retries, patience_s=patience, watch=watch)
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
-    reports = [found for _, text in coordinator_log if (found := read_report(text))]
-    reports = [*progress.reports, *(found for found in reports if found.request_id == coordinator_request)]
+    coordinator = [found for _, text in coordinator_log if (found := read_report(text))]
+    reports = [*progress.reports, *(found for found in coordinator if found.request_id == coordinator_request)]
     summary = summarise(
         folder,
         mode=stack.mode,

@@ -22,7 +22,7 @@ LONG = {"n_workers": 3, "n_epochs": 40, "batch_size": 20, "valid_ratio": 0.1}
 JOBS = {
     "grad_avg": LONG,
     "model_avg": LONG | {"optim": "model_avg", "n_epochs": 150},
-    "admm": LONG | {"optim": "admm", "n_admm_epochs": 60, "n_epochs": 2, "lambda": 0.001},
+    "admm": LONG | {"optim": "admm", "n_admm_epochs": 60, "n_epochs": 20, "lambda": 0.001},
     "kmeans": LONG | {"model": "kmeans", "n_clusters": 50, "batch_size": 1000, "n_epochs": 150},
 }
 
@@ -157,7 +157,7 @@ def test_a_chain_of_short_functions_ends_with_the_model_of_one_long_one(quick_st
     """Work for many times the function's limit is done link by link."""
     worker = msgspec.structs.replace(quick_settings.functions["linear_ec_2"], timeout_s=3)
     short = msgspec.structs.replace(quick_settings, functions=quick_settings.functions | {"linear_ec_2": worker})
-    job = JOBS[name] | ({"n_epochs": 150} if name == "grad_avg" else {"n_admm_epochs": 300})
+    job = JOBS[name] | ({"n_epochs": 150} if name == "grad_avg" else {"n_admm_epochs": 200, "n_epochs": 60})
     in_one = run_job(quick_stack, quick_settings, data=DATA, **job)
 
     chain = run_job(quick_stack, short, data=DATA, **job)

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from training.errors import ChannelError
+from training.errors import ChannelError, ValueTooLarge
 from training.exchange.memcached import MemcachedChannel
 from training.exchange.memory import MemoryChannel
 
@@ -73,3 +73,31 @@ def test_a_cache_that_is_not_there_is_told_with_its_address():
     """Nothing listens on port 1."""
     with pytest.raises(ChannelError, match=r"127\.0\.0\.1:1 is not reachable"):
         MemcachedChannel("127.0.0.1", 1)
+
+
+def test_of_several_that_add_one_key_one_succeeds(channel, prefix):
+    """The first value stays; a key that was deleted can be added again."""
+    key = f"{prefix}/lease"
+
+    assert [True, False, False] == [channel.add(key, value) for value in (b"a", b"b", b"a")]
+    assert {key: b"a"} == channel.get_many([key])
+    channel.delete_many([key])
+    assert channel.add(key, b"c")
+
+
+def test_a_value_is_replaced_only_where_it_is_known(channel, prefix):
+    """The key must hold exactly what the caller believes."""
+    key = f"{prefix}/lease"
+    assert not channel.replace_if(key, b"a", b"b")
+    channel.add(key, b"a")
+
+    assert not channel.replace_if(key, b"x", b"b")
+    assert channel.replace_if(key, b"a", b"b")
+    assert not channel.replace_if(key, b"a", b"c")
+    assert {key: b"b"} == channel.get_many([key])
+
+
+def test_too_large_is_told_apart(channel, prefix):
+    """Trying again does not make a value smaller: the error says so by its kind."""
+    with pytest.raises(ValueTooLarge):
+        channel.put_many({f"{prefix}/large": b"x" * (2 * channel.max_value_bytes)})

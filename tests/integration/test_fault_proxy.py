@@ -378,9 +378,9 @@ def test_a_plan_ends_with_its_run(faulty_stack, s3):
     """What would go on for ever is over when its run is; what became of it is still told."""
     s3.create_bucket(Bucket="for-a-while")
     run_id = uuid.uuid4().hex
-    with in_force(faulty_stack, run_id, 2, Plan((parse_fault("503 s3 key=for-a-while/*"),))):
-        with pytest.raises(ClientError, match="SlowDown"):
-            s3.put_object(Bucket="for-a-while", Key="a", Body=b"1")
+    plan = Plan((parse_fault("503 s3 key=for-a-while/*"),))
+    with in_force(faulty_stack, run_id, 2, plan), pytest.raises(ClientError, match="SlowDown"):
+        s3.put_object(Bucket="for-a-while", Key="a", Body=b"1")
 
     s3.put_object(Bucket="for-a-while", Key="a", Body=b"1")
 

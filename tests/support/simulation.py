@@ -8,13 +8,13 @@ import heapq
 import math
 import random
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import ChannelError, Superfluous, RunAborted, TrainingError
+from training.errors import ChannelError, RunAborted, Superfluous, TrainingError
 from training.exchange.clock import Clock
 from training.exchange.exchange import Exchange
 from training.exchange.frame import Flag
@@ -321,32 +321,42 @@ class SimulatedChannel(MemoryChannel):
             raise ChannelError("connection refused")
 
     def _strike(self, fault):
-        simulation, rank = self._simulation, fault.rank % self._simulation.schedule.world_size
-        if fault.kind == "restart":
-            self._values.clear()
-            self._down_until = simulation.time + fault.seconds
-        elif fault.kind == "outage":
-            self._down_until = simulation.time + fault.seconds
-        elif fault.kind == "refuse":
-            self._full_until = simulation.time + fault.seconds
-        elif fault.kind == "evict":
-            for key in sorted(self._values):
-                if simulation.random.random() < fault.share:
-                    del self._values[key]
-        elif fault.kind == "corrupt" and self._values:
-            key = sorted(self._values)[int(fault.share * (len(self._values) - 1))]
-            if not key.endswith("/over"):
-                value = bytearray(self._values[key])
-                value[int(fault.share * (len(value) - 1))] ^= 0x55
-                self._values[key] = bytes(value)
-        elif fault.kind == "kill":
-            self._kills[rank] = fault
-        elif fault.kind == "freeze":
-            for task in simulation.tasks:
-                if task.rank == rank:
-                    task.frozen = fault.seconds
-        elif fault.kind == "duplicate":
-            simulation.duplicate(rank, fault.share)
+        rank = fault.rank % self._simulation.schedule.world_size
+        getattr(self, f"_{fault.kind}")(fault, rank)
+
+    def _restart(self, fault, rank):
+        self._values.clear()
+        self._outage(fault, rank)
+
+    def _outage(self, fault, _rank):
+        self._down_until = self._simulation.time + fault.seconds
+
+    def _refuse(self, fault, _rank):
+        self._full_until = self._simulation.time + fault.seconds
+
+    def _evict(self, fault, _rank):
+        for key in sorted(self._values):
+            if self._simulation.random.random() < fault.share:
+                del self._values[key]
+
+    def _corrupt(self, fault, _rank):
+        keys = sorted(self._values)
+        if keys:
+            key = keys[int(fault.share * (len(keys) - 1))]
+            value = bytearray(self._values[key])
+            value[int(fault.share * (len(value) - 1))] ^= 0x55
+            self._values[key] = bytes(value)
+
+    def _kill(self, fault, rank):
+        self._kills[rank] = fault
+
+    def _freeze(self, fault, rank):
+        for task in self._simulation.tasks:
+            if task.rank == rank:
+                task.frozen = fault.seconds
+
+    def _duplicate(self, fault, rank):
+        self._simulation.duplicate(rank, fault.share)
 
 
 class Tiny(msgspec.Struct, frozen=True):
@@ -385,12 +395,3 @@ def tiny_training(exchange, compute, *, private):
         state = Tiny(number, state.parameters + total.divided_by(total.samples) * weights, figures)
         exchange.end_round(state, own)
     return state
-
-
-@dataclass
-class Count:
-    """How many schedules ran, and what came of them."""
-
-    schedules: int = 0
-    errors: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict)

@@ -16,7 +16,14 @@ from training.results import RunFolder
 pytestmark = pytest.mark.unit
 
 JOB = WorkerJob(
-    data_bucket="bucket", n_features=3, n_workers=2, host="h", run_id="run", worker_index=0, file="0_2", result_bucket="bucket"
+    data_bucket="bucket",
+    n_features=3,
+    n_workers=2,
+    host="h",
+    run_id="run",
+    worker_index=0,
+    file="0_2",
+    result_bucket="bucket",
 )
 
 
@@ -30,7 +37,9 @@ def folder(s3):
 def checkpoints_of(folder, rank=0, notes=None, **job):
     """The checkpoints as a rank sees them."""
     changed = msgspec.structs.replace(JOB, worker_index=rank, file=f"{rank}_2", **job)
-    return RunCheckpoints(folder, changed, lambda event, **values: (notes if notes is not None else []).append((event, values)))
+    return RunCheckpoints(
+        folder, changed, lambda event, **values: (notes if notes is not None else []).append((event, values))
+    )
 
 
 def test_a_state_comes_out_as_it_went_in():
@@ -49,7 +58,7 @@ def test_a_changed_state_is_refused(change):
     """Truncated or altered anywhere, it is refused by the field that tells."""
     buffer = pack_state(State(parameters=np.ones(3, np.float32)))
 
-    with pytest.raises(DamagedFrame, match="a state: (length|magic|checksum) is"):
+    with pytest.raises(DamagedFrame, match=r"a state: (length|magic|checksum) is"):
         unpack_state(State, change(buffer), "a state")
 
 
@@ -66,7 +75,9 @@ def test_what_is_saved_is_loaded(folder):
     checkpoints_of(folder, rank=0).save(7, b"shared", b"own of 0")
 
     assert 7 == checkpoints_of(folder).newest()
-    assert [(b"shared", b"own of 0"), (b"shared", b"own of 1")] == [checkpoints_of(folder, rank=r).load(7) for r in (0, 1)]
+    assert [(b"shared", b"own of 0"), (b"shared", b"own of 1")] == [
+        checkpoints_of(folder, rank=r).load(7) for r in (0, 1)
+    ]
 
 
 def test_the_two_newest_are_kept(folder):
@@ -106,13 +117,15 @@ def test_a_truncated_checkpoint_is_refused(folder):
     checkpoints_of(folder).save(3, b"state", None)
     folder.write("checkpoint/3/shared", b"stat")
 
-    with pytest.raises(DamagedFrame, match="checkpoint/3/shared: sha256 is .*, expected"):
+    with pytest.raises(DamagedFrame, match=r"checkpoint/3/shared: sha256 is .*, expected"):
         checkpoints_of(folder).load(3)
 
 
-def test_training_goes_on_when_s3_fails(s3):
+def test_training_goes_on_when_s3_fails(monkeypatch):
     """A checkpoint that cannot be stored is told, and is no error: nothing listens on port 1."""
     notes = []
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=1)
     unreachable = boto3.client("s3", endpoint_url="http://127.0.0.1:1", region_name="us-east-1", config=config)
 

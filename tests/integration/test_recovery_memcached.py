@@ -1,0 +1,128 @@
+"""Recovery against a real memcached that is killed, stands still, or is small."""
+
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from harness.processes import free_port
+from harness.stack.memcached import find_memcached, memcached_service
+from harness.stack.probes import answers_memcached, wait_until
+from tests.support.ranks import on_all_ranks
+from training.errors import ChannelError
+from training.exchange.exchange import Exchange
+from training.exchange.mailbox import Mailbox
+from training.exchange.memcached import MemcachedChannel
+from training.exchange.recovery import Recovery
+
+pytestmark = pytest.mark.integration
+
+RANKS, ROUNDS = 3, 400
+
+
+class Cache:
+    """A memcached of the test's own, on one port for all its lives."""
+
+    def __init__(self):
+        self.port, self._program = free_port(), find_memcached()
+        self._process = None
+
+    def start(self):
+        """Starts it, empty."""
+        command = [str(part) for part in memcached_service(self._program, self.port).command]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        assert wait_until(lambda: answers_memcached(self.port), 5)
+
+    def kill(self):
+        """Ends it as a crash does."""
+        self._process.kill()
+        self._process.wait()
+
+    def send(self, number):
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
+
+@pytest.fixture
+def cache():
+    """A running one."""
+    cache = Cache()
+    cache.start()
+    yield cache
+    cache.kill()
+
+
+def rounds_on(cache, meanwhile, timeout_s=30.0):
+    """What all ranks get in all rounds, while something happens to the cache; and the longest round of rank 0."""
+    under_way = threading.Event()
+    longest = 0.0
+
+    def rank_main(rank):
+        nonlocal longest
+        with closing(MemcachedChannel("127.0.0.1", cache.port)) as channel:
+            mailbox = Mailbox(channel, run_id="run", rank=rank, world_size=RANKS)
+            Recovery(mailbox, token=f"{rank}.1")
+            exchange = Exchange(mailbox, "reduce", join_timeout_s=timeout_s, round_timeout_s=timeout_s)
+            exchange.start()
+            values = np.float32([rank, 1, 0.1])
+            for number in range(1, ROUNDS + 1):
+                started = time.monotonic()
+                exchange.begin_round(number)
+                values = exchange.all_reduce(np.sin(values + rank), 1).values
+                longest = max(longest, time.monotonic() - started)
+                if number == ROUNDS // 4:
+                    under_way.set()
+            exchange.finish(ROUNDS, None)
+            return values.tolist()
+
+    # A process dies with the thread that started it, so the cache's trouble happens in this one.
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(on_all_ranks, RANKS, rank_main)
+        under_way.wait(timeout_s)
+        meanwhile()
+        return answers.result(), longest
+
+
+def test_a_restart_costs_its_downtime_and_less_than_a_second(cache):
+    """Killed and back empty after a second: the same bits on all ranks."""
+    undisturbed, _ = rounds_on(cache, lambda: None)
+
+    def restart():
+        cache.kill()
+        time.sleep(1)  # the downtime itself
+        cache.start()
+
+    cache.kill()
+    cache.start()
+    answers, longest = rounds_on(cache, restart)
+
+    assert undisturbed == answers
+    assert 1 < longest < 2
+
+
+def test_a_cache_that_stands_still_for_three_seconds_is_waited_for(cache):
+    """As a network that is cut: the same bits, and not much more than the cut."""
+    undisturbed, _ = rounds_on(cache, lambda: None)
+
+    def stand_still():
+        cache.send(signal.SIGSTOP)
+        time.sleep(3)  # the cut itself
+        cache.send(signal.SIGCONT)
+
+    cache.kill()
+    cache.start()
+    answers, longest = rounds_on(cache, stand_still)
+
+    assert undisturbed == answers
+    assert 2.9 < longest < 5
+
+
+def test_a_cache_that_never_comes_back_is_one_error(cache):
+    """The error tells the address and how long it was tried."""
+    with pytest.raises(ChannelError, match=rf"127\.0\.0\.1:{cache.port}.* \(tried for \d\.\d s\)"):
+        rounds_on(cache, cache.kill, timeout_s=2.0)
