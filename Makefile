@@ -38,7 +38,11 @@ setup: supported ## make the environments; fetch the Lambda emulator and memcach
 
 .PHONY: test-local
 test-local: setup ## run the unit, integration and end-to-end tests on this machine
-	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 -m "not containers" tests $(ARGS)
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 -m 'not slow and not containers' tests $(ARGS)
+
+.PHONY: test-faults
+test-faults: setup ## run every fault scenario with every algorithm and collective, and print the table
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist loadgroup tests/faults $(ARGS)
 
 .PHONY: e2e-emulator
 e2e-emulator: ready-for-$(MODE) ## train with 4 worker Lambdas on this machine, from data to model

@@ -1,7 +1,7 @@
 """What a run looks like on a terminal: one line per rank while it trains, a short summary at the end."""
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -83,7 +83,19 @@ def print_summary(summary: Summary) -> None:
     )
     console.print(f"memory  {max(worker.max_rss_mb for worker in summary.workers):.0f} MB in the largest worker")
     console.print(f"cost    {summary.cost_usd:.6f} USD on AWS Lambda")
+    for event in summary.events:
+        console.print(f"event   {_event(event)}")
     console.print(f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}")
+
+
+def _event(event: dict[str, Any]) -> str:
+    """One line of what a run met: its name, where, when, what it cost."""
+    place = ", ".join(f"{key} {event[key]}" for key in ("rank", "round", "step", "attempt") if key in event)
+    words = [str(event.get("fault", event.get("event"))), f"at {place}" if place else ""]
+    words += [f"{event['times']} times" if event.get("times", 0) > 1 else "", str(event.get("note", ""))]
+    words += [f"after {event['at_s']:.2f} s" if "at_s" in event else ""]
+    words += [f"cost {event['cost_s']:.3f} s" if event.get("cost_s") is not None else ""]
+    return "; ".join(filter(None, words))
 
 
 def _cells(rank: RankProgress) -> tuple[str, ...]:

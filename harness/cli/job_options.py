@@ -50,7 +50,7 @@ def job_options(function: Decorated) -> Decorated:
 def job_event(flags: dict[str, Any]) -> dict[str, Any]:
     """The job's keys among a command's flags, those that were given."""
     names = {PREFIX + field.name: field.encode_name for field in msgspec.structs.fields(Job)}
-    return {names[flag]: value for flag, value in flags.items() if value is not None}
+    return {names[flag]: value for flag, value in flags.items() if flag in names and value is not None}
 
 
 def _click_type(hint: Any) -> click.ParamType[Any]:  # noqa: ANN401 - a type hint has no narrower type

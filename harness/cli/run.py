@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from harness.cli.fault_options import fault_options, fault_plan, needs_own_stack, with_flags
 from harness.cli.job_options import job_event, job_options
 
 
@@ -28,6 +29,7 @@ from harness.cli.job_options import job_event, job_options
 )
 @click.option("--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Save the trained model there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole summary as one JSON object.")
+@fault_options
 @job_options
 def command(
     *,
@@ -42,28 +44,39 @@ def command(
     """Trains a model: partitions the data, starts the functions, follows the workers, prints a summary.
 
     Uses the stack that `harness up` started; when none is up, starts one and stops it at the end.
+    A run with faults or a time scale of its own always has a stack of its own.
 
     \b
     Example:
       harness run --data sklearn:breast_cancer --n-workers 2 --n-epochs 30 --batch-size 32 --json
+      harness run --fault "kill rank=1 round=10" --retry-time-scale 0.02
     """
     import msgspec
 
     from harness.cli.display import RunDisplay, print_summary
     from harness.errors import HarnessError
     from harness.runs.clients import clients_for
+    from harness.runs.faults import check_faults
     from harness.runs.launch import check, read_request, run, save_model
     from harness.settings import load_settings
-    from harness.stack import stack_for_run
+    from harness.stack import stack_for_run, start_private_stack
 
     if model_file is not None and not model_file.parent.is_dir():
         raise HarnessError(f"the folder of --model-file {model_file} does not exist", remedy="make it first")
     request = read_request(data, job_file, job_event(flags))
-    check(request)
-    settings = load_settings()
+    plan = fault_plan(flags)
+    job = check(request)
+    check_faults(plan, job)
+    settings = with_flags(load_settings(), job, flags)
+    own = needs_own_stack(plan, flags)
     with RunDisplay() as display:
         display.stage("starting the stack")
-        with stack_for_run(settings, s3=s3, mode=mode, log=display.stage) as stack:
+        if own:
+            log = display.stage
+            stack_of_run = start_private_stack(settings, s3=s3, mode=mode, faults=bool(plan), log=log)
+        else:
+            stack_of_run = stack_for_run(settings, s3=s3, mode=mode, log=display.stage)
+        with stack_of_run as stack:
             clients = clients_for(stack.endpoints)
             summary = run(
                 request,
@@ -72,6 +85,7 @@ def command(
                 clients,
                 report=display.stage,
                 watch=display.watch,
+                faults=plan,
             )
             if model_file is not None:
                 save_model(clients.s3, summary, model_file)

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from harness.gateway import cgroup, limits
 from harness.gateway.app import Services, create_app
 from harness.gateway.environment import Environment, SandboxStarter, start_environment
+from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import Function, FunctionStore, Packages, folder_packages
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
@@ -106,9 +107,10 @@ def main(  # noqa: PLR0913 - one for each flag
     logs = LogService(aws_endpoint, limits.REGION)
     functions = FunctionStore(packages)
     pool = Pool(start, concurrency=account_concurrency, idle_timeout_s=idle_timeout_s)
-    invoker = Invoker(functions, pool, retry_time_scale, lambda name, line: logs.write(name, "gateway", line))
+    faults = InvocationFaults()
+    invoker = Invoker(functions, pool, faults, retry_time_scale, lambda name, line: logs.write(name, "gateway", line))
     names = {name for url in (endpoint, own) if url and (name := urlsplit(url).hostname)}
-    app = create_app(Services(functions, pool, invoker), lifespan, names)
+    app = create_app(Services(functions, pool, invoker, faults), lifespan, names)
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_WITHIN_S)
 
 

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from harness.gateway import limits
 from harness.gateway.errors import LambdaApiError, body_not_json, invalid_parameter, request_too_large
+from harness.gateway.faults import InvocationFaults, control_routes
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invocation, Invoker
 from harness.gateway.pool import Pool
@@ -35,6 +36,7 @@ class Services:
     functions: FunctionStore
     pool: Pool
     invoker: Invoker
+    faults: InvocationFaults
 
 
 class LocalCallersOnly:
@@ -93,6 +95,7 @@ def create_app(services: Services, lifespan: Lifespan, names: Collection[str] = 
             Route("/2016-08-19/account-settings/", _account_settings, methods=["GET"]),
             Route(events, _get_event_invoke_config, methods=["GET"]),
             Route(events, _put_event_invoke_config, methods=["PUT"]),
+            *control_routes(services.faults),
         ],
         middleware=[Middleware(LocalCallersOnly, names=names)],
         exception_handlers={LambdaApiError: _api_error},
@@ -116,7 +119,7 @@ async def _invoke(request: Request) -> Response:
     if kind == "DryRun":
         return Response(status_code=204, headers=headers)
     if kind == "Event":
-        services.invoker.queue(invocation)
+        await services.invoker.queue(invocation)
         return Response(status_code=202, headers=headers)
     finished = await services.invoker.run(invocation)
     if finished.answer.error:

@@ -14,9 +14,11 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from signal import Signals
 
 import httpx
 
+from harness.faults.plan import How
 from harness.gateway import limits
 from harness.gateway.functions import Function
 from harness.gateway.sandbox import Sandbox
@@ -72,6 +74,7 @@ class Environment:
     _current: str = ""
     _tail: list[str] = field(default_factory=list)
     _error_logged: bool = False
+    _end: How | None = None
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def invoke(self, request_id: str, payload: bytes, headers: dict[str, str]) -> Answer:
@@ -85,6 +88,7 @@ class Environment:
         self._current, self._tail, self._error_logged = request_id, [], False
         self._ended.clear()
         self.usable = False  # until this invocation is over: a cancelled one leaves RIE in an unknown state
+        self._end = None
         self._write(f"START RequestId: {request_id} Version: $LATEST")
         started = time.perf_counter()
         answer = await self._post(request_id, payload, headers)
@@ -92,7 +96,15 @@ class Environment:
         if answer.usable:
             await self._wait_for_output()
         answer = self._as_aws(answer, request_id)
-        self._report(request_id, answer, seconds, await self.sandbox.max_memory_mb())
+        memory_mb = await self.sandbox.max_memory_mb()
+        end = self._planned_end()
+        if end == "oom":
+            memory_mb = self.function.memory_mb
+        elif end == "exit":
+            answer = _failure(
+                "Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited with error: exit status 1"
+            )
+        self._report(request_id, answer, seconds, memory_mb)
         self.invocations += 1
         self.usable = answer.usable
         return answer
@@ -106,6 +118,19 @@ class Environment:
     def alive(self) -> bool:
         """Whether it could take an invocation."""
         return self.sandbox.alive
+
+    def _planned_end(self) -> How | None:
+        return self._end
+
+    async def kill(self, how: How) -> None:
+        """Ends the handler's process in the middle of its work, for a fault plan.
+
+        Args:
+            how: Whose deed it is to look like: from outside a process can only be killed, while AWS words
+                an exit of its own and reports the whole memory as used where that ran out.
+        """
+        self._end = how
+        await self.sandbox.signal(Signals.SIGKILL)
 
     async def stop(self) -> None:
         """Ends its sandbox."""

@@ -16,6 +16,7 @@ from typing import Any
 from harness.gateway import limits
 from harness.gateway.environment import Answer, start_failure
 from harness.gateway.errors import LambdaApiError
+from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import FunctionStore
 from harness.gateway.pool import Pool
 
@@ -53,15 +54,22 @@ class Invoker:
     Args:
         functions: The account's functions; looked up anew at each try, as a function may change meanwhile.
         pool: Their environments.
+        faults: What is to go wrong.
         retry_time_scale: Factor on AWS's waits before an event is tried again.
         log: Takes a function's name and a line of its log.
     """
 
     def __init__(
-        self, functions: FunctionStore, pool: Pool, retry_time_scale: float, log: Callable[[str, str], None]
+        self,
+        functions: FunctionStore,
+        pool: Pool,
+        faults: InvocationFaults,
+        retry_time_scale: float,
+        log: Callable[[str, str], None],
     ) -> None:
         self._functions = functions
         self._pool = pool
+        self._faults = faults
         self._scale = retry_time_scale
         self._log = log
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -76,9 +84,11 @@ class Invoker:
         self._keep(task)
         return await asyncio.shield(task)
 
-    def queue(self, invocation: Invocation) -> None:
+    async def queue(self, invocation: Invocation) -> None:
         """Takes an event; it runs, and is tried again when it fails, in the background."""
         self._keep(asyncio.create_task(self._run_event(invocation)))
+        for delay_s in await self._faults.taken(invocation.payload):
+            self._keep(asyncio.create_task(self._run_event(invocation, delay_s)))
 
     async def stop(self) -> None:
         """Gives up everything that runs or waits."""
@@ -86,11 +96,13 @@ class Invoker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, invocation: Invocation) -> Finished:
+    async def _run(self, invocation: Invocation, attempt: int = 1) -> Finished:
         function = self._functions.get(invocation.function)
         try:
+            await self._faults.before_start(invocation.payload, attempt)
             async with self._pool.environment(function) as environment:
-                answer = await environment.invoke(invocation.request_id, invocation.payload, invocation.headers)
+                with self._faults.running(invocation.payload, environment):
+                    answer = await environment.invoke(invocation.request_id, invocation.payload, invocation.headers)
                 return Finished(answer, environment.tail)
         except (OSError, TimeoutError) as error:
             logger.exception("no environment for %s", function.name)
@@ -99,12 +111,13 @@ class Invoker:
             self._log(function.name, line)
             return Finished(answer, line.encode())
 
-    async def _run_event(self, invocation: Invocation) -> None:
+    async def _run_event(self, invocation: Invocation, delay_s: float = 0.0) -> None:
+        await asyncio.sleep(delay_s)
         accepted = time.monotonic()
         failures, throttled = 0, 0
         while True:
             try:
-                error = (await self._run(invocation)).answer.error
+                error = (await self._run(invocation, failures + 1)).answer.error
             except LambdaApiError as refused:
                 if refused.status != 429:
                     logger.warning(

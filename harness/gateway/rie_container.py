@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 from typing import Any, TypeVar
 
 import docker
@@ -235,6 +236,10 @@ class ContainerSandbox:
             return 0
         # What is used now stands in for the peak where the engine does not know it.
         return min(int(stats.get("max_usage", stats.get("usage", 0)) / 2**20), self.memory_mb)
+
+    async def signal(self, number: Signals) -> None:
+        """Not here: a stack of containers takes no fault plans."""
+        raise NotImplementedError(f"{number.name} for a function in a container")
 
     async def stop(self) -> None:
         """Removes the container."""

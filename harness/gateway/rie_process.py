@@ -6,6 +6,7 @@ Both die with the gateway: each is started with a parent-death signal.
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -55,6 +56,14 @@ class ProcessSandbox:
             self._runtime_pid = child_of(self.process.pid)
             peak = _peak_memory_mb(self._runtime_pid)
         return peak or 0
+
+    async def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to the handler's process, if there is one."""
+        # Looked up anew: RIE starts another runtime after a death.
+        pid = child_of(self.process.pid)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     async def stop(self) -> None:
         """Ends both processes and removes the folder."""

@@ -1,6 +1,7 @@
 """What an execution environment runs in: RIE with one runtime behind it, as processes or in a container."""
 
 from collections.abc import AsyncIterator
+from signal import Signals
 from typing import Protocol
 
 from harness.gateway import limits
@@ -28,6 +29,9 @@ class Sandbox(Protocol):
 
     async def max_memory_mb(self) -> int:
         """The most memory that the function has used so far; 0 when nothing can tell."""
+
+    async def signal(self, number: Signals) -> None:
+        """Sends a signal to the handler's process, if there is one."""
 
     async def stop(self) -> None:
         """Ends it and removes what it had."""

@@ -135,7 +135,14 @@ def read_report(message: str) -> Report | None:
 
 
 def follow(
-    folder: RunFolder, tail: LogTail, requests: list[str], *, retries: int, patience_s: float, watch: Watcher
+    folder: RunFolder,
+    tail: LogTail,
+    requests: list[str],
+    *,
+    retries: int,
+    oom_is_final: bool,
+    patience_s: float,
+    watch: Watcher,
 ) -> Progress:
     """Waits until every rank of a run has stored its results.
 
@@ -144,6 +151,7 @@ def follow(
         tail: The workers' log.
         requests: The workers' request ids by rank.
         retries: How often Lambda tries a failed event again.
+        oom_is_final: Whether a worker that runs out of memory ends the run: another try would run out of it, too.
         patience_s: How long nothing at all may happen, Lambda's wait before a try left out.
         watch: Called after every look.
 
@@ -164,7 +172,13 @@ def follow(
         watch(progress)
         if wanted <= {_without_attempt(name) for name in present}:
             break
+        lost = {request_id for request_id, count in progress.failures.items() if count > retries}
+        if lost:
+            # The platform's report follows its words at once, and may tell their cause.
+            _await_reports(tail, progress, folder.run_id, lost)
         _raise_failure(folder, present, progress, retries)
+        if oom_is_final:
+            _raise_lack_of_memory(progress)
         retrying = any(rank.failures for rank in progress.ranks)
         if time.monotonic() - last_change > patience_s + LONGEST_RETRY_DELAY_S * retrying:
             missing = sorted(wanted - {_without_attempt(name) for name in present})
@@ -175,15 +189,15 @@ def follow(
             )
         time.sleep(delay)
         delay = min(1.5 * delay, LONGEST_POLL_S)
-    _await_reports(tail, progress, folder.run_id)
+    _await_reports(tail, progress, folder.run_id, set(progress.requests))
     watch(progress)
     return progress
 
 
-def _await_reports(tail: LogTail, progress: Progress, run_id: str) -> None:
+def _await_reports(tail: LogTail, progress: Progress, run_id: str, requests: set[str]) -> None:
     deadline = time.monotonic() + REPORTS_WITHIN_S
     while time.monotonic() < deadline:
-        if progress.requests.keys() <= {report.request_id for report in progress.reports}:
+        if requests <= {report.request_id for report in progress.reports}:
             return
         if not _read_log(tail, progress, run_id):
             time.sleep(FIRST_POLL_S)
@@ -251,27 +265,25 @@ def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, ret
         first = min(failures, key=lambda failure: (failure["kind"] in {"RunAborted", "RanksMissing"}, failure["time"]))
         raise HarnessError(f"worker {first['rank']} failed: {first['cause']}", f"run folder: {folder.location('')}")
     for request_id, count in progress.failures.items():
-        rank = progress.ranks[progress.requests[request_id]]
-        report = next((report for report in progress.reports if report.request_id == request_id), None)
-        if rank.state == "died" and report is not None and _ran_out_of_memory(rank.cause, report):
-            # Another try would, too.
-            raise HarnessError(
-                f"worker {rank.rank} ran out of memory: Runtime.ExitError: {rank.cause}",
-                f"request {request_id}; its memory size is {report.memory_mb} MB",
-                "raise the function's memory_mb, take more workers, or a smaller batch_size",
-            )
         if count > retries:
+            _raise_lack_of_memory(progress)
+            rank = progress.ranks[progress.requests[request_id]]
             often = f", {count} times" if count > 1 else ""
             raise HarnessError(
-                f"worker {rank.rank} {rank.state}{often}: {rank.cause}",
-                f"request {request_id}",
-                "see `harness logs`",
+                f"worker {rank.rank} {rank.state}{often}: {rank.cause}", f"request {request_id}", "see `harness logs`"
             )
 
 
-def _ran_out_of_memory(cause: str, report: Report) -> bool:
+def _raise_lack_of_memory(progress: Progress) -> None:
     """On AWS, too, only the memory that was used tells a lack of memory from any other SIGKILL."""
-    return "signal: killed" in cause and report.used_mb >= report.memory_mb
+    for report in progress.reports:
+        rank = progress.ranks[progress.requests[report.request_id]]
+        if rank.state == "died" and "signal: killed" in rank.cause and report.used_mb >= report.memory_mb:
+            raise HarnessError(
+                f"worker {rank.rank} ran out of memory: Runtime.ExitError: {rank.cause}",
+                f"request {report.request_id}; its memory size is {report.memory_mb} MB",
+                "raise the function's memory_mb, take more workers, or a smaller batch_size",
+            )
 
 
 def _without_attempt(name: str) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from harness.errors import HarnessError
 from harness.gateway.limits import ARCHITECTURE
 from harness.settings import FunctionSettings, Settings
@@ -37,6 +39,27 @@ def declared(settings: Settings, name: str) -> FunctionSettings:
             f"add a table [functions.{name}]",
         )
     return settings.functions[name]
+
+
+def for_run(
+    settings: Settings, worker: str, *, retry_time_scale: float | None, timeout_s: int | None, memory_mb: int | None
+) -> Settings:
+    """The settings with what a single run wants otherwise; None leaves a value as it is.
+
+    Args:
+        settings: The project's settings.
+        worker: The function that trains.
+        retry_time_scale: Factor on Lambda's waits before it tries again.
+        timeout_s: Time limit of a worker, seconds.
+        memory_mb: Memory of a worker, MB.
+    """
+    changes = {"timeout_s": timeout_s, "memory_mb": memory_mb}
+    given = {key: value for key, value in changes.items() if value is not None}
+    changed = msgspec.structs.replace(declared(settings, worker), **given)
+    gateway = settings.gateway
+    if retry_time_scale is not None:
+        gateway = msgspec.structs.replace(gateway, retry_time_scale=retry_time_scale)
+    return msgspec.structs.replace(settings, gateway=gateway, functions={**settings.functions, worker: changed})
 
 
 def package(function: FunctionSettings) -> bytes:

@@ -15,8 +15,10 @@ from botocore.exceptions import ClientError
 
 from fixtures.datasets import BucketSpec, DataSpec, parse_data_spec
 from harness.errors import HarnessError
+from harness.faults import Plan
 from harness.runs.clients import Clients
 from harness.runs.data import Data, check_shape, prepare_data
+from harness.runs.faults import check_faults, fault_records, in_force, read_events
 from harness.runs.follow import LogTail, Watcher, follow, read_report
 from harness.runs.functions import declared, make_declared
 from harness.runs.summary import Summary, summarise
@@ -120,6 +122,7 @@ def run(
     *,
     report: Reporter,
     watch: Watcher,
+    faults: Plan | None = None,
 ) -> Summary:
     """Runs a job on a stack that is up.
 
@@ -130,12 +133,15 @@ def run(
         clients: Clients for it.
         report: Told each stage in a few words.
         watch: Told the progress of the ranks.
+        faults: What the run is to meet.
 
     Raises:
         HarnessError: The run failed; the first cause is told.
         TrainingError: The job or its data is wrong.
     """
     draft = check(request)
+    if faults:
+        check_faults(faults, draft)
     report("preparing data")
     data = prepare_data(request.data, draft, clients.s3)
     check_shape(request.event, data)
@@ -151,29 +157,45 @@ def run(
     report("invoking the coordinator")
     invoked_at, started = time.time(), time.perf_counter()
     tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at))
-    with _workers_stopped_on_failure(job, stack, folder):
+    with (
+        in_force(stack, job["run_id"], draft.n_workers, faults),
+        _workers_stopped_on_failure(job, stack, folder),
+    ):
         coordinator_request = _invoke(clients, job)
         requests = folder.read_json("invoked.json")["requests"]
         report("training")
         # Between two lines a worker may compute as long as it lives; its death is told by the platform.
         patience = declared(settings, worker).timeout_s + PATIENCE_MARGIN_S
         retries = declared(settings, worker).retries
-        progress = follow(folder, tail, requests, retries=retries, patience_s=patience, watch=watch)
+        progress = follow(
+            folder,
+            tail,
+            requests,
+            retries=retries,
+            # A plan of faults may mean to rehearse it.
+            oom_is_final=not faults,
+            patience_s=patience,
+            watch=watch,
+        )
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
     coordinator = [found for _, text in coordinator_log if (found := read_report(text))]
     reports = [*progress.reports, *(found for found in coordinator if found.request_id == coordinator_request)]
-    return summarise(
+    summary = summarise(
         folder,
         mode=stack.mode,
         images={name: code.image for name, code in codes.items() if code.image},
         job=job,
         reports=reports,
-        events=progress.events,
-        failures=[rank.failures for rank in progress.ranks],
+        progress=progress,
         invoked_at=invoked_at,
         seconds=seconds,
     )
+    if not faults:
+        return summary
+    struck = read_events(stack, summary.run_id)
+    events = fault_records(struck, folder, rounds=summary.rounds, invoked_at=invoked_at, ended_at=invoked_at + seconds)
+    return msgspec.structs.replace(summary, events=[*events, *summary.events])
 
 
 def worker_function(settings: Settings, job: Job) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from harness.runs.cost import LambdaPrices, invocation_cost_usd
-from harness.runs.follow import Report
+from harness.runs.follow import Progress, Report
 from training.results import RunFolder
 
 
@@ -91,15 +91,14 @@ class Summary(msgspec.Struct, frozen=True):
     events: list[dict[str, Any]]
 
 
-def summarise(  # noqa: PLR0913 - one for each place that tells of a run
+def summarise(
     folder: RunFolder,
     *,
     mode: str,
     images: dict[str, str],
     job: dict[str, Any],
     reports: list[Report],
-    events: list[dict[str, Any]],
-    failures: list[int],
+    progress: Progress,
     invoked_at: float,
     seconds: float,
 ) -> Summary:
@@ -111,8 +110,7 @@ def summarise(  # noqa: PLR0913 - one for each place that tells of a run
         images: The digest of each function's image.
         job: The job as the coordinator received it.
         reports: REPORT lines of all its invocations.
-        events: What went wrong on the way.
-        failures: By rank, how often its invocations failed or died.
+        progress: What was seen of the run on the way.
         invoked_at: When the coordinator was invoked, seconds since the epoch.
         seconds: From then to the last result.
     """
@@ -129,7 +127,7 @@ def summarise(  # noqa: PLR0913 - one for each place that tells of a run
         worker["seconds"] += sum(link["seconds"] for link in links)
         worker["started_at"] = min([worker["started_at"], *(link["started_at"] for link in links)])
         # The lease counts tries, unless the cache lost it; the platform counts deaths.
-        worker["attempts"] = max(worker["attempt"] - worker["link"] + 1, 1 + failures[worker["rank"]])
+        worker["attempts"] = max(worker["attempt"] - worker["link"] + 1, 1 + progress.ranks[worker["rank"]].failures)
     slowest = max(worker["seconds"] for worker in workers)
     rows = sum(worker["rows"] for worker in workers)
     passes = job["n_epochs"] if job["optim"] == "admm" else 1  # one of admm's epochs is a round of several passes
@@ -160,5 +158,5 @@ def summarise(  # noqa: PLR0913 - one for each place that tells of a run
         exchange=result["exchange"],
         model=result["model"],
         cost_usd=sum(invocation_cost_usd(report, LambdaPrices()) for report in reports),
-        events=events,
+        events=progress.events,
     )

@@ -98,7 +98,7 @@ def stop_shared_stack(settings: Settings) -> StackState | None:
 
 @contextmanager
 def start_private_stack(
-    settings: Settings, *, s3: S3Kind | None = None, mode: Mode | None = None, log: Log = _silent
+    settings: Settings, *, s3: S3Kind | None = None, mode: Mode | None = None, faults: bool = False, log: Log = _silent
 ) -> Iterator[StackState]:
     """A stack for this process alone, stopped at the end of the block, or when this process dies.
 
@@ -108,6 +108,7 @@ def start_private_stack(
         settings: The project's settings.
         s3: What plays S3; None for what the settings say.
         mode: How it runs; None for what the settings say.
+        faults: Whether it can bring about what a fault plan says.
         log: Told what takes long before the start.
 
     Raises:
@@ -115,7 +116,7 @@ def start_private_stack(
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("a private stack ends with the thread that starts it: start it in the main thread")
-    process, state = _start_supervisor(settings, _planner(settings, s3, mode, log), None, os.getpid())
+    process, state = _start_supervisor(settings, _planner(settings, s3, mode, log, faults=faults), None, os.getpid())
     try:
         yield state
     finally:
@@ -174,8 +175,10 @@ def _remove_containers_of_the_killed(settings: Settings) -> None:
         remove_stacks_of_the_dead(settings.root)
 
 
-def _planner(settings: Settings, s3: S3Kind | None, mode: Mode | None, log: Log) -> Planner:
-    return partial(make_plan, settings, s3 or settings.stack.s3, mode=mode or settings.stack.mode, log=log)
+def _planner(settings: Settings, s3: S3Kind | None, mode: Mode | None, log: Log, *, faults: bool = False) -> Planner:
+    return partial(
+        make_plan, settings, s3 or settings.stack.s3, mode=mode or settings.stack.mode, log=log, faults=faults
+    )
 
 
 def _start_supervisor(

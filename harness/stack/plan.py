@@ -11,6 +11,7 @@ import msgspec
 from harness.errors import HarnessError
 from harness.settings import GatewaySettings, PortSettings, Settings
 from harness.stack.discovery import discovery_service
+from harness.stack.faulty_network import faults_service
 from harness.stack.lambda_gateway import gateway_service
 from harness.stack.localstack import find_localstack, localstack_service
 from harness.stack.memcached import find_memcached, memcached_service
@@ -62,6 +63,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         owner: The pid of the process with which a private stack ends; None for the shared one.
         fixed_ports: The ports that were set, by name.
         gateway: How the Lambda service behaves.
+        faults: Whether the proxies that bring about faults stand before Memcached and S3.
         programs: What runs in process mode; None in container mode.
         images: What runs in container mode; None in process mode.
     """
@@ -75,6 +77,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewaySettings
     programs: Programs | None = None
     images: Images | None = None
+    faults: bool = False
 
     @property
     def mode(self) -> Mode:
@@ -85,7 +88,8 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     def port_names(self) -> list[str]:
         """The ports this stack needs; with moto as S3, S3 and the rest of AWS are one server."""
         s3 = ["s3"] if self.s3 == "localstack" else []
-        return ["memcached", *s3, "aws", "discovery", "gateway"]
+        faults = ["faults", "real_memcached", "faulty_s3"] if self.faults else []
+        return ["memcached", *s3, "aws", "discovery", "gateway", *faults]
 
 
 Log = Callable[[str], None]
@@ -100,12 +104,15 @@ def make_plan(
     owner: int | None,
     mode: Mode = "process",
     log: Log = lambda _line: None,
+    faults: bool = False,
 ) -> StackPlan:
     """Finds everything the stack needs; in container mode images that are missing are pulled or built.
 
     Raises:
         HarnessError: Something is not installed; the message says how to install it.
     """
+    if faults and mode == "container":
+        raise HarnessError("faults are brought about in process mode only", "--mode container", "leave --mode out")
     return StackPlan(
         s3=s3,
         root=settings.root,
@@ -114,6 +121,7 @@ def make_plan(
         owner=owner,
         fixed_ports=_fixed_ports(settings.stack.ports, s3),
         gateway=settings.gateway,
+        faults=faults,
         programs=_programs(settings, s3) if mode == "process" else None,
         images=_images(settings, s3, log) if mode == "container" else None,
     )
@@ -162,6 +170,7 @@ def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
         lambda_=f"http://{LOOPBACK}:{ports['gateway']}",
         memcached=f"{LOOPBACK}:{ports['memcached']}",
         discovery=f"{LOOPBACK}:{ports['discovery']}",
+        faults=f"http://{LOOPBACK}:{ports['faults']}" if plan.faults else None,
     )
 
 
@@ -170,10 +179,14 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
     where = endpoints(plan, ports)
     directory = plan.directory / "gateway"
     localstack = [localstack_service(programs.localstack, ports["s3"], plan.directory)] if programs.localstack else []
+    # Functions alone meet the faults of S3: the harness prepares and watches a run from outside.
+    s3 = f"http://{LOOPBACK}:{ports['faulty_s3']}" if plan.faults else where.s3
     return [
         *localstack,
         moto_service(ports["aws"]),
-        gateway_service(ports["gateway"], directory, where.s3, where.aws, programs.rie, plan.gateway),
+        gateway_service(ports["gateway"], directory, s3, where.aws, programs.rie, plan.gateway),
         discovery_service(ports["discovery"], ports["memcached"]),
-        memcached_service(programs.memcached, ports["memcached"]),
+        faults_service(programs.memcached, ports, where)
+        if plan.faults
+        else memcached_service(programs.memcached, ports["memcached"]),
     ]

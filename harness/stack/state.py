@@ -22,6 +22,7 @@ class Endpoints(msgspec.Struct, frozen=True):
         lambda_: URL of the Lambda service.
         memcached: `host:port` of the memcached node.
         discovery: `host:port` of the configuration endpoint that lists the node.
+        faults: URL at which fault plans are taken; None in a stack without faults.
     """
 
     s3: str
@@ -29,6 +30,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     lambda_: str = msgspec.field(name="lambda")
     memcached: str
     discovery: str
+    faults: str | None = None
 
 
 class StackState(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.containers
 
 ROOT = Path(__file__).parents[2]
 # Two on an idle machine; other tests run beside this one.
-CODE_REBUILD_S = 10
+CODE_REBUILD_S = 15
 AS_BARE_AS_CAN_BE = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
 
 
@@ -81,16 +81,16 @@ def test_service_answers_from_a_container_that_may_do_nothing(
 ):
     """A read-only root, no capability, no further privilege: the services need none of them."""
     image = getattr(service_images(engine, settings, log=print), key)
-    container = engine.containers.run(
+    container = engine.containers.create(
         image,
         command,
-        detach=True,
         ports={f"{port}/tcp": ("127.0.0.1", None)},
         tmpfs={"/tmp": "mode=1777"},  # noqa: S108 - the container's own
         labels={"lambda-harness": "test"},
         **AS_BARE_AS_CAN_BE,
     )
     try:
+        container.start()
         container.reload()
         url = f"http://127.0.0.1:{container.ports[f'{port}/tcp'][0]['HostPort']}{path}"
         assert wait_until(lambda: answers(url), timeout_s=60), container.logs().decode()

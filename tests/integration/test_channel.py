@@ -40,6 +40,14 @@ def test_what_is_put_is_got(channel, prefix):
     assert values == channel.get_many([*values, f"{prefix}/absent"])
 
 
+def test_nothing_is_put_got_and_deleted(channel):
+    """A trip without keys is none."""
+    channel.put_many({})
+    channel.delete_many([])
+
+    assert {} == channel.get_many([])
+
+
 def test_a_value_at_the_limit_passes_and_one_far_above_is_refused(channel, prefix):
     """The limit that a channel tells is true, and what is refused is named, not lost in silence."""
     size = channel.max_value_bytes

@@ -1,11 +1,22 @@
 """A run as `harness run` does it, on a stack that is up already."""
 
+from harness.faults import read_plan
 from harness.runs.clients import clients_for
 from harness.runs.launch import read_request, run
 
 
-def run_job(stack, settings, *, data="synthetic:rows=2000,features=5", watch=lambda _: None, **event):
-    """Runs a job and returns its summary."""
+def run_job(
+    stack,
+    settings,
+    *,
+    data="synthetic:rows=2000,features=5",
+    faults=(),
+    chaos=None,
+    watch=lambda _: None,
+    **event,
+):
+    """Runs a job, with faults given as on the command line, and returns its summary."""
     request = read_request(data, None, event)
-    quiet = {"report": lambda _: None, "watch": watch}
-    return run(request, settings, stack, clients_for(stack.endpoints), **quiet)
+    plan = read_plan(None, tuple(faults), chaos)
+    clients = clients_for(stack.endpoints)
+    return run(request, settings, stack, clients, report=lambda _: None, watch=watch, faults=plan)

@@ -89,7 +89,7 @@ class MemcachedChannel:
 
     def _by_node(self, keys: Iterable[str]) -> dict[str, list[str]]:
         if len(self._clients) == 1:
-            return {name: list(keys) for name in self._clients}
+            return {name: listed for name in self._clients if (listed := list(keys))}
         by_node: dict[str, list[str]] = {}
         for key in keys:
             by_node.setdefault(self._ring.get_node(key), []).append(key)

@@ -1,0 +1,45 @@
+"""The plans of all runs that are on at the moment."""
+
+from dataclasses import dataclass, field
+
+from harness.faults.plan import Fault
+from harness.faults.strikes import Strikes
+
+# A stack that serves many runs need not remember them all.
+_RUNS_KEPT = 64
+
+
+@dataclass
+class Board:
+    """Strikes by run.
+
+    Attributes:
+        runs: The runs whose plans are in force.
+        past: The newest of those whose plans were, the oldest first.
+    """
+
+    runs: dict[str, Strikes] = field(default_factory=dict)
+    past: dict[str, Strikes] = field(default_factory=dict)
+
+    def post(self, run_id: str, strikes: Strikes) -> None:
+        """Puts a run's plan in force."""
+        self.runs[run_id] = strikes
+
+    def lift(self, run_id: str) -> None:
+        """Ends it: what has no run's key, as a request to S3, would meet it for ever."""
+        if run_id in self.runs:
+            self.past[run_id] = self.runs.pop(run_id)
+        while len(self.past) > _RUNS_KEPT:
+            del self.past[next(iter(self.past))]
+
+    def find(self, run_id: str) -> Strikes | None:
+        """A run's strikes, in force or past."""
+        return self.runs.get(run_id) or self.past.get(run_id)
+
+    def at_command(self) -> list[Fault]:
+        """The delays that concern every command to Memcached."""
+        return [fault for strikes in self.runs.values() for fault in strikes.at_command()]
+
+    def at_request(self, method: str, path: str) -> list[Fault]:
+        """The faults that strike at this request to S3."""
+        return [fault for strikes in self.runs.values() for fault in strikes.at_request(method, path)]

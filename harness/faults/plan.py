@@ -1,0 +1,250 @@
+"""The plan: which faults a run is to meet, each an action with an address and parameters.
+
+The address is where in a run a fault strikes: (rank, round, step, attempt), read off the wire.
+A part that is left out matches all; the fault then strikes at the first match.
+`CATALOGUE` is the whole vocabulary: what is not in it is refused.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Literal, NamedTuple, get_type_hints
+
+import msgspec
+
+from harness.errors import HarnessError
+
+ALL_RANKS = "all"
+
+_MOST_SECONDS = 86_400
+
+
+def _whole(least: int) -> msgspec.Meta:
+    return msgspec.Meta(ge=least, description=f"a whole number from {least}")
+
+
+Count = Annotated[int, _whole(1)]
+Positive = Annotated[
+    float, msgspec.Meta(gt=0, le=_MOST_SECONDS, description=f"a number above 0, up to {_MOST_SECONDS}")
+]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=_MOST_SECONDS, description=f"seconds from 0 to {_MOST_SECONDS}")]
+When = Literal["before-put", "after-put", "between-chunks"]
+How = Literal["sigkill", "oom", "exit"]
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One fault.
+
+    Attributes:
+        action: What happens.
+        target: To what.
+        rank: The rank that it concerns; `all` kills every rank at the first match.
+        round: The round in which it strikes; 0 is the round of joining.
+        step: The step within the round.
+        attempt: The try of the rank, from 1.
+        when: Which moment of a rank's put a kill waits for.
+        how: What a killed function's end looks like to Lambda.
+        ms: Delay, milliseconds.
+        kbps: Bandwidth, kilobits a second, each way.
+        s: How long it lasts, seconds.
+        down_s: How long a restarted Memcached is away, seconds.
+        delay_s: How much later an event is delivered again, or an environment starts, seconds.
+        factor: How many times slower a straggler runs.
+        n: How often it strikes.
+        after: After how many invocations of workers the coordinator is killed.
+        key: The S3 objects that it concerns, as a glob pattern.
+        lost: The cold start never comes to an end.
+    """
+
+    action: str
+    target: str
+    rank: Annotated[int, _whole(0)] | Literal["all"] | None = None
+    round: Annotated[int, _whole(0)] | None = None
+    step: Annotated[int, _whole(0)] | None = None
+    attempt: Count | None = None
+    when: When = "before-put"
+    how: How = "sigkill"
+    ms: Positive | None = None
+    kbps: Positive | None = None
+    s: Positive | None = None
+    down_s: Seconds = 0.0
+    delay_s: Seconds | None = None
+    factor: Annotated[float, msgspec.Meta(gt=1, le=1000, description="a number above 1, up to 1000")] | None = None
+    n: Count | None = None
+    after: Count | None = None
+    key: str | None = None
+    lost: bool = False
+
+    def __str__(self) -> str:
+        kind = CATALOGUE[self.action, self.target]
+        given = msgspec.to_builtins(self)
+        words = [self.action] if default_target(self.action) == self.target else [self.action, self.target]
+        words += [key if given[key] is True else f"{key}={given[key]}" for key in kind.keys if key in given]
+        return " ".join(words)
+
+
+class Kind(NamedTuple):
+    """An entry of the catalogue.
+
+    Attributes:
+        needs: Keys of which at least one has to be given; empty when none has.
+        takes: Further keys.
+        meaning: What happens, in a line for the user guide.
+    """
+
+    needs: tuple[str, ...]
+    takes: tuple[str, ...]
+    meaning: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys, the address first."""
+        return (*[k for k in self.takes if k in ADDRESS], *self.needs, *[k for k in self.takes if k not in ADDRESS])
+
+
+ADDRESS = ("rank", "round", "step", "attempt")
+_OBJECTS = ("round", "key", "n")
+
+# The first target of an action is the one meant when none is named.
+CATALOGUE: dict[tuple[str, str], Kind] = {
+    ("kill", "worker"): Kind((), (*ADDRESS, "when", "how"), "the rank's process ends at its put, and Lambda retries"),
+    ("kill", "coordinator"): Kind((), ("after",), "the coordinator ends half-way through its fan-out"),
+    ("kill", "gateway"): Kind((), ADDRESS, "the Lambda service itself ends, and everything in it"),
+    ("freeze", "worker"): Kind(("s", "factor"), ADDRESS, "the rank stands still for s, or runs factor times slower"),
+    ("duplicate", "worker"): Kind((), ("rank", "delay_s"), "Lambda delivers the rank's event twice"),
+    ("cold-start", "worker"): Kind(
+        ("delay_s", "lost"), ("rank", "attempt"), "the rank's environment comes late or never"
+    ),
+    ("throttle", "worker"): Kind((), ("rank", "n"), "Lambda has no room for the rank's event, n times"),
+    ("restart", "memcached"): Kind((), (*ADDRESS, "down_s"), "Memcached is killed and starts empty on the same port"),
+    ("evict", "memcached"): Kind((), ADDRESS, "every frame at the address is dropped right after its first store"),
+    ("corrupt", "memcached"): Kind((), (*ADDRESS, "n"), "one byte of the frame is stored wrong"),
+    ("refuse", "memcached"): Kind((), (*ADDRESS, "n"), "the store is refused: out of memory"),
+    ("refuse", "s3"): Kind((), _OBJECTS, "every store is refused as by a full disk, or the first n"),
+    ("delay", "memcached"): Kind(
+        ("ms",), (*ADDRESS, "n"), "stores at the address come later; with no address, all commands"
+    ),
+    ("delay", "s3"): Kind(("ms",), _OBJECTS, "requests come later, or the first n"),
+    ("bandwidth", "memcached"): Kind(("kbps",), (*ADDRESS, "s"), "every connection is this slow from then on"),
+    ("cut", "memcached"): Kind(("s",), ADDRESS, "all connections break, and new ones are refused for s"),
+    ("cut", "s3"): Kind(("s",), ("round", "key"), "connections break, and new ones are refused for s"),
+    ("blackhole", "memcached"): Kind(("s",), ADDRESS, "connections are taken, and nothing comes through for s"),
+    ("503", "s3"): Kind((), _OBJECTS, "requests are answered `503 Slow Down`, or the first n"),
+}
+
+
+def default_target(action: str) -> str | None:
+    """The target that an action has when none is named; None for an unknown action."""
+    return next((target for known, target in CATALOGUE if known == action), None)
+
+
+CHAOS_ACTIONS = ("kill", "freeze", "restart", "evict", "corrupt", "refuse", "delay", "cut")
+
+
+class Chaos(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Faults drawn at random: at each put of a rank in a round one may strike.
+
+    What is drawn depends on the seed and the place alone, not on the order in which puts come.
+
+    Attributes:
+        seed: Fixes the draws.
+        rate: Share of all places at which a fault strikes.
+    """
+
+    seed: Annotated[int, _whole(0)]
+    rate: Annotated[float, msgspec.Meta(ge=0, le=1, description="a number from 0 to 1")]
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that a run is to meet."""
+
+    faults: tuple[Fault, ...] = ()
+    chaos: Chaos | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.faults) or self.chaos is not None
+
+
+def make_fault(values: dict[str, object], where: str) -> Fault:
+    """Checks a fault's keys and values.
+
+    Args:
+        values: `action`, perhaps `target`, and the keys as given.
+        where: The fault as the user wrote it, for messages.
+
+    Raises:
+        HarnessError: A word, a key or a value is wrong; it is named, with what would be right.
+    """
+    action = str(values.get("action"))
+    targets = [target for known, target in CATALOGUE if known == action]
+    if not targets:
+        known_actions = list(dict.fromkeys(known for known, _ in CATALOGUE))
+        raise _wrong(where, "action", action, _one_of(known_actions, action))
+    target = str(values.get("target", targets[0]))
+    if target not in targets:
+        raise _wrong(where, f"target of {action}", target, _one_of(targets, target))
+    kind = CATALOGUE[action, target]
+    for key in values.keys() - {"action", "target"}:
+        if key not in kind.keys:
+            raise _wrong(where, f"key of `{action} {target}`", key, _one_of(kind.keys, key))
+    for key, value in values.items():
+        _check_value(where, key, value)
+    if kind.needs and not any(key in values for key in kind.needs):
+        needed = " or ".join(kind.needs)
+        raise HarnessError(f"`{action} {target}` lacks {needed}", f"in fault `{where}`", f"add {kind.needs[0]}=...")
+    if len([key for key in kind.needs if key in values]) > 1:
+        raise HarnessError(f"{' and '.join(kind.needs)} exclude each other", f"in fault `{where}`", "leave one out")
+    if values.get("rank") == ALL_RANKS and (action, target) != ("kill", "worker"):
+        raise _wrong(where, "rank", ALL_RANKS, "a whole number from 0; only `kill` takes `all`")
+    return msgspec.convert({**values, "target": target}, Fault)
+
+
+def check_plan(plan: Plan, *, n_workers: int, rounds: int | None) -> None:
+    """Compares the addresses with the job.
+
+    Args:
+        plan: The plan.
+        n_workers: How many ranks the job has.
+        rounds: How many rounds it has at most; None when only its data tells.
+
+    Raises:
+        HarnessError: No run of this job can come to an address.
+    """
+    for fault in plan.faults:
+        if isinstance(fault.rank, int) and fault.rank >= n_workers:
+            raise _wrong(str(fault), "rank", fault.rank, f"0 to n_workers - 1 = {n_workers - 1}")
+        if rounds is not None and fault.round is not None and fault.round > rounds:
+            raise _wrong(str(fault), "round", fault.round, f"0 to {rounds}, the rounds of this job")
+        if fault.after is not None and fault.after > n_workers:
+            raise _wrong(str(fault), "after", fault.after, f"1 to n_workers = {n_workers}")
+
+
+_HINTS = get_type_hints(Fault, include_extras=True)
+
+
+def _check_value(where: str, key: str, value: object) -> None:
+    try:
+        msgspec.convert(value, _HINTS[key])
+    except msgspec.ValidationError as error:
+        raise _wrong(where, key, value, describe(key)) from error
+
+
+def describe(key: str) -> str:
+    """What a key of a fault may hold."""
+    hint = _HINTS[key]
+    if hint is bool:
+        return "true or false"
+    for part in (hint, *getattr(hint, "__args__", ())):
+        for meta in getattr(part, "__metadata__", ()):
+            return f"{meta.description}, or `all`" if key == "rank" else str(meta.description)
+    choices = getattr(hint, "__args__", ())
+    return "a text" if type(None) in choices else _one_of(choices)
+
+
+def _one_of(choices: Iterable[str], given: str = "") -> str:
+    choices = list(choices)
+    close = difflib.get_close_matches(given, choices, n=1)
+    return f"{', '.join(choices)}" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _wrong(where: str, field: str, value: object, allowed: str) -> HarnessError:
+    return HarnessError(f"{field} is {value!r}", f"in fault `{where}`", f"allowed: {allowed}")

@@ -1,0 +1,211 @@
+"""Faults of the Lambda service: environments that die, stand still or come late, events that come twice or too soon.
+
+    network's proxy sees a put of rank 2 in round 17 ---POST .../strike---> the rank's process is killed
+    an event of the run is taken -----------------------------------------> delivered twice, throttled, the coordinator
+                                                                            killed in the middle of its fan-out
+
+Whose an invocation is, its payload tells: `run_id` and, for a worker, `worker_index`.
+Without a plan nothing here does anything.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from harness.faults.plan import Fault, Plan
+from harness.faults.strikes import Event, event_of
+from harness.gateway.environment import Environment
+from harness.gateway.errors import too_many_requests
+
+# A straggler stands still for most of each of these.
+STRAGGLER_PERIOD_S = 0.05
+
+
+class Strike(msgspec.Struct, frozen=True):
+    """What the proxy asks for."""
+
+    fault: Fault
+    ranks: tuple[int, ...]
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """A run's plan."""
+
+    n_workers: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose an invocation is: a run, and a rank or its coordinator (None)."""
+
+    run_id: str
+    rank: int | None
+
+
+@dataclass
+class _Run:
+    n_workers: int
+    faults: tuple[Fault, ...]
+    events: list[Event]
+    invoked: int = 0
+    throttled: Counter[int] = field(default_factory=Counter)
+
+
+@dataclass
+class InvocationFaults:
+    """The faults of all runs, as far as the Lambda service brings them about."""
+
+    _runs: dict[str, _Run] = field(default_factory=dict)
+    _running: list[tuple[Owner, Environment]] = field(default_factory=list)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def post(self, run_id: str, posting: Posting) -> None:
+        """Takes up a run's plan."""
+        faults = posting.plan.faults
+        self._runs[run_id] = _Run(posting.n_workers, faults, [event_of(fault) for fault in faults])
+
+    def events(self, run_id: str) -> list[Event]:
+        """What became of a run's faults, one entry for each."""
+        return self._runs[run_id].events if run_id in self._runs else []
+
+    async def taken(self, payload: bytes) -> list[float]:
+        """To be told of every event that is taken; answers after how many seconds it is to be delivered again."""
+        owner = self._owner(payload)
+        if owner is None or owner.rank is None:
+            return []
+        run, again = self._runs[owner.run_id], []
+        run.invoked += 1
+        for number, fault in enumerate(run.faults):
+            if fault.target == "coordinator" and run.invoked == (fault.after or (run.n_workers + 1) // 2):
+                await self._kill(Owner(owner.run_id, None), fault)
+                run.events[number].struck()
+            if fault.action == "duplicate" and fault.rank in (None, owner.rank) and not run.events[number].times:
+                run.events[number].struck(rank=owner.rank)
+                again.append(fault.delay_s or 0.0)
+        return again
+
+    async def before_start(self, payload: bytes, attempt: int) -> None:
+        """To be told before an environment is given to an invocation.
+
+        Raises:
+            LambdaApiError: There is to be no room for it (429).
+            TimeoutError: Its environment is not to start.
+        """
+        owner = self._owner(payload)
+        if owner is None or owner.rank is None:
+            return
+        run = self._runs[owner.run_id]
+        for number, fault in enumerate(run.faults):
+            if fault.rank not in (None, owner.rank) or fault.attempt not in (None, attempt):
+                continue
+            event = run.events[number]
+            if fault.action == "throttle" and event.times < (fault.n or 1):
+                event.struck(rank=owner.rank, attempt=attempt)
+                raise too_many_requests()
+            if fault.action == "cold-start" and not event.times:
+                event.struck(rank=owner.rank, attempt=attempt)
+                if fault.lost:
+                    raise TimeoutError("the cold start was lost, as planned")
+                await asyncio.sleep(fault.delay_s or 0.0)
+
+    @contextlib.contextmanager
+    def running(self, payload: bytes, environment: Environment) -> Iterator[None]:
+        """For as long as an environment works on an invocation."""
+        owner = self._owner(payload)
+        if owner is None:
+            yield
+            return
+        entry = (owner, environment)
+        self._running.append(entry)
+        try:
+            yield
+        finally:
+            self._running.remove(entry)
+
+    async def strike(self, run_id: str, strike: Strike) -> None:
+        """Kills or freezes ranks, or kills this whole process; returns when it is done."""
+        if strike.fault.target == "gateway":
+            os.kill(os.getpid(), signal.SIGKILL)
+        for rank in strike.ranks:
+            owner = Owner(run_id, rank)
+            if strike.fault.action == "kill":
+                await self._kill(owner, strike.fault)
+            else:
+                await self._freeze(owner, strike.fault)
+
+    async def _kill(self, owner: Owner, fault: Fault) -> None:
+        for environment in self._environments(owner):
+            await environment.kill(fault.how)
+
+    async def _freeze(self, owner: Owner, fault: Fault) -> None:
+        for environment in self._environments(owner):
+            await environment.sandbox.signal(signal.SIGSTOP)
+            task = asyncio.create_task(self._thaw((owner, environment), fault))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _thaw(self, entry: tuple[Owner, Environment], fault: Fault) -> None:
+        _, environment = entry
+        try:
+            if fault.s is not None:
+                await asyncio.sleep(fault.s)
+                return
+            share = 1 / (fault.factor or 1.0)
+            while entry in self._running:
+                await environment.sandbox.signal(signal.SIGSTOP)
+                await asyncio.sleep(STRAGGLER_PERIOD_S * (1 - share))
+                await environment.sandbox.signal(signal.SIGCONT)
+                await asyncio.sleep(STRAGGLER_PERIOD_S * share)
+        finally:
+            await environment.sandbox.signal(signal.SIGCONT)
+
+    def _environments(self, owner: Owner) -> list[Environment]:
+        return [environment for its_owner, environment in self._running if its_owner == owner]
+
+    def _owner(self, payload: bytes) -> Owner | None:
+        """Whose an invocation is; None when no plan concerns it."""
+        if not self._runs:
+            return None
+        content: Any = json.loads(payload)
+        if not isinstance(content, dict):
+            return None
+        run_id, rank = content.get("run_id"), content.get("worker_index")
+        if not isinstance(run_id, str) or run_id not in self._runs:
+            return None
+        return Owner(run_id, rank if isinstance(rank, int) else None)
+
+
+def control_routes(faults: InvocationFaults) -> list[Route]:
+    """The routes by which the network's proxy hands on plans and asks for strikes."""
+
+    async def put(request: Request) -> Response:
+        faults.post(request.path_params["run_id"], msgspec.json.decode(await request.body(), type=Posting))
+        return Response(status_code=204)
+
+    async def get(request: Request) -> Response:
+        events = faults.events(request.path_params["run_id"])
+        return Response(msgspec.json.encode(events), media_type="application/json")
+
+    async def strike(request: Request) -> Response:
+        wanted = msgspec.json.decode(await request.body(), type=Strike)
+        await faults.strike(request.path_params["run_id"], wanted)
+        return Response(status_code=204)
+
+    path = "/_harness/faults/{run_id}"
+    return [
+        Route(path, put, methods=["PUT"]),
+        Route(path, get, methods=["GET"]),
+        Route(path + "/strike", strike, methods=["POST"]),
+    ]

@@ -1,0 +1,118 @@
+"""The faulty network's process: `python -m harness.network.faults ... -- MEMCACHED COMMAND`, started by the stack.
+
+It stands where Memcached and S3 would, keeps the real Memcached as its child, and takes the plans of runs:
+
+    PUT /runs/<run_id>     {"n_workers": ..., "plan": {...}}
+    GET /runs/<run_id>     what became of the plan: a list of `harness.faults.strikes.Event`
+    DELETE /runs/<run_id>  the run is over, and its plan no longer in force
+"""
+
+import argparse
+import asyncio
+import logging
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from harness.faults.board import Board
+from harness.faults.plan import Plan
+from harness.faults.strikes import Event, Strikes
+from harness.network.__main__ import node
+from harness.network.cache_process import CacheProcess
+from harness.network.discovery import Node
+from harness.network.gateway_link import GatewayLink
+from harness.network.memcached_proxy import MemcachedProxy
+from harness.network.s3_proxy import S3Proxy
+
+
+class Posting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run's plan."""
+
+    n_workers: int
+    plan: Plan
+
+
+def main() -> None:
+    """Serves until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    parser = argparse.ArgumentParser(prog="python -m harness.network.faults", description=__doc__)
+    for name, meaning in {
+        "--control": "where plans are taken",
+        "--memcached": "where clients find Memcached",
+        "--cache": "where the real Memcached listens",
+        "--s3": "where clients find S3",
+    }.items():
+        parser.add_argument(name, type=node, required=True, metavar="HOST:PORT", help=meaning)
+    parser.add_argument("--real-s3", required=True, metavar="URL", help="the real S3")
+    parser.add_argument("--gateway", required=True, metavar="URL", help="the Lambda service")
+    parser.add_argument("command", nargs="+", help="the real Memcached's command")
+    arguments = parser.parse_args()
+    asyncio.run(_serve(arguments))
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    board, gateway = Board(), GatewayLink(arguments.gateway)
+    cache = CacheProcess(arguments.cache, arguments.command)
+    s3 = urlsplit(arguments.real_s3)
+    doors = [
+        MemcachedProxy(arguments.memcached, cache, board, gateway).door,
+        S3Proxy(arguments.s3, Node(s3.hostname or "", s3.port or 80), board).door,
+    ]
+    await cache.start()
+    for door in doors:
+        await door.open()
+    host, port = arguments.control
+    await uvicorn.Server(uvicorn.Config(create_app(board, gateway), host=host, port=port, log_level="warning")).serve()
+    for door in doors:
+        door.close()
+    await cache.kill()
+    await gateway.close()
+
+
+def create_app(board: Board, gateway: GatewayLink) -> Starlette:
+    """The control routes."""
+
+    async def put(request: Request) -> Response:
+        run_id, body = request.path_params["run_id"], await request.body()
+        try:
+            posting = msgspec.json.decode(body, type=Posting)
+            await gateway.post(run_id, body)
+        except (msgspec.DecodeError, httpx.HTTPError) as error:
+            return Response(f"the plan was not taken: {error}", status_code=400)
+        board.post(run_id, Strikes(posting.plan, posting.n_workers))
+        return Response(status_code=204)
+
+    async def get(request: Request) -> Response:
+        run_id = request.path_params["run_id"]
+        strikes = board.find(run_id)
+        if strikes is None:
+            return Response(f"no plan of run {run_id}", status_code=404)
+        events = list(strikes.events)
+        # What the Lambda service brings about by itself, it alone knows; its list has the plan's order too.
+        for number, record in enumerate(await gateway.events(run_id)):
+            event = msgspec.convert(record, Event)
+            if event.times:
+                events[number] = event
+        return Response(msgspec.json.encode(events), media_type="application/json")
+
+    async def delete(request: Request) -> Response:
+        board.lift(request.path_params["run_id"])
+        return Response(status_code=204)
+
+    async def health(_: Request) -> Response:
+        return Response()
+
+    run = "/runs/{run_id}"
+    verbs = {"PUT": put, "GET": get, "DELETE": delete}
+    return Starlette(routes=[Route("/health", health), *(Route(run, verbs[v], methods=[v]) for v in verbs)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""A proxy in front of S3 that brings about what the plan says of its requests.
+
+Requests and answers are parsed by h11 and streamed; what a client sends is passed on unchanged, but for
+`Expect: 100-continue`, which is answered here.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import h11
+
+from harness.faults.board import Board
+from harness.faults.plan import Fault
+from harness.network.discovery import Node
+from harness.network.door import Door, reset
+
+CHUNK_BYTES = 65_536
+# Status, code and message as S3 words them; a full disk is an internal error to it.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_ANSWERS = {
+    "503": (503, "SlowDown", "Please reduce your request rate."),
+    "refuse": (500, "InternalError", "We encountered an internal error: no space left on device."),
+}
+_OTHER_END = {"host", "expect"}
+
+
+class S3Proxy:
+    """The proxy.
+
+    Args:
+        listen: Where clients connect.
+        s3: The real one.
+        board: The plans of all runs.
+    """
+
+    def __init__(self, listen: Node, s3: Node, board: Board) -> None:
+        self.door = Door(listen, self._client)
+        self._s3, self._board = s3, board
+        self._cuts: set[asyncio.Task[None]] = set()
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = _Peer(*await asyncio.open_connection(*self._s3), h11.Connection(h11.CLIENT))
+        client = _Peer(reader, writer, h11.Connection(h11.SERVER))
+        try:
+            while await self._exchange(client, server):
+                client.http.start_next_cycle()
+                server.http.start_next_cycle()
+        except h11.ProtocolError:
+            reset(writer)
+        finally:
+            server.writer.close()
+
+    async def _exchange(self, client: "_Peer", server: "_Peer") -> bool:
+        """One request and its answer; tells whether the connection can take another."""
+        request = await client.next_event()
+        if not isinstance(request, h11.Request):
+            return False
+        path = request.target.decode().partition("?")[0]
+        answer = None
+        for fault in self._board.at_request(request.method.decode(), path):
+            if fault.action == "delay":
+                await asyncio.sleep((fault.ms or 0.0) / 1000)
+            elif fault.action == "cut":
+                self._cut(fault)
+                return False
+            else:
+                answer = fault.action
+        if client.http.they_are_waiting_for_100_continue:
+            await client.send(h11.InformationalResponse(status_code=100, headers=[]))
+        if answer is not None:
+            await _drain(client)
+            await _answer(client, request, *_ANSWERS[answer])
+        else:
+            headers = [(name, value) for name, value in request.headers if name.decode() not in _OTHER_END]
+            host = f"{self._s3.host}:{self._s3.port}".encode()
+            await server.send(
+                h11.Request(method=request.method, target=request.target, headers=[(b"host", host), *headers])
+            )
+            await _pass_on(client, server)
+            await _pass_on(server, client)
+        return client.http.our_state is h11.DONE and server.http.our_state in {h11.DONE, h11.IDLE}
+
+    def _cut(self, fault: Fault) -> None:
+        task = asyncio.create_task(self._shut_for(fault.s or 0.0))
+        self._cuts.add(task)
+        task.add_done_callback(self._cuts.discard)
+
+    async def _shut_for(self, seconds: float) -> None:
+        async with self.door.shut():
+            await asyncio.sleep(seconds)
+
+
+@dataclass
+class _Peer:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    http: h11.Connection
+
+    async def next_event(self) -> object:
+        """The next part of what the peer sends."""
+        while (event := self.http.next_event()) is h11.NEED_DATA:
+            self.http.receive_data(await self.reader.read(CHUNK_BYTES))
+        return event
+
+    async def send(self, event: h11.Event) -> None:
+        """Sends a part."""
+        data = self.http.send(event)
+        if data:
+            self.writer.write(data)
+            await self.writer.drain()
+
+
+async def _pass_on(source: _Peer, sink: _Peer) -> None:
+    """Passes a message on to its end."""
+    while True:
+        event = await source.next_event()
+        if isinstance(event, h11.ConnectionClosed | type(h11.PAUSED)):
+            raise ConnectionError
+        assert isinstance(event, h11.Event)  # noqa: S101 - what is left are parts of a message
+        await sink.send(event)
+        if isinstance(event, h11.EndOfMessage):
+            return
+
+
+async def _drain(client: _Peer) -> None:
+    while not isinstance(await client.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
+        pass
+
+
+async def _answer(client: _Peer, request: h11.Request, status: int, code: str, message: str) -> None:
+    body = (
+        f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'.encode()
+    )
+    headers = [("content-type", "application/xml"), ("content-length", str(len(body)))]
+    await client.send(h11.Response(status_code=status, headers=headers))
+    if request.method != b"HEAD":
+        await client.send(h11.Data(data=body))
+    await client.send(h11.EndOfMessage())

@@ -1,0 +1,131 @@
+"""Faults of a run: its plan handed to the stack before the start, and told in the summary afterwards."""
+
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import httpx
+import msgspec
+
+from harness.errors import HarnessError
+from harness.faults import Plan, check_plan
+from harness.faults.strikes import Event
+from harness.stack.state import StackState
+from training.job import Job
+from training.results import RunFolder
+
+ANSWER_WITHIN_S = 10.0
+
+
+def check_faults(plan: Plan, job: Job) -> None:
+    """Compares the addresses of a plan with the job, before anything is started.
+
+    Raises:
+        HarnessError: No run of this job can come to an address.
+    """
+    # How many batches an epoch has, only the data tells.
+    rounds = {"model_avg": job.n_epochs, "admm": job.n_admm_epochs}.get(job.optim)
+    check_plan(plan, n_workers=job.n_workers, rounds=rounds)
+
+
+def post_plan(stack: StackState, run_id: str, n_workers: int, plan: Plan) -> None:
+    """Hands a run's plan to its stack.
+
+    Raises:
+        HarnessError: The stack cannot bring faults about.
+    """
+    if stack.endpoints.faults is None:
+        raise HarnessError("this stack brings no faults about", str(stack.directory), "start one that does")
+    body = msgspec.json.encode({"n_workers": n_workers, "plan": plan})
+    answer = httpx.put(f"{stack.endpoints.faults}/runs/{run_id}", content=body, timeout=ANSWER_WITHIN_S)
+    if not answer.is_success:
+        raise HarnessError(answer.text, stack.endpoints.faults)
+
+
+@contextmanager
+def in_force(stack: StackState, run_id: str, n_workers: int, plan: Plan | None) -> Iterator[None]:
+    """Keeps a run's plan in force for the length of the block; with no plan it does nothing.
+
+    Raises:
+        HarnessError: The stack cannot bring faults about.
+    """
+    if not plan:
+        yield
+        return
+    post_plan(stack, run_id, n_workers, plan)
+    try:
+        yield
+    finally:
+        # A stack that is gone brings nothing about any more.
+        with suppress(httpx.HTTPError):
+            httpx.delete(f"{stack.endpoints.faults}/runs/{run_id}", timeout=ANSWER_WITHIN_S)
+
+
+def read_events(stack: StackState, run_id: str) -> list[Event]:
+    """What became of the plan so far, in its order."""
+    answer = httpx.get(f"{stack.endpoints.faults}/runs/{run_id}", timeout=ANSWER_WITHIN_S)
+    return msgspec.json.decode(answer.raise_for_status().content, type=list[Event])
+
+
+def fault_records(
+    events: list[Event], folder: RunFolder, *, rounds: int, invoked_at: float, ended_at: float
+) -> list[dict[str, Any]]:
+    """The entries of a summary: what, where, when, and what it cost.
+
+    `cost_s` is how much longer than the median the round of the first strike and the next one took (a rank that
+    dies after its put is missed in the next), by the longest record of a rank that was there at the strike.
+    Where none was, as all have died, it is the time from the strike to the end of the run beyond what the rounds
+    left would have taken.
+    It is null for a fault without a round, and counts all faults of the same rounds together.
+
+    Args:
+        events: What became of the plan.
+        folder: The run's folder, complete.
+        rounds: How many rounds the run had.
+        invoked_at: When the coordinator was invoked, seconds since the epoch.
+        ended_at: When the last result was there.
+    """
+    workers = [(name, folder.read_json(name)["started_at"]) for name in folder.names("workers/")]
+    tries = [
+        _Try(started_at, folder.read_json(name.replace("workers/", "telemetry/"))["round_ms"])
+        for name, started_at in workers
+    ]
+    run = _Run(sorted(tries, key=lambda one: len(one.round_ms)), rounds, invoked_at, ended_at)
+    return [_record(event, run) for event in events]
+
+
+class _Try(NamedTuple):
+    started_at: float
+    round_ms: list[float]
+
+
+class _Run(NamedTuple):
+    tries: list[_Try]
+    rounds: int
+    invoked_at: float
+    ended_at: float
+
+
+def _record(event: Event, run: _Run) -> dict[str, Any]:
+    record: dict[str, Any] = {"event": "fault", "fault": event.fault, "times": event.times}
+    if not event.times or event.at is None:
+        return record | {"note": f"did not strike: the run had {run.rounds} rounds"}
+    place = {key: getattr(event, key) for key in ("rank", "round", "step", "attempt")}
+    record |= {key: value for key, value in place.items() if value is not None}
+    return record | {"at_s": round(event.at - run.invoked_at, 3), "cost_s": _cost_s(event.round, event.at, run)}
+
+
+def _cost_s(number: int | None, at: float, run: _Run) -> float | None:
+    if number is None or not run.tries:
+        return None
+    present = [one.round_ms for one in run.tries if one.started_at < at]
+    round_ms = present[-1] if present else run.tries[-1].round_ms
+    median = statistics.median(round_ms)
+    if present:
+        # A rank that came back has a record of the last rounds only.
+        first = run.rounds - len(round_ms) + 1
+        extra_ms = sum(ms - median for at, ms in enumerate(round_ms, start=first) if at in (number, number + 1))
+    else:
+        extra_ms = 1000 * (run.ended_at - at) - median * (run.rounds - number)
+    return round(max(0.0, extra_ms) / 1000, 4)

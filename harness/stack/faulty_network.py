@@ -1,0 +1,34 @@
+"""The proxies before Memcached and S3, which bring about what a fault plan says; Memcached itself is their child."""
+
+from pathlib import Path
+
+from harness.processes import bound_to_parent
+from harness.stack.memcached import memcached_service
+from harness.stack.ports import LOOPBACK
+from harness.stack.probes import answers_http, answers_memcached
+from harness.stack.service import Service, python_module
+from harness.stack.state import Endpoints
+
+
+def faults_service(memcached: Path, ports: dict[str, int], where: Endpoints) -> Service:
+    """`harness.network.faults` on the ports `faults` (control), `memcached` and `faulty_s3`.
+
+    Args:
+        memcached: The memcached program.
+        ports: The stack's ports by name.
+        where: The stack's services.
+    """
+    addresses = {
+        "--control": ports["faults"],
+        "--memcached": ports["memcached"],
+        "--cache": ports["real_memcached"],
+        "--s3": ports["faulty_s3"],
+    }
+    arguments = [text for flag, port in addresses.items() for text in (flag, f"{LOOPBACK}:{port}")]
+    arguments += ["--real-s3", where.s3, "--gateway", where.lambda_]
+    command = memcached_service(memcached, ports["real_memcached"]).command
+    return Service(
+        name="faults",
+        command=bound_to_parent([*python_module("harness.network.faults"), *arguments, "--", *command]),
+        ready=lambda: answers_memcached(ports["memcached"]) and answers_http(ports["faults"], "/health"),
+    )

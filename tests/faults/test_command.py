@@ -1,0 +1,95 @@
+"""`harness run` with faults, as a user types it."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import HARNESS
+
+pytestmark = pytest.mark.faults
+
+ROOT = Path(__file__).parents[2]
+JOB = ["--s3", "moto", "--data", "synthetic:rows=2000,features=5", "--n-workers", "3", "--batch-size", "50"]
+
+
+def harness_run(*arguments):
+    """Runs the command."""
+    return subprocess.run(
+        [HARNESS, "run", *JOB, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
+    )
+
+
+def summary_of(*arguments):
+    """The summary of a run that succeeds."""
+    result = harness_run("--json", *arguments)
+    assert 0 == result.returncode, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_rank_costs_an_attempt_and_nothing_else():
+    """The model is the undisturbed run's; the summary tells the strike, its place, its time and its cost."""
+    undisturbed = summary_of()
+
+    summary = summary_of("--fault", "kill rank=1 round=10", "--fault", "evict round=9999", "--retry-time-scale", "0.01")
+
+    assert "succeeded" == summary["status"]
+    assert [1, 2, 1] == [worker["attempts"] for worker in summary["workers"]]
+    assert undisturbed["model"]["sha256"] == summary["model"]["sha256"]
+    kill, evict = [event for event in summary["events"] if event["event"] == "fault"]
+    assert ("kill rank=1 round=10", 1, 1, 10, 1) == tuple(
+        kill[key] for key in ("fault", "times", "rank", "round", "attempt")
+    )
+    assert 0.5 < kill["cost_s"] < 20
+    assert 0 < kill["at_s"] < summary["seconds"]["total"]
+    assert f"did not strike: the run had {summary['rounds']} rounds" == evict["note"]
+    assert any(event["event"] == "rejoined" and event["rank"] == 1 for event in summary["events"])
+    assert [] == undisturbed["events"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_chaos_changes_nothing(seed):
+    """Whatever a seed draws, the model is the undisturbed run's."""
+    undisturbed = summary_of()
+
+    summary = summary_of("--chaos", f"seed={seed} rate=0.1", "--retry-time-scale", "0.01")
+
+    assert undisturbed["model"]["sha256"] == summary["model"]["sha256"]
+    assert any(event["event"] == "fault" for event in summary["events"])
+
+
+def test_the_short_summary_names_the_faults(tmp_path):
+    """A plan from a file strikes; the text says where, when and at what cost."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text('[[fault]]\naction = "delay"\nrank = 2\nround = 7\nms = 50\n')
+
+    result = harness_run("--faults", str(plan))
+
+    assert 0 == result.returncode, result.stderr
+    assert "delay rank=2 round=7 ms=50.0; at rank 2, round 7, step 0, attempt 1; after " in result.stdout
+    assert "cost 0.0" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fault", "kill rank=3"], "rank is 3\n  in fault `kill rank=3`\n  allowed: 0 to n_workers - 1 = 2"),
+        (["--fault", "kill rank=0 attempt=0"], "attempt is 0\n"),
+        (["--fault", "explode"], "action is 'explode'\n"),
+        (["--faults", "no-such-plan.toml"], "the fault plan cannot be read"),
+        (["--chaos", "seed=1"], "chaos: "),
+        (["--optim", "admm", "--n-admm-epochs", "5", "--fault", "evict round=6"], "0 to 5, the rounds of this job"),
+        (["--fault", "evict round=1", "--mode", "container"], "process mode only"),
+    ],
+)
+def test_a_wrong_plan_is_refused(arguments, message):
+    """The field, the value and what would be right are told, and nothing is trained."""
+    result = harness_run(*arguments)
+
+    assert 0 != result.returncode
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,393 @@
+"""The faulty network as clients see it: a real memcached behind the proxy, pymemcache before it."""
+
+import asyncio
+import socket
+import threading
+import time
+import uuid
+
+import boto3
+import numpy as np
+import psutil
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
+from pymemcache.client.base import Client
+from pymemcache.exceptions import MemcacheError, MemcacheServerError
+
+from harness.errors import HarnessError
+from harness.faults import Plan, parse_fault
+from harness.faults.board import Board
+from harness.faults.strikes import Strikes
+from harness.network.cache_process import CacheProcess
+from harness.network.discovery import Node
+from harness.network.gateway_link import GatewayLink
+from harness.network.memcached_proxy import MemcachedProxy
+from harness.processes import free_port
+from harness.runs.faults import in_force, post_plan, read_events
+from harness.stack import start_private_stack
+from harness.stack.memcached import find_memcached, memcached_service
+from training.errors import FrameError
+from training.exchange.frame import Frame, pack, unpack
+
+pytestmark = pytest.mark.integration
+
+
+class Network:
+    """A proxy in a thread of its own, with a real memcached behind it."""
+
+    def __init__(self) -> None:
+        self.port, cache_port = free_port(), free_port()
+        command = memcached_service(find_memcached(), cache_port).command
+        self.board = Board()
+        self._cache = CacheProcess(Node("127.0.0.1", cache_port), command)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._call(self._start())
+
+    async def _start(self) -> None:
+        self._proxy = MemcachedProxy(
+            Node("127.0.0.1", self.port), self._cache, self.board, GatewayLink("http://127.0.0.1:1")
+        )
+        await self._cache.start()
+        await self._proxy.door.open()
+
+    async def _stop(self) -> None:
+        self._proxy.door.close()
+        await self._cache.kill()
+        await self._proxy.gateway.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    def _call(self, what):
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(20)
+
+    def close(self) -> None:
+        """Ends everything."""
+        self._call(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def plan(self, *faults):
+        """A run with these faults; returns its id and what becomes of them."""
+        run_id = uuid.uuid4().hex
+        strikes = Strikes(Plan(tuple(map(parse_fault, faults))), n_workers=3)
+        self.board.post(run_id, strikes)
+        return run_id, strikes.events
+
+    def client(self, timeout_s=5.0):
+        """A client as workers use it."""
+        return Client(("127.0.0.1", self.port), timeout=timeout_s, connect_timeout=1.0, default_noreply=False)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """One proxy and one memcached for all tests of this module."""
+    running = Network()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def client(network):
+    """A client, closed at the end; the next test finds no plan of this one."""
+    opened = network.client()
+    yield opened
+    opened.close()
+    network.board.runs.clear()
+
+
+def frame(run_id, rank=1, round_number=2, attempt=1, size=16):
+    """A real frame under its key."""
+    packed = pack(Frame(run_id, rank, attempt, round_number, 0, 10, np.ones(size, np.float32)))
+    return f"{run_id}/{round_number}/0/{rank}", packed
+
+
+def test_without_a_plan_it_is_a_memcached(client):
+    """Every command that pymemcache has goes through, with large and awkward values."""
+    values = {"a": bytes(range(256)) * 3000, "b": b"", "c": b"END\r\n", "d": b"VALUE x 0 9\r\n"}
+
+    assert [] == client.set_many(values)
+    assert values == client.get_many([*values, "absent"])
+    assert client.get("absent") is None
+    assert client.add("lease", b"1")
+    assert not client.add("lease", b"2")
+    _, token = client.gets("lease")
+    assert client.cas("lease", b"3", token)
+    assert not client.cas("lease", b"4", token)
+    client.set("number", b"1")
+    assert 3 == client.incr("number", 2)
+    assert 2 == client.decr("number", 1)
+    assert client.touch("lease", 60)
+    assert client.append("lease", b"x")
+    assert client.delete("lease")
+    client.set("quiet", b"1", noreply=True)
+    client.delete_many(["a", "quiet"], noreply=True)
+    assert client.get("quiet") is None
+    assert b"item_size_max" in client.stats("settings")
+    assert client.version().startswith(b"1.")
+    with pytest.raises(MemcacheServerError, match="too large"):
+        client.set("large", bytes(2 << 20))
+    assert b"END\r\n" == client.get("c")
+    with socket.create_connection(("127.0.0.1", client.server[1])) as raw:
+        raw.sendall(b"config get cluster\r\n")
+        assert b"ERROR\r\n" == raw.recv(100)
+
+
+def test_a_frame_is_corrupted_by_one_byte(network, client):
+    """The frame is stored with its length and refused by its checksum; the other ranks' are whole."""
+    run_id, events = network.plan("corrupt rank=1 round=2")
+    (key, sent), (other, sent_too) = frame(run_id), frame(run_id, rank=2)
+
+    client.set_many({key: sent, other: sent_too})
+
+    got = client.get(key)
+    assert len(sent) == len(got)
+    assert 1 == sum(a != b for a, b in zip(sent, got, strict=True))
+    with pytest.raises(FrameError, match="checksum"):
+        unpack(got, run_id=run_id, rank=1, round_number=2, step=0, dtype=np.dtype("<f4"))
+    assert sent_too == client.get(other)
+    assert (1, 1, 2, 0, 1) == (events[0].times, events[0].rank, events[0].round, events[0].step, events[0].attempt)
+    client.set(key, sent)
+    assert sent == client.get(key)
+
+
+def test_a_large_frame_is_corrupted_too(network, client):
+    """A value that comes in many chunks differs in one byte."""
+    run_id, _ = network.plan("corrupt rank=1")
+    key, sent = frame(run_id, size=200_000)
+
+    client.set(key, sent)
+
+    assert 1 == sum(a != b for a, b in zip(sent, client.get(key), strict=True))
+
+
+def test_a_store_is_refused_as_when_memory_is_short(network, client):
+    """Among stores of one trip just that one is refused, and the next try succeeds."""
+    run_id, _ = network.plan("refuse rank=1 round=2 n=2")
+    key, sent = frame(run_id)
+
+    for _ in range(2):
+        with pytest.raises(MemcacheServerError, match="out of memory storing object"):
+            client.set_many({f"{run_id}/before": b"1", key: sent})
+    assert client.set(key, sent)
+    assert sent == client.get(key)
+
+
+def test_frames_of_a_round_are_evicted(network, client):
+    """A store is acknowledged and the frame is gone; put again, it stays."""
+    run_id, events = network.plan("evict round=2")
+    frames = dict(frame(run_id, rank) for rank in range(3)) | dict([frame(run_id, 0, 3)])
+
+    assert [] == client.set_many(frames)
+
+    assert [f"{run_id}/3/0/0"] == list(client.get_many(list(frames)))
+    client.set_many(frames)
+    assert frames == client.get_many(list(frames))
+    assert 3 == events[0].times
+
+
+def test_a_restarted_memcached_is_empty(network, client):
+    """Connections break, then the same address answers and knows nothing; the put that met it was not stored."""
+    run_id, _ = network.plan("restart round=2")
+    key, sent = frame(run_id)
+    client.set("kept", b"before")
+
+    with pytest.raises((OSError, MemcacheError)):
+        client.set(key, sent)
+
+    assert {} == until(lambda: client.get_many(["kept", key]))
+    assert client.set(key, sent)
+
+
+def test_a_cut_breaks_and_refuses(network, client):
+    """Open connections are reset, new ones refused; when it is over, what was stored is there."""
+    run_id, _ = network.plan("cut s=0.4 rank=1")
+    key, sent = frame(run_id)
+    bystander = network.client()
+    bystander.set("kept", b"before")
+    started = time.monotonic()
+
+    with pytest.raises(ConnectionError):
+        client.set(key, sent)
+
+    with pytest.raises(ConnectionError):
+        bystander.get("kept")
+    with pytest.raises(ConnectionRefusedError):
+        bystander.get("kept")
+    assert b"before" == until(lambda: bystander.get("kept"))
+    assert 0.35 < time.monotonic() - started < 2
+    bystander.close()
+
+
+def test_a_blackhole_answers_nothing(network, client):
+    """Connections are taken, nothing comes back; afterwards all goes on."""
+    run_id, _ = network.plan("blackhole s=0.5 rank=1")
+    key, sent = frame(run_id)
+    hasty = network.client(timeout_s=0.1)
+    started = time.monotonic()
+
+    with pytest.raises(TimeoutError):
+        hasty.set(key, sent)
+    with pytest.raises(TimeoutError):
+        hasty.get("any")
+
+    assert client.set("late", b"1")
+    assert 0.4 < time.monotonic() - started < 2
+    hasty.close()
+
+
+def test_delays_are_where_they_are_wanted(network, client):
+    """A delay at an address slows that put alone; without one, every command."""
+    run_id, _ = network.plan("delay ms=80 rank=1 round=2")
+    key, sent = frame(run_id)
+    other, _ = frame(run_id, rank=2)
+
+    assert 0.08 <= timed(lambda: client.set(key, sent)) < 0.3
+    assert timed(lambda: client.set(other, sent)) < 0.05
+    network.plan("delay ms=50")
+    assert 0.05 <= timed(lambda: client.get(key)) < 0.2
+
+
+def test_bandwidth_is_limited(network, client):
+    """100 KB at 4 Mbit/s take 0.2 s, each way."""
+    run_id, _ = network.plan("bandwidth kbps=4000 rank=1 s=1")
+    key, sent = frame(run_id, size=25_000)
+
+    assert 0.15 <= timed(lambda: client.set(key, sent)) < 0.5
+    assert 0.15 <= timed(lambda: client.get(key)) < 0.5
+
+
+def timed(action):
+    """Seconds that an action takes."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def until(action, timeout_s=5.0):
+    """The action's answer, as soon as it has one."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return action()
+        except (OSError, MemcacheError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def faulty_stack(settings):
+    """A whole stack with faults, on moto."""
+    with start_private_stack(settings, s3="moto", faults=True) as state:
+        yield state
+
+
+@pytest.fixture
+def s3(faulty_stack):
+    """S3 as functions see it: the address lies behind the gateway, so it is read from a function's environment."""
+    endpoint = endpoint_of_functions(faulty_stack)
+    return boto3.client(
+        "s3",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        endpoint_url=endpoint,
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=5),
+    )
+
+
+def endpoint_of_functions(stack):
+    """`AWS_ENDPOINT_URL_S3` of the gateway's functions, from its command line."""
+    command = psutil.Process(stack.processes["gateway"]).cmdline()
+    return command[command.index("--s3-endpoint") + 1]
+
+
+def post(stack, *faults):
+    """Hands a plan to the stack; returns its run."""
+    run_id = uuid.uuid4().hex
+    post_plan(stack, run_id, 2, Plan(tuple(map(parse_fault, faults))))
+    return run_id
+
+
+def test_without_a_plan_it_is_s3(s3):
+    """Large objects go both ways, and absent ones are told."""
+    body = bytes(range(256)) * 20_000
+    s3.create_bucket(Bucket="through-the-proxy")
+
+    s3.put_object(Bucket="through-the-proxy", Key="large", Body=body)
+
+    assert body == s3.get_object(Bucket="through-the-proxy", Key="large")["Body"].read()
+    assert ["large"] == [e["Key"] for e in s3.list_objects_v2(Bucket="through-the-proxy")["Contents"]]
+    assert len(body) == s3.head_object(Bucket="through-the-proxy", Key="large")["ContentLength"]
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        s3.get_object(Bucket="through-the-proxy", Key="absent")
+    s3.delete_object(Bucket="through-the-proxy", Key="large")
+
+
+def test_s3_answers_503_so_often(faulty_stack, s3):
+    """`SlowDown` comes n times for the objects meant, then S3 answers."""
+    s3.create_bucket(Bucket="busy")
+    run_id = post(faulty_stack, "503 s3 n=2 key=busy/a*")
+
+    s3.put_object(Bucket="busy", Key="other", Body=b"1")
+    for _ in range(2):
+        with pytest.raises(ClientError, match="SlowDown"):
+            s3.put_object(Bucket="busy", Key="a/1", Body=b"1")
+    s3.put_object(Bucket="busy", Key="a/1", Body=b"1")
+
+    assert 2 == read_events(faulty_stack, run_id)[0].times
+
+
+def test_s3_refuses_stores_as_a_full_disk_does(faulty_stack, s3):
+    """A store is refused with an internal error, a read is not."""
+    s3.create_bucket(Bucket="full")
+    s3.put_object(Bucket="full", Key="before", Body=b"1")
+    post(faulty_stack, "refuse s3 key=full/*")
+
+    with pytest.raises(ClientError, match="no space left"):
+        s3.put_object(Bucket="full", Key="after", Body=b"1")
+
+    assert b"1" == s3.get_object(Bucket="full", Key="before")["Body"].read()
+
+
+def test_s3_is_slow_and_cut(faulty_stack, s3):
+    """A delay is waited for; a cut breaks the connection and refuses new ones for its time."""
+    s3.create_bucket(Bucket="far")
+    post(faulty_stack, "delay s3 ms=120 n=1 key=far*", "cut s3 s=0.3 key=far/cut")
+
+    assert 0.12 <= timed(lambda: s3.put_object(Bucket="far", Key="slow", Body=b"1")) < 1
+    with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
+        s3.get_object(Bucket="far", Key="cut")
+    with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
+        s3.get_object(Bucket="far", Key="slow")
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            assert b"1" == s3.get_object(Bucket="far", Key="slow")["Body"].read()
+            break
+        except EndpointConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_a_plan_ends_with_its_run(faulty_stack, s3):
+    """What would go on for ever is over when its run is; what became of it is still told."""
+    s3.create_bucket(Bucket="for-a-while")
+    run_id = uuid.uuid4().hex
+    plan = Plan((parse_fault("503 s3 key=for-a-while/*"),))
+    with in_force(faulty_stack, run_id, 2, plan), pytest.raises(ClientError, match="SlowDown"):
+        s3.put_object(Bucket="for-a-while", Key="a", Body=b"1")
+
+    s3.put_object(Bucket="for-a-while", Key="a", Body=b"1")
+
+    assert 1 == read_events(faulty_stack, run_id)[0].times
+
+
+def test_a_stack_without_faults_says_so(stack):
+    """A plan that nothing could bring about is refused."""
+    with pytest.raises(HarnessError, match="brings no faults about"):
+        post(stack, "evict round=1")

@@ -1,0 +1,185 @@
+"""Faults of the Lambda service as callers and logs show them: real environments killed, frozen, late or doubled."""
+
+import json
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from harness.faults import Plan, parse_fault
+from harness.runs.clients import clients_for
+from harness.runs.functions import package
+from harness.settings import FunctionSettings
+from harness.stack import start_private_stack
+from harness.stack.probes import wait_until
+
+pytestmark = pytest.mark.integration
+
+HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
+WITHIN_S = 20
+
+
+class Service:
+    """One function that sleeps, on a gateway that retries within a second."""
+
+    def __init__(self, stack) -> None:
+        self.clients = clients_for(stack.endpoints)
+        self.address = stack.endpoints.lambda_
+        self.clients.functions.create_function(
+            FunctionName="sleep",
+            Runtime="python3.11",
+            Role="arn:aws:iam::123456789012:role/any",
+            Handler="sleep.handler",
+            Code={"ZipFile": package(FunctionSettings(source=HANDLERS, handler="sleep.handler"))},
+            Timeout=20,
+            MemorySize=256,
+        )
+
+    def plan(self, *faults):
+        """Hands faults to the gateway; returns their run."""
+        run_id = uuid.uuid4().hex
+        plan = Plan(tuple(map(parse_fault, faults)))
+        body = msgspec.json.encode({"n_workers": 2, "plan": plan})
+        httpx.put(f"{self.address}/_harness/faults/{run_id}", content=body).raise_for_status()
+        return run_id
+
+    def events(self, run_id):
+        """What became of them."""
+        return httpx.get(f"{self.address}/_harness/faults/{run_id}").json()
+
+    def strike(self, run_id, fault, *ranks):
+        """What the proxy asks for when it sees a put."""
+        body = msgspec.json.encode({"fault": parse_fault(fault), "ranks": ranks})
+        httpx.post(f"{self.address}/_harness/faults/{run_id}/strike", content=body, timeout=10).raise_for_status()
+
+    def invoke(self, run_id, rank=0, seconds=0.0, kind="RequestResponse"):
+        """Invokes as the coordinator does a worker."""
+        payload = json.dumps({"run_id": run_id, "worker_index": rank, "seconds": seconds})
+        answer = self.clients.functions.invoke(FunctionName="sleep", InvocationType=kind, Payload=payload)
+        return answer | {"Body": answer["Payload"].read().decode()}
+
+    def log(self, answer):
+        """The lines of one request, over all its tries."""
+        pages = self.clients.logs.get_paginator("filter_log_events").paginate(logGroupName="/aws/lambda/sleep")
+        request_id = answer["ResponseMetadata"]["RequestId"]
+        return [event["message"] for page in pages for event in page["events"] if request_id in event["message"]]
+
+    def reports(self, answer):
+        """The REPORT lines of one request, one for each try that has ended."""
+        return [line for line in self.log(answer) if line.startswith("REPORT")]
+
+    def busy(self):
+        """How many environments work."""
+        counts = httpx.get(f"{self.address}/_harness/health").json()["environments"]
+        return counts.get("sleep", {"busy": 0})["busy"]
+
+
+@pytest.fixture(scope="module")
+def service(settings):
+    """The service, on a stack of its own."""
+    gateway = msgspec.structs.replace(settings.gateway, retry_time_scale=0.005)
+    with start_private_stack(msgspec.structs.replace(settings, gateway=gateway), s3="moto") as stack:
+        yield Service(stack)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"), [("sigkill", "signal: killed"), ("oom", "signal: killed"), ("exit", "exit status 1")]
+)
+def test_a_killed_rank_is_reported_as_on_aws(service, how, words):
+    """The rank's process dies at once, whoever else runs; the answer and the log carry AWS's words for such an end."""
+    run_id = service.plan()
+    with ThreadPoolExecutor(2) as pool:
+        victim, other = (pool.submit(service.invoke, run_id, rank, seconds) for rank, seconds in ((0, 15), (1, 1)))
+        assert wait_until(lambda: service.busy() == 2, WITHIN_S)
+        assert wait_until(lambda: any("START" in line for line in running_log(service)), WITHIN_S)
+        service.strike(run_id, f"kill rank=0 how={how}", 0)
+        died = victim.result(timeout=5)
+
+    assert "Unhandled" == died["FunctionError"]
+    assert "Runtime.ExitError" == json.loads(died["Body"])["errorType"]
+    assert words in json.loads(died["Body"])["errorMessage"]
+    assert '"slept"' == other.result()["Body"]
+    assert wait_until(lambda: service.reports(died), WITHIN_S)
+    assert ("Max Memory Used: 256 MB" in service.reports(died)[0]) == (how == "oom")
+
+
+def running_log(service):
+    """All lines of the function."""
+    pages = service.clients.logs.get_paginator("filter_log_events").paginate(logGroupName="/aws/lambda/sleep")
+    return [event["message"] for page in pages for event in page["events"]]
+
+
+def test_a_killed_event_is_tried_again(service):
+    """Lambda delivers the same request once more, to another environment."""
+    run_id = service.plan()
+    answer = service.invoke(run_id, seconds=1, kind="Event")
+    assert wait_until(lambda: service.busy() == 1, WITHIN_S)
+
+    service.strike(run_id, "kill rank=0", 0)
+
+    assert wait_until(lambda: len(service.reports(answer)) == 2, WITHIN_S), service.log(answer)
+
+
+@pytest.mark.parametrize("fault", ["freeze rank=0 s=1.5", "freeze rank=0 factor=10"])
+def test_a_frozen_rank_goes_on_later(service, fault):
+    """A process that stands still ends its work when it may run again."""
+    run_id = service.plan()
+    service.invoke(run_id)
+    started = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(service.invoke, run_id, 0, 0.5)
+        assert wait_until(lambda: service.busy() == 1, WITHIN_S)
+        service.strike(run_id, fault, 0)
+
+    assert '"slept"' == answer.result()["Body"]
+    if "s=" in fault:
+        assert time.monotonic() - started >= 1.5
+    assert '"slept"' == service.invoke(run_id)["Body"]
+
+
+def test_an_event_is_delivered_twice(service):
+    """The same request id runs two times; another rank's runs once."""
+    run_id = service.plan("duplicate rank=0 delay_s=0.2")
+
+    twice, once = (service.invoke(run_id, rank, kind="Event") for rank in (0, 1))
+
+    assert wait_until(lambda: len(service.reports(twice)) == 2, WITHIN_S), service.log(twice)
+    assert 1 == len(service.reports(once))
+    assert [1] == [event["times"] for event in service.events(run_id)]
+
+
+def test_a_throttled_event_comes_later(service):
+    """An event that finds no room runs once, when there is some."""
+    run_id = service.plan("throttle rank=0 n=2")
+
+    answer = service.invoke(run_id, kind="Event")
+
+    assert wait_until(lambda: len(service.reports(answer)) == 1, WITHIN_S)
+    assert [2] == [event["times"] for event in service.events(run_id)]
+
+
+def test_a_late_and_a_lost_cold_start(service):
+    """A late environment answers late; a lost one is a failed try, told in the log, and Lambda tries again."""
+    run_id = service.plan("cold-start rank=0 delay_s=0.4", "cold-start rank=1 lost")
+    started = time.monotonic()
+
+    assert '"slept"' == service.invoke(run_id)["Body"]
+
+    assert time.monotonic() - started >= 0.4
+    lost = service.invoke(run_id, rank=1, kind="Event")
+    assert wait_until(lambda: len(service.reports(lost)) == 1, WITHIN_S)
+    assert [1, 1] == [event["times"] for event in service.events(run_id)]
+    assert any("the cold start was lost" in line for line in service.log(lost))
+
+
+def test_other_runs_are_let_alone(service):
+    """What is planned for one run does not concern another, nor an event that is no run's at all."""
+    service.plan("throttle n=5", "cold-start lost")
+
+    assert '"slept"' == service.invoke("another-run")["Body"]
+    plain = service.clients.functions.invoke(FunctionName="sleep", Payload=b'{"seconds": 0, "run_id": ["odd"]}')
+    assert b'"slept"' == plain["Payload"].read()

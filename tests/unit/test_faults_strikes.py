@@ -1,0 +1,170 @@
+"""When faults are due, and what the wire says about a put."""
+
+import numpy as np
+import pytest
+
+from harness.faults import Chaos, Plan, parse_fault
+from harness.faults.strikes import Sight, Strikes
+from harness.network.wire import ReplyCounter, read_sight, read_store, run_of, wants_reply
+from training.exchange.frame import Frame, pack
+
+pytestmark = pytest.mark.unit
+
+
+def strikes(*faults, n_workers=3, chaos=None):
+    """The strikes of a run with these faults."""
+    return Strikes(Plan(tuple(map(parse_fault, faults)), chaos), n_workers)
+
+
+def put(rank, round_number, step=0, attempt=1, chunk=""):
+    """A put of a rank."""
+    return Sight(rank, round_number, step, f"run/{round_number}/{step}/{rank}{chunk}", attempt)
+
+
+def actions(due):
+    """What strikes, in short."""
+    return [fault.action for fault in due]
+
+
+def test_a_fault_strikes_at_its_address_and_once():
+    """Another rank, round, step or attempt is let pass, and so is the same put again."""
+    run = strikes("kill rank=1 round=5 step=1 attempt=2")
+
+    for other in (put(0, 5, 1, 2), put(1, 4, 1, 2), put(1, 5, 0, 2), put(1, 5, 1, 1)):
+        assert [] == run.at_put(other)
+    assert ["kill"] == actions(run.at_put(put(1, 5, 1, 2)))
+    assert [] == run.at_put(put(1, 5, 1, 2))
+    event = run.events[0]
+    assert (1, 1, 5, 1, 2) == (event.times, event.rank, event.round, event.step, event.attempt)
+
+
+def test_a_piece_without_header_is_of_the_attempt_that_was_seen_last():
+    """Only a frame's first piece tells its attempt."""
+    run = strikes("corrupt rank=1 attempt=2")
+    run.at_put(put(1, 5, attempt=1))
+
+    assert [] == run.at_put(Sight(1, 5, 0, "run/5/0/1/1"))
+    run.at_put(put(0, 5, attempt=2))
+    assert [] == run.at_put(Sight(1, 5, 0, "run/5/0/1/1"))
+
+
+def test_all_frames_of_a_round_are_evicted_each_once():
+    """What a rank puts again after the loss stays."""
+    run = strikes("evict round=2")
+
+    assert [["evict"]] * 3 == [actions(run.at_put(put(rank, 2))) for rank in range(3)]
+    assert [[]] * 3 == [actions(run.at_put(put(rank, 2))) for rank in range(3)]
+    assert 3 == run.events[0].times
+
+
+def test_between_chunks_waits_for_the_second():
+    """A rank is killed when a part of what belongs together has been put already."""
+    run = strikes("kill rank=0 round=2 when=between-chunks")
+
+    assert [] == run.at_put(put(0, 2, chunk="/1"))
+    assert [] == run.at_put(put(0, 2, chunk="/1"))
+    assert ["kill"] == actions(run.at_put(put(0, 2, chunk="/2")))
+
+
+def test_one_put_brings_about_the_death_of_all():
+    """`rank=all` names every rank of the run as a victim."""
+    run = strikes("kill rank=all round=1")
+    sight = put(2, 1)
+
+    (fault,) = run.at_put(sight)
+
+    assert [0, 1, 2] == run.victims(fault, sight)
+
+
+def test_n_limits_and_delays_go_on():
+    """`n` strikes so often; a delay without `n` has no end."""
+    run = strikes("refuse rank=0 n=2", "delay ms=1", "delay rank=1 ms=1")
+
+    assert [["refuse"], ["refuse"], []] == [actions(run.at_put(put(0, r))) for r in (1, 2, 3)]
+    assert [["delay"]] * 5 == [actions(run.at_put(put(1, r))) for r in range(5)]
+    assert [["delay"]] * 5 == [actions(run.at_command()) for _ in range(5)]
+
+
+def test_s3_faults_go_by_key_method_and_round():
+    """A store is refused, a read is not; a round starts a fault, a pattern limits it."""
+    run = strikes("refuse s3", "503 s3 n=2 key=data/*", "delay s3 ms=5 round=3")
+
+    assert ["refuse"] == actions(run.at_request("PUT", "/runs/x"))
+    assert [["503"], ["503"], []] == [actions(run.at_request("GET", "/data/0_2")) for _ in range(3)]
+    run.at_put(put(0, 3))
+    assert ["delay"] == actions(run.at_request("GET", "/other"))
+
+
+def test_chaos_depends_on_seed_and_place_alone():
+    """Two runs whose puts come in another order meet the same faults; another seed draws others."""
+    places = [put(rank, number) for rank in range(3) for number in range(1, 60)]
+
+    def drawn(order, seed):
+        run = strikes(chaos=Chaos(seed, 0.2))
+        for sight in order:
+            run.at_put(sight)
+            run.at_put(sight)
+        return sorted(event.fault for event in run.events)
+
+    assert drawn(places, 7) == drawn(sorted(places, key=lambda sight: sight.round), 7)
+    assert drawn(places, 7) != drawn(places, 8)
+    assert 10 < len(drawn(places, 7)) < 60
+
+
+def test_chaos_leaves_lambda_a_retry():
+    """No rank is killed more often than Lambda tries again."""
+    run = strikes(n_workers=1, chaos=Chaos(1, 1.0))
+
+    for number in range(200):
+        run.at_put(put(0, number))
+
+    assert 2 == [event.action for event in run.events].count("kill")
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("r-1/17/0/2", (2, 17, 0)),
+        ("tmp/r-1/17/1/2", (2, 17, 1)),
+        ("r-1/17/0/2/5", (2, 17, 0)),
+        ("r-1/17/0/2/5/1", (2, 17, 0)),
+        ("r-1/abort", None),
+        ("r-1/lease/2", None),
+        ("r-1/17/0", None),
+    ],
+)
+def test_a_key_tells_the_place(key, place):
+    """Keys are read with and without a prefix, with slices and pieces; what is no frame has no place."""
+    run_id = run_of(key, {"r-1", "17"})
+    sight = read_sight(key, "r-1", b"")
+
+    assert "r-1" == run_id
+    assert place == (sight and (sight.rank, sight.round, sight.step))
+
+
+def test_a_frame_tells_its_attempt():
+    """The attempt is read where the training library's own frames carry it."""
+    frame = pack(Frame("r-1", 2, 3, 17, 0, 10, np.zeros(4, np.float32)))
+
+    assert 3 == read_sight("r-1/17/0/2", "r-1", frame[:24]).attempt
+
+
+def test_stores_are_told_from_other_commands():
+    """A head gives key, length and whether an answer is wanted."""
+    assert ("k", 12, False) == read_store(b"set k 0 60 12\r\n")
+    assert ("k", 3, True) == read_store(b"cas k 0 60 3 77 noreply\r\n")
+    assert read_store(b"get set\r\n") is None
+    assert read_store(b"set k 0 60 x\r\n") is None
+    assert wants_reply(b"get noreply\r\n")
+    assert not wants_reply(b"delete k noreply\r\n")
+    assert not wants_reply(b"quit\r\n")
+
+
+def test_replies_are_counted_however_they_are_cut():
+    """Data that looks like an answer is not one, and a cut anywhere changes nothing."""
+    stream = b"STORED\r\nVALUE k 0 5\r\nEND\r\n\r\nVALUE l 0 0 7\r\n\r\nEND\r\n"
+    stream += b"STAT a 1\r\nSTAT b 2\r\nEND\r\n12\r\nERROR\r\n"
+
+    for size in range(1, len(stream) + 1):
+        counter = ReplyCounter()
+        assert 5 == sum(counter.feed(stream[at : at + size]) for at in range(0, len(stream), size))
