@@ -1,6 +1,7 @@
 """An image is verified by a whole training run on its very digest."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import docker
@@ -29,10 +30,10 @@ def with_images(settings: Settings, **images: str) -> Settings:
 def broken(engine: docker.DockerClient, base: Base, own_recipes: dict[str, Recipe], project: Path) -> Recipe:
     """A worker that starts, refuses a wrong event, and fails at every right one."""
     worker = project / "lambdas" / "worker" / "linear_ec_2.py"
-    good = "            mailbox = Mailbox(\n"
-    code = worker.read_text()
-    assert good in code
-    worker.write_text(code.replace(good, f'            raise RuntimeError("broken by the test")\n{good}'))
+    good = re.compile(r"^def _train\(.*\) -> Outcome:\n", re.MULTILINE)
+    code, found = good.subn(r'\g<0>    raise RuntimeError("broken by the test")\n', worker.read_text())
+    assert found == 1
+    worker.write_text(code)
     recipe = dataclasses.replace(own_recipes["linear_ec_2"], name=own_recipes["linear_ec_2_nn"].name)
     build_image(engine, project, recipe, base, log=print)
     return recipe
