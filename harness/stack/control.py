@@ -26,7 +26,8 @@ from harness.stack.state import Mode, S3Kind, StackState, dead_processes, load_s
 
 # Beyond what the supervisor grants its children: it has to start itself and to stop them.
 REPLY_TIMEOUT_S = READY_TIMEOUT_S + 15.0
-STOP_TIMEOUT_S = 10.0
+# Containers of many environments take the engine a while.
+STOP_TIMEOUT_S = 40.0
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 
 # Given the stack's folder, the file of its state, and the process with which it ends.
