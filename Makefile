@@ -51,7 +51,8 @@ e2e-emulator: ready-for-$(MODE) ## train with 4 worker Lambdas on this machine, 
 .PHONY: test-containers
 test-containers: setup ready-for-container ## run the same tests on containers, and those of the images
 	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --mode container --numprocesses=2 \
-	    tests/containers tests/integration/test_gateway.py tests/integration/test_channel.py tests/e2e $(ARGS)
+	    tests/containers tests/integration/test_gateway.py tests/integration/test_channel.py tests/integration/test_data.py \
+	    tests/e2e $(ARGS)
 
 .PHONY: matrix
 matrix: setup ## run a small job in every cell of the training matrix and print the table

@@ -204,9 +204,10 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
             "DNS_ADDRESS": "0",
             "LS_LOG": "warning",
         },
-        # Objects may be larger than what memory holds.
+        # Objects may be larger than what memory holds; the published image keeps them below /tmp, ours does not.
         options={
-            "mounts": [Mount("/var/lib/localstack", None, type="volume", labels={STACK_LABEL: str(plan.directory)})]
+            "mounts": [_own_volume(path, plan.directory) for path in ("/var/lib/localstack", "/tmp")],  # noqa: S108
+            "tmpfs": {},
         },
     )
     return [
