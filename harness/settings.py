@@ -80,6 +80,7 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         environment: The function's own environment variables.
         image: The image that it runs from in container mode and on AWS; in process mode it runs from `source`.
         ephemeral_storage_mb: Size of /tmp.
+        recursive: Whether it may be reached through itself more than 16 times (`RecursiveLoop=Allow`).
     """
 
     source: Path
@@ -91,6 +92,7 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, str] = {}
     image: str = ""
     ephemeral_storage_mb: EphemeralStorageMB = 512
+    recursive: bool = False
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

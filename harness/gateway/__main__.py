@@ -76,9 +76,6 @@ def main(  # noqa: PLR0913 - one for each flag
         "AWS_ENDPOINT_URL": by_address(aws_endpoint),
         "AWS_ENDPOINT_URL_S3": by_address(s3_endpoint),
         "AWS_ENDPOINT_URL_LAMBDA": own,
-        # They open nothing: they are no account's, and nobody here looks at them.
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
     }
     if network is not None:
         packages, start_sandbox = _containers(network, labels, variables, cgroups)

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -19,7 +20,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from harness.gateway import limits
-from harness.gateway.errors import LambdaApiError, body_not_json, invalid_parameter, request_too_large
+from harness.gateway.errors import (
+    LambdaApiError,
+    body_not_json,
+    invalid_parameter,
+    recursive_invocation,
+    request_too_large,
+)
 from harness.gateway.faults import InvocationFaults, control_routes
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invocation, Invoker
@@ -79,6 +86,7 @@ def create_app(services: Services, lifespan: Lifespan, names: Collection[str] = 
     """
     one = FUNCTIONS + "/{name}"
     events = "/2019-09-25/functions/{name}/event-invoke-config"
+    recursion = "/2024-08-31/functions/{name}/recursion-config"
     app = Starlette(
         routes=[
             Route("/_harness/health", _health),
@@ -95,6 +103,8 @@ def create_app(services: Services, lifespan: Lifespan, names: Collection[str] = 
             Route("/2016-08-19/account-settings/", _account_settings, methods=["GET"]),
             Route(events, _get_event_invoke_config, methods=["GET"]),
             Route(events, _put_event_invoke_config, methods=["PUT"]),
+            Route(recursion, _get_recursion_config, methods=["GET"]),
+            Route(recursion, _put_recursion_config, methods=["PUT"]),
             *control_routes(services.faults),
         ],
         middleware=[Middleware(LocalCallersOnly, names=names)],
@@ -114,10 +124,17 @@ async def _invoke(request: Request) -> Response:
         raise invalid_parameter(f"InvocationType '{kind}' must be one of RequestResponse, Event, DryRun.")
     payload = await _payload(request, limits.ASYNC_PAYLOAD_BYTES if kind == "Event" else limits.SYNC_PAYLOAD_BYTES)
     context = request.headers.get("X-Amz-Client-Context")
-    invocation = Invocation(function.name, payload, {"X-Amz-Client-Context": context} if context else {})
+    invocation = Invocation(
+        function.name,
+        payload,
+        {"X-Amz-Client-Context": context} if context else {},
+        lineage=services.pool.lineage_of(_access_key(request)),
+    )
     headers = {"X-Amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": "$LATEST"}
     if kind == "DryRun":
         return Response(status_code=204, headers=headers)
+    if not function.recursion_allowed and invocation.lineage.count(function.name) >= limits.RECURSIVE_INVOCATIONS:
+        raise recursive_invocation(function.name)
     if kind == "Event":
         await services.invoker.queue(invocation)
         return Response(status_code=202, headers=headers)
@@ -194,6 +211,25 @@ async def _get_event_invoke_config(request: Request) -> Response:
 async def _put_event_invoke_config(request: Request) -> Response:
     function = _services(request).functions.put_event_invoke_config(request.path_params["name"], await request.body())
     return JSONResponse(function.event_invoke_config())
+
+
+async def _get_recursion_config(request: Request) -> Response:
+    return JSONResponse(_services(request).functions.get(request.path_params["name"]).recursion_config())
+
+
+async def _put_recursion_config(request: Request) -> Response:
+    functions = _services(request).functions
+    function = functions.put_recursion_config(request.path_params["name"], await request.body())
+    return JSONResponse(function.recursion_config())
+
+
+def _access_key(request: Request) -> str:
+    """Whose credentials the request is signed with; each environment has its own.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+    """
+    signed = re.search(r"Credential=([^/,\s]+)", request.headers.get("Authorization", ""))
+    return signed[1] if signed else ""
 
 
 async def _account_settings(request: Request) -> Response:

@@ -21,7 +21,7 @@ import httpx
 from harness.faults.plan import How
 from harness.gateway import limits
 from harness.gateway.functions import Function
-from harness.gateway.sandbox import Sandbox
+from harness.gateway.sandbox import Sandbox, access_key
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Environment:
     usable: bool = True
     invocations: int = 0
     init_s: float = 0.0
+    lineage: tuple[str, ...] = ()
     _output: asyncio.Task[None] | None = None
     _current: str = ""
     _tail: list[str] = field(default_factory=list)
@@ -113,6 +114,11 @@ class Environment:
     def tail(self) -> bytes:
         """The last 4 KB of the current invocation's log."""
         return "\n".join([*self._tail, ""]).encode()[-limits.LOG_TAIL_BYTES :]
+
+    @property
+    def access_key(self) -> str:
+        """The credentials that its function signs requests with: fake, and its own."""
+        return access_key(self.stream)
 
     @property
     def alive(self) -> bool:

@@ -52,6 +52,15 @@ def request_too_large(limit: int, operation: str) -> LambdaApiError:
     )
 
 
+def recursive_invocation(name: str) -> LambdaApiError:
+    """400: a function that was reached through itself too often."""
+    return LambdaApiError(
+        "RecursiveInvocationException",
+        400,
+        f"Lambda has detected your function {name} being invoked in a recursive loop and stopped its invocation.",
+    )
+
+
 def too_many_requests() -> LambdaApiError:
     """429: no concurrency is left."""
     return LambdaApiError("TooManyRequestsException", 429, "Rate Exceeded.")

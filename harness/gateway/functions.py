@@ -102,6 +102,12 @@ class EventInvokeRequest(msgspec.Struct, rename="pascal"):
     maximum_event_age_in_seconds: Annotated[int, msgspec.Meta(ge=60, le=21_600)] | None = None
 
 
+class RecursionRequest(msgspec.Struct, rename="pascal"):
+    """Body of PutFunctionRecursionConfig."""
+
+    recursive_loop: Literal["Allow", "Terminate"]
+
+
 class EventInvokeConfig(msgspec.Struct, frozen=True):
     """How failed events of a function are treated."""
 
@@ -172,6 +178,7 @@ class Function(msgspec.Struct, frozen=True):
         events: How failed events are treated.
         ephemeral_storage_mb: Size of /tmp.
         architecture: AWS's name of the processor's architecture.
+        recursion_allowed: Whether it may be reached through itself any number of times.
     """
 
     name: str
@@ -188,6 +195,7 @@ class Function(msgspec.Struct, frozen=True):
     events: EventInvokeConfig = EventInvokeConfig()
     ephemeral_storage_mb: int = limits.DEFAULT_EPHEMERAL_STORAGE_MB
     architecture: str = limits.ARCHITECTURE
+    recursion_allowed: bool = False
 
     @property
     def arn(self) -> str:
@@ -237,6 +245,10 @@ class Function(msgspec.Struct, frozen=True):
             "EphemeralStorage": {"Size": self.ephemeral_storage_mb},
             "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{self.name}"},
         }
+
+    def recursion_config(self) -> dict[str, str]:
+        """The record as `GetFunctionRecursionConfig` shows it."""
+        return {"RecursiveLoop": "Allow" if self.recursion_allowed else "Terminate"}
 
     def event_invoke_config(self) -> dict[str, Any]:
         """The record as `GetFunctionEventInvokeConfig` shows it."""
@@ -346,6 +358,14 @@ class FunctionStore:
         )
         # No new revision: environments are the same as before.
         function = msgspec.structs.replace(self.get(identifier), events=events)
+        self._functions[function.name] = function
+        return function
+
+    def put_recursion_config(self, identifier: str, body: bytes) -> Function:
+        """PutFunctionRecursionConfig."""
+        allowed = _decode(body, RecursionRequest).recursive_loop == "Allow"
+        # No new revision: environments are the same as before.
+        function = msgspec.structs.replace(self.get(identifier), recursion_allowed=allowed)
         self._functions[function.name] = function
         return function
 

@@ -32,12 +32,14 @@ class Invocation:
         payload: JSON.
         headers: What is passed on to RIE.
         request_id: AWS's id of the request; a retried event keeps it.
+        lineage: The functions through which it was reached, the first caller's first.
     """
 
     function: str
     payload: bytes
     headers: dict[str, str] = field(default_factory=dict)
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    lineage: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Invoker:
         try:
             await self._faults.before_start(invocation.payload, attempt)
             async with self._pool.environment(function) as environment:
+                environment.lineage = (*invocation.lineage, function.name)
                 with self._faults.running(invocation.payload, environment):
                     answer = await environment.invoke(invocation.request_id, invocation.payload, invocation.headers)
                 return Finished(answer, environment.tail)

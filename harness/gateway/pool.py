@@ -80,6 +80,10 @@ class Pool:
         self._idle.clear()
         await asyncio.gather(*self._stopping, return_exceptions=True)
 
+    def lineage_of(self, access_key: str) -> tuple[str, ...]:
+        """The functions through which whoever signs with these credentials was reached; none for an outsider."""
+        return next((e.lineage for e in self._busy if e.access_key == access_key), ())
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Busy and idle environments by function."""
         names = {e.function.name for e in self._busy} | set(self._idle)

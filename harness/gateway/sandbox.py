@@ -45,7 +45,7 @@ def lambda_variables(function: Function, stream: str, variables: dict[str, str])
     Args:
         function: The function.
         stream: Name of its log stream.
-        variables: Addresses and credentials that every function sees.
+        variables: Addresses that every function sees.
     """
     return {
         "AWS_DEFAULT_REGION": limits.REGION,
@@ -58,6 +58,14 @@ def lambda_variables(function: Function, stream: str, variables: dict[str, str])
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+        "AWS_ACCESS_KEY_ID": access_key(stream),
+        # It opens nothing: the key is no account's, and nobody here looks at its secret.
+        "AWS_SECRET_ACCESS_KEY": "test",
         **variables,
         **function.variables,
     }
+
+
+def access_key(stream: str) -> str:
+    """The access key of the environment with that log stream: by it the gateway knows who calls."""
+    return f"test{stream[-16:]}"

@@ -122,6 +122,10 @@ def make_declared(client: "LambdaClient", name: str, settings: Settings, mode: M
     """
     function, code = declared(settings, name), code_of(name, settings, mode, log=log)
     create_or_update(client, name, function, code)
+    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=function.retries)
+    client.put_function_recursion_config(
+        FunctionName=name, RecursiveLoop="Allow" if function.recursive else "Terminate"
+    )
     return code
 
 
@@ -154,7 +158,6 @@ def create_or_update(client: "LambdaClient", name: str, function: FunctionSettin
         existing = client.get_function_configuration(FunctionName=name)
     except client.exceptions.ResourceNotFoundException:
         if _create(client, name, function, code):
-            client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=function.retries)
             return
         existing = client.get_function_configuration(FunctionName=name)
     if existing["CodeSha256"] != code.sha256:
@@ -169,7 +172,6 @@ def create_or_update(client: "LambdaClient", name: str, function: FunctionSettin
     }
     if wanted != {key: existing.get(key) for key in wanted}:
         client.update_function_configuration(FunctionName=name, **wanted)  # type: ignore[arg-type]
-    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=function.retries)
 
 
 def _create(client: "LambdaClient", name: str, function: FunctionSettings, code: Code) -> bool:

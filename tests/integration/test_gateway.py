@@ -282,6 +282,20 @@ def test_an_unknown_qualifier_is_not_found(create, clients):
         clients.functions.invoke(FunctionName=create("echo"), Qualifier="nosuch")
 
 
+@pytest.mark.parametrize(
+    ("setting", "made", "error"), [("Terminate", 15, "RecursiveInvocationException"), ("Allow", 18, None)]
+)
+def test_a_chain_of_self_invocations_is_stopped_unless_allowed(create, invoke, clients, setting, made, error):
+    """A function runs 16 times in one chain and is refused the 17th, unless its recursion setting says otherwise."""
+    name = create("call_itself", Timeout=60)
+    clients.functions.put_function_recursion_config(FunctionName=name, RecursiveLoop=setting)
+
+    answer = invoke(name, {"links": 18})
+
+    assert {"made": made, "error": error} == answer["Body"]
+    assert setting == clients.functions.get_function_recursion_config(FunctionName=name)["RecursiveLoop"]
+
+
 def test_client_context_reaches_the_handler(create, invoke):
     """What a caller puts into the client context is what the handler finds there."""
     context = base64.b64encode(json.dumps({"custom": {"who": "me"}}).encode()).decode()
