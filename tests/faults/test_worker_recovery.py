@@ -23,7 +23,14 @@ JOBS = {
     "grad_avg": LONG,
     "model_avg": LONG | {"optim": "model_avg", "n_epochs": 150},
     "admm": LONG | {"optim": "admm", "n_admm_epochs": 60, "n_epochs": 20, "lambda": 0.001},
-    "kmeans": LONG | {"model": "kmeans", "n_clusters": 50, "batch_size": 1000, "n_epochs": 150},
+    "kmeans": {
+        "data": "synthetic:rows=40000,features=10",
+        "n_workers": 3,
+        "model": "kmeans",
+        "n_clusters": 100,
+        "kmeans_init": "first_rows",
+        "n_epochs": 400,
+    },
 }
 
 
@@ -72,9 +79,9 @@ class Killer:
 @pytest.mark.parametrize("name", JOBS)
 def test_a_worker_that_is_killed_comes_back_with_the_same_model(quick_stack, quick_settings, name):
     """One rank has two attempts, and the model's bits are those of the undisturbed run."""
-    undisturbed = run_job(quick_stack, quick_settings, data=DATA, **JOBS[name])
+    undisturbed = run_job(quick_stack, quick_settings, **{"data": DATA, **JOBS[name]})
 
-    summary = run_job(quick_stack, quick_settings, data=DATA, watch=Killer(quick_stack, 1), **JOBS[name])
+    summary = run_job(quick_stack, quick_settings, watch=Killer(quick_stack, 1), **{"data": DATA, **JOBS[name]})
 
     assert undisturbed.model["sha256"] == summary.model["sha256"]
     assert [1, 1, 2] == sorted(worker.attempts for worker in summary.workers)
@@ -94,7 +101,7 @@ def test_two_workers_that_are_killed_at_once_come_back(quick_stack, quick_settin
 @pytest.mark.parametrize("name", ["grad_avg", "admm"])
 def test_all_workers_that_are_killed_go_on_from_the_checkpoint(quick_stack, quick_settings, name):
     """Nobody is left who trains; all go on from the newest checkpoint, or from the start."""
-    undisturbed = run_job(quick_stack, quick_settings, data=DATA, **JOBS[name])
+    undisturbed = run_job(quick_stack, quick_settings, **{"data": DATA, **JOBS[name]})
 
     summary = run_job(
         quick_stack, quick_settings, data=DATA, watch=Killer(quick_stack, 3), checkpoint_every_s=0.2, **JOBS[name]
@@ -157,7 +164,9 @@ def test_a_chain_of_short_functions_ends_with_the_model_of_one_long_one(quick_st
     """Work for many times the function's limit is done link by link."""
     worker = msgspec.structs.replace(quick_settings.functions["linear_ec_2"], timeout_s=3)
     short = msgspec.structs.replace(quick_settings, functions=quick_settings.functions | {"linear_ec_2": worker})
-    job = JOBS[name] | ({"n_epochs": 150} if name == "grad_avg" else {"n_admm_epochs": 200, "n_epochs": 60})
+    job = JOBS[name] | (
+        {"n_epochs": 150} if name == "grad_avg" else {"n_admm_epochs": 200, "n_epochs": 10, "lr": 0.01, "rho": 0.01}
+    )
     in_one = run_job(quick_stack, quick_settings, data=DATA, **job)
 
     chain = run_job(quick_stack, short, data=DATA, **job)

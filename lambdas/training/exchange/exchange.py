@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from training.errors import DamagedFrame, StateLost
+from training.errors import DamagedFrame, StateLost, TrainingError
 from training.exchange.collective import COLLECTIVES, STEPS_PER_CALL, Call, Collective, Latest, Total
 from training.exchange.cost_model import quickest
 from training.exchange.frame import Array, Encoding, Flag
@@ -133,6 +133,9 @@ class Exchange:
     def start(self, snapshot: Snapshot | None = None) -> None:
         """Enters round 0; with a snapshot all that it agrees on is known, and nothing is exchanged in it.
 
+        Without one, ranks that see the same newest checkpoint meet in round 0 and go on from it.
+        What is left in the channel of an earlier start, which saw an older one, is not met.
+
         Raises:
             RunAborted: The run was given up, and this rank is alone.
         """
@@ -150,6 +153,12 @@ class Exchange:
                         snapshot, round=snapshot.round - 1, state=snapshot.earlier, finished=False
                     )
             self.mailbox.start_at(snapshot.round)
+            self.started_from = snapshot.round - 1
+        else:
+            self._agreed = {}
+            self.started_from = self._newest()
+            self.mailbox.start_at(0)
+            self.mailbox.joins_at = self.started_from
         self._snapshot = snapshot
         self.begin_round(0)
 
@@ -173,8 +182,6 @@ class Exchange:
     def resume(self, kind: type[AnyState], initial: Callable[[], AnyState]) -> AnyState:
         """The state to go on from: another rank's, the newest checkpoint's, or the initial one.
 
-        Part of round 0: all ranks that are new go on from the same checkpoint.
-
         Args:
             kind: The state's Struct.
             initial: Makes the state before round 1.
@@ -184,11 +191,7 @@ class Exchange:
             ExchangeError: A peer, the channel or the run failed; see `training.errors`.
         """
         if self._snapshot is not None:
-            self.started_from = self._snapshot.round - 1
             return unpack_state(kind, self._snapshot.state, f"snapshot before round {self._snapshot.round}")
-        offer = np.zeros(self.world_size)
-        offer[self.rank] = self._checkpoints.newest() if self._checkpoints is not None else 0
-        self.started_from = int(self.agree("start", offer, 0).values.min())
         if self._checkpoints is None or self.started_from == 0:
             return initial()
         shared, _ = self._checkpoints.load(self.started_from)
@@ -301,6 +304,8 @@ class Exchange:
 
     def _enter(self, number: int, state: object, phase: Phase, *, keep_earlier: bool = False) -> None:
         if number:
+            if self._round == 0:
+                self.mailbox.leave_round_0(number)
             self.mailbox.forget(number - self._rounds_kept)
         # Who waits for others learns of an abort while it waits.
         if self.world_size == 1 and time.monotonic() > self._next_look:
@@ -312,6 +317,17 @@ class Exchange:
             self.mailbox.recovery.agreed = self._agreed
             patience_s = self._timeouts[number > 0]
             self.mailbox.recovery.begin_round(number, state, phase, patience_s, keep_earlier=keep_earlier)
+            # While ranks gather, a checkpoint may get its name that some have seen and others have not.
+            self.mailbox.recovery.is_outdated = self._is_outdated
+
+    def _newest(self) -> int:
+        return 0 if self._checkpoints is None else self._checkpoints.newest()
+
+    def _is_outdated(self) -> bool:
+        try:
+            return self._round == 0 and self._snapshot is None and self._newest() != self.started_from
+        except TrainingError:
+            return False  # S3 fails for now; it is asked again
 
     def _count_fall_back(self, round_number: int) -> None:
         """A rank that is sent on again and again to a round before which it has nothing of its own cannot go on.

@@ -1,6 +1,6 @@
 """The mailbox: one rank's frames into the channel and its peers' frames out of it, with a deadline on every wait.
 
-Keys are `[<prefix>/]<run_id>/<round>/<step>/<rank>[/<chunk>]`.
+Keys are `[<prefix>/]<run_id>/<round>/<step>/<rank>[/<chunk>]`; round 0 of a start from a checkpoint is `0@<round>`.
 A chunk is a slice that is meant for one rank (`/<slice>`), a piece of a frame larger than the channel's limit
 (`/<piece>`, the first one lies under the plain key), or a piece of a slice (`/<slice>/<piece>`).
 `<run_id>/abort` ends a run for all ranks that wait; `<run_id>/clock/<rank>` tells a rank's newest round in async;
@@ -69,6 +69,7 @@ class Mailbox:
         recovery: What helps when a wait becomes long; None for the plain layer alone.
         holds_from: The first round whose frames are held, to be put again.
         began_at: The first round that was computed since this rank came in, or came back.
+        joins_at: The round of the checkpoint that this rank would go on from; only ranks with the same meet in round 0.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Mailbox:
         self.others = [other for other in range(world_size) if other != rank]
         self.channel, self.clock = channel, clock
         self.recovery: Recovery | None = None
-        self.holds_from = self.began_at = 0
+        self.holds_from = self.began_at = self.joins_at = 0
         self._prefixes = {False: _folder(part_prefix), True: _folder(merged_prefix)}
         self._part_prefix = part_prefix
         self._abort_key = self.key("abort")
@@ -248,7 +249,9 @@ class Mailbox:
         Safe two rounds back: a rank that has finished round k has seen a part of every rank for round k,
         so every rank has finished round k - 1.
         """
-        old = [number for number in self._held if number <= round_number]
+        # Round 0 may be followed by any round: only a whole round later all are past it.
+        in_use = {0} if len(self._held) == 1 else set()
+        old = [number for number in self._held if number <= round_number and number not in in_use]
         keys = [key for number in old for key in self._held.pop(number)]
         self.holds_from = max(self.holds_from, round_number + 1)
         if keys:
@@ -256,6 +259,11 @@ class Mailbox:
                 self.channel.delete_many(keys)
             except ChannelError as error:
                 logger.debug("left to expire: %s", error)
+
+    def leave_round_0(self, round_number: int) -> None:
+        """Begins the rounds after round 0, which may be those after a checkpoint."""
+        if round_number > 1:
+            self.holds_from = self.began_at = round_number
 
     def start_at(self, round_number: int) -> None:
         """Begins anew at a round: what is held belongs to another course of this rank's rounds."""
@@ -316,7 +324,8 @@ class Mailbox:
         return unpack(buffer, run_id=self.run_id, rank=rank, round_number=place.round, step=place.step, dtype=dtype)
 
     def _key(self, place: Place, sender: int, receiver: int | None = None) -> str:
-        key = f"{self._prefixes[place.merged]}{self.run_id}/{place.round}/{place.step}/{sender}"
+        round_name = f"0@{self.joins_at}" if place.round == 0 and self.joins_at else place.round
+        key = f"{self._prefixes[place.merged]}{self.run_id}/{round_name}/{place.step}/{sender}"
         return key if receiver is None else f"{key}/{receiver}"
 
     def _clock_key(self, rank: int) -> str:

@@ -79,14 +79,14 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Rejoin(Exception):
-    """This rank goes on from another's state.
+    """This rank goes on from another's state, or from a newer checkpoint; no error, it unwinds the algorithm.
 
     Args:
-        snapshot: The state.
+        snapshot: The state; None to look for the newest checkpoint again.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__(f"go on from before round {snapshot.round}")
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        super().__init__("go on from elsewhere")
         self.snapshot = snapshot
 
 
@@ -125,6 +125,7 @@ class Recovery:
     ) -> None:
         self.patience_s = 0.0
         self.agreed: dict[str, Agreed] = {}
+        self.is_outdated: Callable[[], bool] = lambda: False
         self.check, self.note, self._is_over = check, note, is_over
         self._mailbox, self._channel, self._clock = mailbox, mailbox.channel, clock
         self._own = Position(mailbox.rank, token, mailbox.attempt, phase=Phase.NEW)
@@ -254,6 +255,8 @@ class Recovery:
         over = self._mailbox.key(OVER) in found
         if not over and now >= self._next_question:
             over = self._is_over()
+            if not over and self.is_outdated():
+                raise Rejoin(None)
             self._question_gap = min(2 * self._question_gap, LONGEST_QUESTION_GAP_S)
             self._next_question = now + self._question_gap
         if over:
@@ -475,7 +478,7 @@ def through_faults(start: Callable[[Snapshot | None], None], course: Callable[[]
         start: Takes the state to go on from, None at first.
         course: Trains and returns what came of it.
     """
-    snapshot = None
+    snapshot: Snapshot | None = None
     while True:
         start(snapshot)
         try:
