@@ -38,7 +38,7 @@ setup: supported ## make the environments; fetch the Lambda emulator and memcach
 
 .PHONY: test-local
 test-local: setup ## run the unit, integration and end-to-end tests on this machine
-	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 -m 'not slow' tests $(ARGS)
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 -m "not containers and not slow" tests $(ARGS)
 
 .PHONY: test-faults
 test-faults: setup ## run every fault scenario with every algorithm and collective, and print the table

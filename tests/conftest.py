@@ -1,9 +1,12 @@
 """What all tests share: the project's settings, one stack per test session, and throw-away projects."""
 
+import gc
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -11,6 +14,9 @@ import pytest
 from harness.settings import Settings, load_settings
 from harness.stack import StackState, start_private_stack
 from harness.stack.state import Mode
+
+if TYPE_CHECKING:
+    import docker
 
 HARNESS = Path(sys.executable).with_name("harness")
 
@@ -44,6 +50,27 @@ def stack(settings: Settings, pytestconfig: pytest.Config) -> Iterator[StackStat
     """A stack for this session's tests; under xdist each worker has its own."""
     with start_private_stack(settings, s3=pytestconfig.getoption("--s3")) as state:
         yield state
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator["docker.DockerClient"]:
+    """The Docker engine; without one, no test of containers says anything."""
+    # The engine's client takes a tenth of a second to import, and most tests do without it.
+    from harness.engine import EngineUnavailable, connect  # noqa: PLC0415
+
+    reason = ""
+    with warnings.catch_warnings():
+        # docker-py leaves the socket of a failed attempt open.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            client = connect()
+        except EngineUnavailable as error:
+            reason = f"NOT TESTED, for want of a Docker engine: {error.what}; {error.remedy}"
+        gc.collect()
+    if reason:
+        pytest.skip(reason)
+    yield client
+    client.close()
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
+# The engine's lines are many; these begin the ones that tell what goes on.
+_HEADLINES = ("building ", "downloading ", "making ", "pulling ", "starting ", "training ", "waiting ")
+
 
 def _names(function: Command) -> Command:
     return click.argument("names", nargs=-1, metavar="[NAME]...")(function)
@@ -151,26 +154,29 @@ def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
 @_names
 @_as_json
 def verify(*, names: tuple[str, ...], as_json: bool) -> None:
-    """Runs the images' checks, and records those that pass in release/images.json.
+    """Runs the images' checks, a training run in containers among them; records what passes in release/images.json.
 
     \b
     Example:
-      harness images verify linear_ec_2
+      harness images verify linear_ec_1 linear_ec_2
     """
     import msgspec
 
     from harness.images import SMOKE_CHECKS, connect, image_under_test, recipes, verify_and_record
+    from harness.runs.rehearsal import training_check
     from harness.settings import load_settings
 
     settings, chosen = load_settings(), recipes(names)
     client = connect()
     passed = []
-    for recipe in chosen:
-        passed.append(verify_and_record(settings.root, image_under_test(client, recipe), SMOKE_CHECKS))
-        if not as_json:
-            click.echo(f"{recipe.name:<16} {passed[-1].image.image_id}")
-            for check in passed[-1].checks:
-                click.echo(f"  passed  {check.name:<24} {check.seconds:5.1f} s  {check.found}")
+    with training_check(settings, log=_headlines) as training:
+        for recipe in chosen:
+            image = image_under_test(client, recipe)
+            passed.append(verify_and_record(settings.root, image, [*SMOKE_CHECKS, training]))
+            if not as_json:
+                click.echo(f"{recipe.name:<16} {passed[-1].image.image_id}")
+                for check in passed[-1].checks:
+                    click.echo(f"  passed  {check.name:<24} {check.seconds:5.1f} s  {check.found}")
     if as_json:
         click.echo(msgspec.json.encode(passed).decode())
 
@@ -251,8 +257,7 @@ def _log(line: str) -> None:
 
 
 def _headlines(line: str) -> None:
-    # The engine's lines are many; those of the stand-ins themselves begin like this.
-    if line.startswith(("building ", "downloading ", "making ", "pulling ", "waiting ")) or " cannot be pulled" in line:
+    if line.startswith(_HEADLINES) or " cannot be pulled" in line:
         click.echo(line, err=True)
 
 

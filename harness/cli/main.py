@@ -1,7 +1,9 @@
 """The console script `harness`: finds the verb's file, runs it, and turns known errors into three lines."""
 
 import importlib
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -52,10 +54,15 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point; known errors end with exit code 1 and no traceback."""
+    """Entry point; known errors end with exit code 1 and no traceback, SIGTERM as Ctrl-C does, in order."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         cli()
     except (HarnessError, TrainingError) as error:
         lines = str(error).splitlines()[:3]
         click.echo("\n".join([f"error: {lines[0]}", *(f"  {line}" for line in lines[1:])]), err=True)
         sys.exit(1)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)

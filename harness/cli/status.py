@@ -9,7 +9,9 @@ import click
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
 @click.option("--shell", "as_shell", is_flag=True, help="Print `export` lines that point boto3 and the AWS CLI here.")
-def command(*, as_json: bool, as_shell: bool) -> None:
+@click.option("--docker", "as_docker", is_flag=True, help="Print flags for `docker run` that point a function here.")
+@click.option("--network", "as_network", is_flag=True, help="Print the functions' network, in container mode.")
+def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool) -> None:
     """Show the stack that is up; exit code 1 when one of its processes has died.
 
     \b
@@ -20,12 +22,18 @@ def command(*, as_json: bool, as_shell: bool) -> None:
     from harness.cli._stack_text import describe
     from harness.errors import HarnessError
     from harness.settings import load_settings
-    from harness.stack import client_environment, dead_processes, records, shared_stack
+    from harness.stack import client_environment, dead_processes, docker_flags, records, shared_stack
 
     state = shared_stack(load_settings())
-    if as_shell:
-        if state is None:
-            raise HarnessError("no stack is up", remedy="run `harness up` first")
+    if (as_shell or as_docker or as_network) and state is None:
+        raise HarnessError("no stack is up", remedy="run `harness up` first")
+    if as_docker and state is not None:
+        click.echo(shlex.join(docker_flags(state)))
+        return
+    if as_network and state is not None:
+        click.echo(state.network)
+        return
+    if as_shell and state is not None:
         variables = client_environment(state).items()
         click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables))
         return

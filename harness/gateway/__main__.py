@@ -17,7 +17,7 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 
-from harness.gateway import limits
+from harness.gateway import cgroup, limits
 from harness.gateway.app import Services, create_app
 from harness.gateway.environment import Environment, SandboxStarter, start_environment
 from harness.gateway.faults import InvocationFaults
@@ -42,6 +42,13 @@ SHUTDOWN_WITHIN_S = 1
 @click.option("--rie", type=click.Path(path_type=Path, exists=True), help="The RIE binary, for process mode.")
 @click.option("--network", help="Docker network of the functions' containers, for container mode.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of these containers; repeatable.")
+@click.option(
+    "--cgroups",
+    type=click.Path(path_type=Path),
+    default=cgroup.MOUNT,
+    show_default=True,
+    help="Where the control groups of the engine's machine are to be read.",
+)
 @click.option("--account-concurrency", type=int, default=1000, show_default=True, help="Invocations at once.")
 @click.option("--retry-time-scale", type=float, default=1.0, show_default=True, help="Factor on AWS's retry waits.")
 @click.option("--idle-timeout-s", type=float, default=600.0, show_default=True, help="Life of an idle environment.")
@@ -56,6 +63,7 @@ def main(  # noqa: PLR0913 - one for each flag
     rie: Path | None,
     network: str | None,
     labels: tuple[str, ...],
+    cgroups: Path,
     account_concurrency: int,
     retry_time_scale: float,
     idle_timeout_s: float,
@@ -73,7 +81,7 @@ def main(  # noqa: PLR0913 - one for each flag
         "AWS_SECRET_ACCESS_KEY": "test",
     }
     if network is not None:
-        packages, start_sandbox = _containers(network, labels, variables)
+        packages, start_sandbox = _containers(network, labels, variables, cgroups)
     elif rie is not None:
         packages, start_sandbox = _processes(rie, directory, variables)
     else:
@@ -113,13 +121,15 @@ def _processes(rie: Path, directory: Path, variables: dict[str, str]) -> tuple[P
     return folder_packages(directory / "functions"), starter
 
 
-def _containers(network: str, labels: tuple[str, ...], variables: dict[str, str]) -> tuple[Packages, SandboxStarter]:
+def _containers(
+    network: str, labels: tuple[str, ...], variables: dict[str, str], cgroups: Path
+) -> tuple[Packages, SandboxStarter]:
     # docker-py takes a tenth of a second to import, and process mode does without it.
     from harness.engine import connect  # noqa: PLC0415
     from harness.gateway.rie_container import Containers  # noqa: PLC0415
 
     parsed = dict(label.partition("=")[::2] for label in labels)
-    containers = Containers(connect(), network, parsed, variables, os.cpu_count() or 1)
+    containers = Containers(connect(), network, parsed, variables, os.cpu_count() or 1, cgroups)
     return containers.package, containers.start
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from signal import Signals
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from docker.types import Ulimit
 
 from harness.engine import architecture_of, engine_architecture, find_image, translated
 from harness.errors import HarnessError
+from harness.gateway.cgroup import memory_group
 from harness.gateway.errors import invalid_parameter
 from harness.gateway.functions import Code, Function, Image, ImageConfig, Package
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, lambda_variables
@@ -51,6 +53,7 @@ class Containers:
         labels: By which whoever cleans up finds them.
         variables: Addresses and credentials that every function sees.
         cpus: The engine's processors: no container can have more.
+        cgroups: Where the control groups of the engine's machine are to be read.
     """
 
     client: docker.DockerClient
@@ -58,6 +61,7 @@ class Containers:
     labels: dict[str, str]
     variables: dict[str, str]
     cpus: int
+    cgroups: Path
     calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CALLS_AT_ONCE))
 
     def package(self, name: str, code: Code, config: ImageConfig, architecture: str) -> Package:
@@ -105,12 +109,11 @@ class Containers:
             OSError: The container cannot be started, or ended at once; its last words are told.
             TimeoutError: RIE did not listen in time.
         """
-        since = int(time.time())
         container = await self.call(lambda: self._create(function, stream))
         output = Output()
         try:
             address = await self.call(lambda: self._start(container, output))
-            sandbox = ContainerSandbox(self, container, output, address, function.memory_mb, since)
+            sandbox = ContainerSandbox(self, container, output, address, function.memory_mb)
             await _until_it_listens(sandbox, function.name)
         except BaseException:
             await asyncio.shield(self.call(lambda: _remove(container)))
@@ -207,7 +210,6 @@ class ContainerSandbox:
     lines: Output
     address: str
     memory_mb: int
-    since: int
 
     @property
     def alive(self) -> bool:
@@ -224,23 +226,16 @@ class ContainerSandbox:
         return await self.containers.call(self._max_memory_mb)
 
     def _max_memory_mb(self) -> int:
+        group = memory_group(str(self.container.id), self.containers.cgroups)
+        if group is not None:
+            # A runtime that was killed for want of memory is gone, and what it used with it.
+            return self.memory_mb if group.kills() else min(group.peak_mb(), self.memory_mb)
         try:
             stats = self.containers.client.api.stats(self.container.id, stream=False, one_shot=True)["memory_stats"]
         except (DockerException, KeyError):
             return 0
-        # The kernel's cgroups of version 2 give no peak to the engine: what is used now stands in for it.
-        peak = stats.get("max_usage", stats.get("usage", 0)) / 2**20
-        # A runtime that was killed for want of memory has left its cgroup; the engine has seen it.
-        return self.memory_mb if self._ran_out() else min(int(peak), self.memory_mb)
-
-    def _ran_out(self) -> bool:
-        events = self.containers.client.api.events(
-            since=self.since,
-            until=int(time.time()) + 1,
-            filters={"container": self.container.id, "event": "oom"},
-            decode=True,
-        )
-        return any(True for _ in events)
+        # What is used now stands in for the peak where the engine does not know it.
+        return min(int(stats.get("max_usage", stats.get("usage", 0)) / 2**20), self.memory_mb)
 
     async def signal(self, number: Signals) -> None:
         """Not here: a stack of containers takes no fault plans."""

@@ -255,22 +255,27 @@ def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, ret
         first = min(failures, key=lambda failure: (failure["kind"] in {"RunAborted", "RanksMissing"}, failure["time"]))
         raise HarnessError(f"worker {first['rank']} failed: {first['cause']}", f"run folder: {folder.location('')}")
     for request_id, count in progress.failures.items():
-        if count > retries:
-            raise _lost(progress, request_id, count)
-
-
-def _lost(progress: Progress, request_id: str, count: int) -> HarnessError:
-    """On AWS, too, only the memory that was used tells a lack of memory from any other SIGKILL."""
-    rank, where = progress.ranks[progress.requests[request_id]], f"request {request_id}"
-    often = f", {count} times" if count > 1 else ""
-    for report in progress.reports:
-        if report.request_id == request_id and "signal: killed" in rank.cause and report.used_mb >= report.memory_mb:
-            return HarnessError(
-                f"worker {rank.rank} ran out of memory{often}: Runtime.ExitError: {rank.cause}",
-                f"{where}; its memory size is {report.memory_mb} MB",
+        rank = progress.ranks[progress.requests[request_id]]
+        report = next((report for report in progress.reports if report.request_id == request_id), None)
+        if rank.state == "died" and report is not None and _ran_out_of_memory(rank.cause, report):
+            # Another try would, too.
+            raise HarnessError(
+                f"worker {rank.rank} ran out of memory: Runtime.ExitError: {rank.cause}",
+                f"request {request_id}; its memory size is {report.memory_mb} MB",
                 "raise the function's memory_mb, take more workers, or a smaller batch_size",
             )
-    return HarnessError(f"worker {rank.rank} {rank.state}{often}: {rank.cause}", where, "see `harness logs`")
+        if count > retries:
+            often = f", {count} times" if count > 1 else ""
+            raise HarnessError(
+                f"worker {rank.rank} {rank.state}{often}: {rank.cause}",
+                f"request {request_id}",
+                "see `harness logs`",
+            )
+
+
+def _ran_out_of_memory(cause: str, report: Report) -> bool:
+    """On AWS, too, only the memory that was used tells a lack of memory from any other SIGKILL."""
+    return "signal: killed" in cause and report.used_mb >= report.memory_mb
 
 
 def _without_attempt(name: str) -> str:

@@ -159,7 +159,7 @@ def run(
     tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at))
     with (
         in_force(stack, job["run_id"], draft.n_workers, faults),
-        _workers_stopped_on_failure(job, folder, stack),
+        _workers_stopped_on_failure(job, stack, folder),
     ):
         coordinator_request = _invoke(clients, job)
         requests = folder.read_json("invoked.json")["requests"]
@@ -263,7 +263,7 @@ def _invoke(clients: Clients, job: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _workers_stopped_on_failure(job: dict[str, Any], folder: RunFolder, stack: StackState) -> Iterator[None]:
+def _workers_stopped_on_failure(job: dict[str, Any], stack: StackState, folder: RunFolder) -> Iterator[None]:
     """When nobody waits for the workers any more, they would not know: they stop as if one of them had failed.
 
     Those that wait read it in the cache, those that Lambda has yet to try again in the run's folder.

@@ -8,13 +8,14 @@ from harness.stack.control import (
     stop_shared_stack,
 )
 from harness.stack.rie import fetch_rie, rie_path
-from harness.stack.state import Endpoints, StackState, client_environment, dead_processes
+from harness.stack.state import Endpoints, StackState, client_environment, dead_processes, docker_flags
 
 __all__ = [
     "Endpoints",
     "StackState",
     "client_environment",
     "dead_processes",
+    "docker_flags",
     "fetch_rie",
     "rie_path",
     "shared_stack",

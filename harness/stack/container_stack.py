@@ -259,6 +259,7 @@ def gateway_service(
         "--s3-endpoint": inside.s3,
         "--aws-endpoint": inside.aws,
         "--network": network,
+        "--cgroups": "/host/cgroup",
         "--account-concurrency": settings.account_concurrency,
         "--retry-time-scale": settings.retry_time_scale,
         "--idle-timeout-s": settings.idle_timeout_s,
@@ -274,7 +275,11 @@ def gateway_service(
         memory_mb=1024,
         environment={"DOCKER_HOST": "unix:///var/run/docker.sock"},
         options={
-            "mounts": [Mount("/var/run/docker.sock", socket, type="bind")],
+            "mounts": [
+                Mount("/var/run/docker.sock", socket, type="bind"),
+                # The kernel tells at once how much memory a function used; the engine takes a second.
+                Mount("/host/cgroup", "/sys/fs/cgroup", type="bind", read_only=True),
+            ],
             # The gateway is no root: it may use the socket as those of its group may.
             "group_add": [images.socket.stat().st_gid],
         },

@@ -59,7 +59,7 @@ def examine(settings: Settings) -> list[Check]:
         _ports(settings),
         _memory(),
         _descriptors(),
-        _docker(),
+        _docker(required=settings.stack.mode == "container"),
     ]
 
 
@@ -147,15 +147,15 @@ def _descriptors() -> Check:
     return Check("open files", ok=ok, required=False, found=f"limit {soft}, at most {hard}", remedy=remedy)
 
 
-def _docker() -> Check:
+def _docker(*, required: bool) -> Check:
     found, remedy = "not installed", "only container mode needs it"
     program = shutil.which("docker")
     if program is not None:
         engine = _output([program, "version", "--format", "{{.Server.Version}}"])
         if engine:
-            return Check("Docker", ok=True, required=False, found=f"engine {engine}")
+            return Check("Docker", ok=True, required=required, found=f"engine {engine}")
         found, remedy = "installed, but no engine answers", "only container mode needs it: start Docker"
-    return Check("Docker", ok=False, required=False, found=found, remedy=remedy)
+    return Check("Docker", ok=False, required=required, found=found, remedy=remedy)
 
 
 def _version_of(program: Path, flag: str) -> str:

@@ -139,8 +139,13 @@ def _images(settings: Settings, s3: S3Kind, log: Log) -> Images:
     client = connect()
     socket = engine_socket()
     # They are made of this harness, whichever project uses it.
-    found = service_images(client, msgspec.structs.replace(settings, root=PROJECT), log=log)
+    found = service_images(client, msgspec.structs.replace(settings, root=PROJECT), log=_headlines(log))
     return Images(found.memcached, found.localstack if s3 == "localstack" else None, found.services, socket)
+
+
+def _headlines(log: Log) -> Log:
+    """Passes on what we say ourselves; the engine's own lines, which begin otherwise, are many."""
+    return lambda line: log(line) if line[:1].islower() else None
 
 
 def _fixed_ports(ports: PortSettings, s3: S3Kind) -> dict[str, int]:

@@ -101,6 +101,21 @@ def dead_processes(state: StackState) -> list[str]:
     return [name for name, identity in identities.items() if identity is None or identity.started < state.started]
 
 
+def docker_flags(state: StackState) -> list[str]:
+    """Flags for `docker run` with which a function's image finds this stack, once it is in the functions' network.
+
+    Raises:
+        HarnessError: The stack runs in process mode, on addresses that containers cannot reach.
+    """
+    if state.mode != "container":
+        raise HarnessError(
+            "the stack runs in process mode, where containers cannot reach it",
+            remedy="run `harness down`, then `harness up --mode container`",
+        )
+    inside = msgspec.structs.replace(state, endpoints=state.functions_see)
+    return [part for item in client_environment(inside).items() for part in ("--env", "=".join(item))]
+
+
 def client_environment(state: StackState) -> dict[str, str]:
     """The variables with which boto3 and the AWS CLI talk to this stack instead of AWS."""
     return {

@@ -1,10 +1,8 @@
-"""What the tests with containers share: an engine, a base, a copy of the sources, images of the tests' own."""
+"""What the tests with containers share: a base, a copy of the sources, images of the tests' own."""
 
 import dataclasses
-import gc
 import shutil
 import uuid
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,31 +10,12 @@ import docker
 import pytest
 from docker.errors import ImageNotFound
 
-from harness.engine import BaseUnavailable, EngineUnavailable, find_image
-from harness.images import RECIPES, Base, Recipe, build_image, connect, find_base
-from harness.images.bases import REGISTRY
-from harness.stack.probes import answers_http, wait_until
+from harness.engine import BaseUnavailable
+from harness.images import RECIPES, Base, Recipe, build_image, find_base, service_images
+from harness.settings import Settings
+from tests.support.containers import running
 
 ROOT = Path(__file__).parents[2]
-LABEL = {"lambda-harness": "test"}
-
-
-@pytest.fixture(scope="session")
-def engine() -> Iterator[docker.DockerClient]:
-    """The Docker engine; without one, none of these tests says anything."""
-    reason = ""
-    with warnings.catch_warnings():
-        # docker-py leaves the socket of a failed attempt open.
-        warnings.simplefilter("ignore", ResourceWarning)
-        try:
-            client = connect()
-        except EngineUnavailable as error:
-            reason = f"NOT TESTED, for want of a Docker engine: {error.what}; {error.remedy}"
-        gc.collect()
-    if reason:
-        pytest.skip(reason)
-    yield client
-    client.close()
 
 
 @pytest.fixture(scope="session")
@@ -80,22 +59,18 @@ def own_recipes(engine: docker.DockerClient, base: Base, sources: Path) -> Itera
 
 
 @pytest.fixture(scope="session")
-def registry(engine: docker.DockerClient) -> Iterator[str]:
+def registry(engine: docker.DockerClient, settings: Settings) -> Iterator[str]:
     """The address of an empty registry."""
-    if find_image(engine, REGISTRY) is None:
-        pytest.skip(f"NOT TESTED, for want of {REGISTRY}: run `make base-images`")
-    container = engine.containers.run(REGISTRY, detach=True, ports={"5000/tcp": ("127.0.0.1", None)}, labels=LABEL)
-    try:
-        container.reload()
-        port = int(container.ports["5000/tcp"][0]["HostPort"])
-        assert wait_until(lambda: answers_http(port, "/v2/"), timeout_s=30), container.logs().decode()
-        yield f"127.0.0.1:{port}"
-    finally:
-        container.remove(force=True, v=True)
-        names = [name for image in engine.images.list() for name in (*image.tags, *(image.attrs["RepoDigests"] or ()))]
-        for name in names:
-            if name.startswith(f"127.0.0.1:{port}/"):
-                remove_image(engine, name)
+    image = service_images(engine, settings, log=print).registry
+    with running(image, 5000, greeting=b"GET /v2/ HTTP/1.0\r\n\r\n", engine_side=True) as address:
+        try:
+            yield address
+        finally:
+            images = engine.images.list()
+            names = [name for image in images for name in (*image.tags, *(image.attrs["RepoDigests"] or ()))]
+            for name in names:
+                if name.startswith(f"{address}/"):
+                    remove_image(engine, name)
 
 
 def remove_image(engine: docker.DockerClient, name: str) -> None:

@@ -152,6 +152,19 @@ def test_a_rank_that_always_dies_ends_the_run_with_its_cause(play, entry):
     assert time.perf_counter() - started < WITHIN_S
 
 
+@pytest.mark.timeout(90)
+def test_a_rank_without_memory_ends_the_run_at_once(play, entry):
+    """Another try would run out of memory too: the run ends with what to do about it."""
+    entry(scenario="a rank out of memory", algorithm="grad_avg", pattern="reduce")
+    started = time.perf_counter()
+
+    with pytest.raises(HarnessError, match=r"worker 2 ran out of memory: Runtime\.ExitError") as raised:
+        play("grad_avg", "reduce", ["kill rank=2 round=5 how=oom"])
+
+    assert "raise the function's memory_mb" in str(raised.value)
+    entry(outcome=f"error after {time.perf_counter() - started:.1f} s")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ SCENARIOS = [
         "killed between two chunks", ("kill rank=1 round=2 when=between-chunks",), job=BIG, attempts={1: 2}, daily=False
     ),
     Scenario("killed while the others join", ("kill rank=1 round=0",), attempts={1: 2}),
-    Scenario("out of memory", ("kill rank=2 round=5 how=oom",), attempts={2: 2}, daily=False),
+    Scenario("exits by itself", ("kill rank=2 round=5 how=exit",), attempts={2: 2}, daily=False),
     Scenario("rank 0 killed", ("kill rank=0 round=5",), attempts={0: 2}),
     Scenario(
         "two ranks killed at once", ("kill rank=1 round=5", "kill rank=2 round=5"), attempts={1: 2, 2: 2}, daily=False

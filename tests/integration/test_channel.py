@@ -17,8 +17,8 @@ def channel(request):
     if request.param == "memory":
         yield MemoryChannel()
         return
-    endpoints = request.getfixturevalue("stack").endpoints
-    address = endpoints.discovery if request.param == "memcached" else endpoints.memcached
+    name = "discovery_address" if request.param == "memcached" else "memcached_address"
+    address = request.getfixturevalue(name)
     host, port = address.split(":")
     opened = MemcachedChannel(host, int(port))
     yield opened

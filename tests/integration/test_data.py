@@ -29,14 +29,14 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def endpoint(stack):
-    """The URL of the stack's S3."""
-    return stack.endpoints.s3
+def endpoint(s3_endpoint):
+    """The URL of S3."""
+    return s3_endpoint
 
 
 @pytest.fixture
 def s3(endpoint):
-    """A client of the stack's S3."""
+    """A client of that S3."""
     return boto3.Session("test", "test", region_name="us-east-1").client("s3", endpoint_url=endpoint)
 
 
@@ -48,7 +48,7 @@ def bucket():
 
 @pytest.fixture
 def call(tmp_path, endpoint):
-    """Runs a command in an empty folder, with the stack as AWS."""
+    """Runs a command in an empty folder, with that S3 as AWS."""
 
     def run(*command, **environment):
         return subprocess.run(
@@ -210,7 +210,7 @@ def test_the_stack_that_is_up_is_found(call, s3, bucket, endpoint, tmp_path):
     (tmp_path / "rows").write_bytes(b"1 1:0.5\n" * 4)
     (tmp_path / ".harness").mkdir()
     (tmp_path / ".harness" / "state.json").write_text(
-        json.dumps({"endpoints": {"s3": endpoint, "discovery": "127.0.0.1:9"}})
+        json.dumps({"endpoints": {"s3": endpoint}, "functions_see": {"discovery": "127.0.0.1:9"}})
     )
 
     done = call(
