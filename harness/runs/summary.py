@@ -91,7 +91,7 @@ class Summary(msgspec.Struct, frozen=True):
     events: list[dict[str, Any]]
 
 
-def summarise(  # noqa: PLR0913 - one for each place that tells of a run
+def summarise(
     folder: RunFolder,
     *,
     mode: str,
