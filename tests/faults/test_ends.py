@@ -161,7 +161,7 @@ def test_a_rank_that_always_dies_ends_the_run_with_its_cause(play, entry):
         ("model_avg", 5, 2, {}),
         ("admm", 5, 2, {}),
         # AWS stops a function that calls itself for the seventeenth time, unless it is told not to.
-        ("grad_avg", 3, 17, {"n_epochs": 20}),
+        ("grad_avg", 3, 17, {"n_epochs": 34}),
     ],
 )
 def test_a_time_limit_shorter_than_the_work_makes_a_chain(

@@ -53,6 +53,7 @@ SCENARIOS = [
     ),
     Scenario("killed while the others join", ("kill rank=1 round=0",), attempts={1: 2}),
     Scenario("out of memory", ("kill rank=2 round=5 how=oom",), attempts={2: 2}, daily=False),
+    Scenario("exits by itself", ("kill rank=2 round=5 how=exit",), attempts={2: 2}, daily=False),
     Scenario("rank 0 killed", ("kill rank=0 round=5",), attempts={0: 2}),
     Scenario(
         "two ranks killed at once", ("kill rank=1 round=5", "kill rank=2 round=5"), attempts={1: 2, 2: 2}, daily=False
@@ -73,7 +74,7 @@ SCENARIOS = [
     Scenario("no room for an event", ("throttle rank=1 n=2",)),
     Scenario("S3 answers 503", ("503 s3 n=4",)),
     Scenario("S3 is slow", ("delay s3 ms=50",)),
-    Scenario("S3 is cut off", ("cut s3 s=0.5 round=1",), daily=False),
+    Scenario("S3 is cut off", ("cut s3 s=0.5 round=1",), attempts=None, daily=False),
     Scenario("the network cut for 3 s", ("cut s=3 round=5",), daily=False),
     Scenario("the network silent for 1 s", ("blackhole s=1 round=5",)),
     Scenario("slow and narrow", ("delay ms=1", "bandwidth kbps=20000"), daily=False),
