@@ -22,7 +22,7 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
     from harness.cli._stack_text import describe
     from harness.errors import HarnessError
     from harness.settings import load_settings
-    from harness.stack import client_environment, dead_processes, docker_flags, records, shared_stack
+    from harness.stack import client_environment, dead_parts, docker_flags, records, shared_stack
 
     state = shared_stack(load_settings())
     if (as_shell or as_docker or as_network) and state is None:
@@ -37,7 +37,7 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
         variables = client_environment(state).items()
         click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables))
         return
-    dead = dead_processes(state) if state else []
+    dead = dead_parts(state) if state else []
     if as_json:
         click.echo(records.encode({"up": state is not None, "dead": dead, "stack": state}).decode())
     elif state is None:

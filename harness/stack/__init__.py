@@ -1,6 +1,7 @@
 """What a run stands on: memcached, S3, AWS's control plane, Lambda; started, probed and stopped."""
 
 from harness.stack.control import (
+    dead_parts,
     shared_stack,
     stack_for_run,
     start_private_stack,
@@ -8,13 +9,13 @@ from harness.stack.control import (
     stop_shared_stack,
 )
 from harness.stack.rie import fetch_rie, rie_path
-from harness.stack.state import Endpoints, StackState, client_environment, dead_processes, docker_flags
+from harness.stack.state import Endpoints, StackState, client_environment, docker_flags
 
 __all__ = [
     "Endpoints",
     "StackState",
     "client_environment",
-    "dead_processes",
+    "dead_parts",
     "docker_flags",
     "fetch_rie",
     "rie_path",

@@ -24,6 +24,7 @@ from docker.types import Mount
 from harness.engine import EngineUnavailable, connect, translated
 from harness.errors import HarnessError
 from harness.settings import GatewaySettings
+from harness.stack import localstack
 from harness.stack.children import StopRequestedError
 from harness.stack.folders import owner_of
 from harness.stack.parts import Started
@@ -187,23 +188,14 @@ class ContainerStack:
 
 def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
     """All but the gateway, the slowest first."""
-    localstack = ContainerService(
+    s3 = ContainerService(
         name="s3",
         image=images.localstack or "",
         command=(),
         port=S3_PORT,
         ready=lambda port: answers_http(port, "/_localstack/health"),
         memory_mb=4096,
-        environment={
-            "GATEWAY_LISTEN": f"0.0.0.0:{S3_PORT}",
-            "SERVICES": "s3,sts",
-            "STRICT_SERVICE_LOADING": "1",
-            "EAGER_SERVICE_LOADING": "1",
-            "DISABLE_EVENTS": "1",
-            "SKIP_SSL_CERT_DOWNLOAD": "1",
-            "DNS_ADDRESS": "0",
-            "LS_LOG": "warning",
-        },
+        environment={"GATEWAY_LISTEN": f"0.0.0.0:{S3_PORT}", **localstack.SETTINGS},
         # Objects may be larger than what memory holds; the published image keeps them below /tmp, ours does not.
         options={
             "mounts": [_own_volume(path, plan.directory) for path in ("/var/lib/localstack", "/tmp")],  # noqa: S108
@@ -211,7 +203,7 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
         },
     )
     return [
-        *([localstack] if images.localstack else []),
+        *([s3] if images.localstack else []),
         ContainerService(
             name="aws",
             image=images.services,

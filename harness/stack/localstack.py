@@ -8,6 +8,16 @@ from harness.stack.ports import LOOPBACK
 from harness.stack.probes import answers_http
 from harness.stack.service import PROJECT, Service
 
+# S3 and STS only; nothing is fetched from or sent to anywhere.
+SETTINGS = {
+    "SERVICES": "s3,sts",
+    "STRICT_SERVICE_LOADING": "1",
+    "EAGER_SERVICE_LOADING": "1",
+    "DISABLE_EVENTS": "1",
+    "SKIP_SSL_CERT_DOWNLOAD": "1",
+    "DNS_ADDRESS": "0",
+    "LS_LOG": "warning",
+}
 LAUNCHER = Path(__file__).with_name("localstack_launcher.py")
 
 
@@ -36,12 +46,6 @@ def localstack_service(python: Path, port: int, directory: Path) -> Service:
             "FILESYSTEM_ROOT": str(directory / "localstack"),
             # Where it believes to be in a container, it puts its files into system folders.
             "OVERRIDE_IN_DOCKER": "0",
-            "SERVICES": "s3,sts",
-            "STRICT_SERVICE_LOADING": "1",
-            "EAGER_SERVICE_LOADING": "1",
-            "DISABLE_EVENTS": "1",
-            "SKIP_SSL_CERT_DOWNLOAD": "1",
-            "DNS_ADDRESS": "0",
-            "LS_LOG": "warning",
+            **SETTINGS,
         },
     )

@@ -88,14 +88,9 @@ def load_state(path: Path) -> StackState | None:
 
 
 def dead_processes(state: StackState) -> list[str]:
-    """The names of the parts that no longer run; all of them when the supervisor does not."""
+    """The names of the processes that no longer run; all of them when the supervisor does not."""
     if not is_alive(state.supervisor):
-        return [*state.processes, *state.containers]
-    if state.containers:
-        # The engine's client takes a tenth of a second to import, and process mode does without it.
-        from harness.stack.container_stack import dead_containers  # noqa: PLC0415
-
-        return dead_containers(state)
+        return list(state.processes)
     # The supervisor buries its dead at once, and a child cannot have started before it.
     identities = {name: identity_of(pid) for name, pid in state.processes.items()}
     return [name for name, identity in identities.items() if identity is None or identity.started < state.started]
