@@ -27,8 +27,12 @@ def handlers_image(folder):
     shutil.copytree(HANDLERS, folder / "handlers", ignore=shutil.ignore_patterns("__pycache__"))
     with closing(connect()) as client:
         base = find_base(client, None)
-        (folder / "Dockerfile").write_text(f'FROM {base.image_id}\nCOPY handlers/ /var/task/\nCMD ["echo.handler"]\n')
-        image, _ = client.images.build(path=str(folder), rm=True, tag=f"test-handlers-{uuid.uuid4().hex[:8]}")
+        # The name makes the image one of its own: sessions that run beside each other remove theirs alone.
+        name = f"test-handlers-{uuid.uuid4().hex[:8]}"
+        (folder / "Dockerfile").write_text(
+            f'FROM {base.image_id}\nLABEL name={name}\nCOPY handlers/ /var/task/\nCMD ["echo.handler"]\n'
+        )
+        image, _ = client.images.build(path=str(folder), rm=True, tag=name)
         try:
             yield image.id
         finally:
