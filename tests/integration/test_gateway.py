@@ -18,7 +18,7 @@ from harness.runs.functions import package
 from harness.settings import FunctionSettings, GatewaySettings
 from harness.stack import start_private_stack
 from harness.stack.probes import wait_until
-from tests.support.functions import HANDLERS, ROLE, code_arguments, handlers_image
+from tests.support.functions import HANDLERS, ROLE, code_arguments, handlers_image, lines_of
 
 pytestmark = pytest.mark.integration
 
@@ -75,24 +75,17 @@ def invoke(clients):
     return invoke_function
 
 
-def lines_of(clients, name):
-    """All lines of a function's log."""
-    try:
-        pages = clients.logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{name}")
-        return [event["message"] for page in pages for event in page["events"]]
-    except clients.logs.exceptions.ResourceNotFoundException:
-        return []
-
-
 def wait_for_line(clients, name, text):
     """Waits until a line of the log contains the text, and returns that line."""
-    assert wait_until(lambda: any(text in line for line in lines_of(clients, name)), 10), lines_of(clients, name)
-    return next(line for line in lines_of(clients, name) if text in line)
+    assert wait_until(lambda: any(text in line for line in lines_of(clients.logs, name)), 10), lines_of(
+        clients.logs, name
+    )
+    return next(line for line in lines_of(clients.logs, name) if text in line)
 
 
 def tries_of(clients, name):
     """The request ids of all tries of `fail_times`, in the order of its log."""
-    return [line.split()[2] for line in lines_of(clients, name) if line.startswith("try ")]
+    return [line.split()[2] for line in lines_of(clients.logs, name) if line.startswith("try ")]
 
 
 def test_a_function_gets_its_event_and_awss_environment(create, invoke):
@@ -142,9 +135,9 @@ def test_as_many_environments_run_at_once_as_are_needed(create, invoke, clients,
         answer = invoke(name, {**cache, "count": 8, "seconds": 40}, InvocationType="Event")
         assert 202 == answer["StatusCode"]
 
-    ended = wait_until(lambda: sum(line.startswith("REPORT") for line in lines_of(clients, name)) == 8, 50)
-    assert ended, lines_of(clients, name)
-    assert not [line for line in lines_of(clients, name) if "TimeoutError" in line]
+    ended = wait_until(lambda: sum(line.startswith("REPORT") for line in lines_of(clients.logs, name)) == 8, 50)
+    assert ended, lines_of(clients.logs, name)
+    assert not [line for line in lines_of(clients.logs, name) if "TimeoutError" in line]
 
 
 def test_an_exception_is_a_function_error_with_awss_body(create, invoke):
@@ -207,7 +200,7 @@ def test_the_log_holds_the_output_between_start_and_report(create, invoke, clien
 
     report = wait_for_line(clients, name, "REPORT")
 
-    kinds = [line.split(" ")[0] for line in lines_of(clients, name)]
+    kinds = [line.split(" ")[0] for line in lines_of(clients.logs, name)]
     assert ["START", "one", "two", "on", "no", "END", "REPORT"] == [kind.strip() for kind in kinds]
     used = int(report.split("Max Memory Used: ")[1].split(" ")[0])
     assert 5 < used < 300
@@ -308,7 +301,7 @@ def test_dry_run_runs_nothing(create, invoke, clients):
     name = create("echo")
 
     assert 204 == invoke(name, InvocationType="DryRun")["StatusCode"]
-    assert [] == lines_of(clients, name)
+    assert [] == lines_of(clients.logs, name)
 
 
 @pytest.mark.parametrize(

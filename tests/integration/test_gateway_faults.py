@@ -16,6 +16,7 @@ from harness.runs.functions import package
 from harness.settings import FunctionSettings
 from harness.stack import start_private_stack
 from harness.stack.probes import wait_until
+from tests.support.functions import lines_of
 
 pytestmark = pytest.mark.integration
 
@@ -64,9 +65,8 @@ class Service:
 
     def log(self, answer):
         """The lines of one request, over all its tries."""
-        pages = self.clients.logs.get_paginator("filter_log_events").paginate(logGroupName="/aws/lambda/sleep")
         request_id = answer["ResponseMetadata"]["RequestId"]
-        return [event["message"] for page in pages for event in page["events"] if request_id in event["message"]]
+        return [line for line in lines_of(self.clients.logs, "sleep") if request_id in line]
 
     def reports(self, answer):
         """The REPORT lines of one request, one for each try that has ended."""
@@ -109,8 +109,7 @@ def test_a_killed_rank_is_reported_as_on_aws(service, how, words):
 
 def running_log(service):
     """All lines of the function."""
-    pages = service.clients.logs.get_paginator("filter_log_events").paginate(logGroupName="/aws/lambda/sleep")
-    return [event["message"] for page in pages for event in page["events"]]
+    return lines_of(service.clients.logs, "sleep")
 
 
 def test_a_killed_event_is_tried_again(service):

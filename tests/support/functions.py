@@ -58,3 +58,12 @@ def code_arguments(behaviour, image):
         "Code": {"ImageUri": image},
         "ImageConfig": {"Command": [f"{behaviour}.handler"]},
     }
+
+
+def lines_of(logs, name):
+    """All lines of a function's log; none before its first."""
+    try:
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{name}")
+        return [event["message"] for page in pages for event in page["events"]]
+    except logs.exceptions.ResourceNotFoundException:
+        return []
