@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from training.errors import DamagedFrame, InputError
-from training.exchange.mailbox import delays
+from training.exchange.pace import delays
 from training.exchange.recovery import Note
 from training.job import WorkerJob
 from training.results import RunFolder, StorageError

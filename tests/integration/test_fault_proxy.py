@@ -28,7 +28,7 @@ from harness.runs.faults import in_force, post_plan, read_events
 from harness.stack import start_private_stack
 from harness.stack.memcached import find_memcached, memcached_service
 from training.errors import FrameError
-from training.exchange.frame import Frame, pack, unpack
+from training.exchange.frame import HEADER_BYTES, Frame, pack, unpack
 
 pytestmark = pytest.mark.integration
 
@@ -101,7 +101,7 @@ def client(network):
 
 def frame(run_id, rank=1, round_number=2, attempt=1, size=16):
     """A real frame under its key."""
-    packed = pack(Frame(run_id, rank, attempt, round_number, 0, 10, np.ones(size, np.float32)))
+    packed = b"".join(pack(Frame(run_id, rank, attempt, round_number, 0, 10, np.ones(size, np.float32))))
     return f"{run_id}/{round_number}/0/{rank}", packed
 
 
@@ -147,7 +147,7 @@ def test_a_frame_is_corrupted_by_one_byte(network, client):
     assert len(sent) == len(got)
     assert 1 == sum(a != b for a, b in zip(sent, got, strict=True))
     with pytest.raises(FrameError, match="checksum"):
-        unpack(got, run_id=run_id, rank=1, round_number=2, step=0, dtype=np.dtype("<f4"))
+        unpack(got[:HEADER_BYTES], got[HEADER_BYTES:], run_id=run_id, rank=1, round_number=2, step=0, dtype=np.dtype("<f4"))
     assert sent_too == client.get(other)
     assert (1, 1, 2, 0, 1) == (events[0].times, events[0].rank, events[0].round, events[0].step, events[0].attempt)
     client.set(key, sent)

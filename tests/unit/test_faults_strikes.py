@@ -144,7 +144,7 @@ def test_a_key_tells_the_place(key, place):
 
 def test_a_frame_tells_its_attempt():
     """The attempt is read where the training library's own frames carry it."""
-    frame = pack(Frame("r-1", 2, 3, 17, 0, 10, np.zeros(4, np.float32)))
+    frame = b"".join(pack(Frame("r-1", 2, 3, 17, 0, 10, np.zeros(4, np.float32))))
 
     assert 3 == read_sight("r-1/17/0/2", "r-1", frame[:24]).attempt
 

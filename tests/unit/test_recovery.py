@@ -117,7 +117,7 @@ def test_a_channel_that_stays_away_is_one_error_with_its_time():
 
 def test_a_frame_of_another_protocol_version_is_refused_at_once():
     """It is sound, and no sender of this run will ever put another: no wait, but an error with the field."""
-    buffer = bytearray(pack(Frame("run", 1, 1, 0, 0, 1, np.zeros(2, np.float32))))
+    buffer = bytearray(b"".join(pack(Frame("run", 1, 1, 0, 0, 1, np.zeros(2, np.float32)))))
     buffer[4] = 9
     body = zlib.crc32(buffer[48:], zlib.crc32(buffer[:44]))
     buffer[44:48] = body.to_bytes(4, "little")

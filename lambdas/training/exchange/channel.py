@@ -5,20 +5,42 @@ Only the few keys with which ranks find one another (lease, position, clock) cha
 Every channel passes the same suite of tests (`tests/integration/test_channel.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
+
+# A value in one or several parts, which are stored one behind the other: a frame's header and its array need not be
+# copied together first. What is put must not change while it may be put again.
+Value = bytes | memoryview | tuple[bytes | memoryview, ...]
+# Where a value is to be received: writable parts, filled one behind the other.
+Landing = tuple[memoryview, ...]
 
 
 class Channel(Protocol):
     """What the exchange needs of a store.
 
     Attributes:
-        max_value_bytes: The largest value that `put_many` takes; larger frames are sent in chunks.
+        max_value_bytes: The largest value that is stored; larger frames are sent in chunks.
     """
 
     max_value_bytes: int
 
-    def put_many(self, values: Mapping[str, bytes]) -> None:
+    def trip(
+        self, values: Mapping[str, Value], keys: Sequence[str], landings: Mapping[str, Landing] | None = None
+    ) -> dict[str, Value]:
+        """Stores values, then reads keys, in one trip; keys that are not there are left out.
+
+        Args:
+            values: What to store.
+            keys: What to read.
+            landings: Where values are received without a copy, by key, if they are just as long: the landing itself
+                then stands for the value in the answer. Otherwise, and for other keys, the answer holds bytes.
+
+        Raises:
+            ValueTooLarge: A value is above the limit; trying again would not help.
+            ChannelError: The store is not reachable or refused a value; it is named.
+        """
+
+    def put_many(self, values: Mapping[str, Value]) -> None:
         """Stores values under their keys, in one trip.
 
         Raises:
@@ -54,7 +76,7 @@ class Channel(Protocol):
         """
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Removes keys; absent ones do no harm.
+        """Removes keys, at the latest before whatever this rank stores next; absent ones do no harm.
 
         Raises:
             ChannelError: The store is not reachable.
@@ -62,3 +84,35 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """Gives connections back; the channel is not used afterwards."""
+
+
+def parts_of(value: Value) -> tuple[bytes | memoryview, ...]:
+    """A value's parts."""
+    return value if isinstance(value, tuple) else (value,)
+
+
+def size_of(value: Value) -> int:
+    """A value's length in bytes."""
+    return sum(map(len, value)) if isinstance(value, tuple) else len(value)
+
+
+def joined(values: Iterable[Value]) -> bytes:
+    """Values, one behind the other, as one."""
+    return b"".join(part for value in values for part in parts_of(value))
+
+
+def cut(value: Value, limit: int) -> list[Value]:
+    """A value in pieces of at most this many bytes, of which all but the last are full; nothing is copied."""
+    pieces: list[Value] = []
+    piece: list[bytes | memoryview] = []
+    room = limit
+    for part in parts_of(value):
+        rest = memoryview(part)
+        while len(rest):
+            piece.append(rest[:room])
+            room -= len(piece[-1])
+            rest = rest[len(piece[-1]) :]
+            if not room:
+                pieces.append(tuple(piece))
+                piece, room = [], limit
+    return [*pieces, tuple(piece)] if piece else pieces

@@ -3,18 +3,20 @@
 Invariant: after round k every rank holds the same values, bit for bit, computed from the parts of ranks
 0 .. n-1 added in rank order. (`latest`, the stale one, keeps it only where a round is closed by another collective.)
 
-    all_gather       everyone reads everyone and adds           1 put, 1 get
+    all_gather       everyone reads everyone and adds           1 trip: a put, and a get behind it
     reduce           rank 0 adds, everyone reads the sum        2 puts in a row
     reduce_scatter   rank r adds slice r, everyone reads all    2 puts in a row, each of a w-th of the bytes
     latest           everyone adds the newest parts there are   1 put, 2 gets, no wait for ranks that lag a little
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from training.exchange.channel import Value
 from training.exchange.frame import Array, Encoding, Frame
+from training.exchange.incoming import Target
 from training.exchange.mailbox import Mailbox, Place
 
 
@@ -47,6 +49,29 @@ class Call(NamedTuple):
     encoding: Encoding | None = None
     flags: int = 0
 
+    def collect(
+        self,
+        place: Place,
+        ranks: Sequence[int],
+        like: Array,
+        *,
+        posting: Mapping[str, Value] | None = None,
+        slices: bool = False,
+        target: Target | None = None,
+    ) -> dict[int, Frame]:
+        """The frames of these ranks, with values as many and of the same dtype as `like`; see `Mailbox.collect`."""
+        # Only values that travel as they are have a length that is known beforehand.
+        plain = self.encoding in {None, Encoding.FLOAT32} or like.dtype == np.float64
+        return self.mailbox.collect(
+            place,
+            ranks,
+            like.dtype,
+            timeout_s=self.timeout_s,
+            slices=slices,
+            posting=posting,
+            target=(target or (lambda _: np.empty_like(like))) if plain else None,
+        )
+
 
 Collective = Callable[[Call, Array, int], Total]
 
@@ -54,8 +79,8 @@ Collective = Callable[[Call, Array, int], Total]
 def all_gather(call: Call, values: Array, samples: int) -> Total:
     """Every rank reads every part and adds them itself."""
     box, place = call.mailbox, Place(call.round, call.step)
-    box.post(place, values, samples, call.flags, call.encoding)
-    frames = box.collect(place, box.others, values.dtype, timeout_s=call.timeout_s)
+    parcel = box.parcel(place, {None: values}, samples, call.flags, call.encoding)
+    frames = call.collect(place, box.others, values, posting=parcel)
     return _add(frames, box.rank, Total(box.as_received(values, call.encoding), samples, call.flags))
 
 
@@ -64,12 +89,12 @@ def reduce(call: Call, values: Array, samples: int) -> Total:
     box = call.mailbox
     parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
     if box.rank == 0:
-        frames = box.collect(parts, box.others, values.dtype, timeout_s=call.timeout_s)
+        frames = call.collect(parts, box.others, values)
         total = _add(frames, 0, Total(values, samples, call.flags))
         box.post(merged, total.values, total.samples, total.flags, call.encoding)
         return total._replace(values=box.as_received(total.values, call.encoding))
-    box.post(parts, values, samples, call.flags, call.encoding)
-    frame = box.collect(merged, [0], values.dtype, timeout_s=call.timeout_s)[0]
+    parcel = box.parcel(parts, {None: values}, samples, call.flags, call.encoding)
+    frame = call.collect(merged, [0], values, posting=parcel)[0]
     return Total(frame.payload, frame.samples, frame.flags)
 
 
@@ -78,14 +103,19 @@ def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
     box = call.mailbox
     parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
     slices = np.array_split(values, box.world_size)
-    box.post_slices(parts, {rank: slices[rank] for rank in box.others}, samples, call.flags, call.encoding)
-    frames = box.collect(parts, box.others, values.dtype, timeout_s=call.timeout_s, slices=True)
+    parcel = box.parcel(parts, {rank: slices[rank] for rank in box.others}, samples, call.flags, call.encoding)
+    frames = call.collect(parts, box.others, slices[box.rank], posting=parcel, slices=True)
     own = _add(frames, box.rank, Total(slices[box.rank], samples, call.flags))
-    box.post(merged, own.values, own.samples, own.flags, call.encoding)
-    sums = {box.rank: box.as_received(own.values, call.encoding)}
-    frames = box.collect(merged, box.others, values.dtype, timeout_s=call.timeout_s)
-    sums |= {rank: frame.payload for rank, frame in frames.items()}
-    return Total(np.concatenate([sums[rank] for rank in range(box.world_size)]), own.samples, own.flags)
+    # The sums of the others are received where they belong.
+    whole = np.empty_like(values)
+    places = np.array_split(whole, box.world_size)
+    parcel = box.parcel(merged, {None: own.values}, own.samples, own.flags, call.encoding)
+    frames = call.collect(merged, box.others, values, posting=parcel, target=places.__getitem__)
+    places[box.rank][:] = box.as_received(own.values, call.encoding)
+    for rank, frame in frames.items():
+        if not np.shares_memory(places[rank], frame.payload):
+            places[rank][:] = frame.payload
+    return Total(whole, own.samples, own.flags)
 
 
 COLLECTIVES: dict[str, Collective] = {"all_gather": all_gather, "reduce": reduce, "reduce_scatter": reduce_scatter}
@@ -129,7 +159,7 @@ class Latest:
             known = self._newest.get(rank)
             if newest > 0 and (known is None or newest > known.round):
                 place = Place(newest, call.step)
-                self._newest |= box.collect(place, [rank], values.dtype, timeout_s=call.timeout_s)
+                self._newest |= call.collect(place, [rank], values)
         return _add(self._newest, box.rank, Total(box.as_received(values, call.encoding), samples))
 
     def _await_clocks(self, call: Call) -> dict[int, int]:
@@ -145,11 +175,11 @@ class Latest:
 
 def _add(frames: dict[int, Frame], own_rank: int, own: Total) -> Total:
     """Adds parts by ascending rank: floating-point sums depend on the order, and all ranks must agree."""
-    parts = {own_rank: own} | {rank: Total(f.payload, f.samples, f.flags) for rank, f in frames.items()}
-    ordered = [parts[rank] for rank in sorted(parts)]
-    total, flags = ordered[0].values.copy(), own.flags
-    for part in ordered[1:]:
-        total += part.values
-    for part in ordered:
-        flags |= part.flags
-    return Total(total, sum(part.samples for part in ordered), flags)
+    parts = [own.values if rank == own_rank else frames[rank].payload for rank in sorted({own_rank, *frames})]
+    values, samples, flags = parts[0], own.samples, own.flags
+    for place, part in enumerate(parts[1:]):
+        values = np.add(values, part, out=values if place else None)
+    for frame in frames.values():
+        samples += frame.samples
+        flags |= frame.flags
+    return Total(values, samples, flags)

@@ -22,9 +22,9 @@ Encodings of a payload:
 import hashlib
 import struct
 import zlib
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag, unique
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +72,7 @@ HEADER_BYTES = _HEADER.size + _CRC.size
 _FLOAT16_TOP_EXPONENT = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One rank's part of one step.
 
     Attributes:
@@ -97,13 +96,14 @@ class Frame:
     flags: int = 0
 
 
+@lru_cache(maxsize=8)
 def run_digest(run_id: str) -> int:
     """64 bits that stand for the run id in a frame's header."""
     return int.from_bytes(hashlib.blake2b(run_id.encode(), digest_size=8).digest(), "little")
 
 
-def pack(frame: Frame, encoding: Encoding | None = None) -> bytes:
-    """The frame's bytes: header and payload.
+def pack(frame: Frame, encoding: Encoding | None = None) -> tuple[bytes, memoryview]:
+    """The frame's bytes: its header, and its payload, which is the frame's own array where it travels as it is.
 
     Args:
         frame: The frame.
@@ -131,10 +131,10 @@ def pack(frame: Frame, encoding: Encoding | None = None) -> bytes:
         frame.samples,
         len(body),
     )
-    return b"".join((header, _CRC.pack(zlib.crc32(body, zlib.crc32(header))), body))
+    return header + _CRC.pack(zlib.crc32(body, zlib.crc32(header))), body
 
 
-def payload_length(buffer: bytes) -> int:
+def payload_length(buffer: bytes | memoryview) -> int:
     """The payload's length in bytes, as the header tells it; the header's own marks are checked.
 
     Raises:
@@ -143,59 +143,88 @@ def payload_length(buffer: bytes) -> int:
     return int(_read_header(buffer)[-1])
 
 
-def unpack(buffer: bytes, *, run_id: str, rank: int, round_number: int, step: int, dtype: np.dtype[Any]) -> Frame:
+def unpack(
+    header: bytes | memoryview,
+    body: bytes | memoryview,
+    *,
+    run_id: str,
+    rank: int,
+    round_number: int,
+    step: int,
+    dtype: np.dtype[Any],
+) -> Frame:
     """Reads a frame and refuses any but the one expected.
+
+    Args:
+        header: Its first `HEADER_BYTES` bytes.
+        body: The others; the payload is a view of them where it travelled as it is.
+        run_id: The run that it must belong to.
+        rank: The rank that must have sent it.
+        round_number: The round that it must be of.
+        step: The step within the round.
+        dtype: What its values must be.
 
     Raises:
         DamagedFrame: Wrong magic, length or checksum: what lies there is no longer what was put.
         FrameError: Wrong version, run, rank, round, step or dtype; the field is named.
     """
-    place = f"frame of run {run_id}, rank {rank}, round {round_number}, step {step}"
-    header = _read_header(buffer)
-    _, version, code, flags, exponent, run, sender, attempt, its_round, its_step, samples, length = header
-    if len(buffer) - HEADER_BYTES != length:
-        raise DamagedFrame(f"{place}: length is {len(buffer) - HEADER_BYTES}, expected {length}")
-    body = memoryview(buffer)[HEADER_BYTES:]
-    (crc,) = _CRC.unpack_from(buffer, _HEADER.size)
-    actual = zlib.crc32(body, zlib.crc32(memoryview(buffer)[: _HEADER.size]))
+    fields = _read_header(header)
+    _, version, code, flags, exponent, run, sender, attempt, its_round, its_step, samples, length = fields
+    if len(body) != length:
+        raise DamagedFrame(f"{_place(run_id, rank, round_number, step)}: length is {len(body)}, expected {length}")
+    (crc,) = _CRC.unpack_from(header, _HEADER.size)
+    actual = zlib.crc32(body, zlib.crc32(header[: _HEADER.size]))
     if actual != crc:
+        place = _place(run_id, rank, round_number, step)
         raise DamagedFrame(f"{place}: checksum is {actual:#010x}, the header says {crc:#010x}")
-    expected = {
-        "protocol version": (version, VERSION),
-        "run": (run, run_digest(run_id)),
-        "rank": (sender, rank),
-        "round": (its_round, round_number),
-        "step": (its_step, step),
-        "dtype": (_DTYPES.get(code, f"of unknown encoding {code}"), dtype),
-    }
-    for field, (found, wanted) in expected.items():
-        if found != wanted:
-            raise FrameError(f"{place}: {field} is {found}, expected {wanted}")
+    its_dtype = _DTYPES.get(code)
+    found = (version, run, sender, its_round, its_step, its_dtype)
+    expected = (VERSION, run_digest(run_id), rank, round_number, step, dtype)
+    if found != expected:
+        named = (found[:-1] + (its_dtype or f"of unknown encoding {code}",), expected)
+        raise FrameError(f"{_place(run_id, rank, round_number, step)}: {_first_difference(*named)}")
     try:
         payload = _decode(body, Encoding(code), exponent)
     except (ValueError, IndexError, struct.error) as error:
+        place = _place(run_id, rank, round_number, step)
         raise FrameError(f"{place}: the payload does not decode ({error})") from error
     return Frame(run_id, sender, attempt, its_round, its_step, samples, payload, flags)
 
 
-def _encode(values: Array, encoding: Encoding) -> tuple[Encoding, int, memoryview | bytes]:
+def _place(run_id: str, rank: int, round_number: int, step: int) -> str:
+    return f"frame of run {run_id}, rank {rank}, round {round_number}, step {step}"
+
+
+def _first_difference(found: tuple[Any, ...], expected: tuple[Any, ...]) -> str:
+    names = ("protocol version", "run", "rank", "round", "step", "dtype")
+    name, its, wanted = next(field for field in zip(names, found, expected, strict=True) if field[1] != field[2])
+    return f"{name} is {its}, expected {wanted}"
+
+
+def _encode(values: Array, encoding: Encoding) -> tuple[Encoding, int, memoryview]:
     """The encoding used, the exponent, and the bytes."""
     if encoding == Encoding.FLOAT16:
         largest = float(np.abs(values).max(initial=0.0))
         # A value that is no number stays one, whatever the exponent.
         exponent = int(np.frexp(largest)[1]) - _FLOAT16_TOP_EXPONENT if 0 < largest < np.inf else 0
         exponent = max(-128, min(127, exponent))
-        return encoding, exponent, np.ldexp(values, -exponent).astype("<f2").tobytes()
+        return encoding, exponent, memoryview(np.ldexp(values, -exponent).astype("<f2").tobytes())
     if encoding == Encoding.SPARSE:
         indices = np.flatnonzero(values).astype("<u4")
         if _SIZE.size + indices.size * (indices.itemsize + values.itemsize) < values.nbytes:
-            return encoding, 0, _SIZE.pack(values.size) + indices.tobytes() + values[indices].tobytes()
+            body = _SIZE.pack(values.size) + indices.tobytes() + values[indices].tobytes()
+            return encoding, 0, memoryview(body)
         encoding = Encoding.FLOAT32
+    return encoding, 0, bytes_of(values)
+
+
+def bytes_of(values: Array) -> memoryview:
+    """An array's bytes in place, if they lie together; else a copy's."""
     flat = np.ascontiguousarray(values)
-    return encoding, 0, flat.data.cast("B") if flat.nbytes else b""
+    return flat.data.cast("B") if flat.nbytes else memoryview(b"")
 
 
-def _decode(body: memoryview, encoding: Encoding, exponent: int) -> Array:
+def _decode(body: bytes | memoryview, encoding: Encoding, exponent: int) -> Array:
     if encoding == Encoding.FLOAT16:
         scaled: Array = np.ldexp(np.frombuffer(body, "<f2").astype(np.float32), exponent)
         return scaled
@@ -209,7 +238,7 @@ def _decode(body: memoryview, encoding: Encoding, exponent: int) -> Array:
     return np.frombuffer(body, _DTYPES[encoding])
 
 
-def _read_header(buffer: bytes) -> tuple[Any, ...]:
+def _read_header(buffer: bytes | memoryview) -> tuple[Any, ...]:
     if len(buffer) < HEADER_BYTES:
         raise DamagedFrame(f"frame has {len(buffer)} bytes, a header alone has {HEADER_BYTES}")
     header = _HEADER.unpack_from(buffer)

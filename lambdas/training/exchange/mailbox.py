@@ -10,35 +10,31 @@ This is the plain layer: a channel that fails and a damaged frame are errors her
 `training.exchange.recovery` stands around it, where a mailbox has one.
 """
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from training.errors import ChannelError, DamagedFrame, ExchangeError, RanksMissing, RunAborted, Superfluous
-from training.exchange.channel import Channel
+from training.exchange.channel import Channel, Landing, Value, cut, size_of
 from training.exchange.clock import Clock
-from training.exchange.frame import HEADER_BYTES, Array, Encoding, Frame, pack, payload_length, unpack
+from training.exchange.frame import Array, Encoding, Frame, pack, unpack
+from training.exchange.incoming import Incoming, Target, piece_key
+from training.exchange.pace import Pace, delays
 
 if TYPE_CHECKING:
     from training.exchange.recovery import PatientWait, Recovery
 
 logger = logging.getLogger(__name__)
 
-# A peer's frame is often there already or comes within one trip; only then does a rank give the core away.
-EAGER_POLLS = 3
-FIRST_DELAY_S = 50e-6
-DELAY_GROWTH = 1.5
-LONGEST_DELAY_S = 2e-3
+# Up to this size a frame is copied once rather than sent in two parts; above it, its array goes out as it is.
+COPY_BYTES = 16_384
 # The key that is there once all ranks have stored their results.
 OVER = "over"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where in a run frames belong.
 
     Attributes:
@@ -92,8 +88,9 @@ class Mailbox:
         self._prefixes = {False: _folder(part_prefix), True: _folder(merged_prefix)}
         self._part_prefix = part_prefix
         self._abort_key = self.key("abort")
-        self._held: dict[int, dict[str, bytes]] = {}
-        self._before_next: dict[str, bytes] = {}
+        self._held: dict[int, dict[str, Value]] = {}
+        self._before_next: dict[str, Value] = {}
+        self._paces: dict[tuple[int, bool], Pace] = {}
 
     def post(self, place: Place, values: Array, samples: int, flags: int, encoding: Encoding | None = None) -> None:
         """Stores this rank's frame.
@@ -101,28 +98,56 @@ class Mailbox:
         Raises:
             ChannelError: The channel is not reachable or refused the frame.
         """
-        self._store(place, {self._key(place, self.rank): values}, samples, flags, encoding)
+        self._put(self.parcel(place, {None: values}, samples, flags, encoding))
 
-    def post_slices(
-        self, place: Place, slices: Mapping[int, Array], samples: int, flags: int, encoding: Encoding | None = None
-    ) -> None:
-        """Stores one frame per receiving rank, in one trip.
+    def parcel(
+        self,
+        place: Place,
+        parts: Mapping[int | None, Array],
+        samples: int,
+        flags: int,
+        encoding: Encoding | None = None,
+    ) -> dict[str, Value]:
+        """This rank's frames of one step, ready to be stored; they are held from now on, to be put again.
 
-        Raises:
-            ChannelError: The channel is not reachable or refused a frame.
+        Args:
+            place: Where they belong.
+            parts: The values by receiving rank; None for those that are for all.
+            samples: Rows behind them.
+            flags: What this rank asks of all.
+            encoding: How float32 values are laid down.
         """
-        keys = {self._key(place, self.rank, receiver): values for receiver, values in slices.items()}
-        self._store(place, keys, samples, flags, encoding)
+        parcel, self._before_next = self._before_next, {}
+        for receiver, values in parts.items():
+            frame = Frame(self.run_id, self.rank, self.attempt, place.round, place.step, samples, values, flags)
+            header, body = pack(frame, encoding)
+            key, whole = self._key(place, self.rank, receiver), (header, body)
+            if len(body) <= COPY_BYTES:
+                parcel |= pieces_of(key, header + body, self.channel.max_value_bytes)
+            else:
+                # It may be put again in the next round, so nobody may change it.
+                values.setflags(write=False)
+                parcel |= pieces_of(key, whole, self.channel.max_value_bytes)
+        self._held.setdefault(place.round, {}).update(parcel)
+        return parcel
 
     def as_received(self, values: Array, encoding: Encoding | None) -> Array:
         """The values as peers read them once they have travelled in this encoding."""
         if encoding != Encoding.FLOAT16:
             return values
-        frame = pack(Frame(self.run_id, self.rank, self.attempt, 0, 0, 0, values), encoding)
-        return self._unpack(frame, Place(0, 0), self.rank, values.dtype).payload
+        header, body = pack(Frame(self.run_id, self.rank, self.attempt, 0, 0, 0, values), encoding)
+        return self._unpack(header, body, Place(0, 0), self.rank, values.dtype).payload
 
     def collect(
-        self, place: Place, ranks: Sequence[int], dtype: np.dtype[Any], *, timeout_s: float, slices: bool = False
+        self,
+        place: Place,
+        ranks: Sequence[int],
+        dtype: np.dtype[Any],
+        *,
+        timeout_s: float,
+        slices: bool = False,
+        posting: Mapping[str, Value] | None = None,
+        target: Target | None = None,
     ) -> dict[int, Frame]:
         """Waits until the frames of these ranks are there; returns them by rank.
 
@@ -132,6 +157,9 @@ class Mailbox:
             dtype: What their values are.
             timeout_s: How long to wait at most.
             slices: Whether they were sent to this rank alone.
+            posting: A parcel that is stored in the same trip as the first look.
+            target: Gives the array in which a rank's values are received, if they are as many; None where nobody
+                knows how many they will be.
 
         Raises:
             RanksMissing: The deadline passed first; the error names who is missing.
@@ -139,38 +167,55 @@ class Mailbox:
             FrameError: What lies under a key is not the frame that belongs there.
             ChannelError: The channel is not reachable.
         """
-        receiver = self.rank if slices else None
-        keys = {rank: self._key(place, rank, receiver) for rank in ranks}
+        receiver, limit = self.rank if slices else None, self.channel.max_value_bytes
+        incoming = {
+            rank: Incoming(self._key(place, rank, receiver), limit, target and target(rank)) for rank in ranks
+        }
         frames: dict[int, Frame] = {}
-        partial: dict[int, list[bytes]] = {rank: [] for rank in ranks}
-        wait = self.wait(place, timeout_s)
+        started, wait = self.clock.now(), None
+        found = self._first_look(posting, *_wishes(incoming))
         while True:
-            wanted = {piece_key(keys[rank], len(pieces)): rank for rank, pieces in partial.items()}
-            found = wait.look(list(wanted))
-            progress = False
-            for name, rank in wanted.items():
-                if name not in found:
-                    continue
-                partial[rank].append(found[name])
+            came, damage = False, None
+            for rank, its in list(incoming.items()):
+                took = its.take(found)
                 try:
-                    if _is_whole(partial[rank]):
-                        frames[rank] = self._unpack(b"".join(partial[rank]), place, rank, dtype)
-                        del partial[rank]
-                    progress = True
+                    if (whole := its.whole()) is not None:
+                        frames[rank] = self._unpack(*whole, place, rank, dtype)
+                        del incoming[rank]
+                    came |= took
                 except DamagedFrame as error:
-                    partial[rank] = []
-                    wait.damaged(error)
-            if not partial:
-                wait.over()
-                return frames
-            if wait.pause(sorted(partial), progress=progress):
-                partial = {rank: [] for rank in partial}
+                    its.begin_anew()
+                    damage = error
+            if not incoming:
+                break
+            if wait is None:
+                pace = self._paces.setdefault((place.step, place.merged), Pace())
+                wait = self.wait(place, timeout_s, pace.delays())
+            if damage is not None:
+                wait.damaged(damage)
+            if wait.pause(sorted(incoming), progress=came, more=any(its.has_more for its in incoming.values())):
+                for its in incoming.values():
+                    its.begin_anew()
+            found = wait.look(*_wishes(incoming))
+        if wait is not None:
+            pace.learn(self.clock.now() - started)
+            wait.over()
+        return frames
 
-    def wait(self, place: Place, timeout_s: float) -> "Wait | PatientWait":
-        """One wait, with recovery where there is one."""
-        return Wait(self, place, timeout_s) if self.recovery is None else self.recovery.wait(place, timeout_s)
+    def wait(self, place: Place, timeout_s: float, looks: Iterator[float] | None = None) -> "Wait | PatientWait":
+        """One wait, with recovery where there is one.
 
-    def look(self, keys: list[str]) -> dict[str, bytes]:
+        Args:
+            place: What is waited for.
+            timeout_s: How long at most.
+            looks: Seconds between its looks.
+        """
+        looks = looks or delays()
+        if self.recovery is None:
+            return Wait(self, place, timeout_s, looks)
+        return self.recovery.wait(place, timeout_s, looks)
+
+    def look(self, keys: list[str], landings: Mapping[str, Landing] | None = None) -> dict[str, Any]:
         """The values that are there.
 
         Raises:
@@ -178,10 +223,23 @@ class Mailbox:
             ChannelError: The channel is not reachable.
         """
         abort_key = self._abort_key
-        found = self.channel.get_many([*keys, abort_key])
+        found: dict[str, Any] = self.channel.trip({}, [*keys, abort_key], landings)
         if abort_key in found:
             raise RunAborted(found[abort_key].decode(errors="replace"))
         return found
+
+    def _first_look(
+        self, posting: Mapping[str, Value] | None, keys: list[str], landings: Mapping[str, Landing]
+    ) -> dict[str, Any]:
+        """Stores a parcel and looks; whether the run was given up is asked by later looks alone."""
+        if posting is not None:
+            return (self.recovery or self.channel).trip(posting, keys, landings)
+        try:
+            return self.channel.trip({}, keys, landings)
+        except ChannelError:
+            if self.recovery is None:
+                raise
+            return {}  # the looks that follow meet the failure again, with patience
 
     def set_clock(self, round_number: int) -> None:
         """Tells the peers that this rank's frame of a round is there."""
@@ -200,7 +258,7 @@ class Mailbox:
 
     def keep_private(self, round_number: int, state: bytes) -> None:
         """Stores what this rank alone has before a round, in the same trip as the round's first frame and before it."""
-        pieces = dict(pieces_of(self._private_key(round_number), state, self.channel.max_value_bytes))
+        pieces = pieces_of(self._private_key(round_number), state, self.channel.max_value_bytes)
         self._held.setdefault(round_number, {}).update(pieces)
         self._before_next = pieces
 
@@ -306,22 +364,14 @@ class Mailbox:
         """The key of something that ranks tell one another beside their frames."""
         return key_of(self.run_id, name, self._part_prefix)
 
-    def _store(
-        self, place: Place, values: Mapping[str, Array], samples: int, flags: int, encoding: Encoding | None
-    ) -> None:
-        limit = self.channel.max_value_bytes
-        pieces, self._before_next = self._before_next, {}
-        for key, array in values.items():
-            frame = Frame(self.run_id, self.rank, self.attempt, place.round, place.step, samples, array, flags)
-            pieces |= pieces_of(key, pack(frame, encoding), limit)
-        self._held.setdefault(place.round, {}).update(pieces)
-        self._put(pieces)
-
-    def _put(self, pieces: Mapping[str, bytes]) -> None:
+    def _put(self, pieces: Mapping[str, Value]) -> None:
         (self.recovery or self.channel).put_many(pieces)
 
-    def _unpack(self, buffer: bytes, place: Place, rank: int, dtype: np.dtype[Any]) -> Frame:
-        return unpack(buffer, run_id=self.run_id, rank=rank, round_number=place.round, step=place.step, dtype=dtype)
+    def _unpack(
+        self, header: bytes | memoryview, body: bytes | memoryview, place: Place, rank: int, dtype: np.dtype[Any]
+    ) -> Frame:
+        where = {"run_id": self.run_id, "rank": rank, "round_number": place.round, "step": place.step}
+        return unpack(header, body, **where, dtype=dtype)
 
     def _key(self, place: Place, sender: int, receiver: int | None = None) -> str:
         round_name = f"0@{self.joins_at}" if place.round == 0 and self.joins_at else place.round
@@ -342,21 +392,22 @@ class Wait:
         mailbox: What waits.
         place: What it waits for.
         timeout_s: How long at most.
+        looks: Seconds between its looks.
     """
 
-    def __init__(self, mailbox: Mailbox, place: Place, timeout_s: float) -> None:
+    def __init__(self, mailbox: Mailbox, place: Place, timeout_s: float, looks: Iterator[float]) -> None:
         self._mailbox, self._place, self._timeout_s = mailbox, place, timeout_s
-        self._delays = delays()
+        self._delays = looks
         self._started = mailbox.clock.now()
 
-    def look(self, keys: list[str]) -> Mapping[str, bytes]:
+    def look(self, keys: list[str], landings: Mapping[str, Landing] | None = None) -> Mapping[str, Any]:
         """What is there of these keys.
 
         Raises:
             RunAborted: A rank gave the run up meanwhile.
             ChannelError: The channel is not reachable.
         """
-        return self._mailbox.look(keys)
+        return self._mailbox.look(keys, landings)
 
     def damaged(self, error: DamagedFrame) -> None:
         """A damaged frame is an error: nobody puts it again.
@@ -366,8 +417,8 @@ class Wait:
         """
         raise error
 
-    def pause(self, missing: Sequence[int], *, progress: bool) -> bool:
-        """Waits a little, unless something came; returns whether to begin anew, which is never needed here.
+    def pause(self, missing: Sequence[int], *, progress: bool, more: bool = False) -> bool:  # noqa: ARG002
+        """Waits a little, unless more is there already; returns whether to begin anew, which is never needed here.
 
         Raises:
             RanksMissing: The deadline passed; the error names who is missing.
@@ -375,7 +426,7 @@ class Wait:
         waited = self._mailbox.clock.now() - self._started
         if waited >= self._timeout_s:
             raise RanksMissing(self._mailbox.run_id, self._place.round, self._place.step, missing, waited)
-        if not progress:
+        if not more:
             self._mailbox.clock.sleep(min(next(self._delays), self._timeout_s - waited))
         return False
 
@@ -397,29 +448,21 @@ def abort_run(channel: Channel, run_id: str, cause: str, part_prefix: str = "") 
     channel.put_many({key_of(run_id, "abort", part_prefix): cause.encode()[: min(4096, channel.max_value_bytes)]})
 
 
-def delays() -> Iterator[float]:
-    """Seconds between looks: none at first, then ever longer up to a limit; without end."""
-    yield from itertools.repeat(0.0, EAGER_POLLS)
-    delay = FIRST_DELAY_S
-    while True:
-        yield delay
-        delay = min(delay * DELAY_GROWTH, LONGEST_DELAY_S)
-
-
-def piece_key(key: str, index: int) -> str:
-    """The key of a piece; the first one lies under the plain key."""
-    return f"{key}/{index}" if index else key
-
-
-def pieces_of(key: str, buffer: bytes, limit: int) -> Iterator[tuple[str, bytes]]:
-    """Keys and bytes of the pieces in which a value is stored."""
-    for index, start in enumerate(range(0, len(buffer), limit)):
-        yield piece_key(key, index), buffer[start : start + limit]
+def pieces_of(key: str, value: Value, limit: int) -> dict[str, Value]:
+    """The pieces in which a value is stored, by key."""
+    if size_of(value) <= limit:
+        return {key: value}
+    return {piece_key(key, index): piece for index, piece in enumerate(cut(value, limit))}
 
 
 def _folder(prefix: str) -> str:
     return f"{prefix}/" if prefix else ""
 
 
-def _is_whole(pieces: list[bytes]) -> bool:
-    return sum(map(len, pieces)) >= HEADER_BYTES + payload_length(pieces[0])
+def _wishes(incoming: Mapping[int, Incoming]) -> tuple[list[str], dict[str, Landing]]:
+    """Keys to look at for what has not come yet, and where their values are to be received."""
+    keys = [key for its in incoming.values() for key in its.wanted()]
+    landings: dict[str, Landing] = {}
+    for its in incoming.values():
+        landings |= its.landings
+    return keys, landings

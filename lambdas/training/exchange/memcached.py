@@ -1,13 +1,17 @@
-"""The Memcached channel: ElastiCache on AWS, any memcached elsewhere."""
+"""The Memcached channel: ElastiCache on AWS, any memcached elsewhere.
 
+A trip is one request to each node that it concerns, and their replies: the stores, then one `get`.
+https://github.com/memcached/memcached/blob/master/doc/protocol.txt
+"""
+
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-
-from pymemcache.client.base import Client
-from pymemcache.client.rendezvous import RendezvousHash
-from pymemcache.exceptions import MemcacheError
+from dataclasses import dataclass, field
 
 from training.errors import ChannelError, ValueTooLarge
+from training.exchange.channel import Landing, Value, parts_of, size_of
+from training.exchange.connection import Connection
 from training.exchange.discovery import discover
 
 # Longer than any run: a chain of functions may take hours, and what a finished run leaves goes by itself.
@@ -16,7 +20,17 @@ TTL_S = 6 * 3600
 ITEM_OVERHEAD_BYTES = 512
 # A node that does not answer within this time is taken for cut off; the recovery layer connects anew.
 TIMEOUT_S = 3.0
-_TOO_LARGE = "object too large for cache"
+LONGEST_KEY_BYTES = 250
+_REFUSED = b"SERVER_ERROR"
+_TOO_LARGE = b"too large"
+
+
+@dataclass
+class _Errand:
+    """What one node has to do in a trip."""
+
+    stores: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
 
 
 class MemcachedChannel:
@@ -32,78 +46,191 @@ class MemcachedChannel:
     """
 
     def __init__(self, host: str, port: int, timeout_s: float = TIMEOUT_S) -> None:
-        self._clients: dict[str, Client] = {}
-        self._ring = RendezvousHash()
-        for node in discover(host, port, timeout_s):
-            name = f"{node[0]}:{node[1]}"
-            self._ring.add_node(name)
-            # A store without a reply hides refusals (too large, out of memory); every reply is read.
-            self._clients[name] = Client(
-                node, connect_timeout=timeout_s, timeout=timeout_s, no_delay=True, default_noreply=False
-            )
-        self.max_value_bytes = min(map(self._item_limit, self._clients)) - ITEM_OVERHEAD_BYTES
+        self._nodes = [Connection(*node, timeout_s) for node in discover(host, port, timeout_s)]
+        # Deletes wait for the next request: nobody waits for them.
+        self._deletes: dict[str, list[bytes]] = {node.name: [] for node in self._nodes}
+        self.max_value_bytes = min(map(self._item_limit, self._nodes)) - ITEM_OVERHEAD_BYTES
 
-    def put_many(self, values: Mapping[str, bytes]) -> None:
+    def trip(
+        self, values: Mapping[str, Value], keys: Sequence[str], landings: Mapping[str, Landing] | None = None
+    ) -> dict[str, Value]:
+        """Stores values, then reads keys; see `Channel.trip`."""
+        errands = self._errands(values, keys)
+        found: dict[str, Value] = {}
+        refusals: list[ChannelError] = []
+        try:
+            # All requests are out before the first reply is waited for.
+            for node, errand in errands:
+                self._send(node, [*_store_all(errand.stores, values), *_get(errand.reads)])
+            for node, errand in errands:
+                for key in errand.stores:
+                    if refusal := _read_stored(node, key, size_of(values[key])):
+                        refusals.append(refusal)
+                if errand.reads:
+                    _read_values(node, landings or {}, found)
+        except (OSError, ValueError) as error:
+            raise _failure(node, error, [unsure for unsure, _ in errands]) from error
+        if refusals:
+            raise min(refusals, key=lambda refusal: not isinstance(refusal, ValueTooLarge))
+        return found
+
+    def put_many(self, values: Mapping[str, Value]) -> None:
         """Stores values; see `Channel.put_many`."""
-        for name, keys in self._by_node(values).items():
-            with _translated(name, storing=f"storing {keys[0]} ({len(values[keys[0]])} bytes): "):
-                refused = self._clients[name].set_many({key: values[key] for key in keys}, expire=TTL_S)
-            if refused:
-                sizes = ", ".join(f"{key} ({len(values[key])} bytes)" for key in refused)
-                raise ChannelError(f"Memcached at {name} did not store {sizes}")
+        self.trip(values, ())
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The values that are there; see `Channel.get_many`."""
-        found: dict[str, bytes] = {}
-        for name, its_keys in self._by_node(keys).items():
-            with _translated(name):
-                found.update(self._clients[name].get_many(its_keys))
+        found: dict[str, bytes] = self.trip({}, keys)  # type: ignore[assignment] - without a landing a value is bytes
         return found
 
     def add(self, key: str, value: bytes) -> bool:
         """Stores a value unless its key is there; see `Channel.add`."""
-        ((name, _),) = self._by_node([key]).items()
-        with _translated(name, storing=f"storing {key} ({len(value)} bytes): "):
-            return bool(self._clients[name].add(key, value, expire=TTL_S, noreply=False))
+        node = self._node_of(key)
+        with _translated(node):
+            self._send(node, _store("add", key, value))
+            return _read_outcome(node, key, value, {b"STORED": True, b"NOT_STORED": False})
 
     def replace_if(self, key: str, old: bytes, new: bytes) -> bool:
         """Stores a value in place of a known one; see `Channel.replace_if`."""
-        ((name, _),) = self._by_node([key]).items()
-        with _translated(name, storing=f"storing {key} ({len(new)} bytes): "):
-            found, mark = self._clients[name].gets(key)
+        node = self._node_of(key)
+        with _translated(node):
+            self._send(node, [b"gets %b\r\n" % _checked(key)])
+            line = node.line()
+            if line == b"END":
+                return False
+            _, _, _, length, mark = line.split()
+            found = node.value(int(length), None)
+            _expect(node.line(), b"END")
             if found != old:
                 return False
-            return bool(self._clients[name].cas(key, new, mark, expire=TTL_S, noreply=False))
+            self._send(node, _store("cas", key, new, b" " + mark))
+            outcomes = {b"STORED": True, b"EXISTS": False, b"NOT_FOUND": False}
+            return _read_outcome(node, key, new, outcomes)
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Removes keys; see `Channel.delete_many`."""
-        for name, its_keys in self._by_node(keys).items():
-            with _translated(name):
-                # Nothing depends on the reply: what is not deleted expires.
-                self._clients[name].delete_many(its_keys, noreply=True)
+        """Removes keys with the next request; see `Channel.delete_many`."""
+        for key in keys:
+            # Nothing depends on the reply: what is not deleted expires.
+            self._deletes[self._node_of(key).name].append(b"delete %b noreply\r\n" % _checked(key))
 
     def close(self) -> None:
-        """Closes the connections."""
-        for client in self._clients.values():
-            client.close()
+        """Sends what is left to delete, and closes the connections."""
+        for node in self._nodes:
+            if self._deletes[node.name]:
+                try:
+                    # A reply shows that the node has taken all before it: one that is closed on early drops the rest.
+                    self._send(node, [b"version\r\n"])
+                    node.line()
+                except OSError:
+                    pass  # it expires
+            node.close()
 
-    def _by_node(self, keys: Iterable[str]) -> dict[str, list[str]]:
-        if len(self._clients) == 1:
-            return {name: listed for name in self._clients if (listed := list(keys))}
-        by_node: dict[str, list[str]] = {}
+    def _send(self, node: Connection, parts: list[bytes | memoryview]) -> None:
+        deletes, self._deletes[node.name] = self._deletes[node.name], []
+        node.send([*deletes, *parts])
+
+    def _errands(self, values: Iterable[str], keys: Sequence[str]) -> list[tuple[Connection, _Errand]]:
+        if len(self._nodes) == 1:
+            errand = _Errand(list(values), list(keys))
+            return [(self._nodes[0], errand)] if errand.stores or errand.reads else []
+        errands: dict[str, tuple[Connection, _Errand]] = {}
+        for key in values:
+            node = self._node_of(key)
+            errands.setdefault(node.name, (node, _Errand()))[1].stores.append(key)
         for key in keys:
-            by_node.setdefault(self._ring.get_node(key), []).append(key)
-        return by_node
+            node = self._node_of(key)
+            errands.setdefault(node.name, (node, _Errand()))[1].reads.append(key)
+        return list(errands.values())
 
-    def _item_limit(self, name: str) -> int:
-        with _translated(name):
-            return int(self._clients[name].stats("settings")[b"item_size_max"])
+    def _node_of(self, key: str) -> Connection:
+        """The node with the largest hash of itself and the key: when one goes, only its own keys move.
+
+        Thaler, Ravishankar 1998, Using Name-Based Mappings to Increase Hit Rates.
+        """
+        if len(self._nodes) == 1:
+            return self._nodes[0]
+        return max(self._nodes, key=lambda node: hashlib.blake2b(f"{node.name} {key}".encode(), digest_size=8).digest())
+
+    def _item_limit(self, node: Connection) -> int:
+        with _translated(node):
+            node.send([b"stats settings\r\n"])
+            settings: dict[bytes, bytes] = {}
+            while (line := node.line()) != b"END":
+                _, name, value = line.split(b" ", 2)
+                settings[name] = value
+            return int(settings[b"item_size_max"])
 
 
 @contextmanager
-def _translated(name: str, storing: str = "") -> Iterator[None]:
+def _translated(node: Connection) -> Iterator[None]:
     try:
         yield
-    except (MemcacheError, OSError) as error:
-        kind = ValueTooLarge if _TOO_LARGE in str(error) else ChannelError
-        raise kind(f"Memcached at {name}: {storing}{str(error) or type(error).__name__}") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise _failure(node, error, [node]) from error
+
+
+def _failure(node: Connection, error: Exception, unsure: list[Connection]) -> ChannelError:
+    """A node's failure as ours; no connection that may still owe a reply is used again."""
+    for connection in unsure:
+        connection.close()
+    return ChannelError(f"Memcached at {node.name}: {str(error) or type(error).__name__}")
+
+
+def _checked(key: str) -> bytes:
+    encoded = key.encode()
+    if len(encoded) > LONGEST_KEY_BYTES:
+        raise ChannelError(f"key {key[:60]}... has {len(encoded)} bytes; Memcached takes {LONGEST_KEY_BYTES}")
+    return encoded
+
+
+def _store(command: str, key: str, value: Value, mark: bytes = b"") -> list[bytes | memoryview]:
+    head = b"%b %b 0 %d %d%b\r\n" % (command.encode(), _checked(key), TTL_S, size_of(value), mark)
+    return [head, *parts_of(value), b"\r\n"]
+
+
+def _store_all(keys: Iterable[str], values: Mapping[str, Value]) -> Iterator[bytes | memoryview]:
+    for key in keys:
+        yield from _store("set", key, values[key])
+
+
+def _get(keys: Sequence[str]) -> list[bytes]:
+    return [b"get %b\r\n" % b" ".join(map(_checked, keys))] if keys else []
+
+
+def _read_stored(node: Connection, key: str, size: int) -> ChannelError | None:
+    reply = node.line()
+    if reply == b"STORED":
+        return None
+    if not reply.startswith(_REFUSED):
+        raise ConnectionError(f"storing {key} was answered with {reply[:80]!r}")
+    return _refusal(node, key, size, reply)
+
+
+def _read_outcome(node: Connection, key: str, value: bytes, outcomes: Mapping[bytes, bool]) -> bool:
+    reply = node.line()
+    if reply.startswith(_REFUSED):
+        raise _refusal(node, key, len(value), reply)
+    if reply not in outcomes:
+        raise ConnectionError(f"storing {key} was answered with {reply[:80]!r}")
+    return outcomes[reply]
+
+
+def _refusal(node: Connection, key: str, size: int, reply: bytes) -> ChannelError:
+    kind = ValueTooLarge if _TOO_LARGE in reply else ChannelError
+    cause = reply.removeprefix(_REFUSED).decode(errors="replace").strip()
+    return kind(f"Memcached at {node.name}: storing {key} ({size} bytes): {cause}")
+
+
+def _read_values(node: Connection, landings: Mapping[str, Landing], found: dict[str, Value]) -> None:
+    while (line := node.line()) != b"END":
+        # VALUE <key> <flags> <bytes>
+        words = line.split()
+        if len(words) != 4 or words[0] != b"VALUE":
+            raise ConnectionError(f"`get` was answered with {line[:80]!r}")
+        key = words[1].decode()
+        found[key] = node.value(int(words[3]), landings.get(key))
+
+
+def _expect(line: bytes, expected: bytes) -> None:
+    if line != expected:
+        raise ConnectionError(f"Memcached answered {line[:80]!r} where {expected!r} belongs")

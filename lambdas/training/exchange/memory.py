@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from training.errors import ValueTooLarge
+from training.exchange.channel import Landing, Value, joined, size_of
 
 
 class MemoryChannel:
@@ -18,11 +19,33 @@ class MemoryChannel:
         self._values: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
-    def put_many(self, values: Mapping[str, bytes]) -> None:
+    def trip(
+        self, values: Mapping[str, Value], keys: Sequence[str], landings: Mapping[str, Landing] | None = None
+    ) -> dict[str, Value]:
+        """Stores values, then reads keys; see `Channel.trip`."""
+        if values:
+            self.put_many(values)
+        if not keys:
+            return {}
+        landings = landings or {}
+        found: dict[str, Value] = {}
+        for key, value in self.get_many(keys).items():
+            landing = landings.get(key)
+            if landing is None or size_of(landing) != len(value):
+                found[key] = value
+                continue
+            start = 0
+            for part in landing:
+                part[:] = value[start : start + len(part)]
+                start += len(part)
+            found[key] = landing
+        return found
+
+    def put_many(self, values: Mapping[str, Value]) -> None:
         """Stores values; see `Channel.put_many`."""
         for key, value in values.items():
             self._check(key, value)
-            self._values[key] = bytes(value)
+            self._values[key] = joined([value])
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The values that are there; see `Channel.get_many`."""
@@ -58,6 +81,6 @@ class MemoryChannel:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _check(self, key: str, value: bytes) -> None:
-        if len(value) > self.max_value_bytes:
-            raise ValueTooLarge(f"value of {key} has {len(value)} bytes, the limit is {self.max_value_bytes}")
+    def _check(self, key: str, value: Value) -> None:
+        if size_of(value) > self.max_value_bytes:
+            raise ValueTooLarge(f"value of {key} has {size_of(value)} bytes, the limit is {self.max_value_bytes}")

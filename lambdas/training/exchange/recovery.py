@@ -17,15 +17,17 @@ Without a fault nothing of this runs: the layer costs a reference to the state a
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 from numpy.typing import NDArray
 
 from training.errors import ChannelError, DamagedFrame, RanksMissing, Superfluous, ValueTooLarge
+from training.exchange.channel import Landing, Value
 from training.exchange.clock import Clock
-from training.exchange.mailbox import OVER, Mailbox, Place, delays, piece_key, pieces_of
+from training.exchange.incoming import piece_key
+from training.exchange.mailbox import OVER, Mailbox, Place, pieces_of
 from training.exchange.packing import pack_state, state_length, unpack_state
 from training.exchange.position import NOBODY, HandOver, Phase, Position, Reput, TakeSnapshot, decide
 
@@ -169,7 +171,17 @@ class Recovery:
         self._state, self.patience_s = state, patience_s
         self._own = msgspec.structs.replace(self._own, phase=phase, round=number, asks=NOBODY)
 
-    def put_many(self, values: Mapping[str, bytes]) -> None:
+    def trip(
+        self, values: Mapping[str, Value], keys: Sequence[str], landings: Mapping[str, Landing] | None = None
+    ) -> dict[str, Value]:
+        """Stores values, then reads keys; a channel that fails is tried again until the round's deadline.
+
+        Raises:
+            ChannelError: It failed until then.
+        """
+        return self._patiently(lambda: self._channel.trip(values, keys, landings))
+
+    def put_many(self, values: Mapping[str, Value]) -> None:
         """Stores values; a channel that fails is tried again until the round's deadline.
 
         Raises:
@@ -185,9 +197,14 @@ class Recovery:
         """
         return self._patiently(lambda: self._channel.get_many(keys))
 
-    def wait(self, place: Place, timeout_s: float) -> "PatientWait":
-        """A wait that knows what to do when it becomes long."""
-        return PatientWait(self, self._mailbox, place, timeout_s, self._clock)
+    def wait(self, place: Place, timeout_s: float, looks: Iterator[float]) -> "PatientWait":
+        """A wait that knows what to do when it becomes long; see `Mailbox.wait`."""
+        return PatientWait(self, self._mailbox, place, timeout_s, looks)
+
+    @property
+    def clock(self) -> Clock:
+        """What waits go by."""
+        return self._clock
 
     @property
     def is_back(self) -> bool:
@@ -337,7 +354,7 @@ class Recovery:
         )
         body = pack_state(snapshot)
         key = self._snapshot_key(to)
-        if self._try_to_put(dict(pieces_of(key, body, self._channel.max_value_bytes))):
+        if self._try_to_put(pieces_of(key, body, self._channel.max_value_bytes)):
             self._answered.add((to.token, to.question))
             self.note("handed_over", round=snapshot.round, to=to.rank, bytes=len(body))
 
@@ -363,7 +380,7 @@ class Recovery:
             )
             raise Rejoin(snapshot)
 
-    def _try_to_put(self, values: Mapping[str, bytes]) -> bool:
+    def _try_to_put(self, values: Mapping[str, Value]) -> bool:
         """Stores what can be stored again later."""
         try:
             self._channel.put_many(values)
@@ -387,14 +404,16 @@ class PatientWait:
         mailbox: What waits.
         place: What it waits for.
         timeout_s: How long at most, counted anew when a missing rank shows that it lives.
-        clock: What it goes by.
+        looks: Seconds between its looks, as long as it is not long.
     """
 
-    def __init__(self, recovery: Recovery, mailbox: Mailbox, place: Place, timeout_s: float, clock: Clock) -> None:
+    def __init__(
+        self, recovery: Recovery, mailbox: Mailbox, place: Place, timeout_s: float, looks: Iterator[float]
+    ) -> None:
         self._recovery, self._mailbox, self._place, self._timeout_s = recovery, mailbox, place, timeout_s
-        self._clock, self._delays = clock, delays()
-        self._started = self._progress = self._begun = clock.now()
-        self._found: Mapping[str, bytes] = {}
+        self._clock, self._delays = recovery.clock, looks
+        self._started = self._progress = self._begun = self._clock.now()
+        self._found: Mapping[str, Any] = {}
         self._failure: ChannelError | None = None
         self._next_start = 0.0
         self._long_wait_s = 0.0 if recovery.is_back else LONG_WAIT_S
@@ -405,10 +424,11 @@ class PatientWait:
     def _long(self) -> bool:
         return self._clock.now() - self._progress >= self._long_wait_s
 
-    def look(self, keys: list[str]) -> Mapping[str, bytes]:
+    def look(self, keys: list[str], landings: Mapping[str, Landing] | None = None) -> Mapping[str, Any]:
         """What is there of these keys; nothing while the channel fails."""
         try:
-            self._found = self._mailbox.look([*keys, *self._recovery.watched()] if self._long else keys)
+            wanted = [*keys, *self._recovery.watched()] if self._long else keys
+            self._found = self._mailbox.look(wanted, landings)
         except ChannelError as error:
             if self._failure is None:
                 self._causes.append(str(error))
@@ -422,8 +442,8 @@ class PatientWait:
         if not self._causes:
             self._causes.append(str(error))
 
-    def pause(self, missing: Sequence[int], *, progress: bool) -> bool:
-        """Waits a little, and helps when the wait is long.
+    def pause(self, missing: Sequence[int], *, progress: bool, more: bool = False) -> bool:
+        """Waits a little, unless more is there already, and helps when the wait is long.
 
         Returns:
             Whether frames that came in part should be read from their beginning.
@@ -437,7 +457,8 @@ class PatientWait:
         now = self._clock.now()
         if progress:
             self._progress = now
-            return False
+            if more:
+                return False
         self._started = max(self._started, self._recovery.last_sign_of(missing))
         rest = self._timeout_s - (now - self._started)
         if rest <= 0:

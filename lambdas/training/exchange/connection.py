@@ -1,0 +1,140 @@
+"""One connection to a Memcached node: whole requests go out, values come in straight to where they belong.
+
+    request    any number of commands, in one system call where they are small
+    reply      lines, and behind a `VALUE` line its bytes: from the buffer, or from the socket into a landing
+
+After any error the state of the stream is unknown: the connection is closed, and the next request opens another.
+"""
+
+import socket
+import struct
+from collections.abc import Sequence
+
+from training.exchange.channel import Landing
+
+# Small replies, and those of many ranks at once, come with one system call.
+BUFFER_BYTES = 65_536
+# Above this size a copy into one request costs more than the kernel's gathering.
+JOIN_BYTES = 32_768
+# The kernel's limit is 1,024 parts in a call.
+MOST_PARTS = 512
+_END = b"\r\n"
+_TIMEVAL = struct.Struct("@ll")
+
+
+class Connection:
+    """A connection that is opened when it is first needed.
+
+    Args:
+        host: The node.
+        port: Its port.
+        timeout_s: Limit for connecting and for every wait for the node.
+    """
+
+    def __init__(self, host: str, port: int, timeout_s: float) -> None:
+        self.name = f"{host}:{port}"
+        self._address, self._timeout_s = (host, port), timeout_s
+        self._socket: socket.socket | None = None
+        self._bytes = bytearray(BUFFER_BYTES)
+        self._buffer = memoryview(self._bytes)
+        self._start = self._end = 0
+
+    def send(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Sends a request.
+
+        Raises:
+            OSError: The node is not reachable or does not take it.
+        """
+        connected = self._socket or self._connect()
+        if sum(map(len, parts)) <= JOIN_BYTES:
+            connected.sendall(b"".join(parts))
+            return
+        left = list(map(memoryview, parts))
+        while left:
+            sent = connected.sendmsg(left[:MOST_PARTS])
+            while left and sent >= len(left[0]):
+                sent -= len(left.pop(0))
+            if sent:
+                left[0] = left[0][sent:]
+
+    def line(self) -> bytes:
+        """The next line of the reply, without its end.
+
+        Raises:
+            OSError: The node is gone, silent, or sends no lines.
+        """
+        while (at := self._bytes.find(_END, self._start, self._end)) < 0:
+            self._fill()
+        line = bytes(self._buffer[self._start : at])
+        self._start = at + len(_END)
+        return line
+
+    def value(self, length: int, landing: Landing | None) -> bytes | Landing:
+        """The bytes behind a `VALUE` line: in the landing, if there is one of just this length.
+
+        Raises:
+            OSError: The node is gone or silent.
+        """
+        if landing is not None and sum(map(len, landing)) == length:
+            for part in landing:
+                self._receive(part)
+            self._skip_end()
+            return landing
+        if self._start + length + len(_END) <= self._end:
+            value = bytes(self._buffer[self._start : self._start + length])
+            self._start += length
+        else:
+            whole = bytearray(length)
+            self._receive(memoryview(whole))
+            value = bytes(whole)
+        self._skip_end()
+        return value
+
+    def close(self) -> None:
+        """Closes it; the next request opens another."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._start, self._end = None, 0, 0
+
+    def _connect(self) -> socket.socket:
+        connected = socket.create_connection(self._address, timeout=self._timeout_s)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # The kernel's own limits: Python's would ask it before every call whether the socket is ready.
+        limit = _TIMEVAL.pack(int(self._timeout_s), int(self._timeout_s % 1 * 1e6))
+        connected.settimeout(None)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self._socket = connected
+        return connected
+
+    def _fill(self) -> None:
+        if self._start:
+            left = self._end - self._start
+            self._buffer[:left] = self._buffer[self._start : self._end]
+            self._start, self._end = 0, left
+        if self._end == BUFFER_BYTES:
+            raise ConnectionError(f"the answer has no end within {BUFFER_BYTES} bytes")
+        self._end += self._receive_into(self._buffer[self._end :])
+
+    def _receive(self, target: memoryview) -> None:
+        buffered = min(len(target), self._end - self._start)
+        target[:buffered] = self._buffer[self._start : self._start + buffered]
+        self._start += buffered
+        while buffered < len(target):
+            buffered += self._receive_into(target[buffered:], socket.MSG_WAITALL)
+
+    def _receive_into(self, target: memoryview, flags: int = 0) -> int:
+        if self._socket is None:
+            raise ConnectionError("the connection was closed")
+        try:
+            count = self._socket.recv_into(target, 0, flags)
+        except BlockingIOError as error:
+            raise TimeoutError(f"no answer within {self._timeout_s:g} s") from error
+        if not count:
+            raise ConnectionError("the connection was closed by Memcached")
+        return count
+
+    def _skip_end(self) -> None:
+        while self._end - self._start < len(_END):
+            self._fill()
+        self._start += len(_END)

@@ -1,0 +1,91 @@
+"""A frame on its way in: one value, or several pieces of one that is larger than the channel's limit.
+
+    target known      all pieces are asked for at once, and received into their place in the target's array
+    target unknown    piece by piece: the first one's header tells how long the frame is
+
+A frame of another length than the target's turns out when a piece does not fit; it is then read in the second way,
+which says what is wrong with it.
+"""
+
+from collections.abc import Callable, Mapping
+
+from training.exchange.channel import Landing, Value, cut, joined, size_of
+from training.exchange.frame import HEADER_BYTES, Array, bytes_of, payload_length
+
+# From this size on a value is received straight into its array; a smaller one comes with the reply's line.
+LANDING_BYTES = 16_384
+# The array in which a rank's values are to be received.
+Target = Callable[[int], Array]
+
+
+class Incoming:
+    """One frame on its way.
+
+    Args:
+        key: Where it lies.
+        limit: The largest value that the channel stores.
+        target: What receives its payload, if that is known; C-contiguous.
+
+    Attributes:
+        landings: Where its pieces are to be received, by key; empty where the target is not known, or small.
+    """
+
+    def __init__(self, key: str, limit: int, target: Array | None) -> None:
+        self._key = key
+        self.landings: Mapping[str, Landing] = {}
+        self._pieces: list[Value] = []
+        self._landed: set[str] = set()
+        if target is not None and target.nbytes >= LANDING_BYTES:
+            self._header, self._body = memoryview(bytearray(HEADER_BYTES)), bytes_of(target)
+            pieces = cut((self._header, self._body), limit)
+            self.landings = {piece_key(key, index): piece for index, piece in enumerate(pieces)}  # type: ignore[misc]
+
+    def wanted(self) -> list[str]:
+        """The keys to look at next."""
+        if self.landings:
+            return [key for key in self.landings if key not in self._landed]
+        return [piece_key(self._key, len(self._pieces))]
+
+    def take(self, found: Mapping[str, Value]) -> bool:
+        """Takes what came of it; tells whether anything did."""
+        came = False
+        for key in self.wanted():
+            value = found.get(key)
+            if value is None:
+                continue
+            came = True
+            if not self.landings:
+                self._pieces.append(value)
+            elif value is self.landings[key]:
+                self._landed.add(key)
+            else:
+                self.landings, self._landed = {}, set()
+                break
+        return came
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a part came, so that the next is there too, or will be at once."""
+        return bool(self._pieces)
+
+    def whole(self) -> tuple[bytes | memoryview, bytes | memoryview] | None:
+        """Header and payload, once all has come.
+
+        Raises:
+            DamagedFrame: These are not the first bytes of a frame.
+        """
+        if self.landings:
+            return (self._header, self._body) if len(self._landed) == len(self.landings) else None
+        if not self._pieces or sum(map(size_of, self._pieces)) < HEADER_BYTES + payload_length(joined(self._pieces[:1])):
+            return None
+        frame = memoryview(joined(self._pieces))
+        return frame[:HEADER_BYTES], frame[HEADER_BYTES:]
+
+    def begin_anew(self) -> None:
+        """Forgets what came: it was damaged, or may have been put again meanwhile."""
+        self._pieces, self._landed = [], set()
+
+
+def piece_key(key: str, index: int) -> str:
+    """The key of a piece; the first one lies under the plain key."""
+    return f"{key}/{index}" if index else key
