@@ -17,14 +17,24 @@ if TYPE_CHECKING:
 
 # A synchronous invocation is answered when the function ends: at most 15 minutes later, and never asked for twice.
 INVOKE_READ_TIMEOUT_S = 910
+# What describes the account is answered at once, or not at all.
+CONTROL_TIMEOUT_S = 2
 
 
 @dataclass(frozen=True)
 class Clients:
-    """What a run talks to."""
+    """What a run talks to.
+
+    Attributes:
+        s3: Data and results.
+        functions: Invokes functions, and waits as long as they may run.
+        control: The same service, for questions that are answered at once.
+        logs: What functions print.
+    """
 
     s3: "S3Client"
     functions: "LambdaClient"
+    control: "LambdaClient"
     logs: "CloudWatchLogsClient"
 
 
@@ -39,9 +49,13 @@ def clients_for(endpoints: Endpoints) -> Clients:
     )
     direct = Config(proxies={})
     patient = direct.merge(Config(read_timeout=INVOKE_READ_TIMEOUT_S, retries={"total_max_attempts": 1}))
+    quick = direct.merge(
+        Config(connect_timeout=CONTROL_TIMEOUT_S, read_timeout=CONTROL_TIMEOUT_S, retries={"total_max_attempts": 1})
+    )
     path_style = direct.merge(Config(s3={"addressing_style": "path"}))
     return Clients(
         s3=session.client("s3", endpoint_url=endpoints.s3, config=path_style),
         functions=session.client("lambda", endpoint_url=endpoints.lambda_, config=patient),
+        control=session.client("lambda", endpoint_url=endpoints.lambda_, config=quick),
         logs=session.client("logs", endpoint_url=endpoints.aws, config=direct),
     )

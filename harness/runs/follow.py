@@ -37,6 +37,9 @@ RECOVERY_EVENTS = {
     "handed_on",
     "superfluous",
 }
+# How often a quiet run's Lambda service is asked whether it is there, and how often in a row it may fail to answer.
+SERVICE_CHECK_S = 1.0
+MOST_SILENCES = 2
 # The platform's report of an invocation comes after its results; costs are taken from it.
 REPORTS_WITHIN_S = 3.0
 
@@ -143,6 +146,7 @@ def follow(
     oom_is_final: bool,
     patience_s: float,
     watch: Watcher,
+    service_answers: Callable[[], bool],
 ) -> Progress:
     """Waits until every rank of a run has stored its results.
 
@@ -154,6 +158,7 @@ def follow(
         oom_is_final: Whether a worker that runs out of memory ends the run: another try would run out of it, too.
         patience_s: How long nothing at all may happen, Lambda's wait before a try left out.
         watch: Called after every look.
+        service_answers: Whether the Lambda service is there; without it nobody would ever tell of a worker's death.
 
     Raises:
         HarnessError: The run is lost, or nothing happened for too long; the first cause is told.
@@ -163,6 +168,7 @@ def follow(
     wanted = {"result.json"} | {f"workers/{rank}" for rank in range(len(requests))}
     delay, last_change = FIRST_POLL_S, time.monotonic()
     present: set[str] = set()
+    service = _ServiceWatch(service_answers)
     while True:
         news = _read_log(tail, progress, folder.run_id)
         found = set(folder.names(""))
@@ -179,6 +185,7 @@ def follow(
         _raise_failure(folder, present, progress, retries)
         if oom_is_final:
             _raise_lack_of_memory(progress)
+        service.check()
         retrying = any(rank.failures for rank in progress.ranks)
         if time.monotonic() - last_change > patience_s + LONGEST_RETRY_DELAY_S * retrying:
             missing = sorted(wanted - {_without_attempt(name) for name in present})
@@ -192,6 +199,31 @@ def follow(
     _await_reports(tail, progress, folder.run_id, set(progress.requests))
     watch(progress)
     return progress
+
+
+class _ServiceWatch:
+    """Asks now and then whether the Lambda service is there."""
+
+    def __init__(self, answers: Callable[[], bool]) -> None:
+        self._answers, self._silences = answers, 0
+        self._next = time.monotonic() + SERVICE_CHECK_S
+
+    def check(self) -> None:
+        """Asks, when it is time.
+
+        Raises:
+            HarnessError: It has not answered several times in a row.
+        """
+        if time.monotonic() < self._next:
+            return
+        self._silences = 0 if self._answers() else self._silences + 1
+        self._next = time.monotonic() + SERVICE_CHECK_S
+        if self._silences >= MOST_SILENCES:
+            raise HarnessError(
+                "the Lambda service does not answer any more, and with it the workers are gone",
+                f"asked {self._silences} times, {SERVICE_CHECK_S:g} s apart",
+                "start the stack again; `harness status` tells what runs",
+            )
 
 
 def _await_reports(tail: LogTail, progress: Progress, run_id: str, requests: set[str]) -> None:

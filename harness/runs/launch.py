@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from fixtures.datasets import BucketSpec, DataSpec, parse_data_spec
 from harness.errors import HarnessError
@@ -176,6 +176,7 @@ def run(
             oom_is_final=not faults,
             patience_s=patience,
             watch=watch,
+            service_answers=lambda: _answers(clients),
         )
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
@@ -247,6 +248,17 @@ def _check_concurrency(clients: Clients, n_workers: int) -> None:
             f"the account allows {limit}",
             "lower --n-workers, or raise the account's concurrency (account_concurrency in harness.toml)",
         )
+
+
+def _answers(clients: Clients) -> bool:
+    """Whether the Lambda service is there; a refusal is an answer."""
+    try:
+        clients.control.get_account_settings()
+    except ClientError:
+        return True
+    except BotoCoreError:
+        return False
+    return True
 
 
 def _invoke(clients: Clients, job: dict[str, Any]) -> str:

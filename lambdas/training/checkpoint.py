@@ -9,6 +9,7 @@ The two newest are kept.
 """
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from training.job import WorkerJob
 from training.results import RunFolder, StorageError
 
 KEPT = 2
+_MANIFEST = re.compile(r"checkpoint/(\d+)\.json")
 # Ranks leave a round within moments of one another; then each writes one object.
 PARTS_WITHIN_S = 10.0
 # Fields that may differ between two workers or two links of one run.
@@ -60,15 +62,18 @@ class RunCheckpoints:
         folder: The run's folder.
         job: This worker's job.
         note: Told when a checkpoint was stored or could not be.
+        names: The run's objects as they were a moment ago, for the first time that the newest is asked for.
     """
 
-    def __init__(self, folder: RunFolder, job: WorkerJob, note: Note) -> None:
+    def __init__(self, folder: RunFolder, job: WorkerJob, note: Note, names: list[str] | None = None) -> None:
         self._folder, self._job, self._note = folder, job, note
+        self._names = names
         self.saved_at = time.monotonic()
 
     def newest(self) -> int:
         """The round of the newest one; 0 when there is none."""
-        return max(self._rounds(), default=0)
+        names, self._names = self._names, None
+        return max(self._rounds(names), default=0)
 
     def save(self, round_number: int, shared: bytes, private: bytes | None) -> None:
         """Stores this rank's share.
@@ -132,9 +137,11 @@ class RunCheckpoints:
             self._folder.delete([_manifest(old)])
             self._folder.delete(self._folder.names(f"checkpoint/{old}/"))
 
-    def _rounds(self) -> list[int]:
-        names = [name.removeprefix("checkpoint/") for name in self._folder.names("checkpoint/")]
-        return [int(name.removesuffix(".json")) for name in names if name.endswith(".json")]
+    def _rounds(self, names: list[str] | None = None) -> list[int]:
+        """The rounds of all that are named."""
+        names = self._folder.names("checkpoint/") if names is None else names
+        named = [_MANIFEST.fullmatch(name) for name in names]
+        return [int(match[1]) for match in named if match]
 
     def _read(self, name: str) -> bytes:
         body = self._folder.read(name)

@@ -4,9 +4,9 @@ The keys are the original's, with ours added; see `docs/user-guide.md` for a tab
 `Job` is what the coordinator takes, `WorkerJob` what it sends to one worker.
 """
 
-import difflib
 import math
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -183,21 +183,32 @@ def decode_job(event: object, kind: type[AnyJob]) -> AnyJob:
     """
     if not isinstance(event, dict):
         raise InputError(f"the event is a {type(event).__name__}; it must be a JSON object with the job's keys")
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    hints = get_type_hints(kind, include_extras=True)
+    fields = _fields_of(kind)
     for name in event:
         if name not in fields:
             raise InputError(f"unknown job field `{name}`{_nearest(name, list(fields))}")
     for name in event:
-        _check(name, event[name], hints[fields[name].name])
+        _check(name, event[name], fields[name].hint)
     for name, field in fields.items():
         if field.required and name not in event:
-            raise InputError(f"job field `{name}` is missing; needed: {describe(hints[field.name])}")
+            raise InputError(f"job field `{name}` is missing; needed: {describe(field.hint)}")
     job = msgspec.convert(with_defaults(event), kind)
     check_combination(msgspec.structs.asdict(job))
     if isinstance(job, WorkerJob) and job.worker_index >= job.n_workers:
         raise JobError("worker_index", job.worker_index, f"0 to n_workers - 1 = {job.n_workers - 1}")
     return job
+
+
+class _Field(NamedTuple):
+    hint: Any
+    required: bool
+
+
+@cache
+def _fields_of(kind: type[Job]) -> dict[str, _Field]:
+    """The event's keys, with what each may hold; reading the hints takes longer than all the rest."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.encode_name: _Field(hints[field.name], field.required) for field in msgspec.structs.fields(kind)}
 
 
 def describe(hint: Any) -> str:  # noqa: ANN401 - a type hint has no narrower type
@@ -219,5 +230,7 @@ def _check(name: str, value: object, hint: Any) -> None:  # noqa: ANN401 - a typ
 
 
 def _nearest(name: object, known: list[str]) -> str:
+    import difflib  # noqa: PLC0415 - only for who has mistyped a key
+
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(known)}"
