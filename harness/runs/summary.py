@@ -1,11 +1,13 @@
 """The summary of a finished run: what `harness run --json` prints."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
 from harness.runs.cost import LambdaPrices, invocation_cost_usd
 from harness.runs.follow import Progress, Report
+from training.invoking import CONNECTIONS
 from training.results import RunFolder
 
 
@@ -35,6 +37,10 @@ class WorkerSummary(msgspec.Struct, frozen=True):
         rows: Its training rows.
         seconds: Of all its links together, the tries that failed left out.
         max_rss_mb: The largest resident size of the last one.
+        phases: Seconds of its last invocation by phase: `load` (rows from S3; goes on beside `join`), `join` (the lease
+            and the connection), `train` (rounds, evaluations and waits for peers), `store` (results, up to its record).
+        cold_start: Seconds by phase before its handler ran for the first time: `interpreter`, `imports`, `s3_client`;
+            null in a warm environment.
     """
 
     rank: int
@@ -43,6 +49,8 @@ class WorkerSummary(msgspec.Struct, frozen=True):
     rows: int
     seconds: float
     max_rss_mb: float
+    phases: dict[str, float] = {}
+    cold_start: dict[str, float] | None = None
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -116,8 +124,9 @@ def summarise(
     """
     result = folder.read_json("result.json")
     last_attempts: dict[int, dict[str, Any]] = {}
-    for name in folder.names("workers/"):
-        record = folder.read_json(name)
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        records = list(pool.map(folder.read_json, folder.names("workers/")))
+    for record in records:
         if record["attempt"] >= last_attempts.get(record["rank"], record)["attempt"]:
             last_attempts[record["rank"]] = record
     workers = [last_attempts[rank] for rank in sorted(last_attempts)]
@@ -152,7 +161,16 @@ def summarise(
         validation=result["validation"],
         epochs=result["epochs"],
         workers=[
-            WorkerSummary(w["rank"], w["attempts"], w["link"], w["rows"], w["seconds"], w["max_rss_mb"])
+            WorkerSummary(
+                w["rank"],
+                w["attempts"],
+                w["link"],
+                w["rows"],
+                w["seconds"],
+                w["max_rss_mb"],
+                phases=w["phases"],
+                cold_start=w["cold_start"],
+            )
             for w in workers
         ],
         exchange=result["exchange"],

@@ -59,10 +59,11 @@ def decode_partition(
     """
     if data_type == "cifar10" and n_features != IMAGE_BYTES:
         raise InputError(f"{source}: images have {IMAGE_BYTES} features; the job says n_features {n_features}")
-    body = bytes(body)  # no copy when they are bytes already
-    if body.startswith(npz.MAGIC):
+    if bytes(body[: len(npz.MAGIC)]) == npz.MAGIC:
         _, dataset = decode_npz(body, source=source, n_features=n_features, data_type=data_type)
-    elif data_type == "cifar10":
+        return _checked_rows(dataset, source)
+    body = bytes(body)  # no copy when they are bytes already
+    if data_type == "cifar10":
         dataset = Dataset(*split_records(body, source=source))
     else:
         if not is_text(body):
@@ -72,13 +73,17 @@ def decode_partition(
             )
         parse = parse_dense if data_type == "dense_libsvm" else parse_sparse
         dataset = Dataset(*parse(body, source=source, n_features=n_features))
+    return _checked_rows(dataset, source)
+
+
+def _checked_rows(dataset: Dataset, source: str) -> Dataset:
     if dataset.rows == 0:
         raise InputError(f"{source}: the partition holds no rows")
     return dataset
 
 
 def decode_npz(
-    body: bytes, *, source: str, n_features: int | None = None, data_type: DatasetType | None = None
+    body: bytes | memoryview, *, source: str, n_features: int | None = None, data_type: DatasetType | None = None
 ) -> tuple[DatasetType, Dataset]:
     """Reads an `.npz`; its arrays tell which type of data it holds.
 

@@ -39,7 +39,7 @@ class Npz:
         names: What the arrays are called, ascending.
     """
 
-    def __init__(self, body: bytes, source: str) -> None:
+    def __init__(self, body: bytes | memoryview, source: str) -> None:
         """Reads the directory.
 
         Args:
@@ -51,7 +51,7 @@ class Npz:
         """
         self._body, self._source = body, source
         with self._damage():
-            self._archive = zipfile.ZipFile(io.BytesIO(body))
+            self._archive = zipfile.ZipFile(_InPlace(body))
         self._members = {info.filename.removesuffix(".npy"): info for info in self._archive.infolist()}
         self.names = sorted(self._members)
 
@@ -92,6 +92,35 @@ class Npz:
             yield
         except _DAMAGE as error:
             raise InputError(f"{self._source}: a damaged npz file ({error})") from error
+
+
+class _InPlace(io.RawIOBase):
+    """Bytes as a file, without the copy that `io.BytesIO` makes of a memoryview."""
+
+    def __init__(self, body: bytes | memoryview) -> None:
+        self._body, self._at = memoryview(body), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._body)}[whence]
+        if start + offset < 0:
+            raise ValueError(f"position {start + offset} is before the beginning")
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - what the base class takes
+        part = self._body[self._at : self._at + len(buffer)]
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
 
 
 def _read_array(content: memoryview, what: str, types: tuple[str, ...], dimensions: int) -> npt.NDArray[Any]:

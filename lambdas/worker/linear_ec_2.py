@@ -17,6 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Any
 
+from training.cold_start import ColdStart
+
+_cold_start = ColdStart()
+
 # A function has one virtual CPU per 1,769 MB; more BLAS threads than that only fight for it.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 _CPUS = max(1, int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769")) // 1769)
@@ -48,7 +52,7 @@ from training.exchange.recovery import Recovery, through_faults  # noqa: E402
 from training.invoking import InvokeError, invoke_event  # noqa: E402
 from training.job import WorkerJob, decode_job  # noqa: E402
 from training.model.registry import gradient_model  # noqa: E402
-from training.results import RunFolder, StorageError, get_object, s3_client  # noqa: E402
+from training.results import RunFolder, StorageError, get_large_object, s3_client  # noqa: E402
 from training.telemetry import Telemetry, max_rss_mb, percentiles_ms  # noqa: E402
 from training.time_limit import TimeLimit  # noqa: E402
 from training.trained import TrainedModel, encode_model  # noqa: E402
@@ -59,7 +63,12 @@ CONNECT_WITHIN_S = 5.0
 MOST_TRIES = 3
 _BY_GRADIENT = {"grad_avg": gradient_averaging.train, "model_avg": model_averaging.train, "admm": admm.train}
 
+# Half of the memory is left for what training makes of the rows.
+_MOST_PARTITION_BYTES = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "10240")) * 1024 * 1024 // 2
+
+_cold_start.done("imports")
 _s3 = s3_client()
+_cold_start.done("s3_client")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - AWS's context has no type
@@ -94,14 +103,22 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
 
 
 def _run(job: WorkerJob, lease: Lease, folder: RunFolder, telemetry: Telemetry, limit: TimeLimit) -> None:
-    _check_needed(job, folder)
-    shard = _load_while(lease, job, telemetry)
-    telemetry.attempt = lease.attempt
-    telemetry.line("started", link=job.link)
-    lease.keep()
-    with telemetry.phase("connect"):
+    # The rows and the run's folder come while the lease is taken: that of a dead try has to be watched for a moment.
+    pool = ThreadPoolExecutor(2)
+    loading, listing = pool.submit(_load, job, telemetry), pool.submit(folder.names, "")
+    pool.shutdown(wait=False)
+    with telemetry.phase("join"):
+        _take(lease, job, telemetry)
+        lease.keep()
         channel = _connect(job)
     with closing(channel):
+        names = listing.result()
+        # This rank's own results are not enough: another rank may still need it.
+        if _is_over(job, folder, names):
+            raise Superfluous("all ranks have stored their results")
+        shard = loading.result()
+        del loading
+        telemetry.line("started", link=job.link)
         mailbox = Mailbox(
             channel,
             run_id=job.run_id,
@@ -118,7 +135,7 @@ def _run(job: WorkerJob, lease: Lease, folder: RunFolder, telemetry: Telemetry, 
             note=telemetry.line,
             is_over=lambda: _is_over_by_now(job, folder),
         )
-        checkpoints = RunCheckpoints(folder, job, telemetry.line)
+        checkpoints = RunCheckpoints(folder, job, telemetry.line, names)
         exchange = Exchange(
             mailbox,
             job.sync_mode,
@@ -166,25 +183,28 @@ class _Course:
         self._exchange.finish(outcome.rounds, outcome.state)
 
 
-def _check_needed(job: WorkerJob, folder: RunFolder) -> None:
-    """Looks whether there is anything to do for this delivery.
+def _take(lease: Lease, job: WorkerJob, telemetry: Telemetry) -> None:
+    """Takes the lease of the rank.
 
     Raises:
-        Superfluous: All ranks have stored their results. This one alone is not enough: another may still need it.
-        RunAborted: Somebody has given the run up.
+        Superfluous: Another delivery of the event has it, or is done.
+        ChannelError: The cache is not reachable.
     """
-    if _is_over(job, folder):
-        raise Superfluous("all ranks have stored their results")
+    try:
+        taken = lease.acquire(CONNECT_WITHIN_S)
+    finally:
+        telemetry.attempt = lease.attempt
+    if not taken:
+        raise Superfluous(f"another delivery of the event of rank {job.rank} goes on")
 
 
-def _is_over(job: WorkerJob, folder: RunFolder) -> bool:
+def _is_over(job: WorkerJob, folder: RunFolder, names: list[str]) -> bool:
     """Whether all ranks have stored their results.
 
     Raises:
         RunAborted: Somebody has given the run up.
         StorageError: S3 fails.
     """
-    names = folder.names("")
     if "aborted.json" in names:
         raise RunAborted(folder.read_json("aborted.json")["cause"])
     return len({name.split(".")[0] for name in names if name.startswith("workers/")}) == job.n_workers
@@ -193,37 +213,19 @@ def _is_over(job: WorkerJob, folder: RunFolder) -> bool:
 def _is_over_by_now(job: WorkerJob, folder: RunFolder) -> bool:
     """As `_is_over`, for a rank that waits: it asks again later when S3 fails."""
     try:
-        return _is_over(job, folder)
+        return _is_over(job, folder, folder.names(""))
     except StorageError:
         return False
 
 
-def _load_while(lease: Lease, job: WorkerJob, telemetry: Telemetry) -> Shard:
-    """Loads the rows while the lease is taken: that of a dead try has to be watched for a moment.
-
-    Raises:
-        Superfluous: Another delivery of the event has the lease.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        taking = pool.submit(lease.acquire, CONNECT_WITHIN_S)
-        try:
-            with telemetry.phase("load"):
-                shard = _load(job)
-        finally:
-            taken = taking.result()
-            telemetry.attempt = lease.attempt
-    if not taken:
-        raise Superfluous(f"another delivery of the event of rank {job.rank} goes on")
-    return shard
-
-
-def _load(job: WorkerJob) -> Shard:
+def _load(job: WorkerJob, telemetry: Telemetry) -> Shard:
     source = f"s3://{job.data_bucket}/{job.file}"
-    body = get_object(_s3, job.data_bucket, job.file)
-    rows = dataset.decode_partition(body, source=source, n_features=job.n_features, data_type=job.data_type)
-    classes = dataset.labels_to_classes(rows.y, job.n_classes, source=source)
-    n_train = len(classes) - int(job.valid_ratio * len(classes))
-    return Shard(rows.x[:n_train], classes[:n_train], rows.x[n_train:], classes[n_train:])
+    with telemetry.phase("load"):
+        body = get_large_object(_s3, job.data_bucket, job.file, most_bytes=_MOST_PARTITION_BYTES)
+        rows = dataset.decode_partition(body, source=source, n_features=job.n_features, data_type=job.data_type)
+        classes = dataset.labels_to_classes(rows.y, job.n_classes, source=source)
+        n_train = len(classes) - int(job.valid_ratio * len(classes))
+        return Shard(rows.x[:n_train], classes[:n_train], rows.x[n_train:], classes[n_train:])
 
 
 def _scaled(shard: Shard, scaling: Scaling) -> Shard:
@@ -256,28 +258,18 @@ def _store(
     folder: RunFolder,
     telemetry: Telemetry,
 ) -> None:
+    """Stores this rank's share of the results; its own record comes last, and says that the others are there."""
     name = f"{job.rank}.{telemetry.attempt}.json"
     all_reduce_s = exchange.seconds or [0.0]  # a rank alone exchanges nothing
     round_s = telemetry.round_s or [0.0]  # who came back after the last round did none
     timings = {"round_ms": round_s, "all_reduce_ms": all_reduce_s}
-    folder.write_json(f"telemetry/{name}", {key: [1e3 * s for s in seconds] for key, seconds in timings.items()})
-    if job.rank == 0:
-        trained = TrainedModel.of_job(job, outcome.parameters, scaling)
-        sha256 = folder.write("model.npz", encode_model(trained))
-        last = outcome.epochs[-1]
-        folder.write_json(
-            "result.json",
-            {
-                "run_id": job.run_id,
-                "rounds": outcome.rounds,
-                "loss": last.loss,
-                "accuracy": last.accuracy,
-                "validation": last.validation,
-                "epochs": outcome.epochs,
-                "exchange": exchange.report() | outcome.details,
-                "model": {"location": folder.location("model.npz"), "sha256": sha256},
-            },
-        )
+    cold_start = _cold_start.tell()
+    with ThreadPoolExecutor(1) as pool:
+        details = {key: [1e3 * s for s in seconds] for key, seconds in timings.items()} | {"cold_start": cold_start}
+        writing = pool.submit(folder.write_json, f"telemetry/{name}", details)
+        if job.rank == 0:
+            _store_model(job, outcome, scaling, exchange, folder)
+        writing.result()
     folder.write_json(
         f"workers/{name}",
         {
@@ -289,9 +281,31 @@ def _store(
             "started_at": telemetry.started_at,
             "seconds": telemetry.seconds,
             "phases": telemetry.phases,
+            "cold_start": cold_start,
             "round_ms": percentiles_ms(round_s),
             "all_reduce_ms": percentiles_ms(all_reduce_s),
             "max_rss_mb": max_rss_mb(),
+        },
+    )
+
+
+def _store_model(
+    job: WorkerJob, outcome: Outcome, scaling: Scaling | None, exchange: Exchange, folder: RunFolder
+) -> None:
+    trained = TrainedModel.of_job(job, outcome.parameters, scaling)
+    sha256 = folder.write("model.npz", encode_model(trained))
+    last = outcome.epochs[-1]
+    folder.write_json(
+        "result.json",
+        {
+            "run_id": job.run_id,
+            "rounds": outcome.rounds,
+            "loss": last.loss,
+            "accuracy": last.accuracy,
+            "validation": last.validation,
+            "epochs": outcome.epochs,
+            "exchange": exchange.report() | outcome.details,
+            "model": {"location": folder.location("model.npz"), "sha256": sha256},
         },
     )
 

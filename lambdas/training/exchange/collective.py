@@ -20,6 +20,10 @@ from training.exchange.incoming import Target
 from training.exchange.mailbox import Mailbox, Place
 
 
+# From this size on values are received straight into their array; smaller ones come with the reply's line.
+LANDING_BYTES = 16_384
+
+
 class Total(NamedTuple):
     """What an all-reduce gives every rank.
 
@@ -62,6 +66,10 @@ class Call(NamedTuple):
         """The frames of these ranks, with values as many and of the same dtype as `like`; see `Mailbox.collect`."""
         # Only values that travel as they are have a length that is known beforehand.
         plain = self.encoding in {None, Encoding.FLOAT32} or like.dtype == np.float64
+        if not plain or like.nbytes < LANDING_BYTES:
+            target = None
+        elif target is None:
+            target = _new_array(like)
         return self.mailbox.collect(
             place,
             ranks,
@@ -69,8 +77,12 @@ class Call(NamedTuple):
             timeout_s=self.timeout_s,
             slices=slices,
             posting=posting,
-            target=(target or (lambda _: np.empty_like(like))) if plain else None,
+            target=target,
         )
+
+
+def _new_array(like: Array) -> Target:
+    return lambda _rank: np.empty_like(like)
 
 
 Collective = Callable[[Call, Array, int], Total]

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from training.exchange.channel import Landing, Value, cut, joined, size_of
 from training.exchange.frame import HEADER_BYTES, Array, bytes_of, payload_length
 
-# From this size on a value is received straight into its array; a smaller one comes with the reply's line.
-LANDING_BYTES = 16_384
 # The array in which a rank's values are to be received.
 Target = Callable[[int], Array]
 
@@ -27,15 +25,15 @@ class Incoming:
         target: What receives its payload, if that is known; C-contiguous.
 
     Attributes:
-        landings: Where its pieces are to be received, by key; empty where the target is not known, or small.
+        landings: Where its pieces are to be received, by key; empty where the target is not known.
     """
 
-    def __init__(self, key: str, limit: int, target: Array | None) -> None:
+    def __init__(self, key: str, limit: int, target: Array | None = None) -> None:
         self._key = key
         self.landings: Mapping[str, Landing] = {}
         self._pieces: list[Value] = []
         self._landed: set[str] = set()
-        if target is not None and target.nbytes >= LANDING_BYTES:
+        if target is not None:
             self._header, self._body = memoryview(bytearray(HEADER_BYTES)), bytes_of(target)
             pieces = cut((self._header, self._body), limit)
             self.landings = {piece_key(key, index): piece for index, piece in enumerate(pieces)}  # type: ignore[misc]

@@ -12,6 +12,7 @@ This is the plain layer: a channel that fails and a damaged frame are errors her
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from training.errors import ChannelError, DamagedFrame, ExchangeError, RanksMissing, RunAborted, Superfluous
 from training.exchange.channel import Channel, Landing, Value, cut, size_of
 from training.exchange.clock import Clock
-from training.exchange.frame import Array, Encoding, Frame, pack, unpack
+from training.exchange.frame import HEADER_BYTES, Array, Encoding, Frame, pack, unpack
 from training.exchange.incoming import Incoming, Target, piece_key
 from training.exchange.pace import Pace, delays
 
@@ -158,8 +159,8 @@ class Mailbox:
             timeout_s: How long to wait at most.
             slices: Whether they were sent to this rank alone.
             posting: A parcel that is stored in the same trip as the first look.
-            target: Gives the array in which a rank's values are received, if they are as many; None where nobody
-                knows how many they will be.
+            target: Gives the array in which a rank's values are received, if they are as many; None for small ones,
+                and where nobody knows how many they will be.
 
         Raises:
             RanksMissing: The deadline passed first; the error names who is missing.
@@ -168,14 +169,23 @@ class Mailbox:
             ChannelError: The channel is not reachable.
         """
         receiver, limit = self.rank if slices else None, self.channel.max_value_bytes
-        incoming = {
-            rank: Incoming(self._key(place, rank, receiver), limit, target and target(rank)) for rank in ranks
-        }
-        frames: dict[int, Frame] = {}
-        started, wait = self.clock.now(), None
-        found = self._first_look(posting, *_wishes(incoming))
+        keys = {rank: self._key(place, rank, receiver) for rank in ranks}
+        started = self.clock.now()
+        if target is None:
+            # Nearly always all frames are small, and most are there at the first look.
+            found = self._first_look(posting, list(keys.values()), {})
+            frames = self._whole_frames(found, keys, place, dtype)
+            incoming = {rank: Incoming(keys[rank], limit) for rank in ranks if rank not in frames}
+        else:
+            frames = {}
+            incoming = {rank: Incoming(keys[rank], limit, target(rank)) for rank in ranks}
+            found = self._first_look(posting, *_wishes(incoming))
+        if not incoming:
+            return frames
+        pace = self._paces.setdefault((place.step, place.merged), Pace())
+        wait = self.wait(place, timeout_s, pace.delays())
         while True:
-            came, damage = False, None
+            came = False
             for rank, its in list(incoming.items()):
                 took = its.take(found)
                 try:
@@ -185,21 +195,27 @@ class Mailbox:
                     came |= took
                 except DamagedFrame as error:
                     its.begin_anew()
-                    damage = error
+                    wait.damaged(error)
             if not incoming:
                 break
-            if wait is None:
-                pace = self._paces.setdefault((place.step, place.merged), Pace())
-                wait = self.wait(place, timeout_s, pace.delays())
-            if damage is not None:
-                wait.damaged(damage)
             if wait.pause(sorted(incoming), progress=came, more=any(its.has_more for its in incoming.values())):
                 for its in incoming.values():
                     its.begin_anew()
             found = wait.look(*_wishes(incoming))
-        if wait is not None:
-            pace.learn(self.clock.now() - started)
-            wait.over()
+        pace.learn(self.clock.now() - started)
+        wait.over()
+        return frames
+
+    def _whole_frames(
+        self, found: Mapping[str, Any], keys: Mapping[int, str], place: Place, dtype: np.dtype[Any]
+    ) -> dict[int, Frame]:
+        """The frames that came whole and sound; what is wrong with another one is found out later."""
+        frames = {}
+        for rank, key in keys.items():
+            value = found.get(key)
+            if value is not None:
+                with suppress(DamagedFrame):
+                    frames[rank] = self._unpack(value[:HEADER_BYTES], memoryview(value)[HEADER_BYTES:], place, rank, dtype)
         return frames
 
     def wait(self, place: Place, timeout_s: float, looks: Iterator[float] | None = None) -> "Wait | PatientWait":

@@ -5,9 +5,8 @@ https://github.com/memcached/memcached/blob/master/doc/protocol.txt
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from training.errors import ChannelError, ValueTooLarge
 from training.exchange.channel import Landing, Value, parts_of, size_of
@@ -25,12 +24,8 @@ _REFUSED = b"SERVER_ERROR"
 _TOO_LARGE = b"too large"
 
 
-@dataclass
-class _Errand:
-    """What one node has to do in a trip."""
-
-    stores: list[str] = field(default_factory=list)
-    reads: list[str] = field(default_factory=list)
+# What one node has to do in a trip: values to store, keys to read.
+Errand = tuple[Connection, Mapping[str, Value], Sequence[str]]
 
 
 class MemcachedChannel:
@@ -60,16 +55,16 @@ class MemcachedChannel:
         refusals: list[ChannelError] = []
         try:
             # All requests are out before the first reply is waited for.
-            for node, errand in errands:
-                self._send(node, [*_store_all(errand.stores, values), *_get(errand.reads)])
-            for node, errand in errands:
-                for key in errand.stores:
-                    if refusal := _read_stored(node, key, size_of(values[key])):
-                        refusals.append(refusal)
-                if errand.reads:
+            for node, stores, reads in errands:
+                node.send(self._request(node, stores, reads))
+            for node, stores, reads in errands:
+                for key in stores:
+                    if (reply := node.line()) != b"STORED":
+                        refusals.append(_refusal(node, key, size_of(stores[key]), reply))
+                if reads:
                     _read_values(node, landings or {}, found)
         except (OSError, ValueError) as error:
-            raise _failure(node, error, [unsure for unsure, _ in errands]) from error
+            raise _failure(node, error, [unsure for unsure, _, _ in errands]) from error
         if refusals:
             raise min(refusals, key=lambda refusal: not isinstance(refusal, ValueTooLarge))
         return found
@@ -87,14 +82,14 @@ class MemcachedChannel:
         """Stores a value unless its key is there; see `Channel.add`."""
         node = self._node_of(key)
         with _translated(node):
-            self._send(node, _store("add", key, value))
+            node.send([*self._request(node), *_store("add", key, value)])
             return _read_outcome(node, key, value, {b"STORED": True, b"NOT_STORED": False})
 
     def replace_if(self, key: str, old: bytes, new: bytes) -> bool:
         """Stores a value in place of a known one; see `Channel.replace_if`."""
         node = self._node_of(key)
         with _translated(node):
-            self._send(node, [b"gets %b\r\n" % _checked(key)])
+            node.send([*self._request(node), b"gets %b\r\n" % _checked(key)])
             line = node.line()
             if line == b"END":
                 return False
@@ -103,7 +98,7 @@ class MemcachedChannel:
             _expect(node.line(), b"END")
             if found != old:
                 return False
-            self._send(node, _store("cas", key, new, b" " + mark))
+            node.send(_store("cas", key, new, b" " + mark))
             outcomes = {b"STORED": True, b"EXISTS": False, b"NOT_FOUND": False}
             return _read_outcome(node, key, new, outcomes)
 
@@ -119,28 +114,36 @@ class MemcachedChannel:
             if self._deletes[node.name]:
                 try:
                     # A reply shows that the node has taken all before it: one that is closed on early drops the rest.
-                    self._send(node, [b"version\r\n"])
+                    node.send([*self._request(node), b"version\r\n"])
                     node.line()
                 except OSError:
                     pass  # it expires
             node.close()
 
-    def _send(self, node: Connection, parts: list[bytes | memoryview]) -> None:
-        deletes, self._deletes[node.name] = self._deletes[node.name], []
-        node.send([*deletes, *parts])
+    def _request(
+        self, node: Connection, stores: Mapping[str, Value] | None = None, reads: Sequence[str] = ()
+    ) -> list[bytes | memoryview]:
+        """What is to be sent: what waits to be deleted, the stores, one `get`."""
+        parts: list[bytes | memoryview] = []
+        if deletes := self._deletes[node.name]:
+            self._deletes[node.name] = []
+            parts += deletes
+        for key, value in (stores or {}).items():
+            parts += _store("set", key, value)
+        if reads:
+            parts.append(f"get {' '.join(reads)}\r\n".encode())
+        return parts
 
-    def _errands(self, values: Iterable[str], keys: Sequence[str]) -> list[tuple[Connection, _Errand]]:
+    def _errands(self, values: Mapping[str, Value], keys: Sequence[str]) -> list[Errand]:
         if len(self._nodes) == 1:
-            errand = _Errand(list(values), list(keys))
-            return [(self._nodes[0], errand)] if errand.stores or errand.reads else []
-        errands: dict[str, tuple[Connection, _Errand]] = {}
-        for key in values:
-            node = self._node_of(key)
-            errands.setdefault(node.name, (node, _Errand()))[1].stores.append(key)
+            return [(self._nodes[0], values, keys)] if values or keys else []
+        stores: dict[Connection, dict[str, Value]] = {node: {} for node in self._nodes}
+        reads: dict[Connection, list[str]] = {node: [] for node in self._nodes}
+        for key, value in values.items():
+            stores[self._node_of(key)][key] = value
         for key in keys:
-            node = self._node_of(key)
-            errands.setdefault(node.name, (node, _Errand()))[1].reads.append(key)
-        return list(errands.values())
+            reads[self._node_of(key)].append(key)
+        return [(node, stores[node], reads[node]) for node in self._nodes if stores[node] or reads[node]]
 
     def _node_of(self, key: str) -> Connection:
         """The node with the largest hash of itself and the key: when one goes, only its own keys move.
@@ -188,34 +191,21 @@ def _store(command: str, key: str, value: Value, mark: bytes = b"") -> list[byte
     return [head, *parts_of(value), b"\r\n"]
 
 
-def _store_all(keys: Iterable[str], values: Mapping[str, Value]) -> Iterator[bytes | memoryview]:
-    for key in keys:
-        yield from _store("set", key, values[key])
-
-
-def _get(keys: Sequence[str]) -> list[bytes]:
-    return [b"get %b\r\n" % b" ".join(map(_checked, keys))] if keys else []
-
-
-def _read_stored(node: Connection, key: str, size: int) -> ChannelError | None:
-    reply = node.line()
-    if reply == b"STORED":
-        return None
-    if not reply.startswith(_REFUSED):
-        raise ConnectionError(f"storing {key} was answered with {reply[:80]!r}")
-    return _refusal(node, key, size, reply)
-
-
 def _read_outcome(node: Connection, key: str, value: bytes, outcomes: Mapping[bytes, bool]) -> bool:
     reply = node.line()
-    if reply.startswith(_REFUSED):
-        raise _refusal(node, key, len(value), reply)
     if reply not in outcomes:
-        raise ConnectionError(f"storing {key} was answered with {reply[:80]!r}")
+        raise _refusal(node, key, len(value), reply)
     return outcomes[reply]
 
 
 def _refusal(node: Connection, key: str, size: int, reply: bytes) -> ChannelError:
+    """What a store was answered with.
+
+    Raises:
+        ConnectionError: It is no refusal, so nobody knows what comes next.
+    """
+    if not reply.startswith(_REFUSED):
+        raise ConnectionError(f"storing {key} was answered with {reply[:80]!r}")
     kind = ValueTooLarge if _TOO_LARGE in reply else ChannelError
     cause = reply.removeprefix(_REFUSED).decode(errors="replace").strip()
     return kind(f"Memcached at {node.name}: storing {key} ({size} bytes): {cause}")
