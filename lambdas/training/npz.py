@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from training.checksum import crc32
 from training.errors import InputError
 
 MAGIC = b"PK\x03\x04"
@@ -82,7 +83,7 @@ class Npz:
         name, extra = _LENGTHS_OF_NAME_AND_EXTRA.unpack_from(self._body, info.header_offset + _LENGTHS_AT)
         start = info.header_offset + _LOCAL_HEADER_BYTES + name + extra
         content = memoryview(self._body)[start : start + info.file_size]
-        if zlib.crc32(content) != info.CRC:
+        if crc32(content) != info.CRC:
             raise zipfile.BadZipFile(f"wrong checksum of member {info.filename!r}")
         return content
 

@@ -108,7 +108,7 @@ def cut(value: Value, limit: int) -> list[Value]:
     room = limit
     for part in parts_of(value):
         rest = memoryview(part)
-        while len(rest):
+        while rest:
             piece.append(rest[:room])
             room -= len(piece[-1])
             rest = rest[len(piece[-1]) :]

@@ -10,3 +10,8 @@ class Clock(NamedTuple):
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+
+    def pause(self, seconds: float) -> None:
+        """Sleeps; not at all for no time, as even that takes the kernel some 50 microseconds."""
+        if seconds > 0:
+            self.sleep(seconds)

@@ -19,7 +19,6 @@ from training.exchange.frame import Array, Encoding, Frame
 from training.exchange.incoming import Target
 from training.exchange.mailbox import Mailbox, Place
 
-
 # From this size on values are received straight into their array; smaller ones come with the reply's line.
 LANDING_BYTES = 16_384
 

@@ -16,6 +16,8 @@ the constants are those of ElastiCache and Lambda that LambdaML reports (SIGMOD 
 limit of a function.
 """
 
+from functools import cache
+
 LATENCY_S = 300e-6
 RANK_BYTES_PER_S = 75e6
 STORE_BYTES_PER_S = 630e6
@@ -42,6 +44,7 @@ def seconds(collective: str, world_size: int, part_bytes: int) -> float:
     return trips * LATENCY_S + chain / RANK_BYTES_PER_S + store / STORE_BYTES_PER_S
 
 
+@cache
 def quickest(world_size: int, part_bytes: int) -> str:
     """The collective that `auto` takes; the same on every rank, as it depends on nothing else."""
     return min(("all_gather", "reduce", "reduce_scatter"), key=lambda name: seconds(name, world_size, part_bytes))

@@ -21,7 +21,6 @@ Encodings of a payload:
 
 import hashlib
 import struct
-import zlib
 from enum import IntEnum, IntFlag, unique
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from training.checksum import crc32
 from training.errors import DamagedFrame, FrameError
 
 Array = NDArray[Any]
@@ -131,7 +131,7 @@ def pack(frame: Frame, encoding: Encoding | None = None) -> tuple[bytes, memoryv
         frame.samples,
         len(body),
     )
-    return header + _CRC.pack(zlib.crc32(body, zlib.crc32(header))), body
+    return header + _CRC.pack(crc32(body, crc32(header))), body
 
 
 def payload_length(buffer: bytes | memoryview) -> int:
@@ -173,7 +173,7 @@ def unpack(
     if len(body) != length:
         raise DamagedFrame(f"{_place(run_id, rank, round_number, step)}: length is {len(body)}, expected {length}")
     (crc,) = _CRC.unpack_from(header, _HEADER.size)
-    actual = zlib.crc32(body, zlib.crc32(header[: _HEADER.size]))
+    actual = crc32(body, crc32(header[: _HEADER.size]))
     if actual != crc:
         place = _place(run_id, rank, round_number, step)
         raise DamagedFrame(f"{place}: checksum is {actual:#010x}, the header says {crc:#010x}")
@@ -181,7 +181,7 @@ def unpack(
     found = (version, run, sender, its_round, its_step, its_dtype)
     expected = (VERSION, run_digest(run_id), rank, round_number, step, dtype)
     if found != expected:
-        named = (found[:-1] + (its_dtype or f"of unknown encoding {code}",), expected)
+        named = ((*found[:-1], its_dtype or f"of unknown encoding {code}"), expected)
         raise FrameError(f"{_place(run_id, rank, round_number, step)}: {_first_difference(*named)}")
     try:
         payload = _decode(body, Encoding(code), exponent)

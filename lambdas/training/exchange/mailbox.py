@@ -11,7 +11,7 @@ This is the plain layer: a channel that fails and a damaged frame are errors her
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -168,22 +168,44 @@ class Mailbox:
             FrameError: What lies under a key is not the frame that belongs there.
             ChannelError: The channel is not reachable.
         """
-        receiver, limit = self.rank if slices else None, self.channel.max_value_bytes
+        receiver = self.rank if slices else None
         keys = {rank: self._key(place, rank, receiver) for rank in ranks}
-        started = self.clock.now()
+        started, frames = self.clock.now(), {}
         if target is None:
-            # Nearly always all frames are small, and most are there at the first look.
             found = self._first_look(posting, list(keys.values()), {})
             frames = self._whole_frames(found, keys, place, dtype)
-            incoming = {rank: Incoming(keys[rank], limit) for rank in ranks if rank not in frames}
-        else:
-            frames = {}
-            incoming = {rank: Incoming(keys[rank], limit, target(rank)) for rank in ranks}
-            found = self._first_look(posting, *_wishes(incoming))
-        if not incoming:
-            return frames
+            if not keys:
+                return frames  # nearly always all frames are small, and often all are there at the first look
         pace = self._paces.setdefault((place.step, place.merged), Pace())
         wait = self.wait(place, timeout_s, pace.delays())
+        if target is None:
+            # A frame that is there and not whole is damaged, or the first piece of a large one.
+            while not any(key in found for key in keys.values()):
+                wait.pause(keys, progress=False)
+                found = wait.look(list(keys.values()))
+                frames |= self._whole_frames(found, keys, place, dtype)
+                if not keys:
+                    break
+        if keys:
+            frames |= self._collect_pieces(keys, place, dtype, wait, posting if target else None, target)
+        pace.learn(self.clock.now() - started)
+        wait.over()
+        return frames
+
+    def _collect_pieces(
+        self,
+        keys: Mapping[int, str],
+        place: Place,
+        dtype: np.dtype[Any],
+        wait: "Wait | PatientWait",
+        posting: Mapping[str, Value] | None,
+        target: Target | None,
+    ) -> dict[int, Frame]:
+        """As `collect`, for frames that come in pieces, or are received where they belong."""
+        frames: dict[int, Frame] = {}
+        limit = self.channel.max_value_bytes
+        incoming = {rank: Incoming(key, limit, target and target(rank)) for rank, key in keys.items()}
+        found = self._first_look(posting, *_wishes(incoming))
         while True:
             came = False
             for rank, its in list(incoming.items()):
@@ -197,25 +219,25 @@ class Mailbox:
                     its.begin_anew()
                     wait.damaged(error)
             if not incoming:
-                break
-            if wait.pause(sorted(incoming), progress=came, more=any(its.has_more for its in incoming.values())):
+                return frames
+            if wait.pause(incoming, progress=came, more=any(its.has_more for its in incoming.values())):
                 for its in incoming.values():
                     its.begin_anew()
             found = wait.look(*_wishes(incoming))
-        pace.learn(self.clock.now() - started)
-        wait.over()
-        return frames
 
     def _whole_frames(
-        self, found: Mapping[str, Any], keys: Mapping[int, str], place: Place, dtype: np.dtype[Any]
+        self, found: Mapping[str, Any], keys: dict[int, str], place: Place, dtype: np.dtype[Any]
     ) -> dict[int, Frame]:
-        """The frames that came whole and sound; what is wrong with another one is found out later."""
+        """The frames that came whole and sound; takes their ranks out of `keys`."""
         frames = {}
-        for rank, key in keys.items():
+        for rank, key in list(keys.items()) if found else ():
             value = found.get(key)
             if value is not None:
                 with suppress(DamagedFrame):
-                    frames[rank] = self._unpack(value[:HEADER_BYTES], memoryview(value)[HEADER_BYTES:], place, rank, dtype)
+                    frames[rank] = self._unpack(
+                        value[:HEADER_BYTES], memoryview(value)[HEADER_BYTES:], place, rank, dtype
+                    )
+                    del keys[rank]
         return frames
 
     def wait(self, place: Place, timeout_s: float, looks: Iterator[float] | None = None) -> "Wait | PatientWait":
@@ -311,7 +333,7 @@ class Mailbox:
                 found = wait.look([*missing, over])
                 missing = {} if over in found else {key: rank for key, rank in missing.items() if key not in found}
                 if missing:
-                    wait.pause(sorted(missing.values()), progress=False)
+                    wait.pause(missing.values(), progress=False)
             wait.over()
             self.channel.put_many({over: b"1"})
         except (ChannelError, RanksMissing, RunAborted, Superfluous) as error:
@@ -433,7 +455,7 @@ class Wait:
         """
         raise error
 
-    def pause(self, missing: Sequence[int], *, progress: bool, more: bool = False) -> bool:  # noqa: ARG002
+    def pause(self, missing: Iterable[int], *, progress: bool, more: bool = False) -> bool:  # noqa: ARG002
         """Waits a little, unless more is there already; returns whether to begin anew, which is never needed here.
 
         Raises:
@@ -441,9 +463,9 @@ class Wait:
         """
         waited = self._mailbox.clock.now() - self._started
         if waited >= self._timeout_s:
-            raise RanksMissing(self._mailbox.run_id, self._place.round, self._place.step, missing, waited)
+            raise RanksMissing(self._mailbox.run_id, self._place.round, self._place.step, sorted(missing), waited)
         if not more:
-            self._mailbox.clock.sleep(min(next(self._delays), self._timeout_s - waited))
+            self._mailbox.clock.pause(min(next(self._delays), self._timeout_s - waited))
         return False
 
     def over(self) -> None:

@@ -11,12 +11,12 @@ Never pickle: what is read is checked against the Struct's types before it is be
 """
 
 import struct
-import zlib
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
+from training.checksum import crc32
 from training.errors import DamagedFrame
 
 MAGIC = b"LECS"
@@ -31,7 +31,7 @@ AnyStruct = TypeVar("AnyStruct")
 def pack_state(state: object) -> bytes:
     """The bytes of a Struct that may hold NumPy arrays."""
     body = msgspec.msgpack.encode(state, enc_hook=_encode_array)
-    return _HEADER.pack(MAGIC, zlib.crc32(body), len(body)) + body
+    return _HEADER.pack(MAGIC, crc32(body), len(body)) + body
 
 
 def unpack_state(kind: type[AnyStruct], buffer: bytes, source: str) -> AnyStruct:
@@ -52,7 +52,7 @@ def unpack_state(kind: type[AnyStruct], buffer: bytes, source: str) -> AnyStruct
     for field, found, expected in (
         ("magic", magic, MAGIC),
         ("length", len(body), length),
-        ("checksum", zlib.crc32(body), crc),
+        ("checksum", crc32(body), crc),
     ):
         if found != expected:
             raise DamagedFrame(f"{source}: {field} is {found!r}, expected {expected!r}")

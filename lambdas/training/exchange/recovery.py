@@ -17,7 +17,7 @@ Without a fault nothing of this runs: the layer costs a reference to the state a
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -442,7 +442,7 @@ class PatientWait:
         if not self._causes:
             self._causes.append(str(error))
 
-    def pause(self, missing: Sequence[int], *, progress: bool, more: bool = False) -> bool:
+    def pause(self, missing: Iterable[int], *, progress: bool, more: bool = False) -> bool:
         """Waits a little, unless more is there already, and helps when the wait is long.
 
         Returns:
@@ -459,13 +459,14 @@ class PatientWait:
             self._progress = now
             if more:
                 return False
+        if now - self._progress < self._long_wait_s and now - self._started < self._timeout_s:
+            self._clock.pause(min(next(self._delays), self._timeout_s))
+            return False
+        missing = sorted(missing)
         self._started = max(self._started, self._recovery.last_sign_of(missing))
         rest = self._timeout_s - (now - self._started)
         if rest <= 0:
             raise self._timed_out(missing, now)
-        if now - self._progress < self._long_wait_s:
-            self._clock.sleep(min(next(self._delays), rest))
-            return False
         if self._failure is None:
             self._causes += self._recovery.help(self._place, missing, self._found, self._begun)
             self._stood = True
