@@ -49,7 +49,7 @@ class Connection:
         if sum(map(len, parts)) <= JOIN_BYTES:
             connected.sendall(b"".join(parts))
             return
-        left = list(map(memoryview, parts))
+        left = [memoryview(part) for part in parts]
         while left:
             sent = connected.sendmsg(left[:MOST_PARTS])
             while left and sent >= len(left[0]):

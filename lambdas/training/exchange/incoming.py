@@ -74,9 +74,10 @@ class Incoming:
         """
         if self.landings:
             return (self._header, self._body) if len(self._landed) == len(self.landings) else None
-        if not self._pieces or sum(map(size_of, self._pieces)) < HEADER_BYTES + payload_length(
-            joined(self._pieces[:1])
-        ):
+        if not self._pieces:
+            return None
+        length = HEADER_BYTES + payload_length(joined(self._pieces[:1]))
+        if sum(map(size_of, self._pieces)) < length:
             return None
         frame = memoryview(joined(self._pieces))
         return frame[:HEADER_BYTES], frame[HEADER_BYTES:]

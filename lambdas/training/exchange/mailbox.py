@@ -170,7 +170,9 @@ class Mailbox:
         """
         receiver = self.rank if slices else None
         keys = {rank: self._key(place, rank, receiver) for rank in ranks}
-        started, frames = self.clock.now(), {}
+        found: Mapping[str, Any] = {}
+        frames: dict[int, Frame] = {}
+        started = self.clock.now()
         if target is None:
             found = self._first_look(posting, list(keys.values()), {})
             frames = self._whole_frames(found, keys, place, dtype)
@@ -205,7 +207,7 @@ class Mailbox:
         frames: dict[int, Frame] = {}
         limit = self.channel.max_value_bytes
         incoming = {rank: Incoming(key, limit, target and target(rank)) for rank, key in keys.items()}
-        found = self._first_look(posting, *_wishes(incoming))
+        found: Mapping[str, Any] = self._first_look(posting, *_wishes(incoming))
         while True:
             came = False
             for rank, its in list(incoming.items()):
@@ -234,9 +236,8 @@ class Mailbox:
             value = found.get(key)
             if value is not None:
                 with suppress(DamagedFrame):
-                    frames[rank] = self._unpack(
-                        value[:HEADER_BYTES], memoryview(value)[HEADER_BYTES:], place, rank, dtype
-                    )
+                    header, body = value[:HEADER_BYTES], memoryview(value)[HEADER_BYTES:]
+                    frames[rank] = self._unpack(header, body, place, rank, dtype)
                     del keys[rank]
         return frames
 
@@ -408,8 +409,9 @@ class Mailbox:
     def _unpack(
         self, header: bytes | memoryview, body: bytes | memoryview, place: Place, rank: int, dtype: np.dtype[Any]
     ) -> Frame:
-        where = {"run_id": self.run_id, "rank": rank, "round_number": place.round, "step": place.step}
-        return unpack(header, body, **where, dtype=dtype)
+        return unpack(
+            header, body, run_id=self.run_id, rank=rank, round_number=place.round, step=place.step, dtype=dtype
+        )
 
     def _key(self, place: Place, sender: int, receiver: int | None = None) -> str:
         round_name = f"0@{self.joins_at}" if place.round == 0 and self.joins_at else place.round

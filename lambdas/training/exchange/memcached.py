@@ -7,6 +7,7 @@ https://github.com/memcached/memcached/blob/master/doc/protocol.txt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 from training.errors import ChannelError, ValueTooLarge
 from training.exchange.channel import Landing, Value, parts_of, size_of
@@ -58,9 +59,11 @@ class MemcachedChannel:
             for node, stores, reads in errands:
                 node.send(self._request(node, stores, reads))
             for node, stores, reads in errands:
-                for key in stores:
-                    if (reply := node.line()) != b"STORED":
-                        refusals.append(_refusal(node, key, size_of(stores[key]), reply))
+                refusals += [
+                    _refusal(node, key, size_of(value), reply)
+                    for key, value in stores.items()
+                    if (reply := node.line()) != b"STORED"
+                ]
                 if reads:
                     _read_values(node, landings or {}, found)
         except (OSError, ValueError) as error:
@@ -75,8 +78,7 @@ class MemcachedChannel:
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The values that are there; see `Channel.get_many`."""
-        found: dict[str, bytes] = self.trip({}, keys)  # type: ignore[assignment] - without a landing a value is bytes
-        return found
+        return cast("dict[str, bytes]", self.trip({}, keys))  # without a landing a value is bytes
 
     def add(self, key: str, value: bytes) -> bool:
         """Stores a value unless its key is there; see `Channel.add`."""
