@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,8 +23,9 @@ from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import Function, FunctionStore, Packages, folder_packages
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
+from harness.gateway.parents import Parents
 from harness.gateway.pool import Pool
-from harness.gateway.rie_process import start_process
+from harness.gateway.rie_process import ProcessSandbox, start_process
 
 SHUTDOWN_WITHIN_S = 1
 
@@ -52,6 +52,7 @@ SHUTDOWN_WITHIN_S = 1
 @click.option("--account-concurrency", type=int, default=1000, show_default=True, help="Invocations at once.")
 @click.option("--retry-time-scale", type=float, default=1.0, show_default=True, help="Factor on AWS's retry waits.")
 @click.option("--idle-timeout-s", type=float, default=600.0, show_default=True, help="Life of an idle environment.")
+@click.option("--fork/--no-fork", default=True, show_default=True, help="Fork environments from pre-imported parents.")
 def main(  # noqa: PLR0913 - one for each flag
     *,
     host: str,
@@ -67,6 +68,7 @@ def main(  # noqa: PLR0913 - one for each flag
     account_concurrency: int,
     retry_time_scale: float,
     idle_timeout_s: float,
+    fork: bool,
 ) -> None:
     """Serves the Lambda API until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -77,10 +79,15 @@ def main(  # noqa: PLR0913 - one for each flag
         "AWS_ENDPOINT_URL_S3": by_address(s3_endpoint),
         "AWS_ENDPOINT_URL_LAMBDA": own,
     }
+    parents: Parents | None = None
     if network is not None:
         packages, start_sandbox = _containers(network, labels, variables, cgroups)
     elif rie is not None:
-        packages, start_sandbox = _processes(rie, directory, variables)
+        environments = directory / "environments"
+        environments.mkdir(parents=True, exist_ok=True)
+        parents = Parents(environments, variables) if fork else None
+        packages = folder_packages(directory / "functions")
+        start_sandbox = _processes(rie, environments, variables, parents)
     else:
         raise click.UsageError("give --rie for process mode, or --network for container mode")
     client = httpx.AsyncClient(
@@ -103,7 +110,7 @@ def main(  # noqa: PLR0913 - one for each flag
 
     logs = LogService(aws_endpoint, limits.REGION)
     functions = FunctionStore(packages)
-    pool = Pool(start, concurrency=account_concurrency, idle_timeout_s=idle_timeout_s)
+    pool = Pool(start, concurrency=account_concurrency, idle_timeout_s=idle_timeout_s, preparations=parents)
     faults = InvocationFaults()
     invoker = Invoker(functions, pool, faults, retry_time_scale, lambda name, line: logs.write(name, "gateway", line))
     names = {name for url in (endpoint, own) if url and (name := urlsplit(url).hostname)}
@@ -111,11 +118,12 @@ def main(  # noqa: PLR0913 - one for each flag
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_WITHIN_S)
 
 
-def _processes(rie: Path, directory: Path, variables: dict[str, str]) -> tuple[Packages, SandboxStarter]:
-    environments = directory / "environments"
-    environments.mkdir(parents=True, exist_ok=True)
-    starter = partial(start_process, rie=rie, folder=environments, variables=variables)
-    return folder_packages(directory / "functions"), starter
+def _processes(rie: Path, folder: Path, variables: dict[str, str], parents: Parents | None) -> SandboxStarter:
+    async def start(function: Function, stream: str) -> ProcessSandbox:
+        client = parents.client_of(function) if parents else None
+        return await start_process(function, stream, rie=rie, folder=folder, variables=variables, client=client)
+
+    return start
 
 
 def _containers(

@@ -170,7 +170,9 @@ async def _list(request: Request) -> Response:
 
 
 async def _create(request: Request) -> Response:
-    function = await asyncio.to_thread(_services(request).functions.create, await request.body())
+    services = _services(request)
+    function = await asyncio.to_thread(services.functions.create, await request.body())
+    services.pool.prepare(function)
     return JSONResponse(function.configuration(), status_code=201)
 
 
@@ -188,6 +190,7 @@ async def _update_code(request: Request) -> Response:
     update = services.functions.update_code
     function = await asyncio.to_thread(update, request.path_params["name"], await request.body())
     services.pool.retire(function, successor=function.revision)
+    services.pool.prepare(function)
     return JSONResponse(function.configuration())
 
 
@@ -195,6 +198,7 @@ async def _update_configuration(request: Request) -> Response:
     services = _services(request)
     function = services.functions.update_configuration(request.path_params["name"], await request.body())
     services.pool.retire(function, successor=function.revision)
+    services.pool.prepare(function)
     return JSONResponse(function.configuration())
 
 
