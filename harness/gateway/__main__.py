@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import httpx
 import uvicorn
 from starlette.applications import Starlette
 
@@ -72,7 +71,6 @@ def main(  # noqa: PLR0913 - one for each flag
 ) -> None:
     """Serves the Lambda API until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     own = by_address(endpoint or f"http://{host}:{port}")
     variables = {
         "AWS_ENDPOINT_URL": by_address(aws_endpoint),
@@ -90,9 +88,6 @@ def main(  # noqa: PLR0913 - one for each flag
         start_sandbox = _processes(rie, environments, variables, parents)
     else:
         raise click.UsageError("give --rie for process mode, or --network for container mode")
-    client = httpx.AsyncClient(
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None), trust_env=False
-    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -101,11 +96,10 @@ def main(  # noqa: PLR0913 - one for each flag
         await invoker.stop()
         await pool.stop()
         await logs.stop()
-        await client.aclose()
 
     async def start(function: Function) -> Environment:
         return await start_environment(
-            function, start_sandbox, client, log=lambda stream, line: logs.write(function.name, stream, line)
+            function, start_sandbox, log=lambda stream, line: logs.write(function.name, stream, line)
         )
 
     logs = LogService(aws_endpoint, limits.REGION)

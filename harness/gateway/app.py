@@ -89,6 +89,8 @@ def create_app(services: Services, lifespan: Lifespan, names: Collection[str] = 
     recursion = "/2024-08-31/functions/{name}/recursion-config"
     app = Starlette(
         routes=[
+            # Looked for in this order.
+            Route(one + "/invocations", _invoke, methods=["POST"]),
             Route("/_harness/health", _health),
             Route(FUNCTIONS, _list, methods=["GET"]),
             Route(FUNCTIONS + "/", _list, methods=["GET"]),
@@ -98,7 +100,6 @@ def create_app(services: Services, lifespan: Lifespan, names: Collection[str] = 
             Route(one + "/configuration", _get_configuration, methods=["GET"]),
             Route(one + "/configuration", _update_configuration, methods=["PUT"]),
             Route(one + "/code", _update_code, methods=["PUT"]),
-            Route(one + "/invocations", _invoke, methods=["POST"]),
             Route("/2016-08-19/account-settings", _account_settings, methods=["GET"]),
             Route("/2016-08-19/account-settings/", _account_settings, methods=["GET"]),
             Route(events, _get_event_invoke_config, methods=["GET"]),

@@ -11,7 +11,7 @@ The runtime's pid stands in the client's own name (`/proc/<pid>/comm`), where th
 Dozens of these start at once, so only built-in modules are imported: `socket` and `signal` would triple the 10 ms.
 """
 
-import _signal  # type: ignore[import-not-found] - typeshed knows `signal` alone
+import _signal  # type: ignore[import-not-found]  # typeshed knows `signal` alone
 import _socket
 import os
 import sys
@@ -77,8 +77,10 @@ def number_in(connection: _socket.socket, word: bytes) -> int | None:
 def end_as(status: int) -> None:
     """Ends with the wait status of another process."""
     if os.WIFSIGNALED(status):
-        _signal.signal(os.WTERMSIG(status), _signal.SIG_DFL)
-        os.kill(os.getpid(), os.WTERMSIG(status))
+        number = os.WTERMSIG(status)
+        if number in PASSED_ON:
+            _signal.signal(number, _signal.SIG_DFL)
+        os.kill(os.getpid(), number)
     os._exit(os.waitstatus_to_exitcode(status))
 
 
