@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import uvicorn
 from starlette.applications import Starlette
 
 from harness.gateway import cgroup, limits
@@ -25,8 +24,7 @@ from harness.gateway.logs import LogService
 from harness.gateway.parents import Parents
 from harness.gateway.pool import Pool
 from harness.gateway.rie_process import ProcessSandbox, start_process
-
-SHUTDOWN_WITHIN_S = 1
+from harness.gateway.server import serve
 
 
 @click.command()
@@ -109,7 +107,7 @@ def main(  # noqa: PLR0913 - one for each flag
     invoker = Invoker(functions, pool, faults, retry_time_scale, lambda name, line: logs.write(name, "gateway", line))
     names = {name for url in (endpoint, own) if url and (name := urlsplit(url).hostname)}
     app = create_app(Services(functions, pool, invoker, faults), lifespan, names)
-    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_WITHIN_S)
+    serve(app, host=host, port=port)
 
 
 def _processes(rie: Path, folder: Path, variables: dict[str, str], parents: Parents | None) -> SandboxStarter:

@@ -193,8 +193,11 @@ class Environment:
         )
 
     async def _wait_for_output(self) -> None:
+        if self._ended.is_set():
+            return
         try:
-            await asyncio.wait_for(self._ended.wait(), OUTPUT_WITHIN_S)
+            async with asyncio.timeout(OUTPUT_WITHIN_S):
+                await self._ended.wait()
         except TimeoutError:
             logger.warning("%s: the end of the output of %s did not come", self.function.name, self._current)
 

@@ -27,6 +27,7 @@ STOP_WITHIN_S = 1.0
 # A port can be lost between its choice and RIE's start; other causes do not go away by trying.
 START_ATTEMPTS = 3
 READ_BYTES = 65_536
+_PEAK_KB = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass
@@ -36,7 +37,7 @@ class ProcessSandbox:
     process: asyncio.subprocess.Process
     address: str
     folder: Path
-    _runtime_pid: int = 0
+    _runtime: "RuntimeStatus | None" = None
 
     @property
     def alive(self) -> bool:
@@ -54,11 +55,12 @@ class ProcessSandbox:
 
         Of a forked one the pages that it shares with its parent count too: they are resident, as on AWS.
         """
-        peak = _peak_memory_mb(self._runtime_pid)
+        peak = self._runtime.peak_memory_mb() if self._runtime else None
         if peak is None:
             # Not looked up yet, or RIE has started another runtime since.
-            self._runtime_pid = runtime_of(self.process.pid)
-            peak = _peak_memory_mb(self._runtime_pid)
+            self._forget_runtime()
+            self._runtime = RuntimeStatus.of(runtime_of(self.process.pid))
+            peak = self._runtime.peak_memory_mb() if self._runtime else None
         return peak or 0
 
     async def signal(self, number: signal.Signals) -> None:
@@ -71,6 +73,7 @@ class ProcessSandbox:
 
     async def stop(self) -> None:
         """Ends both processes and removes the folder."""
+        self._forget_runtime()
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -79,6 +82,42 @@ class ProcessSandbox:
                 self.process.kill()
                 await self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _forget_runtime(self) -> None:
+        if self._runtime is not None:
+            self._runtime.close()
+        self._runtime = None
+
+
+class RuntimeStatus:
+    """What the kernel says of one process, and of no other that gets its number later: read after each invocation.
+
+    Args:
+        descriptor: Its status file, open.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def of(cls, pid: int) -> "RuntimeStatus | None":
+        """The status of a process; None when there is none."""
+        try:
+            return cls(os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return None
+
+    def peak_memory_mb(self) -> int | None:
+        """The most that was resident; None when the process has ended."""
+        try:
+            peak = _PEAK_KB.search(os.pread(self._descriptor, READ_BYTES, 0))
+        except OSError:
+            return None
+        return int(peak[1]) // 1024 if peak else None
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._descriptor)
 
 
 async def start_process(
@@ -150,16 +189,6 @@ async def _listens(port: int, process: asyncio.subprocess.Process, deadline: flo
         writer.close()
         return True
     return False
-
-
-def _peak_memory_mb(pid: int) -> int | None:
-    """As the kernel keeps it; None when there is no such process."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return None
-    match = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(match[1]) // 1024 if match else 0
 
 
 def child_of(pid: int) -> int:
