@@ -31,10 +31,12 @@ class Imports:
         libraries: Modules from outside of its folder, and things in modules that may be modules too (from
             `from a import b`: `a`, `a.b`).
         sources: The files of its own modules.
+        services: The services of AWS that these name where they make clients (`boto3.client("s3")`).
     """
 
     libraries: list[str]
     sources: list[Path]
+    services: list[str]
 
 
 def imported_by(code: Path, handler: str) -> Imports:
@@ -52,7 +54,8 @@ def imported_by(code: Path, handler: str) -> Imports:
     with suppress(_ReadEnough):
         reading.visit(f"{RUNTIME}.__main__")
         reading.visit(handler.rpartition(".")[0].replace("/", "."))
-    return Imports(list(reading.found), [path for path in reading.sources if code in path.parents])
+    sources = [path for path in reading.sources if code in path.parents]
+    return Imports(list(reading.found), sources, sorted(reading.services))
 
 
 class _ReadEnough(Exception):
@@ -69,6 +72,7 @@ class _Reading:
         found: The names found so far; the order counts, the values do not.
         visited: The function's and the runtime's modules seen so far.
         sources: The files of those that there are.
+        services: The names of AWS's services in them.
     """
 
     code: Path
@@ -76,6 +80,7 @@ class _Reading:
     found: dict[str, None] = field(default_factory=dict)
     visited: set[str] = field(default_factory=set)
     sources: list[Path] = field(default_factory=list)
+    services: set[str] = field(default_factory=set)
 
     def visit(self, module: str) -> None:
         """Takes in what a module imports, and the packages around it before."""
@@ -97,6 +102,7 @@ class _Reading:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError, OSError):
             return  # the runtime will say so, with a traceback
+        self.services |= _services(tree)
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         for name in _names(tree.body, package):
             if self._is_read(name):
@@ -144,6 +150,16 @@ def _names(body: list[ast.stmt], package: str) -> Iterator[str]:
             case _:
                 if _changes_environment(statement):
                     raise _ReadEnough
+
+
+def _services(tree: ast.Module) -> set[str]:
+    """The services that clients are made for, wherever in a module, as far as they are named there."""
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="client" | "create_client"), args=[ast.Constant(str(name)), *_]):
+                found.add(name)
+    return found
 
 
 def _is_false(test: ast.expr) -> bool:

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.gateway.forking.imports import RUNTIME, imported_by
+from harness.gateway.forking.priming import prime_botocore
 
 # An environment holds what Lambda allows (4 KB), what Lambda itself sets, and what RIE does.
 REQUEST_BYTES = 131_072
@@ -90,14 +91,22 @@ def prepare(code: Path, handler: str, without: list[str]) -> None:
     for source in imports.sources:
         py_compile.compile(str(source), doraise=False, quiet=2)
     before = open_descriptors()
+
+    def check(name: str) -> None:
+        if threads() > 1 or open_descriptors() != before:
+            say(f"{name} is left to each runtime: it starts threads or opens files")
+            # A thread cannot be taken back: begin anew.
+            flag = [] if without else ["--without"]
+            os.execv(sys.executable, [*sys.orig_argv, *flag, name])  # noqa: S606 - to become another is the point
+
     for name in imports.libraries:
         if any(f"{name}.".startswith(f"{module}.") for module in without):
             continue
         import_if_possible(name)
-        if threads() > 1 or open_descriptors() != before:
-            say(f"{name} is left to each runtime: its import starts threads or opens files")
-            # A thread cannot be taken back: begin anew.
-            os.execv(sys.executable, [*sys.orig_argv, *([] if without else ["--without"]), name])  # noqa: S606 - the point
+        check(name)
+    if "botocore" not in without:
+        prime_botocore(imports.services)
+        check("botocore")
     # Nothing that was imported is garbage, and a collection would copy the pages that all runtimes share.
     gc.collect()
     gc.freeze()
