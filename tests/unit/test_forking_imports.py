@@ -29,10 +29,12 @@ def test_libraries_are_found_through_the_functions_own_modules(read):
     libraries, imports = read(
         app="import package.inner\nfrom helper import thing\nimport sqlite3",
         helper="import colorsys",
-        package____init__="from . import sibling",
-        package__sibling="import wave",
-        package__inner="from .sibling import name\nfrom . import other\nimport xmlrpc.client",
-        package__other="import plistlib",
+        **{
+            "package/__init__": "from . import sibling",
+            "package/sibling": "import wave",
+            "package/inner": "from .sibling import name\nfrom . import other\nimport xmlrpc.client",
+            "package/other": "import plistlib",
+        },
     )
 
     assert ["wave", "plistlib", "xmlrpc.client", "colorsys", "sqlite3"] == libraries

@@ -157,7 +157,8 @@ class Server:
         self._poll.register(self._listener, select.POLLIN)
         wanted = True
         while wanted or self._by_end:
-            for number, _ in self._poll.poll():
+            # One at a time: what is closed for it may be among the others, its number in use again.
+            for number, _ in self._poll.poll()[:1]:
                 if number == self._control:
                     wanted = False
                     self._poll.unregister(self._control)
