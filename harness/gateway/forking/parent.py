@@ -71,7 +71,8 @@ def main() -> None:
     # The folder of this very process holds no modules, but that of the function would come first here.
     del sys.path[0]
     prepare(Path(code), handler, without[1:])
-    request = Server(socket.socket(fileno=int(listener)), refusal=shadowed_by(Path(code))).run()
+    refusal = shadowed_by(Path(code)) or unsupported()
+    request = Server(socket.socket(fileno=int(listener)), refusal).run()
     if request is not None:
         become_fresh(request, code, handler)
         # As `python -m awslambdaric` does.
@@ -126,6 +127,15 @@ def shadowed_by(code: Path) -> str:
     """Why nothing may be forked: the function has a module of its own where a library is imported by now."""
     names = {path.name.partition(".")[0] for path in code.iterdir()} & set(sys.modules)
     return f"its own {', '.join(sorted(names))} would not be found" if names else ""
+
+
+def unsupported() -> str:
+    """Why nothing may be forked: a kernel older than 5.3 cannot tell by a descriptor that a process has ended."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as error:
+        return f"pidfd_open: {error.strerror}"
+    return ""
 
 
 class Server:
