@@ -60,11 +60,13 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         account_concurrency: Invocations that run at once before callers get 429.
         retry_time_scale: Factor on the 1 and 2 minutes that AWS waits before it retries a failed event.
         idle_timeout_s: Seconds after which an idle environment is stopped.
+        fork: Whether environments of process mode are forked from a parent that has imported their libraries.
     """
 
     account_concurrency: Annotated[int, msgspec.Meta(ge=1)] = 1000
     retry_time_scale: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     idle_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    fork: bool = True
 
 
 class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

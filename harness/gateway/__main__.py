@@ -8,13 +8,10 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import httpx
-import uvicorn
 from starlette.applications import Starlette
 
 from harness.gateway import cgroup, limits
@@ -24,10 +21,10 @@ from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import Function, FunctionStore, Packages, folder_packages
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
+from harness.gateway.parents import Parents
 from harness.gateway.pool import Pool
-from harness.gateway.rie_process import start_process
-
-SHUTDOWN_WITHIN_S = 1
+from harness.gateway.rie_process import ProcessSandbox, start_process
+from harness.gateway.server import serve
 
 
 @click.command()
@@ -52,6 +49,7 @@ SHUTDOWN_WITHIN_S = 1
 @click.option("--account-concurrency", type=int, default=1000, show_default=True, help="Invocations at once.")
 @click.option("--retry-time-scale", type=float, default=1.0, show_default=True, help="Factor on AWS's retry waits.")
 @click.option("--idle-timeout-s", type=float, default=600.0, show_default=True, help="Life of an idle environment.")
+@click.option("--fork/--no-fork", default=True, show_default=True, help="Fork environments from pre-imported parents.")
 def main(  # noqa: PLR0913 - one for each flag
     *,
     host: str,
@@ -67,25 +65,27 @@ def main(  # noqa: PLR0913 - one for each flag
     account_concurrency: int,
     retry_time_scale: float,
     idle_timeout_s: float,
+    fork: bool,
 ) -> None:
     """Serves the Lambda API until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     own = by_address(endpoint or f"http://{host}:{port}")
     variables = {
         "AWS_ENDPOINT_URL": by_address(aws_endpoint),
         "AWS_ENDPOINT_URL_S3": by_address(s3_endpoint),
         "AWS_ENDPOINT_URL_LAMBDA": own,
     }
+    parents: Parents | None = None
     if network is not None:
         packages, start_sandbox = _containers(network, labels, variables, cgroups)
     elif rie is not None:
-        packages, start_sandbox = _processes(rie, directory, variables)
+        environments = directory / "environments"
+        environments.mkdir(parents=True, exist_ok=True)
+        parents = Parents(environments, variables) if fork else None
+        packages = folder_packages(directory / "functions")
+        start_sandbox = _processes(rie, environments, variables, parents)
     else:
         raise click.UsageError("give --rie for process mode, or --network for container mode")
-    client = httpx.AsyncClient(
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None), trust_env=False
-    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -94,28 +94,28 @@ def main(  # noqa: PLR0913 - one for each flag
         await invoker.stop()
         await pool.stop()
         await logs.stop()
-        await client.aclose()
 
     async def start(function: Function) -> Environment:
         return await start_environment(
-            function, start_sandbox, client, log=lambda stream, line: logs.write(function.name, stream, line)
+            function, start_sandbox, log=lambda stream, line: logs.write(function.name, stream, line)
         )
 
     logs = LogService(aws_endpoint, limits.REGION)
     functions = FunctionStore(packages)
-    pool = Pool(start, concurrency=account_concurrency, idle_timeout_s=idle_timeout_s)
+    pool = Pool(start, concurrency=account_concurrency, idle_timeout_s=idle_timeout_s, preparations=parents)
     faults = InvocationFaults()
     invoker = Invoker(functions, pool, faults, retry_time_scale, lambda name, line: logs.write(name, "gateway", line))
     names = {name for url in (endpoint, own) if url and (name := urlsplit(url).hostname)}
     app = create_app(Services(functions, pool, invoker, faults), lifespan, names)
-    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_WITHIN_S)
+    serve(app, host=host, port=port)
 
 
-def _processes(rie: Path, directory: Path, variables: dict[str, str]) -> tuple[Packages, SandboxStarter]:
-    environments = directory / "environments"
-    environments.mkdir(parents=True, exist_ok=True)
-    starter = partial(start_process, rie=rie, folder=environments, variables=variables)
-    return folder_packages(directory / "functions"), starter
+def _processes(rie: Path, folder: Path, variables: dict[str, str], parents: Parents | None) -> SandboxStarter:
+    async def start(function: Function, stream: str) -> ProcessSandbox:
+        client = parents.client_of(function) if parents else None
+        return await start_process(function, stream, rie=rie, folder=folder, variables=variables, client=client)
+
+    return start
 
 
 def _containers(

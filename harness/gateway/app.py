@@ -89,6 +89,8 @@ def create_app(services: Services, lifespan: Lifespan, names: Collection[str] = 
     recursion = "/2024-08-31/functions/{name}/recursion-config"
     app = Starlette(
         routes=[
+            # Looked for in this order.
+            Route(one + "/invocations", _invoke, methods=["POST"]),
             Route("/_harness/health", _health),
             Route(FUNCTIONS, _list, methods=["GET"]),
             Route(FUNCTIONS + "/", _list, methods=["GET"]),
@@ -98,7 +100,6 @@ def create_app(services: Services, lifespan: Lifespan, names: Collection[str] = 
             Route(one + "/configuration", _get_configuration, methods=["GET"]),
             Route(one + "/configuration", _update_configuration, methods=["PUT"]),
             Route(one + "/code", _update_code, methods=["PUT"]),
-            Route(one + "/invocations", _invoke, methods=["POST"]),
             Route("/2016-08-19/account-settings", _account_settings, methods=["GET"]),
             Route("/2016-08-19/account-settings/", _account_settings, methods=["GET"]),
             Route(events, _get_event_invoke_config, methods=["GET"]),
@@ -170,7 +171,9 @@ async def _list(request: Request) -> Response:
 
 
 async def _create(request: Request) -> Response:
-    function = await asyncio.to_thread(_services(request).functions.create, await request.body())
+    services = _services(request)
+    function = await asyncio.to_thread(services.functions.create, await request.body())
+    services.pool.prepare(function)
     return JSONResponse(function.configuration(), status_code=201)
 
 
@@ -188,6 +191,7 @@ async def _update_code(request: Request) -> Response:
     update = services.functions.update_code
     function = await asyncio.to_thread(update, request.path_params["name"], await request.body())
     services.pool.retire(function, successor=function.revision)
+    services.pool.prepare(function)
     return JSONResponse(function.configuration())
 
 
@@ -195,6 +199,7 @@ async def _update_configuration(request: Request) -> Response:
     services = _services(request)
     function = services.functions.update_configuration(request.path_params["name"], await request.body())
     services.pool.retire(function, successor=function.revision)
+    services.pool.prepare(function)
     return JSONResponse(function.configuration())
 
 

@@ -14,12 +14,12 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from signal import Signals
-
-import httpx
 
 from harness.faults.plan import How
 from harness.gateway import limits
+from harness.gateway.connection import HttpConnection
 from harness.gateway.functions import Function
 from harness.gateway.sandbox import Sandbox, access_key
 
@@ -64,7 +64,7 @@ class Environment:
 
     function: Function
     sandbox: Sandbox
-    client: httpx.AsyncClient
+    rie: HttpConnection
     log: LogWriter
     stream: str
     usable: bool = True
@@ -140,6 +140,7 @@ class Environment:
 
     async def stop(self) -> None:
         """Ends its sandbox."""
+        self.rie.close()
         await self.sandbox.stop()
         if self._output is not None:
             self._output.cancel()
@@ -150,23 +151,19 @@ class Environment:
         self._output = asyncio.create_task(self._pump())
 
     async def _post(self, request_id: str, payload: bytes, headers: dict[str, str]) -> Answer:
-        timeout = httpx.Timeout(self.function.timeout_s + RIE_GRACE_S)
         try:
-            response = await self.client.post(
-                f"http://{self.sandbox.address}{RIE_PATH}",
-                content=payload,
-                headers={"X-Amzn-RequestId": request_id, **headers},
-                timeout=timeout,
+            response = await self.rie.post(
+                RIE_PATH, payload, {"X-Amzn-RequestId": request_id, **headers}, self.function.timeout_s + RIE_GRACE_S
             )
-        except httpx.HTTPError as error:
+        except (OSError, TimeoutError) as error:
             message = f"RequestId: {request_id} Error: the execution environment is gone ({type(error).__name__})"
             return _failure("Runtime.ExitError", message)
-        if response.status_code == httpx.codes.BAD_GATEWAY:
-            return Answer(response.content, "Unhandled", usable=False)
-        if _TIMED_OUT.match(response.content):
-            message = f"RequestId: {request_id} Error: {response.text}"
+        if response.status == HTTPStatus.BAD_GATEWAY:
+            return Answer(response.body, "Unhandled", usable=False)
+        if _TIMED_OUT.match(response.body):
+            message = f"RequestId: {request_id} Error: {response.body.decode()}"
             return _failure("Sandbox.Timedout", message)
-        return Answer(response.content)
+        return Answer(response.body)
 
     def _as_aws(self, answer: Answer, request_id: str) -> Answer:
         """RIE answers 200 when a handler raised; the error then is only in the body.
@@ -196,8 +193,11 @@ class Environment:
         )
 
     async def _wait_for_output(self) -> None:
+        if self._ended.is_set():
+            return
         try:
-            await asyncio.wait_for(self._ended.wait(), OUTPUT_WITHIN_S)
+            async with asyncio.timeout(OUTPUT_WITHIN_S):
+                await self._ended.wait()
         except TimeoutError:
             logger.warning("%s: the end of the output of %s did not come", self.function.name, self._current)
 
@@ -234,15 +234,12 @@ class Environment:
         self.log(line)
 
 
-async def start_environment(
-    function: Function, start: SandboxStarter, client: httpx.AsyncClient, log: Callable[[str, str], None]
-) -> Environment:
+async def start_environment(function: Function, start: SandboxStarter, log: Callable[[str, str], None]) -> Environment:
     """Starts an environment; the handler itself is loaded by the first invocation.
 
     Args:
         function: What it runs.
         start: Starts its sandbox.
-        client: For talking to RIE.
         log: Takes the log stream's name and a line.
 
     Raises:
@@ -251,10 +248,11 @@ async def start_environment(
     """
     stream = f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
     started = time.perf_counter()
+    sandbox = await start(function, stream)
     environment = Environment(
         function=function,
-        sandbox=await start(function, stream),
-        client=client,
+        sandbox=sandbox,
+        rie=HttpConnection(sandbox.address),
         log=lambda line: log(stream, line),
         stream=stream,
         init_s=time.perf_counter() - started,

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 from harness.gateway.environment import Environment
 from harness.gateway.errors import too_many_requests
@@ -17,6 +18,19 @@ logger = logging.getLogger(__name__)
 Starter = Callable[[Function], Awaitable[Environment]]
 
 
+class Preparations(Protocol):
+    """What makes environments start quickly."""
+
+    def prepare(self, function: Function) -> None:
+        """To be told of a function that was created or changed."""
+
+    def retire(self, function: Function) -> None:
+        """To be told of a function that was deleted."""
+
+    async def stop(self) -> None:
+        """Ends whatever was prepared."""
+
+
 class Pool:
     """Keeps environments warm between invocations.
 
@@ -24,10 +38,14 @@ class Pool:
         start: Starts an environment.
         concurrency: Invocations that may run at once.
         idle_timeout_s: Seconds after which an idle environment is stopped.
+        preparations: What makes them start quickly; None when nothing does.
     """
 
-    def __init__(self, start: Starter, *, concurrency: int, idle_timeout_s: float) -> None:
+    def __init__(
+        self, start: Starter, *, concurrency: int, idle_timeout_s: float, preparations: Preparations | None = None
+    ) -> None:
         self._start = start
+        self._preparations = preparations
         self.concurrency = concurrency
         self._idle_timeout_s = idle_timeout_s
         self._idle: dict[str, list[Environment]] = {}
@@ -59,6 +77,11 @@ class Pool:
                 self._busy.remove(environment)
                 self._give_back(environment)
 
+    def prepare(self, function: Function) -> None:
+        """Gets ready for environments of a function that was created or changed."""
+        if self._preparations is not None:
+            self._preparations.prepare(function)
+
     def retire(self, function: Function, *, successor: str) -> None:
         """Stops the idle environments of a function that was changed or deleted; busy ones go when they are done.
 
@@ -70,6 +93,8 @@ class Pool:
             self._revisions[function.name] = successor
         else:
             self._revisions.pop(function.name, None)
+            if self._preparations is not None:
+                self._preparations.retire(function)
         for environment in self._idle.pop(function.name, []):
             self._stop(environment)
 
@@ -79,6 +104,8 @@ class Pool:
             self._stop(environment)
         self._idle.clear()
         await asyncio.gather(*self._stopping, return_exceptions=True)
+        if self._preparations is not None:
+            await self._preparations.stop()
 
     def lineage_of(self, access_key: str) -> tuple[str, ...]:
         """The functions through which whoever signs with these credentials was reached; none for an outsider."""

@@ -3,6 +3,7 @@
     gateway --HTTP--> aws-lambda-rie --runtime API--> python -m awslambdaric (the handler's process)
 
 Both die with the gateway: each is started with a parent-death signal.
+The handler's process may be forked from a pre-imported parent (`parents.py`); a client stands in for it below RIE.
 """
 
 import asyncio
@@ -19,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.gateway.functions import Function
-from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, lambda_variables
+from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, process_variables
 from harness.processes import bound_to_parent, free_port
 
 STOP_WITHIN_S = 1.0
 # A port can be lost between its choice and RIE's start; other causes do not go away by trying.
 START_ATTEMPTS = 3
 READ_BYTES = 65_536
+_PEAK_KB = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass
@@ -35,7 +37,7 @@ class ProcessSandbox:
     process: asyncio.subprocess.Process
     address: str
     folder: Path
-    _runtime_pid: int = 0
+    _runtime: "RuntimeStatus | None" = None
 
     @property
     def alive(self) -> bool:
@@ -49,24 +51,29 @@ class ProcessSandbox:
             yield chunk
 
     async def max_memory_mb(self) -> int:
-        """Peak resident memory of the handler's process; 0 when it is gone."""
-        peak = _peak_memory_mb(self._runtime_pid)
+        """Peak resident memory of the handler's process; 0 when it is gone.
+
+        Of a forked one the pages that it shares with its parent count too: they are resident, as on AWS.
+        """
+        peak = self._runtime.peak_memory_mb() if self._runtime else None
         if peak is None:
             # Not looked up yet, or RIE has started another runtime since.
-            self._runtime_pid = child_of(self.process.pid)
-            peak = _peak_memory_mb(self._runtime_pid)
+            self._forget_runtime()
+            self._runtime = RuntimeStatus.of(runtime_of(self.process.pid))
+            peak = self._runtime.peak_memory_mb() if self._runtime else None
         return peak or 0
 
     async def signal(self, number: signal.Signals) -> None:
         """Sends a signal to the handler's process, if there is one."""
         # Looked up anew: RIE starts another runtime after a death.
-        pid = child_of(self.process.pid)
+        pid = runtime_of(self.process.pid)
         if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     async def stop(self) -> None:
         """Ends both processes and removes the folder."""
+        self._forget_runtime()
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -76,9 +83,51 @@ class ProcessSandbox:
                 await self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _forget_runtime(self) -> None:
+        if self._runtime is not None:
+            self._runtime.close()
+        self._runtime = None
+
+
+class RuntimeStatus:
+    """What the kernel says of one process, and of no other that gets its number later: read after each invocation.
+
+    Args:
+        descriptor: Its status file, open.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def of(cls, pid: int) -> "RuntimeStatus | None":
+        """The status of a process; None when there is none."""
+        try:
+            return cls(os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return None
+
+    def peak_memory_mb(self) -> int | None:
+        """The most that was resident; None when the process has ended."""
+        try:
+            peak = _PEAK_KB.search(os.pread(self._descriptor, READ_BYTES, 0))
+        except OSError:
+            return None
+        return int(peak[1]) // 1024 if peak else None
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._descriptor)
+
 
 async def start_process(
-    function: Function, stream: str, *, rie: Path, folder: Path, variables: dict[str, str]
+    function: Function,
+    stream: str,
+    *,
+    rie: Path,
+    folder: Path,
+    variables: dict[str, str],
+    client: list[str] | None = None,
 ) -> ProcessSandbox:
     """Starts RIE and waits until it listens; the handler itself is loaded by the first invocation.
 
@@ -88,6 +137,7 @@ async def start_process(
         rie: The RIE binary.
         folder: Where sandboxes keep their temporary files.
         variables: Addresses and credentials that every function sees.
+        client: The command that has a parent fork the runtime; None starts a fresh one.
 
     Raises:
         OSError: RIE cannot be started, or ends at once; its last words are told.
@@ -95,7 +145,8 @@ async def start_process(
     """
     own_folder = Path(tempfile.mkdtemp(prefix=f"{function.name}-", dir=folder))
     try:
-        process, port = await _start_rie(rie, function, _process_variables(function, stream, own_folder, variables))
+        own_variables = process_variables(function, stream, own_folder, variables)
+        process, port = await _start_rie(rie, function, own_variables, client)
     except BaseException:
         shutil.rmtree(own_folder, ignore_errors=True)
         raise
@@ -103,7 +154,7 @@ async def start_process(
 
 
 async def _start_rie(
-    rie: Path, function: Function, variables: dict[str, str]
+    rie: Path, function: Function, variables: dict[str, str], client: list[str] | None
 ) -> tuple[asyncio.subprocess.Process, int]:
     """RIE's process and the port on which it listens."""
     deadline = time.monotonic() + READY_WITHIN_S
@@ -111,7 +162,7 @@ async def _start_rie(
     for _ in range(START_ATTEMPTS):
         endpoint, runtime_api = free_port(), free_port()
         process = await asyncio.create_subprocess_exec(
-            *rie_command(rie, endpoint, runtime_api, function.handler),
+            *rie_command(rie, endpoint, runtime_api, function.handler, client),
             cwd=function.code,
             env=variables,
             stdin=asyncio.subprocess.DEVNULL,
@@ -128,22 +179,6 @@ async def _start_rie(
     raise OSError(f"RIE for {function.name} ended at once: {last_words.decode(errors='replace').strip()}")
 
 
-def _process_variables(function: Function, stream: str, folder: Path, variables: dict[str, str]) -> dict[str, str]:
-    """What the function finds in its environment; on AWS the first ones come from the image."""
-    return {
-        "_HANDLER": function.handler,
-        "LANG": "en_US.UTF-8",
-        "LAMBDA_TASK_ROOT": str(function.code),
-        "PATH": os.defpath,
-        "TZ": ":UTC",
-        "PYTHONUTF8": "1",
-        # Process mode has no file system of its own per environment; temporary files go to a folder of its own.
-        "TMPDIR": str(folder),
-        "HOME": str(folder),
-        **lambda_variables(function, stream, variables),
-    }
-
-
 async def _listens(port: int, process: asyncio.subprocess.Process, deadline: float) -> bool:
     while time.monotonic() < deadline and process.returncode is None:
         try:
@@ -156,16 +191,6 @@ async def _listens(port: int, process: asyncio.subprocess.Process, deadline: flo
     return False
 
 
-def _peak_memory_mb(pid: int) -> int | None:
-    """As the kernel keeps it; None when there is no such process."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return None
-    match = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(match[1]) // 1024 if match else 0
-
-
 def child_of(pid: int) -> int:
     """The process that RIE has started, whichever of its threads did; 0 when there is none."""
     try:
@@ -176,7 +201,18 @@ def child_of(pid: int) -> int:
     return int(children[0]) if children else 0
 
 
-def rie_command(rie: Path, endpoint: int, runtime_api: int, handler: str) -> list[str]:
+def runtime_of(rie: int) -> int:
+    """The handler's process behind a RIE: its child, or the process for which that one stands in; 0 without any."""
+    child = child_of(rie)
+    try:
+        name = Path(f"/proc/{child}/comm").read_text()
+    except OSError:
+        return 0
+    forked = re.match(r"fork (\d+)$", name)
+    return int(forked[1]) if forked else child
+
+
+def rie_command(rie: Path, endpoint: int, runtime_api: int, handler: str, client: list[str] | None = None) -> list[str]:
     """The command that serves a handler on a loopback port; both processes die with their parents.
 
     Args:
@@ -184,8 +220,9 @@ def rie_command(rie: Path, endpoint: int, runtime_api: int, handler: str) -> lis
         endpoint: Port for invocations.
         runtime_api: Port between RIE and the runtime.
         handler: `module.function`, found from the working directory.
+        client: What is to be started instead of a fresh runtime.
     """
-    runtime = bound_to_parent([sys.executable, "-m", "awslambdaric", handler])
+    runtime = bound_to_parent(client or [sys.executable, "-m", "awslambdaric", handler])
     addresses = {"--runtime-interface-emulator-address": endpoint, "--runtime-api-address": runtime_api}
     flags = [text for flag, port in addresses.items() for text in (flag, f"127.0.0.1:{port}")]
     return bound_to_parent([str(rie), *flags, "--log-level", "error", *runtime])

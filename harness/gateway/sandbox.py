@@ -1,6 +1,8 @@
 """What an execution environment runs in: RIE with one runtime behind it, as processes or in a container."""
 
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from signal import Signals
 from typing import Protocol
 
@@ -63,6 +65,29 @@ def lambda_variables(function: Function, stream: str, variables: dict[str, str])
         "AWS_SECRET_ACCESS_KEY": "test",
         **variables,
         **function.variables,
+    }
+
+
+def process_variables(function: Function, stream: str, folder: Path, variables: dict[str, str]) -> dict[str, str]:
+    """What a function finds in its environment in process mode; on AWS the first ones come from the image.
+
+    Args:
+        function: The function.
+        stream: Name of its log stream.
+        folder: For its temporary files.
+        variables: Addresses that every function sees.
+    """
+    return {
+        "_HANDLER": function.handler,
+        "LANG": "en_US.UTF-8",
+        "LAMBDA_TASK_ROOT": str(function.code),
+        "PATH": os.defpath,
+        "TZ": ":UTC",
+        "PYTHONUTF8": "1",
+        # Process mode has no file system of its own per environment; temporary files go to a folder of its own.
+        "TMPDIR": str(folder),
+        "HOME": str(folder),
+        **lambda_variables(function, stream, variables),
     }
 
 

@@ -16,7 +16,7 @@ def gateway_service(
     arguments += ["--s3-endpoint", s3_endpoint, "--aws-endpoint", aws_endpoint, "--rie", str(rie)]
     arguments += ["--account-concurrency", str(settings.account_concurrency)]
     arguments += ["--retry-time-scale", str(settings.retry_time_scale)]
-    arguments += ["--idle-timeout-s", str(settings.idle_timeout_s)]
+    arguments += ["--idle-timeout-s", str(settings.idle_timeout_s), "--fork" if settings.fork else "--no-fork"]
     return Service(
         name="gateway",
         command=bound_to_parent([*python_module("harness.gateway"), *arguments]),

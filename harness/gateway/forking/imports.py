@@ -1,0 +1,186 @@
+"""What a function imports when it is loaded, read from its source: nothing of it is run.
+
+What is listed is what a fresh runtime may import before its first invocation, in this order and with the same
+environment variables.
+So the function's own modules are left out (they run anew in each environment), and so is whatever is imported
+inside of a function, for type checkers, or after a module has changed `os.environ`.
+"""
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+RUNTIME = "awslambdaric"
+# The runtime's C part reads the address of its API when it is imported: it differs between environments.
+NEVER = {RUNTIME, "runtime_client"}
+# This one the parent has set as the function would; see `harness.gateway.parents`.
+HARMLESS = {"OPENBLAS_NUM_THREADS"}
+# A folder with whole libraries in it takes longer to read than it saves.
+MOST_MODULES = 300
+_CHANGES = {"setdefault", "update", "pop", "clear", "putenv", "unsetenv"}
+
+
+@dataclass(frozen=True)
+class Imports:
+    """What loading a function imports.
+
+    Attributes:
+        libraries: Modules from outside of its folder, and things in modules that may be modules too (from
+            `from a import b`: `a`, `a.b`).
+        sources: The files of its own modules.
+        services: The services of AWS that these name where they make clients (`boto3.client("s3")`).
+    """
+
+    libraries: list[str]
+    sources: list[Path]
+    services: list[str]
+
+
+def imported_by(code: Path, handler: str) -> Imports:
+    """Reads what a function imports.
+
+    Args:
+        code: The function's folder.
+        handler: `module.function` in it, as the runtime takes it.
+    """
+    runtime = importlib.util.find_spec(RUNTIME)
+    folders = [code]
+    if runtime is not None and runtime.origin is not None:
+        folders.append(Path(runtime.origin).parents[1])
+    reading = _Reading(code, folders)
+    with suppress(_ReadEnough):
+        reading.visit(f"{RUNTIME}.__main__")
+        reading.visit(handler.rpartition(".")[0].replace("/", "."))
+    sources = [path for path in reading.sources if code in path.parents]
+    return Imports(list(reading.found), sources, sorted(reading.services))
+
+
+class _ReadEnough(Exception):
+    """What is imported from here on is left to the runtimes."""
+
+
+@dataclass
+class _Reading:
+    """One walk through a function's modules.
+
+    Attributes:
+        code: The function's folder.
+        folders: Where modules are read instead of imported; of the second one the runtime alone.
+        found: The names found so far; the order counts, the values do not.
+        visited: The function's and the runtime's modules seen so far.
+        sources: The files of those that there are.
+        services: The names of AWS's services in them.
+    """
+
+    code: Path
+    folders: list[Path]
+    found: dict[str, None] = field(default_factory=dict)
+    visited: set[str] = field(default_factory=set)
+    sources: list[Path] = field(default_factory=list)
+    services: set[str] = field(default_factory=set)
+
+    def visit(self, module: str) -> None:
+        """Takes in what a module imports, and the packages around it before."""
+        parts = module.split(".")
+        for end in range(1, len(parts) + 1):
+            name = ".".join(parts[:end])
+            if name not in self.visited:
+                self.visited.add(name)
+                self._read(name)
+
+    def _read(self, module: str) -> None:
+        path = self._source(module)
+        if path is None:
+            return
+        if len(self.sources) == MOST_MODULES:
+            raise _ReadEnough
+        self.sources.append(path)
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError, OSError):
+            return  # the runtime will say so, with a traceback
+        self.services |= _services(tree)
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        for name in _names(tree.body, package):
+            if self._is_read(name):
+                self.visit(name)
+            elif name.partition(".")[0] not in NEVER:
+                self.found[name] = None
+
+    def _is_read(self, module: str) -> bool:
+        top = module.partition(".")[0]
+        own = [self.code / top, self.code / f"{top}.py", *self.code.glob(f"{top}.*.so"), self.code / f"{top}.so"]
+        return top == RUNTIME or any(path.exists() for path in own)
+
+    def _source(self, module: str) -> Path | None:
+        """The file of a module of the function's or the runtime's; None when there is none to be read."""
+        relative = Path(*module.split("."))
+        for folder in self.folders if module.partition(".")[0] == RUNTIME else [self.code]:
+            for path in (folder / relative / "__init__.py", folder / relative.with_suffix(".py")):
+                if path.is_file():
+                    return path
+        return None
+
+
+def _names(body: list[ast.stmt], package: str) -> Iterator[str]:
+    """What the statements import when they run, in their order; functions only define what would.
+
+    Raises:
+        _ReadEnough: The next statement changes the environment, which the next import may read.
+    """
+    for statement in body:
+        match statement:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=module, names=names, level=level):
+                base = package.rsplit(".", level - 1)[0] if level else ""
+                origin = ".".join(filter(None, (base, module)))
+                yield origin
+                yield from (f"{origin}.{alias.name}" for alias in names if alias.name != "*")
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                continue
+            case ast.If(test=test, orelse=orelse) if _is_false(test):
+                yield from _names(orelse, package)
+            case ast.If() | ast.Try() | ast.With() | ast.ClassDef() | ast.For() | ast.While() | ast.ExceptHandler():
+                for name in ("body", "handlers", "orelse", "finalbody"):
+                    yield from _names(getattr(statement, name, []), package)
+            case _:
+                if _changes_environment(statement):
+                    raise _ReadEnough
+
+
+def _services(tree: ast.Module) -> set[str]:
+    """The services that clients are made for, wherever in a module, as far as they are named there."""
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="client" | "create_client"), args=[ast.Constant(str(name)), *_]):
+                found.add(name)
+    return found
+
+
+def _is_false(test: ast.expr) -> bool:
+    """Whether it is one of the two well-known conditions that a module does not meet when it is imported."""
+    text = ast.unparse(test)
+    return text.rpartition(".")[2] == "TYPE_CHECKING" or text == "__name__ == '__main__'"
+
+
+def _changes_environment(statement: ast.stmt) -> bool:
+    """Whether a statement writes to `os.environ`, other than a variable that does no harm."""
+    for node in ast.walk(statement):
+        match node:
+            case ast.Subscript(value=environ, slice=key, ctx=ast.Store() | ast.Del()):
+                pass
+            case ast.Call(func=ast.Attribute(value=environ, attr=change), args=[key, *_]) if change in _CHANGES:
+                pass
+            case ast.Call(func=ast.Attribute(value=environ, attr=change)) if change in _CHANGES:
+                key = ast.Constant("")
+            case _:
+                continue
+        of_environment = ast.unparse(environ) in {"os", "os.environ", "environ", "os.environb", "environb"}
+        if of_environment and not (isinstance(key, ast.Constant) and key.value in HARMLESS):
+            return True
+    return False

@@ -1,0 +1,157 @@
+"""The pre-imported parents: one for each function as it is now, from which its environments are forked.
+
+    function created or changed --> a parent starts to import          (the caller goes on meanwhile)
+    environment started ----------> RIE --> client --asks--> parent --forks--> runtime
+    function changed or deleted --> its parent goes on until the last of its runtimes has ended
+
+Sixty-four fresh interpreters on two cores import for many seconds what is the same in all of them.
+`harness.gateway.forking` says what a forked runtime has in common with its parent, and what it has not.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.gateway.functions import Function
+from harness.gateway.sandbox import process_variables
+from harness.processes import bound_to_parent
+
+logger = logging.getLogger(__name__)
+
+CLIENT = Path(__file__).with_name("forking") / "client.py"
+MODULE = "harness.gateway.forking.parent"
+# Clients wait in the socket's queue while the parent still imports.
+MOST_WAITING = 4096
+# They belong to an environment, and a parent is none.
+_OF_AN_ENVIRONMENT = {"AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+MEMORY_PER_CPU_MB = 1769
+
+
+@dataclass
+class _Parent:
+    """One parent.
+
+    Attributes:
+        revision: The function's revision.
+        folder: Its working folder, home and place for temporary files, with the socket at which its clients ask.
+        unwanted: Set when its function has changed.
+    """
+
+    revision: str
+    folder: Path
+    unwanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def socket(self) -> Path:
+        """Where clients ask."""
+        return self.folder / "parent"
+
+
+class Parents:
+    """The parents of all functions.
+
+    Args:
+        folder: Where they keep their files.
+        variables: Addresses that every function sees.
+    """
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        self._folder = folder
+        self._variables = variables
+        self._by_function: dict[str, _Parent] = {}
+        self._lives: set[asyncio.Task[None]] = set()
+
+    def prepare(self, function: Function) -> None:
+        """Starts the parent of a function that was created or changed; it imports while the caller goes on."""
+        self.retire(function)
+        folder = Path(tempfile.mkdtemp(prefix=f"{function.name}-parent-", dir=self._folder))
+        parent = self._by_function[function.name] = _Parent(function.revision, folder)
+        life = asyncio.create_task(self._live(parent, function, _listen(parent.socket)))
+        self._lives.add(life)
+        life.add_done_callback(self._lives.discard)
+
+    def retire(self, function: Function) -> None:
+        """Lets the parent go when the last of its runtimes has ended; none is forked any more."""
+        parent = self._by_function.pop(function.name, None)
+        if parent is not None:
+            parent.unwanted.set()
+
+    def client_of(self, function: Function) -> list[str] | None:
+        """The command that RIE starts instead of a runtime; None when the function has no parent."""
+        parent = self._by_function.get(function.name)
+        if parent is None or parent.revision != function.revision:
+            return None
+        return [sys.executable, "-I", "-S", str(CLIENT), str(parent.socket), function.handler]
+
+    async def stop(self) -> None:
+        """Ends all of them, and with them whatever was forked."""
+        for life in self._lives:
+            life.cancel()
+        await asyncio.gather(*self._lives, return_exceptions=True)
+
+    async def _live(self, parent: _Parent, function: Function, listener: socket.socket) -> None:
+        try:
+            process = await self._start(parent, function, listener)
+        except OSError:
+            logger.exception("environments of %s start cold: no parent", function.name)
+            return
+        finally:
+            # The process has its own: when it is gone, clients are refused, and do without.
+            listener.close()
+        try:
+            if await _ended_before(process, parent.unwanted):
+                logger.warning("environments of %s start cold: its parent has ended", function.name)
+            assert process.stdin is not None  # noqa: S101 - it was started with a pipe
+            process.stdin.close()
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            shutil.rmtree(parent.folder, ignore_errors=True)
+
+    async def _start(self, parent: _Parent, function: Function, listener: socket.socket) -> asyncio.subprocess.Process:
+        variables = process_variables(function, "", parent.folder, self._variables)
+        environment = {key: value for key, value in variables.items() if key not in _OF_AN_ENVIRONMENT}
+        if function.memory_mb < 2 * MEMORY_PER_CPU_MB:
+            # One virtual CPU is one BLAS thread; more of them would keep the parent from forking.
+            environment.setdefault("OPENBLAS_NUM_THREADS", "1")
+        arguments = [str(listener.fileno()), str(function.code), function.handler]
+        return await asyncio.create_subprocess_exec(
+            *bound_to_parent([sys.executable, "-m", MODULE, *arguments]),
+            cwd=parent.folder,
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+        )
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        # A socket's address takes 100 characters, and the folder's name may have more.
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+    listener.listen(MOST_WAITING)
+    return listener
+
+
+async def _ended_before(process: asyncio.subprocess.Process, event: asyncio.Event) -> bool:
+    """Waits for either; whether the process has ended and the event not happened."""
+    waits = [asyncio.create_task(process.wait()), asyncio.create_task(event.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return process.returncode is not None and not event.is_set()

@@ -1,0 +1,335 @@
+"""Environments forked from a pre-imported parent, beside fresh ones: nobody can tell them apart."""
+
+import json
+import os
+import re
+import signal
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from harness.gateway.rie_process import child_of, runtime_of
+from harness.runs.clients import clients_for
+from harness.runs.functions import package
+from harness.settings import FunctionSettings
+from harness.stack import start_private_stack
+from harness.stack.probes import wait_until
+from tests.support.functions import HANDLERS, ROLE
+
+pytestmark = pytest.mark.integration
+
+LOOK = """
+import os, random, secrets, signal, ssl, sys, tempfile, threading, time, uuid
+libraries = {name for name in ("boto3", "numpy") if name in sys.modules}
+import boto3, numpy
+at_import = [random.random(), float(numpy.random.random())]
+count = 0
+
+def handler(event, context):
+    global count
+    count += 1
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(float((numpy.ones((300, 300)) @ numpy.ones(300))[0])))
+               for _ in range(3)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    time.sleep(event.get("s", 0))
+    root = os.environ["LAMBDA_TASK_ROOT"]
+    return {
+        "same": {
+            "cwd": os.getcwd() == root, "path": [p.replace(root, "ROOT") for p in sys.path], "argv": sys.argv,
+            "orig_argv": sys.orig_argv, "main": sys.modules["__main__"].__spec__.name, "flags": list(sys.flags),
+            "descriptors": sorted(os.listdir("/proc/self/fd")), "threads": threading.active_count(),
+            "signals": [str(signal.getsignal(number)) for number in sorted(signal.valid_signals())
+                        if number not in (signal.SIGKILL, signal.SIGSTOP)],
+            "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+            "umask": os.umask(0o022), "leads": os.getpgid(0) == os.getpid(), "answers": answers,
+            "variables": sorted(os.environ), "default_threads": os.environ.get("OPENBLAS_NUM_THREADS"),
+            "harness": [name for name in sys.modules if name.startswith("harness")],
+            "temporary": tempfile.gettempdir() == os.environ["TMPDIR"],
+            "stdin": os.readlink("/proc/self/fd/0"), "zone": time.tzname,
+            "priority": os.getpriority(os.PRIO_PROCESS, 0),
+        },
+        "own": [random.random(), float(numpy.random.random()), float(numpy.random.default_rng().random()),
+                str(uuid.uuid1()), str(uuid.uuid4()), secrets.token_hex(), ssl.RAND_bytes(8).hex(), os.getpid(),
+                tempfile.gettempdir(), os.environ["AWS_LAMBDA_LOG_STREAM_NAME"], os.environ["AWS_ACCESS_KEY_ID"],
+                os.environ["AWS_LAMBDA_RUNTIME_API"], *at_import],
+        "count": count, "libraries": sorted(libraries), "parent": os.getppid(), "pid": os.getpid(),
+    }
+"""
+
+END = """
+import ctypes, os, signal, sys, threading, time
+
+def handler(event, context):
+    match event.get("end"):
+        case "exit": sys.exit(4)
+        case "signal": os.kill(os.getpid(), event["number"])
+        case "crash": ctypes.string_at(0)
+        case "thread": threading.Thread(target=os._exit, args=(5,)).start(); time.sleep(10)
+        case "told": signal.signal(signal.SIGTERM, lambda *_: os._exit(6)); print("ready", flush=True); time.sleep(20)
+        case "child":
+            if os.fork() == 0:
+                time.sleep(60)
+            time.sleep(20)
+    return "alive"
+"""
+
+LIBRARIES = """
+import os, plain, starts_threads, opens_files, fails_at_first
+
+def handler(event, context):
+    return {module.__name__: module.pid == os.getpid()
+            for module in (plain, starts_threads, opens_files, fails_at_first)}
+"""
+
+
+class Service:
+    """A gateway, and functions on it."""
+
+    def __init__(self, stack) -> None:
+        self.stack, self.clients = stack, clients_for(stack.endpoints)
+
+    def create(self, source, handler, **configuration):
+        """A function of a folder, or of a text that becomes its only module."""
+        name = f"{handler.partition('.')[0]}-{uuid.uuid4().hex[:8]}"
+        code = package(FunctionSettings(source=source, handler=handler))
+        self.clients.functions.create_function(
+            FunctionName=name,
+            Runtime="python3.11",
+            Role=ROLE,
+            Handler=handler,
+            Code={"ZipFile": code},
+            **{"Timeout": 30, "MemorySize": 256, **configuration},
+        )
+        return name
+
+    def invoke(self, name, event=None):
+        """The decoded answer."""
+        answer = self.clients.functions.invoke(FunctionName=name, Payload=json.dumps(event or {}))
+        return json.loads(answer["Payload"].read())
+
+    def at_once(self, name, *events):
+        """The answers to events that run at the same time."""
+        with ThreadPoolExecutor(len(events)) as pool:
+            return list(pool.map(lambda event: self.invoke(name, event), events))
+
+    def descendants(self):
+        """Processes below the gateway."""
+        return psutil.Process(self.stack.processes["gateway"]).children(recursive=True)
+
+
+@pytest.fixture(scope="module")
+def forked(settings, mode):
+    """A gateway that forks."""
+    if mode == "container":
+        pytest.skip("environments are forked in process mode only")
+    with start_private_stack(settings, s3="moto") as stack:
+        yield Service(stack)
+
+
+@pytest.fixture(scope="module")
+def fresh(settings, forked):  # noqa: ARG001 - skips where that one does
+    """A gateway that does not."""
+    gateway = msgspec.structs.replace(settings.gateway, fork=False)
+    with start_private_stack(msgspec.structs.replace(settings, gateway=gateway), s3="moto") as stack:
+        yield Service(stack)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Makes a folder with one module of that text."""
+
+    def write_module(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        return tmp_path
+
+    return write_module
+
+
+def test_a_forked_environment_looks_like_a_fresh_one(forked, fresh, write):
+    """Paths, arguments, descriptors, signals, variables and threads are the same; only the libraries came sooner."""
+    source = write("look", LOOK)
+
+    ours, theirs = (service.invoke(service.create(source, "look.handler")) for service in (forked, fresh))
+
+    assert theirs["same"] == ours["same"]
+    assert (["boto3", "numpy"], []) == (ours["libraries"], theirs["libraries"])
+
+
+def test_environments_share_nothing(forked, write):
+    """Two environments of one parent have their own random numbers, variables, folders and module state."""
+    name = forked.create(write("look", LOOK), "look.handler")
+
+    first, second = forked.at_once(name, {"s": 1.0}, {"s": 1.0})
+
+    assert first["parent"] == second["parent"]
+    assert [] == [pair for pair in zip(first["own"], second["own"], strict=True) if pair[0] == pair[1]]
+    assert (1, 1) == (first["count"], second["count"])
+    assert 2 == forked.invoke(name)["count"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"end": "exit"},
+        {"end": "crash"},
+        {"end": "thread"},
+        {"end": "signal", "number": signal.SIGKILL},
+        {"end": "signal", "number": signal.SIGTERM},
+        {"end": "signal", "number": signal.SIGABRT},
+    ],
+    ids=lambda event: "-".join(map(str, event.values())),
+)
+def test_every_end_is_told_as_of_a_fresh_one(forked, fresh, write, event):
+    """An exit, a crash, a signal: the same error in the same words, and the next invocation works."""
+    source = write("end", END)
+
+    def answers(service):
+        name = service.create(source, "end.handler")
+        return [re.sub(r"[0-9a-f-]{36}", "ID", json.dumps(service.invoke(name, each))) for each in (event, {})]
+
+    ours = answers(forked)
+    assert answers(fresh) == ours
+    assert "Runtime.ExitError" in ours[0] or event["end"] == "exit"
+    assert '"alive"' == ours[1]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "event"), [("sleep", {"seconds": 9}), ("fail_on_import", {}), ("raise_error", {})]
+)
+def test_every_failure_is_told_as_of_a_fresh_one(forked, fresh, behaviour, event):
+    """A timeout, a module that cannot be imported, an exception with its stack."""
+
+    def answer(service):
+        name = service.create(HANDLERS, f"{behaviour}.handler", Timeout=1)
+        folder = re.compile(r"/[^\" ]*/functions/[^/]+/[0-9a-f]+|[0-9a-f-]{36}")
+        return folder.sub("X", json.dumps(service.invoke(name, event)))
+
+    assert answer(fresh) == answer(forked)
+
+
+def test_a_library_that_cannot_be_shared_is_left_to_each_environment(forked, write, tmp_path_factory):
+    """One that starts a thread, opens a file or fails is imported by the environment; others by the parent."""
+    folder = tmp_path_factory.mktemp("libraries")
+    (folder / "plain.py").write_text("import os\npid = os.getpid()")
+    (folder / "opens_files.py").write_text("import os\npid = os.getpid()\nheld = open(__file__)")
+    (folder / "starts_threads.py").write_text(
+        "import os, threading\npid = os.getpid()\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"
+    )
+    (folder / "fails_at_first.py").write_text("import os\npid = os.getpid()\nos.environ['AWS_LAMBDA_RUNTIME_API']")
+    variables = {"Variables": {"PYTHONPATH": str(folder)}}
+    name = forked.create(write("libraries", LIBRARIES), "libraries.handler", Environment=variables)
+
+    assert {"plain": False, "starts_threads": True, "opens_files": True, "fails_at_first": True} == forked.invoke(name)
+
+
+def test_a_module_in_place_of_a_library_is_found(forked, write):
+    """A function whose own module is named as one of the standard library's gets its own, as in a fresh start."""
+    write("tempfile", "mine = True")
+    source = write("shadow", "import tempfile\ndef handler(event, context):\n    return tempfile.mine")
+
+    assert forked.invoke(forked.create(source, "shadow.handler")) is True
+
+
+def test_a_signal_reaches_the_handlers_process(forked, write):
+    """What RIE would send its child arrives at the forked process, which may handle it."""
+    name = forked.create(write("end", END), "end.handler")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(forked.invoke, name, {"end": "told"})
+        rie = the_rie_of(forked, name)
+        assert wait_until(lambda: runtime_of(rie) != child_of(rie), 10)
+        assert wait_until(lambda: handles(runtime_of(rie), signal.SIGTERM), 10)
+        os.kill(child_of(rie), signal.SIGTERM)
+
+        assert "exit status 6" in answer.result()["errorMessage"]
+
+
+def test_a_runtime_ends_with_its_rie(forked, write):
+    """When RIE is killed, the forked process goes too, and what it has started."""
+    name = forked.create(write("end", END), "end.handler")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(forked.invoke, name, {"end": "child"})
+        rie = the_rie_of(forked, name)
+        assert wait_until(lambda: child_of(runtime_of(rie)), 10)
+        runtime = runtime_of(rie)
+        family = [runtime, child_of(runtime)]
+        os.kill(rie, signal.SIGKILL)
+
+        assert "Runtime.ExitError" == answer.result()["errorType"]
+    assert wait_until(lambda: not any(map(runs, family)), 5)
+
+
+def test_a_changed_function_lets_its_last_invocation_end(forked):
+    """Environments of the old revision work on after an update, and their parent goes with the last of them."""
+    name = forked.create(HANDLERS, "sleep.handler")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(forked.invoke, name, {"seconds": 2})
+        runtime = runtime_of(the_rie_of(forked, name))
+        parent = psutil.Process(runtime).ppid()
+        forked.clients.functions.update_function_configuration(FunctionName=name, MemorySize=512)
+
+        assert "slept" == forked.invoke(name, {"seconds": 0})
+        assert "slept" == answer.result()
+    assert wait_until(lambda: not runs(parent), 5)
+
+
+def test_without_its_parent_a_function_starts_cold(forked, write):
+    """When the parent is killed its runtimes go, and the next environments are fresh ones."""
+    name = forked.create(write("look", LOOK), "look.handler")
+    before = forked.invoke(name)
+    os.kill(before["parent"], signal.SIGKILL)
+    assert wait_until(lambda: not runs(before["pid"]), 5)
+
+    answers = [forked.invoke(name) for _ in range(2)]
+
+    assert [] == answers[-1]["libraries"]
+
+
+def test_nothing_outlives_a_killed_gateway(settings, mode, write):
+    """After SIGKILL of the gateway all RIEs, parents and runtimes go."""
+    if mode == "container":
+        pytest.skip("environments are forked in process mode only")
+    with start_private_stack(settings, s3="moto") as stack:
+        service = Service(stack)
+        service.at_once(service.create(write("look", LOOK), "look.handler"), {"s": 0.5}, {"s": 0.5})
+        family = [process.pid for process in service.descendants()]
+        assert len(family) >= 7  # a parent; two of RIE, client and runtime each
+
+        os.kill(stack.processes["gateway"], signal.SIGKILL)
+
+        assert wait_until(lambda: not any(map(runs, family)), 5)
+
+
+def the_rie_of(service, name):
+    """The pid of the RIE that runs a function's only busy environment; waits for its runtime."""
+
+    def found():
+        return [
+            process.pid
+            for process in service.descendants()
+            if "aws-lambda-rie" in process.name() and name in process.cwd() and child_of(process.pid)
+        ]
+
+    assert wait_until(found, 10)
+    (pid,) = found()
+    assert wait_until(lambda: runtime_of(pid) != child_of(pid), 10)
+    return pid
+
+
+def handles(pid, number):
+    """Whether a process has a handler for a signal."""
+    caught = re.search(r"SigCgt:\s+([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
+def runs(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
