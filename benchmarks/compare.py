@@ -1,0 +1,131 @@
+"""`make bench-compare BASE=<rev>`: the same figures of two revisions, side by side.
+
+    python -m benchmarks.compare main --only exchange
+
+The benchmarks are this tree's. What they measure (`harness`, `training`, `fixtures`) is once this tree's, once that of
+BASE in a worktree of its own, in an interpreter that finds BASE's packages first and all others where this one does:
+both use the libraries that are installed here. Topic by topic the two take turns.
+"""
+
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.__main__ import TOPICS
+from benchmarks.comparison import Comparison, compare
+from benchmarks.figure import BenchmarkError, Figure
+from benchmarks.results import load, number
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Tree(NamedTuple):
+    """A tree to measure.
+
+    Attributes:
+        folder: The tree.
+        python: The interpreter that imports its packages.
+    """
+
+    folder: Path
+    python: Path
+
+
+@click.command()
+@click.argument("base")
+@click.option("--only", "chosen", type=click.Choice(list(TOPICS)), multiple=True, help="A topic; may be given again.")
+@click.option("--passes", type=click.IntRange(1), default=2, show_default=True, help="Turns of each tree per topic.")
+def main(*, base: str, chosen: tuple[str, ...], passes: int) -> None:
+    """Measure this tree and the revision BASE in turns and print their ratio for every figure."""
+    figures: dict[str, list[Figure]] = {"base": [], "ours": []}
+    try:
+        with _worktree(base) as before:
+            trees = {"base": before, "ours": Tree(ROOT, Path(sys.executable))}
+            for topic in chosen or TOPICS:
+                for turn in range(passes):
+                    # Whoever goes second may find caches warm: they take turns in that as well.
+                    for name in ("base", "ours") if turn % 2 == 0 else ("ours", "base"):
+                        click.echo(f"{topic}, {name}", err=True)
+                        figures[name].extend(_measure(trees[name], topic))
+    except BenchmarkError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    Console().print(_table(base, compare(figures["base"], figures["ours"])))
+
+
+@contextmanager
+def _worktree(revision: str) -> Iterator[Tree]:
+    """A tree of this revision, removed afterwards.
+
+    Raises:
+        BenchmarkError: There is no such revision.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-base-") as temporary:
+        folder = Path(temporary) / "tree"
+        _git("worktree", "add", "--detach", str(folder), revision)
+        try:
+            # LocalStack has an environment of its own, which the harness looks for in its tree.
+            (folder / ".venv-localstack").symlink_to(ROOT / ".venv-localstack")
+            # A folder with nothing but these benchmarks: its own would be found first otherwise.
+            (Path(temporary) / "tool").mkdir()
+            (Path(temporary) / "tool" / "benchmarks").symlink_to(ROOT / "benchmarks")
+            yield Tree(folder, _interpreter(folder, Path(temporary) / "tool"))
+        finally:
+            _git("worktree", "remove", "--force", str(folder))
+
+
+def _interpreter(tree: Path, tool: Path) -> Path:
+    """An interpreter in which the tree's packages stand before those that are installed here.
+
+    The harness starts its services with the interpreter that it runs in and with no variable of the user's, so the
+    order of packages must be the interpreter's own.
+    """
+    venv.create(tree / ".venv", symlinks=True)
+    (packages,) = (tree / ".venv" / "lib").glob("python*/site-packages")
+    folders = (tool, tree, tree / "lambdas", Path(sysconfig.get_path("purelib")))
+    (packages / "bench.pth").write_text("".join(f"{folder}\n" for folder in folders))
+    return tree / ".venv" / "bin" / "python"
+
+
+def _measure(tree: Tree, topic: str) -> list[Figure]:
+    """The figures of one topic, measured by a process of the tree's interpreter.
+
+    Raises:
+        BenchmarkError: It failed; its last lines are told.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        json = Path(folder) / "figures.json"
+        command = [str(tree.python), "-m", "benchmarks", "--only", topic, "--no-readme", "--json", str(json)]
+        done = subprocess.run(command, cwd=tree.folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BenchmarkError(f"{topic} of {tree.folder}: {done.stderr.strip()[-800:]}")
+        return list(load(json).figures)
+
+
+def _table(base: str, comparisons: list[Comparison]) -> Table:
+    table = Table("figure", "unit", base, "this tree", "ratio", "so it is", "floor's ratio", pad_edge=False)
+    for one in comparisons:
+        better = f"{one.improvement:.2f} times as good"
+        numbers = (number(one.base), number(one.ours), f"{one.ratio:.2f}", better, f"{one.floor_ratio:.2f}")
+        table.add_row(one.name, one.unit, *numbers)
+    return table
+
+
+def _git(*arguments: str) -> None:
+    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchmarkError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+if __name__ == "__main__":
+    main()
