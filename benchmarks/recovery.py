@@ -20,7 +20,7 @@ from training.exchange.memcached import MemcachedChannel
 from training.exchange.recovery import Recovery
 from training.model.linear import logistic_regression
 
-BLOCKS, ROUNDS = 40, 50
+BLOCKS, ROUNDS = 30, 50
 ROWS, FEATURES = 1000, 28
 RANKS = 3
 # Of a round's time: gradient of a batch, all-reduce, step.

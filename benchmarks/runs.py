@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ROWS, BATCH, EPOCHS, VALID_RATIO = 100_000, 1000, 2, 0.1
-REPETITIONS = 6
+REPETITIONS = 5
 LEARNING_RATE = np.float32(0.1)
 # Million rows per second of the original on the development machine, 2 cores, the same rows and batches.
 ORIGINAL = {"reduce": 0.0167, "reduce_scatter": 0.0245}

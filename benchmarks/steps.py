@@ -21,8 +21,8 @@ def steps() -> Iterator[Figure]:
     random = np.random.default_rng(0)
     dense = random.normal(size=(100_000, 28)).astype(np.float32)
     classes = (dense @ random.normal(size=28) > 0).astype(np.int64)
-    sparse = scipy.sparse.csr_array(
-        scipy.sparse.random_array((20_000, 47_236), density=0.0016, format="csr", dtype=np.float32, rng=random)
+    sparse: Rows = scipy.sparse.random_array(
+        (20_000, 47_236), density=0.0016, format="csr", dtype=np.float32, rng=random
     )
     sparse_classes = random.integers(0, 2, size=20_000)
     for name, make, plain, x, y, batch in (
