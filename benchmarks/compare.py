@@ -49,8 +49,7 @@ def main(*, base: str, chosen: tuple[str, ...], passes: int) -> None:
     """Measure this tree and the revision BASE in turns and print their ratio for every figure."""
     figures: dict[str, list[Figure]] = {"base": [], "ours": []}
     try:
-        with _worktree(base) as before:
-            trees = {"base": before, "ours": Tree(ROOT, Path(sys.executable))}
+        with _trees(base) as trees:
             for topic in chosen or TOPICS:
                 for turn in range(passes):
                     # Whoever goes second may find caches warm: they take turns in that as well.
@@ -64,8 +63,8 @@ def main(*, base: str, chosen: tuple[str, ...], passes: int) -> None:
 
 
 @contextmanager
-def _worktree(revision: str) -> Iterator[Tree]:
-    """A tree of this revision, removed afterwards.
+def _trees(revision: str) -> Iterator[dict[str, Tree]]:
+    """This tree and one of the revision; the latter is removed afterwards.
 
     Raises:
         BenchmarkError: There is no such revision.
@@ -76,25 +75,27 @@ def _worktree(revision: str) -> Iterator[Tree]:
         try:
             # LocalStack has an environment of its own, which the harness looks for in its tree.
             (folder / ".venv-localstack").symlink_to(ROOT / ".venv-localstack")
-            # A folder with nothing but these benchmarks: its own would be found first otherwise.
-            (Path(temporary) / "tool").mkdir()
-            (Path(temporary) / "tool" / "benchmarks").symlink_to(ROOT / "benchmarks")
-            yield Tree(folder, _interpreter(folder, Path(temporary) / "tool"))
+            # A folder with nothing but these benchmarks: the revision's own would be found first otherwise.
+            tool = Path(temporary) / "tool"
+            tool.mkdir()
+            (tool / "benchmarks").symlink_to(ROOT / "benchmarks")
+            trees = {"base": folder, "ours": ROOT}
+            yield {name: Tree(tree, _interpreter(Path(temporary) / name, tool, tree)) for name, tree in trees.items()}
         finally:
             _git("worktree", "remove", "--force", str(folder))
 
 
-def _interpreter(tree: Path, tool: Path) -> Path:
+def _interpreter(environment: Path, tool: Path, tree: Path) -> Path:
     """An interpreter in which the tree's packages stand before those that are installed here.
 
     The harness starts its services with the interpreter that it runs in and with no variable of the user's, so the
     order of packages must be the interpreter's own.
     """
-    venv.create(tree / ".venv", symlinks=True)
-    (packages,) = (tree / ".venv" / "lib").glob("python*/site-packages")
+    venv.create(environment, symlinks=True)
+    (packages,) = (environment / "lib").glob("python*/site-packages")
     folders = (tool, tree, tree / "lambdas", Path(sysconfig.get_path("purelib")))
     (packages / "bench.pth").write_text("".join(f"{folder}\n" for folder in folders))
-    return tree / ".venv" / "bin" / "python"
+    return environment / "bin" / "python"
 
 
 def _measure(tree: Tree, topic: str) -> list[Figure]:
@@ -105,7 +106,7 @@ def _measure(tree: Tree, topic: str) -> list[Figure]:
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         json = Path(folder) / "figures.json"
-        command = [str(tree.python), "-m", "benchmarks", "--only", topic, "--no-readme", "--json", str(json)]
+        command = [str(tree.python), "-P", "-m", "benchmarks", "--only", topic, "--no-readme", "--json", str(json)]
         done = subprocess.run(command, cwd=tree.folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BenchmarkError(f"{topic} of {tree.folder}: {done.stderr.strip()[-800:]}")

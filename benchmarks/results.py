@@ -40,17 +40,8 @@ def cells(figure: Figure) -> tuple[str, ...]:
     """A figure as the table shows it, one text per heading."""
     goal = str(figure.goal or "")
     if figure.not_measured:
-        return (
-            figure.name,
-            figure.unit,
-            figure.floor_name,
-            "",
-            "",
-            "",
-            goal,
-            "",
-            f"not measured: {figure.not_measured}",
-        )
+        why = f"not measured: {figure.not_measured}"
+        return (figure.name, figure.floor_name, "", "", "", goal, "", why)
     reached = {True: "yes", False: "no", None: ""}[figure.reached]
     floor, ours = _least_and_median(figure.floor), _least_and_median(figure.ours)
     ratio = f"{figure.ratio:.2f}"
