@@ -10,8 +10,6 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks import results
 from benchmarks.containers import containers
@@ -23,6 +21,7 @@ from benchmarks.many_workers import many_workers
 from benchmarks.partitioning import partitioning
 from benchmarks.recovery import recovery
 from benchmarks.runs import runs
+from benchmarks.screen import print_table
 from benchmarks.steps import steps
 from harness.errors import HarnessError
 from training.errors import TrainingError
@@ -38,8 +37,6 @@ TOPICS: dict[str, Topic] = {
     "gateway": gateway,
     "containers": containers,
 }
-# Nobody tells how wide a file is read.
-WIDTH_OF_FILES = 220
 DEFAULT_JSON = Path(__file__).resolve().parents[1] / "build" / "bench.json"
 
 
@@ -63,36 +60,23 @@ def main(*, chosen: tuple[str, ...], json_file: Path, readme: bool | None, stric
     machine = this_machine()
     figures: list[Figure] = []
     failed = []
-    screen = Console(stderr=True)
     for name in chosen or TOPICS:
         started = time.monotonic()
         try:
             figures += TOPICS[name]()
         except (BenchmarkError, HarnessError, TrainingError, OSError) as error:
             failed.append(f"{name}: {error}")
-        screen.print(f"{name}: {time.monotonic() - started:.0f} s", highlight=False)
+        click.echo(f"{name}: {time.monotonic() - started:.0f} s", err=True)
     measured = results.Results(machine, tuple(figures))
     results.save(measured, json_file)
-    _print(measured)
+    print_table(results.HEADINGS, map(results.cells, figures))
+    click.echo(str(machine))
     if readme or (readme is None and not chosen and not failed):
         results.update_readme(measured)
     for message in failed:
         click.echo(f"error: {message}", err=True)
     missed = [figure.name for figure in figures if figure.reached is False]
     sys.exit(1 if failed or (strict and missed) else 0)
-
-
-def _print(measured: results.Results) -> None:
-    screen = Console()
-    if not screen.is_terminal:
-        screen.width = WIDTH_OF_FILES
-    table = Table(box=None, pad_edge=False)
-    for heading in results.HEADINGS:
-        table.add_column(heading)
-    for figure in measured.figures:
-        table.add_row(*results.cells(figure))
-    screen.print(table)
-    screen.print(f"{measured.machine}", highlight=False)
 
 
 if __name__ == "__main__":

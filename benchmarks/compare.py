@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.__main__ import TOPICS
 from benchmarks.comparison import Comparison, compare
 from benchmarks.figure import BenchmarkError, Figure
 from benchmarks.results import load, number
+from benchmarks.screen import print_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,7 +58,8 @@ def main(*, base: str, chosen: tuple[str, ...], passes: int) -> None:
     except BenchmarkError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
-    Console().print(_table(base, compare(figures["base"], figures["ours"])))
+    headings = ("figure", base, "this tree", "ratio", "so it is", "floor's ratio")
+    print_table(headings, map(_row, compare(figures["base"], figures["ours"])))
 
 
 @contextmanager
@@ -113,13 +113,10 @@ def _measure(tree: Tree, topic: str) -> list[Figure]:
         return list(load(json).figures)
 
 
-def _table(base: str, comparisons: list[Comparison]) -> Table:
-    table = Table("figure", "unit", base, "this tree", "ratio", "so it is", "floor's ratio", pad_edge=False)
-    for one in comparisons:
-        better = f"{one.improvement:.2f} times as good"
-        numbers = (number(one.base), number(one.ours), f"{one.ratio:.2f}", better, f"{one.floor_ratio:.2f}")
-        table.add_row(one.name, one.unit, *numbers)
-    return table
+def _row(one: Comparison) -> tuple[str, ...]:
+    better = f"{one.improvement:.2f} times as good"
+    name = f"{one.name}, {one.unit}"
+    return (name, number(one.base), number(one.ours), f"{one.ratio:.2f}", better, f"{one.floor_ratio:.2f}")
 
 
 def _git(*arguments: str) -> None:
