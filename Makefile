@@ -11,6 +11,7 @@ PYTHON ?=
 MODE ?= process
 ARGS ?=
 TORCH_INDEX ?=
+BASE ?= HEAD
 
 BIN := .venv/bin
 IMAGE_OPTIONS := $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
@@ -28,7 +29,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  Variables: ARGS (for the command behind the target), PYTHON (default: the first that is 3.11 or newer),'
-	@echo '  MODE (process, container), TORCH_INDEX (where pip finds the CPU build of PyTorch; default: where it finds all packages;'
+	@echo '  MODE (process, container), BASE (for bench-compare; default: HEAD), TORCH_INDEX (where pip finds the CPU build of PyTorch; default: where it finds all packages;'
 	@echo '  see requirements/torch.txt).'
 
 .PHONY: setup
@@ -59,12 +60,16 @@ matrix: setup ## run a small job in every cell of the training matrix and print 
 	$(BIN)/python -m benchmarks.matrix $(ARGS)
 
 .PHONY: bench
-bench: $(PROJECT) ## time training steps beside a plain NumPy loop
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.steps
+bench: setup ## measure every figure beside its floor, print the table, write it into benchmarks/README.md
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: bench-compare
+bench-compare: setup ## measure this tree and revision BASE in turns: make bench-compare BASE=main
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.compare '$(BASE)' $(ARGS)
 
 .PHONY: bench-recovery
 bench-recovery: setup ## time rounds with the recovery layer beside rounds without it
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.recovery
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks --only recovery
 
 .PHONY: simulate
 simulate: $(PROJECT) ## run 10,000 random schedules of faults through the recovery layer, in virtual time

@@ -1,17 +1,12 @@
-"""Training steps beside a plain NumPy (or SciPy) loop over the same rows: `make bench`.
+"""Training steps beside a plain NumPy (or SciPy) loop over the same rows, in one process."""
 
-Ours and the floor take turns in one process, so a busy machine slows both; what counts is their ratio.
-"""
-
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import scipy.sparse
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.figure import Figure, Goal
+from benchmarks.turns import in_turns, scaled
 from training.model.base import Classes, Parameters, Rows
 from training.model.linear import LinearModel, logistic_regression, support_vector_machine
 
@@ -21,33 +16,30 @@ LEARNING_RATE = np.float32(0.1)
 Step = Callable[[], None]
 
 
-def main() -> None:
-    """Prints one line per figure."""
+def steps() -> Iterator[Figure]:
+    """An epoch of one worker, per model."""
     random = np.random.default_rng(0)
     dense = random.normal(size=(100_000, 28)).astype(np.float32)
     classes = (dense @ random.normal(size=28) > 0).astype(np.int64)
-    sparse = scipy.sparse.random_array((20_000, 47_236), density=0.0016, format="csr", dtype=np.float32, rng=random)
-    sparse_classes = random.integers(0, 2, sparse.shape[0])
-    table = Table("epoch of 1 worker", "floor ms", "ours ms", "ratio", "goal", box=None, pad_edge=False)
+    sparse: Rows = scipy.sparse.random_array(
+        (20_000, 47_236), density=0.0016, format="csr", dtype=np.float32, rng=random
+    )
+    sparse_classes = random.integers(0, 2, size=20_000)
     for name, make, plain, x, y, batch in (
         ("lr, 100,000 x 28, batch 1,000", logistic_regression, _plain_logistic, dense, classes, 1000),
         ("svm, 100,000 x 28, batch 1,000", support_vector_machine, _plain_hinge, dense, classes, 1000),
         ("sparse_lr, 20,000 x 47,236, batch 500", logistic_regression, _plain_logistic, sparse, sparse_classes, 500),
     ):
-        floor, ours = _in_turns(_plain_epoch(plain, x, y, batch), _our_epoch(make(x.shape[1], 2), x, y, batch))
-        table.add_row(name, f"{1e3 * floor:.1f}", f"{1e3 * ours:.1f}", f"{ours / floor:.2f}", "2")
-    Console().print(table)
-
-
-def _in_turns(floor: Step, ours: Step) -> tuple[float, float]:
-    """Median seconds of both, taken in turns."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(REPETITIONS):
-        for step, taken in zip((floor, ours), seconds, strict=True):
-            started = time.perf_counter()
-            step()
-            taken.append(time.perf_counter() - started)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+        ours = _our_epoch(make(x.shape[1], 2), x, y, batch)
+        floor_s, ours_s = in_turns(REPETITIONS, _plain_epoch(plain, x, y, batch), ours)
+        yield Figure(
+            name=f"epoch of 1 worker, {name}",
+            unit="ms",
+            floor_name="a loop by hand, without the loss",
+            floor=scaled(floor_s, 1e3),
+            ours=scaled(ours_s, 1e3),
+            goal=Goal(2),
+        )
 
 
 def _our_epoch(model: LinearModel, x: Rows, y: Classes, batch: int) -> Step:
@@ -77,13 +69,9 @@ def _plain_epoch(residual: Callable[[Parameters, Parameters], Parameters], x: Ro
 
 
 def _plain_logistic(margins: Parameters, labels: Parameters) -> Parameters:
-    return 1 / (1 + np.exp(-margins)) - labels
+    return np.float32(1) / (np.float32(1) + np.exp(-margins)) - labels
 
 
 def _plain_hinge(margins: Parameters, labels: Parameters) -> Parameters:
     signs = 2 * labels - 1
     return np.where(signs * margins < 1, -signs, np.float32(0))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,143 @@
+"""The floor of the exchange: the bytes of a collective through a bare socket, without waiting for anybody.
+
+Everything is laid down beforehand: requests as bytes, answers as buffers of the exact length. What is left to time is
+the system calls, the kernel's copies and Memcached itself.
+
+    collective       what rank r of w moves for parts of m bytes
+    all_gather       put m; get w - 1 times m
+    reduce           put m, get m; rank 0: get w - 1 times m, put m
+    reduce_scatter   put w - 1 times m/w, get as much; put m/w, get w - 1 times m/w
+"""
+
+import socket
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.figure import BenchmarkError
+
+TIMEOUT_S = 30.0
+_TTL_S = 3600
+_STORED, _END = b"STORED\r\n", b"END\r\n"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One trip: values put, or values got.
+
+    Attributes:
+        verb: What is done with them.
+        keys: Where they lie.
+        value_bytes: Length of each.
+    """
+
+    verb: Literal["put", "get"]
+    keys: tuple[str, ...]
+    value_bytes: int
+
+
+def steps_of(collective: str, rank: int, world_size: int, part_bytes: int, header_bytes: int) -> list[Step]:
+    """The trips of one rank in one all-reduce.
+
+    Args:
+        collective: `all_gather`, `reduce` or `reduce_scatter`.
+        rank: The rank.
+        world_size: How many ranks there are.
+        part_bytes: Bytes of one rank's part.
+        header_bytes: What a frame adds to its values.
+
+    Raises:
+        BenchmarkError: There is no floor for such a collective.
+    """
+    others = [other for other in range(world_size) if other != rank]
+    frame = part_bytes + header_bytes
+    if collective == "all_gather":
+        parts = tuple(f"part/{other}" for other in others)
+        return [Step("put", (f"part/{rank}",), frame), Step("get", parts, frame)]
+    if collective == "reduce":
+        if rank == 0:
+            parts = tuple(f"part/{other}" for other in others)
+            return [Step("get", parts, frame), Step("put", ("merged",), frame)]
+        return [Step("put", (f"part/{rank}",), frame), Step("get", ("merged",), frame)]
+    if collective == "reduce_scatter":
+        piece = part_bytes // world_size + header_bytes
+        return [
+            Step("put", tuple(f"part/{rank}/{other}" for other in others), piece),
+            Step("get", tuple(f"part/{other}/{rank}" for other in others), piece),
+            Step("put", (f"merged/{rank}",), piece),
+            Step("get", tuple(f"merged/{other}" for other in others), piece),
+        ]
+    raise BenchmarkError(f"no floor is known for the collective {collective}")
+
+
+@dataclass(frozen=True)
+class _Trip:
+    """A request laid down beforehand, and a buffer of exactly its answer's length.
+
+    Attributes:
+        request: All bytes to send.
+        answer: Where its answer goes.
+        end: How the answer ends when all went well.
+    """
+
+    request: bytes
+    answer: bytearray
+    end: bytes
+
+
+class BareMemcached:
+    """The steps of one rank on a connection of its own.
+
+    Args:
+        host: Memcached's host.
+        port: Its port.
+        prefix: Of all keys.
+        steps: What is done.
+        limit: The largest value that Memcached takes, bytes; what is longer goes in pieces.
+    """
+
+    def __init__(self, host: str, port: int, prefix: str, steps: list[Step], limit: int) -> None:
+        self._socket = socket.create_connection((host, port), TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        trips = [(step.verb, _trip(prefix, step, limit)) for step in steps]
+        self._puts = [trip for verb, trip in trips if verb == "put"]
+        self._all = [trip for _, trip in trips]
+
+    def put_all(self) -> None:
+        """Puts what this rank puts; when all ranks have done so, everything is there to be got."""
+        for trip in self._puts:
+            self._take(trip)
+
+    def run(self) -> None:
+        """All trips once.
+
+        Raises:
+            BenchmarkError: An answer is not the one expected.
+        """
+        for trip in self._all:
+            self._take(trip)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._socket.close()
+
+    def _take(self, trip: _Trip) -> None:
+        self._socket.sendall(trip.request)
+        view, received = memoryview(trip.answer), 0
+        while received < len(view):
+            count = self._socket.recv_into(view[received:])
+            if count == 0:
+                raise BenchmarkError("Memcached closed the connection")
+            received += count
+        if not trip.answer.endswith(trip.end):
+            raise BenchmarkError(f"Memcached answered {bytes(trip.answer[-40:])!r}, expected {trip.end[-40:]!r}")
+
+
+def _trip(prefix: str, step: Step, limit: int) -> _Trip:
+    sizes = [min(limit, step.value_bytes - start) for start in range(0, step.value_bytes, limit)]
+    pieces = [(f"{prefix}/{key}/{index}", size) for key in step.keys for index, size in enumerate(sizes)]
+    if step.verb == "put":
+        requests = [f"set {key} 0 {_TTL_S} {size}\r\n".encode() + bytes(size) + b"\r\n" for key, size in pieces]
+        end = _STORED * len(requests)
+        return _Trip(b"".join(requests), bytearray(len(end)), end)
+    length = sum(len(f"VALUE {key} 0 {size}\r\n") + size + len("\r\n") for key, size in pieces) + len(_END)
+    return _Trip(f"get {' '.join(key for key, _ in pieces)}\r\n".encode(), bytearray(length), _END)

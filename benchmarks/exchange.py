@@ -1,0 +1,166 @@
+"""The exchange: whole rounds of it (begin, all-reduce, end) beside the same bytes through bare sockets.
+
+Ranks are processes on the memcached of a stack, with the recovery layer, as workers have it. Blocks of our rounds and
+blocks of the floor take turns in the same processes; the floor moves what the collective that ran has to move, on as
+many connections at the same time, but waits for nobody.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.bare_memcached import BareMemcached, steps_of
+from benchmarks.figure import Figure, Goal
+from benchmarks.ranks import Team, run_ranks
+from benchmarks.stage import memcached
+from benchmarks.turns import scaled
+from training.exchange.exchange import Exchange
+from training.exchange.frame import HEADER_BYTES
+from training.exchange.mailbox import Mailbox
+from training.exchange.memcached import MemcachedChannel
+from training.exchange.recovery import Recovery
+
+SMALL, LARGE = 29, 1_000_000
+SCALES = (2, 4, 8, 16, 32, 64)
+
+
+class State(msgspec.Struct, frozen=True):
+    """What an algorithm hands to `begin_round`."""
+
+    round: int
+    parameters: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one rank has measured, one entry per block.
+
+    Attributes:
+        floor_p50: Median seconds of the floor's trips of one round.
+        ours_p50: Median seconds of our round.
+        floor_mean: Mean seconds of the floor's.
+        ours_mean: Mean seconds of ours.
+        collective: What `auto` took.
+    """
+
+    floor_p50: tuple[float, ...]
+    ours_p50: tuple[float, ...]
+    floor_mean: tuple[float, ...]
+    ours_mean: tuple[float, ...]
+    collective: str
+
+
+def exchange() -> Iterator[Figure]:
+    """Small and large all-reduces of few ranks."""
+    with memcached() as address:
+        first = run_ranks(2, measure, address, "small", SMALL, 15, 200)[0]
+        yield Figure(
+            name="all-reduce of 29 floats, 2 ranks, p50",
+            unit="µs",
+            floor_name="one set and one get of the frame, bare sockets",
+            floor=scaled(first.floor_p50, 1e6),
+            ours=scaled(first.ours_p50, 1e6),
+            goal=Goal(2),
+            note=first.collective,
+        )
+        ranks = run_ranks(4, measure, address, "large", LARGE, 9, 6)
+        yield Figure(
+            name="all-reduce of 1,000,000 floats, 4 ranks",
+            unit="ms",
+            floor_name="the same bytes, bare sockets",
+            floor=slowest(ranks, lambda rank: rank.floor_mean),
+            ours=slowest(ranks, lambda rank: rank.ours_mean),
+            goal=Goal(1.5),
+            note=ranks[0].collective,
+        )
+
+
+def scaling() -> Iterator[Figure]:
+    """Rounds of ever more ranks on the same machine."""
+    with memcached() as address:
+        for size in SCALES:
+            ranks = run_ranks(size, measure, address, f"scale-{size}", SMALL, 7, max(10, 400 // size))
+            yield Figure(
+                name=f"round of 29 floats, {size} ranks, auto",
+                unit="ms",
+                floor_name="the same trips and bytes, bare sockets",
+                floor=slowest(ranks, lambda rank: rank.floor_mean),
+                ours=slowest(ranks, lambda rank: rank.ours_mean),
+                goal=Goal(1.5),
+                note=ranks[0].collective,
+            )
+
+
+def slowest(ranks: list[Measured], of: Callable[[Measured], tuple[float, ...]]) -> tuple[float, ...]:
+    """Milliseconds of the slowest rank, block by block."""
+    return tuple(1e3 * max(block) for block in zip(*map(of, ranks), strict=True))
+
+
+def measure(team: Team, address: tuple[str, int], name: str, size: int, blocks: int, rounds: int) -> Measured:
+    """Blocks of our rounds and of the floor's, in turns; runs in every rank.
+
+    Args:
+        team: The ranks.
+        address: Memcached's.
+        name: Of the run; keys begin with it.
+        size: Values of a part.
+        blocks: How many blocks of each kind.
+        rounds: Rounds of a block.
+    """
+    part = np.random.default_rng(team.rank).normal(size=size).astype(np.float32)
+    with closing(MemcachedChannel(*address)) as channel:
+        mailbox = Mailbox(channel, run_id=name, rank=team.rank, world_size=team.size)
+        Recovery(mailbox, token=str(team.rank))
+        ours = Exchange(mailbox, "auto", join_timeout_s=60, round_timeout_s=60)
+        ours.start()
+        ours.agree("all are there", np.zeros(1), 1)
+        course = _Course(ours, part)
+        course.block(2)  # connections, buffers and code are warm, and the collective is known
+        collective = ours.report()["collectives"][0]
+        steps = steps_of(collective, team.rank, team.size, part.nbytes, HEADER_BYTES)
+        with closing(BareMemcached(*address, f"{name}/floor", steps, channel.max_value_bytes)) as floor:
+            floor.put_all()
+            team.together()
+            floor.run()
+            taken = []
+            for _ in range(blocks):
+                team.together()
+                bare = [_seconds(floor.run) for _ in range(rounds)]
+                team.together()
+                taken.append((bare, course.block(rounds)))
+            team.together()
+    p50 = [(statistics.median(bare), statistics.median(whole)) for bare, whole in taken]
+    mean = [(statistics.fmean(bare), statistics.fmean(whole)) for bare, whole in taken]
+    floor_p50, ours_p50 = zip(*p50, strict=True)
+    floor_mean, ours_mean = zip(*mean, strict=True)
+    return Measured(floor_p50, ours_p50, floor_mean, ours_mean, collective)
+
+
+class _Course:
+    """The rounds of a run, as an algorithm goes through them."""
+
+    def __init__(self, exchange: Exchange, part: NDArray[np.float32]) -> None:
+        self._exchange, self._part = exchange, part
+        self._state = State(0, part[:1])
+
+    def block(self, rounds: int) -> list[float]:
+        """Seconds of each of some rounds."""
+        return [_seconds(self._round) for _ in range(rounds)]
+
+    def _round(self) -> None:
+        self._exchange.begin_round(self._state.round + 1, self._state)
+        total = self._exchange.all_reduce_update(self._part, 1)
+        self._state = State(self._state.round + 1, total.values[:1])
+        self._exchange.end_round(self._state)
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started

@@ -1,0 +1,78 @@
+"""A figure beside its floor: what every benchmark yields and every table shows."""
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+
+class BenchmarkError(Exception):
+    """A benchmark could not do its work; the message says which part failed and how."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure is to reach.
+
+    Attributes:
+        limit: The number.
+        of: Whether it limits the ratio to the floor or the figure itself.
+        at_least: Whether it is a lower limit.
+    """
+
+    limit: float
+    of: Literal["ratio", "value"] = "ratio"
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        mark = "x" if self.of == "ratio" else ""
+        return f"{'>=' if self.at_least else '<='} {self.limit:g}{mark}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Samples of ours and of the floor, taken in turns in one run.
+
+    Attributes:
+        name: What is measured; unique among all figures.
+        unit: Of all samples.
+        floor_name: What the floor is.
+        floor: The floor's samples.
+        ours: Our samples; as many as the floor's where each has its partner.
+        goal: What is to be reached; None where there is none.
+        more_is_better: Whether it is a speed rather than a time or a size.
+        note: What a reader should know beside the numbers.
+        not_measured: Why there are no samples; empty when there are.
+    """
+
+    name: str
+    unit: str = ""
+    floor_name: str = ""
+    floor: tuple[float, ...] = ()
+    ours: tuple[float, ...] = ()
+    goal: Goal | None = None
+    more_is_better: bool = False
+    note: str = ""
+    not_measured: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.not_measured and not (self.floor and self.ours):
+            raise BenchmarkError(f"{self.name}: no samples of {'ours' if self.floor else 'the floor'}")
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the floor: the median of the pairs' ratios, or without pairs the ratio of the medians."""
+        if len(self.ours) == len(self.floor):
+            return statistics.median(ours / floor for ours, floor in zip(self.ours, self.floor, strict=True))
+        return statistics.median(self.ours) / statistics.median(self.floor)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal is reached; None where there is no goal or nothing was measured."""
+        if self.goal is None or self.not_measured:
+            return None
+        value = self.ratio if self.goal.of == "ratio" else statistics.median(self.ours)
+        return value >= self.goal.limit if self.goal.at_least else value <= self.goal.limit
+
+
+Topic = Callable[[], Iterator[Figure]]

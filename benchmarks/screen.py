@@ -1,0 +1,20 @@
+"""Tables on the screen, or in a file that is read as wide as it needs."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+# Nobody tells how wide a file is read.
+WIDTH_OF_FILES = 220
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table to standard output."""
+    screen = Console()
+    if not screen.is_terminal:
+        screen.width = WIDTH_OF_FILES
+    table = Table(*headings, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    screen.print(table)

@@ -1,0 +1,128 @@
+"""What figures of the whole flow stand on: a project folder and a stack of their own, gone afterwards.
+
+A stack that the user has up is neither used nor disturbed.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import environ
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+import harness
+from benchmarks.figure import BenchmarkError
+from harness.runs.clients import Clients, clients_for
+from harness.settings import Settings, load_settings
+from harness.stack import StackState, client_environment, records, start_private_stack
+from harness.stack.state import state_file
+from training.results import RunFolder
+
+if TYPE_CHECKING:
+    from harness.stack.state import Mode, S3Kind
+
+# The tree whose harness is measured; with `make bench-compare` another one than that of this file.
+TREE = Path(harness.__file__).resolve().parents[1]
+COMMAND_LIMIT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stack that is up, and commands that find it.
+
+    Attributes:
+        settings: Of the project folder.
+        stack: The stack.
+        clients: For its services.
+    """
+
+    settings: Settings
+    stack: StackState
+    clients: Clients
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables for a program that talks to this stack."""
+        return {**environ, **client_environment(self.stack)}
+
+    def python(self, *arguments: str) -> str:
+        """Runs Python in the project folder; returns what it prints.
+
+        Raises:
+            BenchmarkError: It failed; its last line is told.
+        """
+        command = [sys.executable, "-P", *arguments]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self.settings.root,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_LIMIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BenchmarkError(f"`{' '.join(arguments)}` did not end within {COMMAND_LIMIT_S:g} s") from error
+        if done.returncode != 0:
+            raise BenchmarkError(f"`{' '.join(arguments)}` failed: {done.stderr.strip()[-500:]}")
+        return done.stdout
+
+    def harness(self, *arguments: str) -> str:
+        """Runs a command of the harness; returns what it prints."""
+        return self.python("-c", "from harness.cli.main import main; main()", *arguments)
+
+    def run(self, *flags: str) -> "Run":
+        """Runs a job and reads what it and its workers stored."""
+        started = time.perf_counter()
+        summary = msgspec.json.decode(self.harness("run", "--json", *flags))
+        seconds = time.perf_counter() - started
+        folder = RunFolder(self.clients.s3, summary["job"]["result_bucket"], summary["run_id"])
+        workers = {record["rank"]: record for record in map(folder.read_json, folder.names("workers/"))}
+        return Run(seconds, summary, [workers[rank] for rank in sorted(workers)], folder)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished `harness run`.
+
+    Attributes:
+        seconds: Of the whole command.
+        summary: What it printed.
+        workers: The workers' own records, by rank.
+        folder: Its results in S3.
+    """
+
+    seconds: float
+    summary: dict[str, Any]
+    workers: list[dict[str, Any]]
+    folder: RunFolder
+
+
+@contextmanager
+def stage(*, s3: "S3Kind | None" = None, mode: "Mode | None" = None) -> Iterator[Stage]:
+    """A stack without any warm environment, with the functions of the tree that is measured."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        root = Path(folder)
+        shutil.copy(TREE / "harness.toml", root)
+        (root / "lambdas").symlink_to(TREE / "lambdas")
+        settings = load_settings(root)
+        with start_private_stack(settings, s3=s3, mode=mode) as stack:
+            # Commands in this folder take it for the one that `harness up` has started.
+            records.save(stack, state_file(settings.state_dir))
+            yield Stage(settings, stack, clients_for(stack.endpoints))
+
+
+@contextmanager
+def memcached() -> Iterator[tuple[str, int]]:
+    """Host and port of the memcached of a stack."""
+    with stage(s3="moto") as own:
+        host, _, port = own.stack.endpoints.memcached.rpartition(":")
+        yield host, int(port)
