@@ -3,9 +3,8 @@
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import httpx
 import msgspec
 
 from harness.errors import HarnessError
@@ -14,6 +13,9 @@ from harness.faults.strikes import Event
 from harness.stack.state import StackState
 from training.job import Job
 from training.results import RunFolder
+
+if TYPE_CHECKING:
+    import httpx
 
 ANSWER_WITHIN_S = 10.0
 
@@ -38,7 +40,7 @@ def post_plan(stack: StackState, run_id: str, n_workers: int, plan: Plan) -> Non
     if stack.endpoints.faults is None:
         raise HarnessError("this stack brings no faults about", str(stack.directory), "start one that does")
     body = msgspec.json.encode({"n_workers": n_workers, "plan": plan})
-    answer = httpx.put(f"{stack.endpoints.faults}/runs/{run_id}", content=body, timeout=ANSWER_WITHIN_S)
+    answer = _ask(stack, "PUT", run_id, body)
     if not answer.is_success:
         raise HarnessError(answer.text, stack.endpoints.faults)
 
@@ -57,15 +59,27 @@ def in_force(stack: StackState, run_id: str, n_workers: int, plan: Plan | None) 
     try:
         yield
     finally:
-        # A stack that is gone brings nothing about any more.
-        with suppress(httpx.HTTPError):
-            httpx.delete(f"{stack.endpoints.faults}/runs/{run_id}", timeout=ANSWER_WITHIN_S)
+        _withdraw_plan(stack, run_id)
 
 
 def read_events(stack: StackState, run_id: str) -> list[Event]:
     """What became of the plan so far, in its order."""
-    answer = httpx.get(f"{stack.endpoints.faults}/runs/{run_id}", timeout=ANSWER_WITHIN_S)
+    answer = _ask(stack, "GET", run_id)
     return msgspec.json.decode(answer.raise_for_status().content, type=list[Event])
+
+
+def _withdraw_plan(stack: StackState, run_id: str) -> None:
+    import httpx  # noqa: PLC0415 - see `_ask`
+
+    # A stack that is gone brings nothing about any more.
+    with suppress(httpx.HTTPError):
+        _ask(stack, "DELETE", run_id)
+
+
+def _ask(stack: StackState, method: str, run_id: str, body: bytes | None = None) -> "httpx.Response":
+    import httpx  # noqa: PLC0415 - it takes a tenth of a second to import, and most runs have no plan
+
+    return httpx.request(method, f"{stack.endpoints.faults}/runs/{run_id}", content=body, timeout=ANSWER_WITHIN_S)
 
 
 def fault_records(

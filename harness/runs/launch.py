@@ -142,17 +142,18 @@ def run(
     draft = check(request)
     if faults:
         check_faults(faults, draft)
+    report("creating functions")
+    worker = worker_function(settings, draft)
+    # Before the data: environments import their libraries meanwhile.
+    codes = {
+        name: make_declared(clients.functions, name, settings, stack.mode, log=report) for name in (COORDINATOR, worker)
+    }
     report("preparing data")
     data = prepare_data(request.data, draft, clients.s3)
     check_shape(request.event, data)
     job = msgspec.to_builtins(decode_job(_complete(request, data, stack), Job))
     _create_bucket(clients, job["result_bucket"])
     _check_concurrency(clients, draft.n_workers)
-    report("creating functions")
-    worker = worker_function(settings, draft)
-    codes = {
-        name: make_declared(clients.functions, name, settings, stack.mode, log=report) for name in (COORDINATOR, worker)
-    }
     folder = RunFolder(clients.s3, job["result_bucket"], job["run_id"])
     report("invoking the coordinator")
     invoked_at, started = time.time(), time.perf_counter()

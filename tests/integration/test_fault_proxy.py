@@ -147,7 +147,9 @@ def test_a_frame_is_corrupted_by_one_byte(network, client):
     assert len(sent) == len(got)
     assert 1 == sum(a != b for a, b in zip(sent, got, strict=True))
     with pytest.raises(FrameError, match="checksum"):
-        unpack(got[:HEADER_BYTES], got[HEADER_BYTES:], run_id=run_id, rank=1, round_number=2, step=0, dtype=np.dtype("<f4"))
+        unpack(
+            got[:HEADER_BYTES], got[HEADER_BYTES:], run_id=run_id, rank=1, round_number=2, step=0, dtype=np.dtype("<f4")
+        )
     assert sent_too == client.get(other)
     assert (1, 1, 2, 0, 1) == (events[0].times, events[0].rank, events[0].round, events[0].step, events[0].attempt)
     client.set(key, sent)
