@@ -451,7 +451,7 @@ def test_progress_goes_through_all_stages(s3, write_rows):
         assert sorted(shares) == shares
         assert 1 == shares[-1]
         assert 300 == calls[-1][0]
-        assert len(shares) > 4
+        assert len(shares) >= 4
 
 
 @pytest.mark.parametrize(
