@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
@@ -61,6 +62,27 @@ def call(tmp_path, endpoint):
         )
 
     return run
+
+
+@pytest.fixture
+def start(endpoint):
+    """Starts a command that ends with the test."""
+    with ExitStack() as cleanup:
+
+        def begin(*command):
+            process = cleanup.enter_context(
+                subprocess.Popen(
+                    [*map(str, command)],
+                    env=environment_of(endpoint),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            cleanup.callback(process.kill)
+            return process
+
+        yield begin
 
 
 def environment_of(endpoint):
@@ -281,14 +303,14 @@ def peak_memory_of_partitioning(path, bucket, endpoint, *options):
 
 
 @pytest.mark.parametrize(("stop", "says"), [(signal.SIGINT, "Aborted!"), (signal.SIGTERM, ""), (signal.SIGKILL, "")])
-def test_an_interrupted_run_leaves_nothing(s3, bucket, endpoint, tmp_path, stop, says):
+def test_an_interrupted_run_leaves_nothing(start, s3, bucket, tmp_path, stop, says):
     """Stopped in mid-file, even by SIGKILL: no temporary file, no bucket, and the next run writes what it should."""
     spill = tmp_path / "spill"
     spill.mkdir()
     rows = tmp_path / "rows"
     rows.write_bytes(b"".join(b"%d 1:%d 2:0.123456789\n" % (row % 2, row) for row in range(1_000_000)))
     command = [*PARTITION, "--file-path", rows, "--n-workers", "2", "--spill-dir", spill]
-    process = start(*command, "--bucket-name", bucket, endpoint=endpoint)
+    process = start(*command, "--bucket-name", bucket)
     wait_until(lambda: has_opened_a_file_in(process.pid, spill))
 
     process.send_signal(stop)
@@ -301,14 +323,14 @@ def test_an_interrupted_run_leaves_nothing(s3, bucket, endpoint, tmp_path, stop,
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_was_stopped_while_it_wrote_is_made_good_by_the_next_one(s3, bucket, endpoint, tmp_path, stop):
+def test_a_run_that_was_stopped_while_it_wrote_is_made_good_by_the_next_one(call, start, s3, bucket, tmp_path, stop):
     """There is no manifest, so there is no set; run again, the same command writes the bytes of a run in peace."""
     spill = tmp_path / "spill"
     spill.mkdir()
     rows = tmp_path / "rows"
     rows.write_bytes(b"".join(b"%d 1:%d 2:0.123456789\n" % (row % 2, row) for row in range(100_000)))
     command = [*PARTITION, "--file-path", rows, "--n-workers", "40", "--spill-dir", spill]
-    process = start(*command, "--bucket-name", bucket, endpoint=endpoint)
+    process = start(*command, "--bucket-name", bucket)
     wait_until(lambda: has_partitions(s3, bucket))
 
     process.send_signal(stop)
@@ -318,24 +340,13 @@ def test_a_run_that_was_stopped_while_it_wrote_is_made_good_by_the_next_one(s3, 
     assert [] == list(spill.iterdir())
     assert "manifest.json" not in list_objects(s3, bucket)
     for name in (bucket, f"{bucket}-peace"):
-        assert 0 == start(*command, "--bucket-name", name, endpoint=endpoint).wait(60)
+        assert "" == call(*command, "--bucket-name", name).stderr
     stopped, in_peace = (
         {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in list_objects(s3, name)}
         for name in (bucket, f"{bucket}-peace")
     )
     assert 41 == len(stopped)
     assert in_peace == stopped
-
-
-def start(*command, endpoint):
-    """Starts a command."""
-    return subprocess.Popen(
-        [*map(str, command)],
-        env=environment_of(endpoint),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def has_partitions(s3, bucket):
