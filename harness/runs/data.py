@@ -8,6 +8,7 @@ from msgspec import structs
 from fixtures.datasets import BucketSpec, DataSpec, bucket_for
 from fixtures.partitioning import partition_set
 from fixtures.partitions import read_manifest
+from fixtures.progress import progress_bar
 from harness.errors import HarnessError
 from training.errors import JobError
 from training.job import Job
@@ -49,9 +50,16 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client") -> Data:
     bucket = bucket_for(spec, job.seed, job.n_workers, job.data_type)
     manifest = read_manifest(s3, bucket)
     if manifest is None and not isinstance(spec, BucketSpec):
-        manifest = partition_set(
-            spec, n_workers=job.n_workers, s3=s3, bucket=bucket, seed=job.seed, data_type=job.data_type
-        )
+        with progress_bar(f"partitioning {spec.name}") as progress:
+            manifest = partition_set(
+                spec,
+                n_workers=job.n_workers,
+                s3=s3,
+                bucket=bucket,
+                seed=job.seed,
+                data_type=job.data_type,
+                progress=progress,
+            )
     if manifest is None:
         # Partitions that others made; the coordinator checks that they are there.
         return Data(bucket, spec.name, {})

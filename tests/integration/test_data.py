@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
@@ -61,6 +62,27 @@ def call(tmp_path, endpoint):
         )
 
     return run
+
+
+@pytest.fixture
+def start(endpoint):
+    """Starts a command that ends with the test."""
+    with ExitStack() as cleanup:
+
+        def begin(*command):
+            process = cleanup.enter_context(
+                subprocess.Popen(
+                    [*map(str, command)],
+                    env=environment_of(endpoint),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            cleanup.callback(process.kill)
+            return process
+
+        yield begin
 
 
 def environment_of(endpoint):
@@ -168,7 +190,11 @@ def test_partitions_without_a_manifest_are_read_one_by_one(call, s3, bucket):
 @pytest.mark.parametrize(
     ("script", "content", "message"),
     [
-        (PARTITION, lzma.compress(b"1 1:0.5\n" * 10_000)[:-40], "HIGGS.xz: the xz data is cut off before its end"),
+        (
+            PARTITION,
+            lzma.compress(b"1 1:0.5\n" * 10_000)[:-40],
+            "HIGGS.xz: does not end as an .xz file does: it is cut off or damaged",
+        ),
         (
             (sys.executable, SCRIPT),
             b"1 1:0.5\n0 1:0.5\n1 1:O.5\n",
@@ -276,38 +302,59 @@ def peak_memory_of_partitioning(path, bucket, endpoint, *options):
     return int(measured.stdout) / 1024
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_leaves_nothing(s3, bucket, endpoint, tmp_path, stop):
-    """Stopped in mid-file, even by SIGKILL, the command leaves no temporary file, no bucket and no process."""
+@pytest.mark.parametrize(("stop", "says"), [(signal.SIGINT, "Aborted!"), (signal.SIGTERM, ""), (signal.SIGKILL, "")])
+def test_an_interrupted_run_leaves_nothing(start, s3, bucket, tmp_path, stop, says):
+    """Stopped in mid-file, even by SIGKILL: no temporary file, no bucket, and the next run writes what it should."""
     spill = tmp_path / "spill"
     spill.mkdir()
     rows = tmp_path / "rows"
-    rows.write_bytes(b"1 1:0.123456789 2:0.123456789\n" * 2_000_000)
-    process = subprocess.Popen(
-        [
-            HARNESS,
-            "data",
-            "partition",
-            "--file-path",
-            rows,
-            "--n-workers",
-            "2",
-            "--bucket-name",
-            bucket,
-            "--spill-dir",
-            spill,
-        ],
-        env=environment_of(endpoint),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    rows.write_bytes(b"".join(b"%d 1:%d 2:0.123456789\n" % (row % 2, row) for row in range(1_000_000)))
+    command = [*PARTITION, "--file-path", rows, "--n-workers", "2", "--spill-dir", spill]
+    process = start(*command, "--bucket-name", bucket)
     wait_until(lambda: has_opened_a_file_in(process.pid, spill))
 
     process.send_signal(stop)
 
-    assert process.wait(10) != 0
+    said = process.communicate(timeout=10)[1].strip()
+    assert process.returncode != 0
+    assert says == said
     assert [] == list(spill.iterdir())
     assert bucket not in [entry["Name"] for entry in s3.list_buckets()["Buckets"]]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_was_stopped_while_it_wrote_is_made_good_by_the_next_one(call, start, s3, bucket, tmp_path, stop):
+    """There is no manifest, so there is no set; run again, the same command writes the bytes of a run in peace."""
+    spill = tmp_path / "spill"
+    spill.mkdir()
+    rows = tmp_path / "rows"
+    rows.write_bytes(b"".join(b"%d 1:%d 2:0.123456789\n" % (row % 2, row) for row in range(100_000)))
+    command = [*PARTITION, "--file-path", rows, "--n-workers", "40", "--spill-dir", spill]
+    process = start(*command, "--bucket-name", bucket)
+    wait_until(lambda: has_partitions(s3, bucket))
+
+    process.send_signal(stop)
+
+    process.communicate(timeout=10)
+    assert process.returncode != 0
+    assert [] == list(spill.iterdir())
+    assert "manifest.json" not in list_objects(s3, bucket)
+    for name in (bucket, f"{bucket}-peace"):
+        assert "" == call(*command, "--bucket-name", name).stderr
+    stopped, in_peace = (
+        {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in list_objects(s3, name)}
+        for name in (bucket, f"{bucket}-peace")
+    )
+    assert 41 == len(stopped)
+    assert in_peace == stopped
+
+
+def has_partitions(s3, bucket):
+    """Whether something lies in a bucket, which may not be there yet."""
+    try:
+        return bool(list_objects(s3, bucket))
+    except s3.exceptions.NoSuchBucket:
+        return False
 
 
 def has_opened_a_file_in(pid, folder):

@@ -1,16 +1,18 @@
 """Partitions of files and of arrays: every row once, the same order everywhere, all in the bucket or nothing."""
 
+import hashlib
 import io
 import lzma
 import threading
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 from scipy.sparse import csr_array, random_array
 
-from fixtures import partitions
+from fixtures import partitions, spill
 from fixtures.data_file import FILE_FORMATS
 from fixtures.partitioning import partition_arrays, partition_file
 from fixtures.partitions import LabelCount, list_objects, read_manifest
@@ -414,6 +416,65 @@ def test_too_small_a_disk_is_one_clear_error(s3, write_rows, tmp_path):
 
     with pytest.raises(InputError, match=r"temporary data in .*/not-there: No such file"):
         partition_file(path, n_workers=2, s3=s3, bucket="higgs", spill_dir=tmp_path / "not-there")
+
+
+def test_a_disk_that_will_be_too_small_is_found_out_early(s3, write_rows, tmp_path, monkeypatch):
+    """Before it is full, the error says how much is needed, how much there is, and what to do."""
+    path, _ = write_rows(200_000)
+    monkeypatch.setattr(spill, "RUN_BYTES", 1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+
+    with pytest.raises(
+        InputError,
+        match=rf"temporary data in {tmp_path}: takes some \d+ MB more, and 1 MB are free\n"
+        "name a folder on a larger disk with --spill-dir or the variable TMPDIR",
+    ):
+        partition_file(path, n_workers=2, s3=s3, bucket="higgs", spill_dir=tmp_path)
+
+    assert [] == buckets(s3)
+    assert 20 == partition_file(path, n_workers=2, s3=s3, bucket="few", spill_dir=tmp_path, limit=20).rows
+
+
+def test_progress_goes_through_all_stages(s3, write_rows):
+    """From the reading to the last upload the work done never falls, and ends with all of it."""
+    path, data = write_rows(300)
+    from_file, from_arrays = [], []
+
+    partition_file(path, n_workers=3, s3=s3, bucket="file", progress=lambda *call: from_file.append(call))
+    partition_arrays(
+        data.x, data.y, n_workers=3, s3=s3, bucket="arrays", seed=0, source="rows",
+        progress=lambda *call: from_arrays.append(call),
+    )  # fmt: skip
+
+    for calls in (from_file, from_arrays):
+        shares = [done / total for _, done, total in calls]
+        assert sorted(shares) == shares
+        assert 1 == shares[-1]
+        assert 300 == calls[-1][0]
+        assert len(shares) >= 4
+
+
+@pytest.mark.parametrize(
+    ("data_type", "form", "digest"),
+    [
+        ("dense_libsvm", "npz", "8371e4672c1ae91cd7bf6ba84c14cca21e7600b3879559204d01e4d1acfffb95"),
+        ("dense_libsvm", "libsvm", "ee988eb898d759a23ef81cd9d41522510c83be6ccbf6ac91c7f1e51ab65ec9af"),
+        ("sparse_libsvm", "npz", "ceef1a050df6da4ed69639017ec18100be49f10889c2c27466fce78982af5e72"),
+        ("cifar10", "npz", "458f10bf72b53587930d74156eab65a9ac57715a9bbcaa2d9a540e4faa43e4f7"),
+    ],
+)
+def test_the_bytes_hold_for_all_time(s3, tmp_path, data_type, form, digest):
+    """The same data and seed give the objects of version 2 of the manifest, bit for bit."""
+    numbers = np.arange(101 * FEATURES[data_type]).reshape(101, -1)
+    x = (numbers * 7 % 256).astype(np.uint8) if data_type == "cifar10" else (numbers * 7 % 97 / 8).astype(np.float32)
+    data = Dataset(csr_array(x) if data_type == "sparse_libsvm" else x, (np.arange(101) % 2).astype(np.float32))
+    path = tmp_path / "rows"
+    path.write_bytes(FILE_FORMATS[data_type].format(data))
+
+    partition_file(path, n_workers=3, s3=s3, bucket="golden", data_type=data_type, seed=5, format=form)
+
+    found = contents(s3, "golden")
+    assert digest == hashlib.sha256(b"".join(found[f"{rank}_3"] for rank in range(3))).hexdigest()
 
 
 ONES = np.ones(4, np.float32)
