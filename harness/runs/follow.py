@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LONGEST_POLL_S = 0.2
 OUT_OF_ORDER_MS = 5000
-FIRST_POLL_S = 0.02
+FIRST_POLL_S = 0.04
 # Lambda waits this long before its last try.
 LONGEST_RETRY_DELAY_S = 120.0
 # What workers tell about recovery; the summary lists these.

@@ -22,7 +22,7 @@ from training.exchange.channel import Channel, Landing, Value, cut, size_of
 from training.exchange.clock import Clock
 from training.exchange.frame import HEADER_BYTES, Array, Encoding, Frame, pack, unpack
 from training.exchange.incoming import Incoming, Target, piece_key
-from training.exchange.pace import Pace, delays
+from training.exchange.pace import Pace
 
 if TYPE_CHECKING:
     from training.exchange.recovery import PatientWait, Recovery
@@ -92,6 +92,7 @@ class Mailbox:
         self._held: dict[int, dict[str, Value]] = {}
         self._before_next: dict[str, Value] = {}
         self._paces: dict[tuple[int, bool], Pace] = {}
+        self._join_pace = Pace(world_size, joining=True)
 
     def post(self, place: Place, values: Array, samples: int, flags: int, encoding: Encoding | None = None) -> None:
         """Stores this rank's frame.
@@ -178,7 +179,7 @@ class Mailbox:
             frames = self._whole_frames(found, keys, place, dtype)
             if not keys:
                 return frames  # nearly always all frames are small, and often all are there at the first look
-        pace = self._paces.setdefault((place.step, place.merged), Pace())
+        pace = self._pace(place)
         wait = self.wait(place, timeout_s, pace.delays())
         if target is None:
             # A frame that is there and not whole is damaged, or the first piece of a large one.
@@ -227,6 +228,11 @@ class Mailbox:
                     its.begin_anew()
             found = wait.look(*_wishes(incoming))
 
+    def _pace(self, place: Place) -> Pace:
+        if place.round == 0:
+            return self._join_pace
+        return self._paces.setdefault((place.step, place.merged), Pace(self.world_size))
+
     def _whole_frames(
         self, found: Mapping[str, Any], keys: dict[int, str], place: Place, dtype: np.dtype[Any]
     ) -> dict[int, Frame]:
@@ -249,7 +255,7 @@ class Mailbox:
             timeout_s: How long at most.
             looks: Seconds between its looks.
         """
-        looks = looks or delays()
+        looks = looks or Pace(self.world_size).delays()
         if self.recovery is None:
             return Wait(self, place, timeout_s, looks)
         return self.recovery.wait(place, timeout_s, looks)

@@ -2,7 +2,7 @@
 
 Waits of one kind (for the parts, for the merged sum) are much alike from round to round, so each is learnt from:
 
-    0 ----------- half of the shortest of the last waits ---+---+---+----+------+----------+----- ... 2 ms apart
+    0 ----------- half of the shortest of the last waits ---+---+---+----+------+----------+----- ... `longest_s` apart
     look (missed)   nothing                                 looks, ever further apart
 
 A wait that is at times over within a few trips looks at once, again and again.
@@ -19,6 +19,10 @@ EAGER_LOOKS = 4
 FIRST_DELAY_S = 20e-6
 DELAY_GROWTH = 1.3
 LONGEST_DELAY_S = 2e-3
+# With many ranks each looks more seldom, as all their looks go to the same nodes, and here to the same cores.
+LONGEST_DELAY_PER_RANK_S = 250e-6
+# Ranks that start are seconds apart.
+JOIN_DELAY_S = 1e-3
 # Below this the first looks follow one another without a sleep.
 SHORT_S = 1e-3
 # So many waits are remembered.
@@ -27,9 +31,16 @@ SILENT_SHARE, LOOK_SHARE = 0.5, 0.05
 
 
 class Pace:
-    """The pace of one kind of wait."""
+    """The pace of one kind of wait.
 
-    def __init__(self) -> None:
+    Args:
+        world_size: How many ranks may wait at the same time.
+        joining: Whether ranks may be waited for that still start.
+    """
+
+    def __init__(self, world_size: int, *, joining: bool = False) -> None:
+        self._longest_s = max(LONGEST_DELAY_S, LONGEST_DELAY_PER_RANK_S * world_size)
+        self._joining = joining
         self._last: deque[float] = deque(maxlen=MEMORY)
 
     def learn(self, waited_s: float) -> None:
@@ -38,18 +49,21 @@ class Pace:
 
     def delays(self) -> Iterator[float]:
         """Seconds between looks; without end."""
+        if self._joining:
+            return _growing(JOIN_DELAY_S, self._longest_s)
         least = min(self._last) if len(self._last) == MEMORY else 0.0
         if least < SHORT_S:
-            return delays()
-        return itertools.chain((SILENT_SHARE * least,), _growing(LOOK_SHARE * least))
+            return delays(self._longest_s)
+        return itertools.chain((SILENT_SHARE * least,), _growing(LOOK_SHARE * least, self._longest_s))
 
 
-def delays() -> Iterator[float]:
+def delays(longest_s: float = LONGEST_DELAY_S) -> Iterator[float]:
     """Seconds between looks of a wait of which nothing is known: none at first, then ever longer; without end."""
-    return itertools.chain(itertools.repeat(0.0, EAGER_LOOKS), _growing(FIRST_DELAY_S))
+    return itertools.chain(itertools.repeat(0.0, EAGER_LOOKS), _growing(FIRST_DELAY_S, longest_s))
 
 
-def _growing(delay: float) -> Iterator[float]:
-    while True:
-        yield min(delay, LONGEST_DELAY_S)
+def _growing(delay: float, longest_s: float) -> Iterator[float]:
+    while delay < longest_s:
+        yield delay
         delay *= DELAY_GROWTH
+    yield from itertools.repeat(longest_s)

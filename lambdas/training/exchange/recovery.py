@@ -42,6 +42,9 @@ LIVE_S = 1.0
 LISTEN_S = 0.1
 ASK_AGAIN_S = 1.0
 LONG_WAIT_POLL_S = 0.01
+# With many ranks more seldom: each listens to all others.
+LONG_WAIT_POLL_PER_RANK_S = 0.6e-3
+LONGEST_WAIT_POLL_S = 0.1
 # Whether the run is over without this rank is asked this soon, then ever more seldom.
 FIRST_QUESTION_GAP_S = 1.0
 LONGEST_QUESTION_GAP_S = 16.0
@@ -417,6 +420,7 @@ class PatientWait:
         self._failure: ChannelError | None = None
         self._next_start = 0.0
         self._long_wait_s = 0.0 if recovery.is_back else LONG_WAIT_S
+        self._poll_s = min(LONGEST_WAIT_POLL_S, max(LONG_WAIT_POLL_S, LONG_WAIT_POLL_PER_RANK_S * mailbox.world_size))
         self._causes: list[str] = []
         self._stood = False
 
@@ -470,7 +474,7 @@ class PatientWait:
         if self._failure is None:
             self._causes += self._recovery.help(self._place, missing, self._found, self._begun)
             self._stood = True
-        self._clock.sleep(min(LONG_WAIT_POLL_S, rest))
+        self._clock.sleep(min(self._poll_s, rest))
         anew = now >= self._next_start
         if anew:
             self._next_start = now + BEAT_S
