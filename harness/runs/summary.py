@@ -37,6 +37,7 @@ class WorkerSummary(msgspec.Struct, frozen=True):
         rows: Its training rows.
         seconds: Of all its links together, the tries that failed left out.
         max_rss_mb: The largest resident size of the last one.
+        cpu_seconds: Processor time of its last invocation's handler.
         phases: Seconds of its last invocation by phase: `load` (rows from S3; goes on beside `join`), `join` (the lease
             and the connection), `train` (rounds, evaluations and waits for peers), `store` (results, up to its record).
         cold_start: Seconds by phase before its handler ran for the first time: `interpreter`, `imports`, `s3_client`;
@@ -49,6 +50,7 @@ class WorkerSummary(msgspec.Struct, frozen=True):
     rows: int
     seconds: float
     max_rss_mb: float
+    cpu_seconds: float = 0.0
     phases: dict[str, float] = {}
     cold_start: dict[str, float] | None = None
 
@@ -168,6 +170,7 @@ def summarise(
                 w["rows"],
                 w["seconds"],
                 w["max_rss_mb"],
+                cpu_seconds=w["cpu_seconds"],
                 phases=w["phases"],
                 cold_start=w["cold_start"],
             )

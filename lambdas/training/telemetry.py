@@ -40,7 +40,7 @@ class Telemetry:
             "request_id": request_id,
         }
         self.started_at = time.time()
-        self._started = time.perf_counter()
+        self._started, self._started_cpu = time.perf_counter(), time.process_time()
         self._last_progress = self._started
         self._rows_since = 0
 
@@ -57,6 +57,11 @@ class Telemetry:
     def seconds(self) -> float:
         """Since the handler began."""
         return time.perf_counter() - self._started
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of this process since the handler began, all threads together."""
+        return time.process_time() - self._started_cpu
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -283,6 +283,7 @@ def _store(
             "valid_rows": len(shard.valid_y),
             "started_at": telemetry.started_at,
             "seconds": telemetry.seconds,
+            "cpu_seconds": telemetry.cpu_seconds,
             "phases": telemetry.phases,
             "cold_start": cold_start,
             "round_ms": percentiles_ms(round_s),
