@@ -38,7 +38,7 @@ class Total(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One call of a collective: its frames use the steps `step` and `step + 1` of its round."""
+    """One call of a collective: its frames use `STEPS_PER_CALL` steps of its round, from `step` on."""
 
     mailbox: Mailbox
     round: int
@@ -89,7 +89,8 @@ def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
 
 
 COLLECTIVES: dict[str, Collective] = {"all_gather": all_gather, "reduce": reduce, "reduce_scatter": reduce_scatter}
-STEPS_PER_CALL = 2
+# As many as the longest pattern needs: `two_level` has four.
+STEPS_PER_CALL = 4
 
 
 class Latest:
