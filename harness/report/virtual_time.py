@@ -124,7 +124,7 @@ class VirtualTime:
 
         return resume
 
-    def _pass_on(self) -> _Task | None:
+    def _pass_on(self) -> _Task:
         """Does what is due until a task can go on, and gives it the turn, unless it has it."""
         before = self._running
         while self._next is None:
@@ -133,7 +133,8 @@ class VirtualTime:
                 raise _Ended
             self.now, _, action = heapq.heappop(self._queue)
             action()
-        self._running, self._next = self._next, None
-        if self._running is not before:
-            self._running.turn.release()
-        return self._running
+        following, self._running, self._next = self._next, self._next, None
+        if following is not before:
+            # From here on the other one runs, and what is this object's is no longer this thread's to read.
+            following.turn.release()
+        return following

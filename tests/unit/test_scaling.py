@@ -106,9 +106,10 @@ def test_the_closed_form_is_near_the_simulation(collective, part_bytes, world_si
     """Within a factor of two, mostly much nearer: queues and polls are what it leaves out."""
     network = replace(ELASTICACHE, nodes=nodes)
 
-    ratio = seconds(collective, world_size, part_bytes, network) / simulate(
-        collective, world_size, part_bytes, network
-    ).seconds
+    ratio = (
+        seconds(collective, world_size, part_bytes, network)
+        / simulate(collective, world_size, part_bytes, network).seconds
+    )
 
     assert 0.45 < ratio < 1.2
 
