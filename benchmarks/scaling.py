@@ -39,8 +39,8 @@ WORLD_SIZES = (2, 4, 8, 16)
 # 29 floats of a linear model; a sparse model of RCV1's size; 1 MB.
 PART_BYTES = (116, 189_000, 1_000_000)
 # A burst takes about this long, or this many rounds.
-BURSTS, SECONDS_PER_BURST = 4, 0.15
-ROUNDS_AT_LEAST, ROUNDS_AT_MOST = 8, 300
+BURSTS, SECONDS_PER_BURST = 2, 0.15
+ROUNDS_AT_LEAST, ROUNDS_AT_MOST = 6, 300
 SMALL, LARGE = 29, 100_000
 
 

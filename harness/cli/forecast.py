@@ -105,4 +105,4 @@ def command(*, run_id: str, workers: list[int], memory_mb: list[int] | None, as_
         table.add_row(*figures, row.collective, row.note)
     # A table that goes to a file is not cut to the width of a terminal that is not there.
     console = Console(highlight=False)
-    console.print(table, no_wrap=True, crop=False, width=max(console.width, TABLE_WIDTH))
+    Console(highlight=False, width=max(console.width, TABLE_WIDTH)).print(table)
