@@ -88,7 +88,7 @@ def _grid(plot: _Plot, xs: list[float]) -> Iterator[str]:
     for exponent in range(low, high + 1):
         y = plot.down(10.0**exponent)
         yield f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_LEFT + _PLOT_WIDTH}" y2="{y:.1f}" stroke="#ddd"/>'
-        yield _text(_LEFT - 8, y + 4, f"{10.0**exponent:g}", anchor="end")
+        yield _text(_LEFT - 8, y + 4, f"1e{exponent}" if exponent > 4 else f"{10.0**exponent:g}", anchor="end")
     for x in xs:
         yield _text(plot.across(x), _TOP + _PLOT_HEIGHT + 18, f"{x:g}", anchor="middle")
 
