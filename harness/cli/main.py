@@ -22,6 +22,7 @@ VERBS = (
     "logs",
     "runs",
     "predict",
+    "forecast",
     "images",
 )
 

@@ -15,7 +15,7 @@ from training.matrix import ROWS, DatasetType, check_combination, with_defaults
 
 Model = Literal["lr", "svm", "sparse_lr", "sparse_svm", "kmeans", "sparse_kmeans", "mlp", "mobilenet", "resnet"]
 Optimiser = Literal["grad_avg", "model_avg", "admm", "em"]
-SyncMode = Literal["reduce", "reduce_scatter", "all_gather", "async", "auto"]
+SyncMode = Literal["reduce", "reduce_scatter", "all_gather", "two_level", "async", "auto"]
 ChannelName = Literal["memcached"]
 
 Penalty = Literal["l1", "l2"]

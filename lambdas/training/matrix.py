@@ -10,7 +10,7 @@ from training.errors import InputError
 
 DatasetType = Literal["dense_libsvm", "sparse_libsvm", "cifar10"]
 
-SYNCHRONOUS = ("reduce", "reduce_scatter", "all_gather", "auto")
+SYNCHRONOUS = ("reduce", "reduce_scatter", "all_gather", "two_level", "auto")
 
 
 class ModelRow(NamedTuple):

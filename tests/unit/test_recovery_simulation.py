@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.simulation import Fault, Schedule, Simulation
 from training.errors import StateLost
+from training.exchange import two_level
 from training.exchange.collective import COLLECTIVES
 
 pytestmark = pytest.mark.unit
@@ -28,19 +29,23 @@ faults = st.builds(
     Fault,
     st.sampled_from(KINDS),
     st.integers(1, 300),
-    rank=st.integers(0, 3),
+    rank=st.integers(0, 6),
     seconds=st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0]),
     share=st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0]),
 )
-schedules = st.builds(
-    Schedule,
-    world_size=st.integers(2, 4),
-    mode=st.sampled_from(sorted(COLLECTIVES)),
-    private=st.booleans(),
-    checkpoint_every=st.sampled_from([0, 0, 1, 2]),
-    seed=st.integers(0, 2**16),
-    faults=st.lists(faults, max_size=6).map(tuple),
-)
+
+
+def schedules(world_sizes, modes):
+    """Schedules of so many ranks."""
+    return st.builds(
+        Schedule,
+        world_size=world_sizes,
+        mode=st.sampled_from(modes),
+        private=st.booleans(),
+        checkpoint_every=st.sampled_from([0, 0, 1, 2]),
+        seed=st.integers(0, 2**16),
+        faults=st.lists(faults, max_size=6).map(tuple),
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,9 +60,9 @@ def count(request):
 
 
 @lru_cache
-def undisturbed(world_size, private):
-    """The parameters without a fault; the mode does not change them."""
-    (parameters,) = set(Simulation(Schedule(world_size, "all_gather", private)).run().values())
+def undisturbed(world_size, private, mode):
+    """The parameters without a fault."""
+    (parameters,) = set(Simulation(Schedule(world_size, mode, private)).run().values())
     return parameters
 
 
@@ -75,12 +80,27 @@ def replay(schedule):
         assert kinds & LOSING
         counted["lost"] += 1
         return
-    expected = undisturbed(schedule.world_size, schedule.private)
+    # Flat patterns add in one order, so the mode does not change the bits.
+    mode = "two_level" if schedule.mode == "two_level" else "all_gather"
+    expected = undisturbed(schedule.world_size, schedule.private, mode)
     assert dict.fromkeys(range(schedule.world_size), expected) == results
 
 
 @settings(max_examples=SCHEDULES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
-@given(schedules)
+@given(schedules(st.integers(2, 4), sorted(COLLECTIVES)))
 def test_every_schedule_ends_with_the_undisturbed_bits_or_one_clear_error(schedule):
     """Whatever is lost, delayed, doubled or dies, all ranks finish with the bits of the undisturbed run; none hangs."""
     replay(schedule)
+
+
+@pytest.mark.parametrize("whole_up_to_bytes", [0, two_level.WHOLE_UP_TO_BYTES], ids=["slices", "whole"])
+def test_so_does_every_schedule_of_two_levels(whole_up_to_bytes, monkeypatch):
+    """The same of groups and leaders, whether leaders exchange sums whole or in slices."""
+    monkeypatch.setattr(two_level, "WHOLE_UP_TO_BYTES", whole_up_to_bytes)
+
+    @settings(max_examples=SCHEDULES // 5, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+    @given(schedules(st.integers(4, 7), ["two_level"]))
+    def check(schedule):
+        replay(schedule)
+
+    check()

@@ -101,6 +101,17 @@ def joined(values: Iterable[Value]) -> bytes:
     return b"".join(part for value in values for part in parts_of(value))
 
 
+def land(value: bytes, landing: Landing | None) -> Value:
+    """A value where it is to be received, if it is just as long; else the value itself."""
+    if landing is None or size_of(landing) != len(value):
+        return value
+    start = 0
+    for part in landing:
+        part[:] = value[start : start + len(part)]
+        start += len(part)
+    return landing
+
+
 def cut(value: Value, limit: int) -> list[Value]:
     """A value in pieces of at most this many bytes, of which all but the last are full; nothing is copied."""
     pieces: list[Value] = []

@@ -43,7 +43,7 @@ class Total(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One call of a collective: its frames use the steps `step` and `step + 1` of its round."""
+    """One call of a collective: its frames use `STEPS_PER_CALL` steps of its round, from `step` on."""
 
     mailbox: Mailbox
     round: int
@@ -90,9 +90,9 @@ Collective = Callable[[Call, Array, int], Total]
 def all_gather(call: Call, values: Array, samples: int) -> Total:
     """Every rank reads every part and adds them itself."""
     box, place = call.mailbox, Place(call.round, call.step)
-    parcel = box.parcel(place, {None: values}, samples, call.flags, call.encoding)
+    parcel = box.parcel(place, values, samples, call.flags, call.encoding)
     frames = call.collect(place, box.others, values, posting=parcel)
-    return _add(frames, box.rank, Total(box.as_received(values, call.encoding), samples, call.flags))
+    return add_in_order(frames, box.rank, Total(box.as_received(values, call.encoding), samples, call.flags))
 
 
 def reduce(call: Call, values: Array, samples: int) -> Total:
@@ -101,10 +101,10 @@ def reduce(call: Call, values: Array, samples: int) -> Total:
     parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
     if box.rank == 0:
         frames = call.collect(parts, box.others, values)
-        total = _add(frames, 0, Total(values, samples, call.flags))
+        total = add_in_order(frames, 0, Total(values, samples, call.flags))
         box.post(merged, total.values, total.samples, total.flags, call.encoding)
         return total._replace(values=box.as_received(total.values, call.encoding))
-    parcel = box.parcel(parts, {None: values}, samples, call.flags, call.encoding)
+    parcel = box.parcel(parts, values, samples, call.flags, call.encoding)
     frame = call.collect(merged, [0], values, posting=parcel)[0]
     return Total(frame.payload, frame.samples, frame.flags)
 
@@ -116,21 +116,19 @@ def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
     slices = np.array_split(values, box.world_size)
     parcel = box.parcel(parts, {rank: slices[rank] for rank in box.others}, samples, call.flags, call.encoding)
     frames = call.collect(parts, box.others, slices[box.rank], posting=parcel, slices=True)
-    own = _add(frames, box.rank, Total(slices[box.rank], samples, call.flags))
+    own = add_in_order(frames, box.rank, Total(slices[box.rank], samples, call.flags))
     # The sums of the others are received where they belong.
     whole = np.empty_like(values)
     places = np.array_split(whole, box.world_size)
-    parcel = box.parcel(merged, {None: own.values}, own.samples, own.flags, call.encoding)
+    parcel = box.parcel(merged, own.values, own.samples, own.flags, call.encoding)
     frames = call.collect(merged, box.others, values, posting=parcel, target=places.__getitem__)
-    places[box.rank][:] = box.as_received(own.values, call.encoding)
-    for rank, frame in frames.items():
-        if not np.shares_memory(places[rank], frame.payload):
-            places[rank][:] = frame.payload
+    put_together(dict(enumerate(places)), frames, box.rank, box.as_received(own.values, call.encoding))
     return Total(whole, own.samples, own.flags)
 
 
 COLLECTIVES: dict[str, Collective] = {"all_gather": all_gather, "reduce": reduce, "reduce_scatter": reduce_scatter}
-STEPS_PER_CALL = 2
+# As many as the longest pattern needs: `two_level` has four.
+STEPS_PER_CALL = 4
 
 
 class Latest:
@@ -171,7 +169,7 @@ class Latest:
             if newest > 0 and (known is None or newest > known.round):
                 place = Place(newest, call.step)
                 self._newest |= call.collect(place, [rank], values)
-        return _add(self._newest, box.rank, Total(box.as_received(values, call.encoding), samples))
+        return add_in_order(self._newest, box.rank, Total(box.as_received(values, call.encoding), samples))
 
     def _await_clocks(self, call: Call) -> dict[int, int]:
         wait = call.mailbox.wait(Place(call.round, call.step), call.timeout_s)
@@ -184,7 +182,15 @@ class Latest:
             wait.pause(lagging, progress=False)
 
 
-def _add(frames: dict[int, Frame], own_rank: int, own: Total) -> Total:
+def put_together(places: Mapping[int, Array], frames: Mapping[int, Frame], own_rank: int, own: Array) -> None:
+    """Copies slices to their places, those left out that were received there."""
+    places[own_rank][:] = own
+    for rank, frame in frames.items():
+        if not np.shares_memory(places[rank], frame.payload):
+            places[rank][:] = frame.payload
+
+
+def add_in_order(frames: dict[int, Frame], own_rank: int, own: Total) -> Total:
     """Adds parts by ascending rank: floating-point sums depend on the order, and all ranks must agree."""
     parts = [own.values if rank == own_rank else frames[rank].payload for rank in sorted({own_rank, *frames})]
     values, samples, flags = parts[0], own.samples, own.flags

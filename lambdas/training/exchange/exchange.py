@@ -16,7 +16,10 @@ from training.exchange.mailbox import Mailbox
 from training.exchange.packing import pack_state, state_length, unpack_state
 from training.exchange.position import Phase
 from training.exchange.recovery import Agreed, Snapshot
+from training.exchange.two_level import two_level
 
+# What a job can ask for by name; `auto` chooses among those of equal bits, which are the flat ones.
+NAMED: dict[str, Collective] = {**COLLECTIVES, "two_level": two_level}
 # How often a rank that is alone looks whether its run was given up.
 LOOK_INTERVAL_S = 0.5
 # Once is usual after a death, twice may be.
@@ -69,7 +72,7 @@ class Exchange:
 
     Args:
         mailbox: This rank's mailbox.
-        sync_mode: `all_gather`, `reduce`, `reduce_scatter`, `async`, or `auto` for the quickest by size.
+        sync_mode: `all_gather`, `reduce`, `reduce_scatter`, `two_level`, `async`, or `auto` for the quickest by size.
         join_timeout_s: Limit of a wait in round 0, in which peers may still be starting.
         round_timeout_s: Limit of a wait in every later round.
         update_encoding: How updates travel.
@@ -345,7 +348,7 @@ class Exchange:
         )
 
     def _collective(self, values: Array) -> str:
-        return self._sync_mode if self._sync_mode in COLLECTIVES else quickest(self.world_size, values.nbytes)
+        return self._sync_mode if self._sync_mode in NAMED else quickest(self.world_size, values.nbytes)
 
     def _timed(self, collective: str | Latest, values: Array, samples: int, encoding: Encoding | None) -> Total:
         if self.world_size == 1:
@@ -354,7 +357,7 @@ class Exchange:
         call = Call(self.mailbox, self._round, self._next_step, self._timeouts[self._round > 0], encoding, self._flags)
         self._next_step += STEPS_PER_CALL
         started = time.perf_counter()
-        run: Collective = COLLECTIVES[collective] if isinstance(collective, str) else collective
+        run: Collective = NAMED[collective] if isinstance(collective, str) else collective
         total = run(call, values, samples)
         if isinstance(collective, str):
             self._agreed_flags |= total.flags

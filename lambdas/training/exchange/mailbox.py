@@ -100,12 +100,12 @@ class Mailbox:
         Raises:
             ChannelError: The channel is not reachable or refused the frame.
         """
-        self._put(self.parcel(place, {None: values}, samples, flags, encoding))
+        self._put(self.parcel(place, values, samples, flags, encoding))
 
     def parcel(
         self,
         place: Place,
-        parts: Mapping[int | None, Array],
+        parts: Array | Mapping[int, Array],
         samples: int,
         flags: int,
         encoding: Encoding | None = None,
@@ -114,13 +114,13 @@ class Mailbox:
 
         Args:
             place: Where they belong.
-            parts: The values by receiving rank; None for those that are for all.
+            parts: The values that are for all, or those for each receiving rank.
             samples: Rows behind them.
             flags: What this rank asks of all.
             encoding: How float32 values are laid down.
         """
         parcel, self._before_next = self._before_next, {}
-        for receiver, values in parts.items():
+        for receiver, values in parts.items() if isinstance(parts, Mapping) else ((None, parts),):
             frame = Frame(self.run_id, self.rank, self.attempt, place.round, place.step, samples, values, flags)
             header, body = pack(frame, encoding)
             key, whole = self._key(place, self.rank, receiver), (header, body)

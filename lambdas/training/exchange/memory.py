@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from training.errors import ValueTooLarge
-from training.exchange.channel import Landing, Value, joined, size_of
+from training.exchange.channel import Landing, Value, joined, land, size_of
 
 
 class MemoryChannel:
@@ -28,18 +28,7 @@ class MemoryChannel:
         if not keys:
             return {}
         landings = landings or {}
-        found: dict[str, Value] = {}
-        for key, value in self.get_many(keys).items():
-            landing = landings.get(key)
-            if landing is None or size_of(landing) != len(value):
-                found[key] = value
-                continue
-            start = 0
-            for part in landing:
-                part[:] = value[start : start + len(part)]
-                start += len(part)
-            found[key] = landing
-        return found
+        return {key: land(value, landings.get(key)) for key, value in self.get_many(keys).items()}
 
     def put_many(self, values: Mapping[str, Value]) -> None:
         """Stores values; see `Channel.put_many`."""

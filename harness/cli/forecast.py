@@ -1,0 +1,108 @@
+"""`harness forecast`: time and cost of a run on AWS, at other numbers of workers and memory sizes."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from harness.report.constants import CONSTANTS
+
+PREFIX = "constant_"
+TABLE_WIDTH = 120
+
+
+class Numbers(click.ParamType[list[int]]):
+    """Whole numbers with commas between them."""
+
+    name = "N,N,..."
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least, self._most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:  # noqa: ANN401 - click's signature
+        """Reads the numbers."""
+        if isinstance(value, list):
+            return value
+        try:
+            numbers = [int(word) for word in str(value).split(",")]
+        except ValueError:
+            numbers = []
+        if not numbers or not all(self._least <= number <= self._most for number in numbers):
+            self.fail(f"{value!r}: give whole numbers from {self._least} to {self._most}, as 2,4,8", param, ctx)
+        return numbers
+
+
+def _constant_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds one option per constant of AWS's."""
+    for constant in reversed(CONSTANTS):
+        integer = isinstance(constant.value, int)
+        option = click.option(
+            f"--{constant.name.replace('_', '-')}",
+            PREFIX + constant.name,
+            type=click.IntRange(1, 1000) if integer else click.FloatRange(0, min_open=constant.positive),
+            default=constant.value,
+            show_default=True,
+            help=f"{constant.unit}; {constant.source}.",
+        )
+        function = option(function)
+    return function
+
+
+@click.command()
+@click.argument("run_id")
+# Every job's own limits: `n_workers`, and Lambda's memory sizes.
+@click.option("--workers", type=Numbers(1, 1000), default="2,4,8,16,32,64,128", show_default=True)
+@click.option(
+    "--memory-mb", type=Numbers(128, 10_240), help="Memory sizes of a worker.  [default: the one in harness.toml]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the constants in it.")
+@_constant_options
+def command(*, run_id: str, workers: list[int], memory_mb: list[int] | None, as_json: bool, **flags: float) -> None:
+    """Tells what run RUN_ID would take and cost on AWS, at other numbers of workers and memory sizes.
+
+    The training stays the same: global batch and rounds are the run's, divided among more or fewer workers.
+    Its rows, bytes and processor time are measured; what belongs to AWS is an option with its source below.
+
+    \b
+    Example:
+      harness forecast 20261123-151538-367b1d --workers 2,8,32 --memory-mb 1024,1769
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.errors import HarnessError
+    from harness.report.forecast import constants, forecast
+    from harness.report.measured import measured_run
+    from harness.runs.clients import clients_for
+    from harness.runs.launch import RESULT_BUCKET, worker_function
+    from harness.settings import load_settings
+    from harness.stack import shared_stack
+
+    settings = load_settings()
+    stack = shared_stack(settings)
+    if stack is None:
+        raise HarnessError(
+            "no stack is up", remedy="run `harness up` first, then the run; its results lie on the stack"
+        )
+    values = constants({name.removeprefix(PREFIX): value for name, value in flags.items()})
+    run, job = measured_run(clients_for(stack.endpoints).s3, RESULT_BUCKET, run_id)
+    sizes = memory_mb or [settings.functions[worker_function(settings, job)].memory_mb]
+    rows = list(forecast(run, workers, sizes, values))
+    if as_json:
+        click.echo(json.dumps({"run": asdict(run), "constants": values, "forecast": [asdict(row) for row in rows]}))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("workers", "MB", "start s", "load s", "exchange s", "compute s", "total s", "USD"):
+        table.add_column(heading, justify="right")
+    table.add_column("collective")
+    table.add_column("note")
+    for row in rows:
+        times = (row.start_s, row.load_s, row.exchange_s, row.compute_s, row.seconds)
+        figures = (str(row.workers), str(row.memory_mb), *(f"{seconds:.2f}" for seconds in times), f"{row.usd:.6f}")
+        table.add_row(*figures, row.collective, row.note)
+    # A table that goes to a file is not cut to the width of a terminal that is not there.
+    console = Console(highlight=False)
+    Console(highlight=False, width=max(console.width, TABLE_WIDTH)).print(table)

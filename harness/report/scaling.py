@@ -1,0 +1,163 @@
+"""The tables and pictures of docs/scaling.md.
+
+    python -m harness.report.scaling                    prints the tables
+    python -m harness.report.scaling --pictures docs    and draws the pictures
+
+Cells are simulated where that takes seconds, and computed in closed form elsewhere, which the table marks with `~`.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from harness.report.chart import Chart, svg
+from harness.report.closed_form import phases, seconds
+from harness.report.network import ELASTICACHE, S3, Network
+from harness.report.simulate import simulate
+
+COLLECTIVES = ("all_gather", "reduce", "reduce_scatter", "two_level")
+WORLD_SIZES = (2, 8, 32, 64, 128, 256, 512, 1000)
+# A linear model on HIGGS (29 floats); softmax on 28 x 28 pixels; a linear model on RCV1; neural networks.
+PART_BYTES = {"116 B": 116, "31 KB": 31_400, "189 KB": 189_000, "1 MB": 1_000_000, "4 MB": 4_000_000, "100 MB": 10**8}
+PICTURED = ("116 B", "189 KB")
+# What S3 is shown for.
+S3_WORLD_SIZES, S3_PARTS = (2, 8, 32, 128), ("116 B", "1 MB", "100 MB")
+# A value costs this machine some 15 microseconds, a poll that misses 100.
+MOST_VALUES, MOST_VALUES_OF_SMALLEST, MOST_POLLS = 210_000, 1_100_000, 150_000
+POLL_S = 2.4e-3
+SEVERAL_NODES = 4
+# A collective takes over where it is so much quicker, not where both are level.
+WORTH_A_CHANGE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One all-reduce.
+
+    Attributes:
+        seconds: What it takes.
+        simulated: Whether that was simulated.
+    """
+
+    seconds: float
+    simulated: bool
+
+    def text(self, *, quickest: bool) -> str:
+        """For a table."""
+        text = f"{'' if self.simulated else '~'}{_time(self.seconds)}"
+        return f"**{text}**" if quickest else text
+
+
+@click.command()
+@click.option(
+    "--pictures", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Draw the pictures there."
+)
+def main(*, pictures: Path | None) -> None:
+    """Prints the tables of docs/scaling.md."""
+    click.echo("ElastiCache, one node; time of one all-reduce:\n")
+    cells = grid(ELASTICACHE, list(PART_BYTES), WORLD_SIZES)
+    click.echo(table(cells, WORLD_SIZES))
+    click.echo(f"\nElastiCache, {SEVERAL_NODES} nodes:\n")
+    several = grid(replace(ELASTICACHE, nodes=SEVERAL_NODES), ["116 B", "189 KB", "4 MB"], WORLD_SIZES[3:])
+    click.echo(table(several, WORLD_SIZES[3:]))
+    click.echo("\nS3:\n")
+    click.echo(table(grid(S3, list(S3_PARTS), S3_WORLD_SIZES), S3_WORLD_SIZES))
+    click.echo("\nKnees on one node: ranks at which an all-reduce takes twice as long as with 2.\n")
+    click.echo(knee_table(ELASTICACHE))
+    if pictures is not None:
+        for part in PICTURED:
+            path = pictures / f"scaling-{part.replace(' ', '').lower()}.svg"
+            path.write_text(svg(chart(cells, part)), encoding="utf-8")
+
+
+def grid(network: Network, parts: Sequence[str], world_sizes: Sequence[int]) -> dict[tuple[str, str, int], Cell]:
+    """Cells by part, collective and number of ranks."""
+    cells = {}
+    for part in parts:
+        for collective in COLLECTIVES:
+            for world_size in world_sizes:
+                sys.stderr.write(f"\r{part:8}{collective:16}{world_size:5} ")
+                sys.stderr.flush()
+                cells[part, collective, world_size] = cell(collective, world_size, PART_BYTES[part], network)
+    sys.stderr.write("\n")
+    return cells
+
+
+def cell(collective: str, world_size: int, part_bytes: int, network: Network) -> Cell:
+    """One all-reduce, simulated when that does not take long."""
+    estimate = seconds(collective, world_size, part_bytes, network)
+    values = sum(phase.ranks * phase.values for phase in phases(collective, world_size, part_bytes))
+    polls = world_size * estimate / (POLL_S + network.latency_s)
+    most = MOST_VALUES_OF_SMALLEST if part_bytes == PART_BYTES["116 B"] and network is ELASTICACHE else MOST_VALUES
+    if values > most or polls > MOST_POLLS:
+        return Cell(estimate, simulated=False)
+    return Cell(simulate(collective, world_size, part_bytes, network).seconds, simulated=True)
+
+
+def table(cells: Mapping[tuple[str, str, int], Cell], world_sizes: Sequence[int]) -> str:
+    """A Markdown table, the quickest of a part and number of ranks in bold."""
+    lines = [f"| part | collective | {' | '.join(map(str, world_sizes))} |", f"|---|---|{'---|' * len(world_sizes)}"]
+    for part in dict.fromkeys(part for part, _, _ in cells):
+        best = {size: min(cells[part, name, size].seconds for name in COLLECTIVES) for size in world_sizes}
+        for name in COLLECTIVES:
+            row = (cells[part, name, size] for size in world_sizes)
+            texts = (c.text(quickest=c.seconds == best[size]) for c, size in zip(row, world_sizes, strict=True))
+            lines.append(f"| {part} | `{name}` | {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def knee(collective: str, part_bytes: int, network: Network) -> int | None:
+    """The number of ranks from which on an all-reduce takes twice as long as with 2; None up to 1,000."""
+    limit = 2 * seconds(collective, 2, part_bytes, network)
+    return next((w for w in range(3, 1001) if seconds(collective, w, part_bytes, network) > limit), None)
+
+
+def knee_table(network: Network) -> str:
+    """Where each collective's knee lies, and which one is the quickest from how many ranks on; in closed form."""
+    lines = [f"| part | {' | '.join(f'`{name}`' for name in COLLECTIVES)} | quickest |", f"|---{'|---' * 5}|"]
+    for part, part_bytes in PART_BYTES.items():
+        knees = (knee(name, part_bytes, network) or "over 1,000" for name in COLLECTIVES)
+        lines.append(f"| {part} | {' | '.join(map(str, knees))} | {', '.join(_quickest(part_bytes, network))} |")
+    return "\n".join(lines)
+
+
+def chart(cells: Mapping[tuple[str, str, int], Cell], part: str) -> Chart:
+    """All collectives for one part: lines in closed form, dots simulated."""
+    part_bytes = PART_BYTES[part]
+    return Chart(
+        title=f"One all-reduce of {part}, ElastiCache, one node",
+        x_label="workers",
+        y_label="ms (line: closed form; dots: simulated)",
+        lines={
+            name: [(w, 1e3 * seconds(name, w, part_bytes, ELASTICACHE)) for w in WORLD_SIZES] for name in COLLECTIVES
+        },
+        dots={
+            name: [(w, 1e3 * cells[part, name, w].seconds) for w in WORLD_SIZES if cells[part, name, w].simulated]
+            for name in COLLECTIVES
+        },
+    )
+
+
+def _quickest(part_bytes: int, network: Network) -> Iterator[str]:
+    last = ""
+    for world_size in range(2, 1001):
+        times = {name: seconds(name, world_size, part_bytes, network) for name in COLLECTIVES}
+        name = min(times, key=times.__getitem__)
+        if not last or times[name] < WORTH_A_CHANGE * times[last]:
+            yield f"`{name}` from {world_size}"
+            last = name
+
+
+def _time(value: float) -> str:
+    if value < 0.1:
+        return f"{1e3 * value:.2g} ms" if value < 0.01 else f"{1e3 * value:.0f} ms"
+    if value < 100:
+        return f"{value:.2g} s"
+    return f"{value:,.0f} s" if value < 7200 else f"{value / 3600:.0f} h"
+
+
+if __name__ == "__main__":
+    main()

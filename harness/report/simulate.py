@@ -1,0 +1,83 @@
+"""One all-reduce of many ranks in virtual time, by the code that runs on AWS."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from harness.report.network import Network
+from harness.report.simulated_store import SimulatedChannel, SimulatedStore, Traffic
+from harness.report.virtual_time import VirtualTime
+from training.exchange.clock import Clock
+from training.exchange.exchange import Exchange
+from training.exchange.mailbox import Mailbox
+from training.exchange.recovery import Recovery
+
+# Payloads larger than this are simulated by shorter ones, each byte of which stands for several.
+LARGEST_PAYLOAD_BYTES = 20_000
+# Longer than anything that is simulated.
+PATIENCE_S = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """An all-reduce.
+
+    Attributes:
+        seconds: From the moment at which all ranks begin the round until the last one has the total.
+        traffic: What went to the store and came from it meanwhile.
+    """
+
+    seconds: float
+    traffic: Traffic
+
+
+def simulate(
+    collective: str, world_size: int, part_bytes: int, network: Network, *, recovery: bool = False
+) -> Simulated:
+    """Times one all-reduce as it is in the middle of a run: frames of an earlier round are removed meanwhile.
+
+    Args:
+        collective: A name of `training.exchange.collective.COLLECTIVES`.
+        world_size: Ranks.
+        part_bytes: Bytes of one rank's part.
+        network: The constants.
+        recovery: Whether the recovery layer stands around it.
+
+    Raises:
+        RuntimeError: Ranks got different totals.
+    """
+    elements = max(1, min(part_bytes, max(LARGEST_PAYLOAD_BYTES, 4 * world_size)) // 4)
+    time = VirtualTime()
+    store = SimulatedStore(time, network, part_bytes / (4 * elements))
+    oversleep_s = network.oversleep_s
+    clock = Clock(lambda: time.now, lambda seconds: time.sleep(seconds + oversleep_s if seconds else 0.0))
+    part = np.linspace(-1e3, 1e3, elements, dtype=np.float32)
+    exchanges = [
+        _exchange(SimulatedChannel(store), rank, world_size, collective, clock, recovery=recovery)
+        for rank in range(world_size)
+    ]
+    totals: set[bytes] = set()
+
+    def rank_main(exchange: Exchange, number: int) -> None:
+        exchange.begin_round(number)
+        total = exchange.all_reduce(part * np.float32(exchange.rank + 1), 1)
+        totals.add(total.values.tobytes())
+
+    # The third round lets go of the first one's frames; nothing is left of a second one.
+    time.run([partial(rank_main, exchange, 1) for exchange in exchanges])
+    totals.clear()
+    started, store.traffic = time.now, Traffic()
+    time.run([partial(rank_main, exchange, 3) for exchange in exchanges])
+    if len(totals) != 1:
+        raise RuntimeError(f"{collective} gave {len(totals)} different totals to {world_size} ranks")
+    return Simulated(time.now - started, store.traffic)
+
+
+def _exchange(
+    channel: SimulatedChannel, rank: int, world_size: int, collective: str, clock: Clock, *, recovery: bool
+) -> Exchange:
+    mailbox = Mailbox(channel, run_id="simulated", rank=rank, world_size=world_size, clock=clock)
+    if recovery:
+        Recovery(mailbox, token=f"{rank}.1", clock=clock)
+    return Exchange(mailbox, collective, join_timeout_s=PATIENCE_S, round_timeout_s=PATIENCE_S)

@@ -1,0 +1,168 @@
+"""The exchange in virtual time: what trips cost, and that simulation, closed form and docs/scaling.md agree."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.report import scaling
+from harness.report.chart import Chart, svg
+from harness.report.closed_form import seconds
+from harness.report.network import ELASTICACHE, S3, Network
+from harness.report.simulate import simulate
+from harness.report.simulated_store import SimulatedChannel, SimulatedStore
+from harness.report.virtual_time import VirtualTime
+from training.errors import ValueTooLarge
+
+pytestmark = pytest.mark.unit
+
+DOCS = Path(__file__).parents[2] / "docs"
+UNITS = {"ms": 1e-3, "s": 1.0}
+SIMPLE = Network(
+    latency_s=1.0,
+    rank_bytes_per_s=10.0,
+    store_bytes_per_s=40.0,
+    trip_s=0.0,
+    frame_s=0.0,
+    byte_s=0.0,
+    store_trip_s=0.0,
+    store_key_s=0.0,
+)
+
+
+def spent(network, *mains):
+    """Seconds of tasks that each get a channel to one store."""
+    time = VirtualTime()
+    store = SimulatedStore(time, network)
+    time.run([lambda main=main: main(SimulatedChannel(store)) for main in mains])
+    return time.now
+
+
+def test_a_trip_takes_its_latency_and_the_slower_link():
+    """100 bytes there at 10 a second, and back again."""
+    assert 11.0 == pytest.approx(spent(SIMPLE, lambda channel: channel.put_many({"key": b"x" * 100})))
+    assert 22.0 == pytest.approx(
+        spent(SIMPLE, lambda channel: [channel.put_many({"key": b"x" * 100}), channel.get_many(["key"])])
+    )
+
+
+def test_ranks_share_the_stores_link():
+    """Eight ranks at 10 bytes a second each are more than the store's 40."""
+    puts = [lambda channel, name=name: channel.put_many({str(name): b"x" * 100}) for name in range(8)]
+
+    assert 0.5 + 100 / 10 + 0.5 == pytest.approx(spent(SIMPLE, *puts[:4]))
+    assert 0.5 + 800 / 40 + 0.5 == pytest.approx(spent(SIMPLE, *puts))
+
+
+def test_keys_wait_for_the_stores_processors():
+    """1,000 keys at 10 ms each on two cores, from two ranks."""
+    network = replace(SIMPLE, latency_s=0.0, store_key_s=0.01, store_cores=2)
+
+    assert 5.0 == pytest.approx(spent(network, *[lambda channel: channel.get_many(["key"] * 500)] * 2))
+
+
+def test_what_is_read_is_what_was_stored():
+    """Values, conditions and limits are those of every channel."""
+    time = VirtualTime()
+    channel, answers = SimulatedChannel(SimulatedStore(time, ELASTICACHE)), []
+
+    def main():
+        channel.put_many({"a": b"1", "b": b"2"})
+        answers.extend([channel.add("a", b"9"), channel.add("c", b"3")])
+        answers.extend([channel.replace_if("b", b"9", b"0"), channel.replace_if("b", b"2", b"5")])
+        answers.append(channel.get_many(["a", "b", "c", "d"]))
+        channel.delete_many(["a"])
+        answers.append(channel.get_many(["a", "b"]))
+
+    time.run([main])
+
+    assert [False, True, False, True, {"a": b"1", "b": b"5", "c": b"3"}, {"b": b"5"}] == answers
+    with pytest.raises(ValueTooLarge, match="value of a has"):
+        channel.put_many({"a": b"x" * (1 << 20)})
+
+
+@pytest.mark.parametrize("recovery", [False, True])
+def test_a_simulation_repeats_exactly(recovery):
+    """The same seconds and the same traffic every time."""
+    first, second = (simulate("two_level", 9, 20_000, ELASTICACHE, recovery=recovery) for _ in range(2))
+
+    assert first == second
+
+
+@pytest.mark.parametrize("collective", scaling.COLLECTIVES)
+def test_recovery_costs_nothing_while_nothing_fails(collective):
+    """With the layer around it, a quick all-reduce takes the same time."""
+    plain, patient = (simulate(collective, 8, 4000, ELASTICACHE, recovery=recovery) for recovery in (False, True))
+
+    assert plain.seconds == pytest.approx(patient.seconds, rel=0.02)
+
+
+@pytest.mark.parametrize("nodes", [1, 4])
+@pytest.mark.parametrize("world_size", [2, 8, 32])
+@pytest.mark.parametrize("part_bytes", [116, 189_000, 4_000_000])
+@pytest.mark.parametrize("collective", scaling.COLLECTIVES)
+def test_the_closed_form_is_near_the_simulation(collective, part_bytes, world_size, nodes):
+    """Within a factor of two, mostly much nearer: queues and polls are what it leaves out."""
+    network = replace(ELASTICACHE, nodes=nodes)
+
+    ratio = (
+        seconds(collective, world_size, part_bytes, network)
+        / simulate(collective, world_size, part_bytes, network).seconds
+    )
+
+    assert 0.45 < ratio < 1.2
+
+
+def test_large_parts_are_simulated_by_small_ones():
+    """100 MB travel as such, in pieces of the store's limit, though far less lies in memory."""
+    simulated = simulate("all_gather", 2, 100_000_000, ELASTICACHE)
+
+    assert 2e8 == pytest.approx(simulated.traffic.bytes_in, rel=0.01)
+    assert simulated.traffic.trips >= 2 * (1 + 95)
+
+
+def test_two_levels_are_worth_it_where_the_document_says():
+    """At 128 ranks and 31 KB they take less than three quarters of the best flat pattern; at 8 ranks they do not."""
+    many, few = (
+        {name: simulate(name, world_size, 31_400, ELASTICACHE).seconds for name in scaling.COLLECTIVES}
+        for world_size in (128, 8)
+    )
+
+    assert many.pop("two_level") < 0.75 * min(many.values())
+    assert few.pop("two_level") > min(few.values())
+
+
+@pytest.mark.parametrize(
+    ("heading", "network"), [("ElastiCache, one node", ELASTICACHE), ("S3", S3)], ids=["elasticache", "s3"]
+)
+def test_the_document_shows_what_the_simulation_says(heading, network):
+    """The first columns of docs/scaling.md, within a fifth; `python -m harness.report.scaling` prints them anew."""
+    section = (DOCS / "scaling.md").read_text().split(f"### {heading}\n")[1].split("\n#")[0]
+    shown = re.findall(r"^\| (\d+ \w+) \| `(\w+)` \| ([^|]+) \| ([^|]+) \|", section, re.MULTILINE)
+
+    assert len(scaling.COLLECTIVES) * 3 <= len(shown)
+    for part, name, *cells in shown:
+        for world_size, cell in zip((2, 8), cells, strict=True):
+            figure, unit = cell.strip(" *~").split()
+            now = scaling.cell(name, world_size, scaling.PART_BYTES[part], network).seconds
+            assert float(figure) * UNITS[unit] == pytest.approx(now, rel=0.2), (part, name, world_size)
+
+
+def test_knees_and_takeovers_are_in_closed_form():
+    """Gathering large parts doubles with the fifth rank; the table names who takes over from where."""
+    table = scaling.knee_table(ELASTICACHE)
+
+    assert 5 == scaling.knee("all_gather", 4_000_000, ELASTICACHE)
+    assert "| 31 KB | " in table
+    assert re.search(r"`all_gather` from 2, `reduce_scatter` from \d, `two_level` from \d\d", table)
+    assert table in (DOCS / "scaling.md").read_text()
+
+
+def test_a_chart_is_well_formed_and_names_its_lines():
+    """Every line's name and every power of ten is written."""
+    drawing = svg(Chart("a < b", "workers", "ms", {"one": [(2, 0.5), (1000, 50.0)]}, {"one": [(2, 0.5)]}))
+
+    assert "a &lt; b" in drawing
+    assert all(f">{word}</text>" in drawing for word in ("one", "0.1", "100", "1000"))
+    assert 1 == drawing.count("<circle")
