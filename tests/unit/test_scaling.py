@@ -103,7 +103,7 @@ def test_recovery_costs_nothing_while_nothing_fails(collective):
 @pytest.mark.parametrize("part_bytes", [116, 189_000, 4_000_000])
 @pytest.mark.parametrize("collective", scaling.COLLECTIVES)
 def test_the_closed_form_is_near_the_simulation(collective, part_bytes, world_size, nodes):
-    """Within a factor of two, mostly much nearer: queues and polls are what it leaves out."""
+    """Within a third, mostly much nearer: queues are what it leaves out, and links that carry both ways at once."""
     network = replace(ELASTICACHE, nodes=nodes)
 
     ratio = (
@@ -111,15 +111,19 @@ def test_the_closed_form_is_near_the_simulation(collective, part_bytes, world_si
         / simulate(collective, world_size, part_bytes, network).seconds
     )
 
-    assert 0.45 < ratio < 1.2
+    assert 0.7 < ratio < 1.2
 
 
 def test_large_parts_are_simulated_by_small_ones():
-    """100 MB travel as such, in pieces of the store's limit, though far less lies in memory."""
+    """100 MB travel as such, in pieces of the store's limit, though far less lies in memory.
+
+    Of two ranks that begin at once, the one that is served first finds nothing behind its put, and asks again.
+    """
     simulated = simulate("all_gather", 2, 100_000_000, ELASTICACHE)
 
     assert 2e8 == pytest.approx(simulated.traffic.bytes_in, rel=0.01)
-    assert simulated.traffic.trips >= 2 * (1 + 95)
+    assert 3 == simulated.traffic.trips
+    assert 3 * 96 <= simulated.traffic.looks
 
 
 def test_two_levels_are_worth_it_where_the_document_says():
