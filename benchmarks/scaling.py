@@ -136,7 +136,7 @@ def _store_s(client: Client) -> float:
 def _fitted(network: Network, real_s: float) -> Network:
     """The network with a latency for which two ranks gather as quickly as they really do."""
     simulated_s = simulate("all_gather", 2, PART_BYTES[0], network).seconds
-    # A put and a get, one after the other.
+    # Two trips: the look behind its own put comes too early for one of the two.
     return replace(network, latency_s=network.latency_s + max(0.0, real_s - simulated_s) / 2)
 
 

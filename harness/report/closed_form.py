@@ -6,23 +6,24 @@ A collective is a row of phases, in each of which ranks put or get; a phase take
     the store's processors           all trips and keys
     the store's link                 all bytes
 
-Before the first one the store removes an earlier round's values.
-The whole takes at least as long as the store's processors are busy, polls of ranks that wait for a merged value
-included.
-What overlaps between phases is left out: the simulation tells what that makes.
+A put and the first look behind it are one trip, but ranks begin at once, so that this look comes too early for all
+but the last of them: the get is a phase of its own.
+Ranks that have nothing else to do poll (`training.exchange.pace`, as in a run's first rounds, which have learnt
+nothing yet), and read the pieces that lie on one node while the others are still being put.
+
+Before the first phase the store removes an earlier round's values.
+The whole takes at least as long as the store's processors are busy, polls included.
+What else overlaps between phases is left out: the simulation tells what that makes.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.report.network import Network
 from training.exchange.frame import HEADER_BYTES
+from training.exchange.pace import LONGEST_DELAY_PER_RANK_S, LONGEST_DELAY_S, delays
 from training.exchange.two_level import WHOLE_UP_TO_BYTES, group_of, leaders_of
-
-# How a rank that waits looks again: this often within its first trips, then this seldom.
-# `training.exchange.mailbox` has it exactly, and the simulation runs it.
-EAGER_POLLS = 4
-POLL_INTERVAL_S = 2e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +34,42 @@ class Phase:
         ranks: How many ranks take part.
         values: How many values each of them puts or gets.
         value_bytes: Bytes of one value, its header left out.
-        waits: Whether these ranks have nothing to do until the value is there, and poll.
+        looks: How many values a put's trip asks for too early, other than as a poll.
+        waits: Whether these ranks have nothing else to do until all values are there, and poll.
     """
 
     ranks: int
     values: int
     value_bytes: float
+    looks: int = 0
     waits: bool = False
 
     def pieces(self, network: Network) -> int:
-        """In how many pieces a value travels; a rank reads the next one when it has the one before."""
+        """In how many pieces a value travels; all of them at once, those of a node in one trip."""
         return max(1, math.ceil((self.value_bytes + HEADER_BYTES) / network.max_value_bytes))
+
+    def keys(self, network: Network) -> int:
+        """How many keys each rank names."""
+        return (self.values + self.looks) * self.pieces(network)
+
+    def trips(self, network: Network) -> int:
+        """How many nodes each rank asks, one after the other."""
+        return min(network.nodes, self.keys(network))
 
     def rank_s(self, network: Network) -> float:
         """How long it takes a rank that has the store for itself."""
-        keys = self.values * self.pieces(network)
-        trips = self.pieces(network) * min(network.nodes, self.values)
-        turns = max(trips, math.ceil(keys / network.keys_per_trip))
+        turns = max(self.trips(network), math.ceil(self.keys(network) / network.keys_per_trip))
         return (
             turns * (network.latency_s + network.trip_s)
-            + keys * network.frame_s
+            + self.values * self.pieces(network) * network.frame_s
             + self.values * (self.value_bytes + HEADER_BYTES) * (network.byte_s + 1 / network.rank_bytes_per_s)
         )
 
     def store_s(self, network: Network) -> float:
         """How long it keeps the store's processors busy."""
-        pieces = self.pieces(network)
         work = (
-            pieces * min(network.nodes, self.values) * network.store_trip_s
-            + self.values * pieces * network.store_key_s
+            self.trips(network) * network.store_trip_s
+            + self.keys(network) * network.store_key_s
             + self.values * (self.value_bytes + HEADER_BYTES) * network.store_byte_s
         )
         return self.ranks * work / (network.nodes * network.store_cores)
@@ -90,15 +98,25 @@ def phases(collective: str, world_size: int, part_bytes: int) -> list[Phase]:
         flat = "all_gather" if m <= WHOLE_UP_TO_BYTES else "reduce_scatter"
         return [
             Phase(w - leaders, 1, m),
-            Phase(leaders, members, m),
+            Phase(leaders, members, m, waits=True),
             *phases(flat, leaders, part_bytes),
             Phase(leaders, 1, m),
             Phase(w - leaders, 1, m, waits=True),
         ]
     return {
-        "all_gather": [Phase(w, 1, m), Phase(w, w - 1, m)],
-        "reduce": [Phase(w - 1, 1, m), Phase(1, w - 1, m), Phase(1, 1, m), Phase(w - 1, 1, m, waits=True)],
-        "reduce_scatter": [Phase(w, w - 1, m / w), Phase(w, w - 1, m / w), Phase(w, 1, m / w), Phase(w, w - 1, m / w)],
+        "all_gather": [Phase(w, 1, m, looks=w - 1), Phase(w, w - 1, m)],
+        "reduce": [
+            Phase(w - 1, 1, m),
+            Phase(1, w - 1, m, waits=True),
+            Phase(1, 1, m),
+            Phase(w - 1, 1, m, waits=True),
+        ],
+        "reduce_scatter": [
+            Phase(w, w - 1, m / w, looks=w - 1),
+            Phase(w, w - 1, m / w),
+            Phase(w, 1, m / w, looks=w - 1),
+            Phase(w, w - 1, m / w),
+        ],
     }[collective]
 
 
@@ -117,14 +135,35 @@ def seconds(collective: str, world_size: int, part_bytes: int, network: Network)
     course = phases(collective, world_size, part_bytes)
     removed = sum(phase.ranks * phase.values * phase.pieces(network) for phase in course[::2])
     removal_s = removed * network.store_key_s / (network.nodes * network.store_cores)
-    chain_s = removal_s + sum(phase.seconds(network) for phase in course)
-    # All who wait for one value ask the node where it lies; leaders' values lie on several.
+    chain_s = removal_s + sum(_pair_s(put, get, network) for put, get in zip(course[::2], course[1::2], strict=True))
     askers = sum(phase.ranks for phase in course if phase.waits)
+    trip_s = network.latency_s + network.trip_s
+    # All who wait for one value ask the node where it lies; leaders' values lie on several.
     asked_nodes = 1 if collective == "reduce" else network.nodes
     poll_s = askers * (network.store_trip_s + network.store_key_s) / (asked_nodes * network.store_cores)
-    # Polls wait for one another, too.
-    trip_s = network.latency_s + network.trip_s
-    eager = min(EAGER_POLLS, chain_s / trip_s)
-    polls = eager + max(0.0, chain_s / max(trip_s + POLL_INTERVAL_S, poll_s) - eager)
+    polls = sum(1 for _ in polls_within(chain_s, world_size, max(trip_s, poll_s)))
     busy_s = removal_s + sum(phase.store_s(network) for phase in course) + polls * poll_s
     return max(chain_s, busy_s)
+
+
+def polls_within(wait_s: float, world_size: int, trip_s: float) -> Iterator[float]:
+    """The seconds between a rank's looks, one after the other, while it waits so long.
+
+    Args:
+        wait_s: How long.
+        world_size: Ranks.
+        trip_s: What a look itself takes.
+    """
+    waited_s = 0.0
+    for delay_s in delays(max(LONGEST_DELAY_S, LONGEST_DELAY_PER_RANK_S * world_size)):
+        waited_s += delay_s + trip_s
+        if waited_s > wait_s:
+            return
+        yield delay_s
+
+
+def _pair_s(put: Phase, get: Phase, network: Network) -> float:
+    """What a put and the get that waits for it take; pieces on several nodes are read while others are put."""
+    steps = min(network.nodes, put.pieces(network)) if get.waits else 1
+    put_s, get_s = put.seconds(network), get.seconds(network)
+    return max(put_s + get_s / steps, put_s / steps + get_s)

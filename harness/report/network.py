@@ -50,9 +50,10 @@ class Network:
     shared_cores: int = 0
 
 
-# Of the exchange on one core of the development machine, November 2026: `python -m benchmarks.scaling`.
-_TRIP_S, _FRAME_S, _BYTE_S = 20e-6, 9e-6, 1.2e-9
-_STORE_TRIP_S, _STORE_KEY_S = 9e-6, 1.0e-6
+# Of the exchange on one core of the development machine, November 2026: `python -m benchmarks.scaling
+# --constants-only`, medians of five.
+_TRIP_S, _FRAME_S, _BYTE_S = 17e-6, 6e-6, 1.0e-9
+_STORE_TRIP_S, _STORE_KEY_S = 10e-6, 1.4e-6
 
 # Lambda and one node of ElastiCache.
 # - a function's link: AWS's limit of a function, about 600 Mbit/s

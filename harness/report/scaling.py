@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from harness.report.chart import Chart, svg
-from harness.report.closed_form import phases, seconds
+from harness.report.closed_form import phases, polls_within, seconds
 from harness.report.network import ELASTICACHE, S3, Network
 from harness.report.simulate import simulate
 
@@ -27,7 +27,6 @@ PICTURED = ("116 B", "189 KB")
 S3_WORLD_SIZES, S3_PARTS = (2, 8, 32, 128), ("116 B", "1 MB", "100 MB")
 # A value costs this machine some 15 microseconds, a poll that misses 100.
 MOST_VALUES, MOST_VALUES_OF_SMALLEST, MOST_POLLS = 210_000, 1_100_000, 150_000
-POLL_S = 2.4e-3
 SEVERAL_NODES = 4
 # A collective takes over where it is so much quicker, not where both are level.
 WORTH_A_CHANGE = 0.9
@@ -90,7 +89,7 @@ def cell(collective: str, world_size: int, part_bytes: int, network: Network) ->
     """One all-reduce, simulated when that does not take long."""
     estimate = seconds(collective, world_size, part_bytes, network)
     values = sum(phase.ranks * phase.values for phase in phases(collective, world_size, part_bytes))
-    polls = world_size * estimate / (POLL_S + network.latency_s)
+    polls = world_size * sum(1 for _ in polls_within(estimate, world_size, network.latency_s))
     most = MOST_VALUES_OF_SMALLEST if part_bytes == PART_BYTES["116 B"] and network is ELASTICACHE else MOST_VALUES
     if values > most or polls > MOST_POLLS:
         return Cell(estimate, simulated=False)

@@ -33,9 +33,15 @@ class Simulated:
 
 
 def simulate(
-    collective: str, world_size: int, part_bytes: int, network: Network, *, recovery: bool = False
+    collective: str,
+    world_size: int,
+    part_bytes: int,
+    network: Network,
+    *,
+    recovery: bool = False,
+    earlier_rounds: int = 1,
 ) -> Simulated:
-    """Times one all-reduce as it is in the middle of a run: frames of an earlier round are removed meanwhile.
+    """Times one all-reduce as it is early in a run: frames of an earlier round are removed meanwhile.
 
     Args:
         collective: A name of `training.exchange.collective.COLLECTIVES`.
@@ -43,6 +49,7 @@ def simulate(
         part_bytes: Bytes of one rank's part.
         network: The constants.
         recovery: Whether the recovery layer stands around it.
+        earlier_rounds: How many rounds went before; from the eighth on waits follow a pace that they have learnt.
 
     Raises:
         RuntimeError: Ranks got different totals.
@@ -64,11 +71,12 @@ def simulate(
         total = exchange.all_reduce(part * np.float32(exchange.rank + 1), 1)
         totals.add(total.values.tobytes())
 
-    # The third round lets go of the first one's frames; nothing is left of a second one.
-    time.run([partial(rank_main, exchange, 1) for exchange in exchanges])
-    totals.clear()
+    for number in range(1, earlier_rounds + 1):
+        time.run([partial(rank_main, exchange, number) for exchange in exchanges])
+        totals.clear()
     started, store.traffic = time.now, Traffic()
-    time.run([partial(rank_main, exchange, 3) for exchange in exchanges])
+    # The third round lets go of the first one's frames; nothing is left of a second one.
+    time.run([partial(rank_main, exchange, earlier_rounds + 2) for exchange in exchanges])
     if len(totals) != 1:
         raise RuntimeError(f"{collective} gave {len(totals)} different totals to {world_size} ranks")
     return Simulated(time.now - started, store.traffic)
