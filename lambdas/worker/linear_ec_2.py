@@ -11,6 +11,7 @@ What may happen to it, and what it does:
 """
 
 import gc
+import importlib
 import os
 import time
 from collections.abc import Callable
@@ -31,7 +32,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(_CPUS))
 import msgspec  # noqa: E402
 
 from training import dataset  # noqa: E402
-from training.algorithm import admm, expectation_maximisation, gradient_averaging, model_averaging  # noqa: E402
 from training.algorithm.epochs import Outcome, Shard  # noqa: E402
 from training.algorithm.standardisation import Scaling, measure  # noqa: E402
 from training.checkpoint import RunCheckpoints  # noqa: E402
@@ -62,7 +62,13 @@ from training.trained import TrainedModel, encode_model  # noqa: E402
 CONNECT_WITHIN_S = 5.0
 # Lambda tries an event at most twice more: after that nobody comes back, and the others should not wait.
 MOST_TRIES = 3
-_BY_GRADIENT = {"grad_avg": gradient_averaging.train, "model_avg": model_averaging.train, "admm": admm.train}
+# Their modules in `training.algorithm`; only the one that a job asks for is imported.
+_ALGORITHMS = {
+    "grad_avg": "gradient_averaging",
+    "model_avg": "model_averaging",
+    "admm": "admm",
+    "em": "expectation_maximisation",
+}
 
 # Half of the memory is left for what training makes of the rows.
 _MOST_PARTITION_BYTES = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "10240")) * 1024 * 1024 // 2
@@ -240,10 +246,11 @@ def _connect(job: WorkerJob) -> MemcachedChannel:
 
 
 def _train(job: WorkerJob, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
+    train: Callable[..., Outcome] = importlib.import_module(f"training.algorithm.{_ALGORITHMS[job.optim]}").train
     if job.optim == "em":
-        return expectation_maximisation.train(job, shard, exchange, telemetry)
+        return train(job, shard, exchange, telemetry)
     model = gradient_model(job.model, n_features=job.n_features, n_classes=job.n_classes, hidden_units=job.hidden_units)
-    return _BY_GRADIENT[job.optim](job, model, shard, exchange, telemetry)
+    return train(job, model, shard, exchange, telemetry)
 
 
 def _update_encoding(job: WorkerJob) -> Encoding:

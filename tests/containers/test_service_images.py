@@ -42,7 +42,8 @@ def test_all_are_found_or_made(engine: docker.DockerClient, settings: Settings):
     again = service_images(engine, settings, log=lines.append)
 
     assert images == again
-    assert [] == lines
+    # Another process of the tests may be looking for its images at the same time.
+    assert [] == [line for line in lines if not line.startswith("waiting for another command")]
     for key, name in images.names.items():
         image = find_image(engine, name)
         assert image is not None

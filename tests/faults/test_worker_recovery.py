@@ -54,7 +54,7 @@ def worker_processes(stack):
     found = []
     for process in supervisor.children(recursive=True):
         try:
-            if "linear_ec_2.handler" in process.cmdline() and "awslambdaric" in process.cmdline():
+            if "linear_ec_2.handler" in process.cmdline():
                 peers = [connection.raddr.port for connection in process.net_connections() if connection.raddr]
                 found += [process] if port in peers else []
         except psutil.NoSuchProcess:

@@ -72,7 +72,8 @@ def start(endpoint):
         def begin(*command):
             process = cleanup.enter_context(
                 subprocess.Popen(
-                    [*map(str, command)],
+                    # Whoever started the tests in the background of a script has had SIGINT ignored.
+                    ["env", "--default-signal=INT", *map(str, command)],
                     env=environment_of(endpoint),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,

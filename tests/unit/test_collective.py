@@ -8,7 +8,7 @@ import pytest
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.errors import ChannelError, FrameError, RanksMissing, RunAborted
 from training.exchange.collective import COLLECTIVES
-from training.exchange.cost_model import quickest
+from training.exchange.cost_model import Link, quickest
 from training.exchange.frame import Encoding
 from training.exchange.memory import MemoryChannel
 
@@ -49,9 +49,10 @@ def test_every_rank_gets_the_sum_in_rank_order(mode, world_size):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_parts_above_the_item_limit_are_chunked(mode):
-    """A part many times larger than the channel's limit arrives whole."""
-    channel, parts = MemoryChannel(max_value_bytes=1000), parts_of(3, size=5000)
+@pytest.mark.parametrize("size", [5000, 60_000])
+def test_parts_above_the_item_limit_are_chunked(mode, size):
+    """A part many times larger than the channel's limit arrives whole, received in place or not."""
+    channel, parts = MemoryChannel(max_value_bytes=1000), parts_of(3, size=size)
 
     totals = on_all_ranks(3, lambda rank: exchange_of(channel, rank, 3, mode).all_reduce(parts[rank], 1))
 
@@ -165,6 +166,37 @@ def test_auto_is_exact(world_size):
 
     assert {sum_in_rank_order(parts).tobytes()} == {values for values, _ in answers}
     assert [quickest(world_size, parts[0].nbytes)] == answers[0][1]
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "bytes_per_s", "chosen"), [(1e-5, 1e9, "all_gather"), (1e-5, 1e6, "reduce_scatter")]
+)
+def test_auto_goes_by_what_the_links_are_measured_to_be(latency_s, bytes_per_s, chosen):
+    """On a quick link four ranks gather 20 KB, on a narrow one they reduce and scatter them."""
+    assert chosen == quickest(4, 20_000, Link(latency_s, bytes_per_s))
+
+
+def test_auto_measures_and_agrees_on_the_links():
+    """Ranks that measure different links go by one mean, so that all choose the same."""
+    channel = MemoryChannel()
+
+    def rank_main(rank):
+        exchange = exchange_of(channel, rank, 3, "auto")
+        exchange.start()
+        return exchange.report()["link"]
+
+    first, *others = on_all_ranks(3, rank_main)
+
+    assert 0 < first["latency_s"] < 1
+    assert 0 < first["bytes_per_s"]
+    assert [first, first] == others
+
+
+def test_what_is_measured_changes_no_bits():
+    """Where collectives differ in their bits, as with float16, `auto` goes by constants and measures nothing."""
+    exchange = exchange_of(MemoryChannel(), 0, 2, "auto", update_encoding=Encoding.FLOAT16)
+
+    assert exchange.report()["link"] is None
 
 
 def test_async_does_not_wait_for_a_peer_within_its_staleness():

@@ -1,50 +1,98 @@
 """Which collective is the quickest: a model with a latency per trip and a time per byte (alpha-beta).
 
-All frames go through one store, so two things take time: the longest chain of trips and bytes that one rank has to
-wait for, and all the bytes that the store itself moves. With w ranks and parts of m bytes:
+All frames go through one store, so two things take time: the longest chain of trips, frames and bytes that one rank
+has to wait for, and all the frames and bytes that the store itself moves. With w ranks and parts of m bytes:
 
-    collective       trips   bytes on the longest chain   bytes through the store
-    all_gather         2     w m                          w^2 m
-    reduce             4     (w + 2) m                    (3w - 2) m
-    reduce_scatter     4     (3w - 2)/w m                 (3w - 2) m
+    collective       trips   frames   bytes on the longest chain   frames     bytes through the store
+    all_gather         1      w        w m                          w^2        w^2 m
+    reduce             3      w + 2    (w + 2) m                    3w - 2     (3w - 2) m
+    reduce_scatter     2      3w - 2   (3w - 2)/w m                 w (3w-2)   (3w - 2) m
 
-    seconds = trips * LATENCY_S + chain / RANK_BYTES_PER_S + store / STORE_BYTES_PER_S
-
-A frame costs time beyond its bytes (header, key, two system calls), counted as `FRAME_BYTES` more.
-Thakur, Rabenseifner, Gropp 2005, Optimization of Collective Communication Operations in MPICH, for the method;
-the constants are those of ElastiCache and Lambda that LambdaML reports (SIGMOD 2021, table 6) and AWS's network
-limit of a function.
+A put and the get behind it are one trip.
+Latency and a rank's bandwidth are measured at the start by two small probes, and the mean of all ranks' counts, so that
+all choose the same; the store is taken to move `STORE_RANKS` times what a rank does.
+Where nobody has measured, the constants are those of ElastiCache and Lambda that LambdaML reports (SIGMOD 2021,
+table 6) and AWS's network limit of a function.
+Thakur, Rabenseifner, Gropp 2005, Optimization of Collective Communication Operations in MPICH, for the method.
 """
 
+from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
-LATENCY_S = 300e-6
-RANK_BYTES_PER_S = 75e6
-STORE_BYTES_PER_S = 630e6
-FRAME_BYTES = 2000
+from training.exchange.channel import Channel
+
+# A frame's own time: header, key and check at a rank; its key and item at the store.
+FRAME_S = 25e-6
+STORE_FRAME_S = 2e-6
+# 630 MB/s of a cache.t3.medium beside the 75 MB/s of a function.
+STORE_RANKS = 8.4
+# Large enough to tell a bandwidth, small enough to take little more than a trip.
+PROBE_BYTES = 65_536
+LATENCY_PROBES = 3
 
 
-def seconds(collective: str, world_size: int, part_bytes: int) -> float:
+class Link(NamedTuple):
+    """How a rank reaches the store.
+
+    Attributes:
+        latency_s: Of a trip that moves next to nothing.
+        bytes_per_s: What the rank can move.
+    """
+
+    latency_s: float = 300e-6
+    bytes_per_s: float = 75e6
+
+
+USUAL = Link()
+
+
+def probe(channel: Channel, key: str, now: Callable[[], float]) -> Link:
+    """Measures a link by two small probes.
+
+    Args:
+        channel: What to measure.
+        key: A key of this rank alone; nothing is left there.
+        now: The clock.
+
+    Raises:
+        ChannelError: The store is not reachable or refuses.
+    """
+    latency_s = min(_seconds_of(channel, {}, key, now) for _ in range(LATENCY_PROBES))
+    seconds = _seconds_of(channel, {key: bytes(PROBE_BYTES)}, key, now)
+    channel.delete_many([key])
+    # There and back again.
+    return Link(latency_s, 2 * PROBE_BYTES / max(seconds - latency_s, 1e-6))
+
+
+def seconds(collective: str, world_size: int, part_bytes: int, link: Link = USUAL) -> float:
     """What one all-reduce takes by the model.
 
     Args:
         collective: `all_gather`, `reduce` or `reduce_scatter`.
         world_size: Ranks.
         part_bytes: Bytes of one rank's part.
+        link: How the ranks reach the store.
     """
-    w = world_size
-    frame = part_bytes + FRAME_BYTES
+    w, m = world_size, part_bytes
     if collective == "all_gather":
-        trips, chain, store = 2, w * frame, w * w * frame
+        trips, frames, chain, store_frames, store = 1, w, w * m, w * w, w * w * m
     elif collective == "reduce":
-        trips, chain, store = 4, (w + 2) * frame, (3 * w - 2) * frame
+        trips, frames, chain, store_frames, store = 3, w + 2, (w + 2) * m, 3 * w - 2, (3 * w - 2) * m
     else:
-        frame = part_bytes // w + FRAME_BYTES
-        trips, chain, store = 4, (3 * w - 2) * frame, w * (3 * w - 2) * frame
-    return trips * LATENCY_S + chain / RANK_BYTES_PER_S + store / STORE_BYTES_PER_S
+        trips, frames, chain = 2, 3 * w - 2, (3 * w - 2) * m // w
+        store_frames, store = w * (3 * w - 2), (3 * w - 2) * m
+    at_rank = trips * link.latency_s + frames * FRAME_S + chain / link.bytes_per_s
+    return at_rank + store_frames * STORE_FRAME_S + store / (STORE_RANKS * link.bytes_per_s)
 
 
 @cache
-def quickest(world_size: int, part_bytes: int) -> str:
+def quickest(world_size: int, part_bytes: int, link: Link = USUAL) -> str:
     """The collective that `auto` takes; the same on every rank, as it depends on nothing else."""
-    return min(("all_gather", "reduce", "reduce_scatter"), key=lambda name: seconds(name, world_size, part_bytes))
+    return min(("all_gather", "reduce", "reduce_scatter"), key=lambda name: seconds(name, world_size, part_bytes, link))
+
+
+def _seconds_of(channel: Channel, values: dict[str, bytes], key: str, now: Callable[[], float]) -> float:
+    started = now()
+    channel.trip(values, [key])
+    return now() - started

@@ -463,7 +463,7 @@ class Wait:
         """
         raise error
 
-    def pause(self, missing: Iterable[int], *, progress: bool, more: bool = False) -> bool:  # noqa: ARG002
+    def pause(self, missing: Iterable[int], *, progress: bool, more: bool = False) -> bool:
         """Waits a little, unless more is there already; returns whether to begin anew, which is never needed here.
 
         Raises:
@@ -472,7 +472,7 @@ class Wait:
         waited = self._mailbox.clock.now() - self._started
         if waited >= self._timeout_s:
             raise RanksMissing(self._mailbox.run_id, self._place.round, self._place.step, sorted(missing), waited)
-        if not more:
+        if not (progress and more):
             self._mailbox.clock.pause(min(next(self._delays), self._timeout_s - waited))
         return False
 

@@ -506,8 +506,8 @@ def through_faults(start: Callable[[Snapshot | None], None], course: Callable[[]
     """
     snapshot: Snapshot | None = None
     while True:
-        start(snapshot)
         try:
+            start(snapshot)
             return course()
         except Rejoin as rejoin:
             snapshot = rejoin.snapshot
