@@ -9,7 +9,7 @@ import pytest
 from harness.report import scaling
 from harness.report.chart import Chart, svg
 from harness.report.closed_form import seconds
-from harness.report.network import ELASTICACHE, Network
+from harness.report.network import ELASTICACHE, S3, Network
 from harness.report.simulate import simulate
 from harness.report.simulated_store import SimulatedChannel, SimulatedStore
 from harness.report.virtual_time import VirtualTime
@@ -137,6 +137,22 @@ def test_two_levels_are_worth_it_where_the_document_says():
     assert few.pop("two_level") > min(few.values())
 
 
+@pytest.mark.parametrize(
+    ("heading", "network"), [("ElastiCache, one node", ELASTICACHE), ("S3", S3)], ids=["elasticache", "s3"]
+)
+def test_the_document_shows_what_the_simulation_says(heading, network):
+    """The first columns of docs/scaling.md, within a fifth; `python -m harness.report.scaling` prints them anew."""
+    section = (DOCS / "scaling.md").read_text().split(f"### {heading}\n")[1].split("\n#")[0]
+    shown = re.findall(r"^\| (\d+ \w+) \| `(\w+)` \| ([^|]+) \| ([^|]+) \|", section, re.MULTILINE)
+
+    assert len(scaling.COLLECTIVES) * 3 <= len(shown)
+    for part, name, *cells in shown:
+        for world_size, cell in zip((2, 8), cells, strict=True):
+            figure, unit = cell.strip(" *~").split()
+            now = scaling.cell(name, world_size, scaling.PART_BYTES[part], network).seconds
+            assert float(figure) * UNITS[unit] == pytest.approx(now, rel=0.2), (part, name, world_size)
+
+
 def test_knees_and_takeovers_are_in_closed_form():
     """Gathering large parts doubles with the fifth rank; the table names who takes over from where."""
     table = scaling.knee_table(ELASTICACHE)
@@ -144,6 +160,7 @@ def test_knees_and_takeovers_are_in_closed_form():
     assert 5 == scaling.knee("all_gather", 4_000_000, ELASTICACHE)
     assert "| 31 KB | " in table
     assert re.search(r"`all_gather` from 2, `reduce_scatter` from \d, `two_level` from \d\d", table)
+    assert table in (DOCS / "scaling.md").read_text()
 
 
 def test_a_chart_is_well_formed_and_names_its_lines():
