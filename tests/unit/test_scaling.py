@@ -91,6 +91,16 @@ def test_a_simulation_repeats_exactly(recovery):
 
 
 @pytest.mark.parametrize("collective", scaling.COLLECTIVES)
+@pytest.mark.parametrize("part_bytes", [116, 31_400, 1_000_000])
+@pytest.mark.parametrize("network", [ELASTICACHE, S3], ids=["elasticache", "s3"])
+def test_what_waits_have_learnt_makes_no_round_slower(network, part_bytes, collective):
+    """Twenty rounds on, a rank is silent only while nothing can be there: trips and transfers are no waits."""
+    early, late = (simulate(collective, 8, part_bytes, network, earlier_rounds=rounds).seconds for rounds in (1, 20))
+
+    assert late < 1.15 * early
+
+
+@pytest.mark.parametrize("collective", scaling.COLLECTIVES)
 def test_recovery_costs_nothing_while_nothing_fails(collective):
     """With the layer around it, a quick all-reduce takes the same time."""
     plain, patient = (simulate(collective, 8, 4000, ELASTICACHE, recovery=recovery) for recovery in (False, True))

@@ -174,24 +174,30 @@ class Mailbox:
         found: Mapping[str, Any] = {}
         frames: dict[int, Frame] = {}
         started = self.clock.now()
+        came_at: float | None = None
         if target is None:
             found = self._first_look(posting, list(keys.values()), {})
+            came_at = started if found else None
             frames = self._whole_frames(found, keys, place, dtype)
             if not keys:
                 return frames  # nearly always all frames are small, and often all are there at the first look
         pace = self._pace(place)
-        wait = self.wait(place, timeout_s, pace.delays())
+        wait = self.wait(place, timeout_s, pace.delays(lambda: self.clock.now() - started))
         if target is None:
             # A frame that is there and not whole is damaged, or the first piece of a large one.
             while not any(key in found for key in keys.values()):
                 wait.pause(keys, progress=False)
+                looked_at = self.clock.now()
                 found = wait.look(list(keys.values()))
+                came_at = looked_at if found and came_at is None else came_at
                 frames |= self._whole_frames(found, keys, place, dtype)
                 if not keys:
                     break
         if keys:
-            frames |= self._collect_pieces(keys, place, dtype, wait, posting if target else None, target)
-        pace.learn(self.clock.now() - started)
+            more, began_at = self._collect_pieces(keys, place, dtype, wait, posting if target else None, target)
+            frames |= more
+            came_at = began_at if came_at is None else came_at
+        pace.learn(0.0 if came_at is None else came_at - started)
         wait.over()
         return frames
 
@@ -203,11 +209,17 @@ class Mailbox:
         wait: "Wait | PatientWait",
         posting: Mapping[str, Value] | None,
         target: Target | None,
-    ) -> dict[int, Frame]:
-        """As `collect`, for frames that come in pieces, or are received where they belong."""
+    ) -> tuple[dict[int, Frame], float | None]:
+        """As `collect`, for frames that come in pieces, or are received where they belong.
+
+        Returns:
+            The frames, and when the look began that was the first to find any part of one.
+        """
         frames: dict[int, Frame] = {}
         limit = self.channel.max_value_bytes
         incoming = {rank: Incoming(key, limit, target and target(rank)) for rank, key in keys.items()}
+        looked_at = self.clock.now()
+        came_at: float | None = None
         found: Mapping[str, Any] = self._first_look(posting, *_wishes(incoming))
         while True:
             came = False
@@ -221,11 +233,13 @@ class Mailbox:
                 except DamagedFrame as error:
                     its.begin_anew()
                     wait.damaged(error)
+            came_at = looked_at if came and came_at is None else came_at
             if not incoming:
-                return frames
+                return frames, came_at
             if wait.pause(incoming, progress=came, more=any(its.has_more for its in incoming.values())):
                 for its in incoming.values():
                     its.begin_anew()
+            looked_at = self.clock.now()
             found = wait.look(*_wishes(incoming))
 
     def _pace(self, place: Place) -> Pace:

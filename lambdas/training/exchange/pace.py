@@ -12,7 +12,7 @@ would otherwise learn from each other's sleep, and all become slower together.
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # A peer's frame is often there already or comes within one trip; only then does a rank give the core away.
 EAGER_LOOKS = 4
@@ -44,17 +44,22 @@ class Pace:
         self._last: deque[float] = deque(maxlen=MEMORY)
 
     def learn(self, waited_s: float) -> None:
-        """Takes in how long a wait took."""
+        """Takes in how long it was until the look began that found something; what is received then is no wait."""
         self._last.append(waited_s)
 
-    def delays(self) -> Iterator[float]:
-        """Seconds between looks; without end."""
+    def delays(self, gone_s: Callable[[], float] = lambda: 0.0) -> Iterator[float]:
+        """Seconds between looks; without end.
+
+        Args:
+            gone_s: How long the wait has lasted when a look is over; trips count as well as sleep.
+        """
         if self._joining:
             return _growing(JOIN_DELAY_S, self._longest_s)
         least = min(self._last) if len(self._last) == MEMORY else 0.0
         if least < SHORT_S:
             return delays(self._longest_s)
-        return itertools.chain((SILENT_SHARE * least,), _growing(LOOK_SHARE * least, self._longest_s))
+        silence = (max(0.0, SILENT_SHARE * least - gone_s()) for _ in range(1))
+        return itertools.chain(silence, _growing(LOOK_SHARE * least, self._longest_s))
 
 
 def delays(longest_s: float = LONGEST_DELAY_S) -> Iterator[float]:
