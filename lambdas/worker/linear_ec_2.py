@@ -10,7 +10,6 @@ What may happen to it, and what it does:
     trying again cannot help         it tells all ranks, which stop at once with its cause
 """
 
-import gc
 import importlib
 import os
 import time
@@ -153,8 +152,6 @@ def _run(job: WorkerJob, lease: Lease, folder: RunFolder, telemetry: Telemetry, 
             checkpoints=checkpoints,
             signals=lambda: limit.signals(checkpoints.saved_at),
         )
-        # What is there now stays to the end: the collector need not look through it again and again.
-        gc.freeze()
         course = _Course(job, shard, exchange, folder, telemetry, lease.check)
         del shard
         through_faults(exchange.start, course.run)

@@ -171,32 +171,9 @@ def test_auto_is_exact(world_size):
 @pytest.mark.parametrize(
     ("latency_s", "bytes_per_s", "chosen"), [(1e-5, 1e9, "all_gather"), (1e-5, 1e6, "reduce_scatter")]
 )
-def test_auto_goes_by_what_the_links_are_measured_to_be(latency_s, bytes_per_s, chosen):
+def test_the_model_goes_by_the_link(latency_s, bytes_per_s, chosen):
     """On a quick link four ranks gather 20 KB, on a narrow one they reduce and scatter them."""
     assert chosen == quickest(4, 20_000, Link(latency_s, bytes_per_s))
-
-
-def test_auto_measures_and_agrees_on_the_links():
-    """Ranks that measure different links go by one mean, so that all choose the same."""
-    channel = MemoryChannel()
-
-    def rank_main(rank):
-        exchange = exchange_of(channel, rank, 3, "auto")
-        exchange.start()
-        return exchange.report()["link"]
-
-    first, *others = on_all_ranks(3, rank_main)
-
-    assert 0 < first["latency_s"] < 1
-    assert 0 < first["bytes_per_s"]
-    assert [first, first] == others
-
-
-def test_what_is_measured_changes_no_bits():
-    """Where collectives differ in their bits, as with float16, `auto` goes by constants and measures nothing."""
-    exchange = exchange_of(MemoryChannel(), 0, 2, "auto", update_encoding=Encoding.FLOAT16)
-
-    assert exchange.report()["link"] is None
 
 
 def test_async_does_not_wait_for_a_peer_within_its_staleness():

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from training.errors import FrameError
 from training.exchange.channel import Value
 from training.exchange.frame import Array, Encoding, Frame
 from training.exchange.incoming import Target
@@ -61,15 +62,20 @@ class Call(NamedTuple):
         posting: Mapping[str, Value] | None = None,
         slices: bool = False,
         target: Target | None = None,
+        lengths: Mapping[int, int] | None = None,
     ) -> dict[int, Frame]:
-        """The frames of these ranks, with values as many and of the same dtype as `like`; see `Mailbox.collect`."""
+        """The frames of these ranks, of the dtype of `like`, and with as many values unless `lengths` says otherwise.
+
+        Raises:
+            FrameError: One has another number of values; and see `Mailbox.collect`.
+        """
         # Only values that travel as they are have a length that is known beforehand.
         plain = self.encoding in {None, Encoding.FLOAT32} or like.dtype == np.float64
         if not plain or like.nbytes < LANDING_BYTES:
             target = None
         elif target is None:
             target = _new_array(like)
-        return self.mailbox.collect(
+        frames = self.mailbox.collect(
             place,
             ranks,
             like.dtype,
@@ -78,6 +84,14 @@ class Call(NamedTuple):
             posting=posting,
             target=target,
         )
+        for rank, frame in frames.items():
+            expected = (lengths or {}).get(rank, like.size)
+            if frame.payload.size != expected:
+                raise FrameError(
+                    f"frame of rank {rank}, round {place.round}, step {place.step}: "
+                    f"it has {frame.payload.size} values, expected {expected}"
+                )
+        return frames
 
 
 def _new_array(like: Array) -> Target:
@@ -120,8 +134,9 @@ def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
     # The sums of the others are received where they belong.
     whole = np.empty_like(values)
     places = np.array_split(whole, box.world_size)
+    lengths = {rank: place.size for rank, place in enumerate(places)}
     parcel = box.parcel(merged, own.values, own.samples, own.flags, call.encoding)
-    frames = call.collect(merged, box.others, values, posting=parcel, target=places.__getitem__)
+    frames = call.collect(merged, box.others, values, posting=parcel, target=places.__getitem__, lengths=lengths)
     put_together(dict(enumerate(places)), frames, box.rank, box.as_received(own.values, call.encoding))
     return Total(whole, own.samples, own.flags)
 

@@ -9,27 +9,20 @@ has to wait for, and all the frames and bytes that the store itself moves. With 
     reduce_scatter     2      3w - 2   (3w - 2)/w m                 w (3w-2)   (3w - 2) m
 
 A put and the get behind it are one trip.
-Latency and a rank's bandwidth are measured at the start by two small probes, and the mean of all ranks' counts, so that
-all choose the same; the store is taken to move `STORE_RANKS` times what a rank does.
-Where nobody has measured, the constants are those of ElastiCache and Lambda that LambdaML reports (SIGMOD 2021,
-table 6) and AWS's network limit of a function.
+The store is taken to move `STORE_RANKS` times what a rank does.
+The constants are those of ElastiCache and Lambda that LambdaML reports (SIGMOD 2021, table 6) and AWS's network limit
+of a function; they are not measured, as ranks that come back must choose what the others have chosen.
 Thakur, Rabenseifner, Gropp 2005, Optimization of Collective Communication Operations in MPICH, for the method.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
-
-from training.exchange.channel import Channel
 
 # A frame's own time: header, key and check at a rank; its key and item at the store.
 FRAME_S = 25e-6
 STORE_FRAME_S = 2e-6
 # 630 MB/s of a cache.t3.medium beside the 75 MB/s of a function.
 STORE_RANKS = 8.4
-# Large enough to tell a bandwidth, small enough to take little more than a trip.
-PROBE_BYTES = 65_536
-LATENCY_PROBES = 3
 
 
 class Link(NamedTuple):
@@ -45,24 +38,6 @@ class Link(NamedTuple):
 
 
 USUAL = Link()
-
-
-def probe(channel: Channel, key: str, now: Callable[[], float]) -> Link:
-    """Measures a link by two small probes.
-
-    Args:
-        channel: What to measure.
-        key: A key of this rank alone; nothing is left there.
-        now: The clock.
-
-    Raises:
-        ChannelError: The store is not reachable or refuses.
-    """
-    latency_s = min(_seconds_of(channel, {}, key, now) for _ in range(LATENCY_PROBES))
-    seconds = _seconds_of(channel, {key: bytes(PROBE_BYTES)}, key, now)
-    channel.delete_many([key])
-    # There and back again.
-    return Link(latency_s, 2 * PROBE_BYTES / max(seconds - latency_s, 1e-6))
 
 
 def seconds(collective: str, world_size: int, part_bytes: int, link: Link = USUAL) -> float:
@@ -90,9 +65,3 @@ def seconds(collective: str, world_size: int, part_bytes: int, link: Link = USUA
 def quickest(world_size: int, part_bytes: int, link: Link = USUAL) -> str:
     """The collective that `auto` takes; the same on every rank, as it depends on nothing else."""
     return min(("all_gather", "reduce", "reduce_scatter"), key=lambda name: seconds(name, world_size, part_bytes, link))
-
-
-def _seconds_of(channel: Channel, values: dict[str, bytes], key: str, now: Callable[[], float]) -> float:
-    started = now()
-    channel.trip(values, [key])
-    return now() - started

@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from training.errors import ChannelError, DamagedFrame, StateLost, TrainingError
+from training.errors import DamagedFrame, StateLost, TrainingError
 from training.exchange.collective import COLLECTIVES, STEPS_PER_CALL, Call, Collective, Latest, Total
-from training.exchange.cost_model import USUAL, Link, probe, quickest
+from training.exchange.cost_model import quickest
 from training.exchange.frame import Array, Encoding, Flag
 from training.exchange.mailbox import Mailbox
 from training.exchange.packing import pack_state, state_length, unpack_state
@@ -20,8 +20,6 @@ from training.exchange.two_level import two_level
 
 # What a job can ask for by name; `auto` chooses among those of equal bits, which are the flat ones.
 NAMED: dict[str, Collective] = {**COLLECTIVES, "two_level": two_level}
-# What the ranks' links are called among the totals of round 0.
-LINK = "link"
 # How often a rank that is alone looks whether its run was given up.
 LOOK_INTERVAL_S = 0.5
 # Once is usual after a death, twice may be.
@@ -104,9 +102,6 @@ class Exchange:
         self._latest = Latest(max_staleness) if sync_mode == "async" else None
         self._rounds_kept = self._latest.rounds_kept if self._latest else 2
         self._checkpoints, self._signals = checkpoints, signals
-        # Only where all collectives give the same bits may the choice depend on what is measured.
-        self._measures = sync_mode == "auto" and update_encoding == Encoding.FLOAT32 and mailbox.world_size > 1
-        self._link = USUAL
         self._round = 0
         self._next_step = 0
         self._next_look = 0.0
@@ -144,11 +139,8 @@ class Exchange:
         Without one, ranks that see the same newest checkpoint meet in round 0 and go on from it.
         What is left in the channel of an earlier start, which saw an older one, is not met.
 
-        In `auto` the ranks also agree on how they reach the store.
-
         Raises:
             RunAborted: The run was given up, and this rank is alone.
-            ExchangeError: In `auto`: a peer, the channel or the run failed; see `training.errors`.
         """
         self._private = None
         if snapshot is not None:
@@ -172,8 +164,6 @@ class Exchange:
             self.mailbox.joins_at = self.started_from
         self._snapshot = snapshot
         self.begin_round(0)
-        if self._measures:
-            self._link = self._agree_on_link()
 
     def agree(self, name: str, values: Array, samples: int) -> Total:
         """A total of round 0 that all ranks know from then on, ranks that come back too.
@@ -311,7 +301,6 @@ class Exchange:
         return {
             "sync_mode": self._sync_mode,
             "collectives": sorted(self._used),
-            "link": self._link._asdict() if self._measures else None,
             "encoding": self._encoding.name.lower(),
             "relative_error": self._worst_error,
         }
@@ -359,22 +348,7 @@ class Exchange:
         )
 
     def _collective(self, values: Array) -> str:
-        if self._sync_mode in NAMED:
-            return self._sync_mode
-        return quickest(self.world_size, values.nbytes, self._link)
-
-    def _agree_on_link(self) -> Link:
-        """The mean of how all ranks reach the store; who comes back takes over what was agreed."""
-        measured = np.zeros(2)
-        if LINK not in self._agreed:
-            self._link = USUAL
-            try:
-                own = probe(self.mailbox.channel, self.mailbox.key(f"probe/{self.rank}"), self.mailbox.clock.now)
-            except ChannelError:
-                own = USUAL  # whoever waits for frames meets the failure with patience
-            measured = np.array([own.latency_s, 1 / own.bytes_per_s])
-        latency_s, byte_s = (self.agree(LINK, measured, 0).values / self.world_size).tolist()
-        return Link(latency_s, 1 / byte_s)
+        return self._sync_mode if self._sync_mode in NAMED else quickest(self.world_size, values.nbytes)
 
     def _timed(self, collective: str | Latest, values: Array, samples: int, encoding: Encoding | None) -> Total:
         if self.world_size == 1:

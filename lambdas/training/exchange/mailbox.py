@@ -185,8 +185,10 @@ class Mailbox:
         wait = self.wait(place, timeout_s, pace.delays(lambda: self.clock.now() - started))
         if target is None:
             # A frame that is there and not whole is damaged, or the first piece of a large one.
+            left = len(keys)
             while not any(key in found for key in keys.values()):
-                wait.pause(keys, progress=False)
+                left, progress = len(keys), len(keys) < left
+                wait.pause(keys, progress=progress)
                 looked_at = self.clock.now()
                 found = wait.look(list(keys.values()))
                 came_at = looked_at if found and came_at is None else came_at

@@ -28,6 +28,8 @@ SHORT_S = 1e-3
 # So many waits are remembered.
 MEMORY = 8
 SILENT_SHARE, LOOK_SHARE = 0.5, 0.05
+# However long waits usually are: a rank that comes back, an abort and a lost frame are to be heard of.
+LONGEST_SILENCE_S = 0.1
 
 
 class Pace:
@@ -58,7 +60,7 @@ class Pace:
         least = min(self._last) if len(self._last) == MEMORY else 0.0
         if least < SHORT_S:
             return delays(self._longest_s)
-        silence = (max(0.0, SILENT_SHARE * least - gone_s()) for _ in range(1))
+        silence = (max(0.0, min(SILENT_SHARE * least, LONGEST_SILENCE_S) - gone_s()) for _ in range(1))
         return itertools.chain(silence, _growing(LOOK_SHARE * least, self._longest_s))
 
 

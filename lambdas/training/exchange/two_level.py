@@ -75,8 +75,9 @@ def _among_leaders(call: Call, own: Total) -> Total:
     total = add_in_order(frames, box.rank, own._replace(values=mine))
     whole = np.empty_like(own.values)
     places = dict(zip(leaders, np.array_split(whole, len(leaders)), strict=True))
+    lengths = {leader: place.size for leader, place in places.items()}
     parcel = box.parcel(merged, total.values, total.samples, total.flags, call.encoding)
-    frames = call.collect(merged, others, own.values, posting=parcel, target=places.__getitem__)
+    frames = call.collect(merged, others, own.values, posting=parcel, target=places.__getitem__, lengths=lengths)
     put_together(places, frames, box.rank, box.as_received(total.values, call.encoding))
     return total._replace(values=whole)
 
