@@ -31,8 +31,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(_CPUS))
 import msgspec  # noqa: E402
 
 from training import dataset  # noqa: E402
+from training.algorithm import standardisation  # noqa: E402
 from training.algorithm.epochs import Outcome, Shard  # noqa: E402
-from training.algorithm.standardisation import Scaling, measure  # noqa: E402
 from training.checkpoint import RunCheckpoints  # noqa: E402
 from training.errors import (  # noqa: E402
     ChannelError,
@@ -174,14 +174,17 @@ class _Course:
     ) -> None:
         self._job, self._shard, self._exchange = job, shard, exchange
         self._folder, self._telemetry, self._check = folder, telemetry, check
-        self._scaling: Scaling | None = None
+        self._sums = standardisation.sums_of(shard) if job.standardise else None
+        self._scaling: standardisation.Scaling | None = None
 
     def run(self) -> None:
         """Trains, stores the results, and stays while another rank may need this one."""
         with self._telemetry.phase("train"):
-            if self._job.standardise and self._scaling is None:
-                self._scaling = measure(self._shard, self._exchange)
-                self._shard = _scaled(self._shard, self._scaling)
+            if self._sums is not None:
+                # Agreed on by every course, as the others may begin anew too; the rows are scaled once.
+                scaling = standardisation.agree(self._sums, len(self._shard.y), self._exchange)
+                if self._scaling is None:
+                    self._scaling, self._shard = scaling, _scaled(self._shard, scaling)
             outcome = _train(self._job, self._shard, self._exchange, self._telemetry)
         self._check()
         with self._telemetry.phase("store"):
@@ -234,7 +237,7 @@ def _load(job: WorkerJob, telemetry: Telemetry) -> Shard:
         return Shard(rows.x[:n_train], classes[:n_train], rows.x[n_train:], classes[n_train:])
 
 
-def _scaled(shard: Shard, scaling: Scaling) -> Shard:
+def _scaled(shard: Shard, scaling: standardisation.Scaling) -> Shard:
     return Shard(scaling.apply(shard.x), shard.y, scaling.apply(shard.valid_x), shard.valid_y)
 
 
@@ -259,7 +262,7 @@ def _update_encoding(job: WorkerJob) -> Encoding:
 def _store(
     job: WorkerJob,
     outcome: Outcome,
-    scaling: Scaling | None,
+    scaling: standardisation.Scaling | None,
     exchange: Exchange,
     shard: Shard,
     folder: RunFolder,
@@ -298,7 +301,7 @@ def _store(
 
 
 def _store_model(
-    job: WorkerJob, outcome: Outcome, scaling: Scaling | None, exchange: Exchange, folder: RunFolder
+    job: WorkerJob, outcome: Outcome, scaling: standardisation.Scaling | None, exchange: Exchange, folder: RunFolder
 ) -> None:
     trained = TrainedModel.of_job(job, outcome.parameters, scaling)
     sha256 = folder.write("model.npz", encode_model(trained))
