@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # A synchronous invocation is answered when the function ends: at most 15 minutes later, and never asked for twice.
 INVOKE_READ_TIMEOUT_S = 910
-# What describes the account is answered at once, or not at all.
-CONTROL_TIMEOUT_S = 2
+# A service that is gone refuses at once; one that is only busy, with the cores that workers train on, may take long.
+CONTROL_TIMEOUT_S = 15
 
 
 @dataclass(frozen=True)

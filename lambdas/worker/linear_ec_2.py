@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 from training.cold_start import ColdStart
@@ -109,21 +109,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
 
 
 def _run(job: WorkerJob, lease: Lease, folder: RunFolder, telemetry: Telemetry, limit: TimeLimit) -> None:
-    # The rows and the run's folder come while the lease is taken: that of a dead try has to be watched for a moment.
-    pool = ThreadPoolExecutor(2)
-    loading, listing = pool.submit(_load, job, telemetry), pool.submit(folder.names, "")
-    pool.shutdown(wait=False)
-    with telemetry.phase("join"):
-        _take(lease, job, telemetry)
-        lease.keep()
-        channel = _connect(job)
-    with closing(channel):
-        names = listing.result()
-        # This rank's own results are not enough: another rank may still need it.
-        if _is_over(job, folder, names):
-            raise Superfluous("all ranks have stored their results")
-        shard = loading.result()
-        del loading
+    with ExitStack() as held:
+        shard, names, channel = _gather(job, lease, folder, telemetry, held)
         telemetry.line("started", link=job.link)
         mailbox = Mailbox(
             channel,
@@ -190,6 +177,31 @@ class _Course:
         with self._telemetry.phase("store"):
             _store(self._job, outcome, self._scaling, self._exchange, self._shard, self._folder, self._telemetry)
         self._exchange.finish(outcome.rounds, outcome.state)
+
+
+def _gather(
+    job: WorkerJob, lease: Lease, folder: RunFolder, telemetry: Telemetry, held: ExitStack
+) -> tuple[Shard, list[str], MemcachedChannel]:
+    """The rows, the names in the run's folder and a connection, which all come while the lease is taken.
+
+    The lease of a dead try has to be watched for a moment.
+    Nothing goes on loading once this is over, whichever way: Lambda would go on with it in the next invocation.
+
+    Raises:
+        Superfluous: Another delivery of the event goes on, or all ranks have stored their results.
+        TrainingError: The run was given up, or rows, S3 or the cache are not as they should be.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        loading, listing = pool.submit(_load, job, telemetry), pool.submit(folder.names, "")
+        with telemetry.phase("join"):
+            _take(lease, job, telemetry)
+            lease.keep()
+            channel = held.enter_context(closing(_connect(job)))
+        names = listing.result()
+        # This rank's own results are not enough: another rank may still need it.
+        if _is_over(job, folder, names):
+            raise Superfluous("all ranks have stored their results")
+        return loading.result(), names, channel
 
 
 def _take(lease: Lease, job: WorkerJob, telemetry: Telemetry) -> None:

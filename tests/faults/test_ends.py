@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx
 import msgspec
@@ -193,7 +194,7 @@ def test_a_killed_gateway_ends_the_run(fault_settings, entry):
         family: list[psutil.Process] = []
 
         def watch(_):
-            if gateway.is_running():
+            with suppress(psutil.NoSuchProcess):  # it may die while it is looked at
                 family[:] = gateway.children(recursive=True) or family
 
         struck: list[float] = []

@@ -18,10 +18,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 DATA = "synthetic:rows=6000,features=10"
 # Some seconds of rounds.
-LONG = {"n_workers": 3, "n_epochs": 40, "batch_size": 20, "valid_ratio": 0.1}
+LONG = {"n_workers": 3, "n_epochs": 100, "batch_size": 20, "valid_ratio": 0.1}
 JOBS = {
     "grad_avg": LONG,
-    "model_avg": LONG | {"optim": "model_avg", "n_epochs": 150},
+    "model_avg": LONG | {"optim": "model_avg", "n_epochs": 600},
     "admm": LONG | {"optim": "admm", "n_admm_epochs": 60, "n_epochs": 20, "lambda": 0.001},
     "kmeans": {
         "data": "synthetic:rows=40000,features=10",

@@ -142,3 +142,27 @@ def test_a_key_that_memcached_would_not_take_is_named():
         with pytest.raises(ChannelError, match="has 300 bytes; Memcached takes 250"):
             channel.put_many({"k" * 300: b""})
         channel.close()
+
+
+def test_a_node_that_takes_nothing_is_given_up_in_the_same_words():
+    """A request that the node does not read ends as an answer that does not come."""
+    hush = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with listener.accept()[0] as discovery:
+                discovery.recv(100)
+                discovery.sendall(b"ERROR\r\n")
+            with listener.accept()[0] as connection:
+                connection.recv(100)
+                connection.sendall(SETTINGS)
+                hush.wait(20)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        channel = MemcachedChannel("127.0.0.1", listener.getsockname()[1], timeout_s=0.2)
+        with pytest.raises(ChannelError, match=r"no answer within 0\.2 s"):
+            channel.put_many({f"k{number}": bytes(1 << 20) for number in range(32)})
+        hush.set()
+        channel.close()
+        thread.join(5)

@@ -174,7 +174,7 @@ def test_what_one_rank_asks_all_ranks_see_in_the_same_round(mode, asking):
 
 
 def test_what_a_rank_alone_has_lies_before_its_frame():
-    """In one trip, the state first: whoever finds the frame finds the state."""
+    """In a trip of its own, the state first: whoever finds the frame finds the state, whatever store is refused."""
     trips = []
 
     class Recording(MemoryChannel):
@@ -187,7 +187,7 @@ def test_what_a_rank_alone_has_lies_before_its_frame():
 
     mailbox.post(Place(5, 0), np.zeros(2, np.float32), 1, 0, Encoding.FLOAT32)
 
-    assert [["run/private/1/5", "run/5/0/1"]] == trips
+    assert [["run/private/1/5"], ["run/5/0/1"]] == trips
 
 
 def test_who_finishes_stays_for_those_who_do_not():

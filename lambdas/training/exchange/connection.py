@@ -46,6 +46,13 @@ class Connection:
             OSError: The node is not reachable or does not take it.
         """
         connected = self._socket or self._connect()
+        try:
+            self._send_on(connected, parts)
+        except BlockingIOError as error:
+            raise self._timed_out() from error
+
+    @staticmethod
+    def _send_on(connected: socket.socket, parts: Sequence[bytes | memoryview]) -> None:
         if sum(map(len, parts)) <= JOIN_BYTES:
             connected.sendall(b"".join(parts))
             return
@@ -129,10 +136,13 @@ class Connection:
         try:
             count = self._socket.recv_into(target, 0, flags)
         except BlockingIOError as error:
-            raise TimeoutError(f"no answer within {self._timeout_s:g} s") from error
+            raise self._timed_out() from error
         if not count:
             raise ConnectionError("the connection was closed by Memcached")
         return count
+
+    def _timed_out(self) -> TimeoutError:
+        return TimeoutError(f"no answer within {self._timeout_s:g} s")
 
     def _skip_end(self) -> None:
         while self._end - self._start < len(_END):

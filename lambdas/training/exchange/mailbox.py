@@ -90,7 +90,6 @@ class Mailbox:
         self._part_prefix = part_prefix
         self._abort_key = self.key("abort")
         self._held: dict[int, dict[str, Value]] = {}
-        self._before_next: dict[str, Value] = {}
         self._paces: dict[tuple[int, bool], Pace] = {}
         self._join_pace = Pace(world_size, joining=True)
 
@@ -119,7 +118,7 @@ class Mailbox:
             flags: What this rank asks of all.
             encoding: How float32 values are laid down.
         """
-        parcel, self._before_next = self._before_next, {}
+        parcel: dict[str, Value] = {}
         for receiver, values in parts.items() if isinstance(parts, Mapping) else ((None, parts),):
             frame = Frame(self.run_id, self.rank, self.attempt, place.round, place.step, samples, values, flags)
             header, body = pack(frame, encoding)
@@ -318,10 +317,16 @@ class Mailbox:
         return [self._clock_key(rank) for rank in self.others]
 
     def keep_private(self, round_number: int, state: bytes) -> None:
-        """Stores what this rank alone has before a round, in the same trip as the round's first frame and before it."""
+        """Stores what this rank alone has before a round, in a trip of its own: no frame of the round may lie first.
+
+        A store that is refused does not stop those behind it in the same trip, nor those on other nodes.
+
+        Raises:
+            ChannelError: The channel is not reachable or refused it.
+        """
         pieces = pieces_of(self._private_key(round_number), state, self.channel.max_value_bytes)
         self._held.setdefault(round_number, {}).update(pieces)
-        self._before_next = pieces
+        self._put(pieces)
 
     def private(self, round_number: int, length_of: Callable[[bytes], int]) -> bytes | None:
         """What this rank's earlier try alone had before a round; None when it is not whole in the channel.
@@ -387,7 +392,6 @@ class Mailbox:
     def start_at(self, round_number: int) -> None:
         """Begins anew at a round: what is held belongs to another course of this rank's rounds."""
         self._held.clear()
-        self._before_next = {}
         self.holds_from = self.began_at = round_number
 
     def put_again(self) -> int:

@@ -55,9 +55,10 @@ class MemcachedChannel:
         found: dict[str, Value] = {}
         refusals: list[ChannelError] = []
         try:
-            # All requests are out before the first reply is waited for.
-            for node, stores, reads in errands:
-                node.send(self._request(node, stores, reads))
+            # All requests are made before one is sent, and sent before the first reply is waited for.
+            requests = [self._request(node, stores, reads) for node, stores, reads in errands]
+            for (node, _, _), request in zip(errands, requests, strict=True):
+                node.send(request)
             for node, stores, reads in errands:
                 refusals += [
                     _refusal(node, key, size_of(value), reply)
