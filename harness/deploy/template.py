@@ -1,0 +1,210 @@
+"""The CloudFormation template, and what can be told from it without AWS.
+
+Its anatomy: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.deploy.intrinsics import FILE_NAME, Resolver, parse
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    import boto3
+
+# What every resource is tagged with: who it belongs to, and which stack made it.
+PROJECT_TAG = "lambda-harness:project"
+STACK_TAG = "lambda-harness:stack"
+# The alias that functions are published under; roles and the Lambda endpoint name it.
+ALIAS = "live"
+# The zone's ID is the same in all accounts, its name is not.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+_ZONES_WITHOUT_LAMBDA = {"use1-az3"}
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of the template.
+
+    Attributes:
+        logical_id: Its name within the template.
+        type: For example `AWS::S3::Bucket`.
+    """
+
+    logical_id: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of the template; values travel as text, as CloudFormation takes them.
+
+    Attributes:
+        name: As given to `--parameter`.
+        type: CloudFormation's type.
+        default: What counts when nothing is given; None when something must be.
+        description: For people.
+        pattern: What a value must match; empty for anything.
+        allowed: The values it may have; empty for any.
+        least: Smallest number.
+        most: Largest number.
+    """
+
+    name: str
+    type: str
+    default: str | None
+    description: str
+    pattern: str
+    allowed: tuple[str, ...]
+    least: float | None
+    most: float | None
+
+
+def load_template() -> str:
+    """The template's text, as CloudFormation takes it."""
+    return resources.files("harness.deploy").joinpath(FILE_NAME).read_text()
+
+
+def describe(body: str, parameters: Mapping[str, str] | None = None) -> list[Resource]:
+    """The resources that a stack of the template will have, in the template's order.
+
+    Args:
+        body: The template.
+        parameters: Values that differ from the defaults; they decide about conditional resources.
+    """
+    template = parse(body)
+    resolver = Resolver(template, parameters or {})
+    return [
+        Resource(name, entry["Type"])
+        for name, entry in template["Resources"].items()
+        if "Condition" not in entry or resolver.condition(entry["Condition"])
+    ]
+
+
+def output_name(function: str, what: Literal["RoleArn", "RepositoryUri"]) -> str:
+    """Name of the stack's output about a function, such as `LinearEc2NnRoleArn` for `linear_ec_2_nn`."""
+    return f"{camel(function)}{what}"
+
+
+def camel(function: str) -> str:
+    """A function's name as logical IDs have it, which take letters and digits only."""
+    return "".join(part.capitalize() for part in re.split(r"[_-]", function))
+
+
+def parameters_of(body: str) -> dict[str, Parameter]:
+    """The template's parameters by name."""
+    return {
+        name: Parameter(
+            name,
+            entry["Type"],
+            str(entry["Default"]) if "Default" in entry else None,
+            entry.get("Description", ""),
+            entry.get("AllowedPattern", ""),
+            tuple(map(str, entry.get("AllowedValues", ()))),
+            entry.get("MinValue"),
+            entry.get("MaxValue"),
+        )
+        for name, entry in parse(body).get("Parameters", {}).items()
+    }
+
+
+def with_defaults(body: str, given: Mapping[str, str]) -> dict[str, str]:
+    """The value of every parameter, checked as CloudFormation will check it, but before anything is pushed.
+
+    Args:
+        body: The template.
+        given: Values by name; the rest takes its default.
+
+    Raises:
+        HarnessError: A name is unknown, a value is missing or is not what its parameter takes.
+    """
+    known = parameters_of(body)
+    unknown = sorted(given.keys() - known.keys())
+    if unknown:
+        raise HarnessError(f"the template has no parameter {unknown[0]}", FILE_NAME, f"it has {', '.join(known)}")
+    values = {}
+    for name, parameter in known.items():
+        value = given.get(name, parameter.default)
+        if value is None:
+            raise HarnessError(
+                f"parameter {name} has no value",
+                FILE_NAME,
+                f"give it with --parameter {name}=...: {parameter.description}",
+            )
+        wanted = _wanted(parameter, value)
+        if wanted:
+            raise HarnessError(f"parameter {name} is {value!r}", parameter.description, f"it takes {wanted}")
+        values[name] = value
+    if float(values.get("BudgetUsd", 0)) > 0 and not values.get("BudgetEmail"):
+        raise HarnessError(
+            f"parameter BudgetUsd is {values['BudgetUsd']} and BudgetEmail is empty",
+            remedy="say who is to be told: --parameter BudgetEmail=...",
+        )
+    return values
+
+
+def _wanted(parameter: Parameter, value: str) -> str:
+    """What the parameter takes, when the value is something else; else empty."""
+    if parameter.allowed and value not in parameter.allowed:
+        return f"one of {', '.join(parameter.allowed)}"
+    if parameter.pattern and not re.fullmatch(parameter.pattern, value):
+        return f"what matches {parameter.pattern}"
+    if parameter.type != "Number":
+        return ""
+    least, most = parameter.least, parameter.most
+    limits = " ".join([f"from {least}" if least is not None else "", f"to {most}" if most is not None else ""]).strip()
+    try:
+        number = float(value)
+    except ValueError:
+        return f"a number {limits}".strip()
+    fits = (least is None or number >= least) and (most is None or number <= most)
+    return "" if fits else f"a number {limits}"
+
+
+def region_parameters(session: "boto3.Session", endpoint_url: str | None = None) -> dict[str, str]:
+    """What the template must be told about the session's region: two zones, and S3's prefix list.
+
+    A stack that stands keeps what it was given (`UsePreviousValue`): other zones would replace its subnets.
+
+    Args:
+        session: Whose region and credentials count.
+        endpoint_url: Another EC2 than AWS's.
+
+    Raises:
+        HarnessError: The region lacks one of them.
+        botocore.exceptions.ClientError: EC2 refused.
+    """
+    ec2: Any = session.client("ec2", endpoint_url=endpoint_url)
+    region: str = ec2.meta.region_name
+    return {"AvailabilityZones": ",".join(_zones(ec2, region)), "S3PrefixListId": _s3_prefix_list(ec2, region)}
+
+
+def _zones(ec2: Any, region: str) -> list[str]:  # noqa: ANN401 - its stubs are not installed
+    service = f"com.amazonaws.{region}.lambda"
+    details = ec2.describe_vpc_endpoint_services(Filters=[{"Name": "service-name", "Values": [service]}])
+    offered = {zone for detail in details["ServiceDetails"] for zone in detail["AvailabilityZones"]}
+    present = ec2.describe_availability_zones(Filters=[{"Name": "state", "Values": ["available"]}])
+    fit = sorted(
+        zone["ZoneName"]
+        for zone in present["AvailabilityZones"]
+        if zone["ZoneName"] in offered and zone["ZoneId"] not in _ZONES_WITHOUT_LAMBDA
+    )
+    if len(fit) < 2:
+        raise HarnessError(
+            f"region {region} has {len(fit)} zones with Lambda and its interface endpoint, needed are 2",
+            f"{service} is offered in {', '.join(sorted(offered)) or 'no zone'}",
+            "take another region, or name two zones: --parameter AvailabilityZones=...",
+        )
+    return fit[:2]
+
+
+def _s3_prefix_list(ec2: Any, region: str) -> str:  # noqa: ANN401 - its stubs are not installed
+    name = f"com.amazonaws.{region}.s3"
+    lists = ec2.describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])["PrefixLists"]
+    if not lists:
+        raise HarnessError(f"region {region} has no prefix list {name}", remedy="take another region")
+    prefix_list: str = lists[0]["PrefixListId"]
+    return prefix_list
