@@ -90,7 +90,7 @@ def make(*, kind: str, output: Path, seed: int, as_json: bool, **options: float 
 @click.option("--endpoint-url", help="The S3 to read from; by default AWS_ENDPOINT_URL_S3, else the stack that is up.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(*, source: str, endpoint_url: str | None, as_json: bool) -> None:
-    """Tell what lies in SOURCE, a file or s3://BUCKET.
+    """Tell what lies in SOURCE, a file or s3://BUCKET[/FOLDER].
 
     \b
     Example:
@@ -107,7 +107,7 @@ def inspect(*, source: str, endpoint_url: str | None, as_json: bool) -> None:
     found: BucketInspection | FileInspection
     spec = parse_data_spec(source)
     if isinstance(spec, BucketSpec):
-        found = inspect_bucket(s3_client(endpoint_url), spec.bucket)
+        found = inspect_bucket(s3_client(endpoint_url), spec.bucket, spec.prefix)
         lines = describe_bucket(found)
     elif isinstance(spec, FileSpec):
         with progress_bar(f"reading {spec.path.name}") as progress:

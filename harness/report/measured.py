@@ -112,7 +112,7 @@ def _partition_bytes(s3: "S3Client", job: Job, workers: int) -> int:
     sizes = []
     for rank in range(workers):
         try:
-            sizes.append(s3.head_object(Bucket=job.data_bucket, Key=f"{rank}_{workers}")["ContentLength"])
+            sizes.append(s3.head_object(Bucket=job.data_bucket, Key=job.partition(rank))["ContentLength"])
         except ClientError:
             return 0
     return sum(sizes)

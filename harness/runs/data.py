@@ -17,6 +17,9 @@ from training.matrix import check_combination
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+# Where sets lie in a deployment's bucket; the roles of its functions name it.
+DATA_FOLDER = "data/"
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
@@ -26,20 +29,24 @@ class Data:
         bucket: The bucket.
         name: What the data is called.
         shape: `dataset_type`, `n_features` and `n_classes` as far as the partitions' manifest tells them.
+        prefix: The bucket's folder in which they lie, with a `/` at its end; empty for its top.
     """
 
     bucket: str
     name: str
     shape: dict[str, Any]
+    prefix: str = ""
 
 
-def prepare_data(spec: DataSpec, job: Job, s3: "S3Client") -> Data:
+def prepare_data(spec: DataSpec, job: Job, s3: "S3Client", deployed_bucket: str = "") -> Data:
     """Makes sure that the partitions of a data set lie in a bucket.
 
     Args:
         spec: The data set.
         job: Gives the number of workers, the seed, and the type of a file's rows.
         s3: Where to.
+        deployed_bucket: The one bucket that functions may read, which holds each set in a folder of its own;
+            empty where each set has a bucket.
 
     Raises:
         InputError: The data is wrong, or of a type that the model does not take.
@@ -47,8 +54,12 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client") -> Data:
     """
     if spec.data_type:
         check_combination({**structs.asdict(job), "dataset_type": spec.data_type})
-    bucket = bucket_for(spec, job.seed, job.n_workers, job.data_type)
-    manifest = read_manifest(s3, bucket)
+    bucket, prefix = bucket_for(spec, job.seed, job.n_workers, job.data_type), ""
+    if isinstance(spec, BucketSpec):
+        prefix = spec.prefix
+    elif deployed_bucket:
+        bucket, prefix = deployed_bucket, f"{DATA_FOLDER}{bucket}/"
+    manifest = read_manifest(s3, bucket, prefix)
     if manifest is None and not isinstance(spec, BucketSpec):
         with progress_bar(f"partitioning {spec.name}") as progress:
             manifest = partition_set(
@@ -59,13 +70,14 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client") -> Data:
                 seed=job.seed,
                 data_type=job.data_type,
                 progress=progress,
+                prefix=prefix,
             )
     if manifest is None:
         # Partitions that others made; the coordinator checks that they are there.
-        return Data(bucket, spec.name, {})
+        return Data(bucket, spec.name, {}, prefix)
     if manifest.n_partitions != job.n_workers:
         raise HarnessError(
-            f"bucket {bucket} holds {manifest.n_partitions} partitions, n_workers is {job.n_workers}",
+            f"{BucketSpec(bucket, prefix).name} holds {manifest.n_partitions} partitions, n_workers is {job.n_workers}",
             remedy=f"set --n-workers {manifest.n_partitions}, or partition the data anew",
         )
     shape = {
@@ -73,7 +85,7 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client") -> Data:
         "n_features": manifest.features,
         "n_classes": manifest.n_classes,
     }
-    return Data(bucket, spec.name, shape)
+    return Data(bucket, spec.name, shape, prefix)
 
 
 def check_shape(event: dict[str, Any], data: Data) -> None:

@@ -80,7 +80,7 @@ def read_request(data: str | None, job_file: Path | None, flags: dict[str, Any])
     """
     event = {**(_read_event(job_file) if job_file else {}), **flags}
     if data is None and "data_bucket" in event:
-        return Request(event, BucketSpec(str(event["data_bucket"])))
+        return Request(event, BucketSpec(str(event["data_bucket"]), str(event.get("data_prefix", ""))))
     row = ROWS.get(str(event.get("model", "lr")), ROWS["lr"])
     default = DEFAULT_DATA.get(str(event.get("dataset_type")), DEFAULT_DATA[row.data_types[0]])
     return Request(event, parse_data_spec(data or default))
@@ -230,6 +230,7 @@ def _complete(request: Request, data: Data, stack: StackState) -> dict[str, Any]
         "result_bucket": RESULT_BUCKET,
         **request.event,
         "data_bucket": data.bucket,
+        "data_prefix": data.prefix,
         "host": host,
         "port": int(port),
     }

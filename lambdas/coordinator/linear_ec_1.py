@@ -60,7 +60,7 @@ def _answer(run_id: str, folder: RunFolder) -> dict[str, Any]:
 
 
 def _check_partitions(job: Job) -> None:
-    present = list_partitions(_s3, job.data_bucket)
+    present = list_partitions(_s3, job.data_bucket, job.data_prefix)
     missing = [job.partition(rank) for rank in range(job.n_workers) if job.partition(rank) not in present]
     if missing:
         raise InputError(

@@ -40,6 +40,14 @@ BucketName = Annotated[
         description="an S3 bucket's name: 3 to 63 lower-case letters, digits, dots or hyphens",
     ),
 ]
+KeyFolder = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^([A-Za-z0-9._-]+/)*$",
+        max_length=512,
+        description="folders of letters, digits, `.`, `_` or `-`, each with a `/` at its end; at most 512 characters",
+    ),
+]
 RunId = Annotated[
     str,
     msgspec.Meta(
@@ -55,6 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
     Attributes:
         data_bucket: Bucket that holds the partitions `0_<n_workers>` to `<n_workers - 1>_<n_workers>`.
+        data_prefix: Folder of that bucket in which they lie, with a `/` at its end; the top by default.
         n_features: Columns of the data.
         n_workers: The world size: how many workers train together.
         host: Host of the Memcached configuration endpoint (or of a plain Memcached node).
@@ -98,6 +107,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     n_workers: Annotated[int, msgspec.Meta(ge=1, le=1000, description="an integer from 1 to 1000")]
     host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]+$", description="a host name or an address")]
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="a port, 1 to 65535")] = 11211
+    data_prefix: KeyFolder = ""
     dataset: Annotated[str, msgspec.Meta(max_length=1024, description="a text of at most 1024 characters")] = ""
     dataset_type: Annotated[DatasetType | None, _one_of(DatasetType)] = None
     n_classes: Annotated[int, msgspec.Meta(ge=2, le=10_000, description="an integer from 2 to 10000")] = 2
@@ -144,7 +154,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
     def partition(self, rank: int) -> str:
         """Object key of one rank's partition; the original's naming."""
-        return f"{rank}_{self.n_workers}"
+        return f"{self.data_prefix}{rank}_{self.n_workers}"
 
 
 class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -108,15 +108,15 @@ def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) 
         return whole
 
 
-def list_partitions(s3: "S3Client", bucket: str) -> set[str]:
-    """Keys of the objects at the top of a bucket, where partitions lie.
+def list_partitions(s3: "S3Client", bucket: str, prefix: str) -> set[str]:
+    """Keys of the objects in a bucket's folder, where partitions lie; at its top when the prefix is empty.
 
     Raises:
         InputError: There is no such bucket.
         StorageError: S3 is not reachable or refuses.
     """
-    with _translated(bucket, ""):
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Delimiter="/")
+    with _translated(bucket, prefix):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
         return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
 
 

@@ -146,6 +146,20 @@ def test_partitions_of_libsvm_text_are_read(stack, settings, clients):
     assert summary.accuracy > 0.9
 
 
+def test_partitions_in_a_folder_of_a_bucket_train_as_those_at_its_top(stack, settings, clients):
+    """Coordinator and workers find them there, and what else lies in the bucket does no harm."""
+    clients.s3.create_bucket(Bucket="two-places")
+    for folder in ("", "data/rows/"):
+        rows = b"1 1:0.5\n0 1:-0.25\n1 1:1\n0 1:-1\n" if folder else b"not read"
+        for rank in range(2):
+            clients.s3.put_object(Bucket="two-places", Key=f"{folder}{rank}_2", Body=rows)
+
+    summary = run_job(stack, settings, data="s3://two-places/data/rows", n_workers=2, n_features=1, batch_size=2)
+
+    assert "data/rows/" == summary.job["data_prefix"]
+    assert 8 == sum(worker.rows for worker in summary.workers)
+
+
 def test_a_broken_partition_is_told_with_its_line(stack, settings, clients):
     """A worker that cannot parse its partition fails the run at once, with object, line and rank on the screen."""
     clients.s3.create_bucket(Bucket="broken-partitions")

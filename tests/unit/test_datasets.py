@@ -55,6 +55,8 @@ from training.model.linear import logistic_regression
         ("sklearn:breast_cancer", SklearnSpec("breast_cancer")),
         ("s3://higgs-2", BucketSpec("higgs-2")),
         ("s3://higgs-2/", BucketSpec("higgs-2")),
+        ("s3://shared/data/higgs-2/", BucketSpec("shared", "data/higgs-2/")),
+        ("s3://shared/data/higgs-2", BucketSpec("shared", "data/higgs-2/")),
     ],
 )
 def test_a_data_spec_is_understood(text, spec):
@@ -96,7 +98,8 @@ def test_a_path_is_a_file(tmp_path):
         ("sklearn:iris", "there is no set `iris`; there are breast_cancer, digits, wine"),
         ("sklearn:", "there is no set ``"),
         ("s3://", "the form is s3://BUCKET"),
-        ("s3://bucket/prefix", "the form is s3://BUCKET"),
+        ("s3://bucket//folder", "the form is s3://BUCKET"),
+        ("s3:///folder", "the form is s3://BUCKET"),
         ("HIGS.xz", "no such file; the forms are synthetic:rows=N"),
         (".", "is a folder"),
     ],

@@ -46,6 +46,8 @@ def test_the_originals_event_is_accepted_as_it_is():
         ("sync_mode", "gossip", "reduce"),
         ("valid_ratio", 1, "from 0 to below 1"),
         ("data_bucket", "No_Bucket", "bucket's name"),
+        ("data_prefix", "data/higgs", "a `/` at its end"),
+        ("data_prefix", "/data/", "a `/` at its end"),
         ("run_id", "a b", "letters, digits"),
         ("tmp_bucket", "a b", "letters, digits"),
         ("port", 70_000, "1 to 65535"),

@@ -40,6 +40,20 @@ def test_a_set_brings_its_type_along(s3, spec, model, shape):
     assert shape[0] == read_manifest(s3, data.bucket).data_type
 
 
+def test_a_deployment_holds_each_set_in_a_folder_of_its_one_bucket(s3):
+    """Functions on AWS may read one bucket only, so sets lie beside each other in it, each with its manifest."""
+    s3.create_bucket(Bucket="deployed")
+    places = [
+        prepare_data(parse_data_spec(f"synthetic:rows={rows},features=3"), job(), s3, deployed_bucket="deployed")
+        for rows in (20, 30)
+    ]
+
+    assert {"deployed"} == {data.bucket for data in places}
+    assert all(data.prefix.startswith("data/synthetic-2-") and data.prefix.endswith("/") for data in places)
+    assert [20, 30] == [read_manifest(s3, data.bucket, data.prefix).rows for data in places]
+    assert ["deployed"] == [entry["Name"] for entry in s3.list_buckets()["Buckets"]]
+
+
 @pytest.mark.parametrize(
     ("model", "spec", "message"),
     [
@@ -93,7 +107,7 @@ def test_partitions_for_another_number_of_workers_are_refused(s3):
     rows, y = np.ones((6, 3), np.float32), np.arange(6, dtype=np.float32) % 2
     partition_arrays(rows, y, n_workers=3, s3=s3, bucket="for-three", seed=0, source="rows")
 
-    with pytest.raises(HarnessError, match="bucket for-three holds 3 partitions, n_workers is 2"):
+    with pytest.raises(HarnessError, match="s3://for-three holds 3 partitions, n_workers is 2"):
         prepare_data(parse_data_spec("s3://for-three"), job(), s3)
 
 
