@@ -140,6 +140,14 @@ class Resolver:
         properties: dict[str, Any] = self.resolve(self._resources[logical_id].get("Properties", {}))
         return properties
 
+    def of_type(self, kind: str) -> list[str]:
+        """Logical IDs of the resources of a type that the stack will have."""
+        return [
+            name
+            for name, entry in self._resources.items()
+            if entry["Type"] == kind and ("Condition" not in entry or self.condition(entry["Condition"]))
+        ]
+
     def _ref(self, name: str) -> Any:  # noqa: ANN401 - text or a list
         if name in self._pseudo:
             return self._pseudo[name]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
+from botocore.exceptions import ClientError
+
 from harness.deploy.intrinsics import FILE_NAME, Resolver, parse
 from harness.errors import HarnessError
 
@@ -184,8 +186,13 @@ def region_parameters(session: "boto3.Session", endpoint_url: str | None = None)
 
 def _zones(ec2: Any, region: str) -> list[str]:  # noqa: ANN401 - its stubs are not installed
     service = f"com.amazonaws.{region}.lambda"
-    details = ec2.describe_vpc_endpoint_services(Filters=[{"Name": "service-name", "Values": [service]}])
-    offered = {zone for detail in details["ServiceDetails"] for zone in detail["AvailabilityZones"]}
+    try:
+        details = ec2.describe_vpc_endpoint_services(ServiceNames=[service])["ServiceDetails"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidServiceName":
+            raise
+        details = []
+    offered = {zone for detail in details for zone in detail["AvailabilityZones"]}
     present = ec2.describe_availability_zones(Filters=[{"Name": "state", "Values": ["available"]}])
     fit = sorted(
         zone["ZoneName"]

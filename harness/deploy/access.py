@@ -1,0 +1,299 @@
+"""What the functions' roles must allow, and what they must not: a table of calls, judged by the template's policies.
+
+`python -m harness.deploy.access` prints it.
+The calls that must be allowed are those that the handlers make, and Lambda on their behalf; `operations_in` reads the
+former out of the handlers' sources, so that a new call without its permission is noticed before AWS refuses it.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import botocore.session
+import click
+from botocore import xform_name
+
+from harness.deploy import policy
+from harness.deploy.intrinsics import ACCOUNT, REGION, STACK, Resolver, parse, partition_of
+from harness.deploy.template import ALIAS, camel, load_template
+from harness.errors import HarnessError
+
+COORDINATOR, WORKERS = "linear_ec_1", ("linear_ec_2", "linear_ec_2_nn")
+FUNCTIONS = (COORDINATOR, *WORKERS)
+
+# What IAM calls the operations that handlers use.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html
+ACTIONS = {
+    ("s3", "get_object"): "s3:GetObject",
+    ("s3", "put_object"): "s3:PutObject",
+    ("s3", "delete_object"): "s3:DeleteObject",
+    ("s3", "list_objects_v2"): "s3:ListBucket",
+    ("lambda", "invoke"): "lambda:InvokeFunction",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that a function, or Lambda by its role, may or may not make.
+
+    Attributes:
+        function: Whose role.
+        action: What is called.
+        resource: On what.
+        expected: Whether it should be allowed.
+        why: What it is for, or what would be wrong with it.
+        context: What the request brings along.
+        from_code: Whether the handler makes it, through the VPC's endpoints; else Lambda does, from outside.
+    """
+
+    function: str
+    action: str
+    resource: str
+    expected: bool
+    why: str
+    context: policy.Context = field(default_factory=dict)
+    from_code: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the policies say about a call.
+
+    Attributes:
+        call: The call.
+        allowed: What they say.
+        by: Which statement decided.
+    """
+
+    call: Call
+    allowed: bool
+    by: str
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the policies say what they should."""
+        return self.allowed == self.call.expected
+
+
+class Deployment:
+    """The policies and names of one deployment of a template.
+
+    Args:
+        body: The template.
+        parameters: Values that differ from the defaults.
+        account: The account's ID.
+        region: The region.
+        stack: The stack's name.
+    """
+
+    def __init__(
+        self,
+        body: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        account: str = ACCOUNT,
+        region: str = REGION,
+        stack: str = STACK,
+    ) -> None:
+        resolver = Resolver(parse(body), parameters or {}, account=account, region=region, stack=stack)
+        self._at = f"{region}:{account}"
+        self._partition = partition_of(region)
+        self._roles = policy.role_policies(body, parameters or {}, account, region, stack=stack)
+        self._endpoints = policy.endpoint_policies(resolver)
+        self._bucket_policies = [
+            resolver.properties(name)["PolicyDocument"] for name in resolver.of_type("AWS::S3::BucketPolicy")
+        ]
+        self.bucket = self._arn(f"s3:::{stack}-data-{account}-{region}")
+        self.queue = self._arn(f"sqs:{self._at}:{stack}-failures")
+
+    def policies_of(self, function: str) -> list[policy.Policy]:
+        """The policies of a function's role.
+
+        Raises:
+            HarnessError: The template has no role for it.
+        """
+        role = f"{camel(function)}Role"
+        if role not in self._roles:
+            raise HarnessError(f"the template has no role {role} for function {function}", remedy="add it")
+        return self._roles[role]
+
+    def judge(self, call: Call) -> Verdict:
+        """What the role, the bucket's policy and the endpoint on the way say about a call."""
+        service = call.action.partition(":")[0]
+        context = {"aws:SecureTransport": "true", **call.context}
+        if call.from_code:
+            context["lambda:SourceFunctionArn"] = self.function(call.function)
+        decision = policy.decide(self.policies_of(call.function), call.action, call.resource, context)
+        if decision.allowed and service == "s3":
+            # Within one account the bucket's policy can only take away what a role gives.
+            taken = policy.decide(self._bucket_policies, call.action, call.resource, context)
+            decision = decision if taken.by == policy.NO_STATEMENT else taken
+        if decision.allowed and call.from_code and service in self._endpoints:
+            passed = policy.decide(self._endpoints[service], call.action, call.resource, context)
+            decision = decision if passed.allowed else policy.Decision(allowed=False, by=f"endpoint: {passed.by}")
+        return Verdict(call, decision.allowed, decision.by)
+
+    def function(self, name: str, qualifier: str = "") -> str:
+        """A function's ARN."""
+        return self._arn(f"lambda:{self._at}:function:{name}") + (f":{qualifier}" if qualifier else "")
+
+    def logs(self, name: str) -> str:
+        """The ARN of a stream in a function's log group."""
+        return self._arn(f"logs:{self._at}:log-group:/aws/lambda/{name}:log-stream:2026/11/25/[1]0123")
+
+    def interface(self) -> str:
+        """The ARN of a network interface."""
+        return self._arn(f"ec2:{self._at}:network-interface/eni-0123")
+
+    def _arn(self, rest: str) -> str:
+        return f"arn:{self._partition}:{rest}"
+
+
+def judge_all(deployment: Deployment) -> list[Verdict]:
+    """The table: every call with what the deployment's policies say about it."""
+    return [deployment.judge(call) for function in FUNCTIONS for call in calls_of(function, deployment)]
+
+
+def calls_of(function: str, at: Deployment) -> Iterator[Call]:
+    """What a function's role must allow and must deny."""
+    yield from _coordinators(at) if function == COORDINATOR else _workers(function, at)
+    yield from _everybodys(function, at)
+
+
+def _coordinators(at: Deployment) -> Iterator[Call]:
+    def call(action: str, resource: str, why: str, *, ok: bool = True, **context: str) -> Call:
+        return Call(COORDINATOR, action, resource, ok, why, _keys(context))
+
+    yield call("s3:ListBucket", at.bucket, "are all partitions there?", s3_prefix="data/higgs/")
+    yield call("s3:ListBucket", at.bucket, "an absent record is a 404, not a 403")
+    yield call("s3:PutObject", f"{at.bucket}/runs/r1/job.json", "the run's record")
+    yield call("s3:GetObject", f"{at.bucket}/runs/r1/job.json", "has the run started already?")
+    yield call("s3:PutObject", f"{at.bucket}/runs/r1/invoked.json", "all workers are invoked")
+    yield call("s3:GetObject", f"{at.bucket}/runs/r1/invoked.json", "are all workers invoked?")
+    for worker in WORKERS:
+        yield call("lambda:InvokeFunction", at.function(worker), "start a worker")
+        yield call("lambda:InvokeFunction", at.function(worker, ALIAS), "start a worker by its alias")
+    yield call("lambda:InvokeFunction", at.function(COORDINATOR), "start itself", ok=False)
+    yield call("lambda:InvokeFunction", at.function("somebody_elses"), "start another function", ok=False)
+    yield call("s3:GetObject", f"{at.bucket}/data/higgs/0_4", "read the rows", ok=False)
+    yield call("s3:GetObject", f"{at.bucket}/runs/r1/model.npz", "read a model", ok=False)
+    yield call("s3:PutObject", f"{at.bucket}/runs/r1/result.json", "make up a result", ok=False)
+    yield call("s3:DeleteObject", f"{at.bucket}/runs/r1/job.json", "remove a record", ok=False)
+    yield call("s3:ListBucket", at.bucket, "list results", ok=False, s3_prefix="runs/")
+
+
+def _workers(function: str, at: Deployment) -> Iterator[Call]:
+    def call(action: str, resource: str, why: str, *, ok: bool = True, **context: str) -> Call:
+        return Call(function, action, resource, ok, why, _keys(context))
+
+    other = next(name for name in WORKERS if name != function)
+    yield call("s3:GetObject", f"{at.bucket}/data/higgs/0_4", "its partition")
+    yield call("s3:ListBucket", at.bucket, "what lies in the run's folder", s3_prefix="runs/r1/")
+    yield call("s3:ListBucket", at.bucket, "an absent checkpoint is a 404, not a 403")
+    yield call("s3:GetObject", f"{at.bucket}/runs/r1/checkpoint/7/shared", "go on from a checkpoint")
+    yield call("s3:PutObject", f"{at.bucket}/runs/r1/checkpoint/7.json", "name a checkpoint")
+    yield call("s3:DeleteObject", f"{at.bucket}/runs/r1/checkpoint/5/shared", "an old checkpoint")
+    yield call("s3:PutObject", f"{at.bucket}/runs/r1/model.npz", "the model")
+    yield call("s3:PutObject", f"{at.bucket}/runs/r1/workers/0.1.json", "its own record")
+    yield call("lambda:InvokeFunction", at.function(function), "go on in another invocation")
+    yield call("lambda:InvokeFunction", at.function(function, ALIAS), "go on, by its alias")
+    yield call("lambda:InvokeFunction", at.function(COORDINATOR), "start a run", ok=False)
+    yield call("lambda:InvokeFunction", at.function(other), "start the other worker", ok=False)
+    yield call("s3:PutObject", f"{at.bucket}/data/higgs/0_4", "change the data", ok=False)
+    yield call("s3:DeleteObject", f"{at.bucket}/data/higgs/0_4", "remove data", ok=False)
+    yield call("s3:DeleteObject", f"{at.bucket}/runs/r1/model.npz", "remove a model", ok=False)
+    yield call("s3:ListBucket", at.bucket, "list the data", ok=False, s3_prefix="data/")
+
+
+def _everybodys(function: str, at: Deployment) -> Iterator[Call]:
+    def call(action: str, resource: str, why: str, *, ok: bool, from_code: bool = True, **context: str) -> Call:
+        return Call(function, action, resource, ok, why, _keys(context), from_code)
+
+    other = next(name for name in FUNCTIONS if name != function)
+    for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+        yield call(action, at.logs(function), "Lambda writes its log", ok=True, from_code=False)
+    yield call("sqs:SendMessage", at.queue, "Lambda keeps an event that failed for good", ok=True, from_code=False)
+    for action in ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+                   "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"):  # fmt: skip
+        yield call(action, at.interface(), "Lambda joins it to the VPC", ok=True, from_code=False)
+    for action in ("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"):
+        yield call(action, "*", "Lambda joins it to the VPC", ok=True, from_code=False)
+    yield call("ec2:CreateNetworkInterface", at.interface(), "make interfaces by itself", ok=False)
+    yield call("ec2:DescribeNetworkInterfaces", "*", "look around in the VPC", ok=False)
+    yield call("logs:PutLogEvents", at.logs(other), "write another function's log", ok=False, from_code=False)
+    yield call("logs:CreateLogGroup", at.logs(function), "a log group without an end", ok=False, from_code=False)
+    yield call("sqs:ReceiveMessage", at.queue, "read failures", ok=False)
+    yield call("sqs:PurgeQueue", at.queue, "throw failures away", ok=False)
+    yield call("s3:ListBucket", at.bucket, "list all of the bucket", ok=False, s3_prefix="")
+    yield call("s3:GetObject", f"{at.bucket}-of-others/data/0_4", "another bucket", ok=False)
+    yield call("s3:PutObject", f"{at.bucket}/elsewhere", "write outside of runs/", ok=False)
+    yield call("s3:PutObject", f"{at.bucket}/runs/r1/job.json", "without TLS", ok=False, aws_SecureTransport="false")
+    yield call("s3:DeleteBucket", at.bucket, "remove the bucket", ok=False)
+    yield call("s3:PutBucketPolicy", at.bucket, "open the bucket", ok=False)
+    yield call("lambda:UpdateFunctionCode", at.function(function), "change its own code", ok=False)
+    yield call("iam:PassRole", "*", "hand a role on", ok=False)
+    yield call("sts:AssumeRole", "*", "take another role", ok=False)
+
+
+def _keys(context: Mapping[str, str]) -> dict[str, str]:
+    """Condition keys from keyword arguments: `s3_prefix` is `s3:prefix`."""
+    return {key.replace("_", ":", 1): value for key, value in context.items()}
+
+
+def operations_in(folder: Path) -> set[tuple[str, str]]:
+    """The AWS operations that Python files call, as (service, operation): `("s3", "get_object")`.
+
+    Read from the sources: the services that `boto3.client` is called with, and every method or paginator of theirs.
+    """
+    trees = [ast.parse(path.read_text()) for path in sorted(folder.rglob("*.py"))]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    services = {_first_text(call) for call in calls if _called(call) == "client"} - {""}
+    used = {_called(call) for call in calls} | {_first_text(call) for call in calls if _called(call) == "get_paginator"}
+    session = botocore.session.get_session()
+    return {
+        (service, xform_name(operation))
+        for service in services
+        for operation in session.get_service_model(service).operation_names
+        if xform_name(operation) in used
+    }
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def _first_text(call: ast.Call) -> str:
+    first = call.args[0] if call.args else None
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+
+
+def text_of(verdicts: list[Verdict]) -> str:
+    """The table for a terminal: call, role, expected, and what the policies say."""
+    rows = [("role", "call", "on", "expected", "is", "by", "for"), *map(_row, verdicts)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    wrong = sum(not verdict.as_expected for verdict in verdicts)
+    return "\n".join([*lines, f"{len(verdicts)} calls, {wrong} not as expected"])
+
+
+def _row(verdict: Verdict) -> tuple[str, ...]:
+    call, words = verdict.call, {True: "allowed", False: "denied"}
+    on = call.resource.split(":", 5)[-1]
+    given = ", ".join(f"{key.split(':')[1]}={value!r}" for key, value in call.context.items())
+    mark = "" if verdict.as_expected else " (!)"
+    return (
+        call.function,
+        call.action,
+        f"{on} {given}".strip(),
+        words[call.expected],
+        f"{words[verdict.allowed]}{mark}",
+        verdict.by,
+        call.why,
+    )
+
+
+if __name__ == "__main__":
+    table = judge_all(Deployment(load_template()))
+    click.echo(text_of(table))
+    raise SystemExit(not all(verdict.as_expected for verdict in table))
