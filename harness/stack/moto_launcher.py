@@ -1,4 +1,7 @@
-"""Starts the moto server: `python -I moto_launcher.py PORT [HOST]`; like `moto_server`, without its command line."""
+"""Starts the moto server: `python -I moto_launcher.py PORT [HOST]`; like `moto_server`, without its command line.
+
+What moto lacks for a rehearsal of a deployment is added by `moto_plugin`, service by service, as they are asked for.
+"""
 
 # ruff: noqa: E402 - the collector has to be off before the imports
 import gc
@@ -7,14 +10,47 @@ import gc
 gc.disable()
 
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+FAULTS_ROUTE = "/_harness/faults"
+
+
+class Application:
+    """moto, with what the harness adds to it.
+
+    Args:
+        port: Where it listens.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._moto: Any = DomainDispatcherApplication(self._create)
+        self._answer = self._moto
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's
+        """Answers one request; the faults stand before moto from the first plan on."""
+        if self._answer is self._moto and environ["PATH_INFO"] == FAULTS_ROUTE:
+            from harness.stack.moto_plugin.faults import with_faults  # noqa: PLC0415 - few stacks are given faults
+
+            self._answer = with_faults(self._moto)
+        answer: Iterable[bytes] = self._answer(environ, start_response)
+        return answer
+
+    def _create(self, service: Any) -> Any:  # noqa: ANN401 - moto's names of services, Flask's application
+        from harness.stack.moto_plugin.install import prepare  # noqa: PLC0415 - after the start
+
+        prepare(service, self._port)
+        return create_backend_app(service)
+
+
 if __name__ == "__main__":
-    application = DomainDispatcherApplication(create_backend_app)
+    port = int(sys.argv[1])
     host = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
-    server = make_server(host, int(sys.argv[1]), application, threaded=True)
+    server = make_server(host, port, Application(port), threaded=True)
     gc.freeze()
     gc.enable()
     server.serve_forever()

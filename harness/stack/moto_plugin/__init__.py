@@ -1,0 +1,13 @@
+"""What the moto server lacks for a rehearsal of a deployment, added to it when it starts.
+
+    cloudformation.py   change sets, updates, rollbacks and events as AWS has them; moto's own are a sketch of these
+    operation.py        one operation on one stack: resources in their order, rolled back when one fails
+    template.py         a template: its parameters, references and conditions
+    resources/          the types of resources, each created and deleted by the calls that AWS's own handlers make
+    elasticache.py      parameter groups, Memcached's nodes and the configuration endpoint
+    ecr.py              the images that lie in the stack's registry
+    ec2.py, tagging.py  what moto keeps after its deletion, or leaves out when it is asked for what carries a tag
+    faults.py           calls and resources that fail when a rehearsal wants them to
+
+A type that is not in `resources/` fails its stack: nothing is reported as created that does not exist.
+"""

@@ -1,0 +1,32 @@
+"""EC2: a deleted VPC endpoint is gone, and one that exists is found by its tags."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from moto.core.resource_tagging import TaggedResource
+from moto.ec2.models import EC2Backend
+
+_delete_of_moto = EC2Backend.delete_vpc_endpoints
+_tagged_of_moto = EC2Backend.iter_tagged_resources
+
+
+def _delete_vpc_endpoints(backend: EC2Backend, vpce_ids: list[str] | None = None) -> None:
+    """AWS shows a deleted endpoint for some minutes; moto for ever, so that a VPC never looks empty."""
+    _delete_of_moto(backend, vpce_ids)
+    for identity in vpce_ids or []:
+        backend.vpc_end_points.pop(identity, None)
+
+
+def _tagged(backend: EC2Backend) -> Iterator[TaggedResource]:
+    yield from _tagged_of_moto(backend)
+    endpoint: Any
+    for endpoint in list(backend.vpc_end_points.values()):
+        arn = f"arn:aws:ec2:{backend.region_name}:{backend.account_id}:vpc-endpoint/{endpoint.id}"
+        tags = {tag["key"]: tag["value"] for tag in endpoint.get_tags()}
+        yield TaggedResource(arn=arn, tags=tags, resource_type="ec2:vpc-endpoint")
+
+
+def install() -> None:
+    """Adds this to moto's EC2."""
+    EC2Backend.delete_vpc_endpoints = _delete_vpc_endpoints  # type: ignore[method-assign]
+    EC2Backend.iter_tagged_resources = _tagged  # type: ignore[method-assign]

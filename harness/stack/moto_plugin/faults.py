@@ -1,0 +1,178 @@
+"""What goes wrong in a rehearsal: calls of AWS's APIs that fail, resources of a stack that cannot be made.
+
+    PUT /_harness/faults   {"calls": [{"service": "ecr", "action": "*", "error": "ThrottlingException", "times": 2}],
+                            "resources": {"CacheCluster": "There is no capacity for this node type."}}
+
+Each PUT replaces what was there before; an empty object ends all faults.
+The server listens to this machine alone, and so does this route.
+"""
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from harness.stack.moto_plugin.resources.base import ACCESS_KEY
+
+ROUTE = "/_harness/faults"
+EVERY = "*"
+# Services that answer in XML, as their clients expect it; the others answer in JSON.
+_QUERY = {"cloudformation", "elasticache", "iam", "sts"}
+# The largest form whose action is looked for.
+_LONGEST_FORM_BYTES = 1 << 20
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+class CallFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Calls that fail.
+
+    Attributes:
+        error: AWS's code of the error, for example `Throttling` or `ExpiredToken`.
+        service: The service as it signs, for example `cloudformation`; `*` for every one.
+        action: The operation, for example `CreateChangeSet`; `*` for every one, and the only choice for S3.
+        message: What the service says.
+        status: HTTP status.
+        times: How many calls fail; None for all.
+    """
+
+    error: str
+    service: str = EVERY
+    action: str = EVERY
+    message: str = "as planned"
+    status: int = 400
+    times: int | None = None
+
+
+class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All faults at a time.
+
+    Attributes:
+        calls: Calls that fail.
+        resources: Why a resource of a stack cannot be made or changed, by its logical id.
+        undeletable: Why one cannot be deleted.
+        resource_s: How long each step of a stack's operation takes, seconds.
+    """
+
+    calls: tuple[CallFault, ...] = ()
+    resources: dict[str, str] = {}
+    undeletable: dict[str, str] = {}
+    resource_s: float = 0.0
+
+
+class Faults:
+    """The plan in force, and how much of it is used up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._plan = FaultPlan()
+        self._used: list[int] = []
+
+    def put(self, plan: FaultPlan) -> None:
+        """Replaces the plan."""
+        with self._lock:
+            self._plan, self._used = plan, [0] * len(plan.calls)
+
+    def failure_of(self, verb: str, logical_id: str) -> str | None:
+        """Why a step on a resource is to fail; None when it is not."""
+        causes = self._plan.undeletable if verb == "DELETE" else self._plan.resources
+        return causes.get(logical_id)
+
+    def take_time(self) -> None:
+        """Lasts as long as a step of an operation is to last."""
+        if self._plan.resource_s:
+            time.sleep(self._plan.resource_s)
+
+    def strike(self, service: str, action: Callable[[], str]) -> CallFault | None:
+        """The fault that hits a call, which counts as one of its times; None when there is none."""
+        with self._lock:
+            for number, fault in enumerate(self._plan.calls):
+                used_up = fault.times is not None and self._used[number] >= fault.times
+                if used_up or fault.service not in (EVERY, service) or fault.action not in (EVERY, action()):
+                    continue
+                self._used[number] += 1
+                return fault
+        return None
+
+
+FAULTS = Faults()
+
+
+def with_faults(application: Application, faults: Faults = FAULTS) -> Application:
+    """Stands before moto: takes plans, and answers the calls that are to fail."""
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == ROUTE:
+            return _take_plan(environ, start_response, faults)
+        signed = environ.get("HTTP_AUTHORIZATION", "")
+        credential = signed.partition("Credential=")[2].partition(",")[0].split("/")
+        if len(credential) == 5 and credential[0] != ACCESS_KEY:
+            fault = faults.strike(credential[3], lambda: _action(environ))
+            if fault is not None:
+                return _refuse(start_response, fault, credential[3], environ)
+        return application(environ, start_response)
+
+    return answer
+
+
+def _take_plan(environ: Environ, start_response: StartResponse, faults: Faults) -> Iterable[bytes]:
+    # A page in a browser sends its origin, and must not be able to break a rehearsal.
+    if environ["REQUEST_METHOD"] != "PUT" or "HTTP_ORIGIN" in environ:
+        start_response("403 Forbidden", [("Content-Length", "0")])
+        return [b""]
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    try:
+        faults.put(msgspec.json.decode(body or b"{}", type=FaultPlan))
+    except msgspec.DecodeError as error:
+        message = str(error).encode()
+        start_response("400 Bad Request", [("Content-Length", str(len(message)))])
+        return [message]
+    start_response("204 No Content", [])
+    return [b""]
+
+
+def _action(environ: Environ) -> str:
+    """The operation of a call, without using up its body; empty where only the path would tell."""
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    if target:
+        return str(target.rpartition(".")[2])
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded") or (
+        length > _LONGEST_FORM_BYTES
+    ):
+        return ""
+    body = environ["wsgi.input"].read(length)
+    # As moto's dispatcher does it, which reads the body, too.
+    environ["wsgi.input"] = io.BytesIO(body)
+    return parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
+
+
+def _refuse(start_response: StartResponse, fault: CallFault, service: str, environ: Environ) -> Iterable[bytes]:
+    code, message = fault.error, fault.message
+    json_target = "HTTP_X_AMZ_TARGET" in environ
+    kind = "application/xml"
+    if service == "s3":
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    elif service == "ec2":
+        body = f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>"
+    elif service in _QUERY and not json_target:
+        inner = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+        body = f"<ErrorResponse>{inner}</ErrorResponse>"
+    else:
+        kind, body = "application/x-amz-json-1.1", msgspec.json.encode({"__type": code, "message": message}).decode()
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if length:
+        # Unread, it would be taken for the connection's next request.
+        environ["wsgi.input"].read(length)
+    content = body.encode()
+    status = HTTPStatus(fault.status)
+    headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
+    start_response(f"{status.value} {status.phrase}", headers)
+    return [content]
