@@ -83,6 +83,7 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         image: The image that it runs from in container mode and on AWS; in process mode it runs from `source`.
         ephemeral_storage_mb: Size of /tmp.
         recursive: Whether it may be reached through itself more than 16 times (`RecursiveLoop=Allow`).
+        reserved_concurrency: Environments that are kept for it alone; 0 when it shares the account's.
     """
 
     source: Path
@@ -95,6 +96,7 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     image: str = ""
     ephemeral_storage_mb: EphemeralStorageMB = 512
     recursive: bool = False
+    reserved_concurrency: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

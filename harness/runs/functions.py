@@ -1,18 +1,17 @@
-"""Functions by the Lambda API: packaged from their folders, created when absent, updated when different."""
+"""The functions of harness.toml: packaged from their folders or found as images, and made as they are declared."""
 
 import base64
 import hashlib
 import io
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from harness.errors import HarnessError
-from harness.gateway.limits import ARCHITECTURE
+from harness.runs.creation import Code, Wanted, create_or_update
 from harness.settings import FunctionSettings, Settings
 from harness.stack.plan import Log
 from harness.stack.state import Mode
@@ -20,8 +19,6 @@ from harness.stack.state import Mode
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-RUNTIME: Literal["python3.11"] = "python3.11"
-ROLE = "arn:aws:iam::123456789012:role/lambda-harness"
 _LEFT_OUT = {"__pycache__", "Dockerfile", ".dockerignore"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -89,21 +86,6 @@ def package(function: FunctionSettings) -> bytes:
     return buffer.getvalue()
 
 
-@dataclass(frozen=True)
-class Code:
-    """What a function is created from.
-
-    Attributes:
-        sha256: As the Lambda API shows it.
-        arguments: For `UpdateFunctionCode`, and within `Code` of `CreateFunction`.
-        image: The image's digest; empty for a deployment package.
-    """
-
-    sha256: str
-    arguments: dict[str, Any]
-    image: str = ""
-
-
 def make_declared(client: "LambdaClient", name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
     """Makes a function of harness.toml exist as it is declared, with its code as it is now.
 
@@ -120,12 +102,8 @@ def make_declared(client: "LambdaClient", name: str, settings: Settings, mode: M
     Raises:
         HarnessError: The function is not declared, or its folder or image is not as it should be.
     """
-    function, code = declared(settings, name), code_of(name, settings, mode, log=log)
-    create_or_update(client, name, function, code)
-    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=function.retries)
-    client.put_function_recursion_config(
-        FunctionName=name, RecursiveLoop="Allow" if function.recursive else "Terminate"
-    )
+    code = code_of(name, settings, mode, log=log)
+    create_or_update(client, Wanted(name, declared(settings, name), code))
     return code
 
 
@@ -150,48 +128,6 @@ def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
 
     image = current_image(name, function, log=log)
     return Code(image.removeprefix("sha256:"), {"ImageUri": image}, image)
-
-
-def create_or_update(client: "LambdaClient", name: str, function: FunctionSettings, code: Code) -> None:
-    """Makes the function exist as it is declared; touches nothing that is so already."""
-    try:
-        existing = client.get_function_configuration(FunctionName=name)
-    except client.exceptions.ResourceNotFoundException:
-        if _create(client, name, function, code):
-            return
-        existing = client.get_function_configuration(FunctionName=name)
-    if existing["CodeSha256"] != code.sha256:
-        client.update_function_code(FunctionName=name, **code.arguments)
-    handler = {} if code.image else {"Handler": function.handler}
-    wanted = {
-        **handler,
-        "Timeout": function.timeout_s,
-        "MemorySize": function.memory_mb,
-        "EphemeralStorage": {"Size": function.ephemeral_storage_mb},
-        "Environment": {"Variables": function.environment},
-    }
-    if wanted != {key: existing.get(key) for key in wanted}:
-        client.update_function_configuration(FunctionName=name, **wanted)  # type: ignore[arg-type]
-
-
-def _create(client: "LambdaClient", name: str, function: FunctionSettings, code: Code) -> bool:
-    """Creates the function; False when another run on the same stack was quicker."""
-    kind: dict[str, Any] = {"PackageType": "Zip", "Runtime": RUNTIME, "Handler": function.handler}
-    try:
-        client.create_function(
-            FunctionName=name,
-            Role=ROLE,
-            Code=code.arguments,  # type: ignore[arg-type]
-            Timeout=function.timeout_s,
-            MemorySize=function.memory_mb,
-            EphemeralStorage={"Size": function.ephemeral_storage_mb},
-            Environment={"Variables": function.environment},
-            Architectures=[ARCHITECTURE],
-            **({"PackageType": "Image"} if code.image else kind),
-        )
-    except client.exceptions.ResourceConflictException:
-        return False
-    return True
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -1,0 +1,113 @@
+"""What AWS's clients raise, translated into the harness's error: here and nowhere else.
+
+Codes: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+    WaiterError,
+)
+
+from harness.errors import HarnessError
+
+_LOG_IN = "log in again (`aws sso login`), or renew the keys that your profile or environment names"
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_UNKNOWN = {
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "AuthFailure",
+    "InvalidToken",
+}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "403"}
+_THROTTLED = {
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "SlowDown",
+}
+_LONGEST_QUOTE = 400
+
+
+@contextmanager
+def aws_errors(doing: str) -> Iterator[None]:
+    """Turns what AWS's clients raise within the block into one HarnessError.
+
+    Args:
+        doing: What the block does, for example `reading the stack lambda-harness`.
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise translated(doing, error) from error
+
+
+def code_of_error(error: ClientError) -> str:
+    """AWS's name of the error."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def translated(doing: str, error: ClientError | BotoCoreError) -> HarnessError:
+    """The error in the user's terms: what failed, AWS's words, and what to do."""
+    if isinstance(error, ClientError):
+        return _refused(doing, error)
+    if isinstance(error, WaiterError):
+        return HarnessError(f"{doing}: it did not become ready", str(error)[:_LONGEST_QUOTE])
+    for kind, what, remedy in _OWN:
+        if isinstance(error, kind):
+            return HarnessError(what, f"{doing}: {error}"[:_LONGEST_QUOTE], remedy)
+    return HarnessError(f"{doing} failed", str(error)[:_LONGEST_QUOTE])
+
+
+_OWN: tuple[tuple[type[BotoCoreError], str, str], ...] = (
+    (
+        NoCredentialsError,
+        "there are no AWS credentials",
+        "make some known (`aws configure sso`, AWS_PROFILE, or AWS_ACCESS_KEY_ID and its companions)",
+    ),
+    (PartialCredentialsError, "the AWS credentials are incomplete", "set all of them, or none"),
+    (ProfileNotFound, "AWS_PROFILE names a profile that there is not", "see `aws configure list-profiles`"),
+    (CredentialRetrievalError, "the AWS credentials cannot be fetched", _LOG_IN),
+    (TokenRetrievalError, "the AWS session has ended", _LOG_IN),
+    (SSOError, "the AWS session has ended", _LOG_IN),
+    (NoRegionError, "no AWS region is set", "name one: --region, or AWS_REGION"),
+    (EndpointConnectionError, "AWS cannot be reached", "check the network, and that the region has this service"),
+    (HTTPClientError, "AWS cannot be reached", "check the network, and that the region has this service"),
+)
+
+
+def _refused(doing: str, error: ClientError) -> HarnessError:
+    code, words = code_of_error(error), str(error.response.get("Error", {}).get("Message", ""))
+    quote = f"{doing}: {code}: {words}"[:_LONGEST_QUOTE]
+    if code in _EXPIRED:
+        return HarnessError("the AWS credentials have expired", quote, _LOG_IN)
+    if code in _UNKNOWN:
+        return HarnessError("AWS does not accept the credentials", quote, _LOG_IN)
+    if code in _DENIED:
+        remedy = "docs/deployer-policy.json lists what the deployer must be allowed"
+        return HarnessError(f"these credentials may not do that: {error.operation_name}", quote, remedy)
+    if code in _THROTTLED:
+        remedy = "wait a minute and run the command again; it goes on where it was"
+        return HarnessError(f"AWS throttles {error.operation_name}, after several tries", quote, remedy)
+    if "LimitExceeded" in code or "QuotaExceeded" in code:
+        return HarnessError(f"a quota of the account is used up: {code}", quote, "raise it in Service Quotas")
+    return HarnessError(f"{doing}: {error.operation_name} failed: {code}", words[:_LONGEST_QUOTE])
