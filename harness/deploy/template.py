@@ -34,10 +34,12 @@ class Resource:
     Attributes:
         logical_id: Its name within the template.
         type: For example `AWS::S3::Bucket`.
+        variant: What its price depends on beside its type: `Interface` or `Gateway` of an endpoint; else empty.
     """
 
     logical_id: str
     type: str
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def describe(body: str, parameters: Mapping[str, str] | None = None) -> list[Res
     template = parse(body)
     resolver = Resolver(template, parameters or {})
     return [
-        Resource(name, entry["Type"])
+        Resource(name, entry["Type"], entry.get("Properties", {}).get("VpcEndpointType", ""))
         for name, entry in template["Resources"].items()
         if "Condition" not in entry or resolver.condition(entry["Condition"])
     ]

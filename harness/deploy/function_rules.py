@@ -1,0 +1,193 @@
+"""Rules about the functions: what harness.toml declares, beside the run that is wanted and the cache that it uses."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.deploy import access
+from harness.deploy.finding import Finding
+from harness.deploy.intrinsics import parse
+from harness.deploy.template import camel, output_name
+from harness.gateway import limits
+from harness.settings import FunctionSettings, Settings
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+UNRESERVED_CONCURRENCY = 100
+# Two rounds of frames are kept for ranks that come back, a third is being written.
+ROUNDS_IN_CACHE = 3
+# Memcached keeps some of an item for its header and key.
+_ITEM_OVERHEAD_BYTES = 512
+# GiB of a node: https://docs.aws.amazon.com/AmazonElastiCache/latest/mem-ug/CacheNodes.SupportedTypes.html
+_NODE_GIB = {
+    "cache.t3.micro": 0.5,
+    "cache.t4g.micro": 0.5,
+    "cache.t3.small": 1.37,
+    "cache.t4g.small": 1.37,
+    "cache.t3.medium": 3.09,
+    "cache.t4g.medium": 3.09,
+    "cache.m5.large": 6.38,
+    "cache.m6g.large": 6.38,
+    "cache.m7g.large": 6.38,
+    "cache.r5.large": 13.07,
+    "cache.r6g.large": 13.07,
+    "cache.r7g.large": 13.07,
+}
+
+
+def check_functions(
+    settings: Settings,
+    parameters: Mapping[str, str],
+    n_workers: int,
+    model_bytes: int = 0,
+    *,
+    reserved: Mapping[str, int] | None = None,
+    account_concurrency: int | None = None,
+    body: str | None = None,
+) -> list[Finding]:
+    """What is wrong with the declared functions for a run of some size; an empty list when nothing is.
+
+    Args:
+        settings: The project's settings.
+        parameters: The value of every parameter of the template.
+        n_workers: How many workers a run will have.
+        model_bytes: Size of the model's parameters; 0 when not known.
+        reserved: Reserved concurrency by function; a function that is absent has none.
+        account_concurrency: The account's limit; None when not known.
+        body: The template whose roles functions need; None to leave that out.
+    """
+    images = {name: function for name, function in settings.functions.items() if function.image}
+    findings = [finding for name, function in images.items() for finding in _function(name, function)]
+    findings += _concurrency(images, n_workers, reserved or {}, account_concurrency)
+    findings += _cache(parameters, n_workers, model_bytes)
+    if body is not None:
+        findings += _roles_for(images, parse(body))
+    return findings
+
+
+def check_creation(name: str, arguments: Mapping[str, Any]) -> list[Finding]:
+    """What is wrong with the arguments of a `CreateFunction`; an empty list when nothing is.
+
+    Args:
+        name: The function.
+        arguments: As boto3 takes them.
+    """
+    where, findings = f"functions.{name}", []
+    is_image = arguments.get("PackageType") == "Image"
+    if is_image and arguments.get("SnapStart", {}).get("ApplyOn", "None") != "None":
+        findings.append(Finding("snapstart", where, "SnapStart does not take container images", "leave SnapStart out"))
+    if is_image and "@sha256:" not in arguments["Code"].get("ImageUri", ""):
+        findings.append(
+            Finding(
+                "digest",
+                where,
+                f"the image {arguments['Code'].get('ImageUri')} is named by a tag",
+                "name it by its digest: repository@sha256:...",
+            )
+        )
+    if "Timeout" not in arguments:
+        findings.append(_timeout(name, limits.DEFAULT_TIMEOUT_S))
+    vpc = arguments.get("VpcConfig", {})
+    if not vpc.get("SubnetIds") or not vpc.get("SecurityGroupIds"):
+        findings.append(
+            Finding("vpc", where, "the function is in no VPC, and Memcached is", "give it the stack's VpcConfig")
+        )
+    return findings
+
+
+def _function(name: str, function: FunctionSettings) -> Iterator[Finding]:
+    where = f"functions.{name}"
+    if function.timeout_s <= limits.DEFAULT_TIMEOUT_S:
+        yield _timeout(name, function.timeout_s)
+    if name in access.WORKERS and not function.recursive:
+        yield Finding(
+            "recursion",
+            where,
+            f"the worker may not call itself: Lambda stops it after {limits.RECURSIVE_INVOCATIONS} links",
+            "set recursive = true in harness.toml",
+        )
+    variables = sum(len(key.encode()) + len(value.encode()) for key, value in function.environment.items())
+    if variables > limits.ENVIRONMENT_VARIABLES_BYTES:
+        yield Finding(
+            "environment",
+            where,
+            f"its environment variables have {variables} bytes, Lambda takes {limits.ENVIRONMENT_VARIABLES_BYTES}",
+            "shorten them",
+        )
+
+
+def _timeout(name: str, seconds: int) -> Finding:
+    return Finding(
+        "timeout",
+        f"functions.{name}",
+        f"its time limit is {seconds} s, which Lambda takes when nothing is said; joining a VPC alone may take longer",
+        "set timeout_s in harness.toml",
+    )
+
+
+def _concurrency(
+    images: Mapping[str, FunctionSettings], n_workers: int, reserved: Mapping[str, int], account: int | None
+) -> Iterator[Finding]:
+    for name in images:
+        least = n_workers if name in access.WORKERS else 1
+        if name in reserved and reserved[name] < least:
+            yield Finding(
+                "concurrency",
+                f"functions.{name}",
+                f"{reserved[name]} invocations are reserved for it, the run needs {least} at once: the rest would wait "
+                "for peers that cannot start",
+                f"reserve {least}, or take fewer workers",
+            )
+    if account is None:
+        return
+    left = account - sum(reserved.values())
+    if reserved and left < UNRESERVED_CONCURRENCY:
+        yield Finding(
+            "concurrency",
+            "account",
+            f"of the account's {account} concurrent invocations {sum(reserved.values())} would be reserved, and Lambda "
+            f"wants {UNRESERVED_CONCURRENCY} left",
+            "take fewer workers, or ask for a higher quota of concurrent executions",
+        )
+    unreserved = max((n_workers for name in images if name in access.WORKERS and name not in reserved), default=0)
+    if unreserved and left <= unreserved:
+        yield Finding(
+            "concurrency",
+            "account",
+            f"the account runs {left} invocations at once, the run needs {unreserved + 1}",
+            "take fewer workers, or ask for a higher quota of concurrent executions",
+        )
+
+
+def _cache(parameters: Mapping[str, str], n_workers: int, model_bytes: int) -> Iterator[Finding]:
+    item = int(parameters["CacheItemBytes"])
+    room = item - _ITEM_OVERHEAD_BYTES
+    if model_bytes > room:
+        pieces = -(-model_bytes // room)
+        yield Finding(
+            "item-size",
+            "CacheItemBytes",
+            f"a model of {model_bytes} bytes travels in {pieces} pieces of at most {item} bytes",
+            "raise CacheItemBytes to the next power of two above the model",
+            "warning",
+        )
+    gib = _NODE_GIB.get(parameters["CacheNodeType"])
+    needed = ROUNDS_IN_CACHE * n_workers * model_bytes
+    if gib is not None and needed > gib * int(parameters["CacheNodes"]) * 2**30:
+        yield Finding(
+            "cache-memory",
+            "CacheNodeType",
+            f"{ROUNDS_IN_CACHE} rounds of {n_workers} workers are {needed / 2**30:.2f} GiB, "
+            f"{parameters['CacheNodes']} {parameters['CacheNodeType']} hold {gib * int(parameters['CacheNodes']):g}: "
+            "frames would be evicted before they are read",
+            "take a larger CacheNodeType or more CacheNodes",
+        )
+
+
+def _roles_for(images: Mapping[str, FunctionSettings], template: Mapping[str, Any]) -> Iterator[Finding]:
+    for name in images:
+        if output_name(name, "RoleArn") not in template.get("Outputs", {}):
+            yield Finding(
+                "role",
+                f"functions.{name}",
+                "the template has no role and repository for it",
+                f"add {camel(name)}Role, {camel(name)}Repository and their outputs, or declare it without an image",
+            )

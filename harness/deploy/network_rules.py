@@ -1,0 +1,178 @@
+"""Rules about the network: functions reach what they call, and nothing else."""
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from harness.deploy.finding import Finding
+from harness.deploy.intrinsics import Resolver
+
+Template = Mapping[str, Any]
+
+_HTTPS, _MEMCACHED = 443, 11211
+# What handlers call from within the VPC.
+_SERVICES = ("s3", "lambda")
+
+
+def _vpc_names(template: Template, resolver: Resolver) -> Iterator[Finding]:
+    for name in resolver.of_type("AWS::EC2::VPC"):
+        properties = resolver.properties(name)
+        for setting in ("EnableDnsSupport", "EnableDnsHostnames"):
+            if not properties.get(setting, setting == "EnableDnsSupport"):
+                yield Finding(
+                    "vpc-dns", name, f"{setting} is off: the Lambda endpoint's name is not found", f"{setting}: true"
+                )
+    outside = [
+        name
+        for name, entry in template["Resources"].items()
+        if entry["Type"] in {"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway"}
+    ]
+    for name in outside:
+        yield Finding("private", name, "a way to the internet, which no function needs", "remove it", "warning")
+
+
+def _subnets(_template: Template, resolver: Resolver) -> Iterator[Finding]:
+    """Subnets lie within the VPC, side by side, in different zones."""
+    vpcs = {f"vpc-{name}": resolver.properties(name) for name in resolver.of_type("AWS::EC2::VPC")}
+    seen: dict[str, ipaddress.IPv4Network] = {}
+    zones: dict[str, str] = {}
+    for name in resolver.of_type("AWS::EC2::Subnet"):
+        properties = resolver.properties(name)
+        network = ipaddress.IPv4Network(properties["CidrBlock"], strict=False)
+        vpc = vpcs.get(properties["VpcId"], {}).get("CidrBlock")
+        if vpc and not network.subnet_of(ipaddress.IPv4Network(vpc, strict=False)):
+            yield Finding(
+                "subnet", name, f"{network} is not within the VPC's {vpc}", "choose SubnetCidrs within VpcCidr"
+            )
+        for other, others in seen.items():
+            if network.overlaps(others):
+                yield Finding("subnet", name, f"{network} overlaps {other}'s {others}", "choose two SubnetCidrs apart")
+        if properties["AvailabilityZone"] in zones:
+            yield Finding(
+                "subnet",
+                name,
+                f"in the same zone as {zones[properties['AvailabilityZone']]}: {properties['AvailabilityZone']}",
+                "name two AvailabilityZones",
+            )
+        seen[name], zones[properties["AvailabilityZone"]] = network, name
+
+
+def _endpoints(template: Template, resolver: Resolver) -> Iterator[Finding]:
+    """From the functions' subnets there is a way to every service that handlers call."""
+    subnets = set(_output(template, resolver, "SubnetIds").split(","))
+    group = _output(template, resolver, "FunctionSecurityGroupId")
+    endpoints = {name: resolver.properties(name) for name in resolver.of_type("AWS::EC2::VPCEndpoint")}
+    for service in _SERVICES:
+        found = {name: entry for name, entry in endpoints.items() if entry["ServiceName"].endswith(f".{service}")}
+        if not found:
+            yield Finding(
+                "endpoint",
+                f"endpoint of {service}",
+                f"functions in the VPC have no way to {service}: calls hang until they time out",
+                f"add an AWS::EC2::VPCEndpoint for com.amazonaws.REGION.{service}",
+            )
+        for name, entry in found.items():
+            if entry.get("VpcEndpointType", "Gateway") == "Gateway":
+                yield from _gateway_endpoint(name, entry, subnets, resolver)
+            else:
+                yield from _interface_endpoint(name, entry, subnets, group, resolver)
+
+
+def _gateway_endpoint(
+    name: str, endpoint: Mapping[str, Any], subnets: set[str], resolver: Resolver
+) -> Iterator[Finding]:
+    routes = map(resolver.properties, resolver.of_type("AWS::EC2::SubnetRouteTableAssociation"))
+    routed = {entry["SubnetId"] for entry in routes if entry["RouteTableId"] in endpoint.get("RouteTableIds", [])}
+    for subnet in sorted(subnets - routed):
+        yield Finding(
+            "endpoint",
+            name,
+            f"no route table of the endpoint belongs to {subnet}",
+            "associate the subnet with a route table in RouteTableIds",
+        )
+
+
+def _interface_endpoint(
+    name: str, endpoint: Mapping[str, Any], subnets: set[str], group: str, resolver: Resolver
+) -> Iterator[Finding]:
+    if not endpoint.get("PrivateDnsEnabled", False):
+        yield Finding(
+            "endpoint", name, "PrivateDnsEnabled is off: boto3 finds the public address", "PrivateDnsEnabled: true"
+        )
+    for subnet in sorted(subnets - set(endpoint.get("SubnetIds", []))):
+        yield Finding("endpoint", name, f"not in {subnet}, where functions are", "add it to SubnetIds", "warning")
+    own = endpoint.get("SecurityGroupIds", [])
+    if not any(_lets_in(resolver, target, group, _HTTPS) for target in own):
+        yield Finding(
+            "endpoint", name, "its security group lets the functions not in on port 443", "add an ingress rule for them"
+        )
+    if not any(_lets_out(resolver, group, target, _HTTPS) for target in own):
+        yield Finding(
+            "endpoint", name, "the functions' group lets nothing out to it on port 443", "add an egress rule to it"
+        )
+
+
+def _cache_reachable(template: Template, resolver: Resolver) -> Iterator[Finding]:
+    group = _output(template, resolver, "FunctionSecurityGroupId")
+    for name in resolver.of_type("AWS::ElastiCache::CacheCluster"):
+        own = resolver.properties(name).get("VpcSecurityGroupIds", [])
+        if not any(_lets_in(resolver, target, group, _MEMCACHED) for target in own):
+            yield Finding("cache", name, "its security group lets the functions not in", "add an ingress rule for them")
+        if not any(_lets_out(resolver, group, target, _MEMCACHED) for target in own):
+            yield Finding("cache", name, "the functions' group lets nothing out to it", "add an egress rule to it")
+
+
+def _egress(_template: Template, resolver: Resolver) -> Iterator[Finding]:
+    """A group without a rule lets everything out; so does one with a rule for all addresses."""
+    for name in resolver.of_type("AWS::EC2::SecurityGroup"):
+        rules = resolver.properties(name).get("SecurityGroupEgress", [])
+        if not rules:
+            yield Finding(
+                "egress", name, "no rule for outgoing traffic lets everything out", "state SecurityGroupEgress"
+            )
+        for rule in rules:
+            if {rule.get("CidrIp"), rule.get("CidrIpv6")} & {"0.0.0.0/0", "::/0"}:
+                yield Finding("egress", name, "lets everything out", "name a group or prefix list instead of a range")
+
+
+def _output(template: Template, resolver: Resolver, name: str) -> str:
+    return str(resolver.resolve(template.get("Outputs", {}).get(name, {}).get("Value", "")))
+
+
+def _lets_in(resolver: Resolver, group: str, source: str, port: int) -> bool:
+    inline = [
+        rule
+        for name in resolver.of_type("AWS::EC2::SecurityGroup")
+        if group == f"sg-{name}"
+        for rule in resolver.properties(name).get("SecurityGroupIngress", [])
+    ]
+    apart = map(resolver.properties, resolver.of_type("AWS::EC2::SecurityGroupIngress"))
+    rules = inline + [rule for rule in apart if rule.get("GroupId") == group]
+    return any(rule.get("SourceSecurityGroupId") == source and _covers(rule, port) for rule in rules)
+
+
+def _lets_out(resolver: Resolver, group: str, target: str, port: int) -> bool:
+    inline = [
+        rule
+        for name in resolver.of_type("AWS::EC2::SecurityGroup")
+        if group == f"sg-{name}"
+        for rule in resolver.properties(name).get("SecurityGroupEgress", [])
+    ]
+    apart = map(resolver.properties, resolver.of_type("AWS::EC2::SecurityGroupEgress"))
+    rules = inline + [rule for rule in apart if rule.get("GroupId") == group]
+    return any(rule.get("DestinationSecurityGroupId") == target and _covers(rule, port) for rule in rules)
+
+
+def _covers(rule: Mapping[str, Any], port: int) -> bool:
+    if str(rule["IpProtocol"]) == "-1":
+        return True
+    return rule["IpProtocol"] == "tcp" and int(rule["FromPort"]) <= port <= int(rule["ToPort"])
+
+
+RULES: tuple[Callable[[Template, Resolver], Iterator[Finding]], ...] = (
+    _vpc_names,
+    _subnets,
+    _endpoints,
+    _cache_reachable,
+    _egress,
+)
