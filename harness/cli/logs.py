@@ -19,7 +19,7 @@ def command(*, function: str, since: int, follow: bool) -> None:
 
     from harness.errors import HarnessError
     from harness.runs.clients import clients_for
-    from harness.runs.follow import LONGEST_POLL_S, LogTail
+    from harness.runs.follow import HERE, LogTail
     from harness.settings import load_settings
     from harness.stack import shared_stack
 
@@ -32,4 +32,4 @@ def command(*, function: str, since: int, follow: bool) -> None:
             click.echo(f"{datetime.fromtimestamp(timestamp / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {message}")
         if not follow:
             return
-        time.sleep(LONGEST_POLL_S)
+        time.sleep(HERE.longest_poll_s)

@@ -58,6 +58,7 @@ def command(
     from harness.runs.clients import clients_for
     from harness.runs.faults import check_faults
     from harness.runs.launch import check, read_request, run, save_model
+    from harness.runs.site import site_of
     from harness.settings import load_settings
     from harness.stack import stack_for_run, start_private_stack
 
@@ -77,18 +78,10 @@ def command(
         else:
             stack_of_run = stack_for_run(settings, s3=s3, mode=mode, log=display.stage)
         with stack_of_run as stack:
-            clients = clients_for(stack.endpoints)
-            summary = run(
-                request,
-                settings,
-                stack,
-                clients,
-                report=display.stage,
-                watch=display.watch,
-                faults=plan,
-            )
+            site = site_of(stack, clients_for(stack.endpoints))
+            summary = run(request, settings, site, report=display.stage, watch=display.watch, faults=plan)
             if model_file is not None:
-                save_model(clients.s3, summary, model_file)
+                save_model(site.clients.s3, summary, model_file)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(summary)))
     else:

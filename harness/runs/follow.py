@@ -21,8 +21,6 @@ from training.results import RunFolder
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
-LONGEST_POLL_S = 0.2
-OUT_OF_ORDER_MS = 5000
 FIRST_POLL_S = 0.04
 # Lambda waits this long before its last try.
 LONGEST_RETRY_DELAY_S = 120.0
@@ -40,8 +38,6 @@ RECOVERY_EVENTS = {
 # How often a quiet run's Lambda service is asked whether it is there, and how often in a row it may fail to answer.
 SERVICE_CHECK_S = 1.0
 MOST_SILENCES = 2
-# The platform's report of an invocation comes after its results; costs are taken from it.
-REPORTS_WITHIN_S = 3.0
 
 _PLATFORM_ERROR = re.compile(
     r"RequestId: (?P<id>[0-9a-f-]{36}) Error: (?P<error>.*)|^\S+Z (?P<id2>[0-9a-f-]{36}) (?P<timeout>Task timed out.*)",
@@ -51,6 +47,28 @@ _REPORT = re.compile(
     r"^REPORT RequestId: (?P<id>[0-9a-f-]{36})\t.*Billed Duration: (?P<billed>\d+) ms\tMemory Size: (?P<memory>\d+) MB"
     r"\tMax Memory Used: (?P<used>\d+) MB"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How quickly a place tells what happens in it.
+
+    Attributes:
+        longest_poll_s: Between two looks when nothing happens; AWS counts and bills them.
+        out_of_order_ms: By how much lines of several environments may come out of order.
+        reports_within_s: How long after its results the platform's report of an invocation, from which costs are
+            taken, may come.
+    """
+
+    longest_poll_s: float
+    out_of_order_ms: int
+    reports_within_s: float
+
+
+HERE = Pace(longest_poll_s=0.2, out_of_order_ms=5000, reports_within_s=3.0)
+# CloudWatch Logs takes lines in after some seconds, and takes 5 to 10 calls a second of FilterLogEvents an account:
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
+ON_AWS = Pace(longest_poll_s=2.0, out_of_order_ms=30_000, reports_within_s=20.0)
 
 
 @dataclass
@@ -107,9 +125,11 @@ class LogTail:
         logs: A client.
         group: The log group.
         since_ms: Lines before this time are left out; milliseconds since the epoch.
+        pace: Of the place that the log is in.
     """
 
-    def __init__(self, logs: "CloudWatchLogsClient", group: str, since_ms: int) -> None:
+    def __init__(self, logs: "CloudWatchLogsClient", group: str, since_ms: int, pace: Pace = HERE) -> None:
+        self.pace = pace
         self._logs, self._group, self._since_ms = logs, group, since_ms
         self._seen: set[str] = set()
 
@@ -125,7 +145,7 @@ class LogTail:
         new = [event for event in events if event["eventId"] not in self._seen]
         # Lines of several environments come out of order, but not by more than this.
         newest = max((event["timestamp"] for event in events), default=0)
-        self._since_ms = max(self._since_ms, newest - OUT_OF_ORDER_MS)
+        self._since_ms = max(self._since_ms, newest - self.pace.out_of_order_ms)
         self._seen = {event["eventId"] for event in events if event["timestamp"] >= self._since_ms}
         for event in new:
             yield event["timestamp"], event["message"]
@@ -195,7 +215,7 @@ def follow(
                 "see `harness logs linear_ec_2`",
             )
         time.sleep(delay)
-        delay = min(1.5 * delay, LONGEST_POLL_S)
+        delay = min(1.5 * delay, tail.pace.longest_poll_s)
     _await_reports(tail, progress, folder.run_id, set(progress.requests))
     watch(progress)
     return progress
@@ -227,12 +247,13 @@ class _ServiceWatch:
 
 
 def _await_reports(tail: LogTail, progress: Progress, run_id: str, requests: set[str]) -> None:
-    deadline = time.monotonic() + REPORTS_WITHIN_S
+    deadline, delay = time.monotonic() + tail.pace.reports_within_s, FIRST_POLL_S
     while time.monotonic() < deadline:
         if requests <= {report.request_id for report in progress.reports}:
             return
         if not _read_log(tail, progress, run_id):
-            time.sleep(FIRST_POLL_S)
+            time.sleep(delay)
+            delay = min(1.5 * delay, tail.pace.longest_poll_s)
 
 
 def _read_log(tail: LogTail, progress: Progress, run_id: str) -> bool:

@@ -4,7 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,8 @@ from harness.runs.clients import Clients
 from harness.runs.data import Data, check_shape, prepare_data
 from harness.runs.faults import check_faults, fault_records, in_force, read_events
 from harness.runs.follow import LogTail, Watcher, follow, read_report
-from harness.runs.functions import declared, make_declared
+from harness.runs.functions import declared
+from harness.runs.site import Site
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
 from harness.stack.state import StackState
@@ -117,20 +118,18 @@ def check(request: Request) -> Job:
 def run(
     request: Request,
     settings: Settings,
-    stack: StackState,
-    clients: Clients,
+    site: Site,
     *,
     report: Reporter,
     watch: Watcher,
     faults: Plan | None = None,
 ) -> Summary:
-    """Runs a job on a stack that is up.
+    """Runs a job on a stack that is up, or on what was deployed.
 
     Args:
         request: What the user asks for.
         settings: The project's settings.
-        stack: The stack.
-        clients: Clients for it.
+        site: Where.
         report: Told each stage in a few words.
         watch: Told the progress of the ranks.
         faults: What the run is to meet.
@@ -139,27 +138,28 @@ def run(
         HarnessError: The run failed; the first cause is told.
         TrainingError: The job or its data is wrong.
     """
-    draft = check(request)
+    draft, clients, stack = check(request), site.clients, site.stack
     if faults:
+        if stack is None:
+            raise HarnessError("faults are brought about on this machine only", f"the run is to be on {site.mode}")
         check_faults(faults, draft)
-    report("creating functions")
+    report("making functions ready")
     worker = worker_function(settings, draft)
     # Before the data: environments import their libraries meanwhile.
-    codes = {
-        name: make_declared(clients.functions, name, settings, stack.mode, log=report) for name in (COORDINATOR, worker)
-    }
+    images = {name: site.make_ready(name, settings, report) for name in (COORDINATOR, worker)}
+    _check_concurrency(clients, worker, draft.n_workers)
     report("preparing data")
-    data = prepare_data(request.data, draft, clients.s3)
+    data = prepare_data(request.data, draft, clients.s3, site.bucket)
     check_shape(request.event, data)
-    job = msgspec.to_builtins(decode_job(_complete(request, data, stack), Job))
-    _create_bucket(clients, job["result_bucket"])
-    _check_concurrency(clients, draft.n_workers)
+    job = msgspec.to_builtins(decode_job(_complete(request, data, site), Job))
+    if not site.bucket:
+        _create_bucket(clients, job["result_bucket"])
     folder = RunFolder(clients.s3, job["result_bucket"], job["run_id"])
     report("invoking the coordinator")
     invoked_at, started = time.time(), time.perf_counter()
-    tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at))
+    tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at), site.pace)
     with (
-        in_force(stack, job["run_id"], draft.n_workers, faults),
+        in_force(stack, job["run_id"], draft.n_workers, faults) if stack else nullcontext(),
         _workers_stopped_on_failure(job, stack, folder),
     ):
         coordinator_request = _invoke(clients, job)
@@ -185,15 +185,15 @@ def run(
     reports = [*progress.reports, *(found for found in coordinator if found.request_id == coordinator_request)]
     summary = summarise(
         folder,
-        mode=stack.mode,
-        images={name: code.image for name, code in codes.items() if code.image},
+        mode=site.mode,
+        images={name: digest for name, digest in images.items() if digest},
         job=job,
         reports=reports,
         progress=progress,
         invoked_at=invoked_at,
         seconds=seconds,
     )
-    if not faults:
+    if not faults or stack is None:
         return summary
     struck = read_events(stack, summary.run_id)
     events = fault_records(struck, folder, rounds=summary.rounds, invoked_at=invoked_at, ended_at=invoked_at + seconds)
@@ -220,14 +220,14 @@ def save_model(s3: "S3Client", summary: Summary, path: Path) -> None:
         raise HarnessError(f"the model cannot be saved: {error.strerror}", str(path)) from error
 
 
-def _complete(request: Request, data: Data, stack: StackState) -> dict[str, Any]:
-    """The whole event: what the user set, then what the data and the stack say."""
-    host, port = stack.functions_see.discovery.rsplit(":", 1)
+def _complete(request: Request, data: Data, site: Site) -> dict[str, Any]:
+    """The whole event: what the user set, then what the data and the place say."""
+    host, port = site.discovery.rsplit(":", 1)
     return {
         "dataset": data.name,
         **data.shape,
         "run_id": f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-        "result_bucket": RESULT_BUCKET,
+        "result_bucket": site.bucket or RESULT_BUCKET,
         **request.event,
         "data_bucket": data.bucket,
         "data_prefix": data.prefix,
@@ -236,12 +236,22 @@ def _complete(request: Request, data: Data, stack: StackState) -> dict[str, Any]
     }
 
 
-def _check_concurrency(clients: Clients, n_workers: int) -> None:
+def _check_concurrency(clients: Clients, worker: str, n_workers: int) -> None:
     """A barrier among n workers needs n environments at once: too few would wait for one another.
 
     Raises:
-        HarnessError: The account lets fewer functions run at once.
+        HarnessError: The account lets fewer functions run at once, or the worker has fewer for itself.
     """
+    reserved = clients.functions.get_function(FunctionName=worker).get("Concurrency", {})
+    most = reserved.get("ReservedConcurrentExecutions")
+    if most is not None:
+        if n_workers > most:
+            raise HarnessError(
+                f"{n_workers} workers run at once",
+                f"{most} environments are reserved for {worker}, and it gets no more",
+                f"lower --n-workers, or deploy with --n-workers {n_workers}",
+            )
+        return
     limit = clients.functions.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
     # The coordinator still runs while the last worker starts.
     if n_workers + 1 > limit:
@@ -286,10 +296,11 @@ def _invoke(clients: Clients, job: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _workers_stopped_on_failure(job: dict[str, Any], stack: StackState, folder: RunFolder) -> Iterator[None]:
+def _workers_stopped_on_failure(job: dict[str, Any], stack: StackState | None, folder: RunFolder) -> Iterator[None]:
     """When nobody waits for the workers any more, they would not know: they stop as if one of them had failed.
 
     Those that wait read it in the cache, those that Lambda has yet to try again in the run's folder.
+    A cache on AWS cannot be reached from outside: there, ranks that wait look into the folder after a while.
     """
     try:
         yield
@@ -299,6 +310,8 @@ def _workers_stopped_on_failure(job: dict[str, Any], stack: StackState, folder: 
         cause = f"harness run: {str(error) or type(error).__name__}"
         with suppress(TrainingError):
             folder.write_json("aborted.json", {"cause": cause})
+        if stack is None:
+            raise
         # The node itself: the one that the configuration endpoint names may be known to functions only.
         host, _, port = stack.endpoints.memcached.rpartition(":")
         with suppress(ChannelError), closing(MemcachedChannel(host, int(port), ABORT_TIMEOUT_S)) as channel:

@@ -3,6 +3,7 @@
 from harness.faults import read_plan
 from harness.runs.clients import clients_for
 from harness.runs.launch import read_request, run
+from harness.runs.site import site_of
 
 
 def run_job(
@@ -18,5 +19,5 @@ def run_job(
     """Runs a job, with faults given as on the command line, and returns its summary."""
     request = read_request(data, None, event)
     plan = read_plan(None, tuple(faults), chaos)
-    clients = clients_for(stack.endpoints)
-    return run(request, settings, stack, clients, report=lambda _: None, watch=watch, faults=plan)
+    site = site_of(stack, clients_for(stack.endpoints))
+    return run(request, settings, site, report=lambda _: None, watch=watch, faults=plan)
