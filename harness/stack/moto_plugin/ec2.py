@@ -26,7 +26,7 @@ def _tagged(backend: EC2Backend) -> Iterator[TaggedResource]:
         yield TaggedResource(arn=arn, tags=tags, resource_type="ec2:vpc-endpoint")
 
 
-def install() -> None:
+def install(_endpoint: str) -> None:
     """Adds this to moto's EC2."""
     EC2Backend.delete_vpc_endpoints = _delete_vpc_endpoints  # type: ignore[method-assign]
     EC2Backend.iter_tagged_resources = _tagged  # type: ignore[method-assign]

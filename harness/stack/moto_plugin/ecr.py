@@ -114,6 +114,6 @@ def _registry() -> httpx.Client:
     return httpx.Client(base_url=os.environ[REGISTRY_VARIABLE], timeout=ANSWERS_WITHIN_S, trust_env=False)
 
 
-def install() -> None:
+def install(_endpoint: str) -> None:
     """Puts this into moto's place."""
     models.ecr_backends.backend = Backend

@@ -252,7 +252,7 @@ def _tagged(backend: Backend) -> Iterator[TaggedResource]:
         yield TaggedResource(arn=group.arn, tags=tags, resource_type="elasticache:parametergroup")
 
 
-def install() -> None:
+def install(_endpoint: str) -> None:
     """Adds all of this to moto's ElastiCache."""
     for name, value in vars(Responses).items():
         if not name.startswith("__"):

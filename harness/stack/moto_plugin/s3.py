@@ -1,0 +1,30 @@
+"""S3: every connection to this emulation stands for an encrypted one.
+
+A bucket policy that denies what comes without TLS would deny everything: moto takes no account of conditions.
+"""
+
+import json
+from typing import Any
+
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3.models import FakeBucket
+
+
+def _about_encryption(statement: dict[str, Any]) -> bool:
+    """Whether a statement denies connections without TLS, and nothing else."""
+    keys = {key.lower() for operands in statement.get("Condition", {}).values() for key in operands}
+    return statement.get("Effect") == "Deny" and keys == {"aws:securetransport"}
+
+
+def _get_permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
+    if bucket.policy is None:
+        return PermissionResult.NEUTRAL
+    policy = json.loads(bucket.policy)
+    statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
+    others = [statement for statement in statements if not _about_encryption(statement)]
+    return IAMPolicy(json.dumps({**policy, "Statement": others})).is_action_permitted(action, resource)
+
+
+def install(_endpoint: str) -> None:
+    """Adds this to moto's S3."""
+    FakeBucket.get_permission = _get_permission  # type: ignore[method-assign]
