@@ -24,7 +24,7 @@ from docker.types import Mount
 from harness.engine import EngineUnavailable, connect, translated
 from harness.errors import HarnessError
 from harness.settings import GatewaySettings
-from harness.stack import localstack
+from harness.stack import localstack, moto
 from harness.stack.children import StopRequestedError
 from harness.stack.folders import owner_of
 from harness.stack.parts import Started
@@ -43,6 +43,7 @@ STACK_LABEL = "lambda-harness.stack"
 NAME_LABEL = "lambda-harness.service"
 
 S3_PORT, AWS_PORT, GATEWAY_PORT, MEMCACHED_PORT, DISCOVERY_PORT = 4566, 5000, 9001, 11_211, 11_212
+REGISTRY_PORT = 5000
 MEMCACHED_MB, MEMCACHED_CONNECTIONS = 256, 4096
 REMOVED_WITHIN_S = 30.0
 _LAST_LINES = 3
@@ -196,14 +197,21 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
         ready=lambda port: answers_http(port, "/_localstack/health"),
         memory_mb=4096,
         environment={"GATEWAY_LISTEN": f"0.0.0.0:{S3_PORT}", **localstack.SETTINGS},
-        # Objects may be larger than what memory holds; the published image keeps them below /tmp, ours does not.
-        options={
-            "mounts": [_own_volume(path, plan.directory) for path in ("/var/lib/localstack", "/tmp")],  # noqa: S108
-            "tmpfs": {},
-        },
+        # The published image keeps its objects below /tmp, ours does not.
+        options=_disk_for_objects(plan.directory, "/var/lib/localstack"),
+    )
+    registry = ContainerService(
+        name="registry",
+        image=images.registry or "",
+        command=(),
+        port=REGISTRY_PORT,
+        ready=lambda port: answers_http(port, "/v2/"),
+        memory_mb=512,
+        options={"mounts": [_own_volume("/var/lib/registry", plan.directory)]},
     )
     return [
         *([s3] if images.localstack else []),
+        *([registry] if images.registry else []),
         ContainerService(
             name="aws",
             image=images.services,
@@ -211,6 +219,12 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
             port=AWS_PORT,
             ready=lambda port: answers_http(port, "/moto-api/data.json"),
             memory_mb=2048,
+            options=_disk_for_objects(plan.directory) if plan.s3 == "moto" else {},
+            # By name: the server looks for the address when it is asked, and all listen by then.
+            environment={
+                moto.CACHE_ENDPOINT: f"discovery:{DISCOVERY_PORT}",
+                **({moto.REGISTRY: f"http://registry:{REGISTRY_PORT}"} if images.registry else {}),
+            },
         ),
         ContainerService(
             name="memcached",
@@ -232,6 +246,12 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
             memory_mb=128,
         ),
     ]
+
+
+def _disk_for_objects(directory: Path, *folders: str) -> dict[str, Any]:
+    """Options for what keeps S3's objects, which may be larger than what memory holds: volumes, for /tmp too."""
+    mounts = [_own_volume(folder, directory) for folder in (*folders, "/tmp")]  # noqa: S108 - the container's own
+    return {"mounts": mounts, "tmpfs": {}}
 
 
 def _own_volume(path: str, directory: Path) -> Mount:

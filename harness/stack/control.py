@@ -52,7 +52,12 @@ def shared_stack(settings: Settings) -> StackState | None:
 
 
 def start_shared_stack(
-    settings: Settings, *, s3: S3Kind | None = None, mode: Mode | None = None, log: Log = _silent
+    settings: Settings,
+    *,
+    s3: S3Kind | None = None,
+    mode: Mode | None = None,
+    registry: bool = False,
+    log: Log = _silent,
 ) -> tuple[StackState, bool]:
     """Starts the shared stack, which stays until `stop_shared_stack`, unless it is up.
 
@@ -60,6 +65,7 @@ def start_shared_stack(
         settings: The project's settings.
         s3: What plays S3; None for what the settings say, or whatever plays it in the stack that is up.
         mode: How it runs; None for what the settings say, or however the stack that is up does.
+        registry: Whether it must have a container registry.
         log: Told what takes long before the start.
 
     Returns:
@@ -72,9 +78,9 @@ def start_shared_stack(
         clean_up_after_the_killed(settings.state_dir)
         state = load_state(state_file(settings.state_dir))
         if state is not None:
-            _check_usable(state, s3, mode)
+            _check_usable(state, s3, mode, registry=registry)
             return state, False
-        plan = _planner(settings, s3, mode, log)
+        plan = _planner(settings, s3, mode, log, registry=registry)
         process, state = _start_supervisor(settings, plan, state_file(settings.state_dir), None)
         # It outlives this process: nobody here waits for it any more.
         process.returncode = 0
@@ -112,7 +118,13 @@ def dead_parts(state: StackState) -> list[str]:
 
 @contextmanager
 def start_private_stack(
-    settings: Settings, *, s3: S3Kind | None = None, mode: Mode | None = None, faults: bool = False, log: Log = _silent
+    settings: Settings,
+    *,
+    s3: S3Kind | None = None,
+    mode: Mode | None = None,
+    faults: bool = False,
+    registry: bool = False,
+    log: Log = _silent,
 ) -> Iterator[StackState]:
     """A stack for this process alone, stopped at the end of the block, or when this process dies.
 
@@ -123,6 +135,7 @@ def start_private_stack(
         s3: What plays S3; None for what the settings say.
         mode: How it runs; None for what the settings say.
         faults: Whether it can bring about what a fault plan says.
+        registry: Whether it has a container registry, which takes `mode` container.
         log: Told what takes long before the start.
 
     Raises:
@@ -130,7 +143,8 @@ def start_private_stack(
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("a private stack ends with the thread that starts it: start it in the main thread")
-    process, state = _start_supervisor(settings, _planner(settings, s3, mode, log, faults=faults), None, os.getpid())
+    plan = _planner(settings, s3, mode, log, faults=faults, registry=registry)
+    process, state = _start_supervisor(settings, plan, None, os.getpid())
     try:
         yield state
     finally:
@@ -161,7 +175,7 @@ def stack_for_run(
             yield private
 
 
-def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None) -> None:
+def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None, *, registry: bool = False) -> None:
     dead = dead_parts(state)
     if dead:
         raise HarnessError(
@@ -179,6 +193,8 @@ def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None) -> No
             f"the stack is up in {state.mode} mode, not in {mode} mode",
             remedy="run `harness down` first, or leave out --mode",
         )
+    if registry and state.endpoints.registry is None:
+        raise HarnessError("the stack is up without a registry", remedy="run `harness down` first")
 
 
 def _remove_containers_of_the_killed(settings: Settings) -> None:
@@ -189,9 +205,23 @@ def _remove_containers_of_the_killed(settings: Settings) -> None:
         remove_stacks_of_the_dead(settings.root)
 
 
-def _planner(settings: Settings, s3: S3Kind | None, mode: Mode | None, log: Log, *, faults: bool = False) -> Planner:
+def _planner(
+    settings: Settings,
+    s3: S3Kind | None,
+    mode: Mode | None,
+    log: Log,
+    *,
+    faults: bool = False,
+    registry: bool = False,
+) -> Planner:
     return partial(
-        make_plan, settings, s3 or settings.stack.s3, mode=mode or settings.stack.mode, log=log, faults=faults
+        make_plan,
+        settings,
+        s3 or settings.stack.s3,
+        mode=mode or settings.stack.mode,
+        log=log,
+        faults=faults,
+        registry=registry,
     )
 
 

@@ -29,7 +29,7 @@ class Application:
     def __init__(self, port: int) -> None:
         self._port = port
         self._moto: Any = DomainDispatcherApplication(self._create)
-        self._answer = self._moto
+        self._answer: Any = self._moto
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's
         """Answers one request; the faults stand before moto from the first plan on."""

@@ -43,6 +43,7 @@ class Images(msgspec.Struct, frozen=True):
         memcached: Memcached.
         localstack: LocalStack; None when moto plays S3.
         services: Gateway, moto and configuration endpoint.
+        registry: A container registry; None in a stack without one.
         socket: The engine's socket, which the gateway starts functions through.
     """
 
@@ -50,6 +51,7 @@ class Images(msgspec.Struct, frozen=True):
     localstack: str | None
     services: str
     socket: Path
+    registry: str | None = None
 
 
 class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +97,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
 Log = Callable[[str], None]
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - one for each choice
     settings: Settings,
     s3: S3Kind,
     directory: Path,
@@ -105,14 +107,28 @@ def make_plan(
     mode: Mode = "process",
     log: Log = lambda _line: None,
     faults: bool = False,
+    registry: bool = False,
 ) -> StackPlan:
     """Finds everything the stack needs; in container mode images that are missing are pulled or built.
+
+    Args:
+        settings: The project's settings.
+        s3: What plays S3.
+        directory: The stack's own folder.
+        state_file: Where its state goes.
+        owner: The pid of the process with which a private stack ends; None for the shared one.
+        mode: How it runs.
+        log: Told what takes long.
+        faults: Whether the proxies that bring about faults stand before Memcached and S3.
+        registry: Whether a container registry is part of it, which takes containers.
 
     Raises:
         HarnessError: Something is not installed; the message says how to install it.
     """
     if faults and mode == "container":
         raise HarnessError("faults are brought about in process mode only", "--mode container", "leave --mode out")
+    if registry and mode == "process":
+        raise HarnessError("a registry is part of a stack in containers only", "--mode process", "use --mode container")
     return StackPlan(
         s3=s3,
         root=settings.root,
@@ -123,7 +139,7 @@ def make_plan(
         gateway=settings.gateway,
         faults=faults,
         programs=_programs(settings, s3) if mode == "process" else None,
-        images=_images(settings, s3, log) if mode == "container" else None,
+        images=_images(settings, s3, log, registry=registry) if mode == "container" else None,
     )
 
 
@@ -131,7 +147,7 @@ def _programs(settings: Settings, s3: S3Kind) -> Programs:
     return Programs(find_memcached(), find_localstack() if s3 == "localstack" else None, rie_path(settings))
 
 
-def _images(settings: Settings, s3: S3Kind, log: Log) -> Images:
+def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> Images:
     # The engine's client takes a tenth of a second to import, and process mode does without it.
     from harness.engine import connect, engine_socket  # noqa: PLC0415
     from harness.images import service_images  # noqa: PLC0415
@@ -140,7 +156,13 @@ def _images(settings: Settings, s3: S3Kind, log: Log) -> Images:
     socket = engine_socket()
     # They are made of this harness, whichever project uses it.
     found = service_images(client, msgspec.structs.replace(settings, root=PROJECT), log=_headlines(log))
-    return Images(found.memcached, found.localstack if s3 == "localstack" else None, found.services, socket)
+    return Images(
+        memcached=found.memcached,
+        localstack=found.localstack if s3 == "localstack" else None,
+        services=found.services,
+        socket=socket,
+        registry=found.registry if registry else None,
+    )
 
 
 def _headlines(log: Log) -> Log:
@@ -171,6 +193,7 @@ def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
         memcached=f"{LOOPBACK}:{ports['memcached']}",
         discovery=f"{LOOPBACK}:{ports['discovery']}",
         faults=f"http://{LOOPBACK}:{ports['faults']}" if plan.faults else None,
+        registry=f"{LOOPBACK}:{ports['registry']}" if "registry" in ports else None,
     )
 
 
@@ -183,7 +206,7 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
     s3 = f"http://{LOOPBACK}:{ports['faulty_s3']}" if plan.faults else where.s3
     return [
         *localstack,
-        moto_service(ports["aws"]),
+        moto_service(ports["aws"], where.discovery),
         gateway_service(ports["gateway"], directory, s3, where.aws, programs.rie, plan.gateway),
         discovery_service(ports["discovery"], ports["memcached"]),
         faults_service(programs.memcached, ports, where)

@@ -23,6 +23,8 @@ class Endpoints(msgspec.Struct, frozen=True):
         memcached: `host:port` of the memcached node.
         discovery: `host:port` of the configuration endpoint that lists the node.
         faults: URL at which fault plans are taken; None in a stack without faults.
+        registry: `host:port` of the container registry; None in a stack without one. It is the engine of this machine
+            that pushes and pulls, so functions have no use for it.
     """
 
     s3: str
@@ -31,6 +33,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     memcached: str
     discovery: str
     faults: str | None = None
+    registry: str | None = None
 
 
 class StackState(msgspec.Struct, frozen=True, kw_only=True):

@@ -146,8 +146,9 @@ class Backend(models.CloudFormationBackend):
             other.stack_name == stack_name and other.change_set_name == change_set_name
             for other in self.change_sets.values()
         ):
-            raise AlreadyExistsException(f"ChangeSet {change_set_name} cannot be created due to a mismatch with "
-                                         "existing attribute Template")
+            raise AlreadyExistsException(
+                f"ChangeSet {change_set_name} cannot be created due to a mismatch with existing attribute Template"
+            )
         wanted = self._wanted(template, parameters, tags)
         if stack is None:
             stack = self._new_stack(stack_name)
@@ -207,9 +208,7 @@ class Backend(models.CloudFormationBackend):
         if stack is None or stack.status == "DELETE_IN_PROGRESS":
             return
         if stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
-            raise ValidationError(
-                message=f"Stack [{stack.stack_id}] cannot be deleted while in status {stack.status}"
-            )
+            raise ValidationError(message=f"Stack [{stack.stack_id}] cannot be deleted while in status {stack.status}")
         if stack.enable_termination_protection:
             raise ValidationError(
                 message=f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
@@ -245,9 +244,7 @@ class Backend(models.CloudFormationBackend):
     ) -> tuple[Stack, list[Resource]]:
         """DescribeStackResources."""
         stack = self.get_stack(stack_name)
-        return stack, [
-            resource for name, resource in stack.resources.items() if logical_resource_id in (None, name)
-        ]
+        return stack, [resource for name, resource in stack.resources.items() if logical_resource_id in (None, name)]
 
     def get_stack(self, name_or_stack_id: str) -> Stack:  # type: ignore[override]
         """The stack with that name, or that id, under which it is also found when it was deleted."""
@@ -315,9 +312,7 @@ def _in_background(work: Callable[[], None], stack: Stack) -> None:
 
 def _check_updatable(stack: Stack) -> None:
     if stack.status not in _UPDATABLE:
-        raise ValidationError(
-            message=f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated."
-        )
+        raise ValidationError(message=f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated.")
 
 
 class ResourceView:

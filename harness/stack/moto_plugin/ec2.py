@@ -5,28 +5,29 @@ from typing import Any
 
 from moto.core.resource_tagging import TaggedResource
 from moto.ec2.models import EC2Backend
+from moto.ec2.models.vpcs import VPCBackend
 
-_delete_of_moto = EC2Backend.delete_vpc_endpoints
+_delete_of_moto = VPCBackend.delete_vpc_endpoints
 _tagged_of_moto = EC2Backend.iter_tagged_resources
 
 
-def _delete_vpc_endpoints(backend: EC2Backend, vpce_ids: list[str] | None = None) -> None:
+def _delete_vpc_endpoints(self: VPCBackend, vpce_ids: list[str] | None = None) -> None:
     """AWS shows a deleted endpoint for some minutes; moto for ever, so that a VPC never looks empty."""
-    _delete_of_moto(backend, vpce_ids)
+    _delete_of_moto(self, vpce_ids)
     for identity in vpce_ids or []:
-        backend.vpc_end_points.pop(identity, None)
+        self.vpc_end_points.pop(identity, None)
 
 
-def _tagged(backend: EC2Backend) -> Iterator[TaggedResource]:
-    yield from _tagged_of_moto(backend)
+def _tagged(self: EC2Backend) -> Iterator[TaggedResource]:
+    yield from _tagged_of_moto(self)
     endpoint: Any
-    for endpoint in list(backend.vpc_end_points.values()):
-        arn = f"arn:aws:ec2:{backend.region_name}:{backend.account_id}:vpc-endpoint/{endpoint.id}"
+    for endpoint in list(self.vpc_end_points.values()):
+        arn = f"arn:aws:ec2:{self.region_name}:{self.account_id}:vpc-endpoint/{endpoint.id}"
         tags = {tag["key"]: tag["value"] for tag in endpoint.get_tags()}
         yield TaggedResource(arn=arn, tags=tags, resource_type="ec2:vpc-endpoint")
 
 
 def install(_endpoint: str) -> None:
     """Adds this to moto's EC2."""
-    EC2Backend.delete_vpc_endpoints = _delete_vpc_endpoints  # type: ignore[method-assign]
+    VPCBackend.delete_vpc_endpoints = _delete_vpc_endpoints  # type: ignore[method-assign]
     EC2Backend.iter_tagged_resources = _tagged  # type: ignore[method-assign]

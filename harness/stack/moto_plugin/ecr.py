@@ -14,8 +14,8 @@ import httpx
 from moto.core.resource_tagging import TaggableResourcesMixin, TaggedResource
 from moto.ecr import models, urls
 
-# The registry's URL, as this server sees it.
-REGISTRY_VARIABLE = "HARNESS_REGISTRY"
+from harness.stack.moto import REGISTRY
+
 ANSWERS_WITHIN_S = 10.0
 # https://distribution.github.io/distribution/spec/manifest-v2-2/ and its OCI kin
 _MANIFESTS = (
@@ -26,7 +26,7 @@ _MANIFESTS = (
 )
 
 
-class Backend(models.ECRBackend, TaggableResourcesMixin):
+class Backend(models.ECRBackend, TaggableResourcesMixin):  # type: ignore[misc]  # both name their calls tag_resource
     """The repositories of one account in one region."""
 
     SERVICE_NAMESPACE = "ecr"
@@ -79,7 +79,7 @@ class Backend(models.ECRBackend, TaggableResourcesMixin):
     def _look_into_registry(self, name: str) -> None:
         """Makes the repository hold what the registry holds."""
         repository = self.repositories.get(name)
-        if repository is None or REGISTRY_VARIABLE not in os.environ:
+        if repository is None or REGISTRY not in os.environ:
             return
         with _registry() as registry:
             answer = registry.get(f"/v2/{name}/tags/list")
@@ -104,14 +104,14 @@ class Backend(models.ECRBackend, TaggableResourcesMixin):
 
     @staticmethod
     def _delete_from_registry(name: str, digests: set[str]) -> None:
-        if digests and REGISTRY_VARIABLE in os.environ:
+        if digests and REGISTRY in os.environ:
             with _registry() as registry:
                 for digest in digests:
                     registry.delete(f"/v2/{name}/manifests/{digest}")
 
 
 def _registry() -> httpx.Client:
-    return httpx.Client(base_url=os.environ[REGISTRY_VARIABLE], timeout=ANSWERS_WITHIN_S, trust_env=False)
+    return httpx.Client(base_url=os.environ[REGISTRY], timeout=ANSWERS_WITHIN_S, trust_env=False)
 
 
 def install(_endpoint: str) -> None:

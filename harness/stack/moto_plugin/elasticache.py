@@ -15,8 +15,8 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.elasticache import models, responses
 from moto.elasticache.exceptions import ElastiCacheException, InvalidParameterValueException
 
-# `host:port` of the configuration endpoint, as functions see it.
-ENDPOINT_VARIABLE = "HARNESS_CACHE_ENDPOINT"
+from harness.stack.moto import CACHE_ENDPOINT
+
 MEMCACHED_PORT = 11_211
 # https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/ParameterGroups.Engine.html
 FAMILIES = ("memcached1.4", "memcached1.5", "memcached1.6")
@@ -86,9 +86,9 @@ def endpoint() -> dict[str, Any]:
     Raises:
         InvalidParameterValueException: This server was not told any.
     """
-    host, _, port = os.environ.get(ENDPOINT_VARIABLE, "").rpartition(":")
+    host, _, port = os.environ.get(CACHE_ENDPOINT, "").rpartition(":")
     if not host:
-        raise InvalidParameterValueException(f"There is no Memcached here: {ENDPOINT_VARIABLE} is not set.")
+        raise InvalidParameterValueException(f"There is no Memcached here: {CACHE_ENDPOINT} is not set.")
     return {"Address": socket.gethostbyname(host), "Port": int(port)}
 
 
@@ -102,7 +102,12 @@ def _show_as_memcached(cluster: Any, where: dict[str, Any]) -> None:  # noqa: AN
     ]
     cluster.configuration_endpoint = where
     cluster.cache_nodes = [
-        {"CacheNodeId": f"{number:04}", "CacheNodeStatus": "available", "Endpoint": where, "ParameterGroupStatus": "in-sync"}
+        {
+            "CacheNodeId": f"{number:04}",
+            "CacheNodeStatus": "available",
+            "Endpoint": where,
+            "ParameterGroupStatus": "in-sync",
+        }
         for number in range(1, cluster.num_cache_nodes + 1)
     ]
 
@@ -245,10 +250,10 @@ _create_of_moto = responses.ElastiCacheResponse.create_cache_cluster
 _tagged_of_moto = Backend.iter_tagged_resources
 
 
-def _tagged(backend: Backend) -> Iterator[TaggedResource]:
-    yield from _tagged_of_moto(backend)
-    for group in list(_groups(backend).values()):
-        tags = backend.tagging_service.get_tag_dict_for_resource(group.arn)
+def _tagged(self: Backend) -> Iterator[TaggedResource]:
+    yield from _tagged_of_moto(self)
+    for group in list(_groups(self).values()):
+        tags = self.tagging_service.get_tag_dict_for_resource(group.arn)
         yield TaggedResource(arn=group.arn, tags=tags, resource_type="elasticache:parametergroup")
 
 

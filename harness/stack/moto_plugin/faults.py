@@ -151,7 +151,8 @@ def _action(environ: Environ) -> str:
     body = environ["wsgi.input"].read(length)
     # As moto's dispatcher does it, which reads the body, too.
     environ["wsgi.input"] = io.BytesIO(body)
-    return parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
+    form: dict[str, list[str]] = parse_qs(body.decode(errors="replace"))
+    return form.get("Action", [""])[0]
 
 
 def _refuse(start_response: StartResponse, fault: CallFault, service: str, environ: Environ) -> Iterable[bytes]:

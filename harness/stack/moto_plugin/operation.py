@@ -127,9 +127,7 @@ class Stack:
     @property
     def parameter_list(self) -> list[dict[str, str]]:
         """The parameters as `DescribeStacks` lists them."""
-        hidden = {
-            name for name, given in (self.source.content.get("Parameters") or {}).items() if given.get("NoEcho")
-        }
+        hidden = {name for name, given in (self.source.content.get("Parameters") or {}).items() if given.get("NoEcho")}
         return [
             {"ParameterKey": name, "ParameterValue": "****" if name in hidden else value}
             for name, value in self.stack_parameters.items()
@@ -158,9 +156,7 @@ class Stack:
         """A resource takes on a state."""
         resource.resource_status, resource.resource_status_reason = status, why
         resource.timestamp = datetime.now(UTC)
-        self._event(
-            resource.logical_resource_id, resource.physical_resource_id, resource.cf_resource_type, status, why
-        )
+        self._event(resource.logical_resource_id, resource.physical_resource_id, resource.cf_resource_type, status, why)
 
     def _event(self, logical_id: str, physical_id: str, kind: str, status: str, why: str) -> None:
         self.events.append(
@@ -277,8 +273,6 @@ class Operation:
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the stack says so and does not stand still
             stack.turn("ROLLBACK_IN_PROGRESS", self._told(error))
             left = self._delete_all(list(stack.resources.values()))
-            for resource in left:
-                logger.error("%s was not rolled back: %s", resource, resource.resource_status_reason)
             stack.resources = {resource.logical_resource_id: resource for resource in left}
             stack.turn("ROLLBACK_FAILED" if left else "ROLLBACK_COMPLETE")
             return
@@ -375,8 +369,9 @@ class Operation:
             return existing
         logical_id = existing.logical_resource_id
         self._stack.turn_resource(
-            existing, "UPDATE_IN_PROGRESS", "Requested update requires the creation of a new physical resource; "
-            "hence creating one."
+            existing,
+            "UPDATE_IN_PROGRESS",
+            "Requested update requires the creation of a new physical resource; hence creating one.",
         )
         made = self._create(logical_id, kind, properties, retained=existing.retained, verb="UPDATE")
         replaced.append(existing)
@@ -473,7 +468,7 @@ class Operation:
     @staticmethod
     def _told(error: Exception) -> str:
         if not isinstance(error, Failed):
-            logger.exception("an operation failed", exc_info=error)
+            logger.error("an operation failed", exc_info=error)
         return str(error)
 
 

@@ -16,10 +16,10 @@ def _about_encryption(statement: dict[str, Any]) -> bool:
     return statement.get("Effect") == "Deny" and keys == {"aws:securetransport"}
 
 
-def _get_permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
-    if bucket.policy is None:
+def _get_permission(self: FakeBucket, action: str, resource: str) -> PermissionResult:
+    if self.policy is None:
         return PermissionResult.NEUTRAL
-    policy = json.loads(bucket.policy)
+    policy = json.loads(self.policy)
     statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
     others = [statement for statement in statements if not _about_encryption(statement)]
     return IAMPolicy(json.dumps({**policy, "Statement": others})).is_action_permitted(action, resource)

@@ -70,7 +70,9 @@ class Template:
             for logical_id, definition in self.resources.items()
             if scope.lazy_condition_map.get(definition.get("Condition", ""), True)
         }
-        needs = {name: [other for other in wanted if other in _needs(definition)] for name, definition in wanted.items()}
+        needs = {
+            name: [other for other in wanted if other in _needs(definition)] for name, definition in wanted.items()
+        }
         return list(TopologicalSorter(needs).static_order())
 
 
@@ -146,8 +148,8 @@ def make_scope(template: Template, own: Mapping[str, str], parameters: Mapping[s
         listed = kind == "CommaDelimitedList" or kind.startswith("List<")
         scope[name] = [part.strip() for part in value.split(",")] if listed else value
     conditions: dict[str, Json] = template.content.get("Conditions") or {}
-    for name in conditions:
-        scope.lazy_condition_map[name] = _holds(conditions[name], conditions, scope)
+    for name, condition in conditions.items():
+        scope.lazy_condition_map[name] = _holds(condition, conditions, scope)
     return scope
 
 
@@ -170,7 +172,7 @@ def outputs_of(template: Template, scope: Scope) -> list[dict[str, str]]:
     ]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML comes without types
     """YAML with CloudFormation's short forms of its functions."""
 
 
@@ -182,7 +184,7 @@ def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Json:
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
-        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]
+        value = loader.construct_mapping(node, deep=True)
     return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
 
 
@@ -245,7 +247,9 @@ def _check_parameter(name: str, value: str, parameter: Json) -> None:
         message = problem or f"must be one of AllowedValues [{', '.join(allowed)}]"
         raise ValidationError(message=f"Parameter '{name}' {message}")
     if parameter.get("AllowedPattern") and not re.fullmatch(parameter["AllowedPattern"], value):
-        raise ValidationError(message=f"Parameter {name} {problem or 'must match pattern ' + parameter['AllowedPattern']}")
+        raise ValidationError(
+            message=f"Parameter {name} {problem or 'must match pattern ' + parameter['AllowedPattern']}"
+        )
     bounds: list[tuple[str, Callable[[float], bool], str]] = []
     if parameter.get("Type") == "Number":
         try:

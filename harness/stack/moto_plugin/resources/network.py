@@ -84,7 +84,7 @@ def _create_association(request: Request) -> Made:
 
 def _create_endpoint(request: Request) -> Made:
     given = request.properties
-    arguments = {
+    arguments: dict[str, Any] = {
         key: given[key]
         for key in ("VpcEndpointType", "RouteTableIds", "SubnetIds", "SecurityGroupIds", "IpAddressType")
         if key in given

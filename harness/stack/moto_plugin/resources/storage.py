@@ -103,8 +103,8 @@ def _lifecycle_rule(rule: Properties) -> Properties:
     if "NoncurrentVersionExpiration" in rule:
         days = int(rule["NoncurrentVersionExpiration"]["NoncurrentDays"])
         made["NoncurrentVersionExpiration"] = {"NoncurrentDays": days}
-    known = "Status Prefix Id ExpirationInDays AbortIncompleteMultipartUpload NoncurrentVersionExpiration".split()
-    if unknown := rule.keys() - set(known):
+    known = names("Status Prefix Id ExpirationInDays AbortIncompleteMultipartUpload NoncurrentVersionExpiration")
+    if unknown := rule.keys() - known:
         raise ResourceRefused(f"lifecycle rules with {', '.join(sorted(unknown))} are not emulated")
     return made
 
@@ -159,9 +159,7 @@ def _put_repository_policy(api: Api, name: str, given: Properties) -> None:
 def _update_repository(change: Change) -> None:
     ecr, name, new = change.api.ecr, change.physical_id, change.new
     if change.differs("ImageTagMutability"):
-        ecr.put_image_tag_mutability(
-            repositoryName=name, imageTagMutability=new.get("ImageTagMutability", "MUTABLE")
-        )
+        ecr.put_image_tag_mutability(repositoryName=name, imageTagMutability=new.get("ImageTagMutability", "MUTABLE"))
     if change.differs("ImageScanningConfiguration"):
         ecr.put_image_scanning_configuration(repositoryName=name, imageScanningConfiguration=_scanning(new))
     if change.differs("LifecyclePolicy"):
