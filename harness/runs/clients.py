@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 INVOKE_READ_TIMEOUT_S = 910
 # A service that is gone refuses at once; one that is only busy, with the cores that workers train on, may take long.
 CONTROL_TIMEOUT_S = 15
+DIRECT = Config(proxies={})
+# AWS refuses whoever calls too often, and expects that the call is repeated.
+SEVERAL_TRIES = Config(retries={"mode": "standard", "total_max_attempts": 8})
 
 
 @dataclass(frozen=True)
@@ -38,24 +41,41 @@ class Clients:
     logs: "CloudWatchLogsClient"
 
 
-def clients_for(endpoints: Endpoints) -> Clients:
-    """Clients for a running stack, with the emulation's credentials."""
-    # The user's own profile and proxies are for AWS, not for a stack on this machine.
-    session = boto3.Session(
+def emulation_session() -> boto3.Session:
+    """A session with the emulation's credentials; the user's own profile and proxies are for AWS."""
+    return boto3.Session(
         botocore_session=botocore.session.Session(session_vars={"profile": (None, None, None, None)}),
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         region_name=REGION,
     )
-    direct = Config(proxies={})
-    patient = direct.merge(Config(read_timeout=INVOKE_READ_TIMEOUT_S, retries={"total_max_attempts": 1}))
-    quick = direct.merge(
+
+
+def clients_for(endpoints: Endpoints) -> Clients:
+    """Clients for a running stack, with the emulation's credentials."""
+    session = emulation_session()
+    patient = DIRECT.merge(Config(read_timeout=INVOKE_READ_TIMEOUT_S, retries={"total_max_attempts": 1}))
+    quick = DIRECT.merge(
         Config(connect_timeout=CONTROL_TIMEOUT_S, read_timeout=CONTROL_TIMEOUT_S, retries={"total_max_attempts": 1})
     )
-    path_style = direct.merge(Config(s3={"addressing_style": "path"}))
+    path_style = DIRECT.merge(Config(s3={"addressing_style": "path"}))
     return Clients(
         s3=session.client("s3", endpoint_url=endpoints.s3, config=path_style),
         functions=session.client("lambda", endpoint_url=endpoints.lambda_, config=patient),
         control=session.client("lambda", endpoint_url=endpoints.lambda_, config=quick),
-        logs=session.client("logs", endpoint_url=endpoints.aws, config=direct),
+        logs=session.client("logs", endpoint_url=endpoints.aws, config=DIRECT),
+    )
+
+
+def aws_clients(session: boto3.Session) -> Clients:
+    """Clients for AWS, with the user's credentials.
+
+    Asked twice, the coordinator starts no second run, so that calls may be tried again.
+    """
+    patient = Config(read_timeout=INVOKE_READ_TIMEOUT_S, tcp_keepalive=True).merge(SEVERAL_TRIES)
+    return Clients(
+        s3=session.client("s3", config=SEVERAL_TRIES),
+        functions=session.client("lambda", config=patient),
+        control=session.client("lambda", config=SEVERAL_TRIES),
+        logs=session.client("logs", config=SEVERAL_TRIES),
     )

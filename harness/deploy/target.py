@@ -1,0 +1,98 @@
+"""Where a deployment goes: an account on AWS, or the emulation on this machine, which takes the same calls."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import UnknownRegionError
+
+from harness.errors import HarnessError
+from harness.runs.clients import DIRECT, SEVERAL_TRIES, Clients, aws_clients, clients_for, emulation_session
+from harness.runs.follow import HERE, ON_AWS, Pace
+from harness.runs.refusals import aws_errors
+from harness.stack.state import StackState
+
+Kind = Literal["aws", "rehearsal"]
+# boto3's; the stubs of most services are not installed.
+Client = Any
+
+
+@dataclass(frozen=True)
+class Target:
+    """An account in a region.
+
+    Attributes:
+        kind: What it is.
+        session: Credentials and region.
+        stack: The emulation; None on AWS.
+    """
+
+    kind: Kind
+    session: boto3.Session
+    stack: StackState | None = None
+
+    @property
+    def region(self) -> str:
+        """The region's name."""
+        return str(self.session.region_name)
+
+    @cached_property
+    def partition(self) -> str:
+        """The region's partition: `aws`, `aws-cn`, ...
+
+        Raises:
+            HarnessError: There is no such region.
+        """
+        try:
+            return self.session.get_partition_for_region(self.region)
+        except UnknownRegionError as error:
+            raise HarnessError(
+                f"there is no region {self.region}", remedy="name another one: --region, or AWS_REGION"
+            ) from error
+
+    def endpoint(self, service: str) -> str | None:
+        """The service's URL in the emulation; None for AWS's own."""
+        if self.stack is None:
+            return None
+        where = self.stack.endpoints
+        return {"lambda": where.lambda_, "s3": where.s3}.get(service, where.aws)
+
+    def client(self, service: str) -> Client:
+        """A client that repeats what AWS refuses for being asked too often."""
+        config = SEVERAL_TRIES
+        if self.stack is not None:
+            config = config.merge(DIRECT).merge(Config(s3={"addressing_style": "path"}))
+        create: Any = self.session.client
+        return create(service, endpoint_url=self.endpoint(service), config=config)
+
+    def run_clients(self) -> Clients:
+        """What a run talks to."""
+        return aws_clients(self.session) if self.stack is None else clients_for(self.stack.endpoints)
+
+    @property
+    def pace(self) -> Pace:
+        """How quickly its services tell what happens."""
+        return ON_AWS if self.stack is None else HERE
+
+
+def aws_target(region: str | None) -> Target:
+    """AWS, with the credentials that its own tools would use.
+
+    Args:
+        region: None for the one that the profile or the environment names.
+
+    Raises:
+        HarnessError: No region is named, or the profile does not exist.
+    """
+    with aws_errors("reading the AWS profile"):
+        session = boto3.Session(region_name=region)
+    if not session.region_name:
+        raise HarnessError("no AWS region is set", remedy="name one: --region, or AWS_REGION")
+    return Target("aws", session)
+
+
+def rehearsal_target(stack: StackState) -> Target:
+    """The emulation."""
+    return Target("rehearsal", emulation_session(), stack)
