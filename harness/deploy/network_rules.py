@@ -73,13 +73,13 @@ def _endpoints(template: Template, resolver: Resolver) -> Iterator[Finding]:
             )
         for name, entry in found.items():
             if entry.get("VpcEndpointType", "Gateway") == "Gateway":
-                yield from _gateway_endpoint(name, entry, subnets, resolver)
+                yield from _gateway_endpoint(name, entry, subnets, group, resolver)
             else:
                 yield from _interface_endpoint(name, entry, subnets, group, resolver)
 
 
 def _gateway_endpoint(
-    name: str, endpoint: Mapping[str, Any], subnets: set[str], resolver: Resolver
+    name: str, endpoint: Mapping[str, Any], subnets: set[str], group: str, resolver: Resolver
 ) -> Iterator[Finding]:
     routes = map(resolver.properties, resolver.of_type("AWS::EC2::SubnetRouteTableAssociation"))
     routed = {entry["SubnetId"] for entry in routes if entry["RouteTableId"] in endpoint.get("RouteTableIds", [])}
@@ -89,6 +89,13 @@ def _gateway_endpoint(
             name,
             f"no route table of the endpoint belongs to {subnet}",
             "associate the subnet with a route table in RouteTableIds",
+        )
+    if not any("DestinationPrefixListId" in rule and _covers(rule, _HTTPS) for rule in _egress_of(resolver, group)):
+        yield Finding(
+            "endpoint",
+            name,
+            "the functions' group lets nothing out to its prefix list on port 443",
+            "add an egress rule",
         )
 
 
@@ -140,27 +147,26 @@ def _output(template: Template, resolver: Resolver, name: str) -> str:
 
 
 def _lets_in(resolver: Resolver, group: str, source: str, port: int) -> bool:
-    inline = [
-        rule
-        for name in resolver.of_type("AWS::EC2::SecurityGroup")
-        if group == f"sg-{name}"
-        for rule in resolver.properties(name).get("SecurityGroupIngress", [])
-    ]
-    apart = map(resolver.properties, resolver.of_type("AWS::EC2::SecurityGroupIngress"))
-    rules = inline + [rule for rule in apart if rule.get("GroupId") == group]
+    rules = _rules_of(resolver, group, "SecurityGroupIngress")
     return any(rule.get("SourceSecurityGroupId") == source and _covers(rule, port) for rule in rules)
 
 
 def _lets_out(resolver: Resolver, group: str, target: str, port: int) -> bool:
-    inline = [
-        rule
-        for name in resolver.of_type("AWS::EC2::SecurityGroup")
-        if group == f"sg-{name}"
-        for rule in resolver.properties(name).get("SecurityGroupEgress", [])
-    ]
-    apart = map(resolver.properties, resolver.of_type("AWS::EC2::SecurityGroupEgress"))
-    rules = inline + [rule for rule in apart if rule.get("GroupId") == group]
-    return any(rule.get("DestinationSecurityGroupId") == target and _covers(rule, port) for rule in rules)
+    return any(
+        rule.get("DestinationSecurityGroupId") == target and _covers(rule, port) for rule in _egress_of(resolver, group)
+    )
+
+
+def _egress_of(resolver: Resolver, group: str) -> list[dict[str, Any]]:
+    return _rules_of(resolver, group, "SecurityGroupEgress")
+
+
+def _rules_of(resolver: Resolver, group: str, kind: str) -> list[dict[str, Any]]:
+    """A group's rules, whether they stand within it or are resources of their own."""
+    groups = resolver.of_type("AWS::EC2::SecurityGroup")
+    within = [rule for name in groups if group == f"sg-{name}" for rule in resolver.properties(name).get(kind, [])]
+    apart = map(resolver.properties, resolver.of_type(f"AWS::EC2::{kind}"))
+    return within + [rule for rule in apart if rule.get("GroupId") == group]
 
 
 def _covers(rule: Mapping[str, Any], port: int) -> bool:
