@@ -28,7 +28,8 @@ Log = Callable[[str], None]
 SETTLED_WITHIN_S = 3600.0
 _CHANGE_SET_WITHIN_S = 300.0
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.1, 4.0
-_REVIEW = "REVIEW_IN_PROGRESS"
+# A change set waits to be executed, and nothing was made yet.
+REVIEW = "REVIEW_IN_PROGRESS"
 # Nothing of them is of use: they are deleted, and the stack is made anew.
 _STILLBORN = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}
 _UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
@@ -52,7 +53,7 @@ class StackInfo:
     @property
     def in_progress(self) -> bool:
         """Whether CloudFormation is at work on it."""
-        return self.status.endswith("_IN_PROGRESS") and self.status != _REVIEW
+        return self.status.endswith("_IN_PROGRESS") and self.status != REVIEW
 
     @property
     def stands(self) -> bool:
@@ -134,7 +135,7 @@ def clear(cfn: Client, stack: StackInfo, log: Log) -> StackInfo | None:
     Raises:
         HarnessError: It is in a state that takes a decision.
     """
-    if stack.stands or stack.status == _REVIEW:
+    if stack.stands or stack.status == REVIEW:
         return stack
     if stack.stillborn:
         log(f"the stack {stack.name} is {stack.status}, left by an earlier try: deleting it")
@@ -183,7 +184,7 @@ def propose(
     Raises:
         HarnessError: CloudFormation refuses the template.
     """
-    new = stack is None or stack.status == _REVIEW
+    new = stack is None or stack.status == REVIEW
     change_set = cfn.create_change_set(
         StackName=name,
         ChangeSetName=f"harness-{uuid.uuid4().hex[:12]}",
@@ -208,7 +209,7 @@ def withdraw(cfn: Client, change_set: ChangeSet) -> None:
     """Deletes a change set, and the stack that exists only for its sake."""
     cfn.delete_change_set(ChangeSetName=change_set.id, StackName=change_set.stack_id)
     stack = read_stack(cfn, change_set.stack_id)
-    if stack is not None and stack.status == _REVIEW:
+    if stack is not None and stack.status == REVIEW:
         cfn.delete_stack(StackName=stack.id)
 
 

@@ -1,0 +1,263 @@
+"""From checks to a deployment: plan, stack, images, functions; what is so already is left alone.
+
+    check  ->  plan  ->  ask  ->  stack  ->  images  ->  functions  ->  what to run next
+
+Every step looks at what there is before it changes anything, so that a deployment that was interrupted, by whatever,
+goes on when the command is run again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import docker
+import msgspec
+
+from harness.deploy import functions, images, preflight, prices, stack
+from harness.deploy.plan import Plan, PlannedFunction, PlannedImage, plan_resources
+from harness.deploy.stack import ChangeSet, StackInfo
+from harness.deploy.target import Client, Target
+from harness.deploy.template import describe, load_template, parameters_of, region_parameters, with_defaults
+from harness.engine import connect
+from harness.errors import HarnessError
+from harness.images.release import Push, now
+from harness.runs.creation import create_or_update, pending
+from harness.runs.refusals import aws_errors
+from harness.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+Log = Callable[[str], None]
+
+DEFAULT_STACK = "lambda-harness"
+DEFAULT_WORKERS = 10
+# Stands for an image that no registry has: no function has its code.
+_NOT_YET = Push("", "", "sha256:", now())
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for.
+
+    Attributes:
+        stack: The stack's name.
+        parameters: Parameters of the template that were given.
+        n_workers: The largest run that is to be possible: so much concurrency is reserved for each worker function;
+            0 for no reservation.
+        expect_account: The account that it must be; None for any.
+        dry_run: Whether only the plan is wanted.
+    """
+
+    stack: str = DEFAULT_STACK
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    n_workers: int = DEFAULT_WORKERS
+    expect_account: str | None = None
+    dry_run: bool = False
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a deployment came to.
+
+    Attributes:
+        status: `deployed`, `unchanged`, `planned` (a dry run) or `declined`.
+        plan: What it was to change.
+        outputs: What the stack says of itself; empty when there is none yet.
+    """
+
+    status: str
+    plan: Plan
+    outputs: dict[str, str]
+
+
+def deploy(target: Target, settings: Settings, request: Request, *, log: Log, agree: Callable[[Plan], bool]) -> Outcome:
+    """Makes a deployment what the template, harness.toml and the verified images say.
+
+    Args:
+        target: Where.
+        settings: The project's settings.
+        request: What is asked for.
+        log: Told what happens, line by line.
+        agree: Shown the plan before anything is changed; False leaves all as it is.
+
+    Raises:
+        HarnessError: A check failed, AWS refused, or something could not be made; run again, it goes on.
+    """
+    settings = functions.with_reservations(settings, request.n_workers)
+    with aws_errors(f"deploying the stack {request.stack}"):
+        work = _check(target, settings, request, log)
+        plan, change_set = _plan(work)
+        try:
+            declined = "planned" if request.dry_run else "unchanged" if plan.changes_nothing else ""
+            if not declined and not agree(plan):
+                declined = "declined"
+        except BaseException:
+            _withdraw(work, change_set)
+            raise
+        if declined:
+            _withdraw(work, change_set)
+            return Outcome(declined, plan, dict(work.found.outputs) if work.found else {})
+        stands = _make_stack(work, change_set)
+        pushes = {state.facts.name: _push(work, state) for state in _image_states(work)}
+        for wanted in functions.wanted_functions(settings, stands, pushes, work.tags):
+            done = create_or_update(work.functions, wanted)
+            log(f"function     {wanted.name}: {', '.join(done) or 'as it should be'}")
+        return Outcome("deployed", plan, dict(stands.outputs))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the checks found, for the steps that follow.
+
+    Attributes:
+        target: Where.
+        settings: With the concurrency that is to be reserved.
+        request: What is asked for.
+        log: Told what happens.
+        body: The template.
+        account: Whose account it is.
+        found: The stack as it is; None when there is none.
+        parameters: The value of every parameter.
+        engine: The engine that pushes.
+        registry: Where to.
+    """
+
+    target: Target
+    settings: Settings
+    request: Request
+    log: Log
+    body: str
+    account: preflight.Account
+    found: StackInfo | None
+    parameters: dict[str, str]
+    engine: docker.DockerClient
+    registry: str
+
+    @property
+    def cfn(self) -> Client:
+        return self.target.client("cloudformation")
+
+    @property
+    def functions(self) -> "LambdaClient":
+        client: LambdaClient = self.target.client("lambda")
+        return client
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return functions.tags_of(self.parameters["Project"], self.request.stack)
+
+
+def _check(target: Target, settings: Settings, request: Request, log: Log) -> _Work:
+    body, name = load_template(), request.stack
+    account = preflight.check_account(target, request.expect_account, log)
+    cfn = target.client("cloudformation")
+    found = stack.settled(cfn, name, log)
+    if found is not None and not found.stillborn:
+        found = _told_only(found) if request.dry_run else stack.clear(cfn, found, log)
+    parameters = _parameters(target, body, found, request.parameters)
+    findings = preflight.findings_of(
+        settings, body, parameters, request.n_workers, region=target.region, account=account
+    )
+    preflight.refuse_errors(findings, log)
+    if note := preflight.memory_note(settings):
+        log(f"memory       {note}")
+    if found is None:
+        preflight.check_bucket_name(target, f"{name}-data-{account.id}-{target.region}")
+    functions.check_owner(target.client("lambda"), functions.deployed_names(settings), name)
+    engine = connect()
+    preflight.check_images(engine, settings, log)
+    images.log_in(target, engine)
+    registry = images.registry_of(target, account.id, name)
+    return _Work(target, settings, request, log, body, account, found, parameters, engine, registry)
+
+
+def _told_only(found: StackInfo) -> StackInfo | None:
+    if found.stands:
+        return found
+    if found.status == stack.REVIEW:
+        return None
+    raise HarnessError(
+        f"the stack {found.name} is {found.status}", found.reason, "a deployment that is not dry would see to it first"
+    )
+
+
+def _parameters(target: Target, body: str, found: StackInfo | None, given: Mapping[str, str]) -> dict[str, str]:
+    """A stack that stands keeps what it was made with, unless something else is asked for."""
+    if found is not None and found.stands:
+        known = parameters_of(body)
+        base = {key: value for key, value in found.parameters.items() if key in known}
+    else:
+        wanted = {key: "" for key, parameter in parameters_of(body).items() if parameter.default is None}
+        asked = wanted.keys() - given.keys()
+        base = region_parameters(target.session, target.endpoint("ec2")) if asked else {}
+    return with_defaults(body, {**base, **given})
+
+
+def _plan(work: _Work) -> tuple[Plan, ChangeSet | None]:
+    """What would change; of a stack that stands, CloudFormation itself says so."""
+    stands = work.found is not None and work.found.stands
+    change_set = None
+    if stands:
+        change_set = stack.propose(work.cfn, work.request.stack, work.found, work.body, work.parameters, work.tags)
+    try:
+        resources = describe(work.body, work.parameters)
+        states = _image_states(work)
+        plan = Plan(
+            target=work.target.kind,
+            account=work.account.id,
+            region=work.target.region,
+            stack=work.request.stack,
+            resources=plan_resources(resources, work.parameters, exists=stands, change_set=change_set),
+            images=[
+                PlannedImage(state.facts.name, state.facts.image_id, "keep" if state.push else "push")
+                for state in states
+            ],
+            functions=_plan_functions(work, states) if stands else _all_new(work),
+            usd_per_hour=prices.total_per_hour(resources, work.parameters),
+        )
+    except BaseException:
+        _withdraw(work, change_set)
+        raise
+    return plan, change_set
+
+
+def _all_new(work: _Work) -> list[PlannedFunction]:
+    return [PlannedFunction(name, ["created"]) for name in functions.deployed_names(work.settings)]
+
+
+def _plan_functions(work: _Work, states: list[images.ImageState]) -> list[PlannedFunction]:
+    """What differs of each; one whose image is still to be pushed changes its code at least."""
+    found, pushes = work.found, {state.facts.name: state.push or _NOT_YET for state in states}
+    assert found is not None  # noqa: S101 - the caller knows
+    return [
+        PlannedFunction(wanted.name, [step.what for step in pending(work.functions, wanted)])
+        for wanted in functions.wanted_functions(work.settings, found, pushes, work.tags)
+    ]
+
+
+def _make_stack(work: _Work, change_set: ChangeSet | None) -> StackInfo:
+    """The stack, as the template has it."""
+    found = work.found
+    if found is not None and found.stands and change_set is None:
+        return found
+    if found is not None and found.stillborn:
+        found = stack.clear(work.cfn, found, work.log)
+    if change_set is None:
+        change_set = stack.propose(work.cfn, work.request.stack, found, work.body, work.parameters, work.tags)
+    assert change_set is not None  # noqa: S101 - a new stack is a change
+    return stack.execute(work.cfn, change_set, work.log)
+
+
+def _image_states(work: _Work) -> list[images.ImageState]:
+    return images.states(work.engine, work.settings.root, images.recipes_of(work.settings), work.registry)
+
+
+def _push(work: _Work, state: images.ImageState) -> Push:
+    pushed = images.push(work.engine, work.settings.root, state, work.registry)
+    work.log(f"image        {pushed.repository}@{pushed.digest}{', there already' if state.push else ', pushed'}")
+    return pushed
+
+
+def _withdraw(work: _Work, change_set: ChangeSet | None) -> None:
+    if change_set is not None:
+        stack.withdraw(work.cfn, change_set)

@@ -1,0 +1,123 @@
+"""The functions of a deployment: each by its image's digest, with its own role, in the stack's private subnets."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from harness.deploy.access import WORKERS
+from harness.deploy.stack import Log, StackInfo
+from harness.deploy.template import ALIAS, PROJECT_TAG, STACK_TAG, output_name
+from harness.errors import HarnessError
+from harness.images.release import Push
+from harness.runs.creation import Code, Placement, Wanted
+from harness.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+
+def deployed_names(settings: Settings) -> list[str]:
+    """The functions that a deployment has: those that run from an image."""
+    return [name for name, function in settings.functions.items() if function.image]
+
+
+def with_reservations(settings: Settings, n_workers: int) -> Settings:
+    """The settings with so much concurrency for each worker function that a run of that size never waits for it."""
+    reserved = {
+        name: msgspec.structs.replace(function, reserved_concurrency=n_workers if name in WORKERS else 0)
+        for name, function in settings.functions.items()
+    }
+    return msgspec.structs.replace(settings, functions=reserved)
+
+
+def tags_of(project: str, stack: str) -> dict[str, str]:
+    """What everything of a deployment is tagged with."""
+    return {PROJECT_TAG: project, STACK_TAG: stack}
+
+
+def output(stack: StackInfo, name: str) -> str:
+    """An output of the stack.
+
+    Raises:
+        HarnessError: It has no such output.
+    """
+    if name not in stack.outputs:
+        raise HarnessError(
+            f"the stack {stack.name} has no output {name}",
+            f"it has {', '.join(sorted(stack.outputs)) or 'none'}",
+            "put it back into harness/deploy/template.yaml, and run `harness deploy`",
+        )
+    return stack.outputs[name]
+
+
+def placement_of(stack: StackInfo, function: str, tags: Mapping[str, str]) -> Placement:
+    """What the stack gives to one function.
+
+    Raises:
+        HarnessError: The stack lacks an output.
+    """
+    return Placement(
+        role=output(stack, output_name(function, "RoleArn")),
+        subnets=tuple(output(stack, "SubnetIds").split(",")),
+        security_groups=(output(stack, "FunctionSecurityGroupId"),),
+        tags=tags,
+        failure_queue=output(stack, "FailureQueueArn"),
+        alias=ALIAS,
+    )
+
+
+def wanted_functions(
+    settings: Settings, stack: StackInfo, pushes: Mapping[str, Push], tags: Mapping[str, str]
+) -> Iterator[Wanted]:
+    """The functions as they should be.
+
+    Args:
+        settings: What they are declared as.
+        stack: What they stand on.
+        pushes: Where the image of each was pushed, by the image's name.
+        tags: What they are tagged with.
+    """
+    for name in deployed_names(settings):
+        function = settings.functions[name]
+        push = pushes[function.image]
+        code = Code(push.digest.removeprefix("sha256:"), {"ImageUri": f"{push.repository}@{push.digest}"}, push.digest)
+        yield Wanted(name, function, code, placement_of(stack, name, tags))
+
+
+def present(client: "LambdaClient", names: Iterable[str], stack: str) -> list[str]:
+    """Those of the functions that exist and belong to that stack."""
+    found = []
+    for name in names:
+        with suppress(client.exceptions.ResourceNotFoundException):
+            if client.get_function(FunctionName=name).get("Tags", {}).get(STACK_TAG) == stack:
+                found.append(name)
+    return found
+
+
+def check_owner(client: "LambdaClient", names: Iterable[str], stack: str) -> None:
+    """A function of the same name that another stack or somebody made is not taken over.
+
+    Raises:
+        HarnessError: There is one.
+    """
+    for name in names:
+        with suppress(client.exceptions.ResourceNotFoundException):
+            owner = client.get_function(FunctionName=name).get("Tags", {}).get(STACK_TAG)
+            if owner != stack:
+                raise HarnessError(
+                    f"there is a function {name} already, and it is not of the stack {stack}",
+                    f"its tag {STACK_TAG} is {owner!r}" if owner else f"it has no tag {STACK_TAG}",
+                    "delete it, or deploy into another region or account",
+                )
+
+
+def remove(client: "LambdaClient", name: str, log: Log) -> None:
+    """Deletes a function with its versions and aliases, and how its events are treated."""
+    log(f"deleting function {name}")
+    with suppress(client.exceptions.ResourceNotFoundException):
+        for config in client.list_function_event_invoke_configs(FunctionName=name)["FunctionEventInvokeConfigs"]:
+            qualifier = config["FunctionArn"].rpartition(":")[2]
+            client.delete_function_event_invoke_config(FunctionName=name, Qualifier=qualifier)
+        client.delete_function(FunctionName=name)

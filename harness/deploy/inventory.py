@@ -1,0 +1,123 @@
+"""What stands by a stack's tag, asked of the services themselves, and what it costs.
+
+    everything but roles and functions   Resource Groups Tagging API
+    roles, which that API leaves out      IAM
+    functions                             the Lambda API, which alone knows those of a rehearsal
+
+https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/overview.html
+That API shows some resources for a while after they are gone: what CloudFormation says it has deleted is left out.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+
+import msgspec
+
+from harness.deploy import functions
+from harness.deploy.prices import HOURS_PER_DAY, Prices
+from harness.deploy.target import Target
+from harness.deploy.template import STACK_TAG
+
+_GB = 1e9
+_DAYS_PER_MONTH = 30
+# USD per GB and month; sources: see `harness.deploy.prices`.
+_BUCKET, _REPOSITORY = 0.023, 0.10
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """One resource that stands.
+
+    Attributes:
+        arn: Its ARN.
+        usd_per_day: What it costs while it stands; None when the price is not known.
+    """
+
+    arn: str
+    usd_per_day: float | None
+
+
+def standing(target: Target, stack: str, names: Iterable[str], deleted: Collection[str] = ()) -> list[Standing]:
+    """All resources that carry the stack's tag.
+
+    Args:
+        target: Where.
+        stack: The stack's name.
+        names: Functions that a deployment may have.
+        deleted: IDs of resources that are known to be gone.
+    """
+    arns = [*_tagged(target, stack), *_roles(target, stack), *_functions(target, stack, names)]
+    left = [arn for arn in dict.fromkeys(arns) if not any(_names(arn, identity) for identity in deleted)]
+    return [Standing(arn, _usd_per_day(target, arn)) for arn in sorted(left)]
+
+
+def _tagged(target: Target, stack: str) -> list[str]:
+    pages = (
+        target.client("resourcegroupstaggingapi")
+        .get_paginator("get_resources")
+        .paginate(TagFilters=[{"Key": STACK_TAG, "Values": [stack]}])
+    )
+    return [entry["ResourceARN"] for page in pages for entry in page["ResourceTagMappingList"]]
+
+
+def _roles(target: Target, stack: str) -> list[str]:
+    iam = target.client("iam")
+    roles = [role for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]]
+    # CloudFormation begins a role's name with the stack's, as much of it as there is room for.
+    ours = [role for role in roles if role["RoleName"].startswith(stack[:20])]
+    return [role["Arn"] for role in ours if _has_tag(iam.list_role_tags(RoleName=role["RoleName"])["Tags"], stack)]
+
+
+def _functions(target: Target, stack: str, names: Iterable[str]) -> list[str]:
+    client = target.client("lambda")
+    found = functions.present(client, names, stack)
+    return [client.get_function(FunctionName=name)["Configuration"]["FunctionArn"] for name in found]
+
+
+def _has_tag(tags: Iterable[dict[str, str]], stack: str) -> bool:
+    return any(tag["Key"] == STACK_TAG and tag["Value"] == stack for tag in tags)
+
+
+def _names(arn: str, identity: str) -> bool:
+    """Whether an ARN is that of a resource's physical ID: a name, an ID, an ARN, or a queue's URL."""
+    tail = identity.rpartition("/")[2] if identity.startswith("https://") else identity
+    return arn == identity or arn.endswith((f":{tail}", f"/{tail}"))
+
+
+def _usd_per_day(target: Target, arn: str) -> float | None:
+    service, resource = arn.split(":", 5)[2], arn.split(":", 5)[5]
+    price = _PRICED.get((service, resource.replace(":", "/").partition("/")[0]))
+    if service == "s3":
+        price = _bucket
+    return price(target, resource) if price else 0.0
+
+
+def _cluster(target: Target, resource: str) -> float | None:
+    identity = resource.rpartition(":")[2]
+    (cluster,) = target.client("elasticache").describe_cache_clusters(CacheClusterId=identity)["CacheClusters"]
+    node = Prices().cache_node.get(cluster["CacheNodeType"])
+    return None if node is None else node * cluster["NumCacheNodes"] * HOURS_PER_DAY
+
+
+def _endpoint(target: Target, resource: str) -> float | None:
+    identity = resource.rpartition("/")[2]
+    (endpoint,) = target.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[identity])["VpcEndpoints"]
+    zones = len(endpoint.get("SubnetIds", [])) if endpoint["VpcEndpointType"] == "Interface" else 0
+    return Prices().interface_endpoint * zones * HOURS_PER_DAY
+
+
+def _repository(target: Target, resource: str) -> float | None:
+    pages = target.client("ecr").get_paginator("describe_images").paginate(repositoryName=resource.partition("/")[2])
+    size = sum(image.get("imageSizeInBytes", 0) for page in pages for image in page["imageDetails"])
+    return size / _GB * _REPOSITORY / _DAYS_PER_MONTH
+
+
+def _bucket(target: Target, resource: str) -> float | None:
+    pages = target.client("s3").get_paginator("list_objects_v2").paginate(Bucket=resource)
+    size = sum(entry["Size"] for page in pages for entry in page.get("Contents", []))
+    return size / _GB * _BUCKET / _DAYS_PER_MONTH
+
+
+_PRICED: dict[tuple[str, str], Callable[[Target, str], float | None]] = {
+    ("elasticache", "cluster"): _cluster,
+    ("ec2", "vpc-endpoint"): _endpoint,
+    ("ecr", "repository"): _repository,
+}
