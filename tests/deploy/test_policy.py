@@ -229,6 +229,29 @@ def test_policies_follow_stack_account_and_region():
     assert "123456789012" not in text
 
 
+# What IAM calls services and operations, where it is not what boto3 calls them.
+PREFIXES = {"resourcegroupstaggingapi": "tag", "service-quotas": "servicequotas"}
+NAMES = {
+    "head_bucket": "ListBucket",
+    "list_objects_v2": "ListBucket",
+    "list_object_versions": "ListBucketVersions",
+    "list_multipart_uploads": "ListBucketMultipartUploads",
+    "delete_objects": "DeleteObject",
+    "invoke": "InvokeFunction",
+}
+# A resource of the deployment's own, for each service that knows resources.
+OWN = {
+    "cloudformation:": "stack/lambda-harness/1",
+    "ec2:": "network-interface/eni-1",
+    "ecr:": "repository/lambda-harness/linear_ec_2",
+    "elasticache:": "cluster:lam-1",
+    "iam:": "role/lambda-harness-LinearEc1Role-ABC",
+    "lambda:": "function:linear_ec_2",
+    "logs:": "log-group:/aws/lambda/linear_ec_2:*",
+    "s3:": "lambda-harness-data-123456789012-us-east-1",
+}
+
+
 class TestDeployer:
     """docs/deployer-policy.json: what a person or a workflow needs in order to deploy, run and destroy."""
 
@@ -246,6 +269,21 @@ class TestDeployer:
             service, name = action.split(":")
             pattern = re.compile(re.escape(name.lower()).replace(r"\*", ".*"))
             assert any(map(pattern.fullmatch, known[service]["Actions"])), action
+
+    def test_every_call_of_deploy_run_and_destroy_is_granted(self):
+        """Read out of their sources, as the handlers' calls are: on a resource of the deployment's own, or on all."""
+        found = operations_in(ROOT / "harness/deploy") | operations_in(ROOT / "harness/runs")
+        own = {action.split(":")[0]: arn(action, resource) for action, resource in OWN.items()}
+
+        refused = []
+        for service, operation in sorted(found):
+            prefix = PREFIXES.get(service, service)
+            action = f"{prefix}:{NAMES.get(operation, operation.title().replace('_', ''))}"
+            if not any(decide([self.POLICY], action, resource).allowed for resource in (own.get(prefix, "*"), "*")):
+                refused.append(action)
+
+        assert len(found) > 30
+        assert refused == []
 
     @pytest.mark.parametrize(
         ("action", "resource", "context", "allowed"),
