@@ -24,6 +24,8 @@ VERBS = (
     "predict",
     "forecast",
     "images",
+    "deploy",
+    "destroy",
 )
 
 

@@ -1,13 +1,19 @@
 """`harness run`: the whole flow in one command."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from harness.cli.fault_options import fault_options, fault_plan, needs_own_stack, with_flags
 from harness.cli.job_options import job_event, job_options
+from harness.cli.target_options import region_option, stack_option
+
+if TYPE_CHECKING:
+    from harness.runs.site import Site
+    from harness.settings import Settings
 
 
 @click.command()
@@ -27,6 +33,13 @@ from harness.cli.job_options import job_event, job_options
     type=click.Choice(["process", "container"]),
     help="As processes of this machine, or as containers.  [default: as the stack that is up; else from harness.toml]",
 )
+@click.option(
+    "--target",
+    type=click.Choice(["aws", "rehearsal"]),
+    help="Run on what `harness deploy` made, there or in a rehearsal.",
+)
+@stack_option
+@region_option
 @click.option("--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Save the trained model there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole summary as one JSON object.")
 @fault_options
@@ -37,6 +50,9 @@ def command(
     job_file: Path | None,
     s3: Literal["localstack", "moto"] | None,
     mode: Literal["process", "container"] | None,
+    target: Literal["aws", "rehearsal"] | None,
+    stack: str,
+    region: str | None,
     model_file: Path | None,
     as_json: bool,
     **flags: object,
@@ -45,10 +61,12 @@ def command(
 
     Uses the stack that `harness up` started; when none is up, starts one and stops it at the end.
     A run with faults or a time scale of its own always has a stack of its own.
+    With --target, the functions are those that were deployed, and the data goes into the deployment's bucket.
 
     \b
     Example:
       harness run --data sklearn:breast_cancer --n-workers 2 --n-epochs 30 --batch-size 32 --json
+      harness run --target aws --n-workers 4
       harness run --fault "kill rank=1 round=10" --retry-time-scale 0.02
     """
     import msgspec
@@ -58,6 +76,7 @@ def command(
     from harness.runs.clients import clients_for
     from harness.runs.faults import check_faults
     from harness.runs.launch import check, read_request, run, save_model
+    from harness.runs.refusals import aws_errors
     from harness.runs.site import site_of
     from harness.settings import load_settings
     from harness.stack import stack_for_run, start_private_stack
@@ -70,15 +89,26 @@ def command(
     check_faults(plan, job)
     settings = with_flags(load_settings(), job, flags)
     own = needs_own_stack(plan, flags)
-    with RunDisplay() as display:
-        display.stage("starting the stack")
-        if own:
-            log = display.stage
-            stack_of_run = start_private_stack(settings, s3=s3, mode=mode, faults=bool(plan), log=log)
+    if target is not None and (own or s3 or mode):
+        raise HarnessError(
+            f"--target {target} is what was deployed; it takes no faults, no time scale, no --s3 and no --mode",
+            remedy="leave them out, or leave --target out",
+        )
+    with RunDisplay() as display, ExitStack() as held:
+        if target is not None:
+            display.stage("looking at the deployment")
+            site = _deployed(settings, target, stack, region)
         else:
-            stack_of_run = stack_for_run(settings, s3=s3, mode=mode, log=display.stage)
-        with stack_of_run as stack:
-            site = site_of(stack, clients_for(stack.endpoints))
+            display.stage("starting the stack")
+            log = display.stage
+            stack_of_run = (
+                start_private_stack(settings, s3=s3, mode=mode, faults=bool(plan), log=log)
+                if own
+                else stack_for_run(settings, s3=s3, mode=mode, log=log)
+            )
+            state = held.enter_context(stack_of_run)
+            site = site_of(state, clients_for(state.endpoints))
+        with aws_errors("the run"):
             summary = run(request, settings, site, report=display.stage, watch=display.watch, faults=plan)
             if model_file is not None:
                 save_model(site.clients.s3, summary, model_file)
@@ -86,3 +116,17 @@ def command(
         click.echo(json.dumps(msgspec.to_builtins(summary)))
     else:
         print_summary(summary)
+
+
+def _deployed(settings: "Settings", target: Literal["aws", "rehearsal"], stack: str, region: str | None) -> "Site":
+    from functools import partial
+
+    from harness.deploy.rehearsal import standing_rehearsal
+    from harness.deploy.site import deployed_site
+    from harness.deploy.target import aws_target
+    from harness.errors import HarnessError
+
+    where = aws_target(region) if target == "aws" else standing_rehearsal(settings)
+    if where is None:
+        raise HarnessError("no rehearsal is up", remedy="run `harness deploy --rehearse` first")
+    return deployed_site(where, stack, partial(click.echo, err=True))

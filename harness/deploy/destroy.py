@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from harness.deploy import functions, images, preflight, stack
+from harness.deploy import functions, preflight, stack
 from harness.deploy.inventory import Standing, standing
 from harness.deploy.stack import Log, StackInfo
 from harness.deploy.target import Client, Target

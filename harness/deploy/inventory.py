@@ -94,19 +94,19 @@ def _cluster(target: Target, resource: str) -> float | None:
     identity = resource.rpartition(":")[2]
     (cluster,) = target.client("elasticache").describe_cache_clusters(CacheClusterId=identity)["CacheClusters"]
     node = Prices().cache_node.get(cluster["CacheNodeType"])
-    return None if node is None else node * cluster["NumCacheNodes"] * HOURS_PER_DAY
+    return None if node is None else node * int(cluster["NumCacheNodes"]) * HOURS_PER_DAY
 
 
 def _endpoint(target: Target, resource: str) -> float | None:
     identity = resource.rpartition("/")[2]
     (endpoint,) = target.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[identity])["VpcEndpoints"]
     zones = len(endpoint.get("SubnetIds", [])) if endpoint["VpcEndpointType"] == "Interface" else 0
-    return Prices().interface_endpoint * zones * HOURS_PER_DAY
+    return float(Prices().interface_endpoint * zones * HOURS_PER_DAY)
 
 
 def _repository(target: Target, resource: str) -> float | None:
     pages = target.client("ecr").get_paginator("describe_images").paginate(repositoryName=resource.partition("/")[2])
-    size = sum(image.get("imageSizeInBytes", 0) for page in pages for image in page["imageDetails"])
+    size = sum(int(image.get("imageSizeInBytes", 0)) for page in pages for image in page["imageDetails"])
     return size / _GB * _REPOSITORY / _DAYS_PER_MONTH
 
 

@@ -3,16 +3,17 @@
 Each check says in a line what it found; the first that fails ends the command.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import docker
 
 from harness.deploy import images
-from harness.deploy.access import WORKERS
+from harness.deploy.access import WORKERS, Deployment, Verdict, judge_all
 from harness.deploy.checks import Finding, check_functions, check_template
 from harness.deploy.intrinsics import REGION
 from harness.deploy.target import Target
+from harness.deploy.template import load_template, with_defaults
 from harness.errors import HarnessError
 from harness.runs.creation import NEW_ACCOUNTS_MEMORY_MB
 from harness.runs.refusals import aws_errors, translated
@@ -20,6 +21,9 @@ from harness.settings import Settings
 
 # The services that a deployment uses, by the names that boto3 knows them by.
 SERVICES = ("cloudformation", "ec2", "ecr", "elasticache", "lambda", "logs", "s3", "sqs")
+
+# Stand for what only a region tells.
+_OF_A_REGION = {"AvailabilityZones": f"{REGION}a,{REGION}b", "S3PrefixListId": "pl-63a5400a"}
 
 Log = Callable[[str], None]
 
@@ -150,6 +154,23 @@ def findings_of(
             body=body,
         ),
     ]
+
+
+def offline(settings: Settings, given: Mapping[str, str], n_workers: int) -> tuple[list[Finding], list[Verdict]]:
+    """What `harness deploy --check` tells: findings, and what the roles allow and deny.
+
+    Args:
+        settings: The functions.
+        given: Parameters of the template.
+        n_workers: The largest run that is to be possible.
+
+    Raises:
+        HarnessError: A parameter is wrong.
+    """
+    body = load_template()
+    parameters = with_defaults(body, {**_OF_A_REGION, **given})
+    findings = findings_of(settings, body, parameters, n_workers)
+    return findings, judge_all(Deployment(body, parameters))
 
 
 def refuse_errors(findings: Iterable[Finding], log: Log) -> None:

@@ -1,0 +1,164 @@
+"""`harness deploy`: what functions stand on, their images and the functions, on AWS or in a rehearsal."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.target_options import account_option, region_option, rehearse_option, stack_option
+
+if TYPE_CHECKING:
+    from harness.deploy.apply import Outcome
+    from harness.deploy.plan import Plan
+    from harness.deploy.target import Target
+    from harness.settings import Settings
+
+
+@click.command("deploy")
+@stack_option
+@region_option
+@account_option
+@rehearse_option
+@click.option(
+    "--n-workers",
+    type=click.IntRange(min=0, max=1000),
+    default=10,
+    show_default=True,
+    help="The largest run that is to be possible: so much concurrency is reserved for each worker function; 0 for none.",
+)
+@click.option("--parameter", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter of the template.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
+@click.option("--check", "check_only", is_flag=True, help="Check the template and the functions, without AWS.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+def command(
+    *,
+    stack: str,
+    region: str | None,
+    expect_account: str | None,
+    rehearse: bool,
+    n_workers: int,
+    parameters: tuple[str, ...],
+    yes: bool,
+    dry_run: bool,
+    check_only: bool,
+    as_json: bool,
+) -> None:
+    """Deploys: checks, shows what changes and what it costs, asks, then makes it so.
+
+    A second time it changes nothing. Interrupted, it goes on when it is run again.
+
+    \b
+    Example:
+      harness deploy --rehearse --yes
+      AWS_PROFILE=training harness deploy --region eu-central-1 --expect-account 123456789012
+      harness run --target aws --n-workers 4
+    """
+    import msgspec
+
+    from harness.deploy.apply import Request, deploy
+    from harness.settings import load_settings
+
+    settings, given = load_settings(), _pairs(parameters)
+    if check_only:
+        _check(settings, given, n_workers, as_json=as_json)
+        return
+    request = Request(stack, given, n_workers, expect_account, dry_run)
+
+    def agree(plan: "Plan") -> bool:
+        _show(plan)
+        return yes or _confirm()
+
+    with _target(settings, region, rehearse=rehearse, dry_run=dry_run) as target:
+        outcome = deploy(target, settings, request, log=_say, agree=agree)
+    if as_json:
+        click.echo(msgspec.json.encode(outcome).decode())
+    else:
+        if outcome.status == "planned":
+            _show(outcome.plan)
+        click.echo("\n".join(_told(outcome, request.n_workers, region)))
+
+
+def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:
+    from harness.errors import HarnessError
+
+    pairs = {}
+    for text in parameters:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise HarnessError(f"--parameter {text!r} is not KEY=VALUE", remedy="for example CacheNodes=2")
+        pairs[key] = value
+    return pairs
+
+
+@contextmanager
+def _target(settings: "Settings", region: str | None, *, rehearse: bool, dry_run: bool) -> "Iterator[Target]":
+    from harness.deploy.rehearsal import rehearsal_for_deploy
+    from harness.deploy.target import aws_target
+
+    if rehearse:
+        with rehearsal_for_deploy(settings, dry_run=dry_run, log=_say) as target:
+            yield target
+    else:
+        yield aws_target(region)
+
+
+def _check(settings: "Settings", given: dict[str, str], n_workers: int, *, as_json: bool) -> None:
+    import msgspec
+
+    from harness.deploy.access import text_of
+    from harness.deploy.preflight import offline
+
+    findings, verdicts = offline(settings, given, n_workers)
+    wrong = [finding for finding in findings if finding.level == "error"]
+    if as_json:
+        click.echo(msgspec.json.encode({"findings": findings, "access": verdicts}).decode())
+    else:
+        click.echo(text_of(verdicts))
+        for finding in findings:
+            click.echo(f"{finding.level}: {finding.where}: {finding.what} ({finding.rule})\n  {finding.remedy}")
+        click.echo(f"template and functions: {len(wrong)} errors, {len(findings) - len(wrong)} warnings")
+    if wrong or any(not verdict.as_expected for verdict in verdicts):
+        sys.exit(1)
+
+
+def _show(plan: "Plan") -> None:
+    from harness.deploy.plan import told
+
+    for line in told(plan):
+        _say(line)
+
+
+def _confirm() -> bool:
+    from harness.errors import HarnessError
+
+    if not sys.stdin.isatty():
+        raise HarnessError("nobody is there to be asked", "standard input is no terminal", "say --yes")
+    return click.confirm("Deploy this?", err=True)
+
+
+def _told(outcome: "Outcome", n_workers: int, region: str | None) -> Iterator[str]:
+    plan = outcome.plan
+    if outcome.status == "declined":
+        yield "nothing was changed"
+        return
+    if outcome.status == "planned":
+        yield "nothing was changed: --dry-run" if not plan.changes_nothing else "nothing to change"
+        return
+    yield (
+        f"{plan.stack} is deployed: nothing had to change"
+        if outcome.status == "unchanged"
+        else f"{plan.stack} is deployed"
+    )
+    stack = f" --stack {plan.stack}" if plan.stack != "lambda-harness" else ""
+    flags = stack + (f" --region {region}" if region else "")
+    rehearsed = plan.target == "rehearsal"
+    yield "next:"
+    yield f"  harness run --target {plan.target}{flags} --n-workers {min(4, n_workers or 4)}"
+    yield f"  harness destroy{' --rehearse' if rehearsed else ''}{flags} --empty"
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

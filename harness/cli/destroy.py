@@ -1,0 +1,114 @@
+"""`harness destroy`: everything that `harness deploy` made is removed again."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.target_options import account_option, region_option, rehearse_option, stack_option
+
+if TYPE_CHECKING:
+    from harness.deploy.destroy import Outcome, Removal
+    from harness.deploy.inventory import Standing
+
+
+@click.command("destroy")
+@stack_option
+@region_option
+@account_option
+@rehearse_option
+@click.option("--empty", is_flag=True, help="Delete the objects and images, too: data, results, models.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="List what stands and what it costs, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+def command(
+    *,
+    stack: str,
+    region: str | None,
+    expect_account: str | None,
+    rehearse: bool,
+    empty: bool,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Removes a deployment: functions, network, cache, roles; then lists by tag what is left.
+
+    A bucket and repositories that are not empty are kept, unless --empty is given.
+    The exit code is 1 when something is left.
+
+    \b
+    Example:
+      harness destroy --dry-run
+      harness destroy --rehearse --yes --empty
+    """
+    import msgspec
+
+    from harness.deploy.destroy import Request, destroy
+    from harness.deploy.rehearsal import standing_rehearsal, stop_rehearsal
+    from harness.deploy.target import aws_target
+    from harness.settings import load_settings
+
+    settings = load_settings()
+    target = standing_rehearsal(settings) if rehearse else aws_target(region)
+    if target is None:
+        click.echo("null" if as_json else "nothing stands: no rehearsal is up")
+        return
+
+    def agree(removal: "Removal") -> bool:
+        _show(removal, empty=empty)
+        return yes or _confirm()
+
+    request = Request(stack, empty, expect_account, dry_run)
+    outcome = destroy(target, settings, request, log=_say, agree=agree)
+    if outcome.status in {"removed", "nothing"}:
+        stop_rehearsal(settings, target, _say)
+    if as_json:
+        click.echo(msgspec.json.encode(outcome).decode())
+    else:
+        click.echo("\n".join(_told(outcome)))
+    if outcome.status == "partly":
+        sys.exit(1)
+
+
+def _show(removal: "Removal", *, empty: bool) -> None:
+    _say(f"stack {removal.stack} in {removal.region}, account {removal.account}: {len(removal.standing)} resources")
+    for line in _lines(removal.standing):
+        _say(line)
+    for entry in removal.contents:
+        _say(f"  {'emptied' if empty else 'kept, not empty'}: {entry.name}, {entry.count} in it")
+
+
+def _lines(standing: "list[Standing]") -> list[str]:
+    return [f"  {_price(entry):>14}  {entry.arn}" for entry in standing]
+
+
+def _price(entry: "Standing") -> str:
+    return "? USD/day" if entry.usd_per_day is None else f"{entry.usd_per_day:.3f} USD/day"
+
+
+def _confirm() -> bool:
+    from harness.errors import HarnessError
+
+    if not sys.stdin.isatty():
+        raise HarnessError("nobody is there to be asked", "standard input is no terminal", "say --yes")
+    return click.confirm("Remove this?", err=True)
+
+
+def _told(outcome: "Outcome") -> list[str]:
+    name = outcome.removal.stack
+    if outcome.status == "declined":
+        return ["nothing was changed"]
+    if outcome.status == "nothing":
+        return [f"nothing stands of {name}"]
+    per_day = sum(entry.usd_per_day or 0.0 for entry in outcome.left)
+    left = [f"{len(outcome.left)} resources stand, {per_day:.2f} USD per day", *_lines(outcome.left)]
+    if outcome.status == "planned":
+        return left
+    if outcome.status == "removed":
+        return [f"{name} is removed; nothing is left"]
+    return [f"{name} is removed in part; what is left:", *left, "`harness destroy --empty` removes that, too"]
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,100 @@
+"""A run on what was deployed: the functions are there, and are compared with the working tree, not made anew."""
+
+from typing import TYPE_CHECKING, Any
+
+from harness.deploy import functions
+from harness.deploy.stack import Log, StackInfo, read_stack
+from harness.deploy.target import Target
+from harness.errors import HarnessError
+from harness.images.release import load_release
+from harness.runs.creation import Code, Wanted, differences
+from harness.runs.refusals import aws_errors
+from harness.runs.site import Site
+from harness.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+
+def deployed_site(target: Target, name: str, warn: Log) -> Site:
+    """The deployment as a place for runs.
+
+    Args:
+        target: Where.
+        name: The stack's name.
+        warn: Told when a function is not what the working tree has.
+
+    Raises:
+        HarnessError: There is no such deployment, or it is not complete.
+    """
+    with aws_errors(f"looking for the stack {name}"):
+        stack = read_stack(target.client("cloudformation"), name)
+    rehearse = " --rehearse" if target.kind == "rehearsal" else ""
+    if stack is None or not stack.stands:
+        state = f"the stack is {stack.status}" if stack else "there is no such stack"
+        raise HarnessError(f"{name} is not deployed in {target.region}", state, f"run `harness deploy{rehearse}` first")
+    clients = target.run_clients()
+    deployed = stack
+
+    def make_ready(function: str, settings: Settings, log: Log) -> str:
+        log(f"looking for {function}")
+        found = _ready(clients.functions, function, deployed)
+        digest = _digest(found)
+        for key in _differences(settings, deployed, function, found):
+            warn(f"{function}: {key} is not what the working tree has; `harness deploy{rehearse}` brings it up to date")
+        return digest
+
+    return Site(
+        mode=target.kind,
+        clients=clients,
+        discovery=f"{functions.output(stack, 'CacheHost')}:{functions.output(stack, 'CachePort')}",
+        make_ready=make_ready,
+        bucket=functions.output(stack, "DataBucket"),
+        pace=target.pace,
+    )
+
+
+def _ready(client: "LambdaClient", name: str, stack: StackInfo) -> dict[str, Any]:
+    """The function, when it can be invoked.
+
+    Raises:
+        HarnessError: There is none, it is another stack's, or it does not become ready.
+    """
+    with aws_errors(f"looking for function {name}"):
+        try:
+            found: Any = client.get_function(FunctionName=name)
+        except client.exceptions.ResourceNotFoundException as error:
+            raise HarnessError(
+                f"function {name} is not deployed",
+                f"stack {stack.name}",
+                "run `harness deploy`: it goes on where it was",
+            ) from error
+        # One that was idle for weeks, or that is being updated, takes a while.
+        if found["Configuration"].get("State", "Active") == "Pending":
+            client.get_waiter("function_active_v2").wait(FunctionName=name)
+    return dict(found)
+
+
+def _digest(found: dict[str, Any]) -> str:
+    resolved: str = found.get("Code", {}).get("ResolvedImageUri", "")
+    return resolved.rpartition("@")[2] or resolved
+
+
+def _differences(settings: Settings, stack: StackInfo, name: str, found: dict[str, Any]) -> list[str]:
+    """What a deployment would change of the function; its code as far as the record of the release tells it."""
+    function = settings.functions[name]
+    uri, digest = found.get("Code", {}).get("ImageUri", ""), _digest(found)
+    pushed = {
+        push.digest
+        for entry in load_release(settings.root).images
+        if entry.image.name == function.image
+        for push in entry.pushes
+        if push.repository == uri.rpartition("@")[0]
+    }
+    wanted = Wanted(
+        name,
+        function,
+        Code((next(iter(pushed)) if pushed and digest not in pushed else digest).removeprefix("sha256:"), {}, digest),
+        functions.placement_of(stack, name, {}),
+    )
+    return differences(found, wanted)
