@@ -15,16 +15,22 @@ import click
 from starlette.applications import Starlette
 
 from harness.gateway import cgroup, limits
-from harness.gateway.app import Services, create_app
+from harness.gateway.account import Account
+from harness.gateway.app import create_app
+from harness.gateway.destinations import Destinations
 from harness.gateway.environment import Environment, SandboxStarter, start_environment
 from harness.gateway.faults import InvocationFaults
-from harness.gateway.functions import Function, FunctionStore, Packages, folder_packages
+from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
+from harness.gateway.network import Network
+from harness.gateway.packages import folder_packages
 from harness.gateway.parents import Parents
 from harness.gateway.pool import Pool
+from harness.gateway.records import Function, Packages
 from harness.gateway.rie_process import ProcessSandbox, start_process
 from harness.gateway.server import serve
+from harness.gateway.services import Services
 
 
 @click.command()
@@ -38,6 +44,7 @@ from harness.gateway.server import serve
 @click.option("--aws-endpoint", required=True, help="What functions find in AWS_ENDPOINT_URL; takes the logs.")
 @click.option("--rie", type=click.Path(path_type=Path, exists=True), help="The RIE binary, for process mode.")
 @click.option("--network", help="Docker network of the functions' containers, for container mode.")
+@click.option("--registry", metavar="HOST:PORT", help="Where the engine finds the images of ECR, for container mode.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of these containers; repeatable.")
 @click.option(
     "--cgroups",
@@ -60,6 +67,7 @@ def main(  # noqa: PLR0913 - one for each flag
     aws_endpoint: str,
     rie: Path | None,
     network: str | None,
+    registry: str | None,
     labels: tuple[str, ...],
     cgroups: Path,
     account_concurrency: int,
@@ -77,7 +85,7 @@ def main(  # noqa: PLR0913 - one for each flag
     }
     parents: Parents | None = None
     if network is not None:
-        packages, start_sandbox = _containers(network, labels, variables, cgroups)
+        packages, start_sandbox = _containers(network, labels, variables, cgroups, registry)
     elif rie is not None:
         environments = directory / "environments"
         environments.mkdir(parents=True, exist_ok=True)
@@ -101,12 +109,21 @@ def main(  # noqa: PLR0913 - one for each flag
         )
 
     logs = LogService(aws_endpoint, limits.REGION)
-    functions = FunctionStore(packages)
-    pool = Pool(start, concurrency=account_concurrency, idle_timeout_s=idle_timeout_s, preparations=parents)
+    account = Account(account_concurrency)
+    functions = FunctionStore(packages, account)
+    pool = Pool(start, account, idle_timeout_s=idle_timeout_s, preparations=parents)
     faults = InvocationFaults()
-    invoker = Invoker(functions, pool, faults, retry_time_scale, lambda name, line: logs.write(name, "gateway", line))
+    invoker = Invoker(
+        functions,
+        pool,
+        faults,
+        retry_time_scale,
+        Destinations(aws_endpoint, limits.REGION),
+        lambda name, line: logs.write(name, "gateway", line),
+    )
     names = {name for url in (endpoint, own) if url and (name := urlsplit(url).hostname)}
-    app = create_app(Services(functions, pool, invoker, faults), lifespan, names)
+    network_of_functions = Network(aws_endpoint, limits.REGION)
+    app = create_app(Services(functions, pool, invoker, faults, account, network_of_functions), lifespan, names)
     serve(app, host=host, port=port)
 
 
@@ -119,14 +136,14 @@ def _processes(rie: Path, folder: Path, variables: dict[str, str], parents: Pare
 
 
 def _containers(
-    network: str, labels: tuple[str, ...], variables: dict[str, str], cgroups: Path
+    network: str, labels: tuple[str, ...], variables: dict[str, str], cgroups: Path, registry: str | None
 ) -> tuple[Packages, SandboxStarter]:
     # docker-py takes a tenth of a second to import, and process mode does without it.
     from harness.engine import connect  # noqa: PLC0415
     from harness.gateway.rie_container import Containers  # noqa: PLC0415
 
     parsed = dict(label.partition("=")[::2] for label in labels)
-    containers = Containers(connect(), network, parsed, variables, os.cpu_count() or 1, cgroups)
+    containers = Containers(connect(), network, parsed, variables, os.cpu_count() or 1, cgroups, registry)
     return containers.package, containers.start
 
 

@@ -20,7 +20,7 @@ from signal import Signals
 from harness.faults.plan import How
 from harness.gateway import limits
 from harness.gateway.connection import HttpConnection
-from harness.gateway.functions import Function
+from harness.gateway.records import Function
 from harness.gateway.sandbox import Sandbox, access_key
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Environment:
         self._ended.clear()
         self.usable = False  # until this invocation is over: a cancelled one leaves RIE in an unknown state
         self._end = None
-        self._write(f"START RequestId: {request_id} Version: $LATEST")
+        self._write(f"START RequestId: {request_id} Version: {self.function.version}")
         started = time.perf_counter()
         answer = await self._post(request_id, payload, headers)
         seconds = time.perf_counter() - started
@@ -246,7 +246,7 @@ async def start_environment(function: Function, start: SandboxStarter, log: Call
         OSError: The sandbox cannot be started.
         TimeoutError: RIE did not listen in time.
     """
-    stream = f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
+    stream = f"{datetime.now(UTC):%Y/%m/%d}/[{function.version}]{uuid.uuid4().hex}"
     started = time.perf_counter()
     sandbox = await start(function, stream)
     environment = Environment(

@@ -11,10 +11,11 @@ class LambdaApiError(Exception):
         type_: AWS's name of the error, as boto3 shows it in `Error.Code`.
         status: HTTP status.
         message: What AWS says.
+        reason: AWS's code of the cause, for the errors that have one.
     """
 
-    def __init__(self, type_: str, status: int, message: str) -> None:
-        self.type_, self.status, self.message = type_, status, message
+    def __init__(self, type_: str, status: int, message: str, reason: str = "") -> None:
+        self.type_, self.status, self.message, self.reason = type_, status, message, reason
         super().__init__(f"{type_}: {message}")
 
 
@@ -61,6 +62,35 @@ def recursive_invocation(name: str) -> LambdaApiError:
     )
 
 
-def too_many_requests() -> LambdaApiError:
-    """429: no concurrency is left."""
-    return LambdaApiError("TooManyRequestsException", 429, "Rate Exceeded.")
+def too_many_requests(reason: str = "ConcurrentInvocationLimitExceeded") -> LambdaApiError:
+    """429: no concurrency is left, the account's or the function's own."""
+    return LambdaApiError("TooManyRequestsException", 429, "Rate Exceeded.", reason)
+
+
+def not_found(message: str) -> LambdaApiError:
+    """404: something of a function that is not there."""
+    return LambdaApiError("ResourceNotFoundException", 404, message)
+
+
+def alias_exists(arn: str) -> LambdaApiError:
+    """409: the alias's name is taken."""
+    return LambdaApiError("ResourceConflictException", 409, f"Alias already exists: {arn}")
+
+
+def version_in_use(name: str, version: str, aliases: list[str]) -> LambdaApiError:
+    """409: a version to which aliases point cannot be deleted."""
+    return LambdaApiError(
+        "ResourceConflictException",
+        409,
+        f"Version {version} of {name} cannot be deleted because of the following aliases: {', '.join(aliases)}",
+    )
+
+
+def precondition_failed() -> LambdaApiError:
+    """412: somebody else has changed it meanwhile."""
+    return LambdaApiError(
+        "PreconditionFailedException",
+        412,
+        "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve "
+        "the latest Revision Id",
+    )

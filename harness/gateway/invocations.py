@@ -4,7 +4,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -14,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.gateway import limits
+from harness.gateway.destinations import Condition, Destinations, Ended
 from harness.gateway.environment import Answer, start_failure
 from harness.gateway.errors import LambdaApiError
 from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import FunctionStore
+from harness.gateway.names import LATEST, Identifier, function_arn
 from harness.gateway.pool import Pool
 
 logger = logging.getLogger(__name__)
@@ -28,14 +29,14 @@ class Invocation:
     """One request to run a function.
 
     Attributes:
-        function: The function's name.
+        identifier: The function, and the version or alias of it.
         payload: JSON.
         headers: What is passed on to RIE.
         request_id: AWS's id of the request; a retried event keeps it.
         lineage: The functions through which it was reached, the first caller's first.
     """
 
-    function: str
+    identifier: Identifier
     payload: bytes
     headers: dict[str, str] = field(default_factory=dict)
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -44,10 +45,11 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An answer and the last 4 KB of its log."""
+    """An answer, the last 4 KB of its log, and the version that ran."""
 
     answer: Answer
     log_tail: bytes
+    version: str
 
 
 class Invoker:
@@ -58,6 +60,7 @@ class Invoker:
         pool: Their environments.
         faults: What is to go wrong.
         retry_time_scale: Factor on AWS's waits before an event is tried again.
+        destinations: Where records of ended events go.
         log: Takes a function's name and a line of its log.
     """
 
@@ -67,12 +70,14 @@ class Invoker:
         pool: Pool,
         faults: InvocationFaults,
         retry_time_scale: float,
+        destinations: Destinations,
         log: Callable[[str, str], None],
     ) -> None:
         self._functions = functions
         self._pool = pool
         self._faults = faults
         self._scale = retry_time_scale
+        self._destinations = destinations
         self._log = log
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -99,50 +104,71 @@ class Invoker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, invocation: Invocation, attempt: int = 1) -> Finished:
-        function = self._functions.get(invocation.function)
+        function = self._functions.find(invocation.identifier)
         try:
             await self._faults.before_start(invocation.payload, attempt)
             async with self._pool.environment(function) as environment:
                 environment.lineage = (*invocation.lineage, function.name)
                 with self._faults.running(invocation.payload, environment):
                     answer = await environment.invoke(invocation.request_id, invocation.payload, invocation.headers)
-                return Finished(answer, environment.tail)
+                return Finished(answer, environment.tail, function.version)
         except (OSError, TimeoutError) as error:
             logger.exception("no environment for %s", function.name)
             answer = start_failure(invocation.request_id, str(error))
             line = json.loads(answer.payload)["errorMessage"]
             self._log(function.name, line)
-            return Finished(answer, line.encode())
+            return Finished(answer, line.encode(), function.version)
 
     async def _run_event(self, invocation: Invocation, delay_s: float = 0.0) -> None:
         await asyncio.sleep(delay_s)
         accepted = time.monotonic()
         failures, throttled = 0, 0
+        last: Finished | None = None
         while True:
             try:
-                error = (await self._run(invocation, failures + 1)).answer.error
+                last = await self._run(invocation, failures + 1)
             except LambdaApiError as refused:
                 if refused.status != 429:
                     logger.warning(
-                        "event %s of %s was dropped: %s", invocation.request_id, invocation.function, refused
+                        "event %s of %s was dropped: %s", invocation.request_id, invocation.identifier.name, refused
                     )
                     return
                 delay = min(limits.THROTTLED_FIRST_DELAY_S * 2**throttled, limits.THROTTLED_LONGEST_DELAY_S)
                 throttled += 1
             else:
-                if error is None:
+                if last.answer.error is None:
+                    await self._tell(invocation, "Success", failures + 1, last)
                     return
                 delay = limits.RETRY_DELAYS_S[min(failures, 1)]
                 failures += 1
-            with contextlib.suppress(LambdaApiError):
-                events = self._functions.get(invocation.function).events
-                delay *= self._scale
-                too_old = time.monotonic() + delay - accepted > events.max_age_s
-                if failures <= events.max_retries and not too_old:
-                    await asyncio.sleep(delay)
-                    continue
-            logger.warning("event %s of %s was given up", invocation.request_id, invocation.function)
+            events = self._functions.events_of(invocation.identifier)
+            delay *= self._scale
+            exhausted = failures > events.max_retries
+            too_old = time.monotonic() + delay - accepted > events.max_age_s
+            if not exhausted and not too_old:
+                await asyncio.sleep(delay)
+                continue
+            logger.warning("event %s of %s was given up", invocation.request_id, invocation.identifier.name)
+            await self._tell(invocation, "RetriesExhausted" if exhausted else "EventAgeExceeded", failures, last)
             return
+
+    async def _tell(self, invocation: Invocation, condition: Condition, tries: int, last: Finished | None) -> None:
+        """Sends a record of an event's end to the destination that is set for it, if one is."""
+        name, qualifier = invocation.identifier
+        events = self._functions.events_of(invocation.identifier)
+        queue = events.on_success if condition == "Success" else events.on_failure
+        if not queue:
+            return
+        ended = Ended(
+            request_id=invocation.request_id,
+            arn=function_arn(name, qualifier or LATEST),
+            condition=condition,
+            tries=tries,
+            payload=invocation.payload,
+            version=last.version if last else LATEST,
+            answer=last.answer if last else None,
+        )
+        await self._destinations.send(queue, ended)
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)

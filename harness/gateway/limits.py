@@ -17,6 +17,10 @@ ENVIRONMENT_VARIABLES_BYTES = 4096
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 RECURSIVE_INVOCATIONS = 16
 
+MOST_MEMORY_MB = 10_240
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+LEAST_UNRESERVED = 100
+
 DEFAULT_MEMORY_MB = 128
 DEFAULT_TIMEOUT_S = 3
 DEFAULT_EPHEMERAL_STORAGE_MB = 512

@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.gateway.functions import Function
+from harness.gateway.records import Function
 from harness.gateway.sandbox import process_variables
 from harness.processes import bound_to_parent
 
@@ -72,20 +72,20 @@ class Parents:
         """Starts the parent of a function that was created or changed; it imports while the caller goes on."""
         self.retire(function)
         folder = Path(tempfile.mkdtemp(prefix=f"{function.name}-parent-", dir=self._folder))
-        parent = self._by_function[function.name] = _Parent(function.revision, folder)
+        parent = self._by_function[function.key] = _Parent(function.revision, folder)
         life = asyncio.create_task(self._live(parent, function, _listen(parent.socket)))
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
 
     def retire(self, function: Function) -> None:
         """Lets the parent go when the last of its runtimes has ended; none is forked any more."""
-        parent = self._by_function.pop(function.name, None)
+        parent = self._by_function.pop(function.key, None)
         if parent is not None:
             parent.unwanted.set()
 
     def client_of(self, function: Function) -> list[str] | None:
         """The command that RIE starts instead of a runtime; None when the function has no parent."""
-        parent = self._by_function.get(function.name)
+        parent = self._by_function.get(function.key)
         if parent is None or parent.revision != function.revision:
             return None
         return [sys.executable, "-I", "-S", str(CLIENT), str(parent.socket), function.handler]

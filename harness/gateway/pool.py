@@ -9,9 +9,9 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
+from harness.gateway.account import Account
 from harness.gateway.environment import Environment
-from harness.gateway.errors import too_many_requests
-from harness.gateway.functions import Function
+from harness.gateway.records import Function
 
 logger = logging.getLogger(__name__)
 
@@ -36,23 +36,22 @@ class Pool:
 
     Args:
         start: Starts an environment.
-        concurrency: Invocations that may run at once.
+        account: Counts the invocations that run at once.
         idle_timeout_s: Seconds after which an idle environment is stopped.
         preparations: What makes them start quickly; None when nothing does.
     """
 
     def __init__(
-        self, start: Starter, *, concurrency: int, idle_timeout_s: float, preparations: Preparations | None = None
+        self, start: Starter, account: Account, *, idle_timeout_s: float, preparations: Preparations | None = None
     ) -> None:
         self._start = start
         self._preparations = preparations
-        self.concurrency = concurrency
+        self._account = account
         self._idle_timeout_s = idle_timeout_s
         self._idle: dict[str, list[Environment]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._revisions: dict[str, str] = {}
         self._busy: list[Environment] = []
-        self._running = 0
         self._stopping: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
@@ -60,19 +59,17 @@ class Pool:
         """An environment for one invocation; it is used again only if it says so itself afterwards.
 
         Raises:
-            LambdaApiError: The account's concurrency is used up (429).
+            LambdaApiError: The account's concurrency, or what is reserved for the function, is used up (429).
         """
-        if self._running >= self.concurrency:
-            raise too_many_requests()
-        self._running += 1
-        self._revisions.setdefault(function.name, function.revision)
+        self._account.enter(function.name)
+        self._revisions.setdefault(function.key, function.revision)
         environment: Environment | None = None
         try:
             environment = self._take_idle(function) or await self._start(function)
             self._busy.append(environment)
             yield environment
         finally:
-            self._running -= 1
+            self._account.leave(function.name)
             if environment is not None:
                 self._busy.remove(environment)
                 self._give_back(environment)
@@ -90,12 +87,12 @@ class Pool:
             successor: The revision that environments must have from now on; empty when there is none.
         """
         if successor:
-            self._revisions[function.name] = successor
+            self._revisions[function.key] = successor
         else:
-            self._revisions.pop(function.name, None)
+            self._revisions.pop(function.key, None)
             if self._preparations is not None:
                 self._preparations.retire(function)
-        for environment in self._idle.pop(function.name, []):
+        for environment in self._idle.pop(function.key, []):
             self._stop(environment)
 
     async def stop(self) -> None:
@@ -113,17 +110,17 @@ class Pool:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Busy and idle environments by function."""
-        names = {e.function.name for e in self._busy} | set(self._idle)
+        names = {e.function.key for e in self._busy} | set(self._idle)
         return {
             name: {
-                "busy": sum(e.function.name == name for e in self._busy),
+                "busy": sum(e.function.key == name for e in self._busy),
                 "idle": len(self._idle.get(name, [])),
             }
             for name in sorted(names)
         }
 
     def _take_idle(self, function: Function) -> Environment | None:
-        idle = self._idle.get(function.name, [])
+        idle = self._idle.get(function.key, [])
         while idle:
             environment = idle.pop()
             self._timers.pop(environment.stream).cancel()
@@ -133,16 +130,16 @@ class Pool:
         return None
 
     def _give_back(self, environment: Environment) -> None:
-        current = self._revisions.get(environment.function.name) == environment.function.revision
+        current = self._revisions.get(environment.function.key) == environment.function.revision
         if not (current and environment.usable and environment.alive):
             self._stop(environment)
             return
-        self._idle.setdefault(environment.function.name, []).append(environment)
+        self._idle.setdefault(environment.function.key, []).append(environment)
         loop = asyncio.get_running_loop()
         self._timers[environment.stream] = loop.call_later(self._idle_timeout_s, self._expire, environment)
 
     def _expire(self, environment: Environment) -> None:
-        self._idle[environment.function.name].remove(environment)
+        self._idle[environment.function.key].remove(environment)
         self._stop(environment)
 
     def _stop(self, environment: Environment) -> None:

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +26,8 @@ from harness.engine import architecture_of, engine_architecture, find_image, tra
 from harness.errors import HarnessError
 from harness.gateway.cgroup import memory_group
 from harness.gateway.errors import invalid_parameter
-from harness.gateway.functions import Code, Function, Image, ImageConfig, Package
+from harness.gateway.records import Function, Image, Package
+from harness.gateway.requests import Code, ImageConfig
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, lambda_variables
 
 RIE_PORT = 8080
@@ -38,6 +40,8 @@ MOST_OPEN_FILES = 1024
 # The engine takes some hundred milliseconds for each; more at once only wait for one another.
 CALLS_AT_ONCE = 8
 
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
+_ECR = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/")
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "arm64"}
 
 Result = TypeVar("Result")
@@ -54,6 +58,7 @@ class Containers:
         variables: Addresses and credentials that every function sees.
         cpus: The engine's processors: no container can have more.
         cgroups: Where the control groups of the engine's machine are to be read.
+        registry: `host:port` at which the engine finds what AWS calls ECR; None when nothing plays it.
     """
 
     client: docker.DockerClient
@@ -62,6 +67,7 @@ class Containers:
     variables: dict[str, str]
     cpus: int
     cgroups: Path
+    registry: str | None = None
     calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CALLS_AT_ONCE))
 
     def package(self, name: str, code: Code, config: ImageConfig, architecture: str) -> Package:
@@ -73,7 +79,8 @@ class Containers:
         del name
         if code.image_uri is None:
             raise invalid_parameter("Container mode takes container images as Code.ImageUri only.")
-        image = find_image(self.client, code.image_uri) or self._pulled(code.image_uri)
+        reference = self._here(code.image_uri)
+        image = find_image(self.client, reference) or self._pulled(reference, code.image_uri)
         found = _ARCHITECTURES.get(architecture_of(image), architecture_of(image))
         here = _ARCHITECTURES[engine_architecture(self.client)]
         if found not in (architecture, here) or architecture != here:
@@ -81,26 +88,31 @@ class Containers:
                 f"The image {code.image_uri} is for {found}, the function for {architecture}, this machine runs {here}."
             )
         identity = str(image.id)
+        resolved = _resolved(code.image_uri, reference, image.attrs.get("RepoDigests") or [], identity)
         return Package(
             image=Image(
                 code.image_uri,
                 identity,
+                resolved,
                 tuple(config.entry_point),
                 tuple(config.command),
                 config.working_directory,
             ),
-            sha256=identity.removeprefix("sha256:"),
+            sha256=resolved.rpartition("sha256:")[2],
             size=image.attrs["Size"],
         )
 
-    def _pulled(self, reference: str) -> Any:  # noqa: ANN401 - docker-py's image
+    def _here(self, uri: str) -> str:
+        """Under what reference the engine finds an image: ECR is the stack's registry."""
+        ecr = _ECR.match(uri)
+        return f"{self.registry}/{uri[ecr.end() :]}" if ecr and self.registry else uri
+
+    def _pulled(self, reference: str, uri: str) -> Any:  # noqa: ANN401 - docker-py's image
         try:
             with translated(f"image {reference} cannot be pulled"):
                 return self.client.images.pull(reference)
         except HarnessError as error:
-            raise invalid_parameter(
-                f"Source image {reference} does not exist. Provide a valid source image."
-            ) from error
+            raise invalid_parameter(f"Source image {uri} does not exist. Provide a valid source image.") from error
 
     async def start(self, function: Function, stream: str) -> "ContainerSandbox":
         """Starts a container and waits until RIE listens; the handler itself is loaded by the first invocation.
@@ -244,6 +256,22 @@ class ContainerSandbox:
     async def stop(self) -> None:
         """Removes the container."""
         await self.containers.call(lambda: _remove(self.container))
+
+
+def _resolved(uri: str, reference: str, digests: list[str], identity: str) -> str:
+    """The image by its digest in the registry that it came from, or else by the engine's own digest.
+
+    Args:
+        uri: As the function was created with.
+        reference: The same where the engine finds it.
+        digests: The image's names by digest, in all registries that the engine knows of.
+        identity: The engine's digest.
+    """
+    repository = docker.utils.parse_repository_tag(reference)[0]
+    for digest in digests:
+        if digest.startswith(f"{repository}@"):
+            return f"{docker.utils.parse_repository_tag(uri)[0]}@{digest.partition('@')[2]}"
+    return identity
 
 
 async def _until_it_listens(sandbox: ContainerSandbox, name: str) -> None:

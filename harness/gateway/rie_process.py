@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.gateway.functions import Function
+from harness.gateway.records import Function
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, process_variables
 from harness.processes import bound_to_parent, free_port
 

@@ -7,7 +7,7 @@ from signal import Signals
 from typing import Protocol
 
 from harness.gateway import limits
-from harness.gateway.functions import Function
+from harness.gateway.records import Function
 
 READY_WITHIN_S = 10.0
 READY_POLL_S = 0.002
@@ -56,7 +56,7 @@ def lambda_variables(function: Function, stream: str, variables: dict[str, str])
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_s),
-        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_VERSION": function.version,
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": stream,

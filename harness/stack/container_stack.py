@@ -92,7 +92,8 @@ class ContainerStack:
         with ThreadPoolExecutor(len(services)) as pool:
             containers = dict(zip([s.name for s in services], pool.map(self._start, services), strict=True))
         inside = self._inside(containers)
-        gateway = gateway_service(self._images, self._plan.gateway, inside, self._functions, self._labels)
+        registry = f"{LOOPBACK}:{_published_port(containers['registry'])}" if "registry" in containers else ""
+        gateway = gateway_service(self._images, self._plan.gateway, inside, self._functions, self._labels, registry)
         containers[gateway.name] = self._start(gateway)
         ports = {name: _published_port(container) for name, container in containers.items()}
         seconds: dict[str, float] = {}
@@ -259,9 +260,23 @@ def _own_volume(path: str, directory: Path) -> Mount:
 
 
 def gateway_service(
-    images: Images, settings: GatewaySettings, inside: Endpoints, network: str, labels: dict[str, str]
+    images: Images,
+    settings: GatewaySettings,
+    inside: Endpoints,
+    network: str,
+    labels: dict[str, str],
+    registry: str,
 ) -> ContainerService:
-    """The Lambda service, which starts the functions' containers through the engine's socket."""
+    """The Lambda service, which starts the functions' containers through the engine's socket.
+
+    Args:
+        images: What it runs.
+        settings: How it behaves.
+        inside: Where the other services are, as functions see them.
+        network: The functions' network.
+        labels: Of the functions' containers.
+        registry: Where the engine finds the images of ECR; empty in a stack without a registry.
+    """
     socket = str(images.socket)
     flags = {
         "--host": "0.0.0.0",  # noqa: S104 - inside
@@ -277,6 +292,8 @@ def gateway_service(
         "--retry-time-scale": settings.retry_time_scale,
         "--idle-timeout-s": settings.idle_timeout_s,
     }
+    if registry:
+        flags["--registry"] = registry
     arguments = [str(part) for flag in flags.items() for part in flag]
     arguments += [part for label in labels.items() for part in ("--label", "=".join(label))]
     return ContainerService(

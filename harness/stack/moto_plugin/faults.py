@@ -8,7 +8,6 @@ The server listens to this machine alone, and so does this route.
 """
 
 import io
-import threading
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -17,10 +16,10 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from harness.faults.calls import CallFault, CallFaults
 from harness.stack.moto_plugin.resources.base import ACCESS_KEY
 
 ROUTE = "/_harness/faults"
-EVERY = "*"
 # Services that answer in XML, as their clients expect it; the others answer in JSON.
 _QUERY = {"cloudformation", "elasticache", "iam", "sts"}
 # The largest form whose action is looked for.
@@ -29,26 +28,6 @@ _LONGEST_FORM_BYTES = 1 << 20
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-
-class CallFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Calls that fail.
-
-    Attributes:
-        error: AWS's code of the error, for example `Throttling` or `ExpiredToken`.
-        service: The service as it signs, for example `cloudformation`; `*` for every one.
-        action: The operation, for example `CreateChangeSet`; `*` for every one, and the only choice for S3.
-        message: What the service says.
-        status: HTTP status.
-        times: How many calls fail; None for all.
-    """
-
-    error: str
-    service: str = EVERY
-    action: str = EVERY
-    message: str = "as planned"
-    status: int = 400
-    times: int | None = None
 
 
 class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,17 +47,16 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Faults:
-    """The plan in force, and how much of it is used up."""
+    """The plan in force."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._plan = FaultPlan()
-        self._used: list[int] = []
+        self._calls = CallFaults()
 
     def put(self, plan: FaultPlan) -> None:
         """Replaces the plan."""
-        with self._lock:
-            self._plan, self._used = plan, [0] * len(plan.calls)
+        self._plan = plan
+        self._calls.put(plan.calls)
 
     def failure_of(self, verb: str, logical_id: str) -> str | None:
         """Why a step on a resource is to fail; None when it is not."""
@@ -91,15 +69,8 @@ class Faults:
             time.sleep(self._plan.resource_s)
 
     def strike(self, service: str, action: Callable[[], str]) -> CallFault | None:
-        """The fault that hits a call, which counts as one of its times; None when there is none."""
-        with self._lock:
-            for number, fault in enumerate(self._plan.calls):
-                used_up = fault.times is not None and self._used[number] >= fault.times
-                if used_up or fault.service not in (EVERY, service) or fault.action not in (EVERY, action()):
-                    continue
-                self._used[number] += 1
-                return fault
-        return None
+        """The fault that hits a call; None when there is none."""
+        return self._calls.strike(service, action)
 
 
 FAULTS = Faults()

@@ -1,0 +1,102 @@
+"""Destinations of asynchronous invocations: a record of an event's end, in a queue.
+
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Literal
+from urllib.parse import urlsplit
+
+from harness.gateway.connection import HttpConnection
+from harness.gateway.environment import Answer
+
+logger = logging.getLogger(__name__)
+
+SENT_WITHIN_S = 30.0
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+TARGET = "AmazonSQS.SendMessage"
+
+Condition = Literal["Success", "RetriesExhausted", "EventAgeExceeded"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An event that is over.
+
+    Attributes:
+        request_id: Its id.
+        arn: What it was sent to, with the qualifier.
+        condition: How it ended.
+        tries: How often it ran.
+        payload: JSON.
+        version: The version that ran.
+        answer: The last answer; None when it never ran.
+    """
+
+    request_id: str
+    arn: str
+    condition: Condition
+    tries: int
+    payload: bytes
+    version: str
+    answer: Answer | None
+
+
+class Destinations:
+    """Sends records to the emulation of SQS.
+
+    Args:
+        endpoint: Address of the service.
+        region: AWS region.
+    """
+
+    def __init__(self, endpoint: str, region: str) -> None:
+        self._endpoint = endpoint
+        # As for the logs: the signature is not looked at, and boto3 costs the gateway 20 MB.
+        scope = f"{datetime.now(UTC):%Y%m%d}/{region}/sqs/aws4_request"
+        self._headers = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=test/{scope}, SignedHeaders=host, Signature=none",
+            "Content-Type": "application/x-amz-json-1.0",
+            "X-Amz-Target": TARGET,
+        }
+
+    async def send(self, queue: str, ended: Ended) -> None:
+        """Sends a record; one that cannot be sent is lost, and the log says so, as CloudWatch would on AWS."""
+        *_, account, name = queue.split(":")
+        message = {"QueueUrl": f"{self._endpoint}/{account}/{name}", "MessageBody": json.dumps(record(ended))}
+        connection = HttpConnection(urlsplit(self._endpoint).netloc)
+        try:
+            answer = await connection.post("/", json.dumps(message).encode(), self._headers, SENT_WITHIN_S)
+        except (OSError, TimeoutError):
+            logger.exception("the record of event %s did not reach %s", ended.request_id, queue)
+            return
+        finally:
+            connection.close()
+        if answer.status != HTTPStatus.OK:
+            told = answer.body[:200].decode(errors="replace")
+            logger.error("the record of event %s did not reach %s: %s", ended.request_id, queue, told)
+
+
+def record(ended: Ended) -> dict[str, object]:
+    """The record as AWS writes it."""
+    made: dict[str, object] = {
+        "version": "1.0",
+        "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
+        "requestContext": {
+            "requestId": ended.request_id,
+            "functionArn": ended.arn,
+            "condition": ended.condition,
+            "approximateInvokeCount": ended.tries,
+        },
+        "requestPayload": json.loads(ended.payload),
+    }
+    if ended.answer is not None:
+        context: dict[str, object] = {"statusCode": 200, "executedVersion": ended.version}
+        if ended.answer.error:
+            context["functionError"] = ended.answer.error
+        made |= {"responseContext": context, "responsePayload": json.loads(ended.answer.payload or b"null")}
+    return made

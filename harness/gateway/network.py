@@ -1,0 +1,73 @@
+"""The VPCs that functions join: looked up in the emulation of EC2, so that a wrong subnet is refused as on AWS.
+
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+Functions are not moved into them: in container mode all of a stack's share one network without a way out.
+"""
+
+import re
+from datetime import UTC, datetime
+from http import HTTPStatus
+from urllib.parse import urlencode, urlsplit
+
+from harness.gateway.connection import HttpConnection
+from harness.gateway.errors import LambdaApiError, invalid_parameter
+from harness.gateway.records import Vpc
+from harness.gateway.requests import VpcConfig
+
+ANSWERS_WITHIN_S = 10.0
+VERSION = "2016-11-15"
+_MESSAGE = re.compile(rb"<Message>(.*?)</Message>", re.DOTALL)
+
+
+class Network:
+    """Subnets and security groups.
+
+    Args:
+        endpoint: Address of the service.
+        region: AWS region.
+    """
+
+    def __init__(self, endpoint: str, region: str) -> None:
+        self._address = urlsplit(endpoint).netloc
+        # As for the logs: the signature is not looked at, and boto3 costs the gateway 20 MB.
+        scope = f"{datetime.now(UTC):%Y%m%d}/{region}/ec2/aws4_request"
+        self._headers = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=test/{scope}, SignedHeaders=host, Signature=none",
+            "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
+        }
+
+    async def vpc_of(self, config: VpcConfig) -> Vpc:
+        """What a `VpcConfig` stands for.
+
+        Raises:
+            LambdaApiError: It names what does not exist, or one without the other.
+        """
+        if not config.subnet_ids and not config.security_group_ids:
+            return Vpc()
+        if not config.subnet_ids or not config.security_group_ids:
+            raise invalid_parameter("The VpcConfig needs both SubnetIds and SecurityGroupIds, or neither.")
+        found = await self._vpcs("DescribeSubnets", "SubnetId", config.subnet_ids)
+        found |= await self._vpcs("DescribeSecurityGroups", "GroupId", config.security_group_ids)
+        if len(found) != 1:
+            raise invalid_parameter(
+                f"Subnets and security groups must be of one VPC, not of {', '.join(sorted(found))}."
+            )
+        return Vpc(tuple(config.subnet_ids), tuple(config.security_group_ids), found.pop())
+
+    async def _vpcs(self, action: str, parameter: str, identities: list[str]) -> set[str]:
+        form = {"Action": action, "Version": VERSION}
+        form |= {f"{parameter}.{number}": identity for number, identity in enumerate(identities, 1)}
+        connection = HttpConnection(self._address)
+        try:
+            answer = await connection.post("/", urlencode(form).encode(), self._headers, ANSWERS_WITHIN_S)
+        except (OSError, TimeoutError) as error:
+            raise LambdaApiError("EC2UnexpectedException", 502, f"EC2 does not answer: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != HTTPStatus.OK:
+            told = _MESSAGE.search(answer.body)
+            raise invalid_parameter(
+                "Error occurred while describing subnets and security groups. "
+                + (told[1] if told else answer.body[:200]).decode(errors="replace")
+            )
+        return {vpc.decode() for vpc in re.findall(rb"<vpcId>(vpc-[0-9a-f]+)</vpcId>", answer.body)}

@@ -1,0 +1,32 @@
+"""What the routes stand on."""
+
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from harness.faults.calls import CallFaults
+from harness.gateway.account import Account
+from harness.gateway.faults import InvocationFaults
+from harness.gateway.functions import FunctionStore
+from harness.gateway.invocations import Invoker
+from harness.gateway.network import Network
+from harness.gateway.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of the Lambda service."""
+
+    functions: FunctionStore
+    pool: Pool
+    invoker: Invoker
+    faults: InvocationFaults
+    account: Account
+    network: Network
+    call_faults: CallFaults = field(default_factory=CallFaults)
+
+
+def services_of(request: Request) -> Services:
+    """Those of the application that answers a request."""
+    services: Services = request.app.state.services
+    return services
