@@ -140,7 +140,7 @@ class Deployment:
 
     def logs(self, name: str) -> str:
         """The ARN of a stream in a function's log group."""
-        return self._arn(f"logs:{self._at}:log-group:/aws/lambda/{name}:log-stream:2026/11/25/[1]0123")
+        return self._arn(f"logs:{self._at}:log-group:/aws/lambda/{name}:log-stream:1")
 
     def interface(self) -> str:
         """The ARN of a network interface."""

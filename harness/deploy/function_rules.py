@@ -145,7 +145,7 @@ def _concurrency(
             "account",
             f"of the account's {account} concurrent invocations {sum(reserved.values())} would be reserved, and Lambda "
             f"wants {UNRESERVED_CONCURRENCY} left",
-            "take fewer workers, or ask for a higher quota of concurrent executions",
+            "reserve fewer or none (--n-workers), or ask for a higher quota of concurrent executions",
         )
     unreserved = max((n_workers for name in images if name in access.WORKERS and name not in reserved), default=0)
     if unreserved and left <= unreserved:

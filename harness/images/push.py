@@ -90,14 +90,31 @@ def _push(client: docker.DockerClient, facts: Facts, registry: str) -> Push:
         try:
             digest = _digest_of(reference, messages(client.api.push(repository, tag=tag, stream=True, decode=True)))
             # Asked again, the registry shows what it will hand out.
-            stored: str = client.images.get_registry_data(reference).id
+            stored = client.images.get_registry_data(reference)
+            check_media_type(reference, stored.attrs["Descriptor"].get("mediaType", ""))
         except BaseException:
             with suppress(DockerException):  # the cause is what counts
                 client.images.remove(reference, noprune=True)
             raise
-    if stored != digest:
-        raise RegistryRefused(f"{reference} is another image in the registry", f"{stored} instead of {digest}")
+    if stored.id != digest:
+        raise RegistryRefused(f"{reference} is another image in the registry", f"{stored.id} instead of {digest}")
     return Push(repository, tag, digest, now())
+
+
+def check_media_type(reference: str, media_type: str) -> None:
+    """Whether Lambda takes what was pushed: one image, and no index of images, as BuildKit makes of its attestations.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-image.html
+
+    Raises:
+        RegistryRefused: It is an index.
+    """
+    if "index" in media_type or "manifest.list" in media_type:
+        raise RegistryRefused(
+            f"{reference} is an index of images, and Lambda takes one image only",
+            media_type,
+            "build it with `harness images build`, or with docker build --provenance=false --sbom=false",
+        )
 
 
 def _digest_of(reference: str, answer: Any) -> str:  # noqa: ANN401 - the engine's JSON

@@ -9,8 +9,11 @@ import msgspec
 import pytest
 
 from harness.deploy.checks import check_creation, check_functions, check_template
-from harness.deploy.intrinsics import parse
+from harness.deploy.functions import tags_of, wanted_functions
+from harness.deploy.intrinsics import Resolver, parse
+from harness.deploy.stack import StackInfo
 from harness.deploy.template import load_template, with_defaults
+from harness.images.release import Push, now
 from harness.settings import load_settings
 
 BODY = load_template()
@@ -266,3 +269,24 @@ def test_a_trap_in_the_arguments_of_create_function_is_found(change: dict[str, A
 
     assert [finding.rule for finding in check_creation("linear_ec_2", arguments)] == [rule]
     assert check_creation("linear_ec_2", {**CREATION, "SnapStart": {"ApplyOn": "None"}}) == []
+
+
+@pytest.mark.unit
+def test_the_functions_that_deploy_creates_are_free_of_traps():
+    """Each by its image's digest, with its own role, in both subnets and the group of the functions."""
+    resolver = Resolver(TEMPLATE, PARAMETERS)
+    outputs = {name: str(resolver.resolve(entry["Value"])) for name, entry in TEMPLATE["Outputs"].items()}
+    stack = StackInfo("id", "lambda-harness", "CREATE_COMPLETE", outputs=outputs)
+    pushes = {name: Push(f"registry.example/{name}", "aaa", "sha256:" + "0" * 64, now()) for name in SETTINGS.functions}
+
+    wanted = list(wanted_functions(SETTINGS, stack, pushes, tags_of("project", "lambda-harness")))
+
+    assert {one.name for one in wanted} == set(SETTINGS.functions)
+    assert len({one.configuration()["Role"] for one in wanted}) == len(wanted)
+    for one in wanted:
+        arguments = {**one.configuration(), "PackageType": "Image", "Code": one.code.arguments}
+        assert check_creation(one.name, arguments) == []
+        assert arguments["VpcConfig"] == {
+            "SubnetIds": ["subnet-SubnetA", "subnet-SubnetB"],
+            "SecurityGroupIds": ["sg-FunctionSecurityGroup"],
+        }

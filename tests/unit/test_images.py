@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from docker.utils.build import exclude_paths
 
-from harness.engine import EngineUnavailable, check_api, failure
+from harness.engine import EngineUnavailable, RegistryRefused, check_api, failure
 from harness.errors import HarnessError
 from harness.images import catalogue
 from harness.images.build import Base, _build_error, build_arguments
 from harness.images.catalogue import RECIPES, Recipe, recipes, revision_of, sha256_of, source_sha256
-from harness.images.push import push_images, refusal
+from harness.images.push import check_media_type, push_images, refusal
 from harness.images.release import (
     CheckResult,
     Facts,
@@ -240,6 +240,21 @@ class TestRelease:
         """A wrong address is told before anything is asked of the engine."""
         with pytest.raises(HarnessError, match="is no registry's address"):
             push_images(None, tmp_path, [], registry)
+
+    @pytest.mark.parametrize(
+        "media_type",
+        [
+            "application/vnd.oci.image.index.v1+json",
+            "application/vnd.docker.distribution.manifest.list.v2+json",
+        ],
+    )
+    def test_an_index_of_images_is_refused(self, media_type: str):
+        """Lambda refuses it, too, but only when the function is made of it."""
+        with pytest.raises(RegistryRefused, match="index of images") as raised:
+            check_media_type("registry.example/linear_ec_2:aaa", media_type)
+
+        assert "--provenance=false" in raised.value.remedy
+        check_media_type("registry.example/linear_ec_2:aaa", "application/vnd.oci.image.manifest.v1+json")
 
 
 class TestErrors:
