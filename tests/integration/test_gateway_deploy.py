@@ -72,18 +72,21 @@ def create(functions, image):
 @pytest.fixture
 def put(own_stack):
     """Sends what a rehearsal wants to a route of the harness's own; undone at the end."""
-    undo = []
+    undo = {}
 
-    def send(path, content, back):
+    def send(path, content):
         body = json.dumps(content).encode()
         request = urllib.request.Request(f"{own_stack.endpoints.lambda_}{path}", body, method="PUT")
-        undo.append((path, back))
         with urllib.request.urlopen(request) as answer:
             return json.loads(answer.read())
 
-    yield send
-    for path, back in list(undo):
-        send(path, back, back)
+    def send_for_this_test(path, content, back):
+        undo[path] = back
+        return send(path, content)
+
+    yield send_for_this_test
+    for path, back in undo.items():
+        send(path, back)
 
 
 def refusal(call, **arguments):
@@ -131,9 +134,12 @@ def test_a_version_stays_as_it_was_published(create, functions):
         published["Body"]["environment"]["AWS_LAMBDA_FUNCTION_VERSION"],
     )
     assert ("$LATEST", "second") == (latest["ExecutedVersion"], latest["Body"]["environment"]["WHICH"])
-    assert "first" == functions.get_function(FunctionName=name, Qualifier="1")["Configuration"]["Environment"][
-        "Variables"
-    ]["WHICH"]
+    assert (
+        "first"
+        == functions.get_function(FunctionName=name, Qualifier="1")["Configuration"]["Environment"]["Variables"][
+            "WHICH"
+        ]
+    )
     listed = functions.list_versions_by_function(FunctionName=name)["Versions"]
     assert ["$LATEST", "1"] == [one["Version"] for one in listed]
 
@@ -184,7 +190,7 @@ def test_impossible_aliases_are_refused(create, functions, alias, version):
 
 
 def test_a_reservation_is_a_limit_and_a_guarantee(create, functions, own_stack, put):
-    """One invocation more than reserved is refused with AWS's reason, and so is one that the others have no room for."""
+    """One invocation more than reserved is refused, others still run; too little may not be left for the others."""
     put("/_harness/account", {"concurrency": 3}, {"concurrency": 1000})
     cache = {"cache": own_stack.functions_see.memcached, "key": uuid.uuid4().hex, "count": 3, "seconds": 20}
     reserved, other = create("barrier", Timeout=30), create("barrier", Timeout=30)
@@ -241,9 +247,7 @@ def test_an_event_that_failed_for_good_is_told_to_the_queue(create, functions, s
     )
     event = {"cache": own_stack.functions_see.memcached, "key": uuid.uuid4().hex, "failures": 9}
 
-    answer = functions.invoke(
-        FunctionName=name, Qualifier="live", InvocationType="Event", Payload=json.dumps(event)
-    )
+    answer = functions.invoke(FunctionName=name, Qualifier="live", InvocationType="Event", Payload=json.dumps(event))
     messages = []
     assert wait_until(lambda: messages.extend(sqs.receive_message(QueueUrl=url).get("Messages", [])) or messages, 20)
     record = json.loads(messages[0]["Body"])
@@ -365,7 +369,9 @@ def test_new_accounts_get_less_memory(create, functions, put):
     code, message = refusal(functions.update_function_configuration, FunctionName=name, MemorySize=3009)
 
     assert "InvalidParameterValueException" == code
-    assert "'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to 3008" in message
+    assert (
+        "'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to 3008" in message
+    )
 
 
 def test_calls_fail_as_planned_and_then_no_more(create, functions, put):

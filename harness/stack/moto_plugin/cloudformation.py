@@ -203,19 +203,23 @@ class Backend(models.CloudFormationBackend):
         del self.change_sets[change_set.change_set_id]
 
     def remove_stack(self, name_or_id: str, retain: list[str]) -> None:
-        """DeleteStack; for one that is not there it does nothing, as on AWS."""
+        """DeleteStack: one that is being created is given up; for one that is not there it does nothing, as on AWS."""
         stack = self.stacks.get(name_or_id) or self._named(name_or_id)
         if stack is None or stack.status == "DELETE_IN_PROGRESS":
             return
-        if stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
+        if stack.status.endswith("_IN_PROGRESS") and stack.status not in ("REVIEW_IN_PROGRESS", "CREATE_IN_PROGRESS"):
             raise ValidationError(message=f"Stack [{stack.stack_id}] cannot be deleted while in status {stack.status}")
         if stack.enable_termination_protection:
             raise ValidationError(
                 message=f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
             )
+        creation = stack.work
+        stack.cancelled.set()
         stack.turn("DELETE_IN_PROGRESS", "User Initiated")
 
         def delete() -> None:
+            if creation is not None:
+                creation.join()
             if self._operation(stack).delete(retain):
                 del self.stacks[stack.stack_id]
                 self.deleted_stacks[stack.stack_id] = stack
@@ -307,7 +311,8 @@ class ChangeSetNotFound(ValidationError):
 
 
 def _in_background(work: Callable[[], None], stack: Stack) -> None:
-    threading.Thread(target=work, name=f"stack {stack.name}", daemon=True).start()
+    stack.work = threading.Thread(target=work, name=f"stack {stack.name}", daemon=True)
+    stack.work.start()
 
 
 def _check_updatable(stack: Stack) -> None:

@@ -10,6 +10,7 @@ Every step is an event of the stack's, with the reason when it failed.
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -92,7 +93,7 @@ class Stack:
     class Meta:
         """How moto's answers call what is called otherwise here."""
 
-        serialization_aliases = {"Parameters": "parameter_list"}  # noqa: RUF012 - moto's convention
+        serialization_aliases = {"Parameters": "parameter_list", "Outputs": "output_list"}  # noqa: RUF012 - moto's convention
 
     def __init__(self, stack_id: str, name: str, account_id: str, region_name: str) -> None:
         self.stack_id, self.name = stack_id, name
@@ -113,6 +114,9 @@ class Stack:
         self.resources: dict[str, Resource] = {}
         self.outputs: list[dict[str, str]] = []
         self.events: list[Event] = []
+        # Set when the stack is deleted while it is still being created.
+        self.cancelled = threading.Event()
+        self.work: threading.Thread | None = None
 
     @property
     def template(self) -> str:
@@ -132,6 +136,11 @@ class Stack:
             {"ParameterKey": name, "ParameterValue": "****" if name in hidden else value}
             for name, value in self.stack_parameters.items()
         ]
+
+    @property
+    def output_list(self) -> list[dict[str, str]] | None:
+        """The outputs as `DescribeStacks` lists them, which leaves an empty list out."""
+        return self.outputs or None
 
     def scope(self, template: Template, parameters: dict[str, str]) -> Scope:
         """What the names in a template stand for, the stack's resources among them."""
@@ -271,12 +280,15 @@ class Operation:
             self._apply(wanted, [], [])
             stack.outputs = outputs_of(wanted.template, stack.scope(wanted.template, wanted.parameters))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the stack says so and does not stand still
+            if stack.cancelled.is_set():
+                return  # it is deleted next, and says that it is
             stack.turn("ROLLBACK_IN_PROGRESS", self._told(error))
             left = self._delete_all(list(stack.resources.values()))
             stack.resources = {resource.logical_resource_id: resource for resource in left}
             stack.turn("ROLLBACK_FAILED" if left else "ROLLBACK_COMPLETE")
             return
-        stack.turn("CREATE_COMPLETE")
+        if not stack.cancelled.is_set():
+            stack.turn("CREATE_COMPLETE")
 
     def update(self, wanted: Wanted) -> None:
         """Changes everything that differs, or nothing."""
@@ -335,6 +347,8 @@ class Operation:
         for logical_id in wanted.template.order(scope):
             definition = wanted.template.resources[logical_id]
             existing = stack.resources.get(logical_id)
+            if stack.cancelled.is_set():
+                raise Failed("Resource creation cancelled")
             made = existing or Resource(logical_id, definition["Type"], "")
             try:
                 properties = _properties(wanted, logical_id, scope)
