@@ -101,7 +101,7 @@ def _endpoint(target: Target, resource: str) -> float | None:
     identity = resource.rpartition("/")[2]
     (endpoint,) = target.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[identity])["VpcEndpoints"]
     zones = len(endpoint.get("SubnetIds", [])) if endpoint["VpcEndpointType"] == "Interface" else 0
-    return float(Prices().interface_endpoint * zones * HOURS_PER_DAY)
+    return float(zones * HOURS_PER_DAY * Prices().interface_endpoint)
 
 
 def _repository(target: Target, resource: str) -> float | None:
@@ -112,7 +112,7 @@ def _repository(target: Target, resource: str) -> float | None:
 
 def _bucket(target: Target, resource: str) -> float | None:
     pages = target.client("s3").get_paginator("list_objects_v2").paginate(Bucket=resource)
-    size = sum(entry["Size"] for page in pages for entry in page.get("Contents", []))
+    size = sum(int(entry["Size"]) for page in pages for entry in page.get("Contents", []))
     return size / _GB * _BUCKET / _DAYS_PER_MONTH
 
 
