@@ -13,5 +13,6 @@ def prepare(service: str, port: int) -> None:
         service: moto's name of it.
         port: Where this server listens.
     """
-    if service in _ADDITIONS:
-        import_module(f"harness.stack.moto_plugin.{service}").install(f"http://127.0.0.1:{port}")
+    # EC2, asked for the services that have endpoints, makes the other ones' accounts.
+    for name in sorted(_ADDITIONS) if service == "ec2" else {service} & _ADDITIONS:
+        import_module(f"harness.stack.moto_plugin.{name}").install(f"http://127.0.0.1:{port}")
