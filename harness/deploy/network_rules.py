@@ -1,6 +1,7 @@
 """Rules about the network: functions reach what they call, and nothing else."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ from harness.deploy.intrinsics import Resolver
 Template = Mapping[str, Any]
 
 _HTTPS, _MEMCACHED = 443, 11211
+# What EC2 takes in the description of a group and of its rules; cfn-lint lets others pass.
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpRange.html
+_DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=;{}!$*]{0,255}")
 # What handlers call from within the VPC.
 _SERVICES = ("s3", "lambda")
 
@@ -142,6 +146,25 @@ def _egress(_template: Template, resolver: Resolver) -> Iterator[Finding]:
                 yield Finding("egress", name, "lets everything out", "name a group or prefix list instead of a range")
 
 
+def _descriptions(_template: Template, resolver: Resolver) -> Iterator[Finding]:
+    """An apostrophe, for one, makes EC2 refuse a group or a rule."""
+    for name in resolver.of_type("AWS::EC2::SecurityGroup"):
+        properties = resolver.properties(name)
+        yield from _described(name, properties.get("GroupDescription", ""))
+        for rule in (*properties.get("SecurityGroupIngress", []), *properties.get("SecurityGroupEgress", [])):
+            yield from _described(name, rule.get("Description", ""))
+    for kind in ("SecurityGroupIngress", "SecurityGroupEgress"):
+        for name in resolver.of_type(f"AWS::EC2::{kind}"):
+            yield from _described(name, resolver.properties(name).get("Description", ""))
+
+
+def _described(name: str, text: str) -> Iterator[Finding]:
+    if not _DESCRIPTION.fullmatch(text):
+        yield Finding(
+            "description", name, f"EC2 takes no such description: {text}", "letters, digits and ._-:/()#,@[]+=;{}!$*"
+        )
+
+
 def _output(template: Template, resolver: Resolver, name: str) -> str:
     return str(resolver.resolve(template.get("Outputs", {}).get(name, {}).get("Value", "")))
 
@@ -181,4 +204,5 @@ RULES: tuple[Callable[[Template, Resolver], Iterator[Finding]], ...] = (
     _endpoints,
     _cache_reachable,
     _egress,
+    _descriptions,
 )

@@ -105,6 +105,7 @@ ANYWHERE = [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
         (put("SubnetB", "CidrBlock", to="10.43.0.0/20"), "subnet", "SubnetB", "not within the VPC's 10.42.0.0/16"),
         (put("SubnetB", "CidrBlock", to="10.42.8.0/21"), "subnet", "SubnetB", "overlaps SubnetA's"),
         (put("SubnetB", "AvailabilityZone", to="us-east-1a"), "subnet", "SubnetB", "same zone"),
+        (put("CacheIngress", "Description", to="It's the cache"), "description", "CacheIngress", "It's"),
         # What stays behind unseen, open or for ever.
         (drop("Cache", "Tags"), "tags", "Cache", "lambda-harness:project, lambda-harness:stack"),
         (drop("DataBucket", "Tags", 1), "tags", "DataBucket", "lambda-harness:stack"),
