@@ -10,6 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?=
 MODE ?= process
 ARGS ?=
+REHEARSE ?=
 TORCH_INDEX ?=
 BASE ?= HEAD
 
@@ -29,7 +30,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  Variables: ARGS (for the command behind the target), PYTHON (default: the first that is 3.11 or newer),'
-	@echo '  MODE (process, container), BASE (for bench-compare; default: HEAD), TORCH_INDEX (where pip finds the CPU build of PyTorch; default: where it finds all packages;'
+	@echo '  MODE (process, container), REHEARSE (1: emulated AWS), BASE (for bench-compare; default: HEAD), TORCH_INDEX (where pip finds the CPU build of PyTorch; default: where it finds all packages;'
 	@echo '  see requirements/torch.txt).'
 
 .PHONY: setup
@@ -48,6 +49,15 @@ test-faults: setup ## run every fault scenario with every algorithm and collecti
 .PHONY: e2e-emulator
 e2e-emulator: ready-for-$(MODE) ## train with 4 worker Lambdas on this machine, from data to model
 	$(BIN)/harness run --mode $(MODE) --n-workers 4 --n-epochs 2 $(ARGS)
+
+.PHONY: deploy-aws
+deploy-aws: setup images ## verify the images and deploy to AWS; REHEARSE=1: to emulated AWS on this machine
+	$(BIN)/harness images verify --if-needed
+	$(BIN)/harness deploy $(if $(REHEARSE),--rehearse --yes) $(ARGS)
+
+.PHONY: destroy-aws
+destroy-aws: $(PROJECT) ## remove what deploy-aws made; REHEARSE=1: the rehearsal, with its data (on AWS: ARGS=--empty)
+	$(BIN)/harness destroy $(if $(REHEARSE),--rehearse --yes --empty) $(ARGS)
 
 .PHONY: test-containers
 test-containers: setup ready-for-container ## run the same tests on containers, and those of the images

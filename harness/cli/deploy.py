@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0, max=1000),
     default=10,
     show_default=True,
-    help="The largest run that is to be possible: so much concurrency is reserved for each worker function; 0 for none.",
+    help="The largest run that is to be possible: each worker function reserves so much concurrency; 0: none.",
 )
 @click.option("--parameter", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter of the template.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
 @click.option("--check", "check_only", is_flag=True, help="Check the template and the functions, without AWS.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
-def command(
+def command(  # noqa: PLR0913 - keywords only, each an option
     *,
     stack: str,
     region: str | None,

@@ -76,7 +76,7 @@ def _show(removal: "Removal", *, empty: bool) -> None:
     for line in _lines(removal.standing):
         _say(line)
     for entry in removal.contents:
-        _say(f"  {'emptied' if empty else 'kept, not empty'}: {entry.name}, {entry.count} in it")
+        _say(f"  {'to be emptied' if empty else 'kept, as it is not empty'}: {entry}")
 
 
 def _lines(standing: "list[Standing]") -> list[str]:

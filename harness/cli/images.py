@@ -8,6 +8,8 @@ import click
 if TYPE_CHECKING:
     from harness.images import Entry
 
+_VERIFIED = ("verified", "pushed")
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 # The engine's lines are many; these begin the ones that tell what goes on.
@@ -152,8 +154,9 @@ def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
 
 @command.command("verify")
 @_names
+@click.option("--if-needed", is_flag=True, help="Leave out images that have passed already, as they are.")
 @_as_json
-def verify(*, names: tuple[str, ...], as_json: bool) -> None:
+def verify(*, names: tuple[str, ...], if_needed: bool, as_json: bool) -> None:
     """Runs the images' checks, a training run in containers among them; records what passes in release/images.json.
 
     \b
@@ -162,12 +165,15 @@ def verify(*, names: tuple[str, ...], as_json: bool) -> None:
     """
     import msgspec
 
-    from harness.images import SMOKE_CHECKS, connect, image_under_test, recipes, verify_and_record
+    from harness.images import SMOKE_CHECKS, connect, image_under_test, list_images, recipes, verify_and_record
     from harness.runs.rehearsal import training_check
     from harness.settings import load_settings
 
     settings, chosen = load_settings(), recipes(names)
     client = connect()
+    if if_needed:
+        done = {entry.name for entry in list_images(client, settings.root, chosen) if entry.state in _VERIFIED}
+        chosen = [recipe for recipe in chosen if recipe.name not in done]
     passed = []
     with training_check(settings, log=_headlines) as training:
         for recipe in chosen:

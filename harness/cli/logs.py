@@ -1,18 +1,27 @@
 """`harness logs`: a function's log, as `aws logs tail` would show it."""
 
+from typing import Literal
+
 import click
+
+from harness.cli.target_options import region_option, target_of, target_option
 
 
 @click.command()
 @click.argument("function")
 @click.option("--since", default=60, show_default=True, type=click.IntRange(min=0), help="Minutes to look back.")
 @click.option("--follow", is_flag=True, help="Wait for new lines until interrupted.")
-def command(*, function: str, since: int, follow: bool) -> None:
-    """Prints the log of FUNCTION on the stack that is up.
+@target_option
+@region_option
+def command(
+    *, function: str, since: int, follow: bool, target: Literal["aws", "rehearsal"] | None, region: str | None
+) -> None:
+    """Prints the log of FUNCTION on the stack that is up, or of what was deployed.
 
     \b
     Example:
       harness logs linear_ec_2 --follow
+      harness logs linear_ec_2 --target aws --since 10
     """
     import time
     from datetime import UTC, datetime
@@ -20,16 +29,25 @@ def command(*, function: str, since: int, follow: bool) -> None:
     from harness.errors import HarnessError
     from harness.runs.clients import clients_for
     from harness.runs.follow import HERE, LogTail
+    from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
     from harness.stack import shared_stack
 
-    stack = shared_stack(load_settings())
-    if stack is None:
-        raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no logs")
-    tail = LogTail(clients_for(stack.endpoints).logs, f"/aws/lambda/{function}", int(1000 * (time.time() - 60 * since)))
+    settings, pace = load_settings(), HERE
+    if target is not None:
+        where = target_of(target, region, settings)
+        logs, pace = where.run_clients().logs, where.pace
+    else:
+        stack = shared_stack(settings)
+        if stack is None:
+            raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no logs")
+        logs = clients_for(stack.endpoints).logs
+    tail = LogTail(logs, f"/aws/lambda/{function}", int(1000 * (time.time() - 60 * since)), pace)
     while True:
-        for timestamp, message in tail.lines():
+        with aws_errors(f"reading the log of {function}"):
+            lines = list(tail.lines())
+        for timestamp, message in lines:
             click.echo(f"{datetime.fromtimestamp(timestamp / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {message}")
         if not follow:
             return
-        time.sleep(HERE.longest_poll_s)
+        time.sleep(pace.longest_poll_s)

@@ -9,7 +9,7 @@ import click
 
 from harness.cli.fault_options import fault_options, fault_plan, needs_own_stack, with_flags
 from harness.cli.job_options import job_event, job_options
-from harness.cli.target_options import region_option, stack_option
+from harness.cli.target_options import region_option, stack_option, target_of, target_option
 
 if TYPE_CHECKING:
     from harness.runs.site import Site
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the whole summary as one JSON object.")
 @fault_options
 @job_options
-def command(
+def command(  # noqa: PLR0913 - keywords only, each an option
     *,
     data: str | None,
     job_file: Path | None,
@@ -121,12 +121,6 @@ def command(
 def _deployed(settings: "Settings", target: Literal["aws", "rehearsal"], stack: str, region: str | None) -> "Site":
     from functools import partial
 
-    from harness.deploy.rehearsal import standing_rehearsal
     from harness.deploy.site import deployed_site
-    from harness.deploy.target import aws_target
-    from harness.errors import HarnessError
 
-    where = aws_target(region) if target == "aws" else standing_rehearsal(settings)
-    if where is None:
-        raise HarnessError("no rehearsal is up", remedy="run `harness deploy --rehearse` first")
-    return deployed_site(where, stack, partial(click.echo, err=True))
+    return deployed_site(target_of(target, region, settings), stack, partial(click.echo, err=True))

@@ -1,9 +1,13 @@
 """Options that say where a deployment is."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from harness.deploy.target import Target
+    from harness.settings import Settings
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -47,3 +51,26 @@ def account_option(function: Decorated) -> Decorated:
 def rehearse_option(function: Decorated) -> Decorated:
     """`--rehearse`."""
     return click.option("--rehearse", is_flag=True, help="On this machine, against emulated AWS.")(function)
+
+
+def target_option(function: Decorated) -> Decorated:
+    """`--target`."""
+    return click.option(
+        "--target", type=click.Choice(["aws", "rehearsal"]), help="What `harness deploy` made, there or in a rehearsal."
+    )(function)
+
+
+def target_of(kind: Literal["aws", "rehearsal"], region: str | None, settings: "Settings") -> "Target":
+    """Where a deployment is.
+
+    Raises:
+        HarnessError: No rehearsal is up, or no region is named.
+    """
+    from harness.deploy.rehearsal import standing_rehearsal
+    from harness.deploy.target import aws_target
+    from harness.errors import HarnessError
+
+    target = aws_target(region) if kind == "aws" else standing_rehearsal(settings)
+    if target is None:
+        raise HarnessError("no rehearsal is up", remedy="run `harness deploy --rehearse` first")
+    return target

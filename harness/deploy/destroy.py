@@ -40,6 +40,10 @@ class Contents(msgspec.Struct, frozen=True):
     name: str
     count: int
 
+    def __str__(self) -> str:
+        kind = "object" if self.type == "AWS::S3::Bucket" else "image"
+        return f"{self.name}: {self.count} {kind}{'s' if self.count > 1 else ''}"
+
 
 class Removal(msgspec.Struct, frozen=True):
     """What is to be removed.
@@ -197,7 +201,7 @@ def _images(target: Target, repository: str) -> Iterator[dict[str, str]]:
 def _empty(target: Target, contents: list[Contents], log: Log) -> None:
     s3, ecr = target.client("s3"), target.client("ecr")
     for entry in contents:
-        log(f"emptying     {entry.name}: {entry.count} {'objects' if entry.type == 'AWS::S3::Bucket' else 'images'}")
+        log(f"emptying     {entry}")
         if entry.type == "AWS::S3::Bucket":
             for batch in _batches(_objects(s3, entry.name), _OBJECTS):
                 refused = s3.delete_objects(Bucket=entry.name, Delete={"Objects": batch, "Quiet": True}).get("Errors")

@@ -129,12 +129,12 @@ def push(client: docker.DockerClient, root: Path, state: ImageState, registry: s
 
 def forget_pushes(root: Path, registry: str) -> None:
     """Takes a registry that is no more out of the record of the release."""
-    release = load_release(root)
+    release = before = load_release(root)
     for entry in release.images:
         kept = tuple(push for push in entry.pushes if not push.repository.startswith(f"{registry}/"))
         if kept != entry.pushes:
             release = release.with_entry(msgspec.structs.replace(entry, pushes=kept))
-    if release != load_release(root):
+    if release != before:
         save_release(root, release)
 
 

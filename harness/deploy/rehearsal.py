@@ -13,7 +13,7 @@ from harness.deploy.images import forget_pushes
 from harness.deploy.target import Target, rehearsal_target
 from harness.errors import HarnessError
 from harness.settings import Settings
-from harness.stack import StackState, records, shared_stack, start_private_stack, start_shared_stack, stop_shared_stack
+from harness.stack import records, shared_stack, start_private_stack, start_shared_stack, stop_shared_stack
 
 Log = Callable[[str], None]
 
@@ -21,10 +21,11 @@ _FILE = "rehearsal.json"
 
 
 class _Started(msgspec.Struct, frozen=True):
-    """The stack that a rehearsal started, by its supervisor."""
+    """The stack that a rehearsal started, by its supervisor, and where its registry was."""
 
     pid: int
     started: int
+    registry: str
 
 
 @contextmanager
@@ -41,7 +42,10 @@ def rehearsal_for_deploy(settings: Settings, *, dry_run: bool, log: Log) -> Iter
     stack, started = start_shared_stack(settings, s3="moto", mode="container", registry=True, log=log)
     if started:
         log("the emulation is up: harness status tells where it listens")
-        records.save(_Started(stack.pid, stack.started), _file(settings))
+        before = _read(settings)
+        if before is not None:
+            forget_pushes(settings.root, before.registry)
+        records.save(_Started(stack.pid, stack.started, stack.endpoints.registry or ""), _file(settings))
     yield rehearsal_target(stack)
 
 
@@ -65,22 +69,20 @@ def standing_rehearsal(settings: Settings) -> Target | None:
 
 def stop_rehearsal(settings: Settings, target: Target, log: Log) -> None:
     """Stops the emulation when `harness deploy --rehearse` had started it."""
-    stack, file = target.stack, _file(settings)
-    if stack is None or not _is_ours(stack, file):
+    stack, ours = target.stack, _read(settings)
+    if stack is None or ours is None or (ours.pid, ours.started) != (stack.pid, stack.started):
         return
     log("stopping the emulation")
     stop_shared_stack(settings)
-    file.unlink(missing_ok=True)
-    if stack.endpoints.registry:
-        forget_pushes(settings.root, stack.endpoints.registry)
+    forget_pushes(settings.root, ours.registry)
+    _file(settings).unlink(missing_ok=True)
 
 
-def _is_ours(stack: StackState, file: Path) -> bool:
+def _read(settings: Settings) -> _Started | None:
     try:
-        started = records.decode(file.read_bytes(), _Started)
+        return records.decode(_file(settings).read_bytes(), _Started)
     except (FileNotFoundError, msgspec.DecodeError):
-        return False
-    return (started.pid, started.started) == (stack.pid, stack.started)
+        return None
 
 
 def _file(settings: Settings) -> Path:
