@@ -529,6 +529,22 @@ def test_calls_are_throttled_as_often_as_planned(service, cloudformation, plan):
         cloudformation.describe_stacks()
 
 
+def test_whatever_is_asked_first_the_stack_is_ours(tmp_path):
+    """Moto makes the accounts of many services when EC2 is asked for endpoint services: they are complete, too."""
+    (tmp_path / "harness.toml").write_text('[stack]\ns3 = "moto"\n', encoding="utf-8")
+    with start_private_stack(load_settings(tmp_path), mode="process") as own:
+        session = emulation_session()
+        session.client("ec2", endpoint_url=own.endpoints.aws).describe_vpc_endpoint_services()
+        session.client("resourcegroupstaggingapi", endpoint_url=own.endpoints.aws).get_resources()
+        cloudformation = session.client("cloudformation", endpoint_url=own.endpoints.aws)
+
+        body = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
+        cloudformation.create_stack(StackName="first", TemplateBody=body)
+
+        assert "CREATE_COMPLETE" == settled(cloudformation, "first")["StackStatus"]
+        assert ("Queue", "CREATE_COMPLETE") in {event[:2] for event in events(cloudformation, "first")}
+
+
 def test_a_plan_that_makes_no_sense_is_refused(emulation):
     """A typing error breaks nothing silently."""
     body = json.dumps({"recources": {}}).encode()

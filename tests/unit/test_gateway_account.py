@@ -1,0 +1,63 @@
+"""How concurrency is counted: the account's, and what of it is reserved for one function."""
+
+import pytest
+
+from harness.gateway.account import Account
+from harness.gateway.errors import LambdaApiError
+
+pytestmark = pytest.mark.unit
+
+
+def reason_of(account, function):
+    """Why an invocation is refused."""
+    with pytest.raises(LambdaApiError) as caught:
+        account.enter(function)
+    return caught.value.reason
+
+
+def test_a_reservation_is_kept_free_for_its_function():
+    """The others run out of room before the account does, and the function itself does not."""
+    account = Account(102)
+    account.reserve("a", 2)
+    for _ in range(100):
+        account.enter("b")
+
+    refused = reason_of(account, "b")
+    account.enter("a")
+    account.enter("a")
+
+    assert "ConcurrentInvocationLimitExceeded" == refused
+    assert "ReservedFunctionConcurrentInvocationLimitExceeded" == reason_of(account, "a")
+    account.leave("a")
+    account.enter("a")
+
+
+def test_what_runs_moves_when_a_reservation_is_made_or_given_back():
+    """Nothing is counted twice or forgotten, whenever the invocations that run by then end."""
+    account = Account(101)
+    account.enter("a")
+    account.reserve("a", 1)
+
+    assert "ReservedFunctionConcurrentInvocationLimitExceeded" == reason_of(account, "a")
+    for _ in range(100):
+        account.enter("b")
+    assert "ConcurrentInvocationLimitExceeded" == reason_of(account, "b")
+    account.release("a")
+    account.leave("b")
+    account.enter("c")
+    assert "ConcurrentInvocationLimitExceeded" == reason_of(account, "c")
+    account.leave("a")
+    account.enter("c")
+
+
+@pytest.mark.parametrize(("concurrency", "most", "least"), [(1000, 900, 100), (10, 0, 10)])
+def test_some_concurrency_must_stay_unreserved(concurrency, most, least):
+    """AWS's 100, and all of a new account's ten."""
+    account = Account(concurrency)
+    account.reserve("a", most)
+
+    with pytest.raises(LambdaApiError, match=rf"below its minimum value of \[{least}\]"):
+        account.reserve("a", most + 1)
+    with pytest.raises(LambdaApiError):
+        account.reserve("b", 1)
+    assert concurrency - most == account.unreserved
