@@ -20,7 +20,7 @@ WORKFLOW = (ROOT / ".github/workflows/deploy.yml").read_text()
 JOBS = yaml.safe_load(WORKFLOW)["jobs"]
 
 # A command in a block or between backticks, up to a comment, a pipe or the end.
-COMMAND = re.compile(r"(?<![\w/-])(?:\.venv/bin/)?harness ((?:deploy|destroy|run|images)\b[^`|;#>\n]*)")
+COMMAND = re.compile(r"(?<![\w/-])(?:\.venv/bin/)?harness ((?:deploy|destroy|runs|run|logs|images)\b[^`|;#>\n]*)")
 
 
 def commands(text: str) -> list[list[str]]:
