@@ -16,6 +16,7 @@ def describe(state: StackState, dead: Sequence[str]) -> list[str]:
         "localstack": ends.s3,
         "s3": ends.s3,
         "gateway": ends.lambda_,
+        "registry": ends.registry or "",
     }
     parts = {name: f"pid {pid}" for name, pid in state.processes.items()}
     parts |= {name: id_[:12] for name, id_ in state.containers.items()}

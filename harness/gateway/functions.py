@@ -233,6 +233,7 @@ class FunctionStore:
         request = decode(body, CreateAliasRequest)
         name = self.get(identifier).name
         alias = parse_alias(request.name)
+        _check_routing(request.routing_config)
         if alias in self._aliases[name]:
             raise alias_exists(function_arn(name, alias))
         self._check_version(name, request.function_version)
@@ -256,6 +257,7 @@ class FunctionStore:
         """UpdateAlias."""
         request = decode(body, UpdateAliasRequest)
         existing = self.alias(identifier, alias)
+        _check_routing(request.routing_config)
         _check_revision(existing, request.revision_id)
         if request.function_version is not None:
             self._check_version(existing.function, request.function_version)
@@ -398,6 +400,11 @@ def _queues(destinations: DestinationConfig) -> tuple[str, str]:
         if arn and not arn.startswith(f"arn:aws:sqs:{limits.REGION}:"):
             raise invalid_parameter(f"The destination {arn} is not emulated: only SQS queues of {limits.REGION} are.")
     return arns
+
+
+def _check_routing(config: dict[str, dict[str, float]]) -> None:
+    if any(config.values()):
+        raise invalid_parameter("RoutingConfig is not emulated: an alias points to one version.")
 
 
 def _check_revision(record: Function | Alias, revision: str | None) -> None:

@@ -146,6 +146,7 @@ class CreateAliasRequest(msgspec.Struct, rename="pascal"):
     name: str
     function_version: str
     description: str = ""
+    routing_config: dict[str, dict[str, float]] = {}
 
 
 class UpdateAliasRequest(msgspec.Struct, rename="pascal"):
@@ -153,6 +154,7 @@ class UpdateAliasRequest(msgspec.Struct, rename="pascal"):
 
     function_version: str | None = None
     description: str | None = None
+    routing_config: dict[str, dict[str, float]] = {}
     revision_id: str | None = None
 
 

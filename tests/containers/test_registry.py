@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 from docker.errors import ImageNotFound
 
+from harness.cli._stack_text import describe
 from harness.runs.clients import clients_for, emulation_session
 from harness.stack import start_private_stack
 from tests.support.functions import ROLE, handlers_image
@@ -76,6 +77,13 @@ def test_a_function_runs_from_an_image_of_ecr(stack, digest):
     assert {"a": 1} == answer["event"]
     assert digest.removeprefix("sha256:") == created["CodeSha256"]
     assert (uri, uri) == (code["ImageUri"], code["ResolvedImageUri"])
+
+
+def test_the_registry_is_shown_with_the_stack(stack):
+    """`harness status` tells where it listens."""
+    (line,) = [line for line in describe(stack, dead=[]) if line.split()[0] == "registry"]
+
+    assert stack.endpoints.registry in line
 
 
 @pytest.mark.usefixtures("digest")

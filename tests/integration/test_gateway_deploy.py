@@ -179,12 +179,15 @@ def test_an_alias_can_be_moved(create, functions):
 
 @pytest.mark.parametrize(("alias", "version"), [("7", "$LATEST"), ("live", "4"), ("taken", "$LATEST")])
 def test_impossible_aliases_are_refused(create, functions, alias, version):
-    """A number, a version that does not exist, a name that is taken."""
+    """A number, a version that does not exist, a name that is taken, two versions at once."""
     name = create("echo")
     functions.create_alias(FunctionName=name, Name="taken", FunctionVersion="$LATEST")
 
     code, _ = refusal(functions.create_alias, FunctionName=name, Name=alias, FunctionVersion=version)
+    weights = {"AdditionalVersionWeights": {"1": 0.5}}
+    shared = refusal(functions.update_alias, FunctionName=name, Name="taken", RoutingConfig=weights)
 
+    assert ("InvalidParameterValueException", True) == (shared[0], "RoutingConfig" in shared[1])
     expected = {"7": "ValidationException", "live": "ResourceNotFoundException", "taken": "ResourceConflictException"}
     assert expected[alias] == code
 

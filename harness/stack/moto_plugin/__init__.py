@@ -6,8 +6,10 @@
     resources/          the types of resources, each created and deleted by the calls that AWS's own handlers make
     elasticache.py      parameter groups, Memcached's nodes and the configuration endpoint
     ecr.py              the images that lie in the stack's registry
-    ec2.py, tagging.py  what moto keeps after its deletion, or leaves out when it is asked for what carries a tag
+    ec2.py              VPC endpoints that are gone when they are deleted, and found by their tags while they are not
+    s3.py               a bucket policy that demands TLS lets this machine's connections pass
     faults.py           calls and resources that fail when a rehearsal wants them to
+    install.py          adds it all, service by service, before the first request of each
 
 A type that is not in `resources/` fails its stack: nothing is reported as created that does not exist.
 """
