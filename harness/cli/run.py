@@ -33,11 +33,7 @@ if TYPE_CHECKING:
     type=click.Choice(["process", "container"]),
     help="As processes of this machine, or as containers.  [default: as the stack that is up; else from harness.toml]",
 )
-@click.option(
-    "--target",
-    type=click.Choice(["aws", "rehearsal"]),
-    help="Run on what `harness deploy` made, there or in a rehearsal.",
-)
+@target_option
 @stack_option
 @region_option
 @click.option("--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Save the trained model there.")
