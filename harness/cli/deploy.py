@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 @click.option(
     "--n-workers",
     type=click.IntRange(min=0, max=1000),
-    default=10,
-    show_default=True,
-    help="The largest run that is to be possible: each worker function reserves so much concurrency; 0: none.",
+    help="The largest run that is to be possible: each worker function reserves so much concurrency; 0 for none.  "
+    "[default: what is reserved; at first 10]",
 )
 @click.option("--parameter", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter of the template.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -39,7 +38,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     region: str | None,
     expect_account: str | None,
     rehearse: bool,
-    n_workers: int,
+    n_workers: int | None,
     parameters: tuple[str, ...],
     yes: bool,
     dry_run: bool,
@@ -58,12 +57,12 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     """
     import msgspec
 
-    from harness.deploy.apply import Request, deploy
+    from harness.deploy.apply import DEFAULT_WORKERS, Request, deploy
     from harness.settings import load_settings
 
     settings, given = load_settings(), _pairs(parameters)
     if check_only:
-        _check(settings, given, n_workers, as_json=as_json)
+        _check(settings, given, DEFAULT_WORKERS if n_workers is None else n_workers, as_json=as_json)
         return
     request = Request(stack, given, n_workers, expect_account, dry_run)
 
@@ -78,7 +77,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     else:
         if outcome.status == "planned":
             _show(outcome.plan)
-        click.echo("\n".join(_told(outcome, request.n_workers, region)))
+        click.echo("\n".join(_told(outcome, region)))
 
 
 def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:
@@ -139,7 +138,7 @@ def _confirm() -> bool:
     return click.confirm("Deploy this?", err=True)
 
 
-def _told(outcome: "Outcome", n_workers: int, region: str | None) -> Iterator[str]:
+def _told(outcome: "Outcome", region: str | None) -> Iterator[str]:
     plan = outcome.plan
     if outcome.status == "declined":
         yield "nothing was changed"
@@ -156,7 +155,7 @@ def _told(outcome: "Outcome", n_workers: int, region: str | None) -> Iterator[st
     flags = stack + (f" --region {region}" if region else "")
     rehearsed = plan.target == "rehearsal"
     yield "next:"
-    yield f"  harness run --target {plan.target}{flags} --n-workers {min(4, n_workers or 4)}"
+    yield f"  harness run --target {plan.target}{flags} --n-workers 4"
     yield f"  harness destroy{' --rehearse' if rehearsed else ''}{flags} --empty"
 
 

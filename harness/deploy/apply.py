@@ -44,14 +44,14 @@ class Request:
         stack: The stack's name.
         parameters: Parameters of the template that were given.
         n_workers: The largest run that is to be possible: so much concurrency is reserved for each worker function;
-            0 for no reservation.
+            0 for no reservation, None for what they have, or `DEFAULT_WORKERS` when there are none yet.
         expect_account: The account that it must be; None for any.
         dry_run: Whether only the plan is wanted.
     """
 
     stack: str = DEFAULT_STACK
     parameters: Mapping[str, str] = field(default_factory=dict)
-    n_workers: int = DEFAULT_WORKERS
+    n_workers: int | None = None
     expect_account: str | None = None
     dry_run: bool = False
 
@@ -83,7 +83,6 @@ def deploy(target: Target, settings: Settings, request: Request, *, log: Log, ag
     Raises:
         HarnessError: A check failed, AWS refused, or something could not be made; run again, it goes on.
     """
-    settings = functions.with_reservations(settings, request.n_workers)
     with aws_errors(f"deploying the stack {request.stack}"):
         work = _check(target, settings, request, log)
         plan, change_set = _plan(work)
@@ -155,9 +154,11 @@ def _check(target: Target, settings: Settings, request: Request, log: Log) -> _W
     if found is not None and not found.stillborn:
         found = _told_only(found) if request.dry_run else stack.clear(cfn, found, log)
     parameters = _parameters(target, body, found, request.parameters)
-    findings = preflight.findings_of(
-        settings, body, parameters, request.n_workers, region=target.region, account=account
-    )
+    n_workers = request.n_workers
+    if n_workers is None:
+        n_workers = functions.reserved(target.client("lambda"), name, DEFAULT_WORKERS)
+    settings = functions.with_reservations(settings, n_workers)
+    findings = preflight.findings_of(settings, body, parameters, n_workers, region=target.region, account=account)
     preflight.refuse_errors(findings, log)
     if note := preflight.memory_note(settings):
         log(f"memory       {note}")

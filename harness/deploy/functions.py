@@ -32,6 +32,18 @@ def with_reservations(settings: Settings, n_workers: int) -> Settings:
     return msgspec.structs.replace(settings, functions=reserved)
 
 
+def reserved(client: "LambdaClient", stack: str, default: int) -> int:
+    """The concurrency that is reserved for a deployment's worker functions now.
+
+    Args:
+        client: A client.
+        stack: The stack that they belong to.
+        default: What counts when there are none.
+    """
+    found = [client.get_function(FunctionName=name) for name in present(client, WORKERS, stack)]
+    return max([each.get("Concurrency", {}).get("ReservedConcurrentExecutions", 0) for each in found], default=default)
+
+
 def tags_of(project: str, stack: str) -> dict[str, str]:
     """What everything of a deployment is tagged with."""
     return {PROJECT_TAG: project, STACK_TAG: stack}

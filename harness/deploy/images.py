@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import docker
 import msgspec
 
 from harness.deploy.target import Target
-from harness.engine import translated
+from harness.engine import connect, translated
 from harness.errors import HarnessError
 from harness.images import (
     RECIPES,
@@ -127,8 +128,20 @@ def push(client: docker.DockerClient, root: Path, state: ImageState, registry: s
     return pushed
 
 
-def forget_pushes(root: Path, registry: str) -> None:
-    """Takes a registry that is no more out of the record of the release."""
+def forget_registry(root: Path, registry: str) -> None:
+    """Takes a registry that is no more out of the record of the release, and its names of images off the engine."""
+    _forget_pushes(root, registry)
+    client = connect()
+    with translated(f"the names of {registry} cannot be removed"):
+        for image in client.images.list():
+            for name in (*image.tags, *(image.attrs["RepoDigests"] or ())):
+                if name.startswith(f"{registry}/"):
+                    with suppress(docker.errors.ImageNotFound):  # the last tag takes the digests along
+                        client.images.remove(name, noprune=True)
+    client.close()
+
+
+def _forget_pushes(root: Path, registry: str) -> None:
     release = before = load_release(root)
     for entry in release.images:
         kept = tuple(push for push in entry.pushes if not push.repository.startswith(f"{registry}/"))

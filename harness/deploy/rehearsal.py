@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.deploy.images import forget_pushes
+from harness.deploy.images import forget_registry
 from harness.deploy.target import Target, rehearsal_target
 from harness.errors import HarnessError
 from harness.settings import Settings
@@ -44,7 +44,7 @@ def rehearsal_for_deploy(settings: Settings, *, dry_run: bool, log: Log) -> Iter
         log("the emulation is up: harness status tells where it listens")
         before = _read(settings)
         if before is not None:
-            forget_pushes(settings.root, before.registry)
+            forget_registry(settings.root, before.registry)
         records.save(_Started(stack.pid, stack.started, stack.endpoints.registry or ""), _file(settings))
     yield rehearsal_target(stack)
 
@@ -74,7 +74,7 @@ def stop_rehearsal(settings: Settings, target: Target, log: Log) -> None:
         return
     log("stopping the emulation")
     stop_shared_stack(settings)
-    forget_pushes(settings.root, ours.registry)
+    forget_registry(settings.root, ours.registry)
     _file(settings).unlink(missing_ok=True)
 
 
