@@ -341,6 +341,25 @@ def test_a_replacement_comes_first_and_the_old_one_goes_last(service, cloudforma
     assert [after["Subnet"]] == [subnet["SubnetId"] for subnet in subnets]
 
 
+@pytest.mark.parametrize(("policy", "left"), [("Delete", ["new"]), ("Retain", ["new", "old"])])
+def test_what_is_replaced_goes_unless_it_is_retained(service, deploy, name, policy, left):
+    """`UpdateReplacePolicy` decides about the old one."""
+    sqs = service("sqs")
+    for suffix, kind in (("old", "CREATE"), ("new", "UPDATE")):
+        queue = {
+            "Type": "AWS::SQS::Queue",
+            "UpdateReplacePolicy": policy,
+            "Properties": {"QueueName": f"{name}-{suffix}"},
+        }
+        deploy(name, kind, body=json.dumps({"Resources": {"Queue": queue}}))
+
+    urls = sqs.list_queues(QueueNamePrefix=name)["QueueUrls"]
+    if policy == "Retain":
+        sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=f"{name}-old")["QueueUrl"])
+
+    assert left == sorted(url.rpartition("-")[2] for url in urls)
+
+
 def test_a_creation_that_fails_is_rolled_back(service, cloudformation, deploy, name, plan):
     """The resource and the cause are in the events; nothing is left; the stack can only be deleted; then it works."""
     plan({"resources": {"Cache": "There is no capacity for this node type."}})
@@ -360,6 +379,22 @@ def test_a_creation_that_fails_is_rolled_back(service, cloudformation, deploy, n
     cloudformation.delete_stack(StackName=name)
     assert wait_until(lambda: not stacks(cloudformation, name), 10)
     assert "CREATE_COMPLETE" == deploy(name)["StackStatus"]
+
+
+def test_what_fails_half_way_leaves_nothing(service, cloudformation, deploy, name):
+    """A group whose rules are refused exists by then: it is deleted, and so is what it depends on."""
+    vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.2.0.0/16"}}
+    rule = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "DestinationSecurityGroupId": "sg-0123456789abcdef0"}
+    group = {
+        "Type": "AWS::EC2::SecurityGroup",
+        "Properties": {"GroupDescription": "any", "VpcId": {"Ref": "Vpc"}, "SecurityGroupEgress": [rule]},
+    }
+
+    stack = deploy(name, body=json.dumps({"Resources": {"Vpc": vpc, "Group": group}}))
+
+    assert "ROLLBACK_COMPLETE" == stack["StackStatus"]
+    assert ("Group", True) in {(event[0], "sg-0123456789abcdef0" in event[2]) for event in events(cloudformation, name)}
+    assert not any(everything(service).values())
 
 
 def test_an_update_that_fails_is_rolled_back(service, cloudformation, deploy, name):

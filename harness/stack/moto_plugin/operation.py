@@ -360,20 +360,20 @@ class Operation:
                 made = self._create(logical_id, definition["Type"], properties, retained=retained)
                 undo.append(lambda made=made: self._undo_creation(made))  # type: ignore[misc]
             else:
-                made = self._bring_to(existing, definition["Type"], properties, undo, replaced)
+                made = self._bring_to(existing, definition, properties, undo, replaced)
                 made.retained = retained
             scope[logical_id] = made
 
     def _bring_to(
         self,
         existing: Resource,
-        kind: str,
+        definition: Properties,
         properties: Properties,
         undo: list[Callable[[], None]],
         replaced: list[Resource],
     ) -> Resource:
         """Makes an existing resource what it is to be; another one takes its place when it cannot become so."""
-        changed = _changed(existing.properties, properties)
+        changed, kind = _changed(existing.properties, properties), definition["Type"]
         if not changed and kind == existing.cf_resource_type:
             return existing
         if kind == existing.cf_resource_type and TYPES[kind].changes_in_place(changed):
@@ -388,7 +388,8 @@ class Operation:
             "Requested update requires the creation of a new physical resource; hence creating one.",
         )
         made = self._create(logical_id, kind, properties, retained=existing.retained, verb="UPDATE")
-        replaced.append(existing)
+        if definition.get("UpdateReplacePolicy") != "Retain":
+            replaced.append(existing)
 
         def restore() -> None:
             self._undo_creation(made)
@@ -402,8 +403,18 @@ class Operation:
     ) -> Resource:
         resource = Resource(logical_id, kind, "", properties=properties, retained=retained)
         self._stack.turn_resource(resource, f"{verb}_IN_PROGRESS")
-        request = Request(self._api, generated_name(self._stack.name, logical_id), properties)
-        made = self._call(resource, verb, lambda handler: handler.create(request))
+
+        def exists(physical_id: str) -> None:
+            resource.physical_resource_id = physical_id
+
+        request = Request(self._api, generated_name(self._stack.name, logical_id), properties, exists)
+        try:
+            made = self._call(resource, verb, lambda handler: handler.create(request))
+        except Failed:
+            if resource.physical_resource_id:
+                resource.retained = False
+                self._delete(resource)
+            raise
         assert isinstance(made, Made)  # noqa: S101 - what creating answers
         resource.physical_resource_id, resource.attributes = made.physical_id, dict(made.attributes)
         self._stack.resources[logical_id] = resource

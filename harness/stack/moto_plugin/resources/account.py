@@ -28,6 +28,7 @@ def _create_role(request: Request) -> Made:
         Tags=request.tags,
         **optional,
     )["Role"]
+    request.exists(role["RoleName"])
     _put_policies(request.api, role["RoleName"], given)
     return Made(role["RoleName"], {"Arn": role["Arn"], "RoleId": role["RoleId"]})
 
@@ -47,9 +48,13 @@ def _put_policies(api: Api, role: str, given: Properties) -> None:
 
 
 def _remove_policies(api: Api, role: str, given: Properties) -> None:
+    """Removes the template's policies, as far as they are there."""
+    inline = api.iam.list_role_policies(RoleName=role)["PolicyNames"]
     for policy in given.get("Policies", []):
-        api.iam.delete_role_policy(RoleName=role, PolicyName=policy["PolicyName"])
-    for arn in given.get("ManagedPolicyArns", []):
+        if policy["PolicyName"] in inline:
+            api.iam.delete_role_policy(RoleName=role, PolicyName=policy["PolicyName"])
+    attached = api.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    for arn in {policy["PolicyArn"] for policy in attached} & set(given.get("ManagedPolicyArns", [])):
         api.iam.detach_role_policy(RoleName=role, PolicyArn=arn)
 
 

@@ -68,11 +68,13 @@ class Request:
         api: The services.
         name: A name for a resource whose template gives it none.
         properties: What the template says, evaluated.
+        exists: To be told the physical id when there is more to do: should that fail, the resource is deleted again.
     """
 
     api: Api
     name: str
     properties: Properties
+    exists: Callable[[str], None]
 
     @property
     def tags(self) -> Tags:

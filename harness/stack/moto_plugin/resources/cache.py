@@ -50,6 +50,7 @@ def _create_parameter_group(request: Request) -> Made:
         Tags=request.tags,
     )["CacheParameterGroup"]
     name = group["CacheParameterGroupName"]
+    request.exists(name)
     _set_parameters(request.api, name, given)
     return Made(name, {"CacheParameterGroupName": name})
 
@@ -93,6 +94,7 @@ def _create_cluster(request: Request) -> Made:
         Tags=request.tags,
         **arguments,
     )
+    request.exists(name)
     elasticache.get_waiter("cache_cluster_available").wait(CacheClusterId=name)
     (cluster,) = elasticache.describe_cache_clusters(CacheClusterId=name)["CacheClusters"]
     endpoint = cluster["ConfigurationEndpoint"]

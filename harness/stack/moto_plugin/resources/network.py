@@ -35,6 +35,7 @@ def _create_vpc(request: Request) -> Made:
         InstanceTenancy=given.get("InstanceTenancy", "default"),
         TagSpecifications=_specification("vpc", request),
     )["Vpc"]
+    request.exists(vpc["VpcId"])
     _set_dns(request.api, vpc["VpcId"], given)
     groups = ec2.describe_security_groups(
         Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}, {"Name": "group-name", "Values": ["default"]}]
@@ -63,6 +64,7 @@ def _create_subnet(request: Request) -> Made:
         TagSpecifications=_specification("subnet", request),
         **optional,
     )["Subnet"]
+    request.exists(subnet["SubnetId"])
     if flag(given.get("MapPublicIpOnLaunch", False)):
         request.api.ec2.modify_subnet_attribute(SubnetId=subnet["SubnetId"], MapPublicIpOnLaunch={"Value": True})
     attributes = {key: subnet[key] for key in ("SubnetId", "VpcId", "CidrBlock", "AvailabilityZone")}
@@ -123,6 +125,7 @@ def _create_group(request: Request) -> Made:
         VpcId=given["VpcId"],
         TagSpecifications=_specification("security-group", request),
     )["GroupId"]
+    request.exists(group)
     if "SecurityGroupEgress" in given:
         # Rules of the template's own replace the one that lets everything out.
         ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[_everything()])

@@ -36,11 +36,8 @@ def _create_bucket(request: Request) -> Made:
         raise ResourceRefused(f"{bucket} already exists (Service: S3, Status Code: 409)")
     place = {} if region == _DEFAULT_REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     s3.create_bucket(Bucket=bucket, **place)
-    try:
-        _configure_bucket(request.api, bucket, given)
-    except ClientError:
-        s3.delete_bucket(Bucket=bucket)
-        raise
+    request.exists(bucket)
+    _configure_bucket(request.api, bucket, given)
     attributes = {
         "Arn": f"arn:aws:s3:::{bucket}",
         "DomainName": f"{bucket}.s3.amazonaws.com",
@@ -135,6 +132,7 @@ def _create_repository(request: Request) -> Made:
         **arguments,
     )["repository"]
     name = repository["repositoryName"]
+    request.exists(name)
     if "LifecyclePolicy" in given:
         _put_lifecycle(request.api, name, given)
     if "RepositoryPolicyText" in given:
@@ -192,6 +190,7 @@ def _create_log_group(request: Request) -> Made:
     name = given.get("LogGroupName", request.name)
     tags = {"tags": tag_map(request.tags)} if request.tags else {}
     request.api.logs.create_log_group(logGroupName=name, **tags)
+    request.exists(name)
     if "RetentionInDays" in given:
         request.api.logs.put_retention_policy(logGroupName=name, retentionInDays=int(given["RetentionInDays"]))
     return Made(name, {"Arn": f"{_log_group_arn(request.api, name)}:*"})
