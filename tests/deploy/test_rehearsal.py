@@ -1,0 +1,239 @@
+"""A deployment end to end, on emulated AWS in containers: made, made again, interrupted, run on, removed."""
+
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.deploy.functions import with_reservations
+from harness.deploy.images import forget_registry
+from harness.deploy.rehearsal import standing_rehearsal
+from harness.images import (
+    RECIPES,
+    Release,
+    Verified,
+    build_image,
+    find_base,
+    image_under_test,
+    save_release,
+)
+from harness.images.release import CheckResult, now
+from harness.runs.creation import Wanted, create_or_update
+from harness.runs.functions import code_of
+from harness.settings import load_settings
+from harness.stack.probes import wait_until
+from tests.conftest import HARNESS
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(600), pytest.mark.xdist_group("rehearsal")]
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = ("linear_ec_1", "linear_ec_2")
+# What differs between a function of a local run and a deployed one: identities, and what is counted or timed.
+IDENTITIES = {
+    "FunctionName",
+    "FunctionArn",
+    "Role",
+    "VpcConfig",
+    "LoggingConfig",
+    "LastModified",
+    "RevisionId",
+    "CodeSha256",
+}
+# Untagged: the bucket's policy, two rules of security groups, two associations of the route table.
+UNTAGGED = 5
+
+
+@pytest.fixture(scope="module")
+def project(engine, tmp_path_factory):
+    """A copy of the project with two functions, whose images are built from it and on record as verified."""
+    root = tmp_path_factory.mktemp("project")
+    for name in ("lambdas", "requirements", "images"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / ".dockerignore", root)
+    declared = (ROOT / "harness.toml").read_text().partition("# The same code with PyTorch")[0]
+    (root / "harness.toml").write_text(declared.replace("environment = {", "# environment = {"), encoding="utf-8")
+    base, release = find_base(engine, None), Release()
+    for name in FUNCTIONS:
+        build_image(engine, root, RECIPES[name], base, log=lambda _line: None)
+        facts = image_under_test(engine, RECIPES[name]).facts
+        release = release.with_entry(Verified(facts, (CheckResult("assumed", "by this test", 0.0),), now()))
+    save_release(root, release)
+    yield root
+    target = standing_rehearsal(load_settings(root))
+    subprocess.run([HARNESS, "down"], cwd=root, check=False)
+    if target is not None and target.stack.endpoints.registry:
+        forget_registry(root, target.stack.endpoints.registry)
+
+
+@pytest.fixture(scope="module")
+def harness(project):
+    """Runs the console script in the project."""
+
+    def run(*arguments, code=0):
+        done = subprocess.run([HARNESS, *arguments], cwd=project, capture_output=True, text=True, check=False)
+        assert code == done.returncode, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def deployed(harness):
+    """A deployment, and what the command printed."""
+    outcome = json.loads(harness("deploy", "--rehearse", "--yes", "--json").stdout)
+    yield outcome
+    harness("destroy", "--rehearse", "--yes", "--empty")
+
+
+def test_everything_of_the_plan_stands(harness, deployed):
+    """Each resource of the template, and each function, is there by its tag; the plan told its price before."""
+    standing = json.loads(harness("destroy", "--rehearse", "--dry-run", "--json").stdout)["left"]
+
+    assert "deployed" == deployed["status"]
+    assert {"create"} == {resource["action"] for resource in deployed["plan"]["resources"]}
+    assert pytest.approx(0.037) == deployed["plan"]["usd_per_hour"]
+    # The stack itself carries its tag, too.
+    assert len(deployed["plan"]["resources"]) - UNTAGGED + len(FUNCTIONS) + 1 == len(standing)
+    assert pytest.approx(24 * 0.037, abs=0.01) == sum(entry["usd_per_day"] for entry in standing)
+
+
+def test_the_second_time_changes_nothing(harness, deployed):
+    """Neither stack, nor images, nor functions; and it says so."""
+    again = harness("deploy", "--rehearse", "--yes")
+    dry = json.loads(harness("deploy", "--rehearse", "--dry-run", "--json").stdout)
+
+    assert "nothing had to change" in again.stdout
+    assert deployed["outputs"] == dry["outputs"]
+    assert {"keep"} == {entry["action"] for key in ("resources", "images") for entry in dry["plan"][key]}
+    assert [[], []] == [function["changes"] for function in dry["plan"]["functions"]]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_run_on_the_deployment_trains_from_its_bucket(harness, project):
+    """The same command, the same summary: on the pushed digests, with data and results in the one bucket."""
+    summary = json.loads(harness("run", "--target", "rehearsal", "--n-workers", "2", "--json").stdout)
+
+    bucket = summary["job"]["data_bucket"]
+    pushed = {
+        entry["image"]["name"]: entry["pushes"][-1]["digest"]
+        for entry in json.loads((project / "release" / "images.json").read_text())["images"]
+    }
+    assert "succeeded" == summary["status"]
+    assert pushed == summary["images"]
+    assert bucket == summary["job"]["result_bucket"]
+    assert summary["job"]["data_prefix"].startswith("data/synthetic-2-")
+    assert f"s3://{bucket}/runs/{summary['run_id']}/model.npz" == summary["model"]["location"]
+    assert summary["cost_usd"] > 0
+    assert summary["run_id"] in harness("runs", "--target", "rehearsal").stdout
+    assert "REPORT RequestId" in harness("logs", "linear_ec_2", "--target", "rehearsal").stdout
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_deployed_function_differs_from_a_local_one_in_identities_only(project):
+    """What a run on this machine creates from the same declaration has the same configuration."""
+    settings = with_reservations(load_settings(project), 10)
+    client = standing_rehearsal(settings).client("lambda")
+    name = "linear_ec_2"
+    code = code_of(name, settings, "container", log=lambda _line: None)
+    create_or_update(client, Wanted("local", settings.functions[name], code))
+    try:
+        local, deployed = _configuration(client, "local"), _configuration(client, name)
+    finally:
+        client.delete_function(FunctionName="local")
+
+    different = {key for key in local.keys() | deployed.keys() if local.get(key) != deployed.get(key)}
+    assert {"FunctionName", "FunctionArn", "Role", "VpcConfig"} <= different <= IDENTITIES
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_originals_manual_path_works(harness, project):
+    """`update-function-code` with an image's URI, then `invoke`, as its README has them."""
+    client = standing_rehearsal(load_settings(project)).client("lambda")
+    uri = client.get_function(FunctionName="linear_ec_2")["Code"]["ImageUri"]
+
+    client.update_function_code(FunctionName="linear_ec_2", ImageUri=uri)
+    client.get_waiter("function_updated_v2").wait(FunctionName="linear_ec_2")
+    answer = client.invoke(FunctionName="linear_ec_1:live", Payload=b'{"n_workers": 0, "data_bucket": "abc"}')
+
+    assert "Unhandled" == answer["FunctionError"]
+    assert "JobError" == json.loads(answer["Payload"].read())["errorType"]
+    assert "1" == answer["ExecutedVersion"]
+    assert "nothing had to change" in harness("deploy", "--rehearse", "--yes").stdout
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_differs_from_the_working_tree_is_told_before_a_run(harness, project):
+    """Then a deployment brings it up to date, and publishes a version."""
+    file = project / "harness.toml"
+    before = file.read_text()
+    file.write_text(before.replace("timeout_s = 900", "timeout_s = 800"), encoding="utf-8")
+    try:
+        run = harness("run", "--target", "rehearsal", "--n-workers", "2")
+        deploy = harness("deploy", "--rehearse", "--yes")
+    finally:
+        file.write_text(before, encoding="utf-8")
+
+    assert "linear_ec_2: Timeout is not what the working tree has" in run.stderr
+    assert "update   function linear_ec_2     Timeout, version and alias live" in deploy.stderr
+    harness("deploy", "--rehearse", "--yes")
+
+
+@pytest.mark.usefixtures("deployed")
+def test_more_workers_than_are_reserved_are_refused(harness):
+    """A barrier among them would never be passed."""
+    refused = harness("run", "--target", "rehearsal", "--n-workers", "11", code=1)
+
+    assert "10 environments are reserved for linear_ec_2" in refused.stderr
+
+
+def test_a_deployment_killed_at_any_point_is_finished_by_the_next(harness, project, deployed, engine):
+    """In the middle of the stack, of the pushes and of the functions; in the end nothing is left."""
+    assert "deployed" == deployed["status"]
+    harness("destroy", "--rehearse", "--yes", "--empty")
+    for sight in ("CREATE_COMPLETE      SubnetA", "linear_ec_1@sha256", "function     linear_ec_1"):
+        _kill_at(sight, project)
+
+    last = json.loads(harness("deploy", "--rehearse", "--yes", "--json").stdout)
+    run = json.loads(harness("run", "--target", "rehearsal", "--n-workers", "2", "--json").stdout)
+    removed = json.loads(harness("destroy", "--rehearse", "--yes", "--empty", "--json").stdout)
+
+    assert "keep" == last["plan"]["resources"][0]["action"]
+    assert "succeeded" == run["status"]
+    assert "removed" == removed["status"]
+    assert [] == removed["left"]
+    ours = {"label": f"lambda-harness.project={project}"}
+    assert [] == engine.containers.list(all=True, filters=ours)
+    assert [] == engine.networks.list(filters=ours)
+    # Names of a registry that is gone would be pushed to by the next deployment.
+    assert "127.0.0.1" not in (project / "release" / "images.json").read_text()
+
+
+def _kill_at(sight, project):
+    """Starts a deployment and kills it without a warning when a line is seen."""
+    log = project / "killed.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [HARNESS, "deploy", "--rehearse", "--yes"], cwd=project, stdout=output, stderr=output
+        ) as process,
+    ):
+        seen = wait_until(lambda: sight in log.read_text() or process.poll() is not None, 300)
+        process.send_signal(signal.SIGKILL)
+    assert seen, log.read_text()
+    assert sight in log.read_text(), log.read_text()
+    assert -signal.SIGKILL == process.returncode, "it was done before it was killed"
+
+
+def _configuration(client, name):
+    """All that the API says of how a function is set up."""
+    found = client.get_function(FunctionName=name)
+    events = client.get_function_event_invoke_config(FunctionName=name)
+    return {
+        **found["Configuration"],
+        "Concurrency": found["Concurrency"],
+        "MaximumRetryAttempts": events["MaximumRetryAttempts"],
+        "RecursiveLoop": client.get_function_recursion_config(FunctionName=name)["RecursiveLoop"],
+    }
