@@ -43,6 +43,7 @@ from training.errors import (  # noqa: E402
     TrainingError,
     ValueTooLarge,
 )
+from training.exchange.cost_model import USUAL  # noqa: E402
 from training.exchange.exchange import Exchange, Stopped  # noqa: E402
 from training.exchange.frame import Encoding  # noqa: E402
 from training.exchange.lease import Lease  # noqa: E402
@@ -138,6 +139,7 @@ def _run(job: WorkerJob, lease: Lease, folder: RunFolder, telemetry: Telemetry, 
             max_staleness=job.max_staleness,
             checkpoints=checkpoints,
             signals=lambda: limit.signals(checkpoints.saved_at),
+            link=job.cache_link or USUAL,
         )
         course = _Course(job, shard, exchange, folder, telemetry, lease.check)
         del shard
