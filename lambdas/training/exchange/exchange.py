@@ -301,7 +301,7 @@ class Exchange:
         return self._timed(name, values, samples, self._encoding)
 
     def report(self) -> dict[str, Any]:
-        """How updates travelled: the mode, the collectives used, what chose them, the encoding and its relative error."""
+        """How updates travelled: the mode, the collectives and what chose them, the encoding and its relative error."""
         return {
             "sync_mode": self._sync_mode,
             "collectives": sorted(self._used),
