@@ -21,7 +21,7 @@ from harness.gateway.connection import HttpConnection
 
 logger = logging.getLogger(__name__)
 
-FLUSH_INTERVAL_S = 0.1
+FLUSH_INTERVAL_S = 0.25
 REPORT = "REPORT "
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 BATCH_LINES = 10_000
@@ -71,7 +71,8 @@ class LogService:
             "Content-Type": "application/x-amz-json-1.1",
         }
         self._pending: list[LogLine] = []
-        self._known: set[tuple[str, str]] = set()
+        self._groups: set[str] = set()
+        self._streams: set[tuple[str, str]] = set()
         self._wake, self._reported = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -113,10 +114,12 @@ class LogService:
         for (function, stream), events in by_stream.items():
             names = {"logGroupName": GROUP_PREFIX + function, "logStreamName": stream}
             try:
-                if (function, stream) not in self._known:
+                if function not in self._groups:
                     await self._call("CreateLogGroup", {"logGroupName": names["logGroupName"]})
+                    self._groups.add(function)
+                if (function, stream) not in self._streams:
                     await self._call("CreateLogStream", names)
-                    self._known.add((function, stream))
+                    self._streams.add((function, stream))
                 await self._call("PutLogEvents", {**names, "logEvents": events})
             except (OSError, TimeoutError, LogError):
                 logger.exception("%d log lines were lost", len(events))

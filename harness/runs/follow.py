@@ -26,6 +26,8 @@ OUT_OF_ORDER_MS = 5000
 FIRST_POLL_S = 0.05
 # Workers have to load and to train first: looking for results costs time on the cores that they do it on.
 FIRST_LOOK_S = 0.1
+# The same goes for looking on: between two looks is at least so many times what the last one took.
+PAUSE_PER_LOOK = 3.0
 # The log may be late, or lose a line: the run's folder is looked at this often whatever the log says.
 LIST_EVERY_S = 1.0
 # Lambda waits this long before its last try.
@@ -177,6 +179,7 @@ def follow(
     watch(progress)
     time.sleep(FIRST_LOOK_S)
     while True:
+        look_began = time.monotonic()
         news = _read_log(tail, progress, folder.run_id)
         found = present
         # A look takes time from the cores that workers train on: one when the log says that there is something to see.
@@ -204,7 +207,8 @@ def follow(
                 f"still missing: {', '.join(missing)}",
                 "see `harness logs linear_ec_2`",
             )
-        time.sleep(delay)
+        looked_s = time.monotonic() - look_began
+        time.sleep(max(delay, min(PAUSE_PER_LOOK * looked_s, SERVICE_CHECK_S)))
         delay = min(1.5 * delay, LONGEST_POLL_S)
     _await_reports(tail, progress, folder.run_id, set(progress.requests))
     watch(progress)
