@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from benchmarks.figure import Figure, Goal
 from benchmarks.ranks import Team, run_ranks
 from benchmarks.stage import memcached
 from benchmarks.turns import scaled
+from training.exchange import cost_model
 from training.exchange.exchange import Exchange
 from training.exchange.frame import HEADER_BYTES
 from training.exchange.mailbox import Mailbox
@@ -59,7 +61,8 @@ class Measured:
 def exchange() -> Iterator[Figure]:
     """Small and large all-reduces of few ranks."""
     with memcached() as address:
-        first = run_ranks(2, measure, address, "small", SMALL, 15, 200)[0]
+        link = link_to(address)
+        first = run_ranks(2, measure, address, "small", link, SMALL, 15, 200)[0]
         yield Figure(
             name="all-reduce of 29 floats, 2 ranks, p50",
             unit="µs",
@@ -69,7 +72,7 @@ def exchange() -> Iterator[Figure]:
             goal=Goal(2),
             note=first.collective,
         )
-        ranks = run_ranks(4, measure, address, "large", LARGE, 9, 6)
+        ranks = run_ranks(4, measure, address, "large", link, LARGE, 9, 6)
         yield Figure(
             name="all-reduce of 1,000,000 floats, 4 ranks",
             unit="ms",
@@ -84,8 +87,9 @@ def exchange() -> Iterator[Figure]:
 def scaling() -> Iterator[Figure]:
     """Rounds of ever more ranks on the same machine."""
     with memcached() as address:
+        link = link_to(address)
         for size in SCALES:
-            ranks = run_ranks(size, measure, address, f"scale-{size}", SMALL, 7, max(10, 400 // size))
+            ranks = run_ranks(size, measure, address, f"scale-{size}", link, SMALL, 7, max(10, 400 // size))
             yield Figure(
                 name=f"round of 29 floats, {size} ranks, auto",
                 unit="ms",
@@ -102,13 +106,27 @@ def slowest(ranks: list[Measured], of: Callable[[Measured], tuple[float, ...]]) 
     return tuple(1e3 * max(block) for block in zip(*map(of, ranks), strict=True))
 
 
-def measure(team: Team, address: tuple[str, int], name: str, size: int, blocks: int, rounds: int) -> Measured:
+def link_to(address: tuple[str, int]) -> dict[str, Any]:
+    """What `auto` goes by: how the cache is reached, measured as the coordinator does.
+
+    Nothing in revisions to compare with that go by constants.
+    """
+    if not hasattr(cost_model, "probe"):
+        return {}
+    with closing(MemcachedChannel(*address)) as channel:
+        return {"link": cost_model.probe(channel, "probe", time.perf_counter)}
+
+
+def measure(
+    team: Team, address: tuple[str, int], name: str, link: dict[str, Any], size: int, blocks: int, rounds: int
+) -> Measured:
     """Blocks of our rounds and of the floor's, in turns; runs in every rank.
 
     Args:
         team: The ranks.
         address: Memcached's.
         name: Of the run; keys begin with it.
+        link: What `auto` goes by.
         size: Values of a part.
         blocks: How many blocks of each kind.
         rounds: Rounds of a block.
@@ -117,7 +135,7 @@ def measure(team: Team, address: tuple[str, int], name: str, size: int, blocks: 
     with closing(MemcachedChannel(*address)) as channel:
         mailbox = Mailbox(channel, run_id=name, rank=team.rank, world_size=team.size)
         Recovery(mailbox, token=str(team.rank))
-        ours = Exchange(mailbox, "auto", join_timeout_s=60, round_timeout_s=60)
+        ours = Exchange(mailbox, "auto", join_timeout_s=60, round_timeout_s=60, **link)
         ours.start()
         ours.agree("all are there", np.zeros(1), 1)
         course = _Course(ours, part)

@@ -150,6 +150,8 @@ def _measured(host: str, port: int, name: str, world_size: int, part_bytes: int)
 
 def _burst(host: str, port: int, run_id: str, name: str, world_size: int, part_bytes: int) -> float:
     """Median seconds of a round on rank 0."""
+    with closing(Client((host, port))) as own:
+        own.flush_all()  # what earlier bursts left would in the end push out frames of this one
     context = multiprocessing.get_context("fork")
     queue: Queue[list[float]] = context.Queue()
     ranks = [

@@ -1,12 +1,14 @@
 """CloudWatch Logs as Lambda feeds it: one group per function, one stream per environment.
 
-Lines are gathered and sent in batches: the log service is not on an invocation's path.
+Lines are gathered and sent in batches: the log service is not on an invocation's path, but on the same cores.
+The report of an invocation goes out at once, and with it all that waits: whoever follows a run looks for it.
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
 """
 
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -19,7 +21,8 @@ from harness.gateway.connection import HttpConnection
 
 logger = logging.getLogger(__name__)
 
-FLUSH_INTERVAL_S = 0.05
+FLUSH_INTERVAL_S = 0.25
+REPORT = "REPORT "
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 BATCH_LINES = 10_000
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_Operations.html
@@ -68,8 +71,9 @@ class LogService:
             "Content-Type": "application/x-amz-json-1.1",
         }
         self._pending: list[LogLine] = []
-        self._known: set[tuple[str, str]] = set()
-        self._wake = asyncio.Event()
+        self._groups: set[str] = set()
+        self._streams: set[tuple[str, str]] = set()
+        self._wake, self._reported = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -87,16 +91,20 @@ class LogService:
         """Takes a line; never blocks."""
         self._pending.append(LogLine(function, stream, time.time_ns() // 1_000_000, message))
         self._wake.set()
+        if message.startswith(REPORT):
+            self._reported.set()
 
     async def _send_forever(self) -> None:
         while True:
             await self._wake.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._reported.wait(), FLUSH_INTERVAL_S)
             self._wake.clear()
+            self._reported.clear()
             batch, self._pending = self._pending[:BATCH_LINES], self._pending[BATCH_LINES:]
             await self._send(batch)
             if self._pending:
                 self._wake.set()
-            await asyncio.sleep(FLUSH_INTERVAL_S)
 
     async def _send(self, batch: list[LogLine]) -> None:
         by_stream: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -106,10 +114,12 @@ class LogService:
         for (function, stream), events in by_stream.items():
             names = {"logGroupName": GROUP_PREFIX + function, "logStreamName": stream}
             try:
-                if (function, stream) not in self._known:
+                if function not in self._groups:
                     await self._call("CreateLogGroup", {"logGroupName": names["logGroupName"]})
+                    self._groups.add(function)
+                if (function, stream) not in self._streams:
                     await self._call("CreateLogStream", names)
-                    self._known.add((function, stream))
+                    self._streams.add((function, stream))
                 await self._call("PutLogEvents", {**names, "logEvents": events})
             except (OSError, TimeoutError, LogError):
                 logger.exception("%d log lines were lost", len(events))

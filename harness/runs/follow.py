@@ -21,7 +21,13 @@ from training.results import RunFolder
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
-FIRST_POLL_S = 0.04
+FIRST_POLL_S = 0.05
+# Workers have to load and to train first: looking for results costs time on the cores that they do it on.
+FIRST_LOOK_S = 0.1
+# The same goes for looking on: between two looks is at least so many times what the last one took.
+PAUSE_PER_LOOK = 3.0
+# The log may be late, or lose a line: the run's folder is looked at this often whatever the log says.
+LIST_EVERY_S = 1.0
 # Lambda waits this long before its last try.
 LONGEST_RETRY_DELAY_S = 120.0
 # What workers tell about recovery; the summary lists these.
@@ -188,10 +194,17 @@ def follow(
     wanted = {"result.json"} | {f"workers/{rank}" for rank in range(len(requests))}
     delay, last_change = FIRST_POLL_S, time.monotonic()
     present: set[str] = set()
+    next_list = last_change
     service = _ServiceWatch(service_answers)
+    watch(progress)
+    time.sleep(FIRST_LOOK_S)
     while True:
+        look_began = time.monotonic()
         news = _read_log(tail, progress, folder.run_id)
-        found = set(folder.names(""))
+        found = present
+        # A look takes time from the cores that workers train on: one when the log says that there is something to see.
+        if _something_to_see(progress) or time.monotonic() >= next_list:
+            found, next_list = set(folder.names("")), time.monotonic() + LIST_EVERY_S
         if news or found != present:
             last_change, delay = time.monotonic(), FIRST_POLL_S
         present = found
@@ -214,11 +227,17 @@ def follow(
                 f"still missing: {', '.join(missing)}",
                 "see `harness logs linear_ec_2`",
             )
-        time.sleep(delay)
+        looked_s = time.monotonic() - look_began
+        time.sleep(max(delay, min(PAUSE_PER_LOOK * looked_s, SERVICE_CHECK_S)))
         delay = min(1.5 * delay, tail.pace.longest_poll_s)
     _await_reports(tail, progress, folder.run_id, set(progress.requests))
     watch(progress)
     return progress
+
+
+def _something_to_see(progress: Progress) -> bool:
+    """Whether the log says that all results are stored, or that a cause of failure may be."""
+    return bool(progress.failures) or all(rank.state == "finished" for rank in progress.ranks)
 
 
 class _ServiceWatch:

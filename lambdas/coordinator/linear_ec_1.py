@@ -6,12 +6,16 @@ The outcome appears at the `result` that it returns.
 """
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import msgspec
 
-from training.errors import InputError, JobError
+from training.errors import ChannelError, InputError, JobError
+from training.exchange.cost_model import Link, probe
+from training.exchange.memcached import MemcachedChannel
 from training.invoking import CONNECTIONS, invoke_event
 from training.job import Job, decode_job
 from training.matrix import ROWS
@@ -20,6 +24,9 @@ from training.results import RunFolder, list_partitions, s3_client
 WORKER_FUNCTION = os.environ.get("WORKER_FUNCTION_NAME", "linear_ec_2")
 # Neural networks need PyTorch, which makes an image five times as large: it may be a function of its own.
 NEURAL_WORKER_FUNCTION = os.environ.get("NEURAL_WORKER_FUNCTION_NAME", WORKER_FUNCTION)
+
+# Who does not answer a probe at once is not waited for: workers have patience of their own.
+PROBE_TIMEOUT_S = 1.0
 
 _s3 = s3_client()
 
@@ -40,7 +47,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     job = msgspec.structs.replace(job, run_id=run_id)
     _check_partitions(job)
     folder = RunFolder(_s3, job.results, run_id)
-    record = {"request_id": context.aws_request_id, "job": job}
+    cache_link = _measure_cache(job)
+    record = {"request_id": context.aws_request_id, "job": job, "cache_link": cache_link}
     if not folder.create_json("job.json", record):
         first = folder.read_json("job.json")
         invoked = folder.read("invoked.json") is not None
@@ -49,8 +57,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
             raise JobError("run_id", run_id, "a run id that no other run has used")
         if invoked:
             return _answer(run_id, folder)
+        # Workers that run already go by what was measured first.
+        cache_link = first["cache_link"]
     with ThreadPoolExecutor(min(CONNECTIONS, job.n_workers)) as pool:
-        requests = list(pool.map(lambda rank: _invoke_worker(job, rank), range(job.n_workers)))
+        requests = list(pool.map(lambda rank: _invoke_worker(job, rank, cache_link), range(job.n_workers)))
     folder.write_json("invoked.json", {"requests": requests})
     return _answer(run_id, folder)
 
@@ -68,7 +78,19 @@ def _check_partitions(job: Job) -> None:
         )
 
 
-def _invoke_worker(job: Job, rank: int) -> str:
+def _measure_cache(job: Job) -> Link | None:
+    """How the cache is reached; None where nothing goes by it, and where the cache does not answer."""
+    if job.sync_mode != "auto" or job.n_workers == 1:
+        return None
+    key = "/".join(filter(None, (job.tmp_bucket, job.run_id, "probe")))
+    try:
+        with closing(MemcachedChannel(job.host, job.port, PROBE_TIMEOUT_S)) as channel:
+            return probe(channel, key, time.perf_counter)
+    except ChannelError:
+        return None
+
+
+def _invoke_worker(job: Job, rank: int, cache_link: object) -> str:
     """Invokes one worker and returns its request id."""
-    event = {**msgspec.to_builtins(job), "worker_index": rank, "file": job.partition(rank)}
+    event = {**msgspec.to_builtins(job), "worker_index": rank, "file": job.partition(rank), "cache_link": cache_link}
     return invoke_event(NEURAL_WORKER_FUNCTION if ROWS[job.model].neural else WORKER_FUNCTION, event)

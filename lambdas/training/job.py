@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_t
 import msgspec
 
 from training.errors import InputError, JobError
+from training.exchange.cost_model import Link
 from training.matrix import ROWS, DatasetType, check_combination, with_defaults
 
 Model = Literal["lr", "svm", "sparse_lr", "sparse_svm", "kmeans", "sparse_kmeans", "mlp", "mobilenet", "resnet"]
@@ -164,12 +165,14 @@ class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
         worker_index: The rank of this worker, from 0.
         file: Object key of its partition.
         link: Which link of a chain of functions this is; a worker that is low on time invokes the next one.
+        cache_link: How the cache is reached, as the coordinator has measured it; `auto` goes by it on all ranks.
     """
 
     worker_index: Annotated[int, msgspec.Meta(ge=0, le=999, description="an integer from 0 to n_workers - 1")]
     file: Annotated[str, msgspec.Meta(min_length=1, max_length=1024, description="the key of a partition object")]
     run_id: RunId
     link: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 1
+    cache_link: Annotated[Link | None, msgspec.Meta(description="latency_s and bytes_per_s, numbers above 0")] = None
 
     @property
     def rank(self) -> int:

@@ -10,11 +10,12 @@ What may happen to it, and what it does:
     trying again cannot help         it tells all ranks, which stop at once with its cause
 """
 
+import hashlib
 import importlib
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
@@ -43,6 +44,7 @@ from training.errors import (  # noqa: E402
     TrainingError,
     ValueTooLarge,
 )
+from training.exchange.cost_model import USUAL  # noqa: E402
 from training.exchange.exchange import Exchange, Stopped  # noqa: E402
 from training.exchange.frame import Encoding  # noqa: E402
 from training.exchange.lease import Lease  # noqa: E402
@@ -138,6 +140,7 @@ def _run(job: WorkerJob, lease: Lease, folder: RunFolder, telemetry: Telemetry, 
             max_staleness=job.max_staleness,
             checkpoints=checkpoints,
             signals=lambda: limit.signals(checkpoints.saved_at),
+            link=job.cache_link or USUAL,
         )
         course = _Course(job, shard, exchange, folder, telemetry, lease.check)
         del shard
@@ -286,12 +289,16 @@ def _store(
     round_s = telemetry.round_s or [0.0]  # who came back after the last round did none
     timings = {"round_ms": round_s, "all_reduce_ms": all_reduce_s}
     cold_start = _cold_start.tell()
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         details = {key: [1e3 * s for s in seconds] for key, seconds in timings.items()} | {"cold_start": cold_start}
-        writing = pool.submit(folder.write_json, f"telemetry/{name}", details)
+        writing: list[Future[Any]] = [pool.submit(folder.write_json, f"telemetry/{name}", details)]
         if job.rank == 0:
-            _store_model(job, outcome, scaling, exchange, folder)
-        writing.result()
+            model = encode_model(TrainedModel.of_job(job, outcome.parameters, scaling))
+            writing.append(pool.submit(folder.write, "model.npz", model))
+            sha256 = hashlib.sha256(model).hexdigest()
+            folder.write_json("result.json", _result_of(outcome, exchange, folder, sha256))
+        for written in writing:
+            written.result()
     folder.write_json(
         f"workers/{name}",
         {
@@ -312,25 +319,18 @@ def _store(
     )
 
 
-def _store_model(
-    job: WorkerJob, outcome: Outcome, scaling: standardisation.Scaling | None, exchange: Exchange, folder: RunFolder
-) -> None:
-    trained = TrainedModel.of_job(job, outcome.parameters, scaling)
-    sha256 = folder.write("model.npz", encode_model(trained))
+def _result_of(outcome: Outcome, exchange: Exchange, folder: RunFolder, sha256: str) -> dict[str, Any]:
     last = outcome.epochs[-1]
-    folder.write_json(
-        "result.json",
-        {
-            "run_id": job.run_id,
-            "rounds": outcome.rounds,
-            "loss": last.loss,
-            "accuracy": last.accuracy,
-            "validation": last.validation,
-            "epochs": outcome.epochs,
-            "exchange": exchange.report() | outcome.details,
-            "model": {"location": folder.location("model.npz"), "sha256": sha256},
-        },
-    )
+    return {
+        "run_id": folder.run_id,
+        "rounds": outcome.rounds,
+        "loss": last.loss,
+        "accuracy": last.accuracy,
+        "validation": last.validation,
+        "epochs": outcome.epochs,
+        "exchange": exchange.report() | outcome.details,
+        "model": {"location": folder.location("model.npz"), "sha256": sha256},
+    }
 
 
 def _hand_on(job: WorkerJob, round_number: int, folder: RunFolder, telemetry: Telemetry) -> None:

@@ -103,6 +103,20 @@ def test_both_collectives_give_the_same_bits(stack, settings):
     assert 1 == len(models)
 
 
+def test_auto_goes_by_the_cache_as_it_was_measured(stack, settings, clients):
+    """The coordinator measures once, all ranks go by that, and the summary tells it."""
+    summary = run_job(stack, settings, n_workers=3, batch_size=100)
+
+    record = RunFolder(clients.s3, RESULT_BUCKET, summary.run_id).read_json("job.json")
+    assert record["cache_link"] == summary.exchange["link"]
+    # A memcached on the same machine: less than a millisecond away, more than 10 MB/s.
+    assert 0 < record["cache_link"]["latency_s"] < 1e-3
+    assert record["cache_link"]["bytes_per_s"] > 1e7
+    exact = run_job(stack, settings, n_workers=3, batch_size=100, sync_mode="reduce")
+    assert exact.exchange["link"] is None
+    assert exact.model["sha256"] == summary.model["sha256"]
+
+
 def test_two_runs_at_once_do_not_meet(stack, settings):
     """Runs that share stack, functions and cache end as they do alone."""
     jobs = [{"n_workers": 3, "seed": seed, "batch_size": 50} for seed in (1, 2)]

@@ -40,12 +40,21 @@ def quiet(stack):
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("after", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_the_coordinator_is_killed_in_its_fan_out(after, play, undisturbed, faulty_stack, clients, entry):
+@pytest.mark.parametrize(
+    ("after", "pattern"),
+    [
+        (1, "reduce"),
+        # A worker of the first fan-out and one of the second go by the same measurement.
+        (1, "auto"),
+        pytest.param(2, "reduce", marks=pytest.mark.slow),
+        pytest.param(2, "auto", marks=pytest.mark.slow),
+    ],
+)
+def test_the_coordinator_is_killed_in_its_fan_out(after, pattern, play, undisturbed, faulty_stack, clients, entry):
     """Lambda retries it: every rank runs once more or is left alone, there is one run and its model is the same."""
-    entry(scenario=f"coordinator killed after {after}", algorithm="grad_avg", pattern="reduce")
-    sha256, _ = undisturbed("grad_avg", "reduce")
-    job = play("grad_avg", "reduce").job
+    entry(scenario=f"coordinator killed after {after}", algorithm="grad_avg", pattern=pattern)
+    sha256, _ = undisturbed("grad_avg", pattern)
+    job = play("grad_avg", pattern).job
     run_id = f"fan-out-{uuid.uuid4().hex[:8]}"
     plan = Plan((parse_fault(f"kill coordinator after={after}"),))
     post_plan(faulty_stack, run_id, N_WORKERS, plan)

@@ -73,6 +73,44 @@ def test_a_large_value_lands_where_it_belongs():
     assert b"abc" == found["b"]
 
 
+def test_large_values_go_out_while_others_come_in():
+    """A node that takes the rest of a request only when its first answers are read: neither end waits for the other."""
+    size = 8 << 20  # more than the kernel keeps on the way
+    values = {f"out{index}": bytes([index]) * size for index in range(3)}
+    landings = {f"in{index}": (memoryview(bytearray(size)),) for index in range(3)}
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with listener.accept()[0] as discovery:
+                discovery.recv(100)
+                discovery.sendall(b"ERROR\r\n")
+            with listener.accept()[0] as connection, connection.makefile("rb") as requests:
+                requests.readline()
+                connection.sendall(SETTINGS)
+                while len(asked) < 6:
+                    command, key, *rest = requests.readline().split()
+                    asked.append(key.decode())
+                    if command == b"set":
+                        requests.read(int(rest[2]) + 2)
+                        connection.sendall(b"STORED\r\n")
+                    else:
+                        connection.sendall(b"VALUE %b 0 %d\r\n%b\r\nEND\r\n" % (key, size, key[-1:] * size))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        channel = MemcachedChannel("127.0.0.1", listener.getsockname()[1], timeout_s=5)
+        channel.max_value_bytes = size
+        found = channel.trip(values, list(landings), landings)
+        channel.close()
+        thread.join(5)
+
+    # Each is asked for one value later than its own: a peer in step has stored it by then.
+    assert ["out0", "out1", "in0", "out2", "in1", "in2"] == asked
+    assert landings == found
+    assert all(bytes(landing[0]) == key[-1:].encode() * size for key, landing in landings.items())
+
+
 def test_a_refusal_is_told_and_the_connection_goes_on():
     """The refused key and Memcached's words are in the error; the replies behind it were read all the same."""
     full = b"STORED\r\nSERVER_ERROR out of memory storing object\r\nVALUE a 0 1\r\n1\r\nEND\r\n"

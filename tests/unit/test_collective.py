@@ -8,7 +8,7 @@ import pytest
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.errors import ChannelError, FrameError, RanksMissing, RunAborted
 from training.exchange.collective import COLLECTIVES
-from training.exchange.cost_model import Link, quickest
+from training.exchange.cost_model import Link, probe, quickest
 from training.exchange.frame import Encoding
 from training.exchange.memory import MemoryChannel
 
@@ -174,6 +174,52 @@ def test_auto_is_exact(world_size):
 def test_the_model_goes_by_the_link(latency_s, bytes_per_s, chosen):
     """On a quick link four ranks gather 20 KB, on a narrow one they reduce and scatter them."""
     assert chosen == quickest(4, 20_000, Link(latency_s, bytes_per_s))
+
+
+class SlowStore(MemoryChannel):
+    """A store behind a link, in virtual time."""
+
+    def __init__(self, link, **options):
+        super().__init__(**options)
+        self.link, self.now = link, 0.0
+
+    def trip(self, values, keys, landings=None):
+        """As the store in memory, and time goes by."""
+        found = super().trip(values, keys, landings)
+        moved = sum(map(len, [*values.values(), *found.values()]))
+        self.now += self.link.latency_s + moved / self.link.bytes_per_s
+        return found
+
+
+@pytest.mark.parametrize("limit", [1_000, 1_000_000])
+def test_the_probe_tells_how_a_store_is_reached(limit):
+    """Latency and bandwidth are found whatever the store's item limit, and nothing is left behind."""
+    store = SlowStore(Link(2e-4, 5e7), max_value_bytes=limit)
+
+    found = probe(store, "run/probe", lambda: store.now)
+
+    assert (2e-4, 5e7) == pytest.approx((found.latency_s, found.bytes_per_s))
+    assert {} == store.get_many(["run/probe"])
+
+
+def test_a_measured_link_never_chooses_where_the_bits_depend_on_it():
+    """Parts that travel as float16 are added in another precision by each collective: those go by constants."""
+    quick, narrow = Link(1e-5, 1e9), Link(1e-5, 1e6)
+    channel, parts = MemoryChannel(), parts_of(4, size=5_000)
+
+    def collectives(link, encoding, run):
+        def rank_main(rank):
+            exchange = exchange_of(channel, rank, 4, "auto", run_id=run, link=link, update_encoding=encoding)
+            exchange.all_reduce_update(parts[rank], 1)
+            return exchange.report()["collectives"]
+
+        return on_all_ranks(4, rank_main)[0]
+
+    exact = [collectives(link, Encoding.FLOAT32, f"exact-{link.bytes_per_s}") for link in (quick, narrow)]
+    rounded = [collectives(link, Encoding.FLOAT16, f"rounded-{link.bytes_per_s}") for link in (quick, narrow)]
+
+    assert [["all_gather"], ["reduce_scatter"]] == exact
+    assert rounded[0] == rounded[1]
 
 
 def test_async_does_not_wait_for_a_peer_within_its_staleness():

@@ -128,8 +128,10 @@ def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
     box = call.mailbox
     parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
     slices = np.array_split(values, box.world_size)
-    parcel = box.parcel(parts, {rank: slices[rank] for rank in box.others}, samples, call.flags, call.encoding)
-    frames = call.collect(parts, box.others, slices[box.rank], posting=parcel, slices=True)
+    # In a ring: while this rank stores the slice for the i-th rank behind it, the i-th before it stores that for this.
+    ring = [(box.rank + step) % box.world_size for step in range(1, box.world_size)]
+    parcel = box.parcel(parts, {rank: slices[rank] for rank in ring}, samples, call.flags, call.encoding)
+    frames = call.collect(parts, ring[::-1], slices[box.rank], posting=parcel, slices=True)
     own = add_in_order(frames, box.rank, Total(slices[box.rank], samples, call.flags))
     # The sums of the others are received where they belong.
     whole = np.empty_like(values)

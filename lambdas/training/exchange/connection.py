@@ -3,9 +3,11 @@
     request    any number of commands, in one system call where they are small
     reply      lines, and behind a `VALUE` line its bytes: from the buffer, or from the socket into a landing
 
+A large request goes out while its first replies come in: neither end waits for the other to read.
 After any error the state of the stream is unknown: the connection is closed, and the next request opens another.
 """
 
+import select
 import socket
 import struct
 from collections.abc import Sequence
@@ -38,31 +40,37 @@ class Connection:
         self._bytes = bytearray(BUFFER_BYTES)
         self._buffer = memoryview(self._bytes)
         self._start = self._end = 0
+        self._unsent: list[memoryview] = []
 
     def send(self, parts: Sequence[bytes | memoryview]) -> None:
-        """Sends a request.
+        """Sends a request; what the node does not take at once goes out while its replies are waited for.
 
         Raises:
             OSError: The node is not reachable or does not take it.
         """
         connected = self._socket or self._connect()
+        if sum(map(len, parts)) > JOIN_BYTES:
+            self._unsent = [memoryview(part) for part in parts]
+            self._send_on(connected)
+            return
         try:
-            self._send_on(connected, parts)
+            connected.sendall(b"".join(parts))
         except BlockingIOError as error:
             raise self._timed_out() from error
 
-    @staticmethod
-    def _send_on(connected: socket.socket, parts: Sequence[bytes | memoryview]) -> None:
-        if sum(map(len, parts)) <= JOIN_BYTES:
-            connected.sendall(b"".join(parts))
+    def _send_on(self, connected: socket.socket) -> None:
+        """Sends of the rest what is taken at once."""
+        try:
+            sent = connected.sendmsg(self._unsent[:MOST_PARTS], (), socket.MSG_DONTWAIT)
+        except BlockingIOError:
             return
-        left = [memoryview(part) for part in parts]
-        while left:
-            sent = connected.sendmsg(left[:MOST_PARTS])
-            while left and sent >= len(left[0]):
-                sent -= len(left.pop(0))
-            if sent:
-                left[0] = left[0][sent:]
+        taken = 0
+        while taken < len(self._unsent) and sent >= len(self._unsent[taken]):
+            sent -= len(self._unsent[taken])
+            taken += 1
+        del self._unsent[:taken]
+        if sent:
+            self._unsent[0] = self._unsent[0][sent:]
 
     def line(self) -> bytes:
         """The next line of the reply, without its end.
@@ -102,6 +110,7 @@ class Connection:
         if self._socket is not None:
             self._socket.close()
         self._socket, self._start, self._end = None, 0, 0
+        self._unsent = []
 
     def _connect(self) -> socket.socket:
         connected = socket.create_connection(self._address, timeout=self._timeout_s)
@@ -133,6 +142,9 @@ class Connection:
     def _receive_into(self, target: memoryview, flags: int = 0) -> int:
         if self._socket is None:
             raise ConnectionError("the connection was closed")
+        if self._unsent:
+            self._send_until_readable(self._socket)
+            flags = 0
         try:
             count = self._socket.recv_into(target, 0, flags)
         except BlockingIOError as error:
@@ -140,6 +152,19 @@ class Connection:
         if not count:
             raise ConnectionError("the connection was closed by Memcached")
         return count
+
+    def _send_until_readable(self, connected: socket.socket) -> None:
+        """Sends on until there is something to receive, or all is sent."""
+        poll = select.poll()
+        poll.register(connected, select.POLLIN | select.POLLOUT)
+        while self._unsent:
+            events = poll.poll(1e3 * self._timeout_s)
+            if not events:
+                raise self._timed_out()
+            if events[0][1] & select.POLLOUT:
+                self._send_on(connected)
+            if events[0][1] & ~select.POLLOUT:
+                return
 
     def _timed_out(self) -> TimeoutError:
         return TimeoutError(f"no answer within {self._timeout_s:g} s")

@@ -9,23 +9,34 @@ has to wait for, and all the frames and bytes that the store itself moves. With 
     reduce_scatter     2      3w - 2   (3w - 2)/w m                 w (3w-2)   (3w - 2) m
 
 A put and the get behind it are one trip.
+Latency and bandwidth are measured once for a run, by two small probes of the coordinator, and travel in the workers'
+events: a worker that comes back chooses what the others have chosen, since its event is the same.
 The store is taken to move `STORE_RANKS` times what a rank does.
-The constants are those of ElastiCache and Lambda that LambdaML reports (SIGMOD 2021, table 6) and AWS's network limit
-of a function; they are not measured, as ranks that come back must choose what the others have chosen.
+Where nobody has measured, the constants are those of ElastiCache and Lambda that LambdaML reports (SIGMOD 2021,
+table 6) and AWS's network limit of a function.
 Thakur, Rabenseifner, Gropp 2005, Optimization of Collective Communication Operations in MPICH, for the method.
 """
 
+from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Annotated
+
+import msgspec
+
+from training.exchange.channel import Channel
 
 # A frame's own time: header, key and check at a rank; its key and item at the store.
 FRAME_S = 25e-6
 STORE_FRAME_S = 2e-6
 # 630 MB/s of a cache.t3.medium beside the 75 MB/s of a function.
 STORE_RANKS = 8.4
+# Large enough to tell a bandwidth, small enough to take little more than a trip.
+PROBE_BYTES = 65_536
+# A single trip may be held up by anything.
+PROBES = 3
 
 
-class Link(NamedTuple):
+class Link(msgspec.Struct, frozen=True):
     """How a rank reaches the store.
 
     Attributes:
@@ -33,11 +44,36 @@ class Link(NamedTuple):
         bytes_per_s: What the rank can move.
     """
 
-    latency_s: float = 300e-6
-    bytes_per_s: float = 75e6
+    latency_s: Annotated[float, msgspec.Meta(gt=0)] = 300e-6
+    bytes_per_s: Annotated[float, msgspec.Meta(gt=0)] = 75e6
 
 
 USUAL = Link()
+
+
+def probe(channel: Channel, key: str, now: Callable[[], float]) -> Link:
+    """Measures a link by two small probes, the quickest of a few tries each.
+
+    Args:
+        channel: What to measure.
+        key: A key that nobody else uses; nothing is left there.
+        now: The clock, seconds.
+
+    Raises:
+        ChannelError: The store is not reachable or refuses.
+    """
+    value = bytes(min(PROBE_BYTES, channel.max_value_bytes))
+    latency_s = min(_seconds_of_trip(channel, {}, key, now) for _ in range(PROBES))
+    both_ways_s = min(_seconds_of_trip(channel, {key: value}, key, now) for _ in range(PROBES))
+    channel.delete_many([key])
+    # A clock that stands still in between would make it infinite.
+    return Link(max(latency_s, 1e-6), 2 * len(value) / max(both_ways_s - latency_s, 1e-6))
+
+
+def _seconds_of_trip(channel: Channel, values: dict[str, bytes], key: str, now: Callable[[], float]) -> float:
+    started = now()
+    channel.trip(values, [key])
+    return now() - started
 
 
 def seconds(collective: str, world_size: int, part_bytes: int, link: Link = USUAL) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from training.errors import DamagedFrame, StateLost, TrainingError
 from training.exchange.collective import COLLECTIVES, STEPS_PER_CALL, Call, Collective, Latest, Total
-from training.exchange.cost_model import quickest
+from training.exchange.cost_model import USUAL, Link, quickest
 from training.exchange.frame import Array, Encoding, Flag
 from training.exchange.mailbox import Mailbox
 from training.exchange.packing import pack_state, state_length, unpack_state
@@ -72,16 +72,17 @@ class Exchange:
 
     Args:
         mailbox: This rank's mailbox.
-        sync_mode: `all_gather`, `reduce`, `reduce_scatter`, `two_level`, `async`, or `auto` for the quickest by size.
+        sync_mode: `all_gather`, `reduce`, `reduce_scatter`, `two_level`, `async`, or `auto` for what is the quickest.
         join_timeout_s: Limit of a wait in round 0, in which peers may still be starting.
         round_timeout_s: Limit of a wait in every later round.
         update_encoding: How updates travel.
         max_staleness: Rounds that a peer may lag in `async`.
         checkpoints: Where checkpoints lie; None for a run without.
         signals: What this rank asks of all in a round: `Flag`s.
+        link: What `auto` goes by; the same on every rank.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the job's own settings of an exchange, each with a default
         self,
         mailbox: Mailbox,
         sync_mode: str,
@@ -92,6 +93,7 @@ class Exchange:
         max_staleness: int = 0,
         checkpoints: Checkpoints | None = None,
         signals: Callable[[], int] = lambda: 0,
+        link: Link = USUAL,
     ) -> None:
         self.mailbox = mailbox
         self.seconds: list[float] = []
@@ -102,6 +104,8 @@ class Exchange:
         self._latest = Latest(max_staleness) if sync_mode == "async" else None
         self._rounds_kept = self._latest.rounds_kept if self._latest else 2
         self._checkpoints, self._signals = checkpoints, signals
+        # A measured link differs from run to run: it may choose only where all collectives give the same bits.
+        self._link = link if update_encoding == Encoding.FLOAT32 else USUAL
         self._round = 0
         self._next_step = 0
         self._next_look = 0.0
@@ -297,10 +301,11 @@ class Exchange:
         return self._timed(name, values, samples, self._encoding)
 
     def report(self) -> dict[str, Any]:
-        """How updates travelled: the mode asked for, the collectives used, the encoding and its relative error."""
+        """How updates travelled: the mode, the collectives and what chose them, the encoding and its relative error."""
         return {
             "sync_mode": self._sync_mode,
             "collectives": sorted(self._used),
+            "link": msgspec.structs.asdict(self._link) if self._sync_mode == "auto" else None,
             "encoding": self._encoding.name.lower(),
             "relative_error": self._worst_error,
         }
@@ -348,7 +353,7 @@ class Exchange:
         )
 
     def _collective(self, values: Array) -> str:
-        return self._sync_mode if self._sync_mode in NAMED else quickest(self.world_size, values.nbytes)
+        return self._sync_mode if self._sync_mode in NAMED else quickest(self.world_size, values.nbytes, self._link)
 
     def _timed(self, collective: str | Latest, values: Array, samples: int, encoding: Encoding | None) -> Total:
         if self.world_size == 1:

@@ -1,6 +1,7 @@
 """The Memcached channel: ElastiCache on AWS, any memcached elsewhere.
 
 A trip is one request to each node that it concerns, and their replies: the stores, then one `get`.
+With as many keys as large values, each key is asked for behind a value, so that values go out while others come in.
 https://github.com/memcached/memcached/blob/master/doc/protocol.txt
 """
 
@@ -11,7 +12,7 @@ from typing import cast
 
 from training.errors import ChannelError, ValueTooLarge
 from training.exchange.channel import Landing, Value, parts_of, size_of
-from training.exchange.connection import Connection
+from training.exchange.connection import JOIN_BYTES, Connection
 from training.exchange.discovery import discover
 
 # Longer than any run: a chain of functions may take hours, and what a finished run leaves goes by itself.
@@ -60,13 +61,11 @@ class MemcachedChannel:
             for (node, _, _), request in zip(errands, requests, strict=True):
                 node.send(request)
             for node, stores, reads in errands:
-                refusals += [
-                    _refusal(node, key, size_of(value), reply)
-                    for key, value in stores.items()
-                    if (reply := node.line()) != b"STORED"
-                ]
-                if reads:
-                    _read_values(node, landings or {}, found)
+                for key, value, asked in _in_turns(stores, reads):
+                    if key and (reply := node.line()) != b"STORED":
+                        refusals.append(_refusal(node, key, size_of(value), reply))
+                    if asked:
+                        _read_values(node, landings or {}, found)
         except (OSError, ValueError) as error:
             raise _failure(node, error, [unsure for unsure, _, _ in errands]) from error
         if refusals:
@@ -131,10 +130,11 @@ class MemcachedChannel:
         if deletes := self._deletes[node.name]:
             self._deletes[node.name] = []
             parts += deletes
-        for key, value in (stores or {}).items():
-            parts += _store("set", key, value)
-        if reads:
-            parts.append(f"get {' '.join(reads)}\r\n".encode())
+        for key, value, asked in _in_turns(stores or {}, reads):
+            if key:
+                parts += _store("set", key, value)
+            if asked:
+                parts.append(f"get {' '.join(asked)}\r\n".encode())
         return parts
 
     def _errands(self, values: Mapping[str, Value], keys: Sequence[str]) -> list[Errand]:
@@ -165,6 +165,20 @@ class MemcachedChannel:
                 _, name, value = line.split(b" ", 2)
                 settings[name] = value
             return int(settings[b"item_size_max"])
+
+
+def _in_turns(stores: Mapping[str, Value], reads: Sequence[str]) -> Iterator[tuple[str, Value, Sequence[str]]]:
+    """What a request consists of, in order: a value to store under a key (empty for none), then keys to read."""
+    if len(stores) == len(reads) > 1 and sum(map(size_of, stores.values())) > JOIN_BYTES:
+        # One value later than its own, as whoever stores what is read may be a little behind.
+        behind = [(), *((read,) for read in reads[:-1])]
+        yield from ((key, value, asked) for (key, value), asked in zip(stores.items(), behind, strict=True))
+        yield "", b"", reads[-1:]
+        return
+    for key, value in stores.items():
+        yield key, value, ()
+    if reads:
+        yield "", b"", reads
 
 
 @contextmanager
