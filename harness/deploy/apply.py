@@ -98,7 +98,7 @@ def deploy(target: Target, settings: Settings, request: Request, *, log: Log, ag
             return Outcome(declined, plan, dict(work.found.outputs) if work.found else {})
         stands = _make_stack(work, change_set)
         pushes = {state.facts.name: _push(work, state) for state in _image_states(work)}
-        for wanted in functions.wanted_functions(settings, stands, pushes, work.tags):
+        for wanted in functions.wanted_functions(work.settings, stands, pushes, work.tags):
             done = create_or_update(work.functions, wanted)
             log(f"function     {wanted.name}: {', '.join(done) or 'as it should be'}")
         return Outcome("deployed", plan, dict(stands.outputs))

@@ -59,13 +59,19 @@ class Target:
         where = self.stack.endpoints
         return {"lambda": where.lambda_, "s3": where.s3}.get(service, where.aws)
 
+    @cached_property
+    def _clients(self) -> dict[str, Client]:
+        return {}
+
     def client(self, service: str) -> Client:
         """A client that repeats what AWS refuses for being asked too often."""
-        config = SEVERAL_TRIES
-        if self.stack is not None:
-            config = config.merge(DIRECT).merge(Config(s3={"addressing_style": "path"}))
-        create: Any = self.session.client
-        return create(service, endpoint_url=self.endpoint(service), config=config)
+        if service not in self._clients:
+            config = SEVERAL_TRIES
+            if self.stack is not None:
+                config = config.merge(DIRECT).merge(Config(s3={"addressing_style": "path"}))
+            create: Any = self.session.client
+            self._clients[service] = create(service, endpoint_url=self.endpoint(service), config=config)
+        return self._clients[service]
 
     def run_clients(self) -> Clients:
         """What a run talks to."""
