@@ -61,9 +61,9 @@ destroy-aws: $(PROJECT) ## remove what deploy-aws made; REHEARSE=1: the rehearsa
 
 .PHONY: test-containers
 test-containers: setup ready-for-container ## run the same tests on containers, and those of the images
-	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --mode container --numprocesses=2 \
+	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --mode container --numprocesses=2 --dist loadgroup \
 	    tests/containers tests/integration/test_gateway.py tests/integration/test_channel.py tests/integration/test_data.py \
-	    tests/e2e $(ARGS)
+	    tests/e2e tests/deploy/test_rehearsal.py $(ARGS)
 
 .PHONY: matrix
 matrix: setup ## run a small job in every cell of the training matrix and print the table
