@@ -1,7 +1,7 @@
-"""The floor of the exchange: the bytes of a collective through a bare socket, without waiting for anybody.
+"""The floor of the exchange: the bytes of a collective through a bare socket.
 
 Everything is laid down beforehand: requests as bytes, answers as buffers of the exact length. What is left to time is
-the system calls, the kernel's copies and Memcached itself.
+the system calls, the kernel's copies and Memcached itself; and in `BareRounds` the wait for the other ranks.
 
     collective       what rank r of w moves for parts of m bytes
     all_gather       put m; get w - 1 times m
@@ -9,7 +9,9 @@ the system calls, the kernel's copies and Memcached itself.
     reduce_scatter   put w - 1 times m/w, get as much; put m/w, get w - 1 times m/w
 """
 
+import itertools
 import socket
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +20,8 @@ from benchmarks.figure import BenchmarkError
 TIMEOUT_S = 30.0
 _TTL_S = 3600
 _STORED, _END = b"STORED\r\n", b"END\r\n"
+# A wait of the simplest kind: a few looks at once, then ever longer pauses.
+_EAGER_LOOKS, _FIRST_PAUSE_S, _PAUSE_GROWTH = 3, 50e-6, 1.5
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,56 @@ class BareMemcached:
             received += count
         if not trip.answer.endswith(trip.end):
             raise BenchmarkError(f"Memcached answered {bytes(trip.answer[-40:])!r}, expected {trip.end[-40:]!r}")
+
+
+class BareRounds:
+    """The same steps, round after round, each of which waits for the other ranks as an exchange has to.
+
+    Args:
+        host: Memcached's host.
+        port: Its port.
+        prefix: Of all keys.
+        steps: What is done in a round; values that go in one piece.
+        rounds: For how many rounds requests are laid down.
+    """
+
+    def __init__(self, host: str, port: int, prefix: str, steps: list[Step], rounds: int) -> None:
+        self._socket = socket.create_connection((host, port), TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        longest = max(step.value_bytes for step in steps)
+        names = [f"{prefix}/{number:06}" for number in range(rounds)]
+        self._rounds = iter([[(step.verb, _trip(name, step, longest)) for step in steps] for name in names])
+
+    def run(self) -> None:
+        """The next round.
+
+        Raises:
+            BenchmarkError: An answer is not the one expected, or a rank does not come.
+        """
+        for verb, trip in next(self._rounds):
+            deadline = time.monotonic() + TIMEOUT_S
+            for look in itertools.count():
+                if self._ask(trip) or verb == "put":
+                    break
+                if time.monotonic() > deadline:
+                    raise BenchmarkError(f"a rank does not come within {TIMEOUT_S:g} s")
+                if look >= _EAGER_LOOKS:
+                    time.sleep(_FIRST_PAUSE_S * _PAUSE_GROWTH ** (look - _EAGER_LOOKS))
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._socket.close()
+
+    def _ask(self, trip: _Trip) -> bool:
+        """Whether all is there; an answer that is shorter ends as well as a whole one does."""
+        self._socket.sendall(trip.request)
+        view, received = memoryview(trip.answer), 0
+        while not received or not trip.answer[:received].endswith(trip.end):
+            count = self._socket.recv_into(view[received:])
+            if count == 0:
+                raise BenchmarkError("Memcached closed the connection")
+            received += count
+        return received == len(trip.answer)
 
 
 def _trip(prefix: str, step: Step, limit: int) -> _Trip:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bare_memcached import BareMemcached, steps_of
+from benchmarks.bare_memcached import BareMemcached, BareRounds, Step, steps_of
 from benchmarks.figure import Figure, Goal
 from benchmarks.ranks import Team, run_ranks
 from benchmarks.stage import memcached
@@ -48,6 +48,7 @@ class Measured:
         ours_p50: Median seconds of our round.
         floor_mean: Mean seconds of the floor's.
         ours_mean: Mean seconds of ours.
+        waiting_mean: Mean seconds of a round of bare sockets that wait for one another; empty for large parts.
         collective: What `auto` took.
     """
 
@@ -55,6 +56,7 @@ class Measured:
     ours_p50: tuple[float, ...]
     floor_mean: tuple[float, ...]
     ours_mean: tuple[float, ...]
+    waiting_mean: tuple[float, ...]
     collective: str
 
 
@@ -97,8 +99,15 @@ def scaling() -> Iterator[Figure]:
                 floor=slowest(ranks, lambda rank: rank.floor_mean),
                 ours=slowest(ranks, lambda rank: rank.ours_mean),
                 goal=Goal(1.5),
-                note=ranks[0].collective,
+                note=f"{ranks[0].collective}; {_beside_waiting(ranks):.1f}x of bare sockets that wait as well",
             )
+
+
+def _beside_waiting(ranks: list[Measured]) -> float:
+    pairs = zip(
+        slowest(ranks, lambda rank: rank.ours_mean), slowest(ranks, lambda rank: rank.waiting_mean), strict=True
+    )
+    return statistics.median(ours / waiting for ours, waiting in pairs)
 
 
 def slowest(ranks: list[Measured], of: Callable[[Measured], tuple[float, ...]]) -> tuple[float, ...]:
@@ -153,11 +162,25 @@ def measure(
                 team.together()
                 taken.append((bare, course.block(rounds)))
             team.together()
+        waiting_mean = _waiting(team, address, name, steps, blocks, rounds) if size == SMALL else ()
     p50 = [(statistics.median(bare), statistics.median(whole)) for bare, whole in taken]
     mean = [(statistics.fmean(bare), statistics.fmean(whole)) for bare, whole in taken]
     floor_p50, ours_p50 = zip(*p50, strict=True)
     floor_mean, ours_mean = zip(*mean, strict=True)
-    return Measured(floor_p50, ours_p50, floor_mean, ours_mean, collective)
+    return Measured(floor_p50, ours_p50, floor_mean, ours_mean, waiting_mean, collective)
+
+
+def _waiting(
+    team: Team, address: tuple[str, int], name: str, steps: list[Step], blocks: int, rounds: int
+) -> tuple[float, ...]:
+    """Mean seconds of a round of bare sockets that wait for one another, block by block."""
+    with closing(BareRounds(*address, f"{name}/waiting", steps, blocks * rounds)) as waiting:
+        means = []
+        for _ in range(blocks):
+            team.together()
+            means.append(statistics.fmean(_seconds(waiting.run) for _ in range(rounds)))
+        team.together()
+    return tuple(means)
 
 
 class _Course:
