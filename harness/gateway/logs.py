@@ -21,7 +21,8 @@ from harness.gateway.connection import HttpConnection
 
 logger = logging.getLogger(__name__)
 
-FLUSH_INTERVAL_S = 0.25
+# How long lines are gathered; and how far apart batches are at least, however many reports there are.
+FLUSH_INTERVAL_S, SHORTEST_INTERVAL_S = 0.25, 0.05
 REPORT = "REPORT "
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 BATCH_LINES = 10_000
@@ -105,6 +106,7 @@ class LogService:
             await self._send(batch)
             if self._pending:
                 self._wake.set()
+            await asyncio.sleep(SHORTEST_INTERVAL_S)
 
     async def _send(self, batch: list[LogLine]) -> None:
         by_stream: dict[tuple[str, str], list[dict[str, Any]]] = {}
