@@ -1,6 +1,7 @@
 """What all tests share: the project's settings, one stack per test session, and throw-away projects."""
 
 import gc
+import signal
 import subprocess
 import sys
 import warnings
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     import docker
 
 HARNESS = Path(sys.executable).with_name("harness")
+
+
+# Tests that a shell starts in its background ignore Ctrl-C, and so would the commands that they start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
