@@ -125,6 +125,9 @@ class LogService:
                 await self._call("PutLogEvents", {**names, "logEvents": events})
             except (OSError, TimeoutError, LogError):
                 logger.exception("%d log lines were lost", len(events))
+                # Perhaps somebody has deleted them: the next lines make them anew.
+                self._groups.discard(function)
+                self._streams.discard((function, stream))
 
     async def _call(self, operation: str, arguments: dict[str, Any]) -> None:
         """Calls the service, and once more on another connection when this one has failed.

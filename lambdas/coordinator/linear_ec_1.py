@@ -6,6 +6,7 @@ The outcome appears at the `result` that it returns.
 """
 
 import os
+import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -58,7 +59,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
         if invoked:
             return _answer(run_id, folder)
         # Workers that run already go by what was measured first.
-        cache_link = first["cache_link"]
+        cache_link = first.get("cache_link")
     with ThreadPoolExecutor(min(CONNECTIONS, job.n_workers)) as pool:
         requests = list(pool.map(lambda rank: _invoke_worker(job, rank, cache_link), range(job.n_workers)))
     folder.write_json("invoked.json", {"requests": requests})
@@ -79,10 +80,11 @@ def _check_partitions(job: Job) -> None:
 
 
 def _measure_cache(job: Job) -> Link | None:
-    """How the cache is reached; None where nothing goes by it, and where the cache does not answer."""
+    """How the cache is reached; None where nothing goes by it, and where the cache is slow or does not answer."""
     if job.sync_mode != "auto" or job.n_workers == 1:
         return None
-    key = "/".join(filter(None, (job.tmp_bucket, job.run_id, "probe")))
+    # Another delivery of the event may measure at the same time.
+    key = "/".join(filter(None, (job.tmp_bucket, job.run_id, "probe", secrets.token_hex(4))))
     try:
         with closing(MemcachedChannel(job.host, job.port, PROBE_TIMEOUT_S)) as channel:
             return probe(channel, key, time.perf_counter)
@@ -92,5 +94,7 @@ def _measure_cache(job: Job) -> Link | None:
 
 def _invoke_worker(job: Job, rank: int, cache_link: object) -> str:
     """Invokes one worker and returns its request id."""
-    event = {**msgspec.to_builtins(job), "worker_index": rank, "file": job.partition(rank), "cache_link": cache_link}
+    event = {**msgspec.to_builtins(job), "worker_index": rank, "file": job.partition(rank)}
+    if cache_link is not None:
+        event["cache_link"] = cache_link
     return invoke_event(NEURAL_WORKER_FUNCTION if ROWS[job.model].neural else WORKER_FUNCTION, event)

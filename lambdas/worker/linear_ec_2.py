@@ -10,12 +10,11 @@ What may happen to it, and what it does:
     trying again cannot help         it tells all ranks, which stop at once with its cause
 """
 
-import hashlib
 import importlib
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
@@ -289,16 +288,15 @@ def _store(
     round_s = telemetry.round_s or [0.0]  # who came back after the last round did none
     timings = {"round_ms": round_s, "all_reduce_ms": all_reduce_s}
     cold_start = _cold_start.tell()
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(1) as pool:
         details = {key: [1e3 * s for s in seconds] for key, seconds in timings.items()} | {"cold_start": cold_start}
-        writing: list[Future[Any]] = [pool.submit(folder.write_json, f"telemetry/{name}", details)]
+        writing = pool.submit(folder.write_json, f"telemetry/{name}", details)
         if job.rank == 0:
+            # Whoever finds the result finds its model, too.
             model = encode_model(TrainedModel.of_job(job, outcome.parameters, scaling))
-            writing.append(pool.submit(folder.write, "model.npz", model))
-            sha256 = hashlib.sha256(model).hexdigest()
+            sha256 = folder.write("model.npz", model)
             folder.write_json("result.json", _result_of(outcome, exchange, folder, sha256))
-        for written in writing:
-            written.result()
+        writing.result()
     folder.write_json(
         f"workers/{name}",
         {

@@ -75,6 +75,12 @@ def test_a_cache_that_is_not_there_is_told_with_its_address():
         MemcachedChannel("127.0.0.1", 1)
 
 
+def test_a_name_that_no_host_can_have_is_told():
+    """An empty label is as bad as a host that is not there."""
+    with pytest.raises(ChannelError, match=r"a\.\.b:11211 is not reachable"):
+        MemcachedChannel("a..b", 11211)
+
+
 def test_of_several_that_add_one_key_one_succeeds(channel, prefix):
     """The first value stays; a key that was deleted can be added again."""
     key = f"{prefix}/lease"

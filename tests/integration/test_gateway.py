@@ -193,6 +193,21 @@ def test_a_module_that_cannot_be_imported_is_named(create, invoke):
     assert "no_such_module" in answer["Body"]["errorMessage"]
 
 
+def test_a_log_group_that_was_deleted_is_made_again(create, invoke, clients):
+    """Whoever deletes a function's log, as a stack of CloudFormation's does, loses some lines, not all that follow."""
+    name = create("print_lines")
+    invoke(name, {"lines": ["before"]})
+    wait_for_line(clients, name, "REPORT")
+
+    clients.logs.delete_log_group(logGroupName=f"/aws/lambda/{name}")
+
+    def told():
+        invoke(name, {"lines": ["after"]})
+        return any("after" in line for line in lines_of(clients.logs, name))
+
+    assert wait_until(told, 10)
+
+
 def test_the_log_holds_the_output_between_start_and_report(create, invoke, clients):
     """What a function prints stands between START and END; REPORT measures memory instead of repeating its size."""
     name = create("print_lines", MemorySize=3000)

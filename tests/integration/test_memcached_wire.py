@@ -111,6 +111,35 @@ def test_large_values_go_out_while_others_come_in():
     assert all(bytes(landing[0]) == key[-1:].encode() * size for key, landing in landings.items())
 
 
+def test_a_value_that_is_refused_at_its_first_bytes_swallows_nothing_else():
+    """Memcached 1.5 refuses by a value's length and does not wait for it: the next request has a new connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with listener.accept()[0] as discovery:
+                discovery.recv(100)
+                discovery.sendall(b"ERROR\r\n")
+            with listener.accept()[0] as refused:
+                refused.recv(100)
+                refused.sendall(SETTINGS)
+                refused.recv(100)
+                refused.sendall(b"SERVER_ERROR object too large for cache\r\n")
+                with listener.accept()[0] as anew:
+                    anew.recv(100)
+                    anew.sendall(b"VALUE a 0 1\r\n1\r\nEND\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        channel = MemcachedChannel("127.0.0.1", listener.getsockname()[1], timeout_s=5)
+        with pytest.raises(ValueTooLarge, match="storing large"):
+            channel.put_many({"large": bytes(64 << 20)})
+        found = channel.get_many(["a"])
+        channel.close()
+        thread.join(5)
+
+    assert {"a": b"1"} == found
+
+
 def test_a_refusal_is_told_and_the_connection_goes_on():
     """The refused key and Memcached's words are in the error; the replies behind it were read all the same."""
     full = b"STORED\r\nSERVER_ERROR out of memory storing object\r\nVALUE a 0 1\r\n1\r\nEND\r\n"

@@ -202,6 +202,22 @@ def test_the_probe_tells_how_a_store_is_reached(limit):
     assert {} == store.get_many(["run/probe"])
 
 
+class ForgetfulStore(SlowStore):
+    """A store that lets go of what it has just taken."""
+
+    def trip(self, values, keys, landings=None):
+        """As a store that evicts at once."""
+        super().trip(values, keys, landings)
+        return {}
+
+
+@pytest.mark.parametrize("store", [SlowStore(Link(0.95, 1e6)), SlowStore(Link(1e-4, 1e5)), ForgetfulStore(Link())])
+def test_a_store_that_is_slow_or_loses_values_is_not_measured(store):
+    """The first slow answer ends it; half a measurement is none."""
+    assert probe(store, "run/probe", lambda: store.now) is None
+    assert store.now < 2
+
+
 def test_a_measured_link_never_chooses_where_the_bits_depend_on_it():
     """Parts that travel as float16 are added in another precision by each collective: those go by constants."""
     quick, narrow = Link(1e-5, 1e9), Link(1e-5, 1e6)

@@ -48,6 +48,9 @@ class Connection:
         Raises:
             OSError: The node is not reachable or does not take it.
         """
+        if self._unsent:
+            # It was refused before all of it was out: the node would take this request for the rest.
+            self.close()
         connected = self._socket or self._connect()
         if sum(map(len, parts)) > JOIN_BYTES:
             self._unsent = [memoryview(part) for part in parts]

@@ -17,13 +17,13 @@ table 6) and AWS's network limit of a function.
 Thakur, Rabenseifner, Gropp 2005, Optimization of Collective Communication Operations in MPICH, for the method.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated
 
 import msgspec
 
-from training.exchange.channel import Channel
+from training.exchange.channel import Channel, Value
 
 # A frame's own time: header, key and check at a rank; its key and item at the store.
 FRAME_S = 25e-6
@@ -34,6 +34,8 @@ STORE_RANKS = 8.4
 PROBE_BYTES = 65_536
 # A single trip may be held up by anything.
 PROBES = 3
+# What takes longer than this is no store to go by: nobody waits for a second measurement.
+SLOW_S = 0.2
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -51,7 +53,7 @@ class Link(msgspec.Struct, frozen=True):
 USUAL = Link()
 
 
-def probe(channel: Channel, key: str, now: Callable[[], float]) -> Link:
+def probe(channel: Channel, key: str, now: Callable[[], float]) -> Link | None:
     """Measures a link by two small probes, the quickest of a few tries each.
 
     Args:
@@ -59,21 +61,35 @@ def probe(channel: Channel, key: str, now: Callable[[], float]) -> Link:
         key: A key that nobody else uses; nothing is left there.
         now: The clock, seconds.
 
+    Returns:
+        The link; None where the probes say nothing, as from a store that is slow to answer or loses the value.
+
     Raises:
         ChannelError: The store is not reachable or refuses.
     """
     value = bytes(min(PROBE_BYTES, channel.max_value_bytes))
-    latency_s = min(_seconds_of_trip(channel, {}, key, now) for _ in range(PROBES))
-    both_ways_s = min(_seconds_of_trip(channel, {key: value}, key, now) for _ in range(PROBES))
-    channel.delete_many([key])
-    # A clock that stands still in between would make it infinite.
-    return Link(max(latency_s, 1e-6), 2 * len(value) / max(both_ways_s - latency_s, 1e-6))
+    empty_s, full_s = [], []
+    for _ in range(PROBES):
+        took_s, found = _timed_trip(channel, {}, key, now)
+        empty_s.append(took_s)
+        if found or took_s > SLOW_S:
+            return None
+    for _ in range(PROBES):
+        took_s, found = _timed_trip(channel, {key: value}, key, now)
+        full_s.append(took_s)
+        channel.delete_many([key])
+        if not found or took_s > SLOW_S:
+            return None
+    moving_s = min(full_s) - min(empty_s)
+    return Link(min(empty_s), 2 * len(value) / moving_s) if value and moving_s > 0 < min(empty_s) else None
 
 
-def _seconds_of_trip(channel: Channel, values: dict[str, bytes], key: str, now: Callable[[], float]) -> float:
+def _timed_trip(
+    channel: Channel, values: dict[str, bytes], key: str, now: Callable[[], float]
+) -> tuple[float, Mapping[str, Value]]:
     started = now()
-    channel.trip(values, [key])
-    return now() - started
+    found = channel.trip(values, [key])
+    return now() - started, found
 
 
 def seconds(collective: str, world_size: int, part_bytes: int, link: Link = USUAL) -> float:

@@ -37,7 +37,7 @@ def discover(host: str, port: int, timeout_s: float) -> list[Node]:
         with socket.create_connection((host, port), timeout=timeout_s) as connection:
             connection.sendall(_REQUEST)
             reply = _read_reply(connection)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
         raise ChannelError(f"Memcached at {host}:{port} is not reachable: {error}") from error
     if reply.endswith(b"ERROR\r\n"):
         return [(host, port)]
