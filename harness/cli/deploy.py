@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.target_options import account_option, region_option, rehearse_option, stack_option
+from harness.cli.target_options import account_option, interruptions, region_option, rehearse_option, stack_option
 
 if TYPE_CHECKING:
     from harness.deploy.apply import Outcome
@@ -62,7 +62,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
 
     settings, given = load_settings(), _pairs(parameters)
     if check_only:
-        _check(settings, given, DEFAULT_WORKERS if n_workers is None else n_workers, as_json=as_json)
+        _check(settings, given, DEFAULT_WORKERS if n_workers is None else n_workers, region, as_json=as_json)
         return
     request = Request(stack, given, n_workers, expect_account, dry_run)
 
@@ -70,7 +70,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
         _show(plan)
         return yes or _confirm()
 
-    with _target(settings, region, rehearse=rehearse, dry_run=dry_run) as target:
+    with _target(settings, region, rehearse=rehearse, dry_run=dry_run) as target, interruptions("deploy"):
         outcome = deploy(target, settings, request, log=_say, agree=agree)
     if as_json:
         click.echo(msgspec.json.encode(outcome).decode())
@@ -104,13 +104,13 @@ def _target(settings: "Settings", region: str | None, *, rehearse: bool, dry_run
         yield aws_target(region)
 
 
-def _check(settings: "Settings", given: dict[str, str], n_workers: int, *, as_json: bool) -> None:
+def _check(settings: "Settings", given: dict[str, str], n_workers: int, region: str | None, *, as_json: bool) -> None:
     import msgspec
 
     from harness.deploy.access import text_of
     from harness.deploy.preflight import offline
 
-    findings, verdicts = offline(settings, given, n_workers)
+    findings, verdicts = offline(settings, given, n_workers, region)
     wrong = [finding for finding in findings if finding.level == "error"]
     if as_json:
         click.echo(msgspec.json.encode({"findings": findings, "access": verdicts}).decode())

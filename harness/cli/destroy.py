@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.target_options import account_option, region_option, rehearse_option, stack_option
+from harness.cli.target_options import account_option, interruptions, region_option, rehearse_option, stack_option
 
 if TYPE_CHECKING:
     from harness.deploy.destroy import Outcome, Removal
@@ -60,7 +60,8 @@ def command(
         return yes or _confirm()
 
     request = Request(stack, empty, expect_account, dry_run)
-    outcome = destroy(target, settings, request, log=_say, agree=agree)
+    with interruptions("destroy"):
+        outcome = destroy(target, settings, request, log=_say, agree=agree)
     if outcome.status in {"removed", "nothing"}:
         stop_rehearsal(settings, target, _say)
     if as_json:

@@ -1,6 +1,7 @@
 """Options that say where a deployment is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
@@ -74,3 +75,25 @@ def target_of(kind: Literal["aws", "rehearsal"], region: str | None, settings: "
     if target is None:
         raise HarnessError("no rehearsal is up", remedy="run `harness deploy --rehearse` first")
     return target
+
+
+@contextmanager
+def interruptions(verb: str) -> Iterator[None]:
+    """Says what Ctrl-C within the block means: AWS goes on with what it was told.
+
+    Args:
+        verb: The command that goes on when it is run again.
+
+    Raises:
+        HarnessError: Somebody has pressed it.
+    """
+    from harness.errors import HarnessError
+
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise HarnessError(
+            f"harness {verb} was interrupted",
+            "what CloudFormation was told to do goes on, and what stands costs",
+            f"run `harness {verb}` again, with the same flags: it goes on where it was",
+        ) from error

@@ -133,7 +133,8 @@ def destroy(
         if found is not None:
             _await_interfaces(target, found, log)
             if request.empty:
-                _empty(target, contents, log)
+                # Looked for again: the wait may have been long, and whoever deployed meanwhile has pushed.
+                _empty(target, list(_contents(target, found)), log)
             _delete(target, found, request, log)
         left = standing(target, request.stack, names, deleted=_deleted(cfn, found))
         return Outcome("partly" if left else "removed", removal, left)

@@ -35,13 +35,25 @@ def with_reservations(settings: Settings, n_workers: int) -> Settings:
 def reserved(client: "LambdaClient", stack: str, default: int) -> int:
     """The concurrency that is reserved for a deployment's worker functions now.
 
+    A function that has no alias yet was interrupted while it was made: what it lacks was not decided by anybody.
+
     Args:
         client: A client.
         stack: The stack that they belong to.
-        default: What counts when there are none.
+        default: What counts when none is finished.
     """
-    found = [client.get_function(FunctionName=name) for name in present(client, WORKERS, stack)]
+    finished = [name for name in present(client, WORKERS, stack) if _is_finished(client, name)]
+    found = [client.get_function(FunctionName=name) for name in finished]
     return max([each.get("Concurrency", {}).get("ReservedConcurrentExecutions", 0) for each in found], default=default)
+
+
+def _is_finished(client: "LambdaClient", name: str) -> bool:
+    """Whether it was made to its last step, which gives it the alias."""
+    try:
+        client.get_alias(FunctionName=name, Name=ALIAS)
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    return True
 
 
 def tags_of(project: str, stack: str) -> dict[str, str]:

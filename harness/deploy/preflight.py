@@ -3,10 +3,12 @@
 Each check says in a line what it found; the first that fails ends the command.
 """
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import docker
+from cfnlint.helpers import REGIONS
 
 from harness.deploy import images
 from harness.deploy.access import WORKERS, Deployment, Verdict, judge_all
@@ -23,7 +25,7 @@ from harness.settings import Settings
 SERVICES = ("cloudformation", "ec2", "ecr", "elasticache", "lambda", "logs", "s3", "sqs")
 
 # Stand for what only a region tells.
-_OF_A_REGION = {"AvailabilityZones": f"{REGION}a,{REGION}b", "S3PrefixListId": "pl-63a5400a"}
+_ANY_PREFIX_LIST = "pl-63a5400a"
 
 Log = Callable[[str], None]
 
@@ -156,21 +158,31 @@ def findings_of(
     ]
 
 
-def offline(settings: Settings, given: Mapping[str, str], n_workers: int) -> tuple[list[Finding], list[Verdict]]:
+def offline(
+    settings: Settings, given: Mapping[str, str], n_workers: int, region: str | None = None
+) -> tuple[list[Finding], list[Verdict]]:
     """What `harness deploy --check` tells: findings, and what the roles allow and deny.
 
     Args:
         settings: The functions.
         given: Parameters of the template.
         n_workers: The largest run that is to be possible.
+        region: Where it will be deployed; None for no region in particular.
 
     Raises:
-        HarnessError: A parameter is wrong.
+        HarnessError: A parameter is wrong, or there is no such region.
     """
-    body = load_template()
-    parameters = with_defaults(body, {**_OF_A_REGION, **given})
-    findings = findings_of(settings, body, parameters, n_workers)
-    return findings, judge_all(Deployment(body, parameters))
+    body, region = load_template(), region or REGION
+    if region not in REGIONS:
+        near = difflib.get_close_matches(region, REGIONS, n=1)
+        raise HarnessError(
+            f"there is no region {region}",
+            remedy=f"did you mean {near[0]}?" if near else "name another one: --region",
+        )
+    of_the_region = {"AvailabilityZones": f"{region}a,{region}b", "S3PrefixListId": _ANY_PREFIX_LIST}
+    parameters = with_defaults(body, {**of_the_region, **given})
+    findings = findings_of(settings, body, parameters, n_workers, region=region)
+    return findings, judge_all(Deployment(body, parameters, region=region))
 
 
 def refuse_errors(findings: Iterable[Finding], log: Log) -> None:

@@ -153,7 +153,7 @@ def clear(cfn: Client, stack: StackInfo, log: Log) -> StackInfo | None:
         raise HarnessError(
             f"the stack {stack.name} is half removed: {stack.status}",
             stack.reason,
-            "finish that with `harness destroy --empty`, then deploy",
+            "finish that with `harness destroy --empty`, which deletes what it still holds, data too; then deploy",
         )
     raise HarnessError(
         f"the stack {stack.name} is {stack.status}", stack.reason, "see to it in CloudFormation's console, then deploy"
@@ -377,4 +377,9 @@ def _failure(stack: StackInfo, tail: EventTail) -> HarnessError:
     event = failed[0]
     verb = event["ResourceStatus"].partition("_")[0].lower()
     what = f"{event['LogicalResourceId']} ({event['ResourceType']}) cannot be {verb}d: {_reason(event)}"
-    return HarnessError(what, where, "mend that, and run the command again; what had been made was taken back")
+    undone = (
+        "some of what had been made could not be taken back, and is removed first"
+        if stack.status.endswith("ROLLBACK_FAILED")
+        else "what had been made was taken back"
+    )
+    return HarnessError(what, where, f"mend that, and run the command again; {undone}")

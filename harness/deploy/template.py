@@ -3,6 +3,7 @@
 Its anatomy: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -156,16 +157,34 @@ def _wanted(parameter: Parameter, value: str) -> str:
         return f"one of {', '.join(parameter.allowed)}"
     if parameter.pattern and not re.fullmatch(parameter.pattern, value):
         return f"what matches {parameter.pattern}"
-    if parameter.type != "Number":
-        return ""
+    parts = value.split(",")
+    # The template has lists of two only: one entry for each subnet.
+    if parameter.type not in {"String", "Number"} and (len(parts) != 2 or not all(parts)):
+        return "two values with a comma between them"
+    if parameter.name.endswith(("Cidr", "Cidrs")) and not all(map(_is_network, parts)):
+        return "IPv4 addresses with a prefix length, such as 10.42.0.0/20"
+    return _wanted_number(parameter, value) if parameter.type == "Number" else ""
+
+
+def _wanted_number(parameter: Parameter, value: str) -> str:
     least, most = parameter.least, parameter.most
     limits = " ".join([f"from {least}" if least is not None else "", f"to {most}" if most is not None else ""]).strip()
-    try:
-        number = float(value)
-    except ValueError:
-        return f"a number {limits}".strip()
+    # Money alone comes in fractions.
+    whole = not parameter.name.endswith("Usd")
+    wanted = f"a {'whole ' if whole else ''}number {limits}".strip()
+    if not re.fullmatch(r"\d{1,12}" if whole else r"\d{1,12}(\.\d+)?", value):
+        return wanted
+    number = float(value)
     fits = (least is None or number >= least) and (most is None or number <= most)
-    return "" if fits else f"a number {limits}"
+    return "" if fits else wanted
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.IPv4Network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text
 
 
 def region_parameters(session: "boto3.Session", endpoint_url: str | None = None) -> dict[str, str]:

@@ -45,6 +45,8 @@ _THROTTLED = {
     "TooManyRequestsException",
     "SlowDown",
 }
+# What a stack answers to whoever is second.
+_BUSY = {"ChangeSetNotFound", "InvalidChangeSetStatus", "OperationInProgressException"}
 _LONGEST_QUOTE = 400
 
 
@@ -95,13 +97,23 @@ _OWN: tuple[tuple[type[BotoCoreError], str, str], ...] = (
 )
 
 
+_BY_CODE: tuple[tuple[set[str], str, str], ...] = (
+    (_EXPIRED, "the AWS credentials have expired", _LOG_IN),
+    (_UNKNOWN, "AWS does not accept the credentials", _LOG_IN),
+    (
+        _BUSY,
+        "another command is at work on the same stack",
+        "run the command again: it waits until the other one has finished, and goes on",
+    ),
+)
+
+
 def _refused(doing: str, error: ClientError) -> HarnessError:
     code, words = code_of_error(error), str(error.response.get("Error", {}).get("Message", ""))
     quote = f"{doing}: {code}: {words}"[:_LONGEST_QUOTE]
-    if code in _EXPIRED:
-        return HarnessError("the AWS credentials have expired", quote, _LOG_IN)
-    if code in _UNKNOWN:
-        return HarnessError("AWS does not accept the credentials", quote, _LOG_IN)
+    for codes, what, remedy in _BY_CODE:
+        if code in codes:
+            return HarnessError(what, quote, remedy)
     if code in _DENIED:
         remedy = "docs/deployer-policy.json lists what the deployer must be allowed"
         return HarnessError(f"these credentials may not do that: {error.operation_name}", quote, remedy)

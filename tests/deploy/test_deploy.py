@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
+from harness.cli.target_options import interruptions
 from harness.deploy import functions, preflight, stack
 from harness.deploy.destroy import Request as RemovalRequest
 from harness.deploy.destroy import destroy
@@ -24,6 +25,7 @@ from harness.errors import HarnessError
 from harness.runs.clients import emulation_session
 from harness.runs.creation import Code, Placement, Wanted, create_or_update, pending
 from harness.runs.functions import package
+from harness.runs.refusals import aws_errors
 from harness.settings import FunctionSettings, load_settings
 from tests.conftest import HARNESS
 from tests.support.functions import HANDLERS
@@ -202,6 +204,25 @@ def test_a_command_that_dies_while_the_stack_is_made_does_no_harm(cfn, make, nam
 # ---- A template edited by hand ---------------------------------------------------------------------------------------
 
 
+def test_who_comes_second_is_told_to_come_again(cfn, make, name):
+    """Another command has carried out, or taken back, the change set that this one has proposed."""
+    make()
+
+    with pytest.raises(HarnessError, match="another command is at work") as caught, aws_errors("deploying"):
+        cfn.execute_change_set(ChangeSetName="taken-back", StackName=name)
+
+    assert "run the command again" in caught.value.remedy
+
+
+def test_an_interruption_says_that_aws_goes_on():
+    """Ctrl-C stops the command, not CloudFormation."""
+    with pytest.raises(HarnessError, match="harness destroy was interrupted") as caught, interruptions("destroy"):
+        raise KeyboardInterrupt
+
+    assert "goes on" in caught.value.where
+    assert "harness destroy" in caught.value.remedy
+
+
 def test_a_template_with_an_unknown_type_is_refused_before_a_stack_exists(cfn, name, body, parameters):
     """Nothing is reported as made that was not."""
     edited = body.replace("Type: AWS::SQS::Queue", "Type: AWS::SQS::Heap")
@@ -210,6 +231,14 @@ def test_a_template_with_an_unknown_type_is_refused_before_a_stack_exists(cfn, n
         stack.propose(cfn, name, None, edited, parameters, {})
 
     assert stack.read_stack(cfn, name) is None
+
+
+def test_checks_without_aws_know_the_regions():
+    """A misspelt region is told with the one that is meant."""
+    with pytest.raises(HarnessError, match="no region us-esat-1") as caught:
+        preflight.offline(load_settings(), {}, 10, "us-esat-1")
+
+    assert "us-east-1" in caught.value.remedy
 
 
 def test_a_template_with_a_misspelt_property_is_found_by_the_checks(body, parameters):
@@ -480,6 +509,23 @@ def test_a_function_that_stopped_half_way_is_completed(target, wanted):
     assert ["reserved concurrency", "events", "recursion", "version and alias live", "events of live"] == (
         create_or_update(client, wanted)
     )
+
+
+def test_what_an_interrupted_deployment_did_not_reserve_was_not_given_up(target, wanted):
+    """Killed between CreateFunction and the reservation: the next deployment reserves what a new one would."""
+    client, worker = target.client("lambda"), msgspec.structs.replace(wanted.settings, reserved_concurrency=0)
+    try:
+        unfinished = Wanted("linear_ec_2", wanted.settings, wanted.code, wanted.placement)
+        next(iter(pending(client, unfinished))).run()
+        assert 10 == functions.reserved(client, "s", 10)
+
+        create_or_update(client, unfinished)
+        assert 3 == functions.reserved(client, "s", 10)
+
+        create_or_update(client, Wanted("linear_ec_2", worker, wanted.code, wanted.placement))
+        assert 0 == functions.reserved(client, "s", 10)
+    finally:
+        functions.remove(client, "linear_ec_2", _silent)
 
 
 def test_more_concurrency_than_the_account_has_is_told(target, wanted):

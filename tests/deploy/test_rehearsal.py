@@ -197,11 +197,15 @@ def test_a_deployment_killed_at_any_point_is_finished_by_the_next(harness, proje
         _kill_at(sight, project)
 
     last = json.loads(harness("deploy", "--rehearse", "--yes", "--json").stdout)
-    run = json.loads(harness("run", "--target", "rehearsal", "--n-workers", "2", "--json").stdout)
+    lambda_ = standing_rehearsal(load_settings(project)).client("lambda")
+    kept = lambda_.get_function_concurrency(FunctionName="linear_ec_2")["ReservedConcurrentExecutions"]
+    run = json.loads(harness("run", "--target", "rehearsal", "--json").stdout)
     removed = json.loads(harness("destroy", "--rehearse", "--yes", "--empty", "--json").stdout)
 
     assert "keep" == last["plan"]["resources"][0]["action"]
+    assert 10 == kept
     assert "succeeded" == run["status"]
+    assert 4 == run["job"]["n_workers"]
     assert "removed" == removed["status"]
     assert [] == removed["left"]
     ours = {"label": f"lambda-harness.project={project}"}
