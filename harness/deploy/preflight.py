@@ -174,10 +174,10 @@ def offline(
     """
     body, region = load_template(), region or REGION
     if region not in REGIONS:
-        near = difflib.get_close_matches(region, REGIONS, n=1)
+        near = difflib.get_close_matches(region, REGIONS, n=3)
         raise HarnessError(
             f"there is no region {region}",
-            remedy=f"did you mean {near[0]}?" if near else "name another one: --region",
+            remedy=f"did you mean {' or '.join(near)}?" if near else "name another one: --region",
         )
     of_the_region = {"AvailabilityZones": f"{region}a,{region}b", "S3PrefixListId": _ANY_PREFIX_LIST}
     parameters = with_defaults(body, {**of_the_region, **given})
