@@ -10,7 +10,9 @@ import click
 from harness.cli.target_options import account_option, interruptions, region_option, rehearse_option, stack_option
 
 if TYPE_CHECKING:
+    from harness.deploy.access import Verdict
     from harness.deploy.apply import Outcome
+    from harness.deploy.finding import Finding
     from harness.deploy.plan import Plan
     from harness.deploy.target import Target
     from harness.settings import Settings
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
     help="The largest run that is to be possible: each worker function reserves so much concurrency; 0 for none.  "
     "[default: what is reserved; at first 10]",
 )
+@click.option(
+    "--model-bytes",
+    type=click.IntRange(min=0),
+    default=0,
+    help="The largest model that is to be exchanged, in bytes: is the cache large enough for it?",
+)
 @click.option("--parameter", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter of the template.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
@@ -39,6 +47,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     expect_account: str | None,
     rehearse: bool,
     n_workers: int | None,
+    model_bytes: int,
     parameters: tuple[str, ...],
     yes: bool,
     dry_run: bool,
@@ -58,13 +67,15 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     import msgspec
 
     from harness.deploy.apply import DEFAULT_WORKERS, Request, deploy
+    from harness.deploy.preflight import offline
     from harness.settings import load_settings
 
     settings, given = load_settings(), _pairs(parameters)
     if check_only:
-        _check(settings, given, DEFAULT_WORKERS if n_workers is None else n_workers, region, as_json=as_json)
+        wanted = offline(settings, given, DEFAULT_WORKERS if n_workers is None else n_workers, region, model_bytes)
+        _tell_checks(*wanted, as_json=as_json)
         return
-    request = Request(stack, given, n_workers, expect_account, dry_run)
+    request = Request(stack, given, n_workers, model_bytes, expect_account, dry_run)
 
     def agree(plan: "Plan") -> bool:
         _show(plan)
@@ -104,13 +115,11 @@ def _target(settings: "Settings", region: str | None, *, rehearse: bool, dry_run
         yield aws_target(region)
 
 
-def _check(settings: "Settings", given: dict[str, str], n_workers: int, region: str | None, *, as_json: bool) -> None:
+def _tell_checks(findings: "list[Finding]", verdicts: "list[Verdict]", *, as_json: bool) -> None:
     import msgspec
 
     from harness.deploy.access import text_of
-    from harness.deploy.preflight import offline
 
-    findings, verdicts = offline(settings, given, n_workers, region)
     wrong = [finding for finding in findings if finding.level == "error"]
     if as_json:
         click.echo(msgspec.json.encode({"findings": findings, "access": verdicts}).decode())

@@ -45,6 +45,7 @@ class Request:
         parameters: Parameters of the template that were given.
         n_workers: The largest run that is to be possible: so much concurrency is reserved for each worker function;
             0 for no reservation, None for what they have, or `DEFAULT_WORKERS` when there are none yet.
+        model_bytes: The largest model that workers will exchange; 0 when that is not known.
         expect_account: The account that it must be; None for any.
         dry_run: Whether only the plan is wanted.
     """
@@ -52,6 +53,7 @@ class Request:
     stack: str = DEFAULT_STACK
     parameters: Mapping[str, str] = field(default_factory=dict)
     n_workers: int | None = None
+    model_bytes: int = 0
     expect_account: str | None = None
     dry_run: bool = False
 
@@ -158,7 +160,9 @@ def _check(target: Target, settings: Settings, request: Request, log: Log) -> _W
     if n_workers is None:
         n_workers = functions.reserved(target.client("lambda"), name, DEFAULT_WORKERS)
     settings = functions.with_reservations(settings, n_workers)
-    findings = preflight.findings_of(settings, body, parameters, n_workers, region=target.region, account=account)
+    findings = preflight.findings_of(
+        settings, body, parameters, n_workers, region=target.region, account=account, model_bytes=request.model_bytes
+    )
     preflight.refuse_errors(findings, log)
     if note := preflight.memory_note(settings):
         log(f"memory       {note}")

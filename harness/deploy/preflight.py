@@ -133,6 +133,7 @@ def findings_of(
     *,
     region: str = REGION,
     account: Account | None = None,
+    model_bytes: int = 0,
 ) -> list[Finding]:
     """What would go wrong on AWS, as far as it can be told without AWS.
 
@@ -143,6 +144,7 @@ def findings_of(
         n_workers: The largest run that is to be possible.
         region: Where it will be deployed.
         account: Its concurrency; None when it is not known.
+        model_bytes: The largest model that workers will exchange; 0 when that is not known.
     """
     reserved = {name: n_workers for name in WORKERS if n_workers and name in settings.functions}
     return [
@@ -151,6 +153,7 @@ def findings_of(
             settings,
             parameters,
             n_workers,
+            model_bytes,
             reserved=reserved,
             account_concurrency=account.concurrency if account else None,
             body=body,
@@ -159,7 +162,7 @@ def findings_of(
 
 
 def offline(
-    settings: Settings, given: Mapping[str, str], n_workers: int, region: str | None = None
+    settings: Settings, given: Mapping[str, str], n_workers: int, region: str | None = None, model_bytes: int = 0
 ) -> tuple[list[Finding], list[Verdict]]:
     """What `harness deploy --check` tells: findings, and what the roles allow and deny.
 
@@ -168,6 +171,7 @@ def offline(
         given: Parameters of the template.
         n_workers: The largest run that is to be possible.
         region: Where it will be deployed; None for no region in particular.
+        model_bytes: The largest model that workers will exchange; 0 when that is not known.
 
     Raises:
         HarnessError: A parameter is wrong, or there is no such region.
@@ -181,7 +185,7 @@ def offline(
         )
     of_the_region = {"AvailabilityZones": f"{region}a,{region}b", "S3PrefixListId": _ANY_PREFIX_LIST}
     parameters = with_defaults(body, {**of_the_region, **given})
-    findings = findings_of(settings, body, parameters, n_workers, region=region)
+    findings = findings_of(settings, body, parameters, n_workers, region=region, model_bytes=model_bytes)
     return findings, judge_all(Deployment(body, parameters, region=region))
 
 

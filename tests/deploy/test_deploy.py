@@ -233,6 +233,14 @@ def test_a_template_with_an_unknown_type_is_refused_before_a_stack_exists(cfn, n
     assert stack.read_stack(cfn, name) is None
 
 
+def test_a_model_above_the_items_size_is_told_before_it_is_deployed():
+    """It works, in pieces; and a cache that cannot hold the rounds of all workers does not."""
+    findings, _ = preflight.offline(load_settings(), {}, 10, None, 4 << 20)
+
+    assert "CacheItemBytes" in [finding.where for finding in findings]
+    assert [] == preflight.offline(load_settings(), {}, 10, None, 1000)[0]
+
+
 def test_checks_without_aws_know_the_regions():
     """A misspelt region is told with the one that is meant."""
     with pytest.raises(HarnessError, match="no region us-esat-1") as caught:
