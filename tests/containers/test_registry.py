@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from contextlib import suppress
 
 import pytest
 from botocore.exceptions import ClientError
@@ -11,7 +10,7 @@ from docker.errors import ImageNotFound
 from harness.cli._stack_text import describe
 from harness.runs.clients import clients_for, emulation_session
 from harness.stack import start_private_stack
-from tests.support.functions import ROLE, handlers_image
+from tests.support.functions import ROLE, handlers_image, remove_image
 
 pytestmark = [pytest.mark.containers, pytest.mark.integration]
 
@@ -44,8 +43,7 @@ def digest(stack, engine, ecr, tmp_path_factory):
     with pytest.raises(ImageNotFound):
         engine.images.get(image)
     yield next(message["aux"]["Digest"] for message in pushed if "aux" in message)
-    with suppress(ImageNotFound):  # it is here only when a function ran from it
-        engine.images.remove(image, force=True)
+    remove_image(engine, image)  # it is here only when a function ran from it
 
 
 def test_a_pushed_image_lies_in_its_repository(ecr, digest):

@@ -5,7 +5,7 @@ import uuid
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from docker.errors import APIError
+from docker.errors import APIError, ImageNotFound
 
 from harness.engine import connect
 from harness.images import find_base
@@ -36,13 +36,22 @@ def handlers_image(folder):
         try:
             yield image.id
         finally:
-            # A function that was deleted a moment ago may still have a container on its way out.
-            assert wait_until(lambda: _removed(client, image.id), 15)
+            remove_image(client, image.id)
+
+
+def remove_image(client, image_id):
+    """Take an image off the engine, if it is there, with all its names.
+
+    A function that was deleted a moment ago may still have a container on its way out, which is waited for.
+    """
+    assert wait_until(lambda: _removed(client, image_id), 15)
 
 
 def _removed(client, image_id):
     try:
         client.images.remove(image_id, force=True)
+    except ImageNotFound:
+        return True
     except APIError:
         return False
     return True
