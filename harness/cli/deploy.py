@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.target_options import account_option, interruptions, region_option, rehearse_option, stack_option
+from harness.cli.target_options import (
+    account_option,
+    check_somebody_answers,
+    interruptions,
+    region_option,
+    rehearse_option,
+    stack_option,
+    target_of,
+)
 
 if TYPE_CHECKING:
     from harness.deploy.access import Verdict
@@ -39,6 +47,12 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
 @click.option("--check", "check_only", is_flag=True, help="Check the template and the functions, without AWS.")
+@click.option(
+    "--compare",
+    "compare_only",
+    is_flag=True,
+    help="Show in what the deployed functions differ from those of a run on this machine.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 def command(  # noqa: PLR0913 - keywords only, each an option
     *,
@@ -52,6 +66,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     yes: bool,
     dry_run: bool,
     check_only: bool,
+    compare_only: bool,
     as_json: bool,
 ) -> None:
     """Deploys: checks, shows what changes and what it costs, asks, then makes it so.
@@ -75,13 +90,18 @@ def command(  # noqa: PLR0913 - keywords only, each an option
         wanted = offline(settings, given, DEFAULT_WORKERS if n_workers is None else n_workers, region, model_bytes)
         _tell_checks(*wanted, as_json=as_json)
         return
+    if compare_only:
+        _tell_differences(settings, stack, region, rehearse=rehearse, as_json=as_json)
+        return
     request = Request(stack, given, n_workers, model_bytes, expect_account, dry_run)
 
     def agree(plan: "Plan") -> bool:
         _show(plan)
-        return yes or _confirm()
+        return yes or click.confirm("Deploy this?", err=True)
 
-    with _target(settings, region, rehearse=rehearse, dry_run=dry_run) as target, interruptions("deploy"):
+    if not (yes or dry_run):
+        check_somebody_answers()
+    with _target(settings, region, given, rehearse=rehearse, dry_run=dry_run) as target, interruptions("deploy"):
         outcome = deploy(target, settings, request, log=_say, agree=agree)
     if as_json:
         click.echo(msgspec.json.encode(outcome).decode())
@@ -104,15 +124,30 @@ def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:
 
 
 @contextmanager
-def _target(settings: "Settings", region: str | None, *, rehearse: bool, dry_run: bool) -> "Iterator[Target]":
+def _target(
+    settings: "Settings", region: str | None, given: dict[str, str], *, rehearse: bool, dry_run: bool
+) -> "Iterator[Target]":
+    from harness.deploy.preflight import check_on_this_machine
     from harness.deploy.rehearsal import rehearsal_for_deploy
     from harness.deploy.target import aws_target
 
     if rehearse:
+        check_on_this_machine(settings, given)
         with rehearsal_for_deploy(settings, dry_run=dry_run, log=_say) as target:
             yield target
     else:
         yield aws_target(region)
+
+
+def _tell_differences(settings: "Settings", stack: str, region: str | None, *, rehearse: bool, as_json: bool) -> None:
+    import msgspec
+
+    from harness.deploy.comparison import compare, told
+
+    found = compare(target_of("rehearsal" if rehearse else "aws", region, settings), settings, stack, _say)
+    click.echo(msgspec.json.encode(found).decode() if as_json else "\n".join(told(found)))
+    if any(not each.why for each in found):
+        sys.exit(1)
 
 
 def _tell_checks(findings: "list[Finding]", verdicts: "list[Verdict]", *, as_json: bool) -> None:
@@ -137,14 +172,6 @@ def _show(plan: "Plan") -> None:
 
     for line in told(plan):
         _say(line)
-
-
-def _confirm() -> bool:
-    from harness.errors import HarnessError
-
-    if not sys.stdin.isatty():
-        raise HarnessError("nobody is there to be asked", "standard input is no terminal", "say --yes")
-    return click.confirm("Deploy this?", err=True)
 
 
 def _told(outcome: "Outcome", region: str | None) -> Iterator[str]:

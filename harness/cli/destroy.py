@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.target_options import account_option, interruptions, region_option, rehearse_option, stack_option
+from harness.cli.target_options import (
+    account_option,
+    check_somebody_answers,
+    interruptions,
+    region_option,
+    rehearse_option,
+    stack_option,
+)
 
 if TYPE_CHECKING:
     from harness.deploy.destroy import Outcome, Removal
@@ -85,14 +92,14 @@ def _lines(standing: "list[Standing]") -> list[str]:
 
 
 def _price(entry: "Standing") -> str:
-    return "? USD/day" if entry.usd_per_day is None else f"{entry.usd_per_day:.3f} USD/day"
+    if entry.usd_per_day is None:
+        return "? USD/day"
+    # A few objects of a bucket cost less than is shown.
+    return f"{entry.usd_per_day:.3f} USD/day" if entry.usd_per_day else "free"
 
 
 def _confirm() -> bool:
-    from harness.errors import HarnessError
-
-    if not sys.stdin.isatty():
-        raise HarnessError("nobody is there to be asked", "standard input is no terminal", "say --yes")
+    check_somebody_answers()
     return click.confirm("Remove this?", err=True)
 
 

@@ -1,5 +1,6 @@
 """Options that say where a deployment is."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -44,9 +45,28 @@ def region_option(function: Decorated) -> Decorated:
     return click.option("--region", help="AWS's region.  [default: the profile's, or AWS_REGION]")(function)
 
 
+class AccountNumber(click.ParamType[str]):
+    """The number of an AWS account."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """Checks it.
+
+        Raises:
+            click.BadParameter: It is none.
+        """
+        text = str(value).replace("-", "")  # the console shows it in groups
+        if not (len(text) == 12 and text.isascii() and text.isdigit()):
+            self.fail(f"{value!r}: an account's number has 12 digits", param, ctx)
+        return text
+
+
 def account_option(function: Decorated) -> Decorated:
     """`--expect-account`."""
-    return click.option("--expect-account", metavar="ID", help="Refuse any other account.")(function)
+    return click.option("--expect-account", type=AccountNumber(), metavar="ID", help="Refuse any other account.")(
+        function
+    )
 
 
 def rehearse_option(function: Decorated) -> Decorated:
@@ -75,6 +95,18 @@ def target_of(kind: Literal["aws", "rehearsal"], region: str | None, settings: "
     if target is None:
         raise HarnessError("no rehearsal is up", remedy="run `harness deploy --rehearse` first")
     return target
+
+
+def check_somebody_answers() -> None:
+    """Whether there is a terminal to ask a question at.
+
+    Raises:
+        HarnessError: There is none.
+    """
+    from harness.errors import HarnessError
+
+    if not sys.stdin.isatty():
+        raise HarnessError("nobody is there to be asked", "standard input is no terminal", "say --yes")
 
 
 @contextmanager

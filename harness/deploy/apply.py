@@ -6,18 +6,28 @@ Every step looks at what there is before it changes anything, so that a deployme
 goes on when the command is run again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import docker
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.deploy import functions, images, preflight, prices, stack
+from harness.deploy.checks import check_creation
 from harness.deploy.plan import Plan, PlannedFunction, PlannedImage, plan_resources
 from harness.deploy.stack import ChangeSet, StackInfo
 from harness.deploy.target import Client, Target
-from harness.deploy.template import describe, load_template, parameters_of, region_parameters, with_defaults
+from harness.deploy.template import (
+    check_zones,
+    describe,
+    load_template,
+    parameters_of,
+    region_parameters,
+    with_defaults,
+)
 from harness.engine import connect
 from harness.errors import HarnessError
 from harness.images.release import Push, now
@@ -34,6 +44,7 @@ DEFAULT_STACK = "lambda-harness"
 DEFAULT_WORKERS = 10
 # Stands for an image that no registry has: no function has its code.
 _NOT_YET = Push("", "", "sha256:", now())
+_LONGEST_QUOTE = 400
 
 
 @dataclass(frozen=True)
@@ -99,10 +110,8 @@ def deploy(target: Target, settings: Settings, request: Request, *, log: Log, ag
             _withdraw(work, change_set)
             return Outcome(declined, plan, dict(work.found.outputs) if work.found else {})
         stands = _make_stack(work, change_set)
-        pushes = {state.facts.name: _push(work, state) for state in _image_states(work)}
-        for wanted in functions.wanted_functions(work.settings, stands, pushes, work.tags):
-            done = create_or_update(work.functions, wanted)
-            log(f"function     {wanted.name}: {', '.join(done) or 'as it should be'}")
+        with _while_it_stands(work, stands):
+            _make_functions(work, stands)
         return Outcome("deployed", plan, dict(stands.outputs))
 
 
@@ -155,6 +164,8 @@ def _check(target: Target, settings: Settings, request: Request, log: Log) -> _W
     found = stack.settled(cfn, name, log)
     if found is not None and not found.stillborn:
         found = _told_only(found) if request.dry_run else stack.clear(cfn, found, log)
+    elif found is not None:
+        log(f"stack        {name} is {found.status}, left by an earlier try: it is deleted first")
     parameters = _parameters(target, body, found, request.parameters)
     n_workers = request.n_workers
     if n_workers is None:
@@ -195,7 +206,10 @@ def _parameters(target: Target, body: str, found: StackInfo | None, given: Mappi
         wanted = {key: "" for key, parameter in parameters_of(body).items() if parameter.default is None}
         asked = wanted.keys() - given.keys()
         base = region_parameters(target.session, target.endpoint("ec2")) if asked else {}
-    return with_defaults(body, {**base, **given})
+    values = with_defaults(body, {**base, **given})
+    if "AvailabilityZones" in given:
+        check_zones(target.client("ec2"), values["AvailabilityZones"])
+    return values
 
 
 def _plan(work: _Work) -> tuple[Plan, ChangeSet | None]:
@@ -251,6 +265,50 @@ def _make_stack(work: _Work, change_set: ChangeSet | None) -> StackInfo:
         change_set = stack.propose(work.cfn, work.request.stack, found, work.body, work.parameters, work.tags)
     assert change_set is not None  # noqa: S101 - a new stack is a change
     return stack.execute(work.cfn, change_set, work.log)
+
+
+def _make_functions(work: _Work, stands: StackInfo) -> None:
+    """The images in their repositories, and the functions from their digests."""
+    pushes = {state.facts.name: _push(work, state) for state in _image_states(work)}
+    wanted = list(functions.wanted_functions(work.settings, stands, pushes, work.tags))
+    traps = [trap for one in wanted for trap in check_creation(one.name, one.creation())]
+    preflight.refuse_errors(traps, work.log)
+    for one in wanted:
+        done = create_or_update(work.functions, one)
+        work.log(f"function     {one.name}: {', '.join(done) or 'as it should be'}")
+
+
+@contextmanager
+def _while_it_stands(work: _Work, stands: StackInfo) -> Iterator[None]:
+    """Says so when somebody removes or changes the stack meanwhile, be it that the block fails by it or not.
+
+    Raises:
+        HarnessError: That; or what failed, when the stack is as it was.
+    """
+    failed: Exception | None = None
+    try:
+        yield
+    except (HarnessError, ClientError, BotoCoreError) as error:
+        failed = error
+    state = _state_now(work, stands)
+    if state != stands.status:
+        raise HarnessError(
+            f"the stack {stands.name} was {stands.status} and is {state}: somebody is at work on it",
+            " ".join(str(failed).split())[:_LONGEST_QUOTE] if failed else "",
+            "when they have finished, run `harness deploy` again: it goes on, or makes it anew",
+        ) from failed
+    if failed is not None:
+        raise failed
+
+
+def _state_now(work: _Work, stands: StackInfo) -> str:
+    try:
+        now = stack.read_stack(work.cfn, stands.id)
+    except BotoCoreError:
+        if work.target.kind == "rehearsal":
+            return "gone with the emulation"
+        return stands.status  # whether it is is not to be known: what failed first is the better reason
+    return now.status if now else "gone"
 
 
 def _image_states(work: _Work) -> list[images.ImageState]:

@@ -130,4 +130,8 @@ def told(plan: Plan) -> Iterator[str]:
 def _price(resource: PlannedResource) -> str:
     if resource.usd_per_hour is None:
         return "? USD/h"
-    return f"{resource.usd_per_hour:.3f} USD/h" if resource.usd_per_hour else ""
+    if resource.usd_per_hour:
+        return f"{resource.usd_per_hour:.3f} USD/h"
+    if resource.action == "remove":
+        return ""
+    return "by use" if resource.by_use else "free"

@@ -5,6 +5,7 @@ Each check says in a line what it found; the first that fails ends the command.
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import docker
@@ -16,6 +17,7 @@ from harness.deploy.checks import Finding, check_functions, check_template
 from harness.deploy.intrinsics import REGION
 from harness.deploy.target import Target
 from harness.deploy.template import load_template, with_defaults
+from harness.engine import connect
 from harness.errors import HarnessError
 from harness.runs.creation import NEW_ACCOUNTS_MEMORY_MB
 from harness.runs.refusals import aws_errors, translated
@@ -115,6 +117,21 @@ def check_bucket_name(target: Target, bucket: str) -> None:
     )
 
 
+def check_on_this_machine(settings: Settings, given: Mapping[str, str]) -> None:
+    """What needs nothing but this machine, to be looked at before an emulation is started for the rest.
+
+    Args:
+        settings: The functions.
+        given: Parameters of the template.
+
+    Raises:
+        HarnessError: A parameter is wrong, there is no engine, or an image was not verified.
+    """
+    with_defaults(load_template(), {**_of_a_region(REGION), **given})
+    with closing(connect()) as engine:
+        images.verified(engine, settings.root, images.recipes_of(settings))
+
+
 def check_images(client: docker.DockerClient, settings: Settings, log: Log) -> None:
     """Whether every image was verified, as it is and from this source.
 
@@ -183,23 +200,28 @@ def offline(
             f"there is no region {region}",
             remedy=f"did you mean {' or '.join(near)}?" if near else "name another one: --region",
         )
-    of_the_region = {"AvailabilityZones": f"{region}a,{region}b", "S3PrefixListId": _ANY_PREFIX_LIST}
-    parameters = with_defaults(body, {**of_the_region, **given})
+    parameters = with_defaults(body, {**_of_a_region(region), **given})
     findings = findings_of(settings, body, parameters, n_workers, region=region, model_bytes=model_bytes)
     return findings, judge_all(Deployment(body, parameters, region=region))
+
+
+def _of_a_region(region: str) -> dict[str, str]:
+    """Parameters that only a region tells, made up."""
+    return {"AvailabilityZones": f"{region}a,{region}b", "S3PrefixListId": _ANY_PREFIX_LIST}
 
 
 def refuse_errors(findings: Iterable[Finding], log: Log) -> None:
     """Tells what was found.
 
     Raises:
-        HarnessError: Some of it would keep the deployment from working; the first is named.
+        HarnessError: Some of it would keep the deployment from working; the first is named, the others are told.
     """
-    errors = []
+    errors: list[Finding] = []
     for finding in findings:
-        log(f"{finding.level:<12} {finding.where}: {finding.what} ({finding.rule})")
         if finding.level == "error":
             errors.append(finding)
+        if errors[:1] != [finding]:
+            log(f"{finding.level:<12} {finding.where}: {finding.what} ({finding.rule})")
     if errors:
         more = f", and {len(errors) - 1} more; see `harness deploy --check`" if len(errors) > 1 else ""
         raise HarnessError(errors[0].what, f"{errors[0].where} ({errors[0].rule}){more}", errors[0].remedy)

@@ -209,7 +209,10 @@ def withdraw(cfn: Client, change_set: ChangeSet) -> None:
     """Deletes a change set, and the stack that exists only for its sake."""
     cfn.delete_change_set(ChangeSetName=change_set.id, StackName=change_set.stack_id)
     stack = read_stack(cfn, change_set.stack_id)
-    if stack is not None and stack.status == REVIEW:
+    if stack is None or stack.status != REVIEW:
+        return
+    others = cfn.get_paginator("list_change_sets").paginate(StackName=stack.id)
+    if not any(page["Summaries"] for page in others):  # else somebody else is about to make it
         cfn.delete_stack(StackName=stack.id)
 
 

@@ -205,6 +205,26 @@ def region_parameters(session: "boto3.Session", endpoint_url: str | None = None)
     return {"AvailabilityZones": ",".join(_zones(ec2, region)), "S3PrefixListId": _s3_prefix_list(ec2, region)}
 
 
+def check_zones(ec2: Any, zones: str) -> None:  # noqa: ANN401 - its stubs are not installed
+    """Whether a region has these zones.
+
+    Args:
+        ec2: A client of the region.
+        zones: Their names, with commas between them.
+
+    Raises:
+        HarnessError: It lacks one of them.
+        botocore.exceptions.ClientError: EC2 refused.
+    """
+    present = {zone["ZoneName"] for zone in ec2.describe_availability_zones()["AvailabilityZones"]}
+    for zone in zones.split(","):
+        if zone not in present:
+            raise HarnessError(
+                f"parameter AvailabilityZones is {zones!r}: there is no zone {zone} in {ec2.meta.region_name}",
+                remedy=f"take two of {', '.join(sorted(present))}",
+            )
+
+
 def _zones(ec2: Any, region: str) -> list[str]:  # noqa: ANN401 - its stubs are not installed
     service = f"com.amazonaws.{region}.lambda"
     try:

@@ -154,7 +154,7 @@ def check_verified(facts: Facts, release: Release, source_sha256: str) -> Verifi
         raise Unverified(
             f"image {facts.name} has not been verified",
             facts.image_id,
-            f"run `harness images verify {facts.name}`, or push what nobody has seen run with --unverified",
+            f"run `harness images verify {facts.name}`",
         )
     return verified
 

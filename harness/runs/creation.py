@@ -103,6 +103,20 @@ class Wanted:
             }
         return wanted
 
+    def creation(self) -> dict[str, Any]:
+        """For `CreateFunction`, without the name."""
+        kind: dict[str, Any] = (
+            {"PackageType": "Image"} if self.code.image else {"PackageType": "Zip", "Runtime": RUNTIME}
+        )
+        tags = {"Tags": dict(self.placement.tags)} if self.placement.tags else {}
+        return {
+            **self.configuration(),
+            **kind,
+            **tags,
+            "Code": self.code.arguments,
+            "Architectures": [ARCHITECTURE],
+        }
+
     def events(self) -> dict[str, Any]:
         """For `PutFunctionEventInvokeConfig`."""
         queue = self.placement.failure_queue
@@ -211,15 +225,7 @@ def _creation(client: "LambdaClient", wanted: Wanted) -> list[Step]:
 
 
 def _create(client: "LambdaClient", wanted: Wanted) -> None:
-    kind: dict[str, Any] = {"PackageType": "Image"} if wanted.code.image else {"PackageType": "Zip", "Runtime": RUNTIME}
-    tags = {"Tags": dict(wanted.placement.tags)} if wanted.placement.tags else {}
-    arguments: dict[str, Any] = {
-        **wanted.configuration(),
-        **kind,
-        **tags,
-        "Code": wanted.code.arguments,
-        "Architectures": [ARCHITECTURE],
-    }
+    arguments = wanted.creation()
     answer = _once_the_role_is_known(lambda: client.create_function(FunctionName=wanted.name, **arguments))
     if answer.get("State", "Active") != "Active":
         _await(client, "function_active_v2", wanted.name)

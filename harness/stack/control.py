@@ -186,12 +186,12 @@ def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None, *, re
     if s3 not in (None, state.s3):
         raise HarnessError(
             f"the stack is up with s3 = {state.s3}, not {s3}",
-            remedy="run `harness down` first, or leave out --s3",
+            remedy=f"run `harness down` first, or take it as it is, with s3 = {state.s3}",
         )
     if mode not in (None, state.mode):
         raise HarnessError(
             f"the stack is up in {state.mode} mode, not in {mode} mode",
-            remedy="run `harness down` first, or leave out --mode",
+            remedy=f"run `harness down` first, or take it as it is, in {state.mode} mode",
         )
     if registry and state.endpoints.registry is None:
         raise HarnessError("the stack is up without a registry", remedy="run `harness down` first")

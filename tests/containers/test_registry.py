@@ -53,6 +53,8 @@ def test_a_pushed_image_lies_in_its_repository(ecr, digest):
     with pytest.raises(ecr.exceptions.RepositoryNotEmptyException):
         ecr.delete_repository(repositoryName=REPOSITORY)
     assert (digest, ["v1"]) == (image["imageDigest"], image["imageTags"])
+    # The layers' compressed size, which is paid for.
+    assert 20 << 20 < image["imageSizeInBytes"] < 200 << 20
 
 
 def test_a_function_runs_from_an_image_of_ecr(stack, digest):

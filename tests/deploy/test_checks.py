@@ -285,7 +285,7 @@ def test_the_functions_that_deploy_creates_are_free_of_traps():
     assert {one.name for one in wanted} == set(SETTINGS.functions)
     assert len({one.configuration()["Role"] for one in wanted}) == len(wanted)
     for one in wanted:
-        arguments = {**one.configuration(), "PackageType": "Image", "Code": one.code.arguments}
+        arguments = one.creation()
         assert check_creation(one.name, arguments) == []
         assert arguments["VpcConfig"] == {
             "SubnetIds": ["subnet-SubnetA", "subnet-SubnetB"],

@@ -20,7 +20,7 @@ from harness.deploy.plan import plan_resources
 from harness.deploy.rehearsal import standing_rehearsal
 from harness.deploy.site import deployed_site
 from harness.deploy.target import Target, aws_target
-from harness.deploy.template import describe, load_template, region_parameters, with_defaults
+from harness.deploy.template import check_zones, describe, load_template, region_parameters, with_defaults
 from harness.errors import HarnessError
 from harness.runs.clients import emulation_session
 from harness.runs.creation import Code, Placement, Wanted, create_or_update, pending
@@ -126,6 +126,18 @@ def test_a_proposal_that_is_declined_leaves_no_stack(cfn, name, body, parameters
     found = stack.settled(cfn, name, _silent)
 
     assert found is None
+
+
+def test_a_stack_that_somebody_else_is_about_to_make_is_left_to_them(cfn, name, body, parameters):
+    """Two proposals for one stack: whoever declines takes back only their own."""
+    first, second = (stack.propose(cfn, name, None, body, parameters, {}) for _ in range(2))
+
+    stack.withdraw(cfn, first)
+    left = [summary["ChangeSetId"] for summary in cfn.list_change_sets(StackName=name)["Summaries"]]
+    stack.withdraw(cfn, second)
+
+    assert [second.id] == left
+    assert stack.read_stack(cfn, name) is None
 
 
 def test_a_failure_names_the_resource_and_the_reason_and_takes_everything_back(make, name, faults, target):
@@ -416,6 +428,41 @@ def test_nobody_to_ask_is_told(tmp_path):
 
     assert 0 == done.returncode
     assert "no rehearsal is up" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--yes", "--parameter", "CacheNode=2"], "the template has no parameter CacheNode"),
+        (["--yes", "--parameter", "CacheNodes=x"], "parameter CacheNodes is 'x'"),
+        ([], "nobody is there to be asked"),
+        (["--yes", "--expect-account", "abc"], "an account's number has 12 digits"),
+    ],
+)
+def test_what_can_be_told_before_a_rehearsal_starts_starts_none(tmp_path, flags, message):
+    """No container is up after a mistake in the command line."""
+    (tmp_path / "harness.toml").write_text("", encoding="utf-8")
+
+    done = subprocess.run(
+        [HARNESS, "deploy", "--rehearse", *flags],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode in {1, 2}
+    assert message in done.stderr
+    assert not list(tmp_path.glob(".harness/*"))
+
+
+def test_a_zone_that_the_region_lacks_is_refused(target):
+    """With those that it has."""
+    with pytest.raises(HarnessError, match="no zone us-east-1z in us-east-1") as caught:
+        check_zones(target.client("ec2"), "us-east-1a,us-east-1z")
+
+    assert "us-east-1a, us-east-1b" in caught.value.remedy
 
 
 def test_a_run_on_what_is_not_deployed_is_refused(target, name):

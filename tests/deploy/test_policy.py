@@ -230,7 +230,7 @@ def test_policies_follow_stack_account_and_region():
 
 
 # What IAM calls services and operations, where it is not what boto3 calls them.
-PREFIXES = {"resourcegroupstaggingapi": "tag", "service-quotas": "servicequotas"}
+PREFIXES = {"resourcegroupstaggingapi": "tag"}
 NAMES = {
     "head_bucket": "ListBucket",
     "list_objects_v2": "ListBucket",
@@ -321,7 +321,7 @@ class TestDeployer:
             ("logs:DeleteLogGroup", "logs:::log-group:/aws/lambda/payroll:*", {}, False),
             ("sqs:CreateQueue", "sqs:::lambda-harness-failures", {}, True),
             ("budgets:ModifyBudget", "budgets:::budget/lambda-harness", {}, True),
-            ("servicequotas:GetServiceQuota", "*", {}, True),
+            ("servicequotas:GetServiceQuota", "*", {}, False),
             ("tag:GetResources", "*", {}, True),
         ],
     )  # fmt: skip

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.deploy.functions import with_reservations
 from harness.deploy.images import forget_registry
 from harness.deploy.rehearsal import standing_rehearsal
 from harness.images import (
@@ -21,8 +20,6 @@ from harness.images import (
     save_release,
 )
 from harness.images.release import CheckResult, now
-from harness.runs.creation import Wanted, create_or_update
-from harness.runs.functions import code_of
 from harness.settings import load_settings
 from harness.stack.probes import wait_until
 from tests.conftest import HARNESS
@@ -31,16 +28,16 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(600), pytest.mark.xdis
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("linear_ec_1", "linear_ec_2")
-# What differs between a function of a local run and a deployed one: identities, and what is counted or timed.
+# What may differ between a function of a local run and a deployed one: identities, and what is counted or timed.
 IDENTITIES = {
-    "FunctionName",
     "FunctionArn",
     "Role",
     "VpcConfig",
-    "LoggingConfig",
+    "CodeSha256",
     "LastModified",
     "RevisionId",
-    "CodeSha256",
+    "OnFailure",
+    "ReservedConcurrentExecutions",
 }
 # Untagged: the bucket's policy, two rules of security groups, two associations of the route table.
 UNTAGGED = 5
@@ -132,20 +129,22 @@ def test_a_run_on_the_deployment_trains_from_its_bucket(harness, project):
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_deployed_function_differs_from_a_local_one_in_identities_only(project):
+def test_a_deployed_function_differs_from_a_local_one_in_identities_only(harness, project):
     """What a run on this machine creates from the same declaration has the same configuration."""
-    settings = with_reservations(load_settings(project), 10)
-    client = standing_rehearsal(settings).client("lambda")
-    name = "linear_ec_2"
-    code = code_of(name, settings, "container", log=lambda _line: None)
-    create_or_update(client, Wanted("local", settings.functions[name], code))
-    try:
-        local, deployed = _configuration(client, "local"), _configuration(client, name)
-    finally:
-        client.delete_function(FunctionName="local")
+    told = json.loads(harness("deploy", "--rehearse", "--compare", "--json").stdout)
 
-    different = {key for key in local.keys() | deployed.keys() if local.get(key) != deployed.get(key)}
-    assert {"FunctionName", "FunctionArn", "Role", "VpcConfig"} <= different <= IDENTITIES
+    assert set(FUNCTIONS) == {each["function"] for each in told}
+    assert {"Role", "VpcConfig", "CodeSha256"} <= {each["key"] for each in told} <= IDENTITIES
+
+    client = standing_rehearsal(load_settings(project)).client("lambda")
+    client.update_function_configuration(FunctionName="linear_ec_2", MemorySize=2048)
+    try:
+        table = harness("deploy", "--rehearse", "--compare", code=1).stdout
+    finally:
+        harness("deploy", "--rehearse", "--yes")
+    (line,) = [line for line in table.splitlines() if "NOT EXPECTED" in line]
+    assert "MemorySize" in line
+    assert "2048" in line
 
 
 @pytest.mark.usefixtures("deployed")
@@ -215,9 +214,28 @@ def test_a_deployment_killed_at_any_point_is_finished_by_the_next(harness, proje
     assert "127.0.0.1" not in (project / "release" / "images.json").read_text()
 
 
+def test_a_stack_that_is_removed_under_a_deployment_is_told(harness, project):
+    """Not as whatever fails first without it; the next deployment makes it anew."""
+
+    def remove():
+        target = standing_rehearsal(load_settings(project))
+        target.client("cloudformation").delete_stack(StackName="lambda-harness")
+
+    told = _deploy_until("linear_ec_1@sha256", project, lambda _process: remove(), code=1)
+
+    harness("destroy", "--rehearse", "--yes", "--empty")
+    assert "the stack lambda-harness was CREATE_COMPLETE and is DELETE_" in told
+    assert "run `harness deploy` again" in told
+
+
 def _kill_at(sight, project):
     """Starts a deployment and kills it without a warning when a line is seen."""
-    log = project / "killed.log"
+    _deploy_until(sight, project, lambda process: process.send_signal(signal.SIGKILL), code=-signal.SIGKILL)
+
+
+def _deploy_until(sight, project, act, code):
+    """Starts a deployment, does something when a line is seen, and answers with all that it has told."""
+    log = project / "deploy.log"
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -225,19 +243,9 @@ def _kill_at(sight, project):
         ) as process,
     ):
         seen = wait_until(lambda: sight in log.read_text() or process.poll() is not None, 300)
-        process.send_signal(signal.SIGKILL)
-    assert seen, log.read_text()
-    assert sight in log.read_text(), log.read_text()
-    assert -signal.SIGKILL == process.returncode, "it was done before it was killed"
-
-
-def _configuration(client, name):
-    """All that the API says of how a function is set up."""
-    found = client.get_function(FunctionName=name)
-    events = client.get_function_event_invoke_config(FunctionName=name)
-    return {
-        **found["Configuration"],
-        "Concurrency": found["Concurrency"],
-        "MaximumRetryAttempts": events["MaximumRetryAttempts"],
-        "RecursiveLoop": client.get_function_recursion_config(FunctionName=name)["RecursiveLoop"],
-    }
+        act(process)
+    told = log.read_text()
+    assert seen, told
+    assert sight in told, told
+    assert code == process.returncode, told
+    return told

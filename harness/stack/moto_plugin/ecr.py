@@ -6,6 +6,7 @@
 On AWS the repository is the registry. Here the registry takes pushes to any name, and lets tags move.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,15 @@ _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
 )
+
+
+class Image(models.Image):
+    """An image that lies in the registry."""
+
+    def get_image_size_in_bytes(self) -> int | None:
+        """What is stored and paid for: the compressed layers; None for an index of images."""
+        layers = json.loads(self.image_manifest).get("layers")
+        return None if layers is None else sum(layer["size"] for layer in layers)
 
 
 class Backend(models.ECRBackend, TaggableResourcesMixin):  # type: ignore[misc]  # both name their calls tag_resource
@@ -84,7 +94,7 @@ class Backend(models.ECRBackend, TaggableResourcesMixin):  # type: ignore[misc] 
         with _registry() as registry:
             answer = registry.get(f"/v2/{name}/tags/list")
             tags: list[str] = (answer.json().get("tags") or []) if answer.status_code == httpx.codes.OK else []
-            images: dict[str, models.Image] = {}
+            images: dict[str, Image] = {}
             for tag in sorted(tags):
                 manifest = registry.get(f"/v2/{name}/manifests/{tag}", headers={"Accept": ", ".join(_MANIFESTS)})
                 if manifest.status_code != httpx.codes.OK:
@@ -94,7 +104,7 @@ class Backend(models.ECRBackend, TaggableResourcesMixin):  # type: ignore[misc] 
                     images[digest].update_tag(tag)
                 else:
                     media = manifest.headers["Content-Type"]
-                    images[digest] = models.Image(self.account_id, tag, manifest.text, name, media, digest)
+                    images[digest] = Image(self.account_id, tag, manifest.text, name, media, digest)
         # An image keeps the time of its push.
         known = {image.get_image_digest(): image for image in repository.images}
         for digest, image in images.items():
