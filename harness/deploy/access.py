@@ -14,6 +14,7 @@ import botocore.session
 import click
 from botocore import xform_name
 
+from harness import iam
 from harness.deploy import policy
 from harness.deploy.intrinsics import ACCOUNT, REGION, STACK, Resolver, parse, partition_of
 from harness.deploy.template import ALIAS, camel, load_template
@@ -52,7 +53,7 @@ class Call:
     resource: str
     expected: bool
     why: str
-    context: policy.Context = field(default_factory=dict)
+    context: iam.Context = field(default_factory=dict)
     from_code: bool = True
 
 
@@ -107,7 +108,7 @@ class Deployment:
         self.bucket = self._arn(f"s3:::{stack}-data-{account}-{region}")
         self.queue = self._arn(f"sqs:{self._at}:{stack}-failures")
 
-    def policies_of(self, function: str) -> list[policy.Policy]:
+    def policies_of(self, function: str) -> list[iam.Policy]:
         """The policies of a function's role.
 
         Raises:
@@ -124,14 +125,14 @@ class Deployment:
         context = {"aws:SecureTransport": "true", **call.context}
         if call.from_code:
             context["lambda:SourceFunctionArn"] = self.function(call.function)
-        decision = policy.decide(self.policies_of(call.function), call.action, call.resource, context)
-        if decision.allowed and service == "s3":
-            # Within one account the bucket's policy can only take away what a role gives.
-            taken = policy.decide(self._bucket_policies, call.action, call.resource, context)
-            decision = decision if taken.by == policy.NO_STATEMENT else taken
-        if decision.allowed and call.from_code and service in self._endpoints:
-            passed = policy.decide(self._endpoints[service], call.action, call.resource, context)
-            decision = decision if passed.allowed else policy.Decision(allowed=False, by=f"endpoint: {passed.by}")
+        decision = iam.decide_on_the_way(
+            self.policies_of(call.function),
+            self._bucket_policies if service == "s3" else [],
+            self._endpoints.get(service) if call.from_code else None,
+            call.action,
+            call.resource,
+            context,
+        )
         return Verdict(call, decision.allowed, decision.by)
 
     def function(self, name: str, qualifier: str = "") -> str:

@@ -26,6 +26,7 @@ from harness.gateway.logs import LogService
 from harness.gateway.network import Network
 from harness.gateway.packages import folder_packages
 from harness.gateway.parents import Parents
+from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
 from harness.gateway.records import Function, Packages
 from harness.gateway.rie_process import ProcessSandbox, start_process
@@ -123,7 +124,9 @@ def main(  # noqa: PLR0913 - one for each flag
     )
     names = {name for url in (endpoint, own) if url and (name := urlsplit(url).hostname)}
     network_of_functions = Network(aws_endpoint, limits.REGION)
-    app = create_app(Services(functions, pool, invoker, faults, account, network_of_functions), lifespan, names)
+    permissions = Permissions(aws_endpoint)
+    services = Services(functions, pool, invoker, faults, account, network_of_functions, permissions)
+    app = create_app(services, lifespan, names)
     serve(app, host=host, port=port)
 
 

@@ -28,10 +28,12 @@ from harness.gateway.errors import (
 )
 from harness.gateway.faults import control_routes
 from harness.gateway.invocations import Invocation
-from harness.gateway.names import parse_identifier
+from harness.gateway.names import function_arn, parse_identifier
 from harness.gateway.services import Services, services_of
 
 LOCAL_HOSTS = {"127.0.0.1", "localhost", "[::1]"}
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html
+INVOKE = "lambda:InvokeFunction"
 INVOCATIONS = "/2015-03-31/functions/{name}/invocations"
 
 
@@ -97,6 +99,8 @@ async def _invoke(request: Request) -> Response:
     if kind not in {"RequestResponse", "Event", "DryRun"}:
         raise invalid_parameter(f"InvocationType '{kind}' must be one of RequestResponse, Event, DryRun.")
     payload = await _payload(request, limits.ASYNC_PAYLOAD_BYTES if kind == "Event" else limits.SYNC_PAYLOAD_BYTES)
+    called = function_arn(identifier.name, identifier.qualifier)
+    await services.permissions.check(request.headers.get("X-Amz-Security-Token", ""), INVOKE, called)
     context = request.headers.get("X-Amz-Client-Context")
     invocation = Invocation(
         identifier,

@@ -20,8 +20,9 @@ from signal import Signals
 from harness.faults.plan import How
 from harness.gateway import limits
 from harness.gateway.connection import HttpConnection
+from harness.gateway.credentials import access_key
 from harness.gateway.records import Function
-from harness.gateway.sandbox import Sandbox, access_key
+from harness.gateway.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
 

@@ -35,4 +35,6 @@ THROTTLED_LONGEST_DELAY_S = 300.0
 ARCHITECTURE: Literal["x86_64", "arm64"] = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
 ACCOUNT_ID = "123456789012"
+# The role of functions that no deployment made: it restricts nothing.
+ANY_ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/lambda-harness"
 REGION = "us-east-1"

@@ -114,7 +114,7 @@ class Function(msgspec.Struct, frozen=True):
 
     Attributes:
         name: Its name.
-        role: ARN of its role; kept, not enforced.
+        role: ARN of its role.
         runtime: AWS's name of the runtime.
         handler: `module.function` in the deployment package.
         description: Free text.

@@ -7,6 +7,7 @@ from signal import Signals
 from typing import Protocol
 
 from harness.gateway import limits
+from harness.gateway.credentials import access_key, session_token
 from harness.gateway.records import Function
 
 READY_WITHIN_S = 10.0
@@ -63,6 +64,7 @@ def lambda_variables(function: Function, stream: str, variables: dict[str, str])
         "AWS_ACCESS_KEY_ID": access_key(stream),
         # It opens nothing: the key is no account's, and nobody here looks at its secret.
         "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SESSION_TOKEN": session_token(function),
         **variables,
         **function.variables,
     }
@@ -89,8 +91,3 @@ def process_variables(function: Function, stream: str, folder: Path, variables: 
         "HOME": str(folder),
         **lambda_variables(function, stream, variables),
     }
-
-
-def access_key(stream: str) -> str:
-    """The access key of the environment with that log stream: by it the gateway knows who calls."""
-    return f"test{stream[-16:]}"

@@ -10,6 +10,7 @@ from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invoker
 from harness.gateway.network import Network
+from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
 
 
@@ -23,6 +24,7 @@ class Services:
     faults: InvocationFaults
     account: Account
     network: Network
+    permissions: Permissions
     call_faults: CallFaults = field(default_factory=CallFaults)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from harness.errors import HarnessError
-from harness.gateway.limits import ARCHITECTURE
+from harness.gateway.limits import ANY_ROLE, ARCHITECTURE
 from harness.runs.refusals import translated
 from harness.settings import FunctionSettings
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 RUNTIME: Literal["python3.11"] = "python3.11"
-# Of functions on this machine's stack, which no role restricts.
-ANY_ROLE = "arn:aws:iam::123456789012:role/lambda-harness"
 
 # A role that was made a moment ago is not known everywhere yet.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency

@@ -17,6 +17,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 FAULTS_ROUTE = "/_harness/faults"
+ACCESS_ROUTE = "/_harness/access"
 
 
 class Application:
@@ -28,15 +29,17 @@ class Application:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._moto: Any = DomainDispatcherApplication(self._create)
-        self._answer: Any = self._moto
+        self._answer: Any = DomainDispatcherApplication(self._create)
+        self._has_faults = self._has_roles = False
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's
-        """Answers one request; the faults stand before moto from the first plan on."""
-        if self._answer is self._moto and environ["PATH_INFO"] == FAULTS_ROUTE:
+        """Answers one request; faults and roles stand before moto from the first of them on."""
+        if not self._has_faults and environ["PATH_INFO"] == FAULTS_ROUTE:
             from harness.stack.moto_plugin.faults import with_faults  # noqa: PLC0415 - few stacks are given faults
 
-            self._answer = with_faults(self._moto)
+            self._has_faults, self._answer = True, with_faults(self._answer)
+        if environ["PATH_INFO"] == ACCESS_ROUTE:
+            self._restrict()
         answer: Iterable[bytes] = self._answer(environ, start_response)
         return answer
 
@@ -44,7 +47,16 @@ class Application:
         from harness.stack.moto_plugin.install import prepare  # noqa: PLC0415 - after the start
 
         prepare(service, self._port)
+        if service == "iam":
+            self._restrict()
         return create_backend_app(service)
+
+    def _restrict(self) -> None:
+        """From the first call of IAM on, which makes a role, functions may do only what their roles allow."""
+        if not self._has_roles:
+            from harness.stack.moto_plugin.access import with_access  # noqa: PLC0415 - few stacks have roles
+
+            self._has_roles, self._answer = True, with_access(self._answer)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ from harness.deploy.access import (
     operations_in,
     text_of,
 )
-from harness.deploy.policy import NO_STATEMENT, Decision, actions_allowed, decide, role_policies
+from harness.deploy.policy import role_policies
 from harness.deploy.template import load_template
 from harness.errors import HarnessError
+from harness.iam import NO_STATEMENT, Decision, actions_allowed, decide
 
 pytestmark = pytest.mark.unit
 

@@ -181,6 +181,25 @@ def test_what_differs_from_the_working_tree_is_told_before_a_run(harness, projec
 
 
 @pytest.mark.usefixtures("deployed")
+def test_a_permission_that_is_missing_ends_the_run_as_on_aws(harness, project):
+    """The worker may no longer read rows: it says so, with the call, and nobody waits for it."""
+    iam = standing_rehearsal(load_settings(project)).client("iam")
+    (role,) = [role for role in iam.list_roles()["Roles"] if "-LinearEc2Role-" in role["RoleName"]]
+    (policy,) = iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
+    named = {"RoleName": role["RoleName"], "PolicyName": policy}
+    before = iam.get_role_policy(**named)["PolicyDocument"]
+    less = [statement for statement in before["Statement"] if statement["Sid"] != "ReadData"]
+    iam.put_role_policy(**named, PolicyDocument=json.dumps({**before, "Statement": less}))
+    try:
+        run = harness("run", "--target", "rehearsal", "--n-workers", "2", code=1)
+    finally:
+        iam.put_role_policy(**named, PolicyDocument=json.dumps(before))
+
+    assert "AccessDenied" in run.stderr
+    assert "is not authorized to perform: s3:GetObject on resource" in run.stderr
+
+
+@pytest.mark.usefixtures("deployed")
 def test_more_workers_than_are_reserved_are_refused(harness):
     """A barrier among them would never be passed."""
     refused = harness("run", "--target", "rehearsal", "--n-workers", "11", code=1)

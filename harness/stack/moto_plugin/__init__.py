@@ -8,6 +8,7 @@
     ecr.py              the images that lie in the stack's registry
     ec2.py              VPC endpoints that are gone when they are deleted, and found by their tags while they are not
     s3.py               a bucket policy that demands TLS lets this machine's connections pass
+    access.py           calls of functions pass their roles, the bucket's policy and their VPC's endpoints
     faults.py           calls and resources that fail when a rehearsal wants them to
     install.py          adds it all, service by service, before the first request of each
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
 
 import msgspec
 
@@ -82,12 +83,11 @@ def with_faults(application: Application, faults: Faults = FAULTS) -> Applicatio
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == ROUTE:
             return _take_plan(environ, start_response, faults)
-        signed = environ.get("HTTP_AUTHORIZATION", "")
-        credential = signed.partition("Credential=")[2].partition(",")[0].split("/")
-        if len(credential) == 5 and credential[0] != ACCESS_KEY:
-            fault = faults.strike(credential[3], lambda: _action(environ))
+        key, service = signer_of(environ)
+        if service and key != ACCESS_KEY:
+            fault = faults.strike(service, lambda: action_of(environ))
             if fault is not None:
-                return _refuse(start_response, fault, credential[3], environ)
+                return refuse(start_response, fault, service, environ)
         return application(environ, start_response)
 
     return answer
@@ -109,7 +109,7 @@ def _take_plan(environ: Environ, start_response: StartResponse, faults: Faults) 
     return [b""]
 
 
-def _action(environ: Environ) -> str:
+def action_of(environ: Environ) -> str:
     """The operation of a call, without using up its body; empty where only the path would tell."""
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
@@ -126,10 +126,23 @@ def _action(environ: Environ) -> str:
     return form.get("Action", [""])[0]
 
 
-def _refuse(start_response: StartResponse, fault: CallFault, service: str, environ: Environ) -> Iterable[bytes]:
+def signer_of(environ: Environ) -> tuple[str, str]:
+    """By which access key a call is signed, and for which service; both empty for one that is not signed.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+    """
+    signed = environ.get("HTTP_AUTHORIZATION", "")
+    credential = signed.partition("Credential=")[2].partition(",")[0].split("/")
+    return (credential[0], credential[3]) if len(credential) == 5 else ("", "")
+
+
+def refuse(start_response: StartResponse, fault: CallFault, service: str, environ: Environ) -> Iterable[bytes]:
+    """Answers a call with an error, in the form in which its service has them."""
     code, message = fault.error, fault.message
     json_target = "HTTP_X_AMZ_TARGET" in environ
     kind = "application/xml"
+    if not json_target:
+        message = escape(message)
     if service == "s3":
         body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     elif service == "ec2":
@@ -143,7 +156,7 @@ def _refuse(start_response: StartResponse, fault: CallFault, service: str, envir
     if length:
         # Unread, it would be taken for the connection's next request.
         environ["wsgi.input"].read(length)
-    content = body.encode()
+    content = b"" if environ["REQUEST_METHOD"] == "HEAD" else body.encode()
     status = HTTPStatus(fault.status)
     headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
     start_response(f"{status.value} {status.phrase}", headers)

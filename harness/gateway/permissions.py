@@ -1,0 +1,68 @@
+"""Whether a function's role allows it to call the Lambda service; asked of the control plane, which knows the roles."""
+
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import msgspec
+
+from harness.gateway import limits
+from harness.gateway.connection import HttpConnection
+from harness.gateway.credentials import caller_of
+from harness.gateway.errors import LambdaApiError
+
+ROUTE = "/_harness/access"
+_ANSWERS_WITHIN_S = 10.0
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """May the owner of a session token do that?"""
+
+    token: str
+    action: str
+    resource: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The answer; when it is no, in AWS's words."""
+
+    allowed: bool
+    message: str
+
+
+class Permissions:
+    """The roles' permissions.
+
+    Args:
+        endpoint: Address of the control plane.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._address = urlsplit(endpoint).netloc
+
+    async def check(self, token: str, action: str, resource: str) -> None:
+        """Lets a call pass, or refuses it as Lambda does.
+
+        Args:
+            token: The caller's session token; whoever has none is no function, and may do all.
+            action: For example `lambda:InvokeFunction`.
+            resource: ARN of what it is about.
+
+        Raises:
+            LambdaApiError: The caller's role does not allow it, or the control plane does not answer.
+        """
+        caller = caller_of(token)
+        if caller is None or caller.role == limits.ANY_ROLE:
+            return
+        connection = HttpConnection(self._address)
+        question = msgspec.json.encode(Question(token, action, resource))
+        try:
+            answer = await connection.post(ROUTE, question, {}, _ANSWERS_WITHIN_S)
+        except (OSError, TimeoutError) as error:
+            raise LambdaApiError("ServiceException", 500, f"IAM does not answer: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != HTTPStatus.OK:
+            raise LambdaApiError("ServiceException", 500, f"IAM: {answer.body[:400].decode(errors='replace')}")
+        verdict = msgspec.json.decode(answer.body, type=Verdict)
+        if not verdict.allowed:
+            raise LambdaApiError("AccessDeniedException", 403, verdict.message)
