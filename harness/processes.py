@@ -2,7 +2,8 @@
 
 import shutil
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -23,6 +24,24 @@ def setpriv() -> str:
     if found is None:
         raise HarnessError("setpriv is not installed", remedy="install your system's package util-linux")
     return found
+
+
+@contextmanager
+def reserved_ports(count: int) -> Iterator[list[int]]:
+    """Ports of the loopback interface that the kernel gives to nobody else within the block.
+
+    A server that sets SO_REUSEADDR, as nearly all do, can listen on them.
+    Without a reservation a port may go to a connection before the server has it: even to that of whoever waits for the
+    server, which then is connected to itself.
+    """
+    with ExitStack() as stack:
+        ports = []
+        for _ in range(count):
+            holder = stack.enter_context(socket.socket())
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(("127.0.0.1", 0))
+            ports.append(holder.getsockname()[1])
+        yield ports
 
 
 def free_port() -> int:

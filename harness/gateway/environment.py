@@ -37,6 +37,7 @@ RIE_GRACE_S = 5.0
 OUTPUT_WITHIN_S = 0.5
 # CloudWatch Logs cuts an event there.
 LONGEST_LINE_BYTES = 262_144
+_LONGEST_QUOTE = 200
 
 # RIE's own lines carry its configured figures instead of measured ones; the gateway writes them itself.
 _RIE_LINE = re.compile(r"(START|END|REPORT) RequestId: (?P<id>[0-9a-f-]{36})\b.*$")
@@ -159,8 +160,12 @@ class Environment:
         except (OSError, TimeoutError) as error:
             message = f"RequestId: {request_id} Error: the execution environment is gone ({type(error).__name__})"
             return _failure("Runtime.ExitError", message)
-        if response.status == HTTPStatus.BAD_GATEWAY:
-            return Answer(response.body, "Unhandled", usable=False)
+        if response.status != HTTPStatus.OK:
+            if _tells_error(response.body):
+                return Answer(response.body, "Unhandled", usable=False)
+            said = f"RIE answered {response.status}: {response.body[:_LONGEST_QUOTE].decode(errors='replace')!r}"
+            logger.warning("%s: %s", self.function.name, said)
+            return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: {said}")
         if _TIMED_OUT.match(response.body):
             message = f"RequestId: {request_id} Error: {response.body.decode()}"
             return _failure("Sandbox.Timedout", message)
@@ -270,6 +275,14 @@ def start_failure(request_id: str, cause: str) -> Answer:
 def _failure(type_: str, message: str) -> Answer:
     body = json.dumps({"errorType": type_, "errorMessage": message}).encode()
     return Answer(body, "Unhandled", usable=False)
+
+
+def _tells_error(body: bytes) -> bool:
+    """Whether RIE tells what became of the runtime; when it knows no better, it says nothing at all."""
+    try:
+        return "errorType" in json.loads(body)
+    except (ValueError, TypeError):
+        return False
 
 
 def _error_line(answer: Answer, request_id: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from harness.gateway.records import Function
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, process_variables
-from harness.processes import bound_to_parent, free_port
+from harness.processes import bound_to_parent, reserved_ports
 
 STOP_WITHIN_S = 1.0
 # A port can be lost between its choice and RIE's start; other causes do not go away by trying.
@@ -160,18 +160,18 @@ async def _start_rie(
     deadline = time.monotonic() + READY_WITHIN_S
     last_words = b""
     for _ in range(START_ATTEMPTS):
-        endpoint, runtime_api = free_port(), free_port()
-        process = await asyncio.create_subprocess_exec(
-            *rie_command(rie, endpoint, runtime_api, function.handler, client),
-            cwd=function.code,
-            env=variables,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        if await _listens(endpoint, process, deadline):
-            return process, endpoint
+        with reserved_ports(2) as (endpoint, runtime_api):
+            process = await asyncio.create_subprocess_exec(
+                *rie_command(rie, endpoint, runtime_api, function.handler, client),
+                cwd=function.code,
+                env=variables,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+            if await _listens(endpoint, process, deadline):
+                return process, endpoint
         if process.returncode is None:
             process.kill()
             raise TimeoutError(f"RIE for {function.name} did not listen within {READY_WITHIN_S:.0f} s")

@@ -33,6 +33,7 @@ _REMEDIES = (
     ),
     ("tag is immutable", "the registry holds this image already"),
 )
+_TRY_AGAIN = "check the address and the network, then run the command again: what has arrived is not sent again"
 
 
 def push_images(
@@ -130,5 +131,5 @@ def _digest_of(reference: str, answer: Any) -> str:  # noqa: ANN401 - the engine
 
 def refusal(reference: str, cause: str) -> RegistryRefused:
     """The error for a push that ended with this message."""
-    remedy = next((remedy for said, remedy in _REMEDIES if said in cause), "check the address and that it answers")
+    remedy = next((remedy for said, remedy in _REMEDIES if said in cause), _TRY_AGAIN)
     return RegistryRefused(f"{reference} cannot be pushed", cause[:300], remedy)

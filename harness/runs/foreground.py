@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.gateway.environment import RIE_PATH
 from harness.gateway.rie_process import rie_command
-from harness.processes import free_port
+from harness.processes import reserved_ports
 from harness.settings import FunctionSettings
 from harness.stack.state import StackState, client_environment
 
@@ -52,8 +52,12 @@ def serve(name: str, function: FunctionSettings, *, rie: Path, stack: StackState
         **client_environment(stack),
         **function.environment,
     }
-    command = rie_command(rie, port, free_port(), function.handler)
-    with subprocess.Popen(command, cwd=function.source, env=variables) as process:
+    with (
+        reserved_ports(1) as (runtime_api,),
+        subprocess.Popen(
+            rie_command(rie, port, runtime_api, function.handler), cwd=function.source, env=variables
+        ) as process,
+    ):
         try:
             return process.wait()
         except KeyboardInterrupt:

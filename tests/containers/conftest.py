@@ -8,12 +8,11 @@ from pathlib import Path
 
 import docker
 import pytest
-from docker.errors import ImageNotFound
 
 from harness.engine import BaseUnavailable
 from harness.images import RECIPES, Base, Recipe, build_image, find_base, service_images
 from harness.settings import Settings
-from tests.support.containers import running
+from tests.support.containers import forget_name, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +54,7 @@ def own_recipes(engine: docker.DockerClient, base: Base, sources: Path) -> Itera
         yield own
     finally:
         for recipe in own.values():
-            remove_image(engine, recipe.name)
+            forget_name(engine, recipe.name)
 
 
 @pytest.fixture(scope="session")
@@ -70,12 +69,4 @@ def registry(engine: docker.DockerClient, settings: Settings) -> Iterator[str]:
             names = [name for image in images for name in (*image.tags, *(image.attrs["RepoDigests"] or ()))]
             for name in names:
                 if name.startswith(f"{address}/"):
-                    remove_image(engine, name)
-
-
-def remove_image(engine: docker.DockerClient, name: str) -> None:
-    """Takes the name away; the layers stay as the next build's cache."""
-    try:
-        engine.images.remove(name, noprune=True)
-    except ImageNotFound:
-        return
+                    forget_name(engine, name)

@@ -24,6 +24,8 @@ from harness.images import (
 from harness.images.build import find_base
 from harness.images.verify import CheckFailed, ImageUnderTest
 from harness.processes import free_port
+from tests.support.containers import forget_name
+from tests.support.cut_link import cut_link
 
 pytestmark = pytest.mark.containers
 
@@ -150,6 +152,28 @@ def test_what_was_verified_is_what_the_registry_holds(
     recorded = load_release(project).find(image.facts.image_id)
     assert recorded is not None
     assert (push,) == recorded.pushes
+
+
+def test_a_push_that_the_network_cuts_within_a_layer_is_finished_by_the_next(
+    engine: docker.DockerClient, own_recipes: dict[str, Recipe], project: Path, registry: str
+):
+    """The engine tries for about a minute; then the error says what happened, and nothing is on record as pushed."""
+    recipe = own_recipes["linear_ec_1"]
+    image = image_under_test(engine, recipe)
+    verify_and_record(project, image, SMOKE_CHECKS[:1])
+    with cut_link(registry, after_bytes=4 << 20) as link:
+        with pytest.raises(RegistryRefused, match="cannot be pushed") as caught:
+            push_images(engine, project, [recipe], link.address)
+        was_cut, recorded = link.is_cut, load_release(project).find(image.facts.image_id)
+        link.mend()
+        ((_facts, push),) = push_images(engine, project, [recipe], link.address)
+
+        assert engine.images.get_registry_data(f"{push.repository}@{push.digest}").id == push.digest
+        forget_name(engine, f"{push.repository}:{push.tag}")
+    assert was_cut
+    assert recorded is not None
+    assert () == recorded.pushes
+    assert "run the command again" in caught.value.remedy
 
 
 def test_changed_source_is_not_pushed(

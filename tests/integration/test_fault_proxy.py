@@ -23,10 +23,10 @@ from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node
 from harness.network.gateway_link import GatewayLink
 from harness.network.memcached_proxy import MemcachedProxy
-from harness.processes import free_port
 from harness.runs.faults import in_force, post_plan, read_events
 from harness.stack import start_private_stack
 from harness.stack.memcached import find_memcached, memcached_service
+from harness.stack.ports import ReservedPorts
 from training.errors import FrameError
 from training.exchange.frame import HEADER_BYTES, Frame, pack, unpack
 
@@ -37,7 +37,8 @@ class Network:
     """A proxy in a thread of its own, with a real memcached behind it."""
 
     def __init__(self) -> None:
-        self.port, cache_port = free_port(), free_port()
+        self._ports = ReservedPorts(["proxy", "cache"], {})
+        self.port, cache_port = self._ports.numbers["proxy"], self._ports.numbers["cache"]
         command = memcached_service(find_memcached(), cache_port).command
         self.board = Board()
         self._cache = CacheProcess(Node("127.0.0.1", cache_port), command)
@@ -69,6 +70,7 @@ class Network:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._ports.close()
 
     def plan(self, *faults):
         """A run with these faults; returns its id and what becomes of them."""

@@ -10,8 +10,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from harness.processes import free_port
 from harness.stack.memcached import find_memcached, memcached_service
+from harness.stack.ports import ReservedPorts
 from harness.stack.probes import answers_memcached, wait_until
 from tests.support.ranks import on_all_ranks
 from training.errors import ChannelError
@@ -29,7 +29,8 @@ class Cache:
     """A memcached of the test's own, on one port for all its lives."""
 
     def __init__(self):
-        self.port, self._program = free_port(), find_memcached()
+        self._ports, self._program = ReservedPorts(["cache"], {}), find_memcached()
+        self.port = self._ports.numbers["cache"]
         self._process = None
 
     def start(self):
@@ -43,6 +44,11 @@ class Cache:
         self._process.kill()
         self._process.wait()
 
+    def close(self):
+        """Ends it for good."""
+        self.kill()
+        self._ports.close()
+
     def send(self, number):
         """Sends it a signal."""
         self._process.send_signal(number)
@@ -54,7 +60,7 @@ def cache():
     cache = Cache()
     cache.start()
     yield cache
-    cache.kill()
+    cache.close()
 
 
 def rounds_on(cache, meanwhile, timeout_s=30.0):

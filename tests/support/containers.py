@@ -2,11 +2,12 @@
 
 import os
 import socket
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 # The reaper is one more image to pull; what a killed test session leaves carries the label instead.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 
+from docker.errors import ImageNotFound
 from testcontainers.core.config import ConnectionMode
 from testcontainers.core.container import DockerContainer
 
@@ -58,3 +59,9 @@ def _answers(host, port, greeting):
             return bool(connection.recv(1))
     except OSError:
         return False
+
+
+def forget_name(engine, name):
+    """Takes a name of an image away; the layers stay as the next build's cache."""
+    with suppress(ImageNotFound):
+        engine.images.remove(name, noprune=True)

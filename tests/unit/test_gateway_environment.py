@@ -1,0 +1,76 @@
+"""What an environment makes of RIE's answers."""
+
+import asyncio
+import json
+
+import pytest
+
+from harness.gateway.connection import HttpConnection
+from harness.gateway.environment import Environment
+from harness.gateway.names import LATEST
+
+pytestmark = pytest.mark.unit
+
+
+class Function:
+    """What an environment asks of its function."""
+
+    name, version, timeout_s, memory_mb = "f", LATEST, 5, 128
+
+
+class Sandbox:
+    """One whose memory nobody measures."""
+
+    alive = True
+
+    async def max_memory_mb(self):
+        """Not known."""
+        return 0
+
+
+def answered_with(response):
+    """The environment's answer and its log, when RIE answers with these bytes."""
+    log = []
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"null")
+        writer.write(response)
+        await writer.drain()
+        writer.close()
+
+    async def invoke():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            host, port = server.sockets[0].getsockname()
+            environment = Environment(Function(), Sandbox(), HttpConnection(f"{host}:{port}"), log.append, "stream")
+            return await environment.invoke("an-id", b"null", {})
+
+    return asyncio.run(invoke()), log
+
+
+@pytest.mark.parametrize(
+    ("response", "told"),
+    [
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "RIE answered 502: ''"),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\nbusy", "RIE answered 400: 'busy'"),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n17", "RIE answered 500: '17'"),
+        (b"", "the execution environment is gone"),
+    ],
+)
+def test_an_answer_that_says_nothing_is_a_failed_invocation(response, told):
+    """Never an error of the gateway, which a caller could not tell from one of Lambda's, and never a success."""
+    answer, log = answered_with(response)
+
+    body = json.loads(answer.payload)
+    assert ("Unhandled", False) == (answer.error, answer.usable)
+    assert "Runtime.ExitError" == body["errorType"]
+    assert told in body["errorMessage"]
+    assert any(told in line for line in log)
+
+
+def test_what_rie_tells_of_the_runtime_is_passed_on():
+    """Its type of error and its words are AWS's."""
+    told = b'{"errorType":"Runtime.ExitError","errorMessage":"RequestId: an-id Error: Runtime exited"}'
+
+    answer, _ = answered_with(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told))
+
+    assert ("Unhandled", told, False) == (answer.error, answer.payload, answer.usable)
