@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
+from harness.cli.target_options import region_option, results_of, stack_option, target_option
 from harness.report.constants import CONSTANTS
 
 PREFIX = "constant_"
@@ -57,10 +58,24 @@ def _constant_options(function: Callable[..., None]) -> Callable[..., None]:
     "--memory-mb", type=Numbers(128, 10_240), help="Memory sizes of a worker.  [default: the one in harness.toml]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the constants in it.")
+@target_option
+@stack_option
+@region_option
 @_constant_options
-def command(*, run_id: str, workers: list[int], memory_mb: list[int] | None, as_json: bool, **flags: float) -> None:
+def command(
+    *,
+    run_id: str,
+    workers: list[int],
+    memory_mb: list[int] | None,
+    as_json: bool,
+    target: Literal["aws", "rehearsal"] | None,
+    stack: str,
+    region: str | None,
+    **flags: float,
+) -> None:
     """Tells what run RUN_ID would take and cost on AWS, at other numbers of workers and memory sizes.
 
+    The run is one of the stack that is up, or of what was deployed.
     The training stays the same: global batch and rounds are the run's, divided among more or fewer workers.
     Its rows, bytes and processor time are measured; what belongs to AWS is an option with its source below.
 
@@ -73,22 +88,15 @@ def command(*, run_id: str, workers: list[int], memory_mb: list[int] | None, as_
     from rich.console import Console
     from rich.table import Table
 
-    from harness.errors import HarnessError
     from harness.report.forecast import constants, forecast
     from harness.report.measured import measured_run
-    from harness.runs.clients import clients_for
-    from harness.runs.launch import RESULT_BUCKET, worker_function
+    from harness.runs.launch import worker_function
     from harness.settings import load_settings
-    from harness.stack import shared_stack
 
     settings = load_settings()
-    stack = shared_stack(settings)
-    if stack is None:
-        raise HarnessError(
-            "no stack is up", remedy="run `harness up` first, then the run; its results lie on the stack"
-        )
+    s3, bucket = results_of(target, stack, region, settings)
     values = constants({name.removeprefix(PREFIX): value for name, value in flags.items()})
-    run, job = measured_run(clients_for(stack.endpoints).s3, RESULT_BUCKET, run_id)
+    run, job = measured_run(s3, bucket, run_id)
     sizes = memory_mb or [settings.functions[worker_function(settings, job)].memory_mb]
     rows = list(forecast(run, workers, sizes, values))
     if as_json:

@@ -1,9 +1,11 @@
 """`harness invoke`: any function by hand, as `aws lambda invoke` would."""
 
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import click
+
+from harness.cli.target_options import region_option, target_of, target_option
 
 
 @click.command()
@@ -16,15 +18,27 @@ import click
 @click.option("--payload", help="The event itself, as JSON.")
 @click.option("--async", "asynchronous", is_flag=True, help="Queue an event instead of waiting for the answer.")
 @click.option("--log", is_flag=True, help="Print the end of the invocation's log on standard error.")
-def command(*, function: str, event: BinaryIO | None, payload: str | None, asynchronous: bool, log: bool) -> None:
+@target_option
+@region_option
+def command(
+    *,
+    function: str,
+    event: BinaryIO | None,
+    payload: str | None,
+    asynchronous: bool,
+    log: bool,
+    target: Literal["aws", "rehearsal"] | None,
+    region: str | None,
+) -> None:
     """Invokes FUNCTION, one of harness.toml's, on the stack that is up and prints its answer.
 
-    The function is created or updated from its folder, or its image, first.
+    The function is created or updated from its folder, or its image, first; with --target it is what was deployed.
     The exit code is 1 when the function failed.
 
     \b
     Example:
       harness invoke linear_ec_2 --event fixtures/events/test_input_1_worker.json
+      harness invoke linear_ec_1 --event event.json --target aws
     """
     from harness.errors import HarnessError
     from harness.runs.clients import clients_for
@@ -37,12 +51,15 @@ def command(*, function: str, event: BinaryIO | None, payload: str | None, async
         raise HarnessError("--event and --payload were both given", remedy="give one of them")
     settings = load_settings()
     declared(settings, function)
-    stack = shared_stack(settings)
-    if stack is None:
-        raise HarnessError("no stack is up", remedy="run `harness up` first")
-    clients = clients_for(stack.endpoints)
-    make_declared(clients.functions, function, settings, stack.mode, log=lambda line: click.echo(line, err=True))
     body = event.read() if event is not None else (payload or "{}").encode()
+    if target is not None:
+        clients = target_of(target, region, settings).run_clients()
+    else:
+        stack = shared_stack(settings)
+        if stack is None:
+            raise HarnessError("no stack is up", remedy="run `harness up` first")
+        clients = clients_for(stack.endpoints)
+        make_declared(clients.functions, function, settings, stack.mode, log=lambda line: click.echo(line, err=True))
     answer = invoke(clients.functions, function, body, asynchronous=asynchronous)
     if log:
         click.echo(answer.log, err=True, nl=False)

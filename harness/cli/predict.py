@@ -2,8 +2,11 @@
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
+
+from harness.cli.target_options import region_option, results_of, stack_option, target_option
 
 
 @click.command()
@@ -19,30 +22,41 @@ import click
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write; standard output by default."
 )
-def command(*, run_id: str | None, model_file: Path | None, data_file: Path, output: Path | None) -> None:
+@target_option
+@stack_option
+@region_option
+def command(
+    *,
+    run_id: str | None,
+    model_file: Path | None,
+    data_file: Path,
+    output: Path | None,
+    target: Literal["aws", "rehearsal"] | None,
+    stack: str,
+    region: str | None,
+) -> None:
     r"""Scores the rows of a file with the model of run RUN_ID, or of --model-file, and writes CSV.
+
+    The run is one of the stack that is up, or of what was deployed.
 
     The accuracy against the file's labels goes to standard error.
 
     \b
     Example:
       harness predict 20261123-151538-367b1d --file test.xz --output predictions.csv
+      harness predict 20261123-151538-367b1d --file test.xz --target aws
     """
     from harness.errors import HarnessError
-    from harness.runs.clients import clients_for
     from harness.runs.predict import model_of_file, model_of_run, predict_file, write_predictions
     from harness.settings import load_settings
-    from harness.stack import shared_stack
 
     if (run_id is None) == (model_file is None):
         raise HarnessError("name either a run or a --model-file", remedy="see `harness predict --help`")
     if model_file is not None:
         model = model_of_file(model_file)
     else:
-        stack = shared_stack(load_settings())
-        if stack is None:
-            raise HarnessError("no stack is up", remedy="run `harness up` first, or name a --model-file")
-        model = model_of_run(clients_for(stack.endpoints).s3, run_id or "")
+        s3, bucket = results_of(target, stack, region, load_settings())
+        model = model_of_run(s3, bucket, run_id or "")
     predictions = predict_file(model, data_file)
     if output is None:
         write_predictions(predictions, sys.stdout)

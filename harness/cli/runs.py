@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from harness.cli.target_options import region_option, stack_option, target_of, target_option
+from harness.cli.target_options import region_option, results_of, stack_option, target_option
 
 
 @click.command()
@@ -26,24 +26,11 @@ def command(*, as_json: bool, target: Literal["aws", "rehearsal"] | None, stack:
     from rich.table import Table
     from rich.text import Text
 
-    from harness.deploy.site import deployed_site
-    from harness.errors import HarnessError
     from harness.runs.catalogue import list_runs
-    from harness.runs.clients import clients_for
-    from harness.runs.launch import RESULT_BUCKET
     from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
-    from harness.stack import shared_stack
 
-    settings, bucket = load_settings(), RESULT_BUCKET
-    if target is not None:
-        site = deployed_site(target_of(target, region, settings), stack, click.echo)
-        s3, bucket = site.clients.s3, site.bucket
-    else:
-        state = shared_stack(settings)
-        if state is None:
-            raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no results")
-        s3 = clients_for(state.endpoints).s3
+    s3, bucket = results_of(target, stack, region, load_settings())
     with aws_errors(f"reading the runs in {bucket}"):
         runs = list_runs(s3, bucket)
     if as_json:

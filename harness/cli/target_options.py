@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
     from harness.deploy.target import Target
     from harness.settings import Settings
 
@@ -95,6 +97,29 @@ def target_of(kind: Literal["aws", "rehearsal"], region: str | None, settings: "
     if target is None:
         raise HarnessError("no rehearsal is up", remedy="run `harness deploy --rehearse` first")
     return target
+
+
+def results_of(
+    kind: Literal["aws", "rehearsal"] | None, stack: str, region: str | None, settings: "Settings"
+) -> "tuple[S3Client, str]":
+    """Where the runs of a deployment, or of the stack that is up, lie: a client and the bucket.
+
+    Raises:
+        HarnessError: Nothing is up, or nothing is deployed.
+    """
+    from harness.deploy.site import deployed_site
+    from harness.errors import HarnessError
+    from harness.runs.clients import clients_for
+    from harness.runs.launch import RESULT_BUCKET
+    from harness.stack import shared_stack
+
+    if kind is not None:
+        site = deployed_site(target_of(kind, region, settings), stack, lambda line: click.echo(line, err=True))
+        return site.clients.s3, site.bucket
+    state = shared_stack(settings)
+    if state is None:
+        raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no results")
+    return clients_for(state.endpoints).s3, RESULT_BUCKET
 
 
 def check_somebody_answers() -> None:

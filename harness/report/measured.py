@@ -60,7 +60,7 @@ def measured_run(s3: "S3Client", bucket: str, run_id: str) -> tuple[Measured, Jo
     data_bytes = _partition_bytes(s3, job, len(workers)) or rows * (job.n_features + 1) * 4
     half = job.exchange_dtype == "float16" and job.significance == 0
     # The loss travels with the update.
-    part_bytes = (model_of_run(s3, run_id).parameters.nbytes + 4) // (2 if half else 1)
+    part_bytes = (model_of_run(s3, bucket, run_id).parameters.nbytes + 4) // (2 if half else 1)
     measured = Measured(
         run_id=run_id,
         sync_mode=job.sync_mode,

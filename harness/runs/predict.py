@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from fixtures.compressed import CompressedFile
 from harness.errors import HarnessError
-from harness.runs.launch import RESULT_BUCKET
 from training.dataset import decode_partition
 from training.results import RunFolder
 from training.trained import TrainedModel, decode_model
@@ -34,13 +33,18 @@ class Predictions:
     accuracy: float | None
 
 
-def model_of_run(s3: "S3Client", run_id: str) -> TrainedModel:
+def model_of_run(s3: "S3Client", bucket: str, run_id: str) -> TrainedModel:
     """The model that a run trained.
+
+    Args:
+        s3: A client.
+        bucket: Where runs lie.
+        run_id: The run.
 
     Raises:
         HarnessError: There is no such run, or it has not finished.
     """
-    folder = RunFolder(s3, RESULT_BUCKET, run_id)
+    folder = RunFolder(s3, bucket, run_id)
     body = folder.read("model.npz")
     if body is None:
         raise HarnessError(

@@ -126,6 +126,14 @@ def test_a_run_on_the_deployment_trains_from_its_bucket(harness, project):
     assert summary["cost_usd"] > 0
     assert summary["run_id"] in harness("runs", "--target", "rehearsal").stdout
     assert "REPORT RequestId" in harness("logs", "linear_ec_2", "--target", "rehearsal").stdout
+    rows = project / "rows.libsvm"
+    rows.write_text("1 1:0.5 2:-1.5\n0 3:2.5\n", encoding="utf-8")
+    scored = harness("predict", summary["run_id"], "--target", "rehearsal", "--file", str(rows))
+    assert 3 == len(scored.stdout.splitlines())
+    forecast = json.loads(harness("forecast", summary["run_id"], "--target", "rehearsal", "--json").stdout)
+    assert summary["run_id"] == forecast["run"]["run_id"]
+    wrong = harness("invoke", "linear_ec_2", "--target", "rehearsal", "--payload", "{}", code=1)
+    assert "JobError" in wrong.stdout
 
 
 @pytest.mark.usefixtures("deployed")
