@@ -133,7 +133,7 @@ def test_a_run_on_the_deployment_trains_from_its_bucket(harness, project):
     forecast = json.loads(harness("forecast", summary["run_id"], "--target", "rehearsal", "--json").stdout)
     assert summary["run_id"] == forecast["run"]["run_id"]
     wrong = harness("invoke", "linear_ec_2", "--target", "rehearsal", "--payload", "{}", code=1)
-    assert "JobError" in wrong.stdout
+    assert "job field `data_bucket` is missing" in wrong.stdout
 
 
 @pytest.mark.usefixtures("deployed")
