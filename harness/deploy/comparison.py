@@ -37,6 +37,7 @@ EXPECTED = MappingProxyType(
     }
 )
 _ABSENT = "-"
+_WIDTH = 44
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -93,9 +94,11 @@ def differences(function: str, local: Mapping[str, Any], deployed: Mapping[str, 
 
 
 def told(found: list[Difference]) -> Iterator[str]:
-    """The table for a terminal."""
-    rows = [("function", "key", "here", "deployed", "why")]
-    rows += [(each.function, each.key, each.local, each.deployed, each.why or "NOT EXPECTED") for each in found]
+    """The table for a terminal; long values are cut."""
+    rows = [("function", "key", "why", "here", "deployed")]
+    rows += [
+        (each.function, each.key, each.why or "NOT EXPECTED", _cut(each.local), _cut(each.deployed)) for each in found
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -115,6 +118,10 @@ def _configuration(client: "LambdaClient", name: str) -> dict[str, Any]:
         "OnFailure": events.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
         "RecursiveLoop": client.get_function_recursion_config(FunctionName=name)["RecursiveLoop"],
     }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - whatever the API answers
