@@ -1,4 +1,4 @@
-"""What botocore finds out about itself is taken over, and is the same that it would find out anew."""
+"""What libraries and files hold for everybody is taken over, and is the same that a fresh process would find."""
 
 import json
 import subprocess
@@ -71,3 +71,43 @@ def test_a_primed_botocore_is_as_a_fresh_one_and_looks_up_less():
     assert primed["found"]["refused"]
     assert primed["counted"]["files"] == 0 < fresh["counted"]["files"]
     assert primed["counted"]["signatures"] < fresh["counted"]["signatures"] / 2
+
+
+# Imports the modules of a folder twice, the second time in a forked process, which finds one file gone.
+IMPORTS = """
+import os, pathlib, sys
+from harness.gateway.forking.compiled import hold_code
+
+folder = pathlib.Path(sys.argv[1])
+hold_code(sorted(folder.rglob("*.py")))
+sys.path.insert(0, str(folder))
+(folder / "counter.py").write_text("raise RuntimeError('read again')")
+for _ in range(2):
+    if os.fork() == 0:
+        import counter, package.inner
+        counter.count += 1
+        print(counter.count, counter.__file__, package.inner.where(), flush=True)
+        try:
+            import broken
+        except SyntaxError as error:
+            print(error.filename, error.lineno, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_modules_run_anew_in_each_process_and_are_read_once(tmp_path):
+    """Each has a state of its own, tracebacks name files and lines, and a mistake in the code is told as ever."""
+    (tmp_path / "counter.py").write_text("count = 0")
+    (tmp_path / "broken.py").write_text("x = 1\n)")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("")
+    (tmp_path / "package" / "inner.py").write_text(
+        "def where():\n    return where.__code__.co_filename, where.__code__.co_firstlineno"
+    )
+
+    done = subprocess.run([sys.executable, "-c", IMPORTS, tmp_path], capture_output=True, text=True, check=True)
+
+    inner = tmp_path / "package" / "inner.py"
+    one = [f"1 {tmp_path / 'counter.py'} ({str(inner)!r}, 1)", f"{tmp_path / 'broken.py'} 2"]
+    assert one * 2 == done.stdout.splitlines()

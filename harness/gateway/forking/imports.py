@@ -30,7 +30,7 @@ class Imports:
     Attributes:
         libraries: Modules from outside of its folder, and things in modules that may be modules too (from
             `from a import b`: `a`, `a.b`).
-        sources: The files of its own modules.
+        sources: The files of its own modules and of the runtime's.
         services: The services of AWS that these name where they make clients (`boto3.client("s3")`).
     """
 
@@ -54,8 +54,7 @@ def imported_by(code: Path, handler: str) -> Imports:
     with suppress(_ReadEnough):
         reading.visit(f"{RUNTIME}.__main__")
         reading.visit(handler.rpartition(".")[0].replace("/", "."))
-    sources = [path for path in reading.sources if code in path.parents]
-    return Imports(list(reading.found), sources, sorted(reading.services))
+    return Imports(list(reading.found), reading.sources, sorted(reading.services))
 
 
 class _ReadEnough(Exception):

@@ -16,7 +16,6 @@ import ctypes
 import gc
 import importlib
 import os
-import py_compile
 import runpy
 import select
 import signal
@@ -28,6 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.gateway.forking.compiled import hold_code
 from harness.gateway.forking.imports import RUNTIME, imported_by
 from harness.gateway.forking.priming import prime_botocore
 
@@ -88,9 +88,7 @@ def prepare(code: Path, handler: str, without: list[str]) -> None:
         without: Modules that are left to the runtimes.
     """
     imports = imported_by(code, handler)
-    # Once, instead of in each of many runtimes that start together.
-    for source in imports.sources:
-        py_compile.compile(str(source), doraise=False, quiet=2)
+    hold_code(imports.sources)
     before = open_descriptors()
 
     def check(name: str) -> None:
