@@ -136,7 +136,7 @@ def check_somebody_answers() -> None:
 
 @contextmanager
 def interruptions(verb: str) -> Iterator[None]:
-    """Says what Ctrl-C within the block means: AWS goes on with what it was told.
+    """Says what Ctrl-C within the block means, or a CI job that is cancelled: AWS goes on with what it was told.
 
     Args:
         verb: The command that goes on when it is run again.
@@ -144,8 +144,11 @@ def interruptions(verb: str) -> Iterator[None]:
     Raises:
         HarnessError: Somebody has pressed it.
     """
+    import signal
+
     from harness.errors import HarnessError
 
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt as error:
@@ -154,3 +157,5 @@ def interruptions(verb: str) -> Iterator[None]:
             "what CloudFormation was told to do goes on, and what stands costs",
             f"run `harness {verb}` again, with the same flags: it goes on where it was",
         ) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -8,6 +8,7 @@ creation    SnapStart on an image, an image by its tag, a function outside of th
 """
 
 from collections.abc import Mapping
+from textwrap import shorten
 
 from harness.deploy import network_rules, resource_rules
 from harness.deploy.finding import Finding
@@ -18,6 +19,7 @@ __all__ = ["Finding", "check_creation", "check_functions", "check_template"]
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 TEMPLATE_BYTES = 51_200
+_LONGEST_MESSAGE = 240
 
 
 def check_template(
@@ -58,7 +60,8 @@ def _lint(body: str, region: str) -> list[Finding]:
         Finding(
             match.rule.id,
             f"{FILE_NAME}, line {match.linenumber}",
-            match.message,
+            # A reference to nothing is told with all that there is.
+            shorten(match.message, _LONGEST_MESSAGE, placeholder=" ..."),
             match.rule.source_url or match.rule.description,
             "error" if match.rule.id.startswith("E") else "warning",
         )

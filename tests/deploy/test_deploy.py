@@ -4,6 +4,7 @@ What takes images and containers is in test_rehearsal.py.
 """
 
 import os
+import signal
 import subprocess
 import threading
 
@@ -226,10 +227,11 @@ def test_who_comes_second_is_told_to_come_again(cfn, make, name):
     assert "run the command again" in caught.value.remedy
 
 
-def test_an_interruption_says_that_aws_goes_on():
-    """Ctrl-C stops the command, not CloudFormation."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_says_that_aws_goes_on(number):
+    """Ctrl-C, or the end of a CI job, stops the command, not CloudFormation."""
     with pytest.raises(HarnessError, match="harness destroy was interrupted") as caught, interruptions("destroy"):
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     assert "goes on" in caught.value.where
     assert "harness destroy" in caught.value.remedy
