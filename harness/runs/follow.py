@@ -331,8 +331,8 @@ def _failed(progress: Progress, rank: int, request_id: str, state: str, cause: s
 
 def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, retries: int) -> None:
     failures = [folder.read_json(name) for name in sorted(present) if name.startswith("failed/")]
-    nobody_left = all(rank.state == "failed" for rank in progress.ranks)
-    if any(failure["final"] for failure in failures) or (failures and nobody_left):
+    # What is not final Lambda tries again, be it every rank that has failed.
+    if any(failure["final"] for failure in failures):
         # A rank that was told to stop, or that waited in vain, did not cause the failure if another one did.
         first = min(failures, key=lambda failure: (failure["kind"] in {"RunAborted", "RanksMissing"}, failure["time"]))
         raise HarnessError(f"worker {first['rank']} failed: {first['cause']}", f"run folder: {folder.location('')}")

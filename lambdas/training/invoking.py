@@ -24,7 +24,7 @@ class InvokeError(TrainingError, OSError):
 def lambda_client() -> "LambdaClient":
     """A client for wherever AWS's own variables point; made when it is first needed."""
     return boto3.client(
-        "lambda", config=Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=CONNECTIONS)
+        "lambda", config=Config(retries={"mode": "legacy", "max_attempts": 5}, max_pool_connections=CONNECTIONS)
     )
 
 

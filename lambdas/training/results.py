@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 CLIENT_CONFIG = Config(
     connect_timeout=5,
     read_timeout=60,
-    retries={"mode": "standard", "max_attempts": 5},
+    # Not `standard`: its quota of retries is the client's, and a warm environment keeps its client. After some outages
+    # it is used up, and the next run fails at the first request that is refused.
+    retries={"mode": "legacy", "max_attempts": 5},
     max_pool_connections=16,
 )
 # What one request reads of a large object, and how many such requests go on at once.

@@ -1,0 +1,110 @@
+"""Following a run by its log and its folder."""
+
+import json
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.runs.follow import HERE, follow
+
+pytestmark = pytest.mark.unit
+
+RUN, RETRIES = "r1", 2
+
+
+class Story:
+    """A run's log and folder, look by look: in each the lines that are new and the objects that there are then."""
+
+    pace = HERE
+    run_id = RUN
+
+    def __init__(self, *looks):
+        self._looks, self._records = list(looks), {}
+
+    def lines(self):
+        """The next look's lines, with their times."""
+        lines, self._records = self._looks.pop(0) if self._looks else ([], self._records)
+        return [(0, line if isinstance(line, str) else json.dumps(line)) for line in lines]
+
+    def names(self, _folder):
+        """The objects that there are now."""
+        return sorted(self._records)
+
+    def read_json(self, name):
+        """One of them."""
+        return self._records[name]
+
+    def location(self, name):
+        """Its address."""
+        return f"s3://bucket/runs/{RUN}/{name}"
+
+
+def line(rank, event, **more):
+    """A worker's line."""
+    return {"run_id": RUN, "rank": rank, "request_id": f"request-{rank}", "event": event, **more}
+
+
+def failure(rank, *, final, kind="StorageError"):
+    """The record of a rank's failure."""
+    return {"rank": rank, "kind": kind, "cause": f"cause {rank}", "final": final, "time": float(rank)}
+
+
+def failed(rank):
+    """The line of it."""
+    return line(rank, "failed", cause=f"cause {rank}")
+
+
+def follow_it(*looks, retries=RETRIES):
+    """Follows a run of two ranks that goes so."""
+    story = Story(*looks)
+    return follow(
+        story,
+        story,
+        ["request-0", "request-1"],
+        retries=retries,
+        oom_is_final=True,
+        patience_s=2.0,
+        watch=lambda _: None,
+        service_answers=lambda: True,
+    )
+
+
+RESULTS: dict[str, dict[str, str]] = {"result.json": {}, "workers/0.2.json": {}, "workers/1.2.json": {}}
+REPORTS = [
+    f"REPORT RequestId: request-{rank}\tDuration: 9.5 ms\tBilled Duration: 10 ms\tMemory Size: 128 MB\t"
+    "Max Memory Used: 60 MB"
+    for rank in (0, 1)
+]
+
+
+def test_ranks_that_all_failed_for_now_are_tried_again_by_lambda():
+    """S3 was away for all of them at once: no failure is final, so the run goes on with their next tries."""
+    records = {f"failed/{rank}.1.json": failure(rank, final=False) for rank in (0, 1)}
+
+    progress = follow_it(
+        ([failed(0), failed(1)], records),
+        ([line(0, "started"), line(1, "started")], records),
+        ([line(0, "finished"), line(1, "finished"), *REPORTS], {**records, **RESULTS}),
+    )
+
+    assert [1, 1] == [rank.failures for rank in progress.ranks]
+    assert ["finished", "finished"] == [rank.state for rank in progress.ranks]
+
+
+def test_a_final_failure_ends_the_run_with_its_cause_and_not_with_what_followed():
+    """A rank that was told to stop, or that waited in vain, is not the cause."""
+    records = {
+        "failed/0.1.json": failure(0, final=True, kind="RunAborted"),
+        "failed/1.1.json": failure(1, final=True, kind="InputError"),
+    }
+
+    with pytest.raises(HarnessError, match="worker 1 failed: cause 1"):
+        follow_it(([failed(0), failed(1)], records))
+
+
+def test_a_rank_that_fails_at_every_try_ends_the_run():
+    """After Lambda's last one nobody tries again."""
+    records = {"failed/0.1.json": failure(0, final=False)}
+
+    with pytest.raises(HarnessError, match="worker 0 failed, 3 times: cause 0"):
+        follow_it(*[([failed(0), *REPORTS], records)] * (RETRIES + 1))
