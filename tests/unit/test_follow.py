@@ -10,6 +10,7 @@ from harness.runs.follow import HERE, follow
 pytestmark = pytest.mark.unit
 
 RUN, RETRIES = "r1", 2
+REQUESTS = [f"00000000-0000-0000-0000-00000000000{rank}" for rank in (0, 1)]
 
 
 class Story:
@@ -41,7 +42,7 @@ class Story:
 
 def line(rank, event, **more):
     """A worker's line."""
-    return {"run_id": RUN, "rank": rank, "request_id": f"request-{rank}", "event": event, **more}
+    return {"run_id": RUN, "rank": rank, "request_id": REQUESTS[rank], "event": event, **more}
 
 
 def failure(rank, *, final, kind="StorageError"):
@@ -60,7 +61,7 @@ def follow_it(*looks, retries=RETRIES):
     return follow(
         story,
         story,
-        ["request-0", "request-1"],
+        REQUESTS,
         retries=retries,
         oom_is_final=True,
         patience_s=2.0,
@@ -71,9 +72,9 @@ def follow_it(*looks, retries=RETRIES):
 
 RESULTS: dict[str, dict[str, str]] = {"result.json": {}, "workers/0.2.json": {}, "workers/1.2.json": {}}
 REPORTS = [
-    f"REPORT RequestId: request-{rank}\tDuration: 9.5 ms\tBilled Duration: 10 ms\tMemory Size: 128 MB\t"
+    f"REPORT RequestId: {request}\tDuration: 9.5 ms\tBilled Duration: 10 ms\tMemory Size: 128 MB\t"
     "Max Memory Used: 60 MB"
-    for rank in (0, 1)
+    for request in REQUESTS
 ]
 
 
