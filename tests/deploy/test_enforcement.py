@@ -70,9 +70,12 @@ def test_what_the_handlers_do_is_allowed(call, bucket):
         ["s3", "list_objects_v2", {"Bucket": bucket, "Prefix": "runs/r1/"}],
         ["s3", "get_object", {"Bucket": bucket, "Key": "runs/r1/checkpoint/7.json"}],
         ["lambda", "invoke", {"FunctionName": WORKER, "InvocationType": "DryRun"}],
+        ["s3", "put_object", {"Bucket": bucket, "Key": "runs/r1/größe + 100 %.json", "Body": "x"}],
+        ["s3", "head_object", {"Bucket": bucket, "Key": "runs/r1/größe + 100 %.json"}],
     )
 
     assert ["ok", "ok", "ok"] == told[:3]
+    assert ["ok", "ok"] == told[5:]
     assert told[3].startswith("NoSuchKey")
     assert "ok" == told[4]
 
@@ -91,6 +94,7 @@ def test_what_they_must_not_do_fails_in_awss_words(call, bucket):
     )
 
     assert all(answer.startswith(("AccessDenied: User: ", "AccessDeniedException: User: ")) for answer in told), told
+    assert "s3:ListAllMyBuckets on resource: *" in told[5]
     assert f"assumed-role/{NAME}-LinearEc2Role-" in told[0]
     assert f"is not authorized to perform: s3:PutObject on resource: arn:aws:s3:::{bucket}/data/higgs/0_1" in told[0]
     assert "because no identity-based policy allows the s3:PutObject action" in told[0]

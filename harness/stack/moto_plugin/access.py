@@ -99,7 +99,11 @@ def _message(caller: Caller, action: str, resource: str, decision: Decision) -> 
 
 def _s3_request(environ: Environ) -> tuple[str, str, dict[str, str]]:
     """Action, ARN and condition keys of a call of S3 by the path, `/bucket/key`."""
-    bucket, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
+    # WSGI has a path's bytes as Latin-1: https://peps.python.org/pep-3333/#unicode-issues
+    path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
+    bucket, _, key = path.removeprefix("/").partition("/")
+    if not bucket:
+        return "ListAllMyBuckets", "*", {}
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     named = ACTION_MAP["KEY" if key else "BUCKET"].get(environ["REQUEST_METHOD"], {})
     action = next((action for part, action in named.items() if part in query), named.get("DEFAULT", ""))
