@@ -331,8 +331,10 @@ def _failed(progress: Progress, rank: int, request_id: str, state: str, cause: s
 
 def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, retries: int) -> None:
     failures = [folder.read_json(name) for name in sorted(present) if name.startswith("failed/")]
-    # What is not final Lambda tries again, be it every rank that has failed.
-    if any(failure["final"] for failure in failures):
+    # Lambda tries again what is not final, in a minute or two; where every rank has failed, it is rather the address of
+    # the cache or of S3 that is wrong, and that is told at once.
+    nobody_left = all(rank.state == "failed" for rank in progress.ranks)
+    if any(failure["final"] for failure in failures) or (failures and nobody_left):
         # A rank that was told to stop, or that waited in vain, did not cause the failure if another one did.
         first = min(failures, key=lambda failure: (failure["kind"] in {"RunAborted", "RanksMissing"}, failure["time"]))
         raise HarnessError(f"worker {first['rank']} failed: {first['cause']}", f"run folder: {folder.location('')}")

@@ -78,18 +78,26 @@ REPORTS = [
 ]
 
 
-def test_ranks_that_all_failed_for_now_are_tried_again_by_lambda():
-    """S3 was away for all of them at once: no failure is final, so the run goes on with their next tries."""
-    records = {f"failed/{rank}.1.json": failure(rank, final=False) for rank in (0, 1)}
+def test_a_rank_that_failed_for_now_is_tried_again_by_lambda():
+    """The other one waits for it."""
+    records = {"failed/0.1.json": failure(0, final=False)}
 
     progress = follow_it(
-        ([failed(0), failed(1)], records),
-        ([line(0, "started"), line(1, "started")], records),
+        ([line(1, "started"), failed(0)], records),
+        ([line(0, "started")], records),
         ([line(0, "finished"), line(1, "finished"), *REPORTS], {**records, **RESULTS}),
     )
 
-    assert [1, 1] == [rank.failures for rank in progress.ranks]
+    assert [1, 0] == [rank.failures for rank in progress.ranks]
     assert ["finished", "finished"] == [rank.state for rank in progress.ranks]
+
+
+def test_ranks_that_have_all_failed_are_told_at_once():
+    """What keeps all of them from working will hardly be better in a minute."""
+    records = {f"failed/{rank}.1.json": failure(rank, final=False) for rank in (0, 1)}
+
+    with pytest.raises(HarnessError, match="worker 0 failed: cause 0"):
+        follow_it(([failed(0), failed(1)], records))
 
 
 def test_a_final_failure_ends_the_run_with_its_cause_and_not_with_what_followed():
