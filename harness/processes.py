@@ -38,8 +38,9 @@ def reserved_ports(count: int) -> Iterator[list[int]]:
         ports = []
         for _ in range(count):
             holder = stack.enter_context(socket.socket())
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             holder.bind(("127.0.0.1", 0))
+            # Only now: before, the kernel would also offer ports that connections have just left.
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             ports.append(holder.getsockname()[1])
         yield ports
 

@@ -304,10 +304,10 @@ def _while_it_stands(work: _Work, stands: StackInfo) -> Iterator[None]:
 def _state_now(work: _Work, stands: StackInfo) -> str:
     try:
         now = stack.read_stack(work.cfn, stands.id)
+    except ClientError:
+        return stands.status  # whether it stands is not to be known: what failed first is the better reason
     except BotoCoreError:
-        if work.target.kind == "rehearsal":
-            return "gone with the emulation"
-        return stands.status  # whether it is is not to be known: what failed first is the better reason
+        return "gone with the emulation" if work.target.kind == "rehearsal" else stands.status
     return now.status if now else "gone"
 
 

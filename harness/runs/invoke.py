@@ -4,9 +4,10 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.errors import HarnessError
+from harness.runs.refusals import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -42,6 +43,8 @@ def invoke(client: "LambdaClient", function: str, event: bytes, *, asynchronous:
         answer = client.invoke(FunctionName=function, LogType="Tail", Payload=event)
     except ClientError as error:
         raise HarnessError(str(error), f"function {function}") from error
+    except BotoCoreError as error:
+        raise translated(f"invoking {function}", error) from error
     return InvocationAnswer(
         payload=answer["Payload"].read().decode(),
         error=bool(answer.get("FunctionError")),

@@ -25,7 +25,8 @@ def hold_code(sources: Iterable[Path]) -> None:
     read = SourceFileLoader.get_code
 
     def get_code(loader: SourceFileLoader, fullname: str) -> CodeType | None:
-        code = held.get(loader.path)
+        # A loader of another kind may make something else of the file.
+        code = held.get(loader.path) if type(loader) is SourceFileLoader else None
         return read(loader, fullname) if code is None else code
 
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
