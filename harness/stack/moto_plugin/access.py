@@ -4,6 +4,8 @@
     the gateway's question whether it may invoke a function  ->  the same
 
 Who calls is in the session token. A role that IAM does not know restricts nothing: only deployments make roles.
+Judged exactly is what handlers do: single objects, listings, Invoke. Not so: the source of a copy, the keys of a
+DeleteObjects (they count as `*`), resources of services other than S3 (they count as `*`), presigned URLs (they pass).
 """
 
 import json
@@ -17,6 +19,7 @@ from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 from moto.s3.responses import ACTION_MAP
 
+from harness.errors import HarnessError
 from harness.faults.calls import CallFault
 from harness.gateway.credentials import Caller, caller_of
 from harness.gateway.permissions import ROUTE, Question, Verdict
@@ -41,7 +44,7 @@ def with_access(application: Application) -> Application:
             return application(environ, start_response)
         _, service = signer_of(environ)
         action, resource, context = _s3_request(environ) if service == "s3" else (action_of(environ), "*", {})
-        decision = _decide(caller, policies, f"{service}:{action}", resource, context)
+        decision = _decided(caller, policies, f"{service}:{action}", resource, context)
         if decision.allowed:
             return application(environ, start_response)
         code = "AccessDenied" if service == "s3" else "AccessDeniedException"
@@ -58,11 +61,21 @@ def _answer_question(environ: Environ, start_response: StartResponse) -> Iterabl
     policies = _identity_policies(caller) if caller else None
     verdict = Verdict(allowed=True, message="")
     if caller is not None and policies is not None:
-        decision = _decide(caller, policies, question.action, question.resource, {})
+        decision = _decided(caller, policies, question.action, question.resource, {})
         verdict = Verdict(decision.allowed, _message(caller, question.action, question.resource, decision))
     content = msgspec.json.encode(verdict)
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(content)))])
     return [content]
+
+
+def _decided(
+    caller: Caller, policies: list[Policy], action: str, resource: str, context: Mapping[str, str]
+) -> Decision:
+    """The decision; what cannot be evaluated is refused, with the reason."""
+    try:
+        return _decide(caller, policies, action, resource, context)
+    except HarnessError as error:
+        return Decision(allowed=False, by=f"{error.what}: {error.remedy}")
 
 
 def _decide(caller: Caller, policies: list[Policy], action: str, resource: str, context: Mapping[str, str]) -> Decision:
