@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from harness.gateway import limits
 from harness.gateway.control import control_plane
+from harness.gateway.credentials import caller_of
 from harness.gateway.errors import (
     LambdaApiError,
     body_not_json,
@@ -64,6 +65,29 @@ class LocalCallersOnly:
         await self._app(scope, receive, send)
 
 
+class FunctionsOnlyInvoke:
+    """Refuses a deployed function's calls of the Lambda service other than Invoke: no role that we deploy allows any.
+
+    Args:
+        app: What is behind it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on, or answers 403."""
+        if scope["type"] == "http" and not scope["path"].endswith("/invocations"):
+            caller = caller_of(Headers(scope=scope).get("x-amz-security-token", ""))
+            if caller is not None and caller.role != limits.ANY_ROLE:
+                message = f"User: {caller.arn} is not authorized to perform this call: only Invoke is evaluated here"
+                refused = LambdaApiError("AccessDeniedException", 403, message)
+                answer = await _api_error(Request(scope), refused)
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
@@ -83,7 +107,7 @@ def create_app(services: Services, lifespan: Lifespan, names: Collection[str] = 
             *control_plane(),
             *control_routes(services.faults),
         ],
-        middleware=[Middleware(LocalCallersOnly, names=names)],
+        middleware=[Middleware(LocalCallersOnly, names=names), Middleware(FunctionsOnlyInvoke)],
         exception_handlers={LambdaApiError: _api_error},
         lifespan=lifespan,
     )

@@ -43,7 +43,11 @@ def access_key(stream: str) -> str:
 def session_token(function: Function) -> str:
     """The token that a function's environments send along with their requests."""
     # https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html - without the version.
-    caller = Caller(function_arn(function.name), function.role, function.vpc.vpc)
+    return token_of(Caller(function_arn(function.name), function.role, function.vpc.vpc))
+
+
+def token_of(caller: Caller) -> str:
+    """A session token that says who it is."""
     return base64.urlsafe_b64encode(msgspec.json.encode(caller)).decode()
 
 

@@ -22,7 +22,10 @@ class InvokeError(TrainingError, OSError):
 
 @lru_cache
 def lambda_client() -> "LambdaClient":
-    """A client for wherever AWS's own variables point; made when it is first needed."""
+    """A client for wherever AWS's own variables point; made when it is first needed.
+
+    Its retries are `legacy` for the reason that `training.results` tells.
+    """
     return boto3.client(
         "lambda", config=Config(retries={"mode": "legacy", "max_attempts": 5}, max_pool_connections=CONNECTIONS)
     )

@@ -2,11 +2,15 @@
 
 import json
 
+import boto3
+import httpx
 import pytest
+from botocore.config import Config
 
 from harness.deploy import functions, stack
 from harness.deploy.destroy import Request, destroy
 from harness.deploy.template import load_template, region_parameters, with_defaults
+from harness.gateway.credentials import Caller, token_of
 from harness.runs.creation import Code, Wanted, create_or_update
 from harness.runs.functions import package
 from harness.settings import FunctionSettings, load_settings
@@ -72,10 +76,12 @@ def test_what_the_handlers_do_is_allowed(call, bucket):
         ["lambda", "invoke", {"FunctionName": WORKER, "InvocationType": "DryRun"}],
         ["s3", "put_object", {"Bucket": bucket, "Key": "runs/r1/größe + 100 %.json", "Body": "x"}],
         ["s3", "head_object", {"Bucket": bucket, "Key": "runs/r1/größe + 100 %.json"}],
+        ["s3", "put_object", {"Bucket": bucket, "Key": "runs/r1/checkpoint/5/a & b", "Body": "x"}],
+        ["s3", "delete_objects", {"Bucket": bucket, "Delete": {"Objects": [{"Key": "runs/r1/checkpoint/5/a & b"}]}}],
     )
 
     assert ["ok", "ok", "ok"] == told[:3]
-    assert ["ok", "ok"] == told[5:]
+    assert ["ok"] * 4 == told[5:]
     assert told[3].startswith("NoSuchKey")
     assert "ok" == told[4]
 
@@ -89,6 +95,8 @@ def test_what_they_must_not_do_fails_in_awss_words(call, bucket):
         ["s3", "delete_objects", {"Bucket": bucket, "Delete": {"Objects": [{"Key": "data/higgs/0_1"}]}}],
         ["s3", "put_bucket_policy", {"Bucket": bucket, "Policy": "{}"}],
         ["s3", "list_buckets", {}],
+        ["s3", "copy_object", {"Bucket": bucket, "Key": "runs/r1/copy", "CopySource": f"{bucket}-of-others/secret"}],
+        ["lambda", "delete_function", {"FunctionName": WORKER}],
         ["iam", "list_roles", {}],
         ["sqs", "list_queues", {}],
     )
@@ -125,6 +133,39 @@ def test_absence_is_told_only_to_who_may_list(call, bucket, target, stands):
         told = call(["s3", "get_object", {"Bucket": bucket, "Key": "runs/r1/checkpoint/7.json"}])
     finally:
         iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(before))
+
+    assert told[0].startswith("AccessDenied")
+
+
+def test_a_presigned_url_has_the_rights_of_who_signed_it(target, stands, bucket):
+    """Its token is in the URL: the worker reads rows by one, and does not read what it may not read."""
+    vpc = target.client("ec2").describe_subnets(SubnetIds=[functions.output(stands, "SubnetIds").split(",")[0]])
+    role = functions.output(stands, "LinearEc2RoleArn")
+    token = token_of(
+        Caller(f"arn:aws:lambda:us-east-1:123456789012:function:{WORKER}", role, vpc["Subnets"][0]["VpcId"])
+    )
+    signer = boto3.Session("key", "secret", token, "us-east-1").client(
+        "s3", endpoint_url=target.endpoint("s3"), config=Config(s3={"addressing_style": "path"})
+    )
+    target.client("s3").put_object(Bucket=bucket, Key="elsewhere", Body=b"secret")
+
+    answers = [
+        httpx.get(signer.generate_presigned_url("get_object", {"Bucket": bucket, "Key": key})).status_code
+        for key in ("data/higgs/0_1", "elsewhere")
+    ]
+
+    assert [200, 403] == answers
+
+
+def test_a_role_that_was_deleted_allows_nothing(call, bucket, target, stands):
+    """As on AWS: a function whose role has gone is refused everywhere."""
+    client = target.client("lambda")
+    role = functions.output(stands, "LinearEc2RoleArn")
+    client.update_function_configuration(FunctionName=WORKER, Role=f"{role}-gone")
+    try:
+        told = call(["s3", "get_object", {"Bucket": bucket, "Key": "data/higgs/0_1"}])
+    finally:
+        client.update_function_configuration(FunctionName=WORKER, Role=role)
 
     assert told[0].startswith("AccessDenied")
 

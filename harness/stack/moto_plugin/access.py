@@ -3,15 +3,18 @@
     a function's call   ->  role, the bucket's policy, the policy of its VPC's endpoint  ->  moto, or 403
     the gateway's question whether it may invoke a function  ->  the same
 
-Who calls is in the session token. A role that IAM does not know restricts nothing: only deployments make roles.
-Judged exactly is what handlers do: single objects, listings, Invoke. Not so: the source of a copy, the keys of a
-DeleteObjects (they count as `*`), resources of services other than S3 (they count as `*`), presigned URLs (they pass).
+Who calls is in the session token. A role that IAM does not know restricts nothing outside of a VPC, since only
+deployments make roles; in one it was deleted, and allows nothing.
+Judged exactly are calls for objects and listings. Calls of services other than S3 and Lambda count as about `*`.
 """
 
+import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl, unquote
+from xml.sax.saxutils import unescape
 
 import msgspec
 from moto.ec2.models import ec2_backends
@@ -38,20 +41,28 @@ def with_access(application: Application) -> Application:
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == ROUTE and environ["REQUEST_METHOD"] == "POST":
             return _answer_question(environ, start_response)
-        caller = caller_of(environ.get(TOKEN_HEADER, ""))
+        caller = caller_of(_token(environ))
         policies = _identity_policies(caller) if caller else None
         if caller is None or policies is None:
             return application(environ, start_response)
-        _, service = signer_of(environ)
-        action, resource, context = _s3_request(environ) if service == "s3" else (action_of(environ), "*", {})
-        decision = _decided(caller, policies, f"{service}:{action}", resource, context)
-        if decision.allowed:
-            return application(environ, start_response)
-        code = "AccessDenied" if service == "s3" else "AccessDeniedException"
-        message = _message(caller, f"{service}:{action}", resource, decision)
-        return refuse(start_response, CallFault(code, message=message, status=403), service, environ)
+        # What is not signed in a header is signed in its URL, as only S3's calls are here.
+        service = signer_of(environ)[1] or "s3"
+        calls = _s3_calls(environ) if service == "s3" else [(action_of(environ), "*", {})]
+        for action, resource, context in calls:
+            decision = _decided(caller, policies, f"{service}:{action}", resource, context)
+            if not decision.allowed:
+                code = "AccessDenied" if service == "s3" else "AccessDeniedException"
+                message = _message(caller, f"{service}:{action}", resource, decision)
+                return refuse(start_response, CallFault(code, message=message, status=403), service, environ)
+        return application(environ, start_response)
 
     return answer
+
+
+def _token(environ: Environ) -> str:
+    """The caller's session token: of a header, or of a presigned URL."""
+    query = {name.lower(): value for name, value in parse_qsl(environ.get("QUERY_STRING", ""))}
+    return str(environ.get(TOKEN_HEADER, "")) or query.get("x-amz-security-token", "")
 
 
 def _answer_question(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -110,29 +121,44 @@ def _message(caller: Caller, action: str, resource: str, decision: Decision) -> 
     return f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource} {why}"
 
 
-def _s3_request(environ: Environ) -> tuple[str, str, dict[str, str]]:
-    """Action, ARN and condition keys of a call of S3 by the path, `/bucket/key`."""
+def _s3_calls(environ: Environ) -> list[tuple[str, str, dict[str, str]]]:
+    """Action, ARN and condition keys of all that a call of S3 by the path, `/bucket/key`, does."""
     # WSGI has a path's bytes as Latin-1: https://peps.python.org/pep-3333/#unicode-issues
     path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
     bucket, _, key = path.removeprefix("/").partition("/")
     if not bucket:
-        return "ListAllMyBuckets", "*", {}
+        return [("ListAllMyBuckets", "*", {})]
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     named = ACTION_MAP["KEY" if key else "BUCKET"].get(environ["REQUEST_METHOD"], {})
     action = next((action for part, action in named.items() if part in query), named.get("DEFAULT", ""))
     if environ["REQUEST_METHOD"] == "POST" and not key:
-        action, key = "DeleteObject", "*"  # several at once
+        return [("DeleteObject", _arn(bucket, each), {}) for each in _keys_to_delete(environ)]
     context = {"s3:prefix": query["prefix"][0]} if "prefix" in query and not key else {}
-    arn = f"arn:{_PARTITION}:s3:::{bucket}" + (f"/{key}" if key else "")
-    return _ACTIONS.get(action, action), arn, context
+    calls = [(_ACTIONS.get(action, action), _arn(bucket, key), context)]
+    source = unquote(environ.get("HTTP_X_AMZ_COPY_SOURCE", "")).partition("?")[0].removeprefix("/")
+    return [*calls, ("GetObject", _arn(*source.split("/", 1)), {})] if source else calls
+
+
+def _keys_to_delete(environ: Environ) -> list[str]:
+    """The keys of a DeleteObjects, without using up its body.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+    """
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return [unescape(key) for key in re.findall(r"<Key>(.*?)</Key>", body.decode(errors="replace"), re.DOTALL)] or ["*"]
+
+
+def _arn(bucket: str, key: str = "") -> str:
+    return f"arn:{_PARTITION}:s3:::{bucket}" + (f"/{key}" if key else "")
 
 
 def _identity_policies(caller: Caller) -> list[Policy] | None:
-    """The policies of a caller's role; None when IAM does not know the role."""
+    """The policies of a caller's role; None when nothing restricts it."""
     roles = iam_backends[_account(caller.role)][_PARTITION].roles.values()
     role = next((role for role in roles if role.arn == caller.role), None)
     if role is None:
-        return None
+        return [] if caller.vpc else None
     attached = [
         version.document
         for policy in role.managed_policies.values()
