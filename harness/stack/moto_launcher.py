@@ -10,6 +10,7 @@ import gc
 gc.disable()
 
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,13 +32,12 @@ class Application:
         self._port = port
         self._answer: Any = DomainDispatcherApplication(self._create)
         self._has_faults = self._has_roles = False
+        self._changing = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's
         """Answers one request; faults and roles stand before moto from the first of them on."""
         if not self._has_faults and environ["PATH_INFO"] == FAULTS_ROUTE:
-            from harness.stack.moto_plugin.faults import with_faults  # noqa: PLC0415 - few stacks are given faults
-
-            self._has_faults, self._answer = True, with_faults(self._answer)
+            self._begin_faults()
         if environ["PATH_INFO"] == ACCESS_ROUTE:
             self._restrict()
         answer: Iterable[bytes] = self._answer(environ, start_response)
@@ -51,12 +51,20 @@ class Application:
             self._restrict()
         return create_backend_app(service)
 
+    def _begin_faults(self) -> None:
+        from harness.stack.moto_plugin.faults import with_faults  # noqa: PLC0415 - few stacks are given faults
+
+        with self._changing:
+            if not self._has_faults:
+                self._has_faults, self._answer = True, with_faults(self._answer)
+
     def _restrict(self) -> None:
         """From the first call of IAM on, which makes a role, functions may do only what their roles allow."""
-        if not self._has_roles:
-            from harness.stack.moto_plugin.access import with_access  # noqa: PLC0415 - few stacks have roles
+        from harness.stack.moto_plugin.access import with_access  # noqa: PLC0415 - few stacks have roles
 
-            self._has_roles, self._answer = True, with_access(self._answer)
+        with self._changing:
+            if not self._has_roles:
+                self._has_roles, self._answer = True, with_access(self._answer)
 
 
 if __name__ == "__main__":
