@@ -52,7 +52,9 @@ def token_of(caller: Caller) -> str:
 
 
 def caller_of(token: str) -> Caller | None:
-    """Whose session token it is; None for what is none of ours."""
+    """Whose session token it is; None for what is none of ours, and for no token."""
+    if not token:
+        return None
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(token), type=Caller)
     except (ValueError, msgspec.DecodeError):
