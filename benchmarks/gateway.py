@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.figure import BenchmarkError, Figure, Goal
 from benchmarks.stage import Stage, stage
 from benchmarks.turns import in_turns, scaled
-from harness.processes import bound_to_parent, reserved_ports
+from harness.processes import bound_to_parent, free_port
 from harness.stack import rie_path
 from harness.stack.probes import wait_until
 
@@ -77,14 +77,7 @@ def _invoke(connection: http.client.HTTPConnection, function: str) -> None:
 @contextmanager
 def _rie(own: Stage, folder: Path) -> Iterator[int]:
     """RIE with the handler in this folder; the port on which it listens."""
-    with reserved_ports(2) as (port, api_port), _started(own, folder, port, api_port):
-        if not wait_until(lambda: _listens(port), LIMIT_S):
-            raise BenchmarkError(f"RIE does not listen on port {port} after {LIMIT_S:g} s")
-        yield port
-
-
-@contextmanager
-def _started(own: Stage, folder: Path, port: int, api_port: int) -> Iterator[None]:
+    port, api_port = free_port(), free_port()
     addresses = ["--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     addresses += ["--runtime-api-address", f"127.0.0.1:{api_port}", "--log-level", "error"]
     runtime = bound_to_parent([sys.executable, "-m", "awslambdaric", f"{NAME}.handler"])
@@ -99,7 +92,9 @@ def _started(own: Stage, folder: Path, port: int, api_port: int) -> Iterator[Non
         command, cwd=folder, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            yield
+            if not wait_until(lambda: _listens(port), LIMIT_S):
+                raise BenchmarkError(f"RIE does not listen on port {port} after {LIMIT_S:g} s")
+            yield port
         finally:
             process.terminate()
 
