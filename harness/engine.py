@@ -9,7 +9,8 @@ HarnessError        anything else that the engine reports, in its own words
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,14 +128,18 @@ def failure(what: str, cause: str) -> HarnessError:
     return HarnessError(what, _one_line(cause))
 
 
-def messages(stream: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def messages(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The parts of an answer that comes bit by bit; a broken connection is an error of the engine.
 
     Raises:
         DockerException: The connection broke.
     """
     try:
-        yield from stream
+        for message in stream:
+            if "error" in message:
+                # Who reads it looks no further; the engine's connection is free only after the answer's end.
+                deque(stream, maxlen=0)
+            yield message
     except requests.exceptions.RequestException as error:
         raise DockerException(f"the engine broke off: {error}") from error
 

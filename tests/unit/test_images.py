@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from docker.utils.build import exclude_paths
 
-from harness.engine import EngineUnavailable, RegistryRefused, check_api, failure
+from harness.engine import EngineUnavailable, RegistryRefused, check_api, failure, messages
 from harness.errors import HarnessError
 from harness.images import catalogue
 from harness.images.build import Base, _build_error, build_arguments
@@ -332,3 +332,13 @@ def test_labels_are_those_of_the_open_container_initiative():
     """Any tool that reads the standard's labels finds revision and base."""
     for label in (catalogue.REVISION, catalogue.BASE_NAME, catalogue.BASE_DIGEST):
         assert label.startswith("org.opencontainers.image.")
+
+
+def test_an_answer_that_ends_in_an_error_is_read_to_its_end():
+    """Otherwise the engine's connection stays open, as long as somebody holds the error."""
+    answer = iter([{"status": "Pushing"}, {"error": "broken pipe"}, {"progress": "late"}])
+
+    last = next(message for message in messages(answer) if "error" in message)
+
+    assert {"error": "broken pipe"} == last
+    assert [] == list(answer)
