@@ -124,7 +124,9 @@ CATALOGUE: dict[tuple[str, str], Kind] = {
         ("ms",), (*ADDRESS, "n"), "stores at the address come later; with no address, all commands"
     ),
     ("delay", "s3"): Kind(("ms",), _OBJECTS, "requests come later, or the first n"),
-    ("bandwidth", "memcached"): Kind(("kbps",), (*ADDRESS, "s"), "every connection is this slow from then on"),
+    ("bandwidth", "memcached"): Kind(
+        ("kbps",), (*ADDRESS, "s"), "every connection is this slow from then on, until the run ends"
+    ),
     ("cut", "memcached"): Kind(("s",), ADDRESS, "all connections break, and new ones are refused for s"),
     ("cut", "s3"): Kind(("s",), ("round", "key"), "connections break, and new ones are refused for s"),
     ("blackhole", "memcached"): Kind(("s",), ADDRESS, "connections are taken, and nothing comes through for s"),

@@ -44,18 +44,13 @@ class Weather:
         silent_until: Nothing comes through before, on the event loop's clock.
         kbps: Bandwidth of each connection each way; None for no limit.
         slow_until: When that limit ends, on the event loop's clock.
+        slow_run: The run whose plan asked for it, and with which it ends at the latest.
     """
 
     silent_until: float = 0.0
     kbps: float | None = None
     slow_until: float = 0.0
-
-    async def pass_bytes(self, count: int) -> None:
-        """Waits as long as these bytes take."""
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self.silent_until - loop.time()))
-        if self.kbps is not None and loop.time() < self.slow_until:
-            await asyncio.sleep(8 * count / (1000 * self.kbps))
+    slow_run: str = ""
 
 
 class MemcachedProxy:
@@ -74,7 +69,14 @@ class MemcachedProxy:
         self.board, self.gateway, self._cache = board, gateway, cache
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def strike(self, fault: Fault) -> None:
+    async def pass_bytes(self, count: int) -> None:
+        """Waits as long as these bytes take."""
+        loop, weather = asyncio.get_running_loop(), self.weather
+        await asyncio.sleep(max(0.0, weather.silent_until - loop.time()))
+        if weather.kbps is not None and weather.slow_run in self.board.runs and loop.time() < weather.slow_until:
+            await asyncio.sleep(8 * count / (1000 * weather.kbps))
+
+    def strike(self, fault: Fault, run_id: str) -> None:
         """Brings about what concerns all connections; what lasts goes on by itself."""
         now = asyncio.get_running_loop().time()
         match fault.action:
@@ -87,6 +89,7 @@ class MemcachedProxy:
             case "bandwidth":
                 self.weather.kbps = fault.kbps
                 self.weather.slow_until = float("inf") if fault.s is None else now + fault.s
+                self.weather.slow_run = run_id
 
     def _begin(self, what: Coroutine[None, None, None]) -> None:
         # Not a part of the connection that brought it about: that one ends.
@@ -145,7 +148,7 @@ class _Connection:
         """Passes replies back until Memcached goes."""
         counter = ReplyCounter()
         while chunk := await self.server.read(CHUNK_BYTES):
-            await self.proxy.weather.pass_bytes(len(chunk))
+            await self.proxy.pass_bytes(len(chunk))
             self.to_client.write(chunk)
             await self.to_client.drain()
             self._unanswered -= counter.feed(chunk)
@@ -167,7 +170,7 @@ class _Connection:
             elif fault.action == "delay":
                 await asyncio.sleep((fault.ms or 0.0) / 1000)
             elif fault.action in {"cut", "restart", "blackhole", "bandwidth"}:
-                self.proxy.strike(fault)
+                self.proxy.strike(fault, str(run_id))
                 if fault.action in {"cut", "restart"}:
                     raise ConnectionOverError
             flip |= fault.action == "corrupt"
@@ -187,7 +190,7 @@ class _Connection:
         if answered:
             self._unanswered += 1
             self._all_answered.clear()
-        await self.proxy.weather.pass_bytes(len(data))
+        await self.proxy.pass_bytes(len(data))
         self.to_server.write(data)
         await self.to_server.drain()
 
@@ -197,7 +200,7 @@ class _Connection:
             chunk = await self.client.read(min(left, CHUNK_BYTES))
             if not chunk:
                 raise ConnectionOverError
-            await self.proxy.weather.pass_bytes(len(chunk))
+            await self.proxy.pass_bytes(len(chunk))
             last = left - _END_OF_LINE - 1
             if flip and last < len(chunk):
                 chunk = chunk[:last] + bytes([chunk[last] ^ 0xFF]) + chunk[last + 1 :]

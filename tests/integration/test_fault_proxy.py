@@ -264,6 +264,17 @@ def test_bandwidth_is_limited(network, client):
     assert 0.15 <= timed(lambda: client.get(key)) < 0.5
 
 
+def test_a_limit_without_an_end_ends_with_its_run(network, client):
+    """The next run on the stack is as quick as the network is."""
+    run_id, _ = network.plan("bandwidth kbps=4000 rank=1")
+    key, sent = frame(run_id, size=25_000)
+    assert 0.15 <= timed(lambda: client.set(key, sent)) < 0.5
+
+    network.board.lift(run_id)
+
+    assert timed(lambda: client.get(key)) < 0.1
+
+
 def timed(action):
     """Seconds that an action takes."""
     started = time.perf_counter()
