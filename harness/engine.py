@@ -11,7 +11,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,8 @@ def messages(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for message in stream:
             if "error" in message:
                 # Who reads it looks no further; the engine's connection is free only after the answer's end.
-                deque(stream, maxlen=0)
+                with suppress(requests.exceptions.RequestException):  # the error in hand is what counts
+                    deque(stream, maxlen=0)
             yield message
     except requests.exceptions.RequestException as error:
         raise DockerException(f"the engine broke off: {error}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import requests
 from docker.utils.build import exclude_paths
 
 from harness.engine import EngineUnavailable, RegistryRefused, check_api, failure, messages
@@ -342,3 +343,13 @@ def test_an_answer_that_ends_in_an_error_is_read_to_its_end():
 
     assert {"error": "broken pipe"} == last
     assert [] == list(answer)
+
+
+def test_an_error_of_the_engine_is_told_though_its_connection_breaks_afterwards():
+    """What the engine said is the cause; that it then went away is not."""
+
+    def answer():
+        yield {"error": "no space left on device"}
+        raise requests.exceptions.ConnectionError("gone")
+
+    assert [{"error": "no space left on device"}] == list(messages(answer()))
