@@ -12,6 +12,8 @@ from training.job import Job, describe
 PREFIX = "job_"
 # Known only when the stack runs; a run sets them itself.
 _SET_BY_THE_RUN = {"host", "port"}
+# Defaults of `harness run` for keys that an event must carry.
+_RUN_DEFAULTS = {"n_workers": "as many as there are partitions in a bucket, else 4"}
 _CLICK_TYPES: dict[Any, click.ParamType[Any]] = {
     int: click.INT,
     float: click.FLOAT,
@@ -32,7 +34,8 @@ def job_options(function: Decorated) -> Decorated:
     for field in reversed(msgspec.structs.fields(Job)):
         if field.name in _SET_BY_THE_RUN:
             continue
-        default = "" if field.default in (msgspec.NODEFAULT, None, "") else f"  [default: {field.default}]"
+        value = _RUN_DEFAULTS.get(field.name, field.default)
+        default = "" if value in (msgspec.NODEFAULT, None, "") else f"  [default: {value}]"
         flag, type_ = "--" + field.encode_name.replace("_", "-"), _click_type(hints[field.name])
         if type_ is click.BOOL:
             flag += "/--no" + flag[1:]

@@ -2,7 +2,6 @@
 
 import json
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,10 +14,6 @@ from harness.cli.target_options import region_option, stack_option, target_of, t
 if TYPE_CHECKING:
     from harness.runs.site import Site
     from harness.settings import Settings
-
-
-# As many as `make e2e-emulator` has; a new deployment reserves enough for them.
-WORKERS_ON_TARGET = 4
 
 
 @click.command()
@@ -62,8 +57,8 @@ def command(  # noqa: PLR0913 - keywords only, each an option
 
     Uses the stack that `harness up` started; when none is up, starts one and stops it at the end.
     A run with faults or a time scale of its own always has a stack of its own.
-    With --target, the functions are those that were deployed, and the data goes into the deployment's bucket;
-    4 workers unless --n-workers says otherwise.
+    With --target, the functions are the deployed ones, and the data goes into the deployment's bucket.
+    Without --n-workers, 4 workers train, or as many as the bucket in --data has partitions.
 
     \b
     Example:
@@ -86,8 +81,6 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     if model_file is not None and not model_file.parent.is_dir():
         raise HarnessError(f"the folder of --model-file {model_file} does not exist", remedy="make it first")
     request = read_request(data, job_file, job_event(flags))
-    if target is not None:
-        request = replace(request, event={"n_workers": WORKERS_ON_TARGET, **request.event})
     plan = fault_plan(flags)
     job = check(request)
     check_faults(plan, job)

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fixtures.datasets import BucketSpec, DataSpec, parse_data_spec
+from fixtures.partitions import count_partitions
 from harness.errors import HarnessError
 from harness.faults import Plan
 from harness.runs.clients import Clients
@@ -43,8 +44,11 @@ DEFAULT_DATA = {
     "cifar10": "synthetic-images:rows=2000,classes=10",
 }
 RESULT_BUCKET = "lambda-harness-runs"
-# Fields that are known only when the stack runs and the data is there; these stand in while the rest is checked.
-_LATER = {"host": "127.0.0.1", "port": 11211, "data_bucket": "not-known-yet", "n_features": 1}
+# The world size where neither the user nor the data names one.
+DEFAULT_WORKERS = 4
+# Placeholders for fields that only a running stack or the data can tell, while the other fields are checked.
+# The world size is the largest one, so that no fault plan is refused before the real one is known.
+_LATER = {"host": "127.0.0.1", "port": 11211, "data_bucket": "not-known-yet", "n_features": 1, "n_workers": 1000}
 # Beyond the workers' own deadlines: they end by themselves, with a better error than the follower's.
 PATIENCE_MARGIN_S = 30.0
 # What Lambda says of a function that died; a coordinator tried again takes its run up.
@@ -68,7 +72,9 @@ class Request:
 
 
 def read_request(data: str | None, job_file: Path | None, flags: dict[str, Any]) -> Request:
-    """Puts together what the user asks for.
+    """Combine the command line and the job file into one request.
+
+    The world size is 4 where nobody names one; that of partitions in a bucket is read when the stack runs.
 
     Args:
         data: The `--data` text; None for the partitions in the job's `data_bucket`, else the default data set.
@@ -84,7 +90,8 @@ def read_request(data: str | None, job_file: Path | None, flags: dict[str, Any])
         return Request(event, BucketSpec(str(event["data_bucket"]), str(event.get("data_prefix", ""))))
     row = ROWS.get(str(event.get("model", "lr")), ROWS["lr"])
     default = DEFAULT_DATA.get(str(event.get("dataset_type")), DEFAULT_DATA[row.data_types[0]])
-    return Request(event, parse_data_spec(data or default))
+    spec = parse_data_spec(data or default)
+    return Request(event if isinstance(spec, BucketSpec) else {"n_workers": DEFAULT_WORKERS, **event}, spec)
 
 
 def _read_event(path: Path) -> dict[str, Any]:
@@ -138,7 +145,9 @@ def run(
         HarnessError: The run failed; the first cause is told.
         TrainingError: The job or its data is wrong.
     """
-    draft, clients, stack = check(request), site.clients, site.stack
+    clients, stack = site.clients, site.stack
+    request = _with_world_size(request, clients)
+    draft = check(request)
     if faults:
         if stack is None:
             raise HarnessError("faults are brought about on this machine only", f"the run is to be on {site.mode}")
@@ -198,6 +207,14 @@ def run(
     struck = read_events(stack, summary.run_id)
     events = fault_records(struck, folder, rounds=summary.rounds, invoked_at=invoked_at, ended_at=invoked_at + seconds)
     return msgspec.structs.replace(summary, events=[*events, *summary.events])
+
+
+def _with_world_size(request: Request, clients: Clients) -> Request:
+    """Return the request with as many workers as its bucket holds partitions, unless it names a number itself."""
+    if "n_workers" in request.event or not isinstance(request.data, BucketSpec):
+        return request
+    found = count_partitions(clients.s3, request.data.bucket, request.data.prefix)
+    return replace(request, event={"n_workers": found, **request.event})
 
 
 def worker_function(settings: Settings, job: Job) -> str:

@@ -75,7 +75,6 @@ def test_a_job_file_is_read_and_flags_win(project):
         (["--n-workers", "2", "--data", "synthetic:rows=many"], ["rows", "many"]),
         (["--n-workers", "2", "--data", "sklearn:iris2"], ["iris2", "breast_cancer"]),
         (["--n-workers", "2", "--job", "nothing.json"], ["nothing.json"]),
-        ([], ["n_workers"]),
     ],
 )
 def test_a_wrong_run_ends_in_one_short_error_and_starts_nothing(project, arguments, words):
