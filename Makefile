@@ -15,6 +15,8 @@ TORCH_INDEX ?=
 BASE ?= HEAD
 
 BIN := .venv/bin
+# What only neural networks need is installed when a test or a job asks for it.
+TORCH = TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m harness.stack.pytorch
 IMAGE_OPTIONS := $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 
 # A stamp's name holds a checksum of what the environment was made from, and of where it lies, because
@@ -22,7 +24,6 @@ IMAGE_OPTIONS := $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 checksum = $(shell { pwd; cat $(1); } | cksum | cut -d ' ' -f 1)
 REQUIREMENTS := .venv/.requirements-$(call checksum,requirements/dev.txt)
 PROJECT := .venv/.project-$(call checksum,pyproject.toml)
-TORCH := .venv/.torch-$(call checksum,requirements/torch.txt)
 LOCALSTACK := .venv-localstack/.requirements-$(call checksum,requirements/localstack.txt)
 
 .PHONY: help
@@ -35,12 +36,14 @@ help: ## list the targets
 
 .PHONY: setup
 setup: supported ## make the environments; fetch the Lambda emulator and memcached
-	@$(MAKE) --silent --no-print-directory --jobs=2 $(PROJECT) $(TORCH) $(LOCALSTACK)
+	@$(MAKE) --silent --no-print-directory --jobs=2 $(PROJECT) $(LOCALSTACK)
 	@$(BIN)/harness doctor --fix
 
 .PHONY: test-local
 test-local: setup ## run the unit, integration and end-to-end tests on this machine
-	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 -m 'not slow and not containers' tests $(ARGS)
+	@untested=''; $(TORCH) || untested=' and not torch'; \
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 -m "not slow and not containers$$untested" tests $(ARGS); \
+	[ -z "$$untested" ] || echo 'NOT TESTED: neural networks, for want of PyTorch.' >&2
 
 .PHONY: test-faults
 test-faults: setup ## run every fault scenario with every algorithm and collective, and print the table
@@ -66,7 +69,7 @@ test-containers: setup ready-for-container ## run the same tests on containers, 
 	    tests/e2e tests/deploy/test_rehearsal.py $(ARGS)
 
 .PHONY: matrix
-matrix: setup ## run a small job in every cell of the training matrix and print the table
+matrix: setup torch ## run a small job in every cell of the training matrix and print the table
 	$(BIN)/python -m benchmarks.matrix $(ARGS)
 
 .PHONY: bench
@@ -116,6 +119,10 @@ clean: ## stop the stack of this clone and remove what set-up, runs and tools ma
 ready-for-process: setup
 ready-for-container: images
 
+.PHONY: torch
+torch: setup
+	@$(TORCH)
+
 .PHONY: supported
 supported:
 ifneq ($(shell uname -s),Linux)
@@ -129,17 +136,6 @@ $(REQUIREMENTS):
 $(PROJECT): $(REQUIREMENTS)
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@rm -f .venv/.project-*
-	@touch $@
-
-# One pip at a time in an environment: after the project, but not anew whenever that is installed anew.
-# The first import writes torch's byte code, which pip would write for all of it, and shows that the build runs here.
-$(TORCH): $(REQUIREMENTS) | $(PROJECT)
-	@echo 'setup: .venv from requirements/torch.txt (once; a minute or two)'
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(if $(TORCH_INDEX),--index-url '$(TORCH_INDEX)') \
-	    --requirement requirements/torch.txt
-	@$(BIN)/pip check
-	@$(BIN)/python -c 'import torch'
-	@rm -f .venv/.torch-*
 	@touch $@
 
 $(LOCALSTACK):

@@ -14,6 +14,7 @@ import pytest
 
 from harness.settings import Settings, load_settings
 from harness.stack import StackState, start_private_stack
+from harness.stack.pytorch import is_installed
 from harness.stack.state import Mode
 
 if TYPE_CHECKING:
@@ -25,6 +26,16 @@ HARNESS = Path(sys.executable).with_name("harness")
 # Tests that a shell starts in its background ignore Ctrl-C, and so would the commands that they start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# These modules import torch; the other tests that need it start a process that does.
+NEEDING_TORCH = {"test_neural.py", "test_torch.py"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave modules that import torch alone where they are deselected and it is missing, as by `make test-local`."""
+    deselected = "not torch" in config.getoption("markexpr")
+    return True if collection_path.name in NEEDING_TORCH and deselected and not is_installed() else None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

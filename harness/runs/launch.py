@@ -25,6 +25,7 @@ from harness.runs.functions import declared
 from harness.runs.site import Site
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
+from harness.stack.pytorch import ensure_pytorch
 from harness.stack.state import StackState
 from training.errors import ChannelError, TrainingError
 from training.exchange.mailbox import abort_run
@@ -152,6 +153,8 @@ def run(
         if stack is None:
             raise HarnessError("faults are brought about on this machine only", f"the run is to be on {site.mode}")
         check_faults(faults, draft)
+    if stack is not None and stack.mode == "process" and ROWS[draft.model].neural:
+        ensure_pytorch(report)
     report("making functions ready")
     worker = worker_function(settings, draft)
     # Before the data: environments import their libraries meanwhile.

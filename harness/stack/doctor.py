@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from harness.stack.memcached import find_memcached
 from harness.stack.packages import install_memcached
 from harness.stack.ports import ReservedPorts
 from harness.stack.process import NOT_LINUX_REMEDY
+from harness.stack.pytorch import is_installed
 from harness.stack.rie import fetch_rie, rie_path
 
 OLDEST_PYTHON = (3, 11)
@@ -59,6 +61,7 @@ def examine(settings: Settings) -> list[Check]:
         _ports(settings),
         _memory(),
         _descriptors(),
+        _pytorch(),
         _docker(required=settings.stack.mode == "container"),
     ]
 
@@ -145,6 +148,13 @@ def _descriptors() -> Check:
     ok = soft >= ENOUGH_DESCRIPTORS or soft == resource.RLIM_INFINITY
     remedy = "" if ok else f"run `ulimit -n {min(hard, ENOUGH_DESCRIPTORS * 4)}` in this shell"
     return Check("open files", ok=ok, required=False, found=f"limit {soft}, at most {hard}", remedy=remedy)
+
+
+def _pytorch() -> Check:
+    if is_installed():
+        return Check("PyTorch", ok=True, required=False, found=f"{version('torch')} in {sys.prefix}")
+    remedy = "nothing to do: the first run of mlp, mobilenet or resnet installs it"
+    return Check("PyTorch", ok=False, required=False, found="not installed", remedy=remedy)
 
 
 def _docker(*, required: bool) -> Check:

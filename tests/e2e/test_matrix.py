@@ -32,7 +32,13 @@ def event_of(cell):
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("cell", LEGAL, ids=" ".join)
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param(cell, marks=[pytest.mark.torch] if ROWS[cell.model].neural else [], id=" ".join(cell))
+        for cell in LEGAL
+    ],
+)
 def test_a_legal_cell_runs_end_to_end(stack, settings, cell):
     """The run succeeds; its loss is finite and its model is there."""
     data, event = small_job(cell)

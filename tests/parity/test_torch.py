@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from training.model.linear import logistic_regression, support_vector_machine
 
+pytestmark = pytest.mark.torch
+
 
 def reference_loss(name, parameters, x, y, n_classes):
     """The summed loss in torch's own words."""

@@ -1,0 +1,43 @@
+"""PyTorch is installed when it is needed, and never as the build for NVIDIA's cards."""
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.stack.pytorch import Package, check_build, download_size
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    """The address of a file of 2.5 MB."""
+    path = tmp_path / "torch-2.13.0+cpu.whl"
+    path.write_bytes(bytes(2_500_000))
+    return path.as_uri()
+
+
+def test_a_build_for_cpus_is_taken(wheel):
+    """What it depends on is the same few packages everywhere."""
+    packages = [Package("torch 2.13.0+cpu", wheel), Package("sympy 1.14.0", wheel), Package("filelock 4.3.1", wheel)]
+
+    assert packages == check_build(packages)
+
+
+@pytest.mark.parametrize("name", ["nvidia-cublas 13.1.0.3", "triton 3.7.0", "cuda-bindings 13.0.3"])
+def test_a_build_for_cards_is_refused_before_its_download(wheel, name):
+    """Gigabytes that nothing uses are not fetched; the error says how large it is and what to set."""
+    packages = [Package("torch 2.13.0", wheel), Package(name, wheel)]
+
+    with pytest.raises(HarnessError) as refused:
+        check_build(packages)
+    assert "NVIDIA's cards only: 5 MB" in refused.value.what
+    assert name in refused.value.where
+    assert "TORCH_INDEX" in refused.value.remedy
+
+
+def test_a_size_that_nobody_names_is_told_as_a_lower_bound(wheel):
+    """The user hears of a download's size before it begins, as far as it can be known."""
+    gone = Package("gone 1", "file:///there/is/no/such.whl")
+
+    assert "2 MB" == download_size([Package("torch", wheel)])
+    assert "over 2 MB" == download_size([Package("torch", wheel), gone])
