@@ -31,8 +31,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(_CPUS))
 import msgspec  # noqa: E402
 
 from training import dataset  # noqa: E402
-from training.algorithm import standardisation  # noqa: E402
 from training.algorithm.epochs import Outcome, Shard  # noqa: E402
+from training.algorithm.standardisation import Scaling, Standardiser  # noqa: E402
 from training.checkpoint import RunCheckpoints  # noqa: E402
 from training.errors import (  # noqa: E402
     ChannelError,
@@ -163,21 +163,18 @@ class _Course:
     ) -> None:
         self._job, self._shard, self._exchange = job, shard, exchange
         self._folder, self._telemetry, self._check = folder, telemetry, check
-        self._sums = standardisation.sums_of(shard) if job.standardise else None
-        self._scaling: standardisation.Scaling | None = None
+        self._standardiser = Standardiser(shard) if job.standardise else None
 
     def run(self) -> None:
-        """Trains, stores the results, and stays while another rank may need this one."""
+        """Train, store the results, and stay while another rank may need this one."""
         with self._telemetry.phase("train"):
-            if self._sums is not None:
-                # Agreed on by every course, as the others may begin anew too; the rows are scaled once.
-                scaling = standardisation.agree(self._sums, len(self._shard.y), self._exchange)
-                if self._scaling is None:
-                    self._scaling, self._shard = scaling, _scaled(self._shard, scaling)
+            if self._standardiser is not None:
+                self._shard = self._standardiser.scaled(self._shard, self._exchange)
             outcome = _train(self._job, self._shard, self._exchange, self._telemetry)
         self._check()
         with self._telemetry.phase("store"):
-            _store(self._job, outcome, self._scaling, self._exchange, self._shard, self._folder, self._telemetry)
+            scaling = self._standardiser.scaling if self._standardiser else None
+            _store(self._job, outcome, scaling, self._exchange, self._shard, self._folder, self._telemetry)
         self._exchange.finish(outcome.rounds, outcome.state)
 
 
@@ -251,10 +248,6 @@ def _load(job: WorkerJob, telemetry: Telemetry) -> Shard:
         return Shard(rows.x[:n_train], classes[:n_train], rows.x[n_train:], classes[n_train:])
 
 
-def _scaled(shard: Shard, scaling: standardisation.Scaling) -> Shard:
-    return Shard(scaling.apply(shard.x), shard.y, scaling.apply(shard.valid_x), shard.valid_y)
-
-
 def _connect(job: WorkerJob) -> MemcachedChannel:
     return MemcachedChannel(job.host, job.port)
 
@@ -276,7 +269,7 @@ def _update_encoding(job: WorkerJob) -> Encoding:
 def _store(
     job: WorkerJob,
     outcome: Outcome,
-    scaling: standardisation.Scaling | None,
+    scaling: Scaling | None,
     exchange: Exchange,
     shard: Shard,
     folder: RunFolder,

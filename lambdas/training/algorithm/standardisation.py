@@ -1,4 +1,18 @@
-"""Standardisation over all ranks: every feature to mean 0 and variance 1 of all training rows together."""
+"""Standardisation over all ranks: every feature to mean 0 and variance 1 of all training rows together.
+
+Sums are taken of differences from a shift, not of the values: where a feature's spread is small beside its mean, as a
+timestamp's is, the squares of the values agree in all the digits that float64 has.
+
+    shift      the first training row of rank 0, the same bits on every rank
+    mean       shift + sum(x - shift) / rows
+    variance   sum((x - shift)^2) / rows - (mean - shift)^2
+
+The shift is one of the rows, so it is at most sqrt(rows) standard deviations from the mean (Samuelson 1968), and
+the variance loses no more than the digits of `rows`.
+A constant feature has differences of exactly zero.
+
+Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance.
+"""
 
 from typing import NamedTuple
 
@@ -9,39 +23,76 @@ from training.algorithm.epochs import Shard
 from training.exchange.exchange import Exchange
 from training.model.base import Parameters, Rows
 
-# Sums are gathered in float64, a block of rows at a time: a copy of the whole shard may not fit.
-BLOCK_ROWS = 16_384
+Float64 = NDArray[np.float64]
+
+# Rows are widened to float64 a block at a time: a copy of the whole shard may not fit.
+BLOCK_BYTES = 8 << 20
 
 
 class Scaling(NamedTuple):
-    """What standardises rows: (x - mean) / scale, both (features,) float32."""
+    """Standardises rows: (x - mean) / scale, both (features,) float64."""
 
-    mean: Parameters
-    scale: Parameters
+    mean: Float64
+    scale: Float64
 
-    def apply(self, x: Rows) -> Rows:
-        """The rows, standardised; a feature that never varies is only centred."""
-        return (x - self.mean) / self.scale
+    def apply(self, x: Rows) -> Parameters:
+        """Return the rows, standardised, in float32; a feature that never varies is only centred."""
+        standardised = np.empty(x.shape, np.float32)
+        for rows in _blocks(x):
+            # float32 has 7 digits: a timestamp's difference from its mean is taken in float64.
+            standardised[rows] = (x[rows] - self.mean) / self.scale
+        return standardised
 
 
-def sums_of(shard: Shard) -> NDArray[np.float64]:
-    """A rank's part of what `agree` needs: sums and sums of squares of its raw features, (2 * features,)."""
-    sums = np.zeros(2 * shard.x.shape[1])
-    for start in range(0, len(shard.x), BLOCK_ROWS):
-        rows = shard.x[start : start + BLOCK_ROWS].astype(np.float64)
-        sums += np.concatenate([rows.sum(axis=0), np.square(rows).sum(axis=0)])
+class Standardiser:
+    """Scales a rank's rows once, and takes part in the agreement as often as its course begins.
+
+    Args:
+        shard: The rank's rows as they are. They are not kept.
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        self._first_row = shard.x[0].astype(np.float64)
+        self._rows = len(shard.x)
+        self._sums: Float64 | None = None
+        self.scaling: Scaling | None = None
+
+    def scaled(self, shard: Shard, exchange: Exchange) -> Shard:
+        """Agree on mean and standard deviation by two all-reduces in round 0, and return the scaled rows.
+
+        Every rank gets the same figures, bit for bit.
+
+        Args:
+            shard: The rows as this method returned them, or as they are the first time.
+            exchange: This rank's exchange, in round 0.
+        """
+        own = self._first_row if exchange.rank == 0 else np.zeros_like(self._first_row)
+        shift = exchange.agree("shift", own, 0).values
+        if self._sums is None:
+            self._sums = _sums_of(shard.x, shift)
+        total = exchange.agree("scaling", self._sums, self._rows)
+        if self.scaling is None:
+            self.scaling = _scaling_of(shift, total.values / total.samples)
+            shard = Shard(self.scaling.apply(shard.x), shard.y, self.scaling.apply(shard.valid_x), shard.valid_y)
+        return shard
+
+
+def _sums_of(x: Rows, shift: Float64) -> Float64:
+    """Return the sums of a rank's differences from the shift and of their squares, (2 * features,)."""
+    sums = np.zeros(2 * x.shape[1])
+    for rows in _blocks(x):
+        differences = x[rows] - shift
+        sums += np.concatenate([differences.sum(axis=0), np.square(differences).sum(axis=0)])
     return sums
 
 
-def agree(sums: NDArray[np.float64], rows: int, exchange: Exchange) -> Scaling:
-    """Mean and standard deviation of every feature, by one all-reduce of sums in round 0.
+def _scaling_of(shift: Float64, means: Float64) -> Scaling:
+    """Return what the means of the differences and of their squares say."""
+    difference, square = np.split(means, 2)
+    variance = np.maximum(square - difference**2, 0)
+    return Scaling(shift + difference, np.sqrt(np.where(variance > 0, variance, 1)))
 
-    Every rank gets the same figures, bit for bit; whoever begins anew takes part again.
-    """
-    total = exchange.agree("scaling", sums, rows)
-    mean, mean_of_squares = np.split(total.values / total.samples, 2)
-    variance = np.maximum(mean_of_squares - mean**2, 0)
-    # What rounding leaves of the variance of a constant is no spread.
-    constant = variance <= 1e-12 * mean_of_squares
-    scale = np.sqrt(np.where(constant, 1, variance))
-    return Scaling(mean.astype(np.float32), scale.astype(np.float32))
+
+def _blocks(x: Rows) -> list[slice]:
+    step = max(1, BLOCK_BYTES // (8 * x.shape[1]))
+    return [slice(start, start + step) for start in range(0, len(x), step)]
