@@ -1,12 +1,18 @@
 """The real Memcached behind the proxy, as a process that can be killed and started empty."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from harness.deaths import BackOff, Death, note_death
 from harness.errors import HarnessError
 from harness.network.discovery import Node
 
+logger = logging.getLogger(__name__)
+
+NAME = "memcached"
 READY_WITHIN_S = 10.0
 READY_POLL_S = 0.002
 
@@ -17,11 +23,13 @@ class CacheProcess:
     Args:
         node: Where it listens.
         command: Its whole command line, bound to this process.
+        directory: The stack's folder, in which its deaths are noted; None for nowhere.
     """
 
-    def __init__(self, node: Node, command: Sequence[str]) -> None:
+    def __init__(self, node: Node, command: Sequence[str], directory: Path | None = None) -> None:
         self.node = node
-        self._command = command
+        self._command, self._directory = command, directory
+        self._back_off = BackOff()
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
 
@@ -32,6 +40,7 @@ class CacheProcess:
             HarnessError: It ends, or takes none in time.
         """
         self._process = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.DEVNULL)
+        self._back_off.started()
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline and self._process.returncode is None:
             try:
@@ -52,6 +61,24 @@ class CacheProcess:
             await self.kill()
             await asyncio.sleep(down_s)
             await self.start()
+
+    async def keep_alive(self) -> None:
+        """Start it again whenever it ends by itself, empty and on the same port; runs until it is cancelled."""
+        while self._process is not None:
+            status = await self._process.wait()
+            async with self._lock:
+                if self._process.returncode is None:
+                    continue  # a fault has restarted it
+                delay_s = self._back_off.next_delay()
+                death = Death(NAME, status, time.time(), restarts=True)
+                logger.error("%s; starting it again in %g s", death, delay_s)
+                if self._directory is not None:
+                    note_death(self._directory, death)
+                await asyncio.sleep(delay_s)
+                try:
+                    await self.start()
+                except (HarnessError, OSError) as error:
+                    logger.warning("memcached cannot be started again: %s", error)
 
     async def kill(self) -> None:
         """Ends it at once."""

@@ -10,6 +10,7 @@ It stands where Memcached and S3 would, keeps the real Memcached as its child, a
 import argparse
 import asyncio
 import logging
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -52,6 +53,7 @@ def main() -> None:
         parser.add_argument(name, type=node, required=True, metavar="HOST:PORT", help=meaning)
     parser.add_argument("--real-s3", required=True, metavar="URL", help="the real S3")
     parser.add_argument("--gateway", required=True, metavar="URL", help="the Lambda service")
+    parser.add_argument("--directory", type=Path, help="the stack's folder, in which deaths are noted")
     parser.add_argument("command", nargs="+", help="the real Memcached's command")
     arguments = parser.parse_args()
     asyncio.run(_serve(arguments))
@@ -59,19 +61,21 @@ def main() -> None:
 
 async def _serve(arguments: argparse.Namespace) -> None:
     board, gateway = Board(), GatewayLink(arguments.gateway)
-    cache = CacheProcess(arguments.cache, arguments.command)
+    cache = CacheProcess(arguments.cache, arguments.command, arguments.directory)
     s3 = urlsplit(arguments.real_s3)
     doors = [
         MemcachedProxy(arguments.memcached, cache, board, gateway).door,
         S3Proxy(arguments.s3, Node(s3.hostname or "", s3.port or 80), board).door,
     ]
     await cache.start()
+    keeper = asyncio.create_task(cache.keep_alive())
     for door in doors:
         await door.open()
     host, port = arguments.control
     await uvicorn.Server(uvicorn.Config(create_app(board, gateway), host=host, port=port, log_level="warning")).serve()
     for door in doors:
         door.close()
+    keeper.cancel()
     await cache.kill()
     await gateway.close()
 

@@ -22,6 +22,7 @@ from harness.runs.data import Data, check_shape, prepare_data
 from harness.runs.faults import check_faults, fault_records, in_force, read_events
 from harness.runs.follow import LogTail, Watcher, follow, read_report
 from harness.runs.functions import declared
+from harness.runs.health import restart_events
 from harness.runs.site import Site
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
@@ -205,7 +206,11 @@ def run(
         invoked_at=invoked_at,
         seconds=seconds,
     )
-    if not faults or stack is None:
+    if stack is None:
+        return summary
+    restarts = restart_events(stack, invoked_at)
+    summary = msgspec.structs.replace(summary, events=[*summary.events, *restarts])
+    if not faults:
         return summary
     struck = read_events(stack, summary.run_id)
     events = fault_records(struck, folder, rounds=summary.rounds, invoked_at=invoked_at, ended_at=invoked_at + seconds)

@@ -5,11 +5,12 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from harness.deaths import BackOff, Death, note_death
 from harness.errors import HarnessError
 from harness.stack.probes import FIRST_DELAY_S, next_delay, wait_until
 from harness.stack.process import clean_environment
@@ -37,11 +38,21 @@ class PortLostError(HarnessError):
 
 @dataclass
 class Child:
-    """A started service."""
+    """A started service.
+
+    Attributes:
+        service: What was started.
+        process: Its process; another one after a restart.
+        log: What it prints.
+        back_off: The delay before its next restart.
+        due: When it is to be started again, on the monotonic clock; None while it runs, or stays dead.
+    """
 
     service: Service
     process: subprocess.Popen[bytes]
     log: Path
+    back_off: BackOff = field(default_factory=BackOff)
+    due: float | None = None
 
 
 def start_child(service: Service, directory: Path, root: Path) -> Child:
@@ -53,9 +64,14 @@ def start_child(service: Service, directory: Path, root: Path) -> Child:
         root: The project's folder, in which the service works.
     """
     log = directory / f"{service.name}.log"
-    with log.open("wb") as output:
+    log.write_bytes(b"")
+    return Child(service, _start_process(service, directory, root, log), log)
+
+
+def _start_process(service: Service, directory: Path, root: Path, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
         # From the main thread only: the kernel kills the child when the thread that started it ends.
-        process = subprocess.Popen(
+        return subprocess.Popen(
             service.command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -63,7 +79,43 @@ def start_child(service: Service, directory: Path, root: Path) -> Child:
             cwd=root,
             env=clean_environment(directory) | service.environment,
         )
-    return Child(service, process, log)
+
+
+def restart_the_dead(children: list[Child], directory: Path, root: Path) -> float | None:
+    """Collect every child that ended, and start again those that are made for it, on the same port.
+
+    Returns:
+        The seconds until another restart is due; None when none is.
+    """
+    for child, status in _bury_the_dead(children):
+        restarts = child.service.restarts
+        death = Death(child.service.name, status, time.time(), restarts)
+        note_death(directory, death)
+        if restarts:
+            delay_s = child.back_off.next_delay()
+            child.due = time.monotonic() + delay_s
+            when = f"in {delay_s:g} s" if delay_s else "now"
+            logger.error("%s; starting it again %s, empty and on the same port", death, when)
+        else:
+            logger.error("%s; the stack is damaged", death)
+    for child in children:
+        if child.due is not None and child.due <= time.monotonic():
+            _restart(child, directory, root)
+    waits = [child.due - time.monotonic() for child in children if child.due is not None]
+    return max(0.0, min(waits)) if waits else None
+
+
+def _restart(child: Child, directory: Path, root: Path) -> None:
+    try:
+        child.process = _start_process(child.service, directory, root, child.log)
+    except OSError as error:
+        delay_s = child.back_off.next_delay()
+        child.due = time.monotonic() + delay_s
+        logger.warning("%s cannot be started again: %s; trying again in %g s", child.service.name, error, delay_s)
+    else:
+        child.due = None
+        child.back_off.started()
+        logger.info("%s runs again, pid %d", child.service.name, child.process.pid)
 
 
 def wait_until_ready(children: list[Child], inbox: SignalInbox, timeout_s: float) -> dict[str, float]:
@@ -98,15 +150,16 @@ def wait_until_ready(children: list[Child], inbox: SignalInbox, timeout_s: float
     return seconds
 
 
-def bury_the_dead(children: list[Child]) -> None:
-    """Collects every child that ended, ours and adopted, so that none is left as a zombie."""
+def _bury_the_dead(children: list[Child]) -> list[tuple[Child, int]]:
+    """Collect every child that ended, ours and adopted, so that no zombie is left; return ours with their status."""
     ours = {child.process.pid: child for child in children}
+    dead = []
     for pid in _ended_children():
         if pid in ours:
-            status = ours[pid].process.wait()
-            logger.error("%s ended (status %d)", ours[pid].service.name, status)
+            dead.append((ours[pid], ours[pid].process.wait()))
         else:
             os.waitpid(pid, 0)
+    return dead
 
 
 def stop_children(children: list[Child]) -> None:

@@ -120,8 +120,13 @@ class ContainerStack:
         where = endpoints(self._plan, ports)
         return Started(where, inside, seconds, containers=ids, network=self._functions)
 
-    def tidy(self) -> None:
-        """Nothing: the engine looks after its containers."""
+    def processes(self) -> dict[str, int]:
+        """Return nothing: its parts are containers."""
+        return {}
+
+    def tidy(self) -> float | None:
+        """Do nothing: the engine looks after its containers."""
+        return None
 
     def stop(self) -> None:
         """Removes everything that carries this stack's label."""

@@ -22,7 +22,7 @@ from harness.stack.probes import wait_until
 from harness.stack.process import is_alive, require_linux
 from harness.stack.reply import READY_TIMEOUT_S, Reply
 from harness.stack.service import python_module
-from harness.stack.state import Mode, S3Kind, StackState, dead_processes, load_state, state_file
+from harness.stack.state import Mode, S3Kind, StackState, dead_processes, load_state, own_state_file, state_file
 
 # Beyond what the supervisor grants its children: it has to start itself and to stop them.
 REPLY_TIMEOUT_S = READY_TIMEOUT_S + 15.0
@@ -231,7 +231,7 @@ def _start_supervisor(
     require_linux()
     directory = make_folder(settings.state_dir)
     try:
-        plan = plan_for(directory, state_file=shared_state or directory / "state.json", owner=owner)
+        plan = plan_for(directory, state_file=shared_state or own_state_file(directory), owner=owner)
         records.save(plan, directory / PLAN_FILE)
         with (directory / LOG_FILE).open("wb") as log:
             # A session of its own: Ctrl-C goes to the command, which then stops the stack in order.

@@ -13,4 +13,5 @@ def discovery_service(port: int, memcached_port: int) -> Service:
         name="discovery",
         command=bound_to_parent([*python_module("harness.network"), *arguments]),
         ready=lambda: answers_memcached(port),
+        restarts=True,
     )

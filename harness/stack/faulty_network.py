@@ -10,13 +10,14 @@ from harness.stack.service import Service, python_module
 from harness.stack.state import Endpoints
 
 
-def faults_service(memcached: Path, ports: dict[str, int], where: Endpoints) -> Service:
+def faults_service(memcached: Path, ports: dict[str, int], where: Endpoints, directory: Path) -> Service:
     """`harness.network.faults` on the ports `faults` (control), `memcached` and `faulty_s3`.
 
     Args:
         memcached: The memcached program.
         ports: The stack's ports by name.
         where: The stack's services.
+        directory: The stack's folder.
     """
     addresses = {
         "--control": ports["faults"],
@@ -25,7 +26,7 @@ def faults_service(memcached: Path, ports: dict[str, int], where: Endpoints) -> 
         "--s3": ports["faulty_s3"],
     }
     arguments = [text for flag, port in addresses.items() for text in (flag, f"{LOOPBACK}:{port}")]
-    arguments += ["--real-s3", where.s3, "--gateway", where.lambda_]
+    arguments += ["--real-s3", where.s3, "--gateway", where.lambda_, "--directory", str(directory)]
     command = memcached_service(memcached, ports["real_memcached"]).command
     return Service(
         name="faults",

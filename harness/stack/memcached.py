@@ -38,6 +38,7 @@ def memcached_service(program: Path, port: int) -> Service:
         name="memcached",
         command=as_nobody_bound_to_parent([str(part) for part in command]),
         ready=lambda: answers_memcached(port),
+        restarts=True,
     )
 
 

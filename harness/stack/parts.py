@@ -39,8 +39,15 @@ class Parts(Protocol):
             HarnessError: One does not start or does not answer.
         """
 
-    def tidy(self) -> None:
-        """Called after a signal that asked for nothing, such as the end of a child."""
+    def processes(self) -> dict[str, int]:
+        """Return the pids by name as they are now: a part that was started again has another one."""
+
+    def tidy(self) -> float | None:
+        """Look after the parts; called after a signal that did not ask for the end, such as the end of a child.
+
+        Returns:
+            After how many seconds to call again, signal or not; None for never.
+        """
 
     def stop(self) -> None:
         """Stops whatever was started, and waits until nothing of it is left."""

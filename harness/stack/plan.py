@@ -209,7 +209,7 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
         moto_service(ports["aws"], where.discovery),
         gateway_service(ports["gateway"], directory, s3, where.aws, programs.rie, plan.gateway),
         discovery_service(ports["discovery"], ports["memcached"]),
-        faults_service(programs.memcached, ports, where)
+        faults_service(programs.memcached, ports, where, plan.directory)
         if plan.faults
         else memcached_service(programs.memcached, ports["memcached"]),
     ]

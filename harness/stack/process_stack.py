@@ -2,7 +2,7 @@
 
 import logging
 
-from harness.stack.children import Child, PortLostError, bury_the_dead, start_child, stop_children, wait_until_ready
+from harness.stack.children import Child, PortLostError, restart_the_dead, start_child, stop_children, wait_until_ready
 from harness.stack.parts import Started
 from harness.stack.plan import Programs, StackPlan, endpoints, services
 from harness.stack.ports import ReservedPorts
@@ -39,14 +39,17 @@ class ProcessStack:
                 logger.warning("%s; trying other ports", error)
             else:
                 where = endpoints(self._plan, ports.numbers)
-                pids = {child.service.name: child.process.pid for child in self._children}
-                return Started(where, where, seconds, processes=pids)
+                return Started(where, where, seconds, processes=self.processes())
             self.stop()
             attempt += 1
 
-    def tidy(self) -> None:
-        """Collects children that ended."""
-        bury_the_dead(self._children)
+    def processes(self) -> dict[str, int]:
+        """Return the pid of each child by its name."""
+        return {child.service.name: child.process.pid for child in self._children}
+
+    def tidy(self) -> float | None:
+        """Collect children that ended, and start again those that keep nothing."""
+        return restart_the_dead(self._children, self._plan.directory, self._plan.root)
 
     def stop(self) -> None:
         """Stops all children and gives the ports back."""

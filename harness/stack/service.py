@@ -20,6 +20,7 @@ class Service:
         environment: Variables beside the clean environment.
         stops_gently: It gets SIGTERM and a moment, as it has children of its own.
             All others hold nothing that outlives the stack, and are killed at once.
+        restarts: The supervisor starts it again when it dies: it keeps nothing that its clients cannot restore.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Service:
     ready: Callable[[], bool]
     environment: dict[str, str] = field(default_factory=dict)
     stops_gently: bool = False
+    restarts: bool = False
 
 
 def python_module(name: str) -> list[str]:

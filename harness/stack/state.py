@@ -76,6 +76,19 @@ def state_file(state_dir: Path) -> Path:
     return state_dir / "state.json"
 
 
+def own_state_file(directory: Path) -> Path:
+    """Return where a stack, shared or private, keeps its state in its own folder."""
+    return directory / "state.json"
+
+
+def current_state(state: StackState) -> StackState:
+    """Return a running stack's state as it is now: a part that was started again has another pid."""
+    try:
+        return load_state(own_state_file(state.directory)) or state
+    except HarnessError:
+        return state
+
+
 def load_state(path: Path) -> StackState | None:
     """Reads the file; None when there is none.
 

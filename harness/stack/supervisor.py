@@ -20,6 +20,8 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
+
 from harness.errors import HarnessError
 from harness.stack import records
 from harness.stack.children import StopRequestedError
@@ -30,7 +32,7 @@ from harness.stack.process import adopt_orphans, die_with_parent, own_identity
 from harness.stack.process_stack import ProcessStack
 from harness.stack.reply import Reply
 from harness.stack.signals import SignalInbox
-from harness.stack.state import StackState, load_state
+from harness.stack.state import StackState, load_state, own_state_file
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +48,12 @@ def main() -> None:
         try:
             if plan.owner is None or die_with_parent(plan.owner):
                 parts = _parts_of(plan)
-                _report(plan, parts.start(inbox))
+                state = _report(plan, parts.start(inbox))
+                wait_s: float | None = None
                 while not inbox.stop_requested:
-                    inbox.wait(None)
-                    parts.tidy()
+                    inbox.wait(wait_s)
+                    wait_s = parts.tidy()
+                    state = _updated(state, parts.processes(), plan)
         except StopRequestedError:
             logger.info("asked to stop while starting")
         except HarnessError as error:
@@ -75,7 +79,7 @@ def _parts_of(plan: StackPlan) -> Parts:
     return ProcessStack(plan, plan.programs)
 
 
-def _report(plan: StackPlan, started: Started) -> None:
+def _report(plan: StackPlan, started: Started) -> StackState:
     own = own_identity()
     state = StackState(
         pid=own.pid,
@@ -90,8 +94,27 @@ def _report(plan: StackPlan, started: Started) -> None:
         network=started.network,
         seconds=started.seconds,
     )
-    records.save(state, plan.state_file)
+    _save(state, plan)
     _reply(Reply(state))
+    return state
+
+
+def _save(state: StackState, plan: StackPlan) -> None:
+    """Save the state where commands look for it, and in the stack's own folder, from which it can be restored."""
+    for path in {own_state_file(plan.directory), plan.state_file}:
+        records.save(state, path)
+
+
+def _updated(state: StackState, processes: dict[str, int], plan: StackPlan) -> StackState:
+    """Save the state when a part has another pid than before."""
+    if processes == state.processes:
+        return state
+    state = msgspec.structs.replace(state, processes=processes)
+    try:
+        _save(state, plan)
+    except OSError as error:
+        logger.warning("the state file keeps the old pid: %s", error)
+    return state
 
 
 def _reply(reply: Reply) -> None:

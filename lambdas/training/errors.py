@@ -6,6 +6,7 @@ TrainingError
  +-- ExchangeError       the peers or the channel between them
       +-- ChannelError   the channel itself: not reachable, refused a store
       |    +-- ValueTooLarge  a value above the channel's limit; trying again does not help
+      |    +-- ChannelSilent  it accepts connections and does not answer: it is stopped or overloaded
       +-- FrameError     a value in the channel that is not the frame expected there
       |    +-- DamagedFrame   it was the right one once: truncated, or its checksum is wrong
       +-- RanksMissing   a deadline passed and these ranks had not sent their part
@@ -52,6 +53,10 @@ class ChannelError(ExchangeError):
 
 class ValueTooLarge(ChannelError):
     """The channel refused a value for its size."""
+
+
+class ChannelSilent(ChannelError):
+    """The channel accepted a connection and sent no answer in time: the address is right, so waiting may help."""
 
 
 class FrameError(ExchangeError):

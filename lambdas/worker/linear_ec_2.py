@@ -36,6 +36,7 @@ from training.algorithm.standardisation import Scaling, Standardiser  # noqa: E4
 from training.checkpoint import RunCheckpoints  # noqa: E402
 from training.errors import (  # noqa: E402
     ChannelError,
+    ChannelSilent,
     ExchangeError,
     InputError,
     RunAborted,
@@ -58,8 +59,10 @@ from training.telemetry import Telemetry, max_rss_mb, percentiles_ms  # noqa: E4
 from training.time_limit import TimeLimit  # noqa: E402
 from training.trained import TrainedModel, encode_model  # noqa: E402
 
-# A cache that does not answer when a worker starts is tried this long; Lambda tries the event again later.
+# How long a starting worker retries a cache that it cannot reach; Lambda tries the event again later.
+# One that accepts connections and does not answer is at the right address: it is retried until the join deadline.
 CONNECT_WITHIN_S = 5.0
+RECONNECT_DELAY_S = 0.1
 # Lambda tries an event at most twice more: after that nobody comes back, and the others should not wait.
 MOST_TRIES = 3
 # Their modules in `training.algorithm`; only the one that a job asks for is imported.
@@ -195,7 +198,7 @@ def _gather(
         with telemetry.phase("join"):
             _take(lease, job, telemetry)
             lease.keep()
-            channel = held.enter_context(closing(_connect(job)))
+            channel = held.enter_context(closing(_connect_patiently(job)))
         names = listing.result()
         # This rank's own results are not enough: another rank may still need it.
         if _is_over(job, folder, names):
@@ -211,7 +214,7 @@ def _take(lease: Lease, job: WorkerJob, telemetry: Telemetry) -> None:
         ChannelError: The cache is not reachable.
     """
     try:
-        taken = lease.acquire(CONNECT_WITHIN_S)
+        taken = lease.acquire(CONNECT_WITHIN_S, job.join_timeout_s)
     finally:
         telemetry.attempt = lease.attempt
     if not taken:
@@ -250,6 +253,23 @@ def _load(job: WorkerJob, telemetry: Telemetry) -> Shard:
 
 def _connect(job: WorkerJob) -> MemcachedChannel:
     return MemcachedChannel(job.host, job.port)
+
+
+def _connect_patiently(job: WorkerJob) -> MemcachedChannel:
+    """Connect to the cache, which answered a moment ago.
+
+    Raises:
+        ChannelError: It cannot be reached for `CONNECT_WITHIN_S`, or does not answer until the join deadline.
+    """
+    started = time.monotonic()
+    while True:
+        try:
+            return _connect(job)
+        except ChannelError as error:
+            limit_s = job.join_timeout_s if isinstance(error, ChannelSilent) else CONNECT_WITHIN_S
+            if time.monotonic() - started >= limit_s:
+                raise
+            time.sleep(RECONNECT_DELAY_S)
 
 
 def _train(job: WorkerJob, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:

@@ -14,8 +14,9 @@ from harness.stack.memcached import find_memcached, memcached_service
 from harness.stack.ports import ReservedPorts
 from harness.stack.probes import answers_memcached, wait_until
 from tests.support.ranks import on_all_ranks
-from training.errors import ChannelError
+from training.errors import ChannelError, ChannelSilent
 from training.exchange.exchange import Exchange
+from training.exchange.lease import Lease
 from training.exchange.mailbox import Mailbox
 from training.exchange.memcached import MemcachedChannel
 from training.exchange.recovery import Recovery
@@ -132,3 +133,27 @@ def test_a_cache_that_never_comes_back_is_one_error(cache):
     """The error tells the address and how long it was tried."""
     with pytest.raises(ChannelError, match=rf"127\.0\.0\.1:{cache.port}.* \(tried for \d\.\d s\)"):
         rounds_on(cache, cache.kill, timeout_s=2.0)
+
+
+def test_a_cache_that_stands_still_while_workers_start_is_waited_for(cache):
+    """It accepts connections, so its address is right: it is retried for longer than one that refuses them."""
+    with ThreadPoolExecutor(1) as pool:
+        cache.send(signal.SIGSTOP)
+        lease = Lease(lambda: MemcachedChannel("127.0.0.1", cache.port, 0.2), "run/lease/0", 1)
+        taken = pool.submit(lease.acquire, 0.1, 10.0)
+        time.sleep(1)  # the stop itself
+        cache.send(signal.SIGCONT)
+
+        assert taken.result(5)
+        lease.leave()
+
+
+def test_a_cache_that_stands_still_is_given_up_in_the_end(cache):
+    """The error is of its own kind, for discovery too, and says how long an answer was waited for."""
+    cache.send(signal.SIGSTOP)
+    lease = Lease(lambda: MemcachedChannel("127.0.0.1", cache.port, 0.1), "run/lease/0", 1)
+
+    with pytest.raises(ChannelSilent, match=r"no answer within 0\.1 s"):
+        lease.acquire(0.1, 0.3)
+
+    cache.send(signal.SIGCONT)

@@ -89,17 +89,17 @@ def test_a_dead_child_is_named(project, run_harness):
     """`status` fails and says who died; `up` and runs refuse the damaged stack; SIGTERM still ends it cleanly."""
     state, _ = start_shared_stack(project)
     processes = processes_of(state)
-    os.kill(state.processes["memcached"], signal.SIGKILL)
-    wait_until(lambda: identity_of(state.processes["memcached"]) is None, GONE_WITHIN_S)
+    os.kill(state.processes["moto"], signal.SIGKILL)
+    wait_until(lambda: identity_of(state.processes["moto"]) is None, GONE_WITHIN_S)
 
     status, up = run_harness("status", "--json"), run_harness("up")
 
     assert status.returncode == 1
-    assert json.loads(status.stdout)["dead"] == ["memcached"]
+    assert json.loads(status.stdout)["dead"] == ["moto"]
     assert up.returncode == 1
-    assert "memcached no longer runs" in up.stderr
+    assert "moto no longer runs" in up.stderr
     assert "harness down" in up.stderr
-    with pytest.raises(HarnessError, match="memcached no longer runs"):
+    with pytest.raises(HarnessError, match="moto no longer runs"):
         stack_for_run(project).__enter__()
     os.kill(state.pid, signal.SIGTERM)
     assert wait_until(lambda: nothing_is_left(project, processes), STOPPED_WITHIN_S)

@@ -24,6 +24,10 @@ _END = b"\r\n"
 _TIMEVAL = struct.Struct("@ll")
 
 
+class NoAnswerError(TimeoutError):
+    """The node accepted the connection and does not answer."""
+
+
 class Connection:
     """A connection that is opened when it is first needed.
 
@@ -169,8 +173,8 @@ class Connection:
             if events[0][1] & ~select.POLLOUT:
                 return
 
-    def _timed_out(self) -> TimeoutError:
-        return TimeoutError(f"no answer within {self._timeout_s:g} s")
+    def _timed_out(self) -> NoAnswerError:
+        return NoAnswerError(f"no answer within {self._timeout_s:g} s")
 
     def _skip_end(self) -> None:
         while self._end - self._start < len(_END):

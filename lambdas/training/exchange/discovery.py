@@ -13,7 +13,7 @@ https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/AutoDiscovery.AddingToYo
 
 import socket
 
-from training.errors import ChannelError
+from training.errors import ChannelError, ChannelSilent
 
 Node = tuple[str, int]
 
@@ -31,12 +31,16 @@ def discover(host: str, port: int, timeout_s: float) -> list[Node]:
         timeout_s: Limit for connecting and for every answer.
 
     Raises:
+        ChannelSilent: It accepts the connection and does not answer.
         ChannelError: Nothing answers there, or the answer is not a cluster's configuration.
     """
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as connection:
-            connection.sendall(_REQUEST)
-            reply = _read_reply(connection)
+            try:
+                connection.sendall(_REQUEST)
+                reply = _read_reply(connection)
+            except TimeoutError as error:
+                raise ChannelSilent(f"Memcached at {host}:{port}: no answer within {timeout_s:g} s") from error
     except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
         raise ChannelError(f"Memcached at {host}:{port} is not reachable: {error}") from error
     if reply.endswith(b"ERROR\r\n"):

@@ -24,7 +24,7 @@ from enum import IntEnum, unique
 
 import msgspec
 
-from training.errors import ChannelError, Superfluous
+from training.errors import ChannelError, ChannelSilent, Superfluous
 from training.exchange.channel import Channel
 from training.exchange.clock import Clock
 
@@ -99,11 +99,12 @@ class Lease:
         """Which try of this link this is."""
         return self._holder.tries
 
-    def acquire(self, patience_s: float) -> bool:
-        """Takes the lease; False when another delivery of the event has it, or is done.
+    def acquire(self, patience_s: float, silence_s: float = 0.0) -> bool:
+        """Take the lease; return False when another delivery of the event has it, or is done.
 
         Args:
-            patience_s: How long a channel that fails is tried.
+            patience_s: How long to retry a channel that cannot be reached.
+            silence_s: How long to retry one that can be reached and does not answer, if that is longer.
 
         Raises:
             ChannelError: It failed until then.
@@ -124,8 +125,9 @@ class Lease:
                     seen, since = found, now
                 if (other.state != State.HELD or now - since >= STANDS_STILL_S) and self._take_over(found, other):
                     return True
-            except ChannelError:
-                if now - started >= patience_s:
+            except ChannelError as error:
+                limit_s = max(patience_s, silence_s) if isinstance(error, ChannelSilent) else patience_s
+                if now - started >= limit_s:
                     raise
                 self._clock.sleep(RETRY_S)
             self._clock.sleep(WATCH_POLL_S)

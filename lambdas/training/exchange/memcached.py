@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
 
-from training.errors import ChannelError, ValueTooLarge
+from training.errors import ChannelError, ChannelSilent, ValueTooLarge
 from training.exchange.channel import Landing, Value, parts_of, size_of
-from training.exchange.connection import JOIN_BYTES, Connection
+from training.exchange.connection import JOIN_BYTES, Connection, NoAnswerError
 from training.exchange.discovery import discover
 
 # Longer than any run: a chain of functions may take hours, and what a finished run leaves goes by itself.
@@ -193,7 +193,8 @@ def _failure(node: Connection, error: Exception, unsure: list[Connection]) -> Ch
     """A node's failure as ours; no connection that may still owe a reply is used again."""
     for connection in unsure:
         connection.close()
-    return ChannelError(f"Memcached at {node.name}: {str(error) or type(error).__name__}")
+    kind = ChannelSilent if isinstance(error, NoAnswerError) else ChannelError
+    return kind(f"Memcached at {node.name}: {str(error) or type(error).__name__}")
 
 
 def _checked(key: str) -> bytes:
