@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import botocore.session
 import click
 from botocore import xform_name
 
+from fixtures.emulation import IsolatedSession
 from harness import iam
 from harness.deploy import policy
 from harness.deploy.intrinsics import ACCOUNT, REGION, STACK, Resolver, parse, partition_of
@@ -251,7 +251,7 @@ def operations_in(folder: Path) -> set[tuple[str, str]]:
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     services = {_first_text(call) for call in calls if _called(call) == "client"} - {""}
     used = {_called(call) for call in calls} | {_first_text(call) for call in calls if _called(call) == "get_paginator"}
-    session = botocore.session.get_session()
+    session = IsolatedSession()
     return {
         (service, xform_name(operation))
         for service in services

@@ -5,13 +5,13 @@ from functools import cached_property
 from typing import Any, Literal
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import UnknownRegionError
 
+from fixtures.emulation import DIRECT
 from harness.errors import HarnessError
-from harness.runs.clients import DIRECT, SEVERAL_TRIES, Clients, aws_clients, clients_for, emulation_session
+from harness.runs.clients import SEVERAL_TRIES, Clients, aws_clients, clients_for, emulation_session
 from harness.runs.follow import HERE, ON_AWS, Pace
-from harness.runs.refusals import aws_errors
+from harness.runs.refusals import aws_settings
 from harness.stack.state import StackState
 
 Kind = Literal["aws", "rehearsal"]
@@ -68,9 +68,10 @@ class Target:
         if service not in self._clients:
             config = SEVERAL_TRIES
             if self.stack is not None:
-                config = config.merge(DIRECT).merge(Config(s3={"addressing_style": "path"}))
+                config = config.merge(DIRECT)
             create: Any = self.session.client
-            self._clients[service] = create(service, endpoint_url=self.endpoint(service), config=config)
+            with aws_settings():
+                self._clients[service] = create(service, endpoint_url=self.endpoint(service), config=config)
         return self._clients[service]
 
     def run_clients(self) -> Clients:
@@ -92,7 +93,7 @@ def aws_target(region: str | None) -> Target:
     Raises:
         HarnessError: No region is named, or the profile does not exist.
     """
-    with aws_errors("reading the AWS profile"):
+    with aws_settings():
         session = boto3.Session(region_name=region)
     if not session.region_name:
         raise HarnessError("no AWS region is set", remedy="name one: --region, or AWS_REGION")

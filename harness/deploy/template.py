@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
+from fixtures.emulation import DIRECT
 from harness.deploy.intrinsics import FILE_NAME, Resolver, parse
 from harness.errors import HarnessError
+from harness.runs.refusals import aws_settings
 
 if TYPE_CHECKING:
     import boto3
@@ -200,7 +202,8 @@ def region_parameters(session: "boto3.Session", endpoint_url: str | None = None)
         HarnessError: The region lacks one of them.
         botocore.exceptions.ClientError: EC2 refused.
     """
-    ec2: Any = session.client("ec2", endpoint_url=endpoint_url)
+    with aws_settings():
+        ec2: Any = session.client("ec2", endpoint_url=endpoint_url, config=DIRECT if endpoint_url else None)
     region: str = ec2.meta.region_name
     return {"AvailabilityZones": ",".join(_zones(ec2, region)), "S3PrefixListId": _s3_prefix_list(ec2, region)}
 

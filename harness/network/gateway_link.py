@@ -18,7 +18,7 @@ class GatewayLink:
     """
 
     def __init__(self, address: str) -> None:
-        self._client = httpx.AsyncClient(base_url=address, timeout=STRIKE_WITHIN_S)
+        self._client = httpx.AsyncClient(base_url=address, timeout=STRIKE_WITHIN_S, trust_env=False)
 
     async def post(self, run_id: str, body: bytes) -> None:
         """Gives it a run's plan.

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
-import botocore.session
 from botocore.config import Config
 
-from harness.stack.process import CREDENTIALS, REGION
+from fixtures.emulation import DIRECT, stack_session
+from harness.runs.refusals import aws_settings
+from harness.stack.process import CREDENTIALS
 from harness.stack.state import Endpoints
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 INVOKE_READ_TIMEOUT_S = 910
 # A service that is gone refuses at once; one that is only busy, with the cores that workers train on, may take long.
 CONTROL_TIMEOUT_S = 15
-DIRECT = Config(proxies={})
 # AWS refuses whoever calls too often, and expects that the call is repeated.
 SEVERAL_TRIES = Config(retries={"mode": "standard", "total_max_attempts": 8})
 
@@ -42,13 +42,8 @@ class Clients:
 
 
 def emulation_session() -> boto3.Session:
-    """A session with the emulation's credentials; the user's own profile and proxies are for AWS."""
-    return boto3.Session(
-        botocore_session=botocore.session.Session(session_vars={"profile": (None, None, None, None)}),
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        region_name=REGION,
-    )
+    """Return a session with the emulation's credentials; the user's AWS settings do not reach it."""
+    return stack_session(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
 
 
 def clients_for(endpoints: Endpoints) -> Clients:
@@ -58,9 +53,8 @@ def clients_for(endpoints: Endpoints) -> Clients:
     quick = DIRECT.merge(
         Config(connect_timeout=CONTROL_TIMEOUT_S, read_timeout=CONTROL_TIMEOUT_S, retries={"total_max_attempts": 1})
     )
-    path_style = DIRECT.merge(Config(s3={"addressing_style": "path"}))
     return Clients(
-        s3=session.client("s3", endpoint_url=endpoints.s3, config=path_style),
+        s3=session.client("s3", endpoint_url=endpoints.s3, config=DIRECT),
         functions=session.client("lambda", endpoint_url=endpoints.lambda_, config=patient),
         control=session.client("lambda", endpoint_url=endpoints.lambda_, config=quick),
         logs=session.client("logs", endpoint_url=endpoints.aws, config=DIRECT),
@@ -73,9 +67,10 @@ def aws_clients(session: boto3.Session) -> Clients:
     Asked twice, the coordinator starts no second run, so that calls may be tried again.
     """
     patient = Config(read_timeout=INVOKE_READ_TIMEOUT_S, tcp_keepalive=True).merge(SEVERAL_TRIES)
-    return Clients(
-        s3=session.client("s3", config=SEVERAL_TRIES),
-        functions=session.client("lambda", config=patient),
-        control=session.client("lambda", config=SEVERAL_TRIES),
-        logs=session.client("logs", config=SEVERAL_TRIES),
-    )
+    with aws_settings():
+        return Clients(
+            s3=session.client("s3", config=SEVERAL_TRIES),
+            functions=session.client("lambda", config=patient),
+            control=session.client("lambda", config=SEVERAL_TRIES),
+            logs=session.client("logs", config=SEVERAL_TRIES),
+        )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigParseError,
     CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
@@ -21,6 +22,7 @@ from botocore.exceptions import (
     WaiterError,
 )
 
+from fixtures.aws_settings import place_of_setting
 from harness.errors import HarnessError
 
 _LOG_IN = "log in again (`aws sso login`), or renew the keys that your profile or environment names"
@@ -63,6 +65,23 @@ def aws_errors(doing: str) -> Iterator[None]:
         raise translated(doing, error) from error
 
 
+@contextmanager
+def aws_settings() -> Iterator[None]:
+    """Turns what goes wrong while sessions and clients for AWS are made into one HarnessError.
+
+    They are made of nothing but the user's settings: the error names the file and the key, or the variable.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except BotoCoreError as error:
+        raise translated("reading the AWS settings", error) from error
+    except Exception as error:
+        # botocore lets through what its parsers raise: ValueError, OSError, AttributeError and more.
+        raise _wrong_setting(error) from error
+
+
 def code_of_error(error: ClientError) -> str:
     """AWS's name of the error."""
     return str(error.response.get("Error", {}).get("Code", ""))
@@ -77,7 +96,16 @@ def translated(doing: str, error: ClientError | BotoCoreError) -> HarnessError:
     for kind, what, remedy in _OWN:
         if isinstance(error, kind):
             return HarnessError(what, f"{doing}: {error}"[:_LONGEST_QUOTE], remedy)
+    place = place_of_setting(error)
+    if place:
+        return _wrong_setting(error, place)
     return HarnessError(f"{doing} failed", str(error)[:_LONGEST_QUOTE])
+
+
+def _wrong_setting(error: Exception, place: str = "") -> HarnessError:
+    place = place or place_of_setting(error)
+    remedy = f"correct {place}" if place else "check AWS's variables (`env | grep AWS`) and ~/.aws/config"
+    return HarnessError("an AWS setting of yours is wrong", (str(error) or repr(error))[:_LONGEST_QUOTE], remedy)
 
 
 _OWN: tuple[tuple[type[BotoCoreError], str, str], ...] = (
@@ -87,6 +115,7 @@ _OWN: tuple[tuple[type[BotoCoreError], str, str], ...] = (
         "make some known (`aws configure sso`, AWS_PROFILE, or AWS_ACCESS_KEY_ID and its companions)",
     ),
     (PartialCredentialsError, "the AWS credentials are incomplete", "set all of them, or none"),
+    (ConfigParseError, "an AWS file of yours cannot be read", "correct that file; AWS's tools read it as UTF-8"),
     (ProfileNotFound, "AWS_PROFILE names a profile that there is not", "see `aws configure list-profiles`"),
     (CredentialRetrievalError, "the AWS credentials cannot be fetched", _LOG_IN),
     (TokenRetrievalError, "the AWS session has ended", _LOG_IN),
