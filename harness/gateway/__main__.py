@@ -3,6 +3,7 @@
 With `--rie` functions run as processes of this machine; with `--network` as containers in that network.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -24,7 +25,7 @@ from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
 from harness.gateway.network import Network
-from harness.gateway.packages import folder_packages
+from harness.gateway.packages import CodeFolders
 from harness.gateway.parents import Parents
 from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
@@ -84,6 +85,7 @@ def main(  # noqa: PLR0913 - one for each flag
         "AWS_ENDPOINT_URL_S3": by_address(s3_endpoint),
         "AWS_ENDPOINT_URL_LAMBDA": own,
     }
+    code = CodeFolders(directory / "functions")
     parents: Parents | None = None
     if network is not None:
         packages, start_sandbox = _containers(network, labels, variables, cgroups, registry)
@@ -91,7 +93,7 @@ def main(  # noqa: PLR0913 - one for each flag
         environments = directory / "environments"
         environments.mkdir(parents=True, exist_ok=True)
         parents = Parents(environments, variables) if fork else None
-        packages = folder_packages(directory / "functions")
+        packages = code.package
         start_sandbox = _processes(rie, environments, variables, parents)
     else:
         raise click.UsageError("give --rie for process mode, or --network for container mode")
@@ -99,7 +101,9 @@ def main(  # noqa: PLR0913 - one for each flag
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         logs.start()
+        removal = asyncio.create_task(_remove_unneeded(code, functions))
         yield
+        removal.cancel()
         await invoker.stop()
         await pool.stop()
         await logs.stop()
@@ -112,7 +116,7 @@ def main(  # noqa: PLR0913 - one for each flag
     logs = LogService(aws_endpoint, limits.REGION)
     account = Account(account_concurrency)
     functions = FunctionStore(packages, account)
-    pool = Pool(start, account, idle_timeout_s=idle_timeout_s, preparations=parents)
+    pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=parents)
     faults = InvocationFaults()
     invoker = Invoker(
         functions,
@@ -128,6 +132,14 @@ def main(  # noqa: PLR0913 - one for each flag
     services = Services(functions, pool, invoker, faults, account, network_of_functions, permissions)
     app = create_app(services, lifespan, names)
     serve(app, host=host, port=port)
+
+
+async def _remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
+    """Remove the code of deleted functions, and code that was replaced, as soon as no environment runs it."""
+    while True:
+        await code.unneeded.wait()
+        code.unneeded.clear()
+        await asyncio.to_thread(functions.remove_unneeded_code, code)
 
 
 def _processes(rie: Path, folder: Path, variables: dict[str, str], parents: Parents | None) -> SandboxStarter:

@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from harness.faults.calls import CallFault
+from harness.gateway import limits
 from harness.gateway.account import Account
-from harness.gateway.errors import LambdaApiError
+from harness.gateway.errors import LambdaApiError, request_too_large
 from harness.gateway.records import Function
 from harness.gateway.requests import AccountRequest, ConfigurationRequest, CreateRequest, decode
 from harness.gateway.services import Services, services_of
@@ -106,9 +107,11 @@ async def _list(request: Request) -> Response:
 
 
 async def _create(request: Request) -> Response:
-    services, body = services_of(request), await request.body()
-    vpc = await services.network.vpc_of(decode(body, CreateRequest).vpc_config)
-    function = await asyncio.to_thread(services.functions.create, body, vpc)
+    services, body = services_of(request), await _code_request(request, "CreateFunction")
+    # In threads: packages are large, and other invocations go on.
+    wanted = await asyncio.to_thread(decode, body, CreateRequest)
+    vpc = await services.network.vpc_of(wanted.vpc_config)
+    function = await asyncio.to_thread(services.functions.create, wanted, vpc)
     services.pool.prepare(services.functions.get(function.name))
     return JSONResponse(function.configuration(**CREATING), status_code=201)
 
@@ -135,7 +138,8 @@ async def _get_configuration(request: Request) -> Response:
 async def _update_code(request: Request) -> Response:
     services = services_of(request)
     before = services.functions.get(_name(request))
-    function = await asyncio.to_thread(services.functions.update_code, before.name, await request.body())
+    body = await _code_request(request, "UpdateFunctionCode")
+    function = await asyncio.to_thread(services.functions.update_code, before.name, body)
     _renew(services, before)
     return JSONResponse(function.configuration(**UPDATING))
 
@@ -156,6 +160,19 @@ def _renew(services: Services, before: Function) -> None:
     if now.revision != before.revision:
         services.pool.retire(now, successor=now.revision)
         services.pool.prepare(now)
+    else:
+        services.pool.remove_unneeded_code()
+
+
+async def _code_request(request: Request, operation: str) -> bytes:
+    """Return the body of a request that may hold a package."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limits.CODE_REQUEST_BYTES:
+            raise request_too_large(limits.CODE_REQUEST_BYTES, operation)
+        parts.append(part)
+    return b"".join(parts)
 
 
 async def _delete(request: Request) -> Response:

@@ -3,6 +3,8 @@
 https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html and each operation's page.
 """
 
+from harness.gateway import limits
+
 
 class LambdaApiError(Exception):
     """An error answer of the Lambda API.
@@ -51,6 +53,22 @@ def request_too_large(limit: int, operation: str) -> LambdaApiError:
         413,
         f"Request must be smaller than {limit} bytes for the {operation} operation",
     )
+
+
+def zipped_too_large() -> LambdaApiError:
+    """413: a deployment package above the limit for direct uploads."""
+    message = f"Zipped size must be smaller than {limits.ZIPPED_BYTES} bytes"
+    return LambdaApiError("RequestEntityTooLargeException", 413, message)
+
+
+def unzipped_too_large() -> LambdaApiError:
+    """400: a deployment package that is too large once unpacked."""
+    return invalid_parameter(f"Unzipped size must be smaller than {limits.UNZIPPED_BYTES} bytes")
+
+
+def no_room(folder: str) -> LambdaApiError:
+    """507: this machine has no room for a package; boto3 does not try this status again."""
+    return LambdaApiError("ServiceException", 507, f"No space left on the disk that holds {folder}")
 
 
 def recursive_invocation(name: str) -> LambdaApiError:

@@ -3,6 +3,7 @@
 import threading
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from harness.gateway.errors import (
     version_in_use,
 )
 from harness.gateway.names import LATEST, Identifier, function_arn, parse_alias, parse_identifier
+from harness.gateway.packages import CodeFolders
 from harness.gateway.records import Alias, EventInvokeConfig, Function, Packages, Vpc
 from harness.gateway.requests import (
     ConcurrencyRequest,
@@ -95,14 +97,13 @@ class FunctionStore:
         """All functions by name."""
         return [self._functions[name] for name in sorted(self._functions)]
 
-    def create(self, body: bytes, vpc: Vpc) -> Function:
+    def create(self, request: CreateRequest, vpc: Vpc) -> Function:
         """CreateFunction.
 
         Args:
-            body: The request.
+            request: The request.
             vpc: What its `VpcConfig` stands for.
         """
-        request = decode(body, CreateRequest)
         name = parse_identifier(request.function_name).name
         with self._changing:
             if name in self._functions:
@@ -133,6 +134,17 @@ class FunctionStore:
             self._versions[name], self._aliases[name], self._published[name] = {}, {}, 0
             self._tags[name] = dict(request.tags)
             return self._publish(function, None) if request.publish else function
+
+    def code_folders(self) -> set[Path]:
+        """Return the folders of code that versions have."""
+        versions = [version for published in list(self._versions.values()) for version in list(published.values())]
+        packages = [function.package for function in (*list(self._functions.values()), *versions)]
+        return {package.folder for package in packages if package.folder is not None}
+
+    def remove_unneeded_code(self, folders: CodeFolders) -> None:
+        """Remove the unpacked code that no version has and no environment runs; it may take a while."""
+        with self._changing:
+            folders.remove_all_but(self.code_folders())
 
     def update_code(self, identifier: str, body: bytes) -> Function:
         """UpdateFunctionCode; a dry run answers with what would be."""

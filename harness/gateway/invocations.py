@@ -107,6 +107,8 @@ class Invoker:
         function = self._functions.find(invocation.identifier)
         try:
             await self._faults.before_start(invocation.payload, attempt)
+            # As it is now: from here on, without a pause, the environment holds its code.
+            function = self._functions.find(invocation.identifier)
             async with self._pool.environment(function) as environment:
                 environment.lineage = (*invocation.lineage, function.name)
                 with self._faults.running(invocation.payload, environment):

@@ -12,6 +12,11 @@ ASYNC_PAYLOAD_BYTES = 1024 * 1024
 # The runtime API takes a little more than 6 MiB, to leave room for its own framing.
 RESPONSE_BYTES = 6_291_556
 LOG_TAIL_BYTES = 4096
+# A deployment package; each must be smaller than this.
+ZIPPED_BYTES = 52_428_800
+UNZIPPED_BYTES = 262_144_000
+# CreateFunction and UpdateFunctionCode, with the package in base64.
+CODE_REQUEST_BYTES = 70_167_211
 ENVIRONMENT_VARIABLES_BYTES = 4096
 
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html

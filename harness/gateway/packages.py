@@ -1,54 +1,93 @@
-"""What functions are created from in process mode: deployment packages, unpacked into folders."""
+"""What functions are created from in process mode: deployment packages, unpacked into folders.
 
+    <root>/<function>/<digest>/      one for each package that a version has or an environment still runs
+
+Invariant: a folder of code is removed only when no version has it and no environment runs it.
+"""
+
+import asyncio
 import base64
 import binascii
 import hashlib
-import io
 import shutil
-import uuid
-import zipfile
-import zlib
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 from harness.gateway import limits
-from harness.gateway.errors import invalid_parameter
-from harness.gateway.records import Package, Packages
+from harness.gateway.errors import invalid_parameter, zipped_too_large
+from harness.gateway.records import Function, Package
 from harness.gateway.requests import Code, ImageConfig
+from harness.gateway.unpacking import COULD_NOT_UNZIP, unpack
+
+# Decoding holds the interpreter, and with it all other invocations: piece by piece it lets go in between.
+_DECODED_AT_ONCE = 1 << 20
 
 
-def folder_packages(root: Path) -> Packages:
-    """Takes deployment packages, and unpacks each into a folder below `root`."""
+class CodeFolders:
+    """The unpacked packages.
 
-    def unpack(name: str, code: Code, config: ImageConfig, architecture: str) -> Package:
+    Args:
+        root: Holds them; what a gateway that was killed left there is removed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._held: Counter[Path] = Counter()
+        self.unneeded = asyncio.Event()  # set when there may be folders that nobody needs any more
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+
+    def package(self, name: str, code: Code, config: ImageConfig, architecture: str) -> Package:
+        """Unpack a deployment package; see `Packages`."""
         del config
         if code.image_uri or code.s3_bucket or code.zip_file is None:
             raise invalid_parameter("Process mode takes deployment packages as Code.ZipFile only.")
         if architecture != limits.ARCHITECTURE:
             raise invalid_parameter(f"This machine runs functions of {limits.ARCHITECTURE} only, not {architecture}.")
-        try:
-            package = base64.b64decode(code.zip_file, validate=True)
-            archive = zipfile.ZipFile(io.BytesIO(package))
-        except (binascii.Error, zipfile.BadZipFile) as error:
-            raise invalid_parameter(
-                "Could not unzip uploaded file. Please check your file, then try to upload again."
-            ) from error
+        package = _decoded(code.zip_file)
+        if len(package) >= limits.ZIPPED_BYTES:
+            raise zipped_too_large()
         digest = hashlib.sha256(package)
-        folder = root / name / digest.hexdigest()[:16]
-        if not folder.exists():
-            _extract(archive, folder)
+        folder = self._root / name / digest.hexdigest()[:16]
+        unpack(package, folder)
         return Package(folder=folder, sha256=base64.b64encode(digest.digest()).decode(), size=len(package))
 
-    return unpack
+    def hold(self, function: Function) -> None:
+        """Keep a function's code for an environment, whatever becomes of the function."""
+        if function.package.folder is not None:
+            self._held[function.package.folder] += 1
+
+    def release(self, function: Function) -> None:
+        """Give the code back when that environment has ended."""
+        folder = function.package.folder
+        if folder is None:
+            return
+        self._held[folder] -= 1
+        if not self._held[folder]:
+            del self._held[folder]
+            self.unneeded.set()
+
+    def remove_all_but(self, needed: Collection[Path]) -> None:
+        """Remove the folders that are neither needed nor held; no package may be unpacked at the same time.
+
+        Args:
+            needed: Those of all versions, read before this call: the code of a function that is deleted afterwards
+                is held already if an environment of it starts.
+        """
+        for folder in [folder for name in self._root.glob("*") for folder in name.iterdir()]:
+            if folder not in needed and folder not in self._held:
+                shutil.rmtree(folder, ignore_errors=True)
+        for name in self._root.glob("*"):
+            if not any(name.iterdir()):
+                name.rmdir()
 
 
-def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Unpacks into a folder that appears whole or not at all."""
-    partial = folder.with_suffix(f".{uuid.uuid4().hex}")
+def _decoded(text: str) -> bytes:
     try:
-        archive.extractall(partial)
-        partial.rename(folder)
-    except (zipfile.BadZipFile, zlib.error) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise invalid_parameter(f"Could not unzip uploaded file: {error}") from error
-    except FileExistsError:
-        shutil.rmtree(partial)  # another call with the same package was quicker
+        return b"".join(
+            binascii.a2b_base64(text[start : start + _DECODED_AT_ONCE], strict_mode=True)
+            for start in range(0, len(text), _DECODED_AT_ONCE)
+        )
+    except (binascii.Error, ValueError) as error:
+        raise invalid_parameter(COULD_NOT_UNZIP) from error

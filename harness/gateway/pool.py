@@ -11,6 +11,7 @@ from typing import Protocol
 
 from harness.gateway.account import Account
 from harness.gateway.environment import Environment
+from harness.gateway.packages import CodeFolders
 from harness.gateway.records import Function
 
 logger = logging.getLogger(__name__)
@@ -36,15 +37,23 @@ class Pool:
 
     Args:
         start: Starts an environment.
+        code: Holds what environments run.
         account: Counts the invocations that run at once.
         idle_timeout_s: Seconds after which an idle environment is stopped.
         preparations: What makes them start quickly; None when nothing does.
     """
 
     def __init__(
-        self, start: Starter, account: Account, *, idle_timeout_s: float, preparations: Preparations | None = None
+        self,
+        start: Starter,
+        code: CodeFolders,
+        account: Account,
+        *,
+        idle_timeout_s: float,
+        preparations: Preparations | None = None,
     ) -> None:
         self._start = start
+        self._code = code
         self._preparations = preparations
         self._account = account
         self._idle_timeout_s = idle_timeout_s
@@ -65,7 +74,7 @@ class Pool:
         self._revisions.setdefault(function.key, function.revision)
         environment: Environment | None = None
         try:
-            environment = self._take_idle(function) or await self._start(function)
+            environment = self._take_idle(function) or await self._begin(function)
             self._busy.append(environment)
             yield environment
         finally:
@@ -94,6 +103,11 @@ class Pool:
                 self._preparations.retire(function)
         for environment in self._idle.pop(function.key, []):
             self._stop(environment)
+        self.remove_unneeded_code()
+
+    def remove_unneeded_code(self) -> None:
+        """Have code removed that no version needs any more, as soon as no environment runs it."""
+        self._code.unneeded.set()
 
     async def stop(self) -> None:
         """Stops every environment, busy ones too."""
@@ -118,6 +132,20 @@ class Pool:
             }
             for name in sorted(names)
         }
+
+    async def _begin(self, function: Function) -> Environment:
+        self._code.hold(function)
+        try:
+            return await self._start(function)
+        except BaseException:
+            self._code.release(function)
+            raise
+
+    async def _end(self, environment: Environment) -> None:
+        try:
+            await environment.stop()
+        finally:
+            self._code.release(environment.function)
 
     def _take_idle(self, function: Function) -> Environment | None:
         idle = self._idle.get(function.key, [])
@@ -146,6 +174,6 @@ class Pool:
         timer = self._timers.pop(environment.stream, None)
         if timer is not None:
             timer.cancel()
-        task = asyncio.create_task(environment.stop())
+        task = asyncio.create_task(self._end(environment))
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)

@@ -1,10 +1,14 @@
 """The gateway as boto3 sees it: real RIE environments behind AWS's Lambda API."""
 
 import base64
+import io
 import json
 import urllib.error
 import urllib.request
 import uuid
+import zipfile
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import msgspec
@@ -398,6 +402,40 @@ def test_new_code_and_configuration_replace_warm_environments(create, invoke, cl
     assert "1" == after["environment"]["NEW"]
     if mode == "process":
         assert wait_until(lambda: not psutil.pid_exists(before["pid"]), 5)
+
+
+def test_code_is_kept_as_long_as_a_version_or_an_environment_needs_it(create, invoke, clients, mode):
+    """Replaced code goes when the invocation that runs it has ended; that of a version stays; none survives all."""
+    if mode == "container":
+        pytest.skip("container mode takes images only")
+
+    def folder(**which):
+        location = clients.functions.get_function(FunctionName=name, **which)["Code"]["Location"]
+        return Path(urlsplit(location).path)
+
+    name = create("sleep", Timeout=20)
+    invoke(name, {"seconds": 2}, InvocationType="Event")
+    wait_for_line(clients, name, "START")
+    first = folder()
+    other = package(FunctionSettings(source=HANDLERS, handler="sleep.handler", include=(HANDLERS,)))
+    clients.functions.update_function_code(FunctionName=name, ZipFile=other)
+    assert first.is_dir()
+    assert wait_until(lambda: not first.exists(), 10)
+
+    clients.functions.publish_version(FunctionName=name)
+    published = folder()
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+        archive.writestr("sleep.py", "def handler(event, context): return 'new'")
+    clients.functions.update_function_code(FunctionName=name, ZipFile=buffer.getvalue(), DryRun=True)
+    assert wait_until(lambda: [published] == list(published.parent.iterdir()), 10)
+    clients.functions.update_function_code(FunctionName=name, ZipFile=buffer.getvalue())
+    assert "new" == invoke(name)["Body"]
+    assert published == folder(Qualifier="1")
+    assert published.is_dir()
+
+    clients.functions.delete_function(FunctionName=name)
+    assert wait_until(lambda: not published.parent.exists(), 10)
+    clients.functions.create_function(FunctionName=name, Role=ROLE, **code_arguments("sleep", None))
 
 
 def test_a_name_that_is_taken_is_refused(create, clients):
