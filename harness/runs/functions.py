@@ -2,25 +2,19 @@
 
 import base64
 import hashlib
-import io
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from harness.errors import HarnessError
 from harness.runs.creation import Code, Wanted, create_or_update
+from harness.runs.packing import packed_files, zipped
 from harness.settings import FunctionSettings, Settings
 from harness.stack.plan import Log
 from harness.stack.state import Mode
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
-
-_LEFT_OUT = {"__pycache__", "Dockerfile", ".dockerignore"}
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def declared(settings: Settings, name: str) -> FunctionSettings:
@@ -60,16 +54,16 @@ def for_run(
 
 
 def package(function: FunctionSettings) -> bytes:
-    """The deployment package: the source folder's files at the root, each included folder under its own name.
+    """Return the deployment package: the source folder's files at the root, each included folder under its own name.
 
     The same files give the same bytes, so that an unchanged function keeps its warm environments.
 
     Raises:
-        HarnessError: A folder does not exist, or the handler's module is not in it.
+        HarnessError: A folder does not exist, the handler's module is not in it, or the package is too large.
     """
-    files = dict(_files(function.source))
+    files = packed_files(function.source)
     for folder in function.include:
-        files |= {f"{folder.name}/{name}": path for name, path in _files(folder)}
+        files |= {f"{folder.name}/{name}": entry for name, entry in packed_files(folder).items()}
     module = function.handler.rsplit(".", 1)[0].replace(".", "/") + ".py"
     if module not in files:
         raise HarnessError(
@@ -77,13 +71,7 @@ def package(function: FunctionSettings) -> bytes:
             f"not found in {function.source}",
             "mend `handler` or `source` of the function in harness.toml",
         )
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, files[name].read_bytes(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+    return zipped(files)
 
 
 def make_declared(client: "LambdaClient", name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
@@ -128,12 +116,3 @@ def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
 
     image = current_image(name, function, log=log)
     return Code(image.removeprefix("sha256:"), {"ImageUri": image}, image)
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    if not folder.is_dir():
-        raise HarnessError(f"function folder {folder} does not exist", remedy="mend `source` in harness.toml")
-    for path in folder.rglob("*"):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and not _LEFT_OUT.intersection(parts):
-            yield "/".join(parts), path

@@ -1,0 +1,196 @@
+"""Read a function's folder as a deployment package has it, and zip it so that the same content gives the same bytes.
+
+What is packed is what runs: files with their mode, 755 for programs and 644 for the rest, and symbolic links.
+A link within the folder stays one, as with `zip -y`; behind one that leads outside, the content is packed.
+Left out are environments, repositories, caches and the harness's own state: nothing of it runs on Lambda, and it
+changes without the function being changed.
+"""
+
+import os
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.gateway import limits
+
+# The mark of a virtual environment, whatever its name: https://docs.python.org/3/library/venv.html
+_ENVIRONMENT = "pyvenv.cfg"
+_LEFT_OUT = {
+    ".DS_Store",
+    ".dockerignore",
+    ".git",
+    ".harness",
+    ".hg",
+    ".hypothesis",
+    ".idea",
+    ".ipynb_checkpoints",
+    ".mypy_cache",
+    ".nox",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".svn",
+    ".tox",
+    ".vscode",
+    "Dockerfile",
+    "__pycache__",
+}
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
+_FILE, _PROGRAM, _LINK, _FOLDER = 0o100644, 0o100755, 0o120777, 0o040755
+_HEAVIEST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One entry of a package.
+
+    Attributes:
+        mode: As `st_mode`: what it is, and who may do what with it.
+        path: The file; of a link and of an empty folder, itself.
+        size: Bytes.
+    """
+
+    mode: int
+    path: Path
+    size: int
+
+
+def packed_files(folder: Path) -> dict[str, Packed]:
+    """Return what a folder contributes to a package, by name.
+
+    Raises:
+        HarnessError: The folder does not exist, or holds what cannot be packed.
+    """
+    if not folder.is_dir():
+        raise HarnessError(f"function folder {folder} does not exist", remedy="correct `source` in harness.toml")
+    with _readable(folder):
+        return dict(_walk(folder, "", Path(os.path.realpath(folder)), ()))
+
+
+def zipped(files: Mapping[str, Packed]) -> bytes:
+    """Return the package.
+
+    Args:
+        files: Its entries by name.
+
+    Raises:
+        HarnessError: It is larger than Lambda takes, or a file cannot be read.
+    """
+    unzipped = sum(entry.size for entry in files.values())
+    if unzipped >= limits.UNZIPPED_BYTES:
+        raise _too_large("unzipped", unzipped, limits.UNZIPPED_BYTES, files)
+    buffer, packed = BytesIO(), Counter[str]()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            entry = files[name]
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.create_system, info.external_attr = _UNIX, entry.mode << 16
+            with _readable(entry.path):
+                archive.writestr(info, _content(entry), zipfile.ZIP_DEFLATED)
+            packed[name] = info.compress_size
+    if len(buffer.getbuffer()) >= limits.ZIPPED_BYTES:
+        sizes = {name: Packed(0, entry.path, packed[name]) for name, entry in files.items()}
+        raise _too_large("zipped", len(buffer.getbuffer()), limits.ZIPPED_BYTES, sizes)
+    return buffer.getvalue()
+
+
+def _walk(folder: Path, prefix: str, root: Path, within: tuple[Path, ...]) -> Iterator[tuple[str, Packed]]:
+    """Yield the entries below a folder.
+
+    Args:
+        folder: The folder.
+        prefix: Its name in the package, with a `/` at its end.
+        root: What links may lead to: the folder that is packed.
+        within: The folders around this one, without links: one that comes again holds itself.
+    """
+    real = Path(os.path.realpath(folder))
+    if real in within:
+        raise HarnessError(f"{folder} links to a folder around it", remedy="remove the link, or have it lead elsewhere")
+    paths = sorted(folder.iterdir())
+    if not paths and prefix:
+        yield prefix, Packed(_FOLDER, folder, 0)
+    for path in paths:
+        if path.name in _LEFT_OUT or (path / _ENVIRONMENT).exists():
+            continue
+        name = f"{prefix}{path.name}"
+        _check_name(name, path)
+        if path.is_symlink() and _stays_a_link(path, real.relative_to(root), root):
+            yield name, Packed(_LINK, path, len(os.fsencode(path.readlink())))
+        elif path.is_dir():
+            # Links in a folder from elsewhere may lead to whatever comes with it.
+            inner_root = Path(os.path.realpath(path)) if path.is_symlink() else root
+            yield from _walk(path, f"{name}/", inner_root, (*within, real))
+        elif path.is_file():
+            status = path.stat()
+            yield name, Packed(_PROGRAM if status.st_mode & stat.S_IXUSR else _FILE, path, status.st_size)
+
+
+def _stays_a_link(path: Path, folder: Path, root: Path) -> bool:
+    """Whether a link leads to something that is packed, too, or to nothing that could be packed in its place.
+
+    Args:
+        path: The link.
+        folder: Its folder, from the root.
+        root: What is packed.
+    """
+    if not path.exists():
+        return True
+    target = Path(os.path.realpath(path))
+    # The way there counts as well: one through a folder above the root leads nowhere on Lambda.
+    way = os.path.normpath(folder / path.readlink())
+    inside = not way.startswith("/") and way.partition("/")[0] != ".." and target.is_relative_to(root)
+    if not inside or os.path.realpath(root / way) != str(target):
+        return False
+    inner = target.relative_to(root).parts
+    around = [root.joinpath(*inner[: end + 1]) for end in range(len(inner))]
+    left_out = _LEFT_OUT.intersection(inner) or any((part / _ENVIRONMENT).exists() for part in around)
+    return not left_out
+
+
+def _check_name(name: str, path: Path) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise HarnessError(f"{shown}: its name is not UTF-8, and cannot be packed", remedy="rename it") from error
+
+
+def _content(entry: Packed) -> bytes:
+    if entry.mode == _LINK:
+        return os.fsencode(entry.path.readlink())
+    return b"" if entry.mode == _FOLDER else entry.path.read_bytes()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise HarnessError(
+            f"{where} cannot be packed: {error.strerror}", remedy="correct its permissions, or remove it"
+        ) from error
+
+
+def _too_large(how: str, size: int, limit: int, files: Mapping[str, Packed]) -> HarnessError:
+    """Name what weighs most: files and folders at the package's top."""
+    weights = Counter[str]()
+    for name, entry in files.items():
+        top, slash, _ = name.partition("/")
+        weights[top + slash] += entry.size
+    heaviest = ", ".join(f"{name} {_mb(weight)}" for name, weight in weights.most_common(_HEAVIEST))
+    return HarnessError(
+        f"the deployment package has {size} bytes {how}; Lambda takes less than {limit}",
+        f"largest: {heaviest}",
+        "leave out what the function does not need, or deploy it as an image",
+    )
+
+
+def _mb(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MB"
