@@ -43,6 +43,7 @@ def command(
     from harness.errors import HarnessError
     from harness.runs.clients import clients_for
     from harness.runs.functions import declared, make_declared
+    from harness.runs.health import check_parts
     from harness.runs.invoke import invoke
     from harness.settings import load_settings
     from harness.stack import shared_stack
@@ -58,6 +59,7 @@ def command(
         stack = shared_stack(settings)
         if stack is None:
             raise HarnessError("no stack is up", remedy="run `harness up` first")
+        check_parts(stack)
         clients = clients_for(stack.endpoints)
         make_declared(clients.functions, function, settings, stack.mode, log=lambda line: click.echo(line, err=True))
     answer = invoke(clients.functions, function, body, asynchronous=asynchronous)

@@ -29,6 +29,7 @@ def command(
     from harness.errors import HarnessError
     from harness.runs.clients import clients_for
     from harness.runs.follow import HERE, LogTail
+    from harness.runs.health import check_parts
     from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
     from harness.stack import shared_stack
@@ -41,6 +42,7 @@ def command(
         stack = shared_stack(settings)
         if stack is None:
             raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no logs")
+        check_parts(stack)
         logs = clients_for(stack.endpoints).logs
     tail = LogTail(logs, f"/aws/lambda/{function}", int(1000 * (time.time() - 60 * since)), pace)
     while True:

@@ -110,6 +110,7 @@ def results_of(
     from harness.deploy.site import deployed_site
     from harness.errors import HarnessError
     from harness.runs.clients import clients_for
+    from harness.runs.health import check_parts
     from harness.runs.launch import RESULT_BUCKET
     from harness.stack import shared_stack
 
@@ -119,6 +120,7 @@ def results_of(
     state = shared_stack(settings)
     if state is None:
         raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no results")
+    check_parts(state)
     return clients_for(state.endpoints).s3, RESULT_BUCKET
 
 

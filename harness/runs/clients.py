@@ -53,11 +53,13 @@ def clients_for(endpoints: Endpoints) -> Clients:
     quick = DIRECT.merge(
         Config(connect_timeout=CONTROL_TIMEOUT_S, read_timeout=CONTROL_TIMEOUT_S, retries={"total_max_attempts": 1})
     )
+    # A service that is gone refuses at once, and is told as that: three tries take a second or two.
+    few_tries = DIRECT.merge(Config(retries={"mode": "standard", "total_max_attempts": 3}))
     return Clients(
-        s3=session.client("s3", endpoint_url=endpoints.s3, config=DIRECT),
+        s3=session.client("s3", endpoint_url=endpoints.s3, config=few_tries),
         functions=session.client("lambda", endpoint_url=endpoints.lambda_, config=patient),
         control=session.client("lambda", endpoint_url=endpoints.lambda_, config=quick),
-        logs=session.client("logs", endpoint_url=endpoints.aws, config=DIRECT),
+        logs=session.client("logs", endpoint_url=endpoints.aws, config=few_tries),
     )
 
 

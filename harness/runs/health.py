@@ -1,9 +1,55 @@
-"""What a run notices of its stack's parts: those that died, and those that were started again."""
+"""Notices a stack's parts that died, and those that were started again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from harness.deaths import read_deaths
-from harness.stack.state import StackState
+from harness.errors import HarnessError
+from harness.stack import StackState, dead_parts
+from harness.stack.folders import is_shared, keep_logs
+from harness.stack.process import is_alive
+from harness.stack.state import current_state
+from training.errors import TrainingError
+
+# The supervisor starts these again at once, so that a run outlives their deaths.
+RESTARTED = {"memcached", "discovery"}
+SUPERVISOR = "supervisor"
+_LAST_LINES = 2
+_LONGEST_QUOTE = 300
+
+
+def check_parts(stack: StackState) -> None:
+    """Check that the parts without which a stack is of no use still run.
+
+    Raises:
+        HarnessError: Some have died; they are named, with the last lines of a log and the folder of all logs.
+    """
+    state = current_state(stack)
+    if not is_alive(state.supervisor):
+        raise _death(state, SUPERVISOR, f"the stack's supervisor (pid {state.pid}) died, and all services with it")
+    temporary = RESTARTED if state.mode == "process" else set()
+    dead = [name for name in dead_parts(state) if name not in temporary]
+    if dead:
+        known = {death.name: str(death) for death in read_deaths(state.directory)}
+        raise _death(state, dead[0], "; ".join(known.get(name, f"{name} died") for name in dead))
+
+
+@contextmanager
+def deaths_named(stack: StackState | None) -> Iterator[None]:
+    """Replace whatever the block raises by the death of a part of the stack, if there is one behind it.
+
+    Args:
+        stack: The stack; None on AWS.
+    """
+    try:
+        yield
+    except (HarnessError, TrainingError, BotoCoreError, ClientError, OSError):
+        if stack is not None:
+            check_parts(stack)
+        raise
 
 
 def restart_events(stack: StackState, since: float) -> list[dict[str, Any]]:
@@ -18,3 +64,18 @@ def restart_events(stack: StackState, since: float) -> list[dict[str, Any]]:
         for death in read_deaths(stack.directory)
         if death.restarts and death.at >= since
     ]
+
+
+def _death(state: StackState, part: str, what: str) -> HarnessError:
+    log = state.directory / f"{part}.log"
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    quote = " | ".join([line.strip() for line in lines if line.strip()][-_LAST_LINES:])[-_LONGEST_QUOTE:]
+    try:
+        logs = keep_logs(state.directory)
+    except OSError:
+        logs = state.directory
+    again = "run `harness down`, then `harness up`" if is_shared(state) else "run the command again"
+    return HarnessError(what, f"{part}.log: {quote or 'empty'}", f"{again}; all logs: {logs}")

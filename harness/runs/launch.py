@@ -22,7 +22,7 @@ from harness.runs.data import Data, check_shape, prepare_data
 from harness.runs.faults import check_faults, fault_records, in_force, read_events
 from harness.runs.follow import LogTail, Watcher, follow, read_report
 from harness.runs.functions import declared
-from harness.runs.health import restart_events
+from harness.runs.health import check_parts, deaths_named, restart_events
 from harness.runs.site import Site
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
@@ -147,6 +147,13 @@ def run(
         HarnessError: The run failed; the first cause is told.
         TrainingError: The job or its data is wrong.
     """
+    with deaths_named(site.stack):
+        return _run(request, settings, site, report=report, watch=watch, faults=faults)
+
+
+def _run(
+    request: Request, settings: Settings, site: Site, *, report: Reporter, watch: Watcher, faults: Plan | None
+) -> Summary:
     clients, stack = site.clients, site.stack
     request = _with_world_size(request, clients)
     draft = check(request)
@@ -190,7 +197,7 @@ def run(
             oom_is_final=not faults,
             patience_s=patience,
             watch=watch,
-            service_answers=lambda: _answers(clients),
+            service_answers=lambda: _answers(clients, stack),
         )
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
@@ -287,8 +294,14 @@ def _check_concurrency(clients: Clients, worker: str, n_workers: int) -> None:
         )
 
 
-def _answers(clients: Clients) -> bool:
-    """Whether the Lambda service is there; a refusal is an answer."""
+def _answers(clients: Clients, stack: StackState | None) -> bool:
+    """Return whether the Lambda service is there; a refusal is an answer.
+
+    Raises:
+        HarnessError: A part of the stack has died.
+    """
+    if stack is not None and stack.mode == "process":
+        check_parts(stack)  # a look at /proc; asking the engine costs more, and an error asks it
     try:
         clients.control.get_account_settings()
     except ClientError:

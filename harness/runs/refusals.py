@@ -5,13 +5,13 @@ Codes: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConfigParseError,
     CredentialRetrievalError,
-    EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
@@ -21,6 +21,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     WaiterError,
 )
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from fixtures.aws_settings import place_of_setting
 from harness.errors import HarnessError
@@ -50,6 +51,7 @@ _THROTTLED = {
 # What a stack answers to whoever is second.
 _BUSY = {"ChangeSetNotFound", "InvalidChangeSetStatus", "OperationInProgressException"}
 _LONGEST_QUOTE = 400
+_THIS_MACHINE = {"127.0.0.1", "::1", "localhost"}
 
 
 @contextmanager
@@ -93,6 +95,12 @@ def translated(doing: str, error: ClientError | BotoCoreError) -> HarnessError:
         return _refused(doing, error)
     if isinstance(error, WaiterError):
         return HarnessError(f"{doing}: it did not become ready", str(error)[:_LONGEST_QUOTE])
+    if (here := _address_here(error)) is not None:
+        return HarnessError(
+            f"the stack's service at {here} does not answer",
+            f"{doing}: {error}"[:_LONGEST_QUOTE],
+            "`harness status` names the parts that died; then run `harness down` and `harness up`",
+        )
     for kind, what, remedy in _OWN:
         if isinstance(error, kind):
             return HarnessError(what, f"{doing}: {error}"[:_LONGEST_QUOTE], remedy)
@@ -108,6 +116,14 @@ def _wrong_setting(error: Exception, place: str = "") -> HarnessError:
     return HarnessError("an AWS setting of yours is wrong", (str(error) or repr(error))[:_LONGEST_QUOTE], remedy)
 
 
+def _address_here(error: BotoCoreError) -> str | None:
+    """Return the address of this machine that could not be reached; None for any other error."""
+    if not isinstance(error, NoConnectionError | HTTPClientError):
+        return None
+    address = urlsplit(str(error.kwargs.get("endpoint_url", "")))
+    return address.netloc if address.hostname in _THIS_MACHINE else None
+
+
 _OWN: tuple[tuple[type[BotoCoreError], str, str], ...] = (
     (
         NoCredentialsError,
@@ -121,7 +137,7 @@ _OWN: tuple[tuple[type[BotoCoreError], str, str], ...] = (
     (TokenRetrievalError, "the AWS session has ended", _LOG_IN),
     (SSOError, "the AWS session has ended", _LOG_IN),
     (NoRegionError, "no AWS region is set", "name one: --region, or AWS_REGION"),
-    (EndpointConnectionError, "AWS cannot be reached", "check the network, and that the region has this service"),
+    (NoConnectionError, "AWS cannot be reached", "check the network, and that the region has this service"),
     (HTTPClientError, "AWS cannot be reached", "check the network, and that the region has this service"),
 )
 

@@ -14,7 +14,7 @@ import msgspec
 from harness.errors import HarnessError
 from harness.stack import records
 from harness.stack.process import ProcessIdentity, is_alive, own_identity
-from harness.stack.state import load_state, state_file
+from harness.stack.state import StackState, load_state, state_file
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +64,21 @@ def remove_folder(directory: Path) -> None:
 
 def keep_logs(directory: Path) -> Path:
     """Copies the logs out of a folder that is about to go, over those kept before; returns where to."""
-    kept = directory.parent.parent / "failed-start"
+    kept = directory.parent.parent / "kept-logs"
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(exist_ok=True)
     for log in directory.glob("*.log"):
         shutil.copy(log, kept)
     return kept
+
+
+def is_shared(state: StackState) -> bool:
+    """Return whether a stack is the one that `harness up` started, rather than a run's own."""
+    try:
+        shared = load_state(state_file(state.directory.parent.parent))
+    except HarnessError:
+        return True  # nobody else writes that file
+    return shared is not None and shared.supervisor == state.supervisor
 
 
 def clean_up_after_the_killed(state_dir: Path) -> None:

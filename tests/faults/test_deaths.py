@@ -2,10 +2,12 @@
 
 import os
 import signal
+import time
 
 import psutil
 import pytest
 
+from harness.errors import HarnessError
 from harness.stack import start_private_stack
 from harness.stack.probes import wait_until
 from harness.stack.state import current_state
@@ -73,6 +75,28 @@ def test_a_memcached_behind_the_fault_proxy_is_started_again(faulty_stack, fault
     assert kill.done
     assert undisturbed.model["sha256"] == summary.model["sha256"]
     assert ["memcached"] == [event["part"] for event in summary.events if event["event"] == "restarted"]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("part", ["moto", "gateway", "supervisor"])
+def test_the_death_of_a_part_ends_the_run_and_is_named(part, fault_settings, entry):
+    """Within a few seconds, with its name, what ended it, and where the logs are; AWS's region is not mentioned."""
+    entry(scenario=f"{part} killed from outside", algorithm="grad_avg", pattern="auto")
+    with start_private_stack(fault_settings, s3="moto") as stack:
+        pid = stack.pid if part == "supervisor" else stack.processes[part]
+        killed_at = []
+
+        def kill():
+            killed_at.append(time.monotonic())
+            os.kill(pid, signal.SIGKILL)
+
+        with pytest.raises(HarnessError, match=f"{part} .*(killed by SIGKILL|died)") as caught:
+            run_job(stack, fault_settings, **{**JOB, "n_epochs": 2000}, watch=Once(kill))
+
+        assert time.monotonic() - killed_at[0] < 10
+        assert "region" not in str(caught.value)
+        assert "kept-logs" in caught.value.remedy
+    entry(outcome=caught.value.what)
 
 
 def test_a_memcached_that_keeps_dying_is_started_ever_later(plain_stack):
