@@ -18,6 +18,6 @@ def command(*, as_json: bool) -> None:
 
     stopped = stop_shared_stack(load_settings())
     if as_json:
-        click.echo(msgspec.json.encode({"stopped": stopped is not None}).decode())
+        click.echo(msgspec.json.encode({"stopped": stopped}).decode())
     else:
         click.echo("the stack is down" if stopped else "no stack was up")

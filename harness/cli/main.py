@@ -59,6 +59,8 @@ def cli() -> None:
 def main() -> None:
     """Entry point; known errors end with exit code 1 and no traceback, SIGTERM as Ctrl-C does, in order."""
     signal.signal(signal.SIGTERM, _end)
+    # A mask that was inherited would keep this command, and whatever it starts, from being stopped.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         cli()
     except (HarnessError, TrainingError) as error:

@@ -45,6 +45,12 @@ NAME_LABEL = "lambda-harness.service"
 S3_PORT, AWS_PORT, GATEWAY_PORT, MEMCACHED_PORT, DISCOVERY_PORT = 4566, 5000, 9001, 11_211, 11_212
 REGISTRY_PORT = 5000
 MEMCACHED_MB, MEMCACHED_CONNECTIONS = 256, 4096
+# One that dies is started again at the same address, empty, as ElastiCache replaces a node. A restarted container would
+# have another address and another published port.
+_RESTARTED_MEMCACHED = (
+    f"while :; do memcached -m {MEMCACHED_MB} -c {MEMCACHED_CONNECTIONS} -U 0; "
+    'echo "memcached ended with status $?; starting it again" >&2; sleep 0.2; done'
+)
 REMOVED_WITHIN_S = 30.0
 _LAST_LINES = 3
 
@@ -235,7 +241,7 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
         ContainerService(
             name="memcached",
             image=images.memcached,
-            command=("memcached", "-m", str(MEMCACHED_MB), "-c", str(MEMCACHED_CONNECTIONS), "-U", "0"),
+            command=("sh", "-c", _RESTARTED_MEMCACHED),
             port=MEMCACHED_PORT,
             ready=answers_memcached,
             memory_mb=2 * MEMCACHED_MB,

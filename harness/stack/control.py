@@ -17,12 +17,13 @@ from harness.settings import Settings
 from harness.stack import records
 from harness.stack.folders import LOG_FILE, PLAN_FILE, clean_up_after_the_killed, make_folder, remove_folder
 from harness.stack.lock import shared_stack_lock
+from harness.stack.lost import PRIVATE, SHARED, SUPERVISOR_MODULE, find_shared, shared_supervisors
 from harness.stack.plan import Log, StackPlan, make_plan
 from harness.stack.probes import wait_until
-from harness.stack.process import is_alive, require_linux
+from harness.stack.process import ProcessIdentity, is_alive, require_linux
 from harness.stack.reply import READY_TIMEOUT_S, Reply
 from harness.stack.service import python_module
-from harness.stack.state import Mode, S3Kind, StackState, dead_processes, load_state, own_state_file, state_file
+from harness.stack.state import Mode, S3Kind, StackState, dead_processes, own_state_file, state_file
 
 # Beyond what the supervisor grants its children: it has to start itself and to stop them.
 REPLY_TIMEOUT_S = READY_TIMEOUT_S + 15.0
@@ -47,8 +48,7 @@ def shared_stack(settings: Settings) -> StackState | None:
         # Without the lock: whoever has it is starting, stopping or cleaning up at this moment.
         if locked:
             clean_up_after_the_killed(settings.state_dir)
-        state = load_state(state_file(settings.state_dir))
-    return state if state is not None and is_alive(state.supervisor) else None
+        return find_shared(settings.state_dir)
 
 
 def start_shared_stack(
@@ -76,10 +76,17 @@ def start_shared_stack(
     """
     with shared_stack_lock(settings.state_dir):
         clean_up_after_the_killed(settings.state_dir)
-        state = load_state(state_file(settings.state_dir))
+        state = find_shared(settings.state_dir)
         if state is not None:
             _check_usable(state, s3, mode, registry=registry)
             return state, False
+        lost = shared_supervisors(settings.state_dir)
+        if lost:
+            raise HarnessError(
+                "a stack is up, but the files that describe it were removed",
+                f"its supervisor is pid {lost[0].pid}",
+                "run `harness down`, then `harness up`",
+            )
         plan = _planner(settings, s3, mode, log, registry=registry)
         process, state = _start_supervisor(settings, plan, state_file(settings.state_dir), None)
         # It outlives this process: nobody here waits for it any more.
@@ -87,20 +94,22 @@ def start_shared_stack(
         return state, True
 
 
-def stop_shared_stack(settings: Settings) -> StackState | None:
-    """Stops the shared stack and waits until nothing of it is left.
+def stop_shared_stack(settings: Settings) -> bool:
+    """Stop the shared stack and wait until nothing of it is left; its state file may be damaged or removed.
 
     Returns:
-        What was stopped; None when nothing was up.
+        Whether one was up.
     """
     with shared_stack_lock(settings.state_dir):
-        state = load_state(state_file(settings.state_dir))
-        running = state if state is not None and is_alive(state.supervisor) else None
-        if running is not None:
-            _stop_shared_supervisor(running)
+        supervisors = shared_supervisors(settings.state_dir)
+        state = find_shared(settings.state_dir)
+        if state is not None and state.supervisor not in supervisors:
+            supervisors.append(state.supervisor)
+        for supervisor in supervisors:
+            _stop_shared_supervisor(supervisor)
         clean_up_after_the_killed(settings.state_dir)
         _remove_containers_of_the_killed(settings)
-        return running
+        return bool(supervisors)
 
 
 def dead_parts(state: StackState) -> list[str]:
@@ -236,7 +245,7 @@ def _start_supervisor(
         with (directory / LOG_FILE).open("wb") as log:
             # A session of its own: Ctrl-C goes to the command, which then stops the stack in order.
             process = subprocess.Popen(
-                [*python_module("harness.stack.supervisor"), str(directory)],
+                [*python_module(SUPERVISOR_MODULE), str(directory), SHARED if owner is None else PRIVATE],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -291,21 +300,21 @@ def _stop_supervisor(process: subprocess.Popen[bytes], directory: Path) -> None:
     remove_folder(directory)
 
 
-def _stop_shared_supervisor(state: StackState) -> None:
+def _stop_shared_supervisor(supervisor: ProcessIdentity) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
-        _signal(state, number)
-        if wait_until(lambda: not is_alive(state.supervisor), STOP_TIMEOUT_S):
+        _signal(supervisor, number)
+        if wait_until(lambda: not is_alive(supervisor), STOP_TIMEOUT_S):
             return
-    raise HarnessError(f"the stack's supervisor (pid {state.pid}) does not end, not even by SIGKILL")
+    raise HarnessError(f"the stack's supervisor (pid {supervisor.pid}) does not end, not even by SIGKILL")
 
 
-def _signal(state: StackState, number: signal.Signals) -> None:
+def _signal(supervisor: ProcessIdentity, number: signal.Signals) -> None:
     try:
-        os.kill(state.pid, number)
+        os.kill(supervisor.pid, number)
     except ProcessLookupError:
         return
     except PermissionError as error:
         raise HarnessError(
-            f"the stack (pid {state.pid}) belongs to another user",
+            f"the stack (pid {supervisor.pid}) belongs to another user",
             remedy="ask that user to run `harness down`",
         ) from error

@@ -84,7 +84,15 @@ def is_shared(state: StackState) -> bool:
 def clean_up_after_the_killed(state_dir: Path) -> None:
     """Removes the state file and the folders of supervisors that were killed before they could."""
     shared = state_file(state_dir)
-    state = load_state(shared)
+    try:
+        state = load_state(shared)
+    except HarnessError as error:
+        if shared.is_dir():
+            raise
+        # No command of ours wrote that; a stack that is up has a copy.
+        logger.warning("%s", error)
+        shared.unlink(missing_ok=True)
+        state = None
     if state is not None and not is_alive(state.supervisor):
         shared.unlink(missing_ok=True)
     for directory in (state_dir / "stacks").glob("s-*"):

@@ -6,6 +6,8 @@ import socket
 from types import FrameType, TracebackType
 from typing import Self
 
+# Python ignores these on purpose, and gives its children their default again.
+_IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -20,10 +22,15 @@ class SignalInbox:
         self._sender.settimeout(0.0)
 
     def __enter__(self) -> Self:
-        """Installs the handlers."""
+        """Install the handlers, and drop what the caller ignored or blocked: children would inherit it."""
         signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, self._note)
+        for number in signal.valid_signals() - _IGNORED_BY_PYTHON:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        # Last: a signal that is pending arrives now, and is noted.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         return self
 
     def __exit__(

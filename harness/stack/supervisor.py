@@ -1,4 +1,6 @@
-"""The process that owns a stack: `python -m harness.stack.supervisor FOLDER`, FOLDER holding `plan.json`.
+"""The process that owns a stack: `python -m harness.stack.supervisor FOLDER KIND`, FOLDER holding `plan.json`.
+
+KIND, `shared` or `private`, is a mark for `harness down`, which may have to find the process by its command line.
 
     command                        supervisor                       processes or containers
     makes FOLDER, plan.json

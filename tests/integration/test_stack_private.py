@@ -1,10 +1,12 @@
 """Private stacks: one run's own, ended with it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,10 +35,10 @@ with stack_for_run(load_settings(Path(sys.argv[1]))) as state:
 
 
 @contextmanager
-def owner_of_a_stack(project: Settings) -> Iterator[tuple[subprocess.Popen[str], StackState]]:
+def owner_of_a_stack(project: Settings, script: str = OWNER) -> Iterator[tuple[subprocess.Popen[str], StackState]]:
     """Another process that has a private stack, in a terminal's foreground group of its own."""
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER, project.root],
+        [sys.executable, "-c", script, project.root],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -72,6 +74,28 @@ def test_a_private_stack_ends_with_its_owner(project, number):
 
         assert wait_until(lambda: not any(process and is_alive(process) for process in processes), 3.0)
         assert wait_until(lambda: not state.directory.exists(), 1.0)
+
+
+def test_signals_that_the_caller_blocks_or_ignores_still_stop_its_stack(project):
+    """As under `trap '' TERM` or `nohup`: no part of the stack inherits it, so the end takes a moment, not 40 s."""
+    awkward = {signal.SIGTERM, signal.SIGUSR1}
+    script = f"""
+import signal
+for number in {sorted(map(int, awkward))}:
+    signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+{OWNER}"""
+
+    with owner_of_a_stack(project, script) as (owner, state):
+        status = Path(f"/proc/{state.processes['moto']}/status").read_text()
+        masks = {name: int(mask, 16) for name, mask in re.findall(r"^(Sig\w+):\t([0-9a-f]{16})$", status, re.MULTILINE)}
+        started = time.monotonic()
+        owner.stdin.close()
+        owner.wait(20)
+
+    assert time.monotonic() - started < 10
+    assert masks["SigBlk"] == 0
+    assert not any(masks["SigIgn"] >> (number - 1) & 1 for number in awkward)
 
 
 def test_an_error_in_the_run_stops_the_stack_and_stays_the_error(project):

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -61,6 +62,38 @@ def test_up_status_down(project, run_harness):
     again = run_harness("down")
     assert (again.returncode, again.stdout) == (0, "no stack was up\n")
     assert run_harness("status").stdout == "no stack is up\n"
+
+
+def test_a_stack_whose_state_was_damaged_or_removed_is_still_found(project, run_harness):
+    """`up` starts no second one, `status` shows the first, and `down` stops it whatever was deleted."""
+    state, _ = start_shared_stack(project)
+    processes, file = processes_of(state), project.state_dir / "state.json"
+
+    file.unlink()
+    up = run_harness("up")
+    file.write_text("{")
+    status = run_harness("status", "--json")
+    shutil.rmtree(project.state_dir)
+    second, down = run_harness("up"), run_harness("down")
+
+    assert up.stdout.startswith("the stack is up already\n")
+    assert status.returncode == 0
+    assert json.loads(status.stdout)["stack"]["pid"] == state.pid
+    assert second.returncode == 1
+    assert f"pid {state.pid}" in second.stderr
+    assert down.stdout == "the stack is down\n"
+    assert wait_until(lambda: not any(is_alive(process) for process in processes), GONE_WITHIN_S)
+
+
+def test_a_damaged_state_file_without_a_stack_is_replaced(project, run_harness):
+    """No stack is up: the file is of no use, and no command fails for it."""
+    project.state_dir.mkdir()
+    (project.state_dir / "state.json").write_text("{")
+
+    down = run_harness("down")
+
+    assert (down.returncode, down.stdout) == (0, "no stack was up\n")
+    assert not (project.state_dir / "state.json").exists()
 
 
 def test_two_ups_at_once_start_one_stack(project, run_harness):

@@ -1,0 +1,56 @@
+"""Finds the shared stack, also when its state file was removed or damaged while it is up.
+
+Three places know of it, each of which somebody may delete: `.harness/state.json`, the copy in the stack's own folder,
+and the supervisor's command line.
+"""
+
+import contextlib
+from pathlib import Path
+
+import psutil
+
+from harness.errors import HarnessError
+from harness.stack import records
+from harness.stack.process import ProcessIdentity, identity_of, is_alive
+from harness.stack.state import StackState, load_state, own_state_file, state_file
+
+SUPERVISOR_MODULE = "harness.stack.supervisor"
+SHARED, PRIVATE = "shared", "private"
+
+
+def find_shared(state_dir: Path) -> StackState | None:
+    """Return the shared stack that is up; its state file is written again if it is gone or damaged."""
+    state = _readable_state(state_file(state_dir))
+    if state is not None:
+        return state if is_alive(state.supervisor) else None
+    for directory in (state_dir / "stacks").glob("s-*"):
+        kept = _readable_state(own_state_file(directory))
+        if kept is not None and is_alive(kept.supervisor) and _kind_of(kept.pid, state_dir) == SHARED:
+            with contextlib.suppress(OSError):
+                records.save(kept, state_file(state_dir))
+            return kept
+    return None
+
+
+def shared_supervisors(state_dir: Path) -> list[ProcessIdentity]:
+    """Return the supervisors of this project's shared stacks, found by their command lines."""
+    found = (identity_of(pid) for pid in psutil.pids() if _kind_of(pid, state_dir) == SHARED)
+    return [identity for identity in found if identity is not None]
+
+
+def _readable_state(path: Path) -> StackState | None:
+    try:
+        return load_state(path)
+    except HarnessError:
+        return None
+
+
+def _kind_of(pid: int, state_dir: Path) -> str:
+    """Return the kind of stack that a process supervises for this project; empty when it does not."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return ""
+    if len(words) < 3 or words[-3] != SUPERVISOR_MODULE or Path(words[-2]).parent != state_dir / "stacks":
+        return ""
+    return words[-1]
