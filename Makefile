@@ -23,7 +23,7 @@ IMAGE_OPTIONS := $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 # a virtual environment cannot be moved. It is written last: without it the environment is made anew.
 checksum = $(shell { pwd; cat $(1); } | cksum | cut -d ' ' -f 1)
 REQUIREMENTS := .venv/.requirements-$(call checksum,requirements/dev.txt)
-PROJECT := .venv/.project-$(call checksum,pyproject.toml)
+PROJECT := .venv/.project-$(call checksum,pyproject.toml harness/bin/harness)
 LOCALSTACK := .venv-localstack/.requirements-$(call checksum,requirements/localstack.txt)
 
 .PHONY: help

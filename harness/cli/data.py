@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.groups import SuggestingGroup
+
 if TYPE_CHECKING:
     from fixtures.inspection import BucketInspection, FileInspection
     from fixtures.partitions import LabelCount, Manifest
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 MOST_LABELS_SHOWN = 12
 
 
-class DataGroup(click.Group):
+class DataGroup(SuggestingGroup):
     """Adds `partition`, the command of the original's script, and imports it when it is called for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

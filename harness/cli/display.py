@@ -1,8 +1,10 @@
 """What a run looks like on a terminal: one line per rank while it trains, a short summary at the end."""
 
+import time
 from types import TracebackType
 from typing import Any, Self
 
+import click
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -12,16 +14,19 @@ from harness.runs.summary import Summary
 
 # A terminal has so many lines; beyond them the ranks are counted.
 MAX_RANK_LINES = 32
+# Without a terminal, epochs that follow one another faster are not all told.
+PLAIN_LINE_EVERY_S = 1.0
 
 
 class RunDisplay:
-    """A live display on standard error; silent when that is not a terminal."""
+    """A live display on standard error; plain lines, one per stage and epoch, when that is not a terminal."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=10, transient=True)
         self._stage = ""
         self._progress: Progress | None = None
+        self._epoch_told, self._next_line = 0, 0.0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -35,13 +40,24 @@ class RunDisplay:
 
     def stage(self, name: str) -> None:
         """Shows what the run is doing."""
+        if not self._live.is_started and name != self._stage:
+            click.echo(f"{name} ...", err=True)
         self._stage = name
         self._refresh()
 
     def watch(self, progress: Progress) -> None:
         """Shows how far the ranks are."""
         self._progress = progress
-        self._refresh()
+        if self._live.is_started:
+            self._refresh()
+        else:
+            self._tell_epoch(progress)
+
+    def _tell_epoch(self, progress: Progress) -> None:
+        epoch = min((rank.epoch for rank in progress.ranks), default=0)
+        if epoch > self._epoch_told and time.monotonic() >= self._next_line:
+            self._epoch_told, self._next_line = epoch, time.monotonic() + PLAIN_LINE_EVERY_S
+            click.echo(f"epoch {epoch}: loss {_number(progress.ranks[0].loss)}", err=True)
 
     def _refresh(self) -> None:
         if not self._live.is_started:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from harness.cli.groups import SuggestingGroup
+
 if TYPE_CHECKING:
     from harness.images import Entry
 
@@ -38,7 +40,7 @@ def _torch_index(function: Command) -> Command:
     )(function)
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def command() -> None:
     """Build, verify, push and list the images that functions run from.
 

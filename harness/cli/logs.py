@@ -28,7 +28,8 @@ def command(
 
     from harness.errors import HarnessError
     from harness.runs.clients import clients_for
-    from harness.runs.follow import HERE, LogTail
+    from harness.runs.follow import HERE, LogTail, has_log
+    from harness.runs.functions import declared
     from harness.runs.health import check_parts
     from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
@@ -44,6 +45,9 @@ def command(
             raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no logs")
         check_parts(stack)
         logs = clients_for(stack.endpoints).logs
+    with aws_errors(f"reading the log of {function}"):
+        if function not in settings.functions and not has_log(logs, function):
+            declared(settings, function)  # there is neither the function nor a log of it
     tail = LogTail(logs, f"/aws/lambda/{function}", int(1000 * (time.time() - 60 * since)), pace)
     while True:
         with aws_errors(f"reading the log of {function}"):

@@ -1,5 +1,6 @@
 """The console script `harness`: finds the verb's file, runs it, and turns known errors into three lines."""
 
+import errno
 import importlib
 import signal
 import sys
@@ -7,6 +8,9 @@ from types import FrameType
 
 import click
 
+from harness.cli.groups import SuggestingGroup
+from harness.cli.last_handler import describe, watch_threads
+from harness.cli.streams import OutputLostError, close_streams, discard_output, open_streams
 from harness.errors import HarnessError
 from training.errors import TrainingError
 
@@ -29,7 +33,7 @@ VERBS = (
 )
 
 
-class VerbGroup(click.Group):
+class VerbGroup(SuggestingGroup):
     """A group whose commands are the modules `harness.cli.<verb>`, imported when called: `--help` stays fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -56,18 +60,94 @@ def cli() -> None:
     """
 
 
+class Stopped(SystemExit):
+    """A signal asked for the end; blocks that are left on the way note what they stopped.
+
+    Args:
+        number: The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
+        super().__init__(128 + number)
+
+
 def main() -> None:
-    """Entry point; known errors end with exit code 1 and no traceback, SIGTERM as Ctrl-C does, in order."""
-    signal.signal(signal.SIGTERM, _end)
+    """Entry point: every error ends with an exit code and a few lines, never with a traceback.
+
+    SIGTERM, and SIGHUP when the terminal is closed, end the command in order, as Ctrl-C does.
+    """
+    open_streams()
+    watch_threads()
     # A mask that was inherited would keep this command, and whatever it starts, from being stopped.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # `nohup` ignores SIGHUP, and what it starts is to go on.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    code = _exit_code()
     try:
-        cli()
+        close_streams()
+    except OutputLostError as error:
+        code = _output_lost(error)
+    sys.exit(code)
+
+
+def _exit_code() -> int | str | None:
+    code: int | str | None = 1
+    try:
+        # A number when click itself has answered, as with --help.
+        code = cli.main(prog_name="harness", standalone_mode=False) or 0
+    except Stopped as stop:
+        _say([f"interrupted ({stop.signal.name})", *_notes(stop)])
+        code = stop.code
+    except SystemExit as end:
+        code = end.code
+    except (click.Abort, KeyboardInterrupt) as interruption:
+        _say(["interrupted", *_notes(interruption), *_notes(interruption.__cause__)])
+        code = 128 + signal.SIGINT
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except OutputLostError as error:
+        code = _output_lost(error)
     except (HarnessError, TrainingError) as error:
-        lines = str(error).splitlines()[:3]
-        click.echo("\n".join([f"error: {lines[0]}", *(f"  {line}" for line in lines[1:])]), err=True)
-        sys.exit(1)
+        _say_error(str(error).splitlines())
+    except Exception as error:  # noqa: BLE001 - the user gets one line, whoever mends it gets the traceback
+        _say_error(describe(error))
+    return code
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+def _output_lost(error: OutputLostError) -> int:
+    """A reader that has seen enough (`harness runs | head -1`) is no error; a full disk is one."""
+    discard_output()
+    if error.errno == errno.EPIPE:
+        return 128 + signal.SIGPIPE
+    _say_error([str(error)])
+    return 1
+
+
+def _say_error(lines: list[str]) -> None:
+    first, *more = lines or ["without a word"]
+    _say([f"error: {first}", *more[:2]])
+
+
+def _say(lines: list[str]) -> None:
+    first, *more = lines
+    click.echo("\n".join([first, *(f"  {line}" for line in more)]), err=True)
+
+
+def _notes(error: BaseException | None) -> list[str]:
+    return list(getattr(error, "__notes__", ()))
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    # A closed terminal sends several; what is being stopped is stopped once.
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is _stop:
+            signal.signal(each, _ignore)
+    raise Stopped(number)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Does nothing; unlike SIG_IGN, programs that are started do not inherit it."""

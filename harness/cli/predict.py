@@ -35,7 +35,7 @@ def command(
     stack: str,
     region: str | None,
 ) -> None:
-    r"""Scores the rows of a file with the model of run RUN_ID, or of --model-file, and writes CSV.
+    """Scores the rows of a file with the model of run RUN_ID, or of --model-file, and writes CSV.
 
     The run is one of the stack that is up, or of what was deployed.
 

@@ -12,7 +12,7 @@ import click
 @click.option("--docker", "as_docker", is_flag=True, help="Print flags for `docker run` that point a function here.")
 @click.option("--network", "as_network", is_flag=True, help="Print the functions' network, in container mode.")
 def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool) -> None:
-    """Show the stack that is up; exit code 1 when one of its processes has died.
+    """Show the stack that is up; exit code 1 when none is, or when one of its processes has died.
 
     \b
     Example:
@@ -44,5 +44,5 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
         click.echo("no stack is up")
     else:
         click.echo("\n".join(["the stack is up", *describe(state, dead)]))
-    if dead:
+    if dead or state is None:
         sys.exit(1)

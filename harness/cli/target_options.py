@@ -138,7 +138,7 @@ def check_somebody_answers() -> None:
 
 @contextmanager
 def interruptions(verb: str) -> Iterator[None]:
-    """Says what Ctrl-C within the block means, or a CI job that is cancelled: AWS goes on with what it was told.
+    """Say what an interruption of the block means (Ctrl-C, a closed terminal, a CI job that is cancelled): AWS goes on.
 
     Args:
         verb: The command that goes on when it is run again.
@@ -150,7 +150,10 @@ def interruptions(verb: str) -> Iterator[None]:
 
     from harness.errors import HarnessError
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt as error:
@@ -160,4 +163,5 @@ def interruptions(verb: str) -> Iterator[None]:
             f"run `harness {verb}` again, with the same flags: it goes on where it was",
         ) from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -53,7 +53,7 @@ def install_packages(requirements: Path, folder: Path, architecture: str) -> Non
 
 
 def _pip(verb: str, architecture: str) -> list[str]:
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", verb]
+    pip = [sys.executable, "-I", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", verb]
     python = ["--implementation", "cp", "--python-version", "3.11"]
     abis = [option for abi in ("cp311", "abi3", "none") for option in ("--abi", abi)]
     platforms = [option for kind in _MANYLINUX for option in ("--platform", f"{kind}_{_MACHINES[architecture]}")]

@@ -157,6 +157,13 @@ class LogTail:
             yield event["timestamp"], event["message"]
 
 
+def has_log(logs: "CloudWatchLogsClient", function: str) -> bool:
+    """Return whether a function of this name has ever written a log."""
+    group = f"/aws/lambda/{function}"
+    groups = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    return any(found["logGroupName"] == group for found in groups)
+
+
 def read_report(message: str) -> Report | None:
     """The REPORT line's figures; None when the message is another line."""
     found = _REPORT.match(message)

@@ -348,6 +348,7 @@ def _workers_stopped_on_failure(job: dict[str, Any], stack: StackState | None, f
         cause = f"harness run: {str(error) or type(error).__name__}"
         with suppress(TrainingError):
             folder.write_json("aborted.json", {"cause": cause})
+        error.add_note(f"run {job['run_id']} was given up: its {job['n_workers']} workers were told to stop")
         if stack is None:
             raise
         # The node itself: the one that the configuration endpoint names may be known to functions only.

@@ -156,8 +156,11 @@ def start_private_stack(
     process, state = _start_supervisor(settings, plan, None, os.getpid())
     try:
         yield state
-    finally:
+    except BaseException as error:
         _stop_supervisor(process, state.directory)
+        error.add_note("the stack that was started for this command was stopped")
+        raise
+    _stop_supervisor(process, state.directory)
 
 
 @contextmanager
@@ -256,8 +259,9 @@ def _start_supervisor(
         raise
     try:
         return process, _read_reply(process, directory)
-    except BaseException:
+    except BaseException as error:
         _stop_supervisor(process, directory)
+        error.add_note("the stack that was starting was stopped")
         raise
 
 

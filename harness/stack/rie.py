@@ -101,7 +101,7 @@ def _cached(settings: Settings, binary: _Binary) -> Path:
 
 
 def _download_wheel(folder: Path) -> Path:
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    pip = [sys.executable, "-I", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
     download = [
         "download",
         "--no-deps",

@@ -32,5 +32,5 @@ class Service:
 
 
 def python_module(name: str) -> list[str]:
-    """A command that runs a module of ours; -P keeps the working folder's files from shadowing libraries."""
-    return [sys.executable, "-P", "-m", name]
+    """Return a command that runs a module of ours; -I keeps the user's Python settings and files away from it."""
+    return [sys.executable, "-I", "-m", name]

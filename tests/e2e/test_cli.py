@@ -10,9 +10,12 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
+import click
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from harness.cli.main import VERBS, cli
 from harness.engine import connect
 from harness.stack.probes import wait_until
 
@@ -46,7 +49,8 @@ def test_a_run_from_the_command_line_prints_one_object(project):
     summary = json.loads(run.stdout)
     assert "succeeded" == summary["status"]
     assert summary["epochs"][-1]["loss"] < summary["epochs"][0]["loss"]
-    assert "" == run.stderr
+    assert ["starting the stack ...", "making functions ready ..."] == run.stderr.splitlines()[:2]
+    assert "training ..." in run.stderr.splitlines()
     assert [] == stacks_of(project)
 
 
@@ -104,16 +108,17 @@ def test_wrong_data_ends_in_one_short_error_and_breaks_no_later_run(project):
             run = harness(project, "run", "--n-workers", "2", "--data", name)
 
             assert 1 == run.returncode
-            assert len(run.stderr.splitlines()) <= 3
-            assert name in run.stderr
-            assert words in run.stderr
+            error = run.stderr[run.stderr.index("error: ") :]
+            assert len(error.splitlines()) <= 3
+            assert name in error
+            assert words in error
         assert 0 == harness(project, "run", "--n-workers", "1", "--data", "sklearn:wine").returncode
     finally:
         assert 0 == harness(project, "down").returncode
     assert [] == stacks_of(project)
 
 
-@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("moment", ["while the stack starts", "while workers train"])
 def test_an_interrupted_run_leaves_nothing(project, mode, interrupt, moment):
     """After Ctrl-C the prompt is back within seconds, and every process, container and folder of the run is gone."""
@@ -132,20 +137,24 @@ def test_an_interrupted_run_leaves_nothing(project, mode, interrupt, moment):
     assert seconds < INTERRUPTED_WITHIN_S[mode]
     assert run.returncode != 0
     assert "Traceback" not in error
+    assert "\ninterrupted" in f"\n{error}"
+    if moment == "while workers train":
+        assert "its 3 workers were told to stop" in error
+        assert "the stack that was started for this command was stopped" in error
     assert wait_until(lambda: not any(process.is_running() for process in family), 3)
     assert [] == stacks_of(project)
     assert [] == containers_of(project, mode)
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_an_interrupted_run_on_a_shared_stack_stops_its_workers(project, n_workers):
-    """After Ctrl-C on a stack that stays up, its workers end within seconds and their environments are free again."""
+@pytest.mark.parametrize(("n_workers", "interrupt"), [(1, signal.SIGINT), (2, signal.SIGHUP)])
+def test_an_interrupted_run_on_a_shared_stack_stops_its_workers(project, n_workers, interrupt):
+    """After Ctrl-C, or a closed terminal, on a stack that stays up, workers end and environments are free again."""
     assert 0 == harness(project, "up", "--s3", "moto").returncode
     try:
         command = [HARNESS, "run", "--n-workers", str(n_workers), "--n-epochs", "1000000", "--data", "sklearn:wine"]
         with subprocess.Popen(command, cwd=project, stderr=subprocess.DEVNULL) as run:
             assert wait_until(lambda: busy_environments(project) == n_workers, 30)
-            run.send_signal(signal.SIGINT)
+            run.send_signal(interrupt)
 
         assert wait_until(lambda: busy_environments(project) == 0, 10)
     finally:
@@ -167,15 +176,28 @@ def test_a_killed_run_leaves_nothing(project, mode):
 
 def test_every_command_explains_itself():
     """Each verb's help has an example."""
-    for verb in ("doctor", "up", "down", "status", "data", "run", "invoke", "rie", "logs", "runs"):
-        text = subprocess.run([HARNESS, verb, "--help"], capture_output=True, text=True, check=True).stdout
-        assert "Example" in text or verb == "data", verb
+    for verb in VERBS:
+        command = cli.get_command(click.Context(cli), verb)
+        text = command.get_help(click.Context(command, info_name=verb))
+        assert "Example" in text or verb in {"data", "images"}, verb
+        assert "\\b" not in text, verb
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(["rnu"], "'run'"), (["stauts"], "'status'"), (["images", "biuld"], "'build'"), (["data", "mak"], "'make'")],
+)
+def test_a_mistyped_verb_is_answered_with_the_nearest(arguments, meant):
+    """At any level; verbs are not imported for it."""
+    answer = CliRunner().invoke(cli, arguments)
+    assert 2 == answer.exit_code
+    assert f"Did you mean {meant}" in answer.output
 
 
 def busy_environments(project):
     """How many workers run now on the project's stack, shared or private; none while it starts or stops."""
     try:
-        (state,) = project.glob(".harness/**/state.json")
+        state, *_ = project.glob(".harness/**/state.json")
         gateway = json.loads(state.read_text())["endpoints"]["lambda"]
         with urllib.request.urlopen(f"{gateway}/_harness/health") as answer:
             return json.load(answer)["environments"].get("linear_ec_2", {}).get("busy", 0)
