@@ -1,12 +1,61 @@
-"""Starting processes that end with whoever started them, and ports for them."""
+"""Processes that end with whoever started them, how a process is known, and ports.
 
+Invariant: a process is known by its pid *and* its start time.
+A pid that the kernel has given to another process since is never taken for ours.
+"""
+
+import os
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
+
+import msgspec
 
 from harness.errors import HarnessError
+
+# Fields of /proc/<pid>/stat, counted from the one after the name in brackets (3 and 22 in the manual).
+_STAT_STATE = 0
+_STAT_START = 19
+_DEAD_STATES = "ZX"
+
+
+class ProcessIdentity(msgspec.Struct, frozen=True):
+    """One process for all time.
+
+    Attributes:
+        pid: The kernel's number, which it uses again later.
+        started: Start time in clock ticks after boot.
+    """
+
+    pid: int
+    started: int
+
+
+def identity_of(pid: int) -> ProcessIdentity | None:
+    """The identity of the process that has this pid now; None when none has, or only a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name may hold spaces and brackets: the fields start after the last one.
+    fields = stat.rpartition(")")[2].split()
+    if fields[_STAT_STATE] in _DEAD_STATES:
+        return None
+    return ProcessIdentity(pid, int(fields[_STAT_START]))
+
+
+def own_identity() -> ProcessIdentity:
+    """The identity of the calling process."""
+    # Whoever asks runs, so there is one.
+    return cast("ProcessIdentity", identity_of(os.getpid()))
+
+
+def is_alive(identity: ProcessIdentity) -> bool:
+    """Whether exactly this process still runs."""
+    return identity_of(identity.pid) == identity
 
 
 def bound_to_parent(command: Sequence[str | Path]) -> list[str]:

@@ -125,7 +125,7 @@ CATALOGUE: dict[tuple[str, str], Kind] = {
     ),
     ("delay", "s3"): Kind(("ms",), _OBJECTS, "requests come later, or the first n"),
     ("bandwidth", "memcached"): Kind(
-        ("kbps",), (*ADDRESS, "s"), "every connection is this slow from then on, until the run ends"
+        ("kbps",), (*ADDRESS, "s"), "every connection of the run is this slow from then on, until the run ends"
     ),
     ("cut", "memcached"): Kind(("s",), ADDRESS, "all connections break, and new ones are refused for s"),
     ("cut", "s3"): Kind(("s",), ("round", "key"), "connections break, and new ones are refused for s"),

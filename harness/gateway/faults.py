@@ -30,6 +30,8 @@ from harness.gateway.errors import too_many_requests
 
 # A straggler stands still for most of each of these.
 STRAGGLER_PERIOD_S = 0.05
+# A stack that serves many runs need not remember them all.
+RUNS_KEPT = 64
 
 
 class Strike(msgspec.Struct, frozen=True):
@@ -68,6 +70,7 @@ class InvocationFaults:
     """The faults of all runs, as far as the Lambda service brings them about."""
 
     _runs: dict[str, _Run] = field(default_factory=dict)
+    _past: dict[str, _Run] = field(default_factory=dict)
     _running: list[tuple[Owner, Environment]] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -76,9 +79,17 @@ class InvocationFaults:
         faults = posting.plan.faults
         self._runs[run_id] = _Run(posting.n_workers, faults, [event_of(fault) for fault in faults])
 
+    def lift(self, run_id: str) -> None:
+        """End a run's plan; what became of it is kept for a while."""
+        if run_id in self._runs:
+            self._past[run_id] = self._runs.pop(run_id)
+        while len(self._past) > RUNS_KEPT:
+            del self._past[next(iter(self._past))]
+
     def events(self, run_id: str) -> list[Event]:
         """What became of a run's faults, one entry for each."""
-        return self._runs[run_id].events if run_id in self._runs else []
+        run = self._runs.get(run_id) or self._past.get(run_id)
+        return run.events if run else []
 
     async def taken(self, payload: bytes) -> list[float]:
         """To be told of every event that is taken; answers after how many seconds it is to be delivered again."""
@@ -198,6 +209,10 @@ def control_routes(faults: InvocationFaults) -> list[Route]:
         events = faults.events(request.path_params["run_id"])
         return Response(msgspec.json.encode(events), media_type="application/json")
 
+    async def delete(request: Request) -> Response:
+        faults.lift(request.path_params["run_id"])
+        return Response(status_code=204)
+
     async def strike(request: Request) -> Response:
         wanted = msgspec.json.decode(await request.body(), type=Strike)
         await faults.strike(request.path_params["run_id"], wanted)
@@ -207,5 +222,6 @@ def control_routes(faults: InvocationFaults) -> list[Route]:
     return [
         Route(path, put, methods=["PUT"]),
         Route(path, get, methods=["GET"]),
+        Route(path, delete, methods=["DELETE"]),
         Route(path + "/strike", strike, methods=["POST"]),
     ]

@@ -4,7 +4,7 @@ It stands where Memcached and S3 would, keeps the real Memcached as its child, a
 
     PUT /runs/<run_id>     {"n_workers": ..., "plan": {...}}
     GET /runs/<run_id>     what became of the plan: a list of `harness.faults.strikes.Event`
-    DELETE /runs/<run_id>  the run is over, and its plan no longer in force
+    DELETE /runs/<run_id>  the run is over, and its plan no longer in force; the death of its owner does the same
 """
 
 import argparse
@@ -30,13 +30,25 @@ from harness.network.discovery import Node
 from harness.network.gateway_link import GatewayLink
 from harness.network.memcached_proxy import MemcachedProxy
 from harness.network.s3_proxy import S3Proxy
+from harness.processes import ProcessIdentity
+
+logger = logging.getLogger(__name__)
+
+ORPHANS_EVERY_S = 0.5
 
 
 class Posting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A run's plan."""
+    """A run's plan.
+
+    Attributes:
+        n_workers: How many ranks the run has.
+        plan: The plan.
+        owner: The process that will lift it; when that has died, the plan is lifted without it.
+    """
 
     n_workers: int
     plan: Plan
+    owner: ProcessIdentity | None = None
 
 
 def main() -> None:
@@ -68,16 +80,31 @@ async def _serve(arguments: argparse.Namespace) -> None:
         S3Proxy(arguments.s3, Node(s3.hostname or "", s3.port or 80), board).door,
     ]
     await cache.start()
-    keeper = asyncio.create_task(cache.keep_alive())
+    keepers = [asyncio.create_task(cache.keep_alive()), asyncio.create_task(_lift_orphans(board, gateway))]
     for door in doors:
         await door.open()
     host, port = arguments.control
     await uvicorn.Server(uvicorn.Config(create_app(board, gateway), host=host, port=port, log_level="warning")).serve()
     for door in doors:
         door.close()
-    keeper.cancel()
+    for keeper in keepers:
+        keeper.cancel()
     await cache.kill()
     await gateway.close()
+
+
+async def _lift_orphans(board: Board, gateway: GatewayLink) -> None:
+    """Lift the plans of runs whose owner was killed before it could; runs until it is cancelled."""
+    while True:
+        await asyncio.sleep(ORPHANS_EVERY_S)
+        for run_id in board.orphans():
+            logger.warning("the plan of run %s is lifted: its owner has died", run_id)
+            await _lift(board, gateway, run_id)
+
+
+async def _lift(board: Board, gateway: GatewayLink, run_id: str) -> None:
+    board.lift(run_id)
+    await gateway.lift(run_id)
 
 
 def create_app(board: Board, gateway: GatewayLink) -> Starlette:
@@ -91,6 +118,8 @@ def create_app(board: Board, gateway: GatewayLink) -> Starlette:
         except (msgspec.DecodeError, httpx.HTTPError) as error:
             return Response(f"the plan was not taken: {error}", status_code=400)
         board.post(run_id, Strikes(posting.plan, posting.n_workers))
+        if posting.owner is not None:
+            board.owners[run_id] = posting.owner
         return Response(status_code=204)
 
     async def get(request: Request) -> Response:
@@ -107,7 +136,7 @@ def create_app(board: Board, gateway: GatewayLink) -> Starlette:
         return Response(msgspec.json.encode(events), media_type="application/json")
 
     async def delete(request: Request) -> Response:
-        board.lift(request.path_params["run_id"])
+        await _lift(board, gateway, request.path_params["run_id"])
         return Response(status_code=204)
 
     async def health(_: Request) -> Response:

@@ -28,6 +28,11 @@ class GatewayLink:
         """
         (await self._client.put(f"/_harness/faults/{run_id}", content=body)).raise_for_status()
 
+    async def lift(self, run_id: str) -> None:
+        """End a run's plan there too; a service that is gone has none."""
+        with contextlib.suppress(httpx.HTTPError):
+            await self._client.delete(f"/_harness/faults/{run_id}")
+
     async def events(self, run_id: str) -> list[dict[str, object]]:
         """What became of the run's faults that are the service's own; none when it is gone."""
         try:

@@ -42,15 +42,12 @@ class Weather:
 
     Attributes:
         silent_until: Nothing comes through before, on the event loop's clock.
-        kbps: Bandwidth of each connection each way; None for no limit.
-        slow_until: When that limit ends, on the event loop's clock.
-        slow_run: The run whose plan asked for it, and with which it ends at the latest.
+        slow: By run, the bandwidth of each of its connections each way (kbps), and when that limit ends, on the event
+            loop's clock; it ends with the run's plan at the latest.
     """
 
     silent_until: float = 0.0
-    kbps: float | None = None
-    slow_until: float = 0.0
-    slow_run: str = ""
+    slow: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class MemcachedProxy:
@@ -69,12 +66,14 @@ class MemcachedProxy:
         self.board, self.gateway, self._cache = board, gateway, cache
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def pass_bytes(self, count: int) -> None:
-        """Waits as long as these bytes take."""
+    async def pass_bytes(self, count: int, run_id: str | None) -> None:
+        """Wait as long as these bytes take on a connection of this run."""
         loop, weather = asyncio.get_running_loop(), self.weather
         await asyncio.sleep(max(0.0, weather.silent_until - loop.time()))
-        if weather.kbps is not None and weather.slow_run in self.board.runs and loop.time() < weather.slow_until:
-            await asyncio.sleep(8 * count / (1000 * weather.kbps))
+        if run_id in weather.slow and run_id in self.board.runs:
+            kbps, until = weather.slow[run_id]
+            if loop.time() < until:
+                await asyncio.sleep(8 * count / (1000 * kbps))
 
     def strike(self, fault: Fault, run_id: str) -> None:
         """Brings about what concerns all connections; what lasts goes on by itself."""
@@ -87,9 +86,10 @@ class MemcachedProxy:
             case "blackhole":
                 self.weather.silent_until = now + (fault.s or 0.0)
             case "bandwidth":
-                self.weather.kbps = fault.kbps
-                self.weather.slow_until = float("inf") if fault.s is None else now + fault.s
-                self.weather.slow_run = run_id
+                for over in self.weather.slow.keys() - self.board.runs.keys():
+                    del self.weather.slow[over]
+                until = float("inf") if fault.s is None else now + fault.s
+                self.weather.slow[run_id] = (fault.kbps or 0.0, until)
 
     def _begin(self, what: Coroutine[None, None, None]) -> None:
         # Not a part of the connection that brought it about: that one ends.
@@ -127,6 +127,8 @@ class _Connection:
     to_client: asyncio.StreamWriter
     server: asyncio.StreamReader
     to_server: asyncio.StreamWriter
+    # The run whose keys the client has used last.
+    _run_id: str | None = None
     _unanswered: int = 0
     _all_answered: asyncio.Event = field(default_factory=asyncio.Event)
     # What is due as soon as this client has finished its put: at its next command that is no store.
@@ -140,7 +142,8 @@ class _Connection:
                 await self._store(line, store)
                 continue
             await self._strike_after_put()
-            for fault in self.proxy.board.at_command():
+            run_id = self._run_of(line)
+            for fault in self.proxy.board.at_command(run_id):
                 await asyncio.sleep((fault.ms or 0.0) / 1000)
             await self._send(line, answered=wants_reply(line))
 
@@ -148,7 +151,7 @@ class _Connection:
         """Passes replies back until Memcached goes."""
         counter = ReplyCounter()
         while chunk := await self.server.read(CHUNK_BYTES):
-            await self.proxy.pass_bytes(len(chunk))
+            await self.proxy.pass_bytes(len(chunk), self._run_id)
             self.to_client.write(chunk)
             await self.to_client.drain()
             self._unanswered -= counter.feed(chunk)
@@ -160,9 +163,10 @@ class _Connection:
         left = store.length + _END_OF_LINE - len(head)
         board = self.proxy.board
         run_id = run_of(store.key, board.runs)
+        self._run_id = run_id or self._run_id
         sight = read_sight(store.key, run_id, head) if run_id else None
         due = board.runs[run_id].at_put(sight) if run_id and sight else []
-        due += board.at_command()
+        due += board.at_command(run_id)
         flip = refused = dropped = False
         for fault in due:
             if fault.target in {"worker", "gateway"}:
@@ -186,11 +190,21 @@ class _Connection:
             self.to_server.write(f"delete {store.key} noreply\r\n".encode())
         await self.to_server.drain()
 
+    def _run_of(self, line: bytes) -> str | None:
+        """Return the run that a command's first key belongs to; None for no run's."""
+        board = self.proxy.board
+        if not board.runs:
+            return None
+        words = line.split(maxsplit=2)
+        run_id = run_of(words[1].decode(errors="replace"), board.runs) if len(words) > 1 else None
+        self._run_id = run_id or self._run_id
+        return run_id
+
     async def _send(self, data: bytes, *, answered: bool) -> None:
         if answered:
             self._unanswered += 1
             self._all_answered.clear()
-        await self.proxy.pass_bytes(len(data))
+        await self.proxy.pass_bytes(len(data), self._run_id)
         self.to_server.write(data)
         await self.to_server.drain()
 
@@ -200,7 +214,7 @@ class _Connection:
             chunk = await self.client.read(min(left, CHUNK_BYTES))
             if not chunk:
                 raise ConnectionOverError
-            await self.proxy.pass_bytes(len(chunk))
+            await self.proxy.pass_bytes(len(chunk), self._run_id)
             last = left - _END_OF_LINE - 1
             if flip and last < len(chunk):
                 chunk = chunk[:last] + bytes([chunk[last] ^ 0xFF]) + chunk[last + 1 :]

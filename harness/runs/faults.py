@@ -10,6 +10,7 @@ import msgspec
 from harness.errors import HarnessError
 from harness.faults import Plan, check_plan
 from harness.faults.strikes import Event
+from harness.processes import own_identity
 from harness.stack.state import StackState
 from training.job import Job
 from training.results import RunFolder
@@ -39,7 +40,7 @@ def post_plan(stack: StackState, run_id: str, n_workers: int, plan: Plan) -> Non
     """
     if stack.endpoints.faults is None:
         raise HarnessError("this stack brings no faults about", str(stack.directory), "start one that does")
-    body = msgspec.json.encode({"n_workers": n_workers, "plan": plan})
+    body = msgspec.json.encode({"n_workers": n_workers, "plan": plan, "owner": own_identity()})
     answer = _ask(stack, "PUT", run_id, body)
     if not answer.is_success:
         raise HarnessError(answer.text, stack.endpoints.faults)

@@ -1,7 +1,6 @@
 """Processes as Linux sees them: identity, life tied to a parent, a clean environment.
 
-Invariant: a process is known by its pid *and* its start time.
-A pid that the kernel has given to somebody else since is never taken for ours.
+`harness.processes` says how a process is known.
 """
 
 import ctypes
@@ -11,12 +10,24 @@ import pwd
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
-
-import msgspec
 
 from harness.errors import HarnessError
-from harness.processes import bound_to_parent, setpriv
+from harness.processes import ProcessIdentity, bound_to_parent, identity_of, is_alive, own_identity, setpriv
+
+__all__ = [
+    "CREDENTIALS",
+    "NOT_LINUX_REMEDY",
+    "REGION",
+    "ProcessIdentity",
+    "adopt_orphans",
+    "as_nobody_bound_to_parent",
+    "clean_environment",
+    "die_with_parent",
+    "identity_of",
+    "is_alive",
+    "own_identity",
+    "require_linux",
+]
 
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -26,23 +37,6 @@ NOT_LINUX_REMEDY = "use container mode (Docker), or a Linux machine"
 # https://man7.org/linux/man-pages/man2/prctl.2.html
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-
-# Fields of /proc/<pid>/stat, counted from the one after the name in brackets (3 and 22 in the manual).
-_STAT_STATE = 0
-_STAT_START = 19
-_DEAD_STATES = "ZX"
-
-
-class ProcessIdentity(msgspec.Struct, frozen=True):
-    """One process for all time.
-
-    Attributes:
-        pid: The kernel's number, which it uses again later.
-        started: Start time in clock ticks after boot.
-    """
-
-    pid: int
-    started: int
 
 
 def require_linux() -> None:
@@ -56,30 +50,6 @@ def require_linux() -> None:
             f"processes can be started and watched on Linux only; this is {platform.system()}",
             remedy=NOT_LINUX_REMEDY,
         )
-
-
-def identity_of(pid: int) -> ProcessIdentity | None:
-    """The identity of the process that has this pid now; None when none has, or only a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name may hold spaces and brackets: the fields start after the last one.
-    fields = stat.rpartition(")")[2].split()
-    if fields[_STAT_STATE] in _DEAD_STATES:
-        return None
-    return ProcessIdentity(pid, int(fields[_STAT_START]))
-
-
-def own_identity() -> ProcessIdentity:
-    """The identity of the calling process."""
-    # Whoever asks runs, so there is one.
-    return cast("ProcessIdentity", identity_of(os.getpid()))
-
-
-def is_alive(identity: ProcessIdentity) -> bool:
-    """Whether exactly this process still runs."""
-    return identity_of(identity.pid) == identity
 
 
 def adopt_orphans() -> None:

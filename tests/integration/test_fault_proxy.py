@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -251,8 +253,10 @@ def test_delays_are_where_they_are_wanted(network, client):
 
     assert 0.08 <= timed(lambda: client.set(key, sent)) < 0.3
     assert timed(lambda: client.set(other, sent)) < 0.05
-    network.plan("delay ms=50")
-    assert 0.05 <= timed(lambda: client.get(key)) < 0.2
+    slow, _ = network.plan("delay ms=50")
+    assert 0.05 <= timed(lambda: client.get(f"{slow}/1/0/0")) < 0.2
+    assert 0.05 <= timed(lambda: client.get("of-no-run")) < 0.2
+    assert timed(lambda: client.get(key)) < 0.05
 
 
 def test_bandwidth_is_limited(network, client):
@@ -262,6 +266,19 @@ def test_bandwidth_is_limited(network, client):
 
     assert 0.15 <= timed(lambda: client.set(key, sent)) < 0.5
     assert 0.15 <= timed(lambda: client.get(key)) < 0.5
+
+
+def test_two_runs_do_not_share_a_limit(network, client):
+    """Each run's connections are as slow as its own plan says."""
+    narrow, _ = network.plan("bandwidth kbps=4000 rank=1")
+    wide, _ = network.plan("bandwidth kbps=80000 rank=1")
+    other = network.client()
+    (narrow_key, sent), (wide_key, as_much) = frame(narrow, size=25_000), frame(wide, size=25_000)
+
+    assert 0.15 <= timed(lambda: client.set(narrow_key, sent)) < 0.5
+    assert timed(lambda: other.set(wide_key, as_much)) < 0.1
+    assert 0.15 <= timed(lambda: client.get(narrow_key)) < 0.5
+    other.close()
 
 
 def test_a_limit_without_an_end_ends_with_its_run(network, client):
@@ -282,13 +299,13 @@ def timed(action):
     return time.perf_counter() - started
 
 
-def until(action, timeout_s=5.0):
+def until(action, timeout_s=5.0, errors=(OSError, MemcacheError)):
     """The action's answer, as soon as it has one."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             return action()
-        except (OSError, MemcacheError):
+        except errors:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
@@ -355,6 +372,34 @@ def test_s3_answers_503_so_often(faulty_stack, s3):
     s3.put_object(Bucket="busy", Key="a/1", Body=b"1")
 
     assert 2 == read_events(faulty_stack, run_id)[0].times
+
+
+POSTER = """
+import sys
+from pathlib import Path
+from harness.faults import Plan, parse_fault
+from harness.runs.faults import post_plan
+from harness.stack import StackState, records
+stack = records.decode(Path(sys.argv[1]).read_bytes(), StackState)
+post_plan(stack, "orphaned", 2, Plan((parse_fault("503 s3 key=orphan/*"),)))
+print("posted", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_plan_of_a_killed_run_is_lifted(faulty_stack, s3):
+    """`harness run` that gets SIGKILL cannot lift its plan itself; what it posted strikes no later run."""
+    s3.create_bucket(Bucket="orphan")
+    state = faulty_stack.directory / "state.json"
+    with subprocess.Popen(
+        [sys.executable, "-c", POSTER, state], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as poster:
+        assert poster.stdout.readline() == b"posted\n"
+        with pytest.raises(ClientError, match="SlowDown"):
+            s3.put_object(Bucket="orphan", Key="a", Body=b"1")
+        poster.kill()
+
+    until(lambda: s3.put_object(Bucket="orphan", Key="a", Body=b"1"), errors=(ClientError,))
 
 
 def test_s3_refuses_stores_as_a_full_disk_does(faulty_stack, s3):
