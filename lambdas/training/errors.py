@@ -9,6 +9,7 @@ TrainingError
       |    +-- ChannelSilent  it accepts connections and does not answer: it is stopped or overloaded
       +-- FrameError     a value in the channel that is not the frame expected there
       |    +-- DamagedFrame   it was the right one once: truncated, or its checksum is wrong
+      +-- ImpossibleValue  a value in the channel that no rank of this run can have written
       +-- RanksMissing   a deadline passed and these ranks had not sent their part
       +-- RunAborted     another rank gave the run up; carries its cause
       +-- StateLost      what a rank alone had is gone with the cache
@@ -65,6 +66,24 @@ class FrameError(ExchangeError):
 
 class DamagedFrame(FrameError):
     """A frame was cut short or changed on the way; its sender can put it again."""
+
+
+class ImpossibleValue(ExchangeError):
+    """A value in the channel that no rank of this run can have written; somebody else writes to the cache.
+
+    Args:
+        key: Where the value is.
+        what: What is impossible about it, with what would be possible.
+        writer: Who it claims to be written by, for example `rank 3, attempt 1`; empty when it does not say.
+    """
+
+    def __init__(self, key: str, what: str, writer: str = "") -> None:
+        self.key, self.what, self.writer = key, what, writer
+        claimed = f", written as {writer}" if writer else ""
+        super().__init__(f"{key}{claimed}: {what}; no rank of this run can have written it")
+
+    def __reduce__(self) -> tuple[type["ImpossibleValue"], tuple[str, str, str]]:
+        return type(self), (self.key, self.what, self.writer)
 
 
 class RanksMissing(ExchangeError):

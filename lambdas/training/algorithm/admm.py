@@ -62,6 +62,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
     batches, penalty = join(job, shard, exchange), penalty_of(job, model)
     rho, samples = np.float32(job.rho), len(shard.y)
     weight = np.float32(exchange.world_size * samples / batches.total_rows)
+    exchange.expect_rounds(job.n_admm_epochs)
     state = exchange.resume(State, lambda: State(parameters=model.initial(job.seed)))
     own = exchange.resume_private(Own, lambda: Own(state.parameters, np.zeros_like(state.parameters)))
     x, u, z = own.x.copy(), own.u.copy(), state.parameters

@@ -50,6 +50,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
     """
     batches, penalty = join(job, shard, exchange), penalty_of(job, model)
     rounds = len(batches.slices) * job.n_epochs
+    exchange.expect_rounds(rounds)
     state = exchange.resume(Descent, lambda: _start(model.initial(job.seed)))
     significance = SignificanceFilter(job.significance, state.parameters.size, exchange)
     started = time.perf_counter()

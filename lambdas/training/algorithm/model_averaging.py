@@ -38,6 +38,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         Rejoin: This rank goes on from another's state.
     """
     batches, penalty = join(job, shard, exchange), penalty_of(job, model)
+    exchange.expect_rounds(job.n_epochs)
     state = exchange.resume(State, lambda: State(parameters=model.initial(job.seed)))
     samples = len(shard.y)
     while not state.finished:

@@ -186,6 +186,11 @@ class Exchange:
         known = self._agreed[name]
         return Total(known.values, known.samples)
 
+    def expect_rounds(self, most: int) -> None:
+        """Note the last round that the job can have: no rank can be in a later one than that after it."""
+        if self.mailbox.recovery is not None:
+            self.mailbox.recovery.last_round = most
+
     def resume(self, kind: type[AnyState], initial: Callable[[], AnyState]) -> AnyState:
         """The state to go on from: another rank's, the newest checkpoint's, or the initial one.
 

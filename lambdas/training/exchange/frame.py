@@ -55,6 +55,8 @@ class Flag(IntFlag):
     STOP = 2
 
 
+_UNKNOWN_FLAGS = 0xFF & ~int(Flag.CHECKPOINT | Flag.STOP)
+
 _DTYPES: dict[int, np.dtype[Any]] = {
     Encoding.FLOAT32: np.dtype("<f4"),
     Encoding.FLOAT64: np.dtype("<f8"),
@@ -168,7 +170,7 @@ def unpack(
 
     Raises:
         DamagedFrame: Wrong magic, length or checksum: what lies there is no longer what was put.
-        FrameError: Wrong version, run, rank, round, step or dtype; the field is named.
+        FrameError: Wrong version, run, rank, round, step or dtype, or unknown flags; the field is named.
     """
     fields = _read_header(header)
     _, version, code, flags, exponent, run, sender, attempt, its_round, its_step, samples, length = fields
@@ -185,6 +187,9 @@ def unpack(
     if found != expected:
         named = ((*found[:-1], its_dtype or f"of unknown encoding {code}"), expected)
         raise FrameError(f"{_place(run_id, rank, round_number, step)}: {_first_difference(*named)}")
+    if flags & _UNKNOWN_FLAGS:
+        place = _place(run_id, rank, round_number, step)
+        raise FrameError(f"{place}, attempt {attempt}: flags are {flags:#04x}, known are 1 and 2")
     try:
         payload = np.frombuffer(body, its_dtype) if code in _AS_THEY_ARE else _decode(body, code, exponent)
     except (ValueError, IndexError, struct.error) as error:

@@ -14,6 +14,7 @@
     holder, had it only slept                                         | finds a foreign token: stops, writes nothing
 
 A holder that finds its key gone adds it again: the cache was restarted.
+A lease holds counters and no times, so that clocks need not agree; one whose counters are impossible is refused.
 """
 
 import logging
@@ -24,7 +25,7 @@ from enum import IntEnum, unique
 
 import msgspec
 
-from training.errors import ChannelError, ChannelSilent, Superfluous
+from training.errors import ChannelError, ChannelSilent, ImpossibleValue, Superfluous
 from training.exchange.channel import Channel
 from training.exchange.clock import Clock
 
@@ -35,6 +36,11 @@ BEAT_S = 0.3
 STANDS_STILL_S = 1.2
 WATCH_POLL_S = 0.05
 RETRY_S = 0.1
+
+
+# More than any run comes to: Lambda ends an invocation after 15 minutes, which are 3,000 beats.
+MOST_LINKS, MOST_ATTEMPTS, MOST_BEATS = 10_000, 100_000, 10_000_000
+LONGEST_TOKEN = 64
 
 
 @unique
@@ -81,6 +87,7 @@ class Lease:
         self._channel: Channel | None = None
         self._holder = Holder(secrets.token_hex(8), link)
         self._lost = False
+        self._refusal: ImpossibleValue | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -107,6 +114,7 @@ class Lease:
             silence_s: How long to retry one that can be reached and does not answer, if that is longer.
 
         Raises:
+            ImpossibleValue: No try of this rank can have written the lease that is there.
             ChannelError: It failed until then.
         """
         started, seen, since = self._clock.now(), b"", 0.0
@@ -116,7 +124,7 @@ class Lease:
                 found = self._look()
                 if found is None:
                     return True
-                other = msgspec.msgpack.decode(found, type=Holder)
+                other = _read_holder(self._key, found)
                 if other.link > self._holder.link or (other.link == self._holder.link and other.state == State.DONE):
                     return False
                 if seen and found != seen and other.state == State.HELD:
@@ -141,8 +149,11 @@ class Lease:
         """Looks whether this try still holds the rank; costs nothing.
 
         Raises:
+            ImpossibleValue: No try of this rank can have written the lease that is there.
             Superfluous: Another one does.
         """
+        if self._refusal is not None:
+            raise self._refusal
         if self._lost:
             raise Superfluous(f"another delivery of this event has taken {self._key} over")
 
@@ -179,7 +190,7 @@ class Lease:
             if channel.add(self._key, _packed(moved)):
                 self._holder = moved
             return
-        holder = msgspec.msgpack.decode(found, type=Holder)
+        holder = _read_holder(self._key, found)
         self._lost = holder.token != self._holder.token
         if not self._lost:
             self._holder = holder  # a beat was stored though its answer was lost
@@ -188,8 +199,11 @@ class Lease:
         while not self._stop.wait(BEAT_S) and not self._lost:
             try:
                 self.beat()
-            except (ChannelError, msgspec.MsgspecError) as error:
+            except ChannelError as error:
                 logger.debug("no beat: %s", error)
+            except ImpossibleValue as error:
+                self._refusal = error  # whoever trains finds it at the next round
+                return
 
     def _look(self) -> bytes | None:
         """What another try has stored; None when this one has just added its own."""
@@ -212,6 +226,25 @@ class Lease:
         if self._channel is None:
             self._channel = self._connect()
         return self._channel
+
+
+def _read_holder(key: str, value: bytes) -> Holder:
+    try:
+        holder = msgspec.msgpack.decode(value, type=Holder)
+    except msgspec.MsgspecError as error:
+        raise ImpossibleValue(key, f"{value[:40]!r} is no lease ({error})") from error
+    counters = {
+        "link": (holder.link, 1, MOST_LINKS),
+        "attempt": (holder.attempt, 1, MOST_ATTEMPTS),
+        "tries": (holder.tries, 1, holder.attempt),
+        "beat": (holder.beat, 0, MOST_BEATS),
+    }
+    for name, (count, least, most) in counters.items():
+        if not least <= count <= most:
+            raise ImpossibleValue(key, f"{name} is {count}, allowed are {least} to {most}", f"attempt {holder.attempt}")
+    if len(holder.token) > LONGEST_TOKEN:
+        raise ImpossibleValue(key, f"the token has {len(holder.token)} characters", f"attempt {holder.attempt}")
+    return holder
 
 
 def _packed(holder: Holder) -> bytes:

@@ -17,12 +17,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from training.errors import ChannelError, DamagedFrame, ExchangeError, RanksMissing, RunAborted, Superfluous
+from training.errors import (
+    ChannelError,
+    DamagedFrame,
+    ExchangeError,
+    ImpossibleValue,
+    RanksMissing,
+    RunAborted,
+    Superfluous,
+)
 from training.exchange.channel import Channel, Landing, Value, cut, size_of
 from training.exchange.clock import Clock
 from training.exchange.frame import HEADER_BYTES, Array, Encoding, Frame, pack, unpack
 from training.exchange.incoming import Incoming, Target, piece_key
 from training.exchange.pace import Pace
+from training.exchange.position import MOST_COUNT
 
 if TYPE_CHECKING:
     from training.exchange.recovery import PatientWait, Recovery
@@ -33,6 +42,7 @@ logger = logging.getLogger(__name__)
 COPY_BYTES = 16_384
 # The key that is there once all ranks have stored their results.
 OVER = "over"
+LONGEST_ABORT_BYTES = 4096
 
 
 class Place(NamedTuple):
@@ -285,7 +295,7 @@ class Mailbox:
         abort_key = self._abort_key
         found: dict[str, Any] = self.channel.trip({}, [*keys, abort_key], landings)
         if abort_key in found:
-            raise RunAborted(found[abort_key].decode(errors="replace"))
+            raise RunAborted(_read_abort(abort_key, found[abort_key]))
         return found
 
     def _first_look(
@@ -309,7 +319,9 @@ class Mailbox:
 
     def clocks(self, found: Mapping[str, bytes]) -> dict[int, int]:
         """The newest round of every peer, from what was found under `clock_keys`; 0 for those that have told none."""
-        return {rank: int(found.get(self._clock_key(rank), b"0")) for rank in self.others}
+        return {
+            rank: _read_clock(key, found.get(key, b"0")) for rank, key in zip(self.others, self.clock_keys, strict=True)
+        }
 
     @property
     def clock_keys(self) -> list[str]:
@@ -511,7 +523,25 @@ def abort_run(channel: Channel, run_id: str, cause: str, part_prefix: str = "") 
     Raises:
         ChannelError: The channel is not reachable.
     """
-    channel.put_many({key_of(run_id, "abort", part_prefix): cause.encode()[: min(4096, channel.max_value_bytes)]})
+    limit = min(LONGEST_ABORT_BYTES, channel.max_value_bytes)
+    # A character that is cut in two would be no text.
+    text = cause.encode(errors="replace")[:limit].decode(errors="ignore")
+    channel.put_many({key_of(run_id, "abort", part_prefix): text.encode()})
+
+
+def _read_abort(key: str, value: bytes) -> str:
+    if len(value) > LONGEST_ABORT_BYTES:
+        raise ImpossibleValue(key, f"the cause has {len(value)} bytes, allowed are {LONGEST_ABORT_BYTES}")
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise ImpossibleValue(key, f"the cause {value[:40]!r} is no UTF-8") from error
+
+
+def _read_clock(key: str, value: bytes) -> int:
+    if not (value.isdigit() and int(value) <= MOST_COUNT):
+        raise ImpossibleValue(key, f"{value[:40]!r} is no round")
+    return int(value)
 
 
 def pieces_of(key: str, value: Value, limit: int) -> dict[str, Value]:

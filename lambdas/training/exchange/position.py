@@ -17,13 +17,21 @@ belongs to a rank that waits now. `decide` gets those of this rank and of the ot
 Going back is always safe: what is computed again has the same bits.
 """
 
+import struct
 from collections.abc import Set as AbstractSet
 from enum import IntEnum, unique
 from typing import NamedTuple
 
 import msgspec
 
+from training.checksum import crc32
+from training.errors import ImpossibleValue
+
 NOBODY = -1
+# What a frame's header can hold.
+MOST_COUNT = 2**32 - 1
+LONGEST_TOKEN = 64
+_CRC = struct.Struct("<I")
 
 
 @unique
@@ -121,6 +129,52 @@ def decide(
             return TakeSnapshot(behind.rank) if settled else Wait()
     in_need = tuple(other.rank for other in others if own.rank in other.missing and own.holds_from <= other.round)
     return Reput(in_need) if in_need else Wait()
+
+
+def pack_position(position: Position) -> bytes:
+    """Return a position's bytes, with their checksum before them."""
+    body = msgspec.msgpack.encode(position)
+    return _CRC.pack(crc32(body)) + body
+
+
+def read_position(value: bytes, key: str, *, rank: int, world_size: int, last_round: int) -> Position | None:
+    """Return the position in a value; None when the value was damaged, as the next beat replaces it.
+
+    Args:
+        value: What the channel holds.
+        key: Where.
+        rank: The rank whose position belongs there.
+        world_size: How many ranks there are.
+        last_round: The last round that any rank can be in.
+
+    Raises:
+        ImpossibleValue: It is whole, and no rank of this run can have written it.
+    """
+    if len(value) <= _CRC.size or _CRC.unpack_from(value)[0] != crc32(value[_CRC.size :]):
+        return None
+    try:
+        position = msgspec.msgpack.decode(value[_CRC.size :], type=Position)
+    except msgspec.MsgspecError as error:
+        raise ImpossibleValue(key, f"it is no position ({error})") from error
+    bounds = {
+        "rank": (position.rank, rank, rank),
+        "attempt": (position.attempt, 1, MOST_COUNT),
+        "beat": (position.beat, 0, MOST_COUNT),
+        "question": (position.question, 0, MOST_COUNT),
+        "round": (position.round, 0, last_round),
+        "step": (position.step, 0, MOST_COUNT),
+        "holds_from": (position.holds_from, 0, last_round),
+        "began_at": (position.began_at, 0, last_round),
+        "asks": (position.asks, NOBODY, world_size - 1),
+        "missing": (min(position.missing, default=0), 0, world_size - 1),
+        "missing, its largest": (max(position.missing, default=0), 0, world_size - 1),
+        "token, its length": (len(position.token), 1, LONGEST_TOKEN),
+    }
+    for name, (count, least, most) in bounds.items():
+        if not least <= count <= most:
+            writer = f"rank {position.rank}, attempt {position.attempt}"
+            raise ImpossibleValue(key, f"{name} is {count}, allowed are {least} to {most}", writer)
+    return position
 
 
 def _left_behind(position: Position, trainers: list[Position]) -> bool:

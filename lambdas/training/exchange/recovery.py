@@ -23,13 +23,24 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from numpy.typing import NDArray
 
-from training.errors import ChannelError, DamagedFrame, RanksMissing, Superfluous, ValueTooLarge
+from training.errors import ChannelError, DamagedFrame, ImpossibleValue, RanksMissing, Superfluous, ValueTooLarge
 from training.exchange.channel import Landing, Value
 from training.exchange.clock import Clock
 from training.exchange.incoming import piece_key
 from training.exchange.mailbox import OVER, Mailbox, Place, pieces_of
 from training.exchange.packing import pack_state, state_length, unpack_state
-from training.exchange.position import NOBODY, HandOver, Phase, Position, Reput, TakeSnapshot, decide
+from training.exchange.position import (
+    MOST_COUNT,
+    NOBODY,
+    HandOver,
+    Phase,
+    Position,
+    Reput,
+    TakeSnapshot,
+    decide,
+    pack_position,
+    read_position,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +127,9 @@ class Recovery:
         check: Called before every round and on every long wait; raises `Superfluous` when this rank must stop.
         note: Told what recovery did.
         is_over: Whether all ranks have stored their results; asked now and then in a long wait.
+
+    Attributes:
+        last_round: The last round that the job can have, as soon as that is known.
     """
 
     def __init__(
@@ -129,6 +143,7 @@ class Recovery:
         is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         self.patience_s = 0.0
+        self.last_round = MOST_COUNT
         self.agreed: dict[str, Agreed] = {}
         self.is_outdated: Callable[[], bool] = lambda: False
         self.check, self.note, self._is_over = check, note, is_over
@@ -242,6 +257,7 @@ class Recovery:
         Raises:
             Rejoin: This rank goes on from another's state.
             Superfluous: Another try of this rank goes on, or the run is over.
+            ImpossibleValue: Somebody else writes to the run's keys.
         """
         self.check()
         now = self._clock.now()
@@ -306,8 +322,9 @@ class Recovery:
         """Takes in the others' positions; tells whether one came back or asks, and waits for an answer."""
         news = False
         for rank in self._mailbox.others:
-            buffer = found.get(self._position_key(rank))
-            position = None if buffer is None else _read_position(buffer, rank)
+            key = self._position_key(rank)
+            buffer = found.get(key)
+            position = None if buffer is None else self._read_position(buffer, key, rank)
             if position is None:
                 if rank in self._heard:  # it does not wait any more
                     self._heard[rank] = (self._heard[rank][0], 0.0)
@@ -327,6 +344,11 @@ class Recovery:
                 self._heard[rank] = (position, now)
         return news
 
+    def _read_position(self, buffer: bytes, key: str, rank: int) -> Position | None:
+        # Ranks that have done the last round wait in the one after it.
+        last_round = min(self.last_round + 1, MOST_COUNT)
+        return read_position(buffer, key, rank=rank, world_size=self._mailbox.world_size, last_round=last_round)
+
     def _stand(self, place: Place, missing: tuple[int, ...], now: float, *, at_once: bool) -> None:
         """Writes this rank's position: with every beat, when it changed, and when somebody is to hear it at once."""
         stands = msgspec.structs.replace(
@@ -344,7 +366,7 @@ class Recovery:
     def _publish(self, now: float) -> None:
         self._own = msgspec.structs.replace(self._own, beat=self._own.beat + 1)
         self._next_beat = now + BEAT_S
-        self._try_to_put({self._position_key(self._own.rank): msgspec.msgpack.encode(self._own)})
+        self._try_to_put({self._position_key(self._own.rank): pack_position(self._own)})
 
     def _hand_over(self, to: Position) -> None:
         snapshot = Snapshot(
@@ -370,6 +392,7 @@ class Recovery:
             body = b"".join(found[key] for key in keys)
             snapshot = unpack_state(Snapshot, body, f"snapshot for rank {self._own.rank}")
             self._channel.delete_many(keys)
+            self._check_snapshot(snapshot, key)
         except (ChannelError, DamagedFrame, KeyError) as error:
             logger.warning("the snapshot is asked for again: %r", error)
             self._own = msgspec.structs.replace(self._own, asks=NOBODY)
@@ -382,6 +405,13 @@ class Recovery:
                 "rejoined", round=snapshot.round, bytes=len(body), seconds=self._clock.now() - self._waiting_since
             )
             raise Rejoin(snapshot)
+
+    def _check_snapshot(self, snapshot: Snapshot, key: str) -> None:
+        writer = f"rank {self._own.asks}"
+        if snapshot.run_id != self._mailbox.run_id:
+            raise ImpossibleValue(key, f"it is of run {snapshot.run_id[:60]!r}", writer)
+        if not 1 <= snapshot.round <= self.last_round + 1:
+            raise ImpossibleValue(key, f"round is {snapshot.round}, allowed are 1 to {self.last_round + 1}", writer)
 
     def _try_to_put(self, values: Mapping[str, Value]) -> bool:
         """Stores what can be stored again later."""
@@ -511,11 +541,3 @@ def through_faults(start: Callable[[Snapshot | None], None], course: Callable[[]
             return course()
         except Rejoin as rejoin:
             snapshot = rejoin.snapshot
-
-
-def _read_position(buffer: bytes, rank: int) -> Position | None:
-    try:
-        position = msgspec.msgpack.decode(buffer, type=Position)
-    except msgspec.MsgspecError:
-        return None  # damaged on the way: the next beat replaces it
-    return position if position.rank == rank else None
