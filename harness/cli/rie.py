@@ -8,16 +8,26 @@ import click
 @click.command()
 @click.argument("function")
 @click.option("--port", default=9000, show_default=True, type=click.IntRange(1, 65_535), help="Port for invocations.")
-def command(*, function: str, port: int) -> None:
-    """Serves FUNCTION, one of harness.toml's, straight from its folder until interrupted.
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.IntRange(1, 900),
+    metavar="SECONDS",
+    help="Time limit of an invocation, a debugger's pauses included (default: the function's).",
+)
+def command(*, function: str, port: int, timeout_s: int | None) -> None:
+    """Serve FUNCTION, one of harness.toml's, straight from its folder until interrupted.
 
-    Its output comes to this terminal, and it sees the stack that is up.
+    Its output comes to this terminal, it sees the stack that is up, and `breakpoint()` stops here.
+    Each invocation has the function's time limit: give a debugger more by --timeout.
 
     \b
     Example:
       harness rie linear_ec_2 --port 9000
       curl http://127.0.0.1:9000/2015-03-31/functions/function/invocations -d @fixtures/events/test_input_1_worker.json
     """
+    import msgspec
+
     from harness.errors import HarnessError
     from harness.runs.foreground import RIE_PATH, serve
     from harness.runs.functions import declared
@@ -25,9 +35,15 @@ def command(*, function: str, port: int) -> None:
     from harness.stack import rie_path, shared_stack
 
     settings = load_settings()
-    settings_of_function = declared(settings, function)
+    served = declared(settings, function)
+    if timeout_s is not None:
+        served = msgspec.structs.replace(served, timeout_s=timeout_s)
     stack = shared_stack(settings)
     if stack is None:
         raise HarnessError("no stack is up", remedy="run `harness up` first")
-    click.echo(f"{function} listens at http://127.0.0.1:{port}{RIE_PATH}", err=True)
-    sys.exit(serve(function, settings_of_function, rie=rie_path(settings), stack=stack, port=port))
+
+    def listening() -> None:
+        click.echo(f"{function} listens at http://127.0.0.1:{port}{RIE_PATH}", err=True)
+        click.echo(f"an invocation has {served.timeout_s} s; Ctrl-C ends the function", err=True)
+
+    sys.exit(serve(function, served, rie=rie_path(settings), stack=stack, port=port, listening=listening))

@@ -1,25 +1,53 @@
 """One function behind one RIE in the foreground, straight from its source folder: for curl and for a debugger.
 
 RIE answers at `/2015-03-31/functions/function/invocations`, as it does in a container image.
+
+Invariant: whichever way `serve` ends, no process that it or the function started is left.
 """
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+
+import psutil
 
 from harness.errors import HarnessError
 from harness.gateway.environment import RIE_PATH
 from harness.gateway.rie_process import rie_command
+from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S
 from harness.processes import reserved_ports
 from harness.settings import FunctionSettings
 from harness.stack.state import StackState, client_environment
 
 __all__ = ["RIE_PATH", "serve"]
 
+RUNTIME = Path(__file__).with_name("terminal_runtime.py")
+STOP_WITHIN_S = 2.0
+# What the user's terminal and debugger are set up with.
+_OF_THE_TERMINAL = ("PYTHONBREAKPOINT", "TERM")
+# https://man7.org/linux/man-pages/man2/prctl.2.html
+_PR_SET_CHILD_SUBREAPER = 36
 
-def serve(name: str, function: FunctionSettings, *, rie: Path, stack: StackState, port: int) -> int:
-    """Runs RIE until it is interrupted.
+
+def serve(
+    name: str,
+    function: FunctionSettings,
+    *,
+    rie: Path,
+    stack: StackState,
+    port: int,
+    listening: Callable[[], None],
+) -> int:
+    """Run RIE until a signal asks for the end.
 
     Args:
         name: The function's name.
@@ -27,20 +55,14 @@ def serve(name: str, function: FunctionSettings, *, rie: Path, stack: StackState
         rie: The RIE binary.
         stack: Where its services listen.
         port: Port on the loopback interface for invocations.
+        listening: Called when RIE takes invocations.
 
     Returns:
-        RIE's exit status.
+        RIE's exit status, or 128 and the number of the signal.
 
     Raises:
-        HarnessError: The port is taken.
+        HarnessError: The port is taken, or RIE does not start.
     """
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise HarnessError(
-                f"port {port} is taken: {error.strerror}", remedy="choose another with --port"
-            ) from error
     variables = {
         "PATH": os.defpath,
         "LANG": "en_US.UTF-8",
@@ -49,17 +71,133 @@ def serve(name: str, function: FunctionSettings, *, rie: Path, stack: StackState
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_s),
+        **{key: os.environ[key] for key in _OF_THE_TERMINAL if key in os.environ},
         **client_environment(stack),
         **function.environment,
     }
+    _adopt_orphans()
     with (
+        _ended_by_signals(),
+        _terminal_as_before(),
+        _held_port(port),
+        _standard_input() as stdin,
         reserved_ports(1) as (runtime_api,),
-        subprocess.Popen(
-            rie_command(rie, port, runtime_api, function.handler), cwd=function.source, env=variables
-        ) as process,
     ):
+        runtime = [sys.executable, "-P", str(RUNTIME), str(stdin), function.handler]
+        command = rie_command(rie, port, runtime_api, function.handler, runtime)
+        process = subprocess.Popen(command, cwd=function.source, env=variables, pass_fds=[stdin])
         try:
+            _wait_until_it_listens(process, port)
+            listening()
             return process.wait()
-        except KeyboardInterrupt:
-            process.terminate()
-            return 0
+        except _Ended as ended:
+            return 128 + ended.number
+        finally:
+            _end(process)
+
+
+class _Ended(BaseException):
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__()
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turn the signals that ask for the end into `_Ended`, the first time; the end itself is not interrupted."""
+    asked = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    # What the caller has ignored stays so: SIGHUP of `nohup`, SIGINT of a job in the background.
+    numbers = [number for number in asked if signal.getsignal(number) is not signal.SIG_IGN]
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        for other in numbers:
+            signal.signal(other, signal.SIG_IGN)
+        raise _Ended(number)
+
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _terminal_as_before() -> Iterator[None]:
+    """Bring the terminal back to where it was: a debugger that is killed at its prompt leaves it without an echo."""
+    try:
+        before = termios.tcgetattr(0)
+    except termios.error:  # standard input is no terminal
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(termios.error):  # it was closed
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def _held_port(port: int) -> Iterator[None]:
+    """Check that nobody listens on the port, and keep others from it; RIE can listen on it all the same.
+
+    Raises:
+        HarnessError: Somebody does, or it is not for ordinary users.
+    """
+    with socket.socket() as holder:
+        # As RIE does: connections that have just ended do not count.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise HarnessError(
+                f"cannot listen on port {port}: {error.strerror}", remedy="choose another with --port"
+            ) from error
+        yield
+
+
+@contextmanager
+def _standard_input() -> Iterator[int]:
+    """A copy of the standard input that RIE's runtime inherits."""
+    try:
+        copy = os.dup(0)
+    except OSError:  # it is closed
+        copy = os.open(os.devnull, os.O_RDONLY)
+    try:
+        yield copy
+    finally:
+        os.close(copy)
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while process.poll() is None and time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(READY_POLL_S)
+    if process.returncode is None:
+        raise HarnessError(f"RIE did not listen on port {port} within {READY_WITHIN_S:.0f} s")
+    raise HarnessError(f"RIE ended at once, with status {process.returncode}", f"port {port}", "choose another --port")
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of all descendants whose own parent ends, so that they are found."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End RIE, which ends its runtime, and whatever the function has started besides."""
+    process.terminate()
+    try:
+        process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    own = psutil.Process()
+    deadline = time.monotonic() + STOP_WITHIN_S
+    while (left := own.children(recursive=True)) and time.monotonic() < deadline:
+        for child in left:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(left, timeout=STOP_WITHIN_S)

@@ -212,6 +212,25 @@ def decode_job(event: object, kind: type[AnyJob]) -> AnyJob:
     return job
 
 
+def decode_worker_job(event: object, request_id: str) -> WorkerJob:
+    """Check a worker's event and return it as a record.
+
+    A worker that trains alone may be invoked by hand, with an event of no run: its run is then named after the request,
+    as the coordinator names those of its events. A retry has the same request id, and so belongs to the same run.
+
+    Args:
+        event: What the function was invoked with, as decoded JSON.
+        request_id: Lambda's id of the request.
+
+    Raises:
+        InputError: As in `decode_job`.
+        JobError: A field's value is not allowed.
+    """
+    if isinstance(event, dict) and event.get("n_workers") == 1:
+        event = {"run_id": request_id, **event}
+    return decode_job(event, WorkerJob)
+
+
 class _Field(NamedTuple):
     hint: Any
     required: bool

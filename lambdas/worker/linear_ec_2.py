@@ -52,7 +52,7 @@ from training.exchange.mailbox import Mailbox, abort_run, key_of  # noqa: E402
 from training.exchange.memcached import MemcachedChannel  # noqa: E402
 from training.exchange.recovery import Recovery, through_faults  # noqa: E402
 from training.invoking import InvokeError, invoke_event  # noqa: E402
-from training.job import WorkerJob, decode_job  # noqa: E402
+from training.job import WorkerJob, decode_worker_job  # noqa: E402
 from training.model.registry import gradient_model  # noqa: E402
 from training.results import RunFolder, StorageError, get_large_object, s3_client  # noqa: E402
 from training.telemetry import Telemetry, max_rss_mb, percentiles_ms  # noqa: E402
@@ -88,7 +88,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
         TrainingError: The job, its data, a peer or the channel failed; the cause is stored under `failed/` first,
             and told to all ranks unless Lambda's next try may help.
     """
-    job = decode_job(event, WorkerJob)
+    job = decode_worker_job(event, context.aws_request_id)
     telemetry = Telemetry(job.run_id, job.rank, 0, context.aws_request_id)
     folder = RunFolder(_s3, job.results, job.run_id)
     lease = Lease(lambda: _connect(job), key_of(job.run_id, f"lease/{job.rank}", job.tmp_bucket), job.link)

@@ -1,11 +1,15 @@
-"""The event for debugging one worker: legal for whatever data it is made of."""
+"""The event for debugging one worker: legal for whatever data it is made of, and of no run."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from fixtures.save_1_worker_output import save
-from training.job import WorkerJob, decode_job
+from training.errors import InputError
+from training.job import decode_worker_job
 
 
 @pytest.mark.parametrize(
@@ -23,6 +27,29 @@ def test_the_event_goes_with_its_data(s3, tmp_path, monkeypatch, data, model, da
 
     save(data, "one-worker", None, "127.0.0.1:11211", tmp_path / "event.json")
 
-    job = decode_job(json.loads((tmp_path / "event.json").read_bytes()), WorkerJob)
+    event = json.loads((tmp_path / "event.json").read_bytes())
+    job, again = decode_worker_job(event, "request-1"), decode_worker_job(event, "request-2")
+    assert ("request-1", "request-2") == (job.run_id, again.run_id)
     assert (model, data_type, features) == (job.model, job.data_type, job.n_features)
     assert s3.head_object(Bucket=job.data_bucket, Key=job.file)["ContentLength"] > 0
+
+
+def test_a_worker_among_others_must_be_told_its_run():
+    """Ranks that named their run each for itself would never meet; a run that is named keeps its name."""
+    event = {"worker_index": 0, "file": "0_2", "data_bucket": "higgs", "n_features": 3, "n_workers": 2, "host": "h"}
+
+    with pytest.raises(InputError, match="`run_id` is missing"):
+        decode_worker_job(event, "request")
+    assert "mine" == decode_worker_job({**event, "n_workers": 1, "run_id": "mine"}, "request").run_id
+
+
+@pytest.mark.parametrize("script", ["partition_data.py", "save_1_worker_output.py", "doc_tables.py"])
+def test_a_script_outside_of_the_environment_says_what_to_do(script):
+    """The system's Python lacks our packages: one line instead of a traceback."""
+    path = Path(__file__).parents[2] / "fixtures" / script
+
+    done = subprocess.run([sys.executable, "-I", "-S", path, "--help"], capture_output=True, text=True, check=False)
+
+    assert 1 == done.returncode
+    assert done.stderr.endswith("run `make setup` once, then `. .venv/bin/activate`, and try again\n")
+    assert 1 == done.stderr.count("\n")

@@ -1,0 +1,195 @@
+"""Debugging one worker: the same event again and again, by the gateway and by one RIE in the user's terminal."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.processes import free_port
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+HARNESS = Path(sys.executable).with_name("harness")
+WITHIN_S = 60.0
+HANDLER = """
+import subprocess
+
+def handler(event, context):
+    if event == "fail":
+        raise ValueError("broken")
+    if event == "child":
+        return subprocess.Popen(["sleep", "1000"], start_new_session=True).pid
+    breakpoint()
+    return event
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with a stack that is up: the clone's worker, and a function of its own."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "app").mkdir()
+    (root / "app" / "app.py").write_text(HANDLER)
+    (root / "harness.toml").write_text(
+        '[stack]\ns3 = "moto"\n'
+        '[functions.hello]\nsource = "app"\nhandler = "app.handler"\ntimeout_s = 60\n'
+        f'[functions.linear_ec_2]\nsource = "{ROOT}/lambdas/worker"\ninclude = ["{ROOT}/lambdas/training"]\n'
+        'handler = "linear_ec_2.handler"\nmemory_mb = 1769\ntimeout_s = 60\n'
+    )
+    subprocess.run([HARNESS, "up"], cwd=root, check=True, capture_output=True)
+    yield root
+    subprocess.run([HARNESS, "down"], cwd=root, check=True, capture_output=True)
+
+
+class Terminal:
+    """What a user sees and types.
+
+    Args:
+        process: What runs in it.
+        descriptor: The terminal's other side.
+    """
+
+    def __init__(self, process, descriptor):
+        self.process, self._descriptor, self.text = process, descriptor, ""
+
+    def wait_for(self, text):
+        """Reads until the text is there."""
+        deadline = time.monotonic() + WITHIN_S
+        while text not in self.text:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{text!r} did not come: {self.text}"
+            if select.select([self._descriptor], [], [], left)[0]:
+                self.text += os.read(self._descriptor, 65_536).decode()
+
+    def type(self, text):
+        """Types, and forgets what was seen."""
+        self.text = ""
+        os.write(self._descriptor, text.encode())
+
+    def end(self, how):
+        """Ends it, and returns its exit status."""
+        how()
+        with suppress(OSError):  # the last process has closed the terminal
+            while select.select([self._descriptor], [], [], WITHIN_S)[0]:
+                chunk = os.read(self._descriptor, 65_536)
+                self.text += chunk.decode()
+        return self.process.wait(WITHIN_S)
+
+
+@contextmanager
+def rie(project, function, port):
+    """`harness rie` in a terminal, which is its controlling one as in a shell."""
+    ours, theirs = pty.openpty()
+
+    process = subprocess.Popen(
+        ["setsid", "--ctty", HARNESS, "rie", function, "--port", str(port)],
+        cwd=project, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "dumb"},
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        yield Terminal(process, ours)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(ours)
+
+
+def post(port, event):
+    """What RIE answers."""
+    url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+    with urllib.request.urlopen(url, data=json.dumps(event).encode(), timeout=WITHIN_S) as answer:
+        return json.loads(answer.read())
+
+
+def answer_of(port, event):
+    """The answer to an invocation that goes on meanwhile, as a function."""
+    answers = []
+
+    def ask():
+        with suppress(OSError):  # RIE is ended
+            answers.append(post(port, event))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+
+    def wait():
+        thread.join(WITHIN_S)
+        return answers[0]
+
+    return wait
+
+
+def test_a_breakpoint_stops_in_the_terminal(project):
+    """What is typed reaches the debugger, errors keep their lines, and Ctrl-C ends all, children too."""
+    port = free_port()
+    with rie(project, "hello", port) as terminal:
+        terminal.wait_for("listens at ")
+        with socket.create_connection(("127.0.0.1", port)):
+            pass  # it does
+        answer = answer_of(port, {"x": 42})
+        terminal.wait_for("(Pdb)")
+        terminal.type("event['x'] + 1\n")
+        terminal.wait_for("43")
+        terminal.type("continue\n")
+        assert {"x": 42} == answer()
+
+        terminal.type("")
+        assert "ValueError" == post(port, "fail")["errorType"]
+        terminal.wait_for("REPORT")
+        assert re.search(r"^.ERROR. ValueError: broken\r?$", terminal.text, re.MULTILINE)
+        assert not re.search(r"\r[^\r\n]", terminal.text), "lines overwrite one another"
+
+        child = post(port, "child")
+        answer_of(port, {})  # which never comes
+        terminal.wait_for("(Pdb)")
+        assert 130 == terminal.end(lambda: terminal.type("\x03"))
+        assert not psutil.pid_exists(child)
+        assert "Traceback" not in terminal.text
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(project):
+    """One error with the remedy, and no word of listening."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        done = subprocess.run(
+            [HARNESS, "rie", "hello", "--port", port], cwd=project, capture_output=True, text=True, check=False
+        )
+
+    assert 1 == done.returncode
+    assert f"error: cannot listen on port {port}: Address already in use" == done.stderr.splitlines()[0]
+    assert "listens" not in done.stderr
+
+
+def test_one_event_trains_a_worker_again_and_again(project):
+    """By `harness invoke` and by RIE: each invocation is a run of its own; SIGTERM then ends RIE and its runtime."""
+    script = ROOT / "fixtures" / "save_1_worker_output.py"
+    event = project / "event.json"
+    saved = [sys.executable, script, "--data", "synthetic:rows=200,features=3", "--output", event]
+    subprocess.run(saved, cwd=project, check=True, capture_output=True)
+
+    invoke = [HARNESS, "invoke", "linear_ec_2", "--event", event]
+    printed = [subprocess.run(invoke, cwd=project, check=True, capture_output=True).stdout for _ in range(2)]
+    answers = [json.loads(text) for text in printed]
+    port = free_port()
+    with rie(project, "linear_ec_2", port) as terminal:
+        terminal.wait_for("listens at ")
+        answers += [post(port, json.loads(event.read_text())) for _ in range(2)]
+        assert 143 == terminal.end(lambda: terminal.process.send_signal(signal.SIGTERM))
+
+    assert [{"run_id", "rank"}] * 4 == [set(answer["body"]) for answer in answers]
+    assert 4 == len({answer["body"]["run_id"] for answer in answers})
