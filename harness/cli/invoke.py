@@ -44,7 +44,7 @@ def command(
     from harness.runs.clients import clients_for
     from harness.runs.functions import declared, make_declared
     from harness.runs.health import check_parts
-    from harness.runs.invoke import invoke
+    from harness.runs.invoke import foreign_cache, invoke
     from harness.settings import load_settings
     from harness.stack import shared_stack
 
@@ -53,6 +53,7 @@ def command(
     settings = load_settings()
     declared(settings, function)
     body = event.read() if event is not None else (payload or "{}").encode()
+    stack = None
     if target is not None:
         clients = target_of(target, region, settings).run_clients()
     else:
@@ -67,4 +68,8 @@ def command(
         click.echo(answer.log, err=True, nl=False)
     click.echo(answer.payload)
     if answer.error:
+        cache = stack.functions_see.discovery if stack else ""
+        if cache and (named := foreign_cache(body, cache)):
+            click.echo(f"the event names Memcached at {named}; that of this stack is at {cache}", err=True)
+            click.echo("write the event again: python fixtures/save_1_worker_output.py", err=True)
         sys.exit(1)

@@ -4,6 +4,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.errors import HarnessError
@@ -26,6 +27,26 @@ class InvocationAnswer:
     payload: str
     error: bool
     log: str
+
+
+def foreign_cache(event: bytes, cache: str) -> str:
+    """Return the Memcached that an event names when it is not the given one; empty when there is nothing to say.
+
+    Args:
+        event: JSON, maybe of a job.
+        cache: `host:port` of the stack's Memcached, as functions see it.
+    """
+    try:
+        job = msgspec.json.decode(event, type=_Cache)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    named = f"{job.host}:{job.port}"
+    return "" if named == cache else named
+
+
+class _Cache(msgspec.Struct):
+    host: str
+    port: int
 
 
 def invoke(client: "LambdaClient", function: str, event: bytes, *, asynchronous: bool) -> InvocationAnswer:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.save_1_worker_output import save
+from harness.runs.invoke import foreign_cache
 from training.errors import InputError
 from training.job import decode_worker_job
 
@@ -53,3 +54,18 @@ def test_a_script_outside_of_the_environment_says_what_to_do(script):
     assert 1 == done.returncode
     assert done.stderr.endswith("run `make setup` once, then `. .venv/bin/activate`, and try again\n")
     assert 1 == done.stderr.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("event", "foreign"),
+    [
+        (b'{"host": "127.0.0.1", "port": 1, "model": "lr"}', "127.0.0.1:1"),
+        (b'{"host": "127.0.0.1", "port": 2}', ""),
+        (b'{"host": 1}', ""),
+        (b"[1]", ""),
+        (b"\xff", ""),
+    ],
+)
+def test_the_cache_of_an_earlier_stack_is_noticed(event, foreign):
+    """An event that was written before `harness up` names another Memcached; any other event is no business of ours."""
+    assert foreign == foreign_cache(event, "127.0.0.1:2")
