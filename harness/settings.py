@@ -12,14 +12,18 @@ The nearest `harness.toml` upwards from the working directory counts; its folder
 """
 
 import os
+import pwd
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from harness.errors import HarnessError
 
 FILE_NAME = "harness.toml"
+
+Converted = TypeVar("Converted")
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MemoryMB = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
@@ -121,13 +125,14 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def load_settings(start: Path | None = None) -> Settings:
-    """Reads the nearest `harness.toml` from `start` (default: the working directory) upwards.
+    """Read the nearest `harness.toml` from `start` (default: the working directory) upwards.
 
     Raises:
-        HarnessError: There is none, or it does not hold what it should; the field is named.
+        HarnessError: There is none, or it does not hold what it should; table and key are named.
     """
-    start = (start or Path.cwd()).resolve()
-    path = next((folder / FILE_NAME for folder in (start, *start.parents) if (folder / FILE_NAME).is_file()), None)
+    start = (start or _working_folder()).resolve()
+    # Not `Path.is_file`, which raises where a folder above may not be searched.
+    path = next((folder / FILE_NAME for folder in (start, *start.parents) if os.path.isfile(folder / FILE_NAME)), None)  # noqa: PTH113
     if path is None:
         raise HarnessError(
             f"no {FILE_NAME} found",
@@ -135,11 +140,73 @@ def load_settings(start: Path | None = None) -> Settings:
             "run inside a clone of the project",
         )
     try:
-        file = msgspec.toml.decode(path.read_bytes(), type=_File, dec_hook=_decode_path)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise HarnessError(str(error), str(path), "mend the field named above") from error
+        content = msgspec.toml.decode(path.read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HarnessError(f"{FILE_NAME} is not TOML: {error}", str(path), "correct the line named above") from error
+    except OSError as error:
+        raise HarnessError(f"{FILE_NAME} cannot be read: {error.strerror}", str(path)) from error
+    file = _file_of(content, path)
     functions = {name: _with_absolute_paths(function, path.parent) for name, function in file.functions.items()}
-    return Settings(path.parent, _cache_dir(), file.stack, file.gateway, functions)
+    return Settings(path.parent, _cache_dir(path.parent), file.stack, file.gateway, functions)
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise HarnessError(
+            "the working folder no longer exists", remedy="change to a folder of the project (`cd`), and try again"
+        ) from error
+
+
+def _file_of(content: dict[str, Any], path: Path) -> _File:
+    functions = content.get("functions", {})
+    tables: list[tuple[str, Any, type[msgspec.Struct]]] = [
+        ("", content, _File),
+        ("stack", content.get("stack"), StackSettings),
+        ("stack.ports", _key(content.get("stack"), "ports"), PortSettings),
+        ("gateway", content.get("gateway"), GatewaySettings),
+        *((f"functions.{name}", table, FunctionSettings) for name, table in _items(functions)),
+    ]
+    for name, table, kind in tables:
+        for key, _ in _items(table):
+            _check_key(key, name, kind, path)
+    for name, table in _items(functions):
+        # One by one: of a whole file, msgspec would not name the function.
+        _convert(table, FunctionSettings, f"functions.{name}", path)
+    return _convert(content, _File, "", path)
+
+
+def _check_key(key: str, table: str, kind: type[msgspec.Struct], path: Path) -> None:
+    known = [field.encode_name for field in msgspec.structs.fields(kind)]
+    if key in known:
+        return
+    near = get_close_matches(key, known, n=1)
+    where = f"[{table}]" if table else FILE_NAME
+    raise HarnessError(
+        f"{where} has the unknown key `{key}`",
+        str(path),
+        f"did you mean `{near[0]}`?" if near else f"it takes {', '.join(known)}",
+    )
+
+
+def _convert(content: object, kind: type[Converted], table: str, path: Path) -> Converted:
+    try:
+        return msgspec.convert(content, kind, dec_hook=_decode_path)
+    except msgspec.ValidationError as error:
+        words, _, place = str(error).partition(" - at ")
+        key = place.strip("`").removeprefix("$").removeprefix(".")
+        where = ".".join(part for part in (table, key) if part)
+        raise HarnessError(f"{where}: {words}" if where else words, str(path), "correct that key") from error
+
+
+def _items(table: object) -> list[tuple[str, Any]]:
+    """The items of a table; none of what is no table, which is found when it is converted."""
+    return list(table.items()) if isinstance(table, dict) else []
+
+
+def _key(table: object, key: str) -> object:
+    return dict(_items(table)).get(key)
 
 
 def _with_absolute_paths(function: FunctionSettings, root: Path) -> FunctionSettings:
@@ -153,6 +220,23 @@ def _decode_path(type_: type, value: object) -> object:
     raise NotImplementedError(type_)
 
 
-def _cache_dir() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lambda-harness"
+def _cache_dir(root: Path) -> Path:
+    """XDG's folder for caches; the project's own where this user has no home."""
+    for base in (os.environ.get("XDG_CACHE_HOME"), _joined(_home(), ".cache")):
+        # https://specifications.freedesktop.org/basedir-spec/: a path that is relative is to be ignored.
+        if base and os.path.isabs(base):  # noqa: PTH117
+            return Path(base) / "lambda-harness"
+    return root / ".harness" / "cache"
+
+
+def _home() -> str:
+    if os.environ.get("HOME"):
+        return os.environ["HOME"]
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:  # a container may run under a number that no user has
+        return ""
+
+
+def _joined(folder: str, name: str) -> str:
+    return os.path.join(folder, name) if folder else ""  # noqa: PTH118

@@ -1,0 +1,86 @@
+"""`harness.toml`, and the folders that hang on the user's surroundings."""
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.settings import load_settings
+
+pytestmark = pytest.mark.unit
+
+FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "remedy"),
+    [
+        (f"[functions.hello]\n{FUNCTION}memory = 256", "[functions.hello] has the unknown key `memory`", "`memory_mb`"),
+        (f"[functions.hello]\n{FUNCTION}time_out = 3", "[functions.hello] has the unknown key `time_out`", "timeout_s"),
+        (f"[functions.hello]\n{FUNCTION}colour = 3", "[functions.hello] has the unknown key `colour`", "it takes"),
+        ("[stak]", "harness.toml has the unknown key `stak`", "`stack`"),
+        ("[stack.ports]\nmemcache = 1", "[stack.ports] has the unknown key `memcache`", "`memcached`"),
+        (f"[functions.hello]\n{FUNCTION}memory_mb = 3", "functions.hello.memory_mb: Expected `int` >= 128", "correct"),
+        ('[functions.hello]\nhandler = "app.handler"', "functions.hello: Object missing required field", "correct"),
+        ('[stack]\nmode = "odd"', "stack.mode: Invalid enum value 'odd'", "correct"),
+        ("functions = 3", "functions: Expected `object`, got `int`", "correct"),
+        ("[[functions]]", "functions: Expected `object`, got `array`", "correct"),
+        ("x = [", "harness.toml is not TOML", "correct"),
+        ("x = " + "[" * 100_000, "harness.toml is not TOML", "correct"),
+        (b"x = '\xff'", "harness.toml is not TOML", "correct"),
+    ],
+)
+def test_a_wrong_file_is_one_error_that_names_table_and_key(tmp_path, content, what, remedy):
+    """And the key that was probably meant."""
+    file = tmp_path / "harness.toml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(HarnessError) as error:
+        load_settings(tmp_path)
+    assert what in error.value.what
+    assert str(file) == error.value.where
+    assert remedy in error.value.remedy
+
+
+def test_a_working_folder_that_was_deleted_is_one_error(tmp_path, monkeypatch):
+    """Nothing can be found from it."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(HarnessError, match="working folder no longer exists"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"XDG_CACHE_HOME": "/x", "HOME": "/h"}, "/x/lambda-harness"),
+        ({"XDG_CACHE_HOME": "relative", "HOME": "/h"}, "/h/.cache/lambda-harness"),
+        ({"XDG_CACHE_HOME": "", "HOME": "/h"}, "/h/.cache/lambda-harness"),
+        ({"HOME": ""}, f"{pwd.getpwuid(os.getuid()).pw_dir}/.cache/lambda-harness"),
+        ({}, f"{pwd.getpwuid(os.getuid()).pw_dir}/.cache/lambda-harness"),
+    ],
+)
+def test_the_cache_is_where_the_user_has_caches(tmp_path, monkeypatch, variables, expected):
+    """As XDG has it."""
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "harness.toml").touch()
+    assert Path(expected) == load_settings(tmp_path).cache_dir
+
+
+def test_a_user_without_a_name_and_a_home_has_the_cache_in_the_project(tmp_path, monkeypatch):
+    """As in a container that runs under any number."""
+
+    def nobody(uid):
+        raise KeyError(uid)
+
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    (tmp_path / "harness.toml").touch()
+    assert tmp_path / ".harness" / "cache" == load_settings(tmp_path).cache_dir
