@@ -1,12 +1,15 @@
 """The job's keys as command-line options, with dashes, in the job's own words."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 import msgspec
 
+from harness.errors import HarnessError
+from training.errors import InputError
 from training.job import Job, describe
 
 PREFIX = "job_"
@@ -44,7 +47,8 @@ def job_options(function: Decorated) -> Decorated:
             PREFIX + field.name,
             type=type_,
             default=None,
-            help=f"{meanings[field.name]} ({describe(hints[field.name])}){default}",
+            # Python strips docstrings at -OO.
+            help=f"{meanings.get(field.name, field.encode_name)} ({describe(hints[field.name])}){default}",
         )
         function = option(function)
     return function
@@ -54,6 +58,32 @@ def job_event(flags: dict[str, Any]) -> dict[str, Any]:
     """The job's keys among a command's flags, those that were given."""
     names = {PREFIX + field.name: field.encode_name for field in msgspec.structs.fields(Job)}
     return {names[flag]: value for flag, value in flags.items() if flag in names and value is not None}
+
+
+@contextmanager
+def errors_name_flags(event: dict[str, Any]) -> Iterator[None]:
+    """Within the block, let errors about a key of the job name the flag by which the user gave it.
+
+    Keys that came from a file keep their names.
+
+    Args:
+        event: The keys that were given by flags.
+
+    Raises:
+        HarnessError: An error about one of them, in the flag's words.
+    """
+    try:
+        yield
+    except (HarnessError, InputError) as error:
+        words = str(error)
+        for key in event:
+            flag = f"--{key.replace('_', '-')}"
+            words = words.replace(f"job field `{key}`", flag)
+            if isinstance(error, InputError):
+                words = re.sub(rf"(?<![\w-]){key}=", f"{flag} ", words)
+        if words == str(error):
+            raise
+        raise HarnessError(*words.split("\n", 2)) from error
 
 
 def _click_type(hint: Any) -> click.ParamType[Any]:  # noqa: ANN401 - a type hint has no narrower type

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from harness.cli.fault_options import fault_options, fault_plan, needs_own_stack, with_flags
-from harness.cli.job_options import job_event, job_options
+from harness.cli.job_options import errors_name_flags, job_event, job_options
 from harness.cli.target_options import region_option, stack_option, target_of, target_option
 
 if TYPE_CHECKING:
@@ -80,35 +80,37 @@ def command(  # noqa: PLR0913 - keywords only, each an option
 
     if model_file is not None and not model_file.parent.is_dir():
         raise HarnessError(f"the folder of --model-file {model_file} does not exist", remedy="make it first")
-    request = read_request(data, job_file, job_event(flags))
-    plan = fault_plan(flags)
-    job = check(request)
-    check_faults(plan, job)
-    settings = with_flags(load_settings(), job, flags)
-    own = needs_own_stack(plan, flags)
-    if target is not None and (own or s3 or mode):
-        raise HarnessError(
-            f"--target {target} is what was deployed; it takes no faults, no time scale, no --s3 and no --mode",
-            remedy="leave them out, or leave --target out",
-        )
-    with RunDisplay() as display, ExitStack() as held:
-        if target is not None:
-            display.stage("looking at the deployment")
-            site = _deployed(settings, target, stack, region)
-        else:
-            display.stage("starting the stack")
-            log = display.stage
-            stack_of_run = (
-                start_private_stack(settings, s3=s3, mode=mode, faults=bool(plan), log=log)
-                if own
-                else stack_for_run(settings, s3=s3, mode=mode, log=log)
+    given = job_event(flags)
+    with errors_name_flags(given):
+        request = read_request(data, job_file, given)
+        plan = fault_plan(flags)
+        job = check(request)
+        check_faults(plan, job)
+        settings = with_flags(load_settings(), job, flags)
+        own = needs_own_stack(plan, flags)
+        if target is not None and (own or s3 or mode):
+            raise HarnessError(
+                f"--target {target} is what was deployed; it takes no faults, no time scale, no --s3 and no --mode",
+                remedy="leave them out, or leave --target out",
             )
-            state = held.enter_context(stack_of_run)
-            site = site_of(state, clients_for(state.endpoints))
-        with aws_errors("the run"):
-            summary = run(request, settings, site, report=display.stage, watch=display.watch, faults=plan)
-            if model_file is not None:
-                save_model(site.clients.s3, summary, model_file)
+        with RunDisplay() as display, ExitStack() as held:
+            if target is not None:
+                display.stage("looking at the deployment")
+                site = _deployed(settings, target, stack, region)
+            else:
+                display.stage("starting the stack")
+                log = display.stage
+                stack_of_run = (
+                    start_private_stack(settings, s3=s3, mode=mode, faults=bool(plan), log=log)
+                    if own
+                    else stack_for_run(settings, s3=s3, mode=mode, log=log)
+                )
+                state = held.enter_context(stack_of_run)
+                site = site_of(state, clients_for(state.endpoints))
+            with aws_errors("the run"):
+                summary = run(request, settings, site, report=display.stage, watch=display.watch, faults=plan)
+                if model_file is not None:
+                    save_model(site.clients.s3, summary, model_file)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(summary)))
     else:

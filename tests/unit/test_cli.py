@@ -1,0 +1,66 @@
+"""What the command line makes of errors."""
+
+import errno
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli.last_handler import describe
+from harness.cli.main import cli
+from harness.errors import HarnessError
+from training.errors import InputError
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--n-workers", "0"], "--n-workers is 0; allowed"),
+        (["--lambda", "-1"], "--lambda is -1.0; allowed"),
+        (["--batch-size", "0", "--job", "job.json"], "--batch-size is 0; allowed"),
+        (["--optim", "em"], "--optim em needs model="),
+        (["--optim", "em", "--model", "lr"], "--optim em needs --model kmeans or sparse_kmeans; got --model lr"),
+    ],
+)
+def test_an_error_names_the_flag_that_the_user_typed(tmp_path, monkeypatch, arguments, words):
+    """Not the event's key."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.json").write_text(json.dumps({"n_workers": 2}))
+    answer = CliRunner().invoke(cli, ["run", *arguments])
+    assert isinstance(answer.exception, HarnessError)
+    assert words in str(answer.exception)
+
+
+def test_an_error_about_a_key_of_a_file_names_the_key(tmp_path, monkeypatch):
+    """Also beside flags."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.json").write_text(json.dumps({"n_workers": 0}))
+    answer = CliRunner().invoke(cli, ["run", "--job", "job.json", "--batch-size", "10"])
+    assert isinstance(answer.exception, InputError)
+    assert "job field `n_workers` is 0" in str(answer.exception)
+
+
+def test_a_full_disk_is_told_with_the_file_and_without_a_traceback():
+    """It is no fault of the program's."""
+    lines = describe(OSError(errno.ENOSPC, "No space left on device", "/full/file"))
+    assert ["no space left on device", "cannot write /full/file"] == lines[:2]
+
+
+def test_what_nobody_foresaw_is_one_line_and_a_file(tmp_path, monkeypatch):
+    """The traceback is in the state folder, readable by its owner alone; a broken `__str__` breaks nothing."""
+
+    class OddError(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    (tmp_path / "harness.toml").touch()
+    (tmp_path / ".harness").mkdir()
+    monkeypatch.chdir(tmp_path)
+    first, place, _ = describe(OddError())
+    file = tmp_path / ".harness" / "last-error.txt"
+    assert "unexpected OddError" == first
+    assert str(file) in place
+    assert 0o600 == file.stat().st_mode & 0o777
+    assert "OddError" in file.read_text()
