@@ -73,5 +73,19 @@ rm -rf "$directory"
 "$python" -m venv "$directory"
 
 # Byte code is left to the first import: most modules are never imported, and compiling all takes most of the time.
-"$directory/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --use-pep517 \
-    --require-hashes --requirement "$requirements"
+log=$directory/pip.log
+"$directory/bin/python" -m pip install --progress-bar off --disable-pip-version-check --no-compile --use-pep517 \
+    --require-hashes --requirement "$requirements" >"$log" 2>&1 &
+pip=$!
+next_line=$((SECONDS + 5))
+trap 'kill "$pip" 2>/dev/null' EXIT
+# A line every few seconds says what is waited for: the downloads take a minute or more.
+while kill -0 "$pip" 2>/dev/null; do
+    sleep 1
+    if [ "$SECONDS" -ge "$next_line" ]; then
+        next_line=$((SECONDS + 5))
+        echo "setup: $directory, after $SECONDS s: $(tail -n 1 "$log" | cut -c 1-100)"
+    fi
+done
+wait "$pip" || fail "setup: $directory could not be made; the last lines of pip:" "$(tail -n 15 "$log")"
+trap - EXIT

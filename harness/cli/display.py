@@ -1,6 +1,8 @@
 """What a run looks like on a terminal: one line per rank while it trains, a short summary at the end."""
 
+import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,11 +11,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from harness.runs.follow import Progress, RankProgress
+from harness.runs.follow import Progress, RankProgress, waits
 from harness.runs.summary import Summary
 
 # A terminal has so many lines; beyond them the ranks are counted.
 MAX_RANK_LINES = 32
+# A wait that is longer is told, with whom or what is waited for, and again every so often.
+LONG_WAIT_S, WAIT_LINE_EVERY_S = 5.0, 15.0
 # Without a terminal, epochs that follow one another faster are not all told.
 PLAIN_LINE_EVERY_S = 1.0
 
@@ -23,34 +27,40 @@ class RunDisplay:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        self._live = Live(console=self._console, refresh_per_second=10, transient=True)
         self._stage = ""
         self._progress: Progress | None = None
         self._epoch_told, self._next_line = 0, 0.0
+        self._since = time.monotonic()
+        self._next_wait = self._since + LONG_WAIT_S
+        self._over = threading.Event()
+        self._teller = threading.Thread(target=self._tell_waits, name="display", daemon=True)
+        # Drawn ten times a second: seconds go on while the command itself is busy waiting.
+        self._live = Live(console=self._console, refresh_per_second=10, transient=True, get_renderable=self._table)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
+        else:
+            self._teller.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._live.stop()
+        self._over.set()
 
     def stage(self, name: str) -> None:
         """Shows what the run is doing."""
         if not self._live.is_started and name != self._stage:
             click.echo(f"{name} ...", err=True)
         self._stage = name
-        self._refresh()
+        self._moved()
 
     def watch(self, progress: Progress) -> None:
         """Shows how far the ranks are."""
         self._progress = progress
-        if self._live.is_started:
-            self._refresh()
-        else:
+        if not self._live.is_started:
             self._tell_epoch(progress)
 
     def _tell_epoch(self, progress: Progress) -> None:
@@ -58,11 +68,29 @@ class RunDisplay:
         if epoch > self._epoch_told and time.monotonic() >= self._next_line:
             self._epoch_told, self._next_line = epoch, time.monotonic() + PLAIN_LINE_EVERY_S
             click.echo(f"epoch {epoch}: loss {_number(progress.ranks[0].loss)}", err=True)
+            self._moved()
 
-    def _refresh(self) -> None:
-        if not self._live.is_started:
-            return
-        table = Table(title=f"{self._stage} ...", title_justify="left", box=None, pad_edge=False)
+    def _moved(self) -> None:
+        self._since = time.monotonic()
+        self._next_wait = self._since + LONG_WAIT_S
+
+    def _tell_waits(self) -> None:
+        """Print a line when nothing has been printed for a while, until the display ends."""
+        while not self._over.wait(0.5):
+            now = time.monotonic()
+            if now >= self._next_wait and self._stage:
+                self._next_wait = now + WAIT_LINE_EVERY_S
+                with suppress(OSError, ValueError):  # nobody reads standard error any more
+                    click.echo(f"{self._stage} ... {self._wait_text(now)}", err=True)
+
+    def _wait_text(self, now: float) -> str:
+        reason = waits(self._progress) if self._progress else ""
+        return f"{now - self._since:.0f} s" + (f", waiting for {reason}" if reason else "")
+
+    def _table(self) -> Table:
+        now = time.monotonic()
+        told = f" {self._wait_text(now)}" if now - self._since >= LONG_WAIT_S else ""
+        table = Table(title=f"{self._stage} ...{told}", title_justify="left", box=None, pad_edge=False)
         for column in ("rank", "state", "round", "epoch", "loss", "rows/s"):
             table.add_column(column, justify="left" if column == "state" else "right")
         ranks = self._progress.ranks if self._progress else []
@@ -70,7 +98,7 @@ class RunDisplay:
             table.add_row(*_cells(rank))
         if len(ranks) > MAX_RANK_LINES:
             table.add_row("...", f"{len(ranks) - MAX_RANK_LINES} more ranks")
-        self._live.update(table)
+        return table
 
 
 def print_summary(summary: Summary) -> None:

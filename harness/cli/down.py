@@ -1,5 +1,7 @@
 """`harness down`: stops the stack."""
 
+from functools import partial
+
 import click
 import msgspec
 
@@ -16,7 +18,7 @@ def command(*, as_json: bool) -> None:
     from harness.settings import load_settings
     from harness.stack import stop_shared_stack
 
-    stopped = stop_shared_stack(load_settings())
+    stopped = stop_shared_stack(load_settings(), log=partial(click.echo, err=True))
     if as_json:
         click.echo(msgspec.json.encode({"stopped": stopped}).decode())
     else:

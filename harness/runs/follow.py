@@ -28,8 +28,9 @@ FIRST_LOOK_S = 0.1
 PAUSE_PER_LOOK = 3.0
 # The log may be late, or lose a line: the run's folder is looked at this often whatever the log says.
 LIST_EVERY_S = 1.0
-# Lambda waits this long before its last try.
-LONGEST_RETRY_DELAY_S = 120.0
+# How long Lambda waits before its second and its last try.
+RETRY_DELAYS_S = (60.0, 120.0)
+LONGEST_RETRY_DELAY_S = RETRY_DELAYS_S[-1]
 # What workers tell about recovery; the summary lists these.
 RECOVERY_EVENTS = {
     "recovered",
@@ -79,7 +80,12 @@ ON_AWS = Pace(longest_poll_s=2.0, out_of_order_ms=30_000, reports_within_s=20.0)
 
 @dataclass
 class RankProgress:
-    """What is known of one rank so far."""
+    """What is known of one rank so far.
+
+    Attributes:
+        waits_for: For whom or what it waits, in its own words; empty when it does not.
+        retry_at: When Lambda tries it again, about, on the monotonic clock; None when it does not have to.
+    """
 
     rank: int
     state: str = "invoked"
@@ -90,6 +96,8 @@ class RankProgress:
     epoch: int = 0
     loss: float | None = None
     rows_per_s: float | None = None
+    waits_for: str = ""
+    retry_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,8 @@ class Progress:
         reports: REPORT lines; one for each try.
         failures: How often each invocation failed or died, by request id.
         events: What went wrong on the way, and what workers did about it.
+        retry_delays_s: How long Lambda waits before each further try of an event.
+        waits_for: What the run as a whole waits for, when that is no rank.
     """
 
     ranks: list[RankProgress]
@@ -119,6 +129,8 @@ class Progress:
     reports: list[Report] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     events: list[dict[str, Any]] = field(default_factory=list)
+    retry_delays_s: tuple[float, ...] = ()
+    waits_for: str = ""
 
 
 Watcher = Callable[[Progress], None]
@@ -170,7 +182,7 @@ def read_report(message: str) -> Report | None:
     return Report(found["id"], int(found["billed"]), int(found["memory"]), int(found["used"])) if found else None
 
 
-def follow(
+def follow(  # noqa: PLR0913 - keywords, each what a place or a job decides
     folder: RunFolder,
     tail: LogTail,
     requests: list[str],
@@ -180,6 +192,7 @@ def follow(
     patience_s: float,
     watch: Watcher,
     service_answers: Callable[[], bool],
+    retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S,
 ) -> Progress:
     """Waits until every rank of a run has stored its results.
 
@@ -192,11 +205,12 @@ def follow(
         patience_s: How long nothing at all may happen, Lambda's wait before a try left out.
         watch: Called after every look.
         service_answers: Whether the Lambda service is there; without it nobody would ever tell of a worker's death.
+        retry_delays_s: How long Lambda waits before each further try of an event.
 
     Raises:
         HarnessError: The run is lost, or nothing happened for too long; the first cause is told.
     """
-    progress = Progress([RankProgress(rank) for rank in range(len(requests))])
+    progress = Progress([RankProgress(rank) for rank in range(len(requests))], retry_delays_s=retry_delays_s)
     progress.requests = {request_id: rank for rank, request_id in enumerate(requests)}
     wanted = {"result.json"} | {f"workers/{rank}" for rank in range(len(requests))}
     delay, last_change = FIRST_POLL_S, time.monotonic()
@@ -237,9 +251,28 @@ def follow(
         looked_s = time.monotonic() - look_began
         time.sleep(max(delay, min(PAUSE_PER_LOOK * looked_s, SERVICE_CHECK_S)))
         delay = min(1.5 * delay, tail.pace.longest_poll_s)
-    _await_reports(tail, progress, folder.run_id, set(progress.requests))
+    progress.waits_for = "the platform's reports of its invocations"
+    _await_reports(tail, progress, folder.run_id, set(progress.requests), watch)
+    progress.waits_for = ""
     watch(progress)
     return progress
+
+
+def waits(progress: Progress) -> str:
+    """Return for whom or what a run waits, in words; empty while its ranks train."""
+    if progress.waits_for:
+        return progress.waits_for
+    now = time.monotonic()
+    words = []
+    for rank in progress.ranks:
+        if rank.retry_at is not None:
+            left_s = max(0.0, rank.retry_at - now)
+            words.append(f"Lambda's next try of rank {rank.rank} (in about {left_s:.0f} s)")
+    starting = [str(rank.rank) for rank in progress.ranks if rank.state in {"invoked", "next link"}]
+    if starting:
+        words.append(f"rank {', '.join(starting)} to start")
+    words += [f"{rank.waits_for} (rank {rank.rank})" for rank in progress.ranks if rank.waits_for]
+    return "; ".join(words)
 
 
 def _something_to_see(progress: Progress) -> bool:
@@ -272,11 +305,14 @@ class _ServiceWatch:
             )
 
 
-def _await_reports(tail: LogTail, progress: Progress, run_id: str, requests: set[str]) -> None:
+def _await_reports(
+    tail: LogTail, progress: Progress, run_id: str, requests: set[str], watch: Watcher = lambda _: None
+) -> None:
     deadline, delay = time.monotonic() + tail.pace.reports_within_s, FIRST_POLL_S
     while time.monotonic() < deadline:
         if requests <= {report.request_id for report in progress.reports}:
             return
+        watch(progress)
         if not _read_log(tail, progress, run_id):
             time.sleep(delay)
             delay = min(1.5 * delay, tail.pace.longest_poll_s)
@@ -313,6 +349,9 @@ def _read_line(message: str, progress: Progress, run_id: str) -> bool:
     except (ValueError, LookupError, TypeError):
         return False  # not one of our lines: a function may print what it likes
     progress.requests.setdefault(request_id, rank.rank)
+    rank.waits_for = str(line.get("waits_for", "")) if event == "waiting" else ""
+    if event != "failed":
+        rank.retry_at = None
     if event in RECOVERY_EVENTS:
         progress.events.append({k: v for k, v in line.items() if k not in {"run_id", "request_id"}})
     if event == "handed_on":
@@ -334,6 +373,10 @@ def _failed(progress: Progress, rank: int, request_id: str, state: str, cause: s
     progress.failures[request_id] += 1
     own = progress.ranks[rank]
     own.state, own.cause, own.failures = state, cause, own.failures + 1
+    own.waits_for = ""
+    tries = progress.failures[request_id]
+    if tries <= len(progress.retry_delays_s):
+        own.retry_at = time.monotonic() + progress.retry_delays_s[tries - 1]
 
 
 def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, retries: int) -> None:

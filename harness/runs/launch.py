@@ -20,7 +20,7 @@ from harness.faults import Plan
 from harness.runs.clients import Clients
 from harness.runs.data import Data, check_shape, prepare_data
 from harness.runs.faults import check_faults, fault_records, in_force, read_events
-from harness.runs.follow import LogTail, Watcher, follow, read_report
+from harness.runs.follow import RETRY_DELAYS_S, LogTail, Watcher, follow, read_report
 from harness.runs.functions import declared
 from harness.runs.health import check_parts, deaths_named, restart_events
 from harness.runs.site import Site
@@ -188,6 +188,7 @@ def _run(
         # Between two lines a worker may compute as long as it lives; its death is told by the platform.
         patience = declared(settings, worker).timeout_s + PATIENCE_MARGIN_S
         retries = declared(settings, worker).retries
+        scale = settings.gateway.retry_time_scale if stack is not None else 1.0
         progress = follow(
             folder,
             tail,
@@ -198,6 +199,7 @@ def _run(
             patience_s=patience,
             watch=watch,
             service_answers=lambda: _answers(clients, stack),
+            retry_delays_s=tuple(scale * delay_s for delay_s in RETRY_DELAYS_S),
         )
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()

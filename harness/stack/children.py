@@ -14,6 +14,7 @@ from harness.deaths import BackOff, Death, note_death
 from harness.errors import HarnessError
 from harness.stack.probes import FIRST_DELAY_S, next_delay, wait_until
 from harness.stack.process import clean_environment
+from harness.stack.reply import TELL_EVERY_S, WAITING
 from harness.stack.service import Service
 from harness.stack.signals import SignalInbox
 
@@ -129,7 +130,7 @@ def wait_until_ready(children: list[Child], inbox: SignalInbox, timeout_s: float
         PortLostError: A child died because its port was taken.
         HarnessError: A child died for another reason, or does not answer in time.
     """
-    started = time.monotonic()
+    started = told = time.monotonic()
     seconds: dict[str, float] = {}
     delay_s = FIRST_DELAY_S
     while waiting := [child for child in children if child.service.name not in seconds]:
@@ -144,6 +145,10 @@ def wait_until_ready(children: list[Child], inbox: SignalInbox, timeout_s: float
         if time.monotonic() - started > timeout_s:
             names = ", ".join(child.service.name for child in waiting)
             raise HarnessError(f"{names}: no answer within {timeout_s:g} s", _last_lines(waiting[0].log))
+        if time.monotonic() - told >= TELL_EVERY_S:
+            told = time.monotonic()
+            names = ", ".join(child.service.name for child in waiting)
+            logger.info("%s%s to answer, after %.0f s", WAITING, names, told - started)
         if len(seconds) < len(children):
             inbox.wait(delay_s)
             delay_s = next_delay(delay_s)

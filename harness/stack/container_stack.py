@@ -32,7 +32,7 @@ from harness.stack.plan import Images, StackPlan, endpoints
 from harness.stack.ports import LOOPBACK
 from harness.stack.probes import FIRST_DELAY_S, answers_http, answers_memcached, next_delay, wait_until
 from harness.stack.process import is_alive
-from harness.stack.reply import READY_TIMEOUT_S
+from harness.stack.reply import READY_TIMEOUT_S, TELL_EVERY_S, WAITING
 from harness.stack.signals import SignalInbox
 from harness.stack.state import Endpoints, StackState
 
@@ -92,7 +92,7 @@ class ContainerStack:
 
     def start(self, inbox: SignalInbox) -> Started:
         """Starts all services; the gateway after the others, because it is told their addresses."""
-        started = time.monotonic()
+        started = told = time.monotonic()
         self._make_networks()
         services = backing_services(self._plan, self._images)
         with ThreadPoolExecutor(len(services)) as pool:
@@ -114,6 +114,9 @@ class ContainerStack:
                     self._check_alive(containers[name], name)
             if inbox.stop_requested:
                 raise StopRequestedError
+            if waiting and time.monotonic() - told >= TELL_EVERY_S:
+                told = time.monotonic()
+                logger.info("%s%s to answer, after %.0f s", WAITING, ", ".join(waiting), told - started)
             if waiting and time.monotonic() - started > READY_TIMEOUT_S:
                 names = ", ".join(waiting)
                 quote = _last_lines(containers[next(iter(waiting))])

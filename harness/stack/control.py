@@ -21,7 +21,7 @@ from harness.stack.lost import PRIVATE, SHARED, SUPERVISOR_MODULE, find_shared, 
 from harness.stack.plan import Log, StackPlan, make_plan
 from harness.stack.probes import wait_until
 from harness.stack.process import ProcessIdentity, is_alive, require_linux
-from harness.stack.reply import READY_TIMEOUT_S, Reply
+from harness.stack.reply import READY_TIMEOUT_S, TELL_EVERY_S, WAITING, Reply
 from harness.stack.service import python_module
 from harness.stack.state import Mode, S3Kind, StackState, dead_processes, own_state_file, state_file
 
@@ -74,7 +74,7 @@ def start_shared_stack(
     Raises:
         HarnessError: It cannot start, or the one that is up is damaged or has another S3 than asked for.
     """
-    with shared_stack_lock(settings.state_dir):
+    with shared_stack_lock(settings.state_dir, log=log):
         clean_up_after_the_killed(settings.state_dir)
         state = find_shared(settings.state_dir)
         if state is not None:
@@ -88,25 +88,29 @@ def start_shared_stack(
                 "run `harness down`, then `harness up`",
             )
         plan = _planner(settings, s3, mode, log, registry=registry)
-        process, state = _start_supervisor(settings, plan, state_file(settings.state_dir), None)
+        process, state = _start_supervisor(settings, plan, state_file(settings.state_dir), None, log)
         # It outlives this process: nobody here waits for it any more.
         process.returncode = 0
         return state, True
 
 
-def stop_shared_stack(settings: Settings) -> bool:
+def stop_shared_stack(settings: Settings, *, log: Log = _silent) -> bool:
     """Stop the shared stack and wait until nothing of it is left; its state file may be damaged or removed.
+
+    Args:
+        settings: The project's settings.
+        log: Called with a line when it takes long.
 
     Returns:
         Whether one was up.
     """
-    with shared_stack_lock(settings.state_dir):
+    with shared_stack_lock(settings.state_dir, log=log):
         supervisors = shared_supervisors(settings.state_dir)
         state = find_shared(settings.state_dir)
         if state is not None and state.supervisor not in supervisors:
             supervisors.append(state.supervisor)
         for supervisor in supervisors:
-            _stop_shared_supervisor(supervisor)
+            _stop_shared_supervisor(supervisor, log)
         clean_up_after_the_killed(settings.state_dir)
         _remove_containers_of_the_killed(settings)
         return bool(supervisors)
@@ -153,7 +157,7 @@ def start_private_stack(
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("a private stack ends with the thread that starts it: start it in the main thread")
     plan = _planner(settings, s3, mode, log, faults=faults, registry=registry)
-    process, state = _start_supervisor(settings, plan, None, os.getpid())
+    process, state = _start_supervisor(settings, plan, None, os.getpid(), log)
     try:
         yield state
     except BaseException as error:
@@ -238,45 +242,52 @@ def _planner(
 
 
 def _start_supervisor(
-    settings: Settings, plan_for: Planner, shared_state: Path | None, owner: int | None
+    settings: Settings, plan_for: Planner, shared_state: Path | None, owner: int | None, log: Log
 ) -> tuple[subprocess.Popen[bytes], StackState]:
     require_linux()
     directory = make_folder(settings.state_dir)
     try:
         plan = plan_for(directory, state_file=shared_state or own_state_file(directory), owner=owner)
         records.save(plan, directory / PLAN_FILE)
-        with (directory / LOG_FILE).open("wb") as log:
+        with (directory / LOG_FILE).open("wb") as output:
             # A session of its own: Ctrl-C goes to the command, which then stops the stack in order.
             process = subprocess.Popen(
                 [*python_module(SUPERVISOR_MODULE), str(directory), SHARED if owner is None else PRIVATE],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=output,
                 start_new_session=True,
             )
     except BaseException:
         remove_folder(directory)
         raise
     try:
-        return process, _read_reply(process, directory)
+        return process, _read_reply(process, directory, log)
     except BaseException as error:
         _stop_supervisor(process, directory)
         error.add_note("the stack that was starting was stopped")
         raise
 
 
-def _read_reply(process: subprocess.Popen[bytes], directory: Path) -> StackState:
-    content = b""
+def _read_reply(process: subprocess.Popen[bytes], directory: Path, log: Log) -> StackState:
+    content, told = b"", ""
     deadline = time.monotonic() + REPLY_TIMEOUT_S
     with cast("IO[bytes]", process.stdout) as pipe, selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
-        while selector.select(max(0.0, deadline - time.monotonic())):
+        while True:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise HarnessError(f"the stack did not start within {REPLY_TIMEOUT_S:g} s", f"logs: {directory}")
+            if not selector.select(min(left_s, TELL_EVERY_S)):
+                _, _, waiting = _tail(directory / LOG_FILE).partition(WAITING)
+                if waiting and waiting != told:
+                    told = waiting
+                    log(f"{WAITING}{waiting}")
+                continue
             received = os.read(pipe.fileno(), 65536)
             if not received:
                 break
             content += received
-        else:
-            raise HarnessError(f"the stack did not start within {REPLY_TIMEOUT_S:g} s", f"logs: {directory}")
     if not content:
         raise HarnessError("the stack's supervisor ended without a word", _tail(directory / LOG_FILE))
     reply = records.decode(content, Reply)
@@ -304,10 +315,13 @@ def _stop_supervisor(process: subprocess.Popen[bytes], directory: Path) -> None:
     remove_folder(directory)
 
 
-def _stop_shared_supervisor(supervisor: ProcessIdentity) -> None:
+def _stop_shared_supervisor(supervisor: ProcessIdentity, log: Log) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         _signal(supervisor, number)
-        if wait_until(lambda: not is_alive(supervisor), STOP_TIMEOUT_S):
+        if wait_until(lambda: not is_alive(supervisor), TELL_EVERY_S):
+            return
+        log(f"waiting for the stack's supervisor (pid {supervisor.pid}) to end")
+        if wait_until(lambda: not is_alive(supervisor), STOP_TIMEOUT_S - TELL_EVERY_S):
             return
     raise HarnessError(f"the stack's supervisor (pid {supervisor.pid}) does not end, not even by SIGKILL")
 

@@ -1,7 +1,7 @@
 """One command at a time starts, stops or cleans up the shared stack."""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,12 +9,15 @@ from harness.errors import HarnessError
 
 
 @contextmanager
-def shared_stack_lock(state_dir: Path, *, wait: bool = True) -> Iterator[bool]:
+def shared_stack_lock(
+    state_dir: Path, *, wait: bool = True, log: Callable[[str], None] = lambda _line: None
+) -> Iterator[bool]:
     """Holds the lock; the kernel gives it back when this process dies.
 
     Args:
         state_dir: The project's `.harness` folder, made when it is not there.
         wait: Whether to wait for another command that holds it.
+        log: Called with a line when another command holds it.
 
     Yields:
         Whether the lock is held; always True with `wait`.
@@ -27,12 +30,15 @@ def shared_stack_lock(state_dir: Path, *, wait: bool = True) -> Iterator[bool]:
             f"cannot write to {state_dir}", remedy="run in a clone of your own, or mend the folder's owner"
         ) from error
     with file:
-        yield _acquire(file.fileno(), wait=wait)
+        yield _acquire(file.fileno(), log if wait else None)
 
 
-def _acquire(descriptor: int, *, wait: bool) -> bool:
+def _acquire(descriptor: int, log: Callable[[str], None] | None) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
+        if log is None:
+            return False
+        log("waiting for another command that starts or stops the stack")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     return True

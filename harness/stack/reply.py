@@ -6,6 +6,9 @@ from harness.stack.state import StackState
 
 # How long the supervisor waits for its children.
 READY_TIMEOUT_S = 60.0
+# While it waits, it says in its log for whom, this often; the lines begin so, and the command shows them.
+TELL_EVERY_S = 5.0
+WAITING = "waiting for "
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -214,7 +214,9 @@ def _take(lease: Lease, job: WorkerJob, telemetry: Telemetry) -> None:
         ChannelError: The cache is not reachable.
     """
     try:
-        taken = lease.acquire(CONNECT_WITHIN_S, job.join_timeout_s)
+        taken = lease.acquire(
+            CONNECT_WITHIN_S, job.join_timeout_s, lambda cause: telemetry.line("waiting", waits_for=cause)
+        )
     finally:
         telemetry.attempt = lease.attempt
     if not taken:

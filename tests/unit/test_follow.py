@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness.errors import HarnessError
-from harness.runs.follow import HERE, follow
+from harness.runs.follow import HERE, follow, waits
 
 pytestmark = pytest.mark.unit
 
@@ -68,6 +68,36 @@ def follow_it(*looks, retries=RETRIES):
         watch=lambda _: None,
         service_answers=lambda: True,
     )
+
+
+def test_whom_a_run_waits_for_is_told_by_name():
+    """Ranks that have not started, those that Lambda tries again, and what a rank says that it waits for."""
+    told: list[str] = []
+    records = {"failed/0.1.json": failure(0, final=False)}
+    silent = "Memcached at 127.0.0.1:11211: no answer within 3 s"
+    story = Story(
+        ([line(1, "started"), failed(0)], records),
+        ([line(1, "waiting", waits_for=silent)], records),
+        ([line(0, "started"), line(1, "progress", round=3, rounds=9, loss=0.5, rows_per_s=1.0)], records),
+        ([line(0, "finished"), line(1, "finished"), *REPORTS], {**records, **RESULTS}),
+    )
+
+    follow(
+        story,
+        story,
+        REQUESTS,
+        retries=RETRIES,
+        oom_is_final=True,
+        patience_s=2.0,
+        watch=lambda progress: told.append(waits(progress)),
+        service_answers=lambda: True,
+        retry_delays_s=(52.0, 120.0),
+    )
+
+    assert told[0] == "rank 0, 1 to start"
+    assert told[1] == "Lambda's next try of rank 0 (in about 52 s)"
+    assert told[2] == f"Lambda's next try of rank 0 (in about 52 s); {silent} (rank 1)"
+    assert told[3] == ""
 
 
 RESULTS: dict[str, dict[str, str]] = {"result.json": {}, "workers/0.2.json": {}, "workers/1.2.json": {}}

@@ -106,12 +106,15 @@ class Lease:
         """Which try of this link this is."""
         return self._holder.tries
 
-    def acquire(self, patience_s: float, silence_s: float = 0.0) -> bool:
+    def acquire(
+        self, patience_s: float, silence_s: float = 0.0, note: Callable[[str], None] = lambda _cause: None
+    ) -> bool:
         """Take the lease; return False when another delivery of the event has it, or is done.
 
         Args:
             patience_s: How long to retry a channel that cannot be reached.
             silence_s: How long to retry one that can be reached and does not answer, if that is longer.
+            note: Called with the cause when it is retried.
 
         Raises:
             ImpossibleValue: No try of this rank can have written the lease that is there.
@@ -137,6 +140,7 @@ class Lease:
                 limit_s = max(patience_s, silence_s) if isinstance(error, ChannelSilent) else patience_s
                 if now - started >= limit_s:
                     raise
+                note(str(error))
                 self._clock.sleep(RETRY_S)
             self._clock.sleep(WATCH_POLL_S)
 

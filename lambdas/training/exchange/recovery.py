@@ -59,6 +59,8 @@ LONGEST_WAIT_POLL_S = 0.1
 # Whether the run is over without this rank is asked this soon, then ever more seldom.
 FIRST_QUESTION_GAP_S = 1.0
 LONGEST_QUESTION_GAP_S = 16.0
+# A wait of this length is told to whoever watches the run.
+NOTED_WAIT_S = 5.0
 # A channel that fails is tried again this soon, then ever later.
 FIRST_RETRY_S = 0.01
 LONGEST_RETRY_S = 0.25
@@ -300,6 +302,7 @@ class Recovery:
 
     def _patiently(self, trip: Callable[[], Answer]) -> Answer:
         started, delay, cause = self._clock.now(), FIRST_RETRY_S, ""
+        noted = False
         while True:
             try:
                 answer = trip()
@@ -311,6 +314,9 @@ class Recovery:
                     raise ChannelError(f"{error} (tried for {waited:.1f} s)") from error
                 self.check()
                 cause = str(error)
+                if waited >= NOTED_WAIT_S and not noted:
+                    noted = True
+                    self.note("waiting", waits_for=cause, round=self._own.round)
             else:
                 if cause:
                     self.note("recovered", cause=cause, round=self._own.round, seconds=self._clock.now() - started)
@@ -452,6 +458,7 @@ class PatientWait:
         self._long_wait_s = 0.0 if recovery.is_back else LONG_WAIT_S
         self._poll_s = min(LONGEST_WAIT_POLL_S, max(LONG_WAIT_POLL_S, LONG_WAIT_POLL_PER_RANK_S * mailbox.world_size))
         self._causes: list[str] = []
+        self._noted = False
         self._stood = False
 
     @property
@@ -504,6 +511,10 @@ class PatientWait:
         if self._failure is None:
             self._causes += self._recovery.help(self._place, missing, self._found, self._begun)
             self._stood = True
+        if now - self._begun >= NOTED_WAIT_S and not self._noted:
+            self._noted = True
+            whom = str(self._failure) if self._failure else f"rank {', '.join(map(str, missing))}"
+            self._recovery.note("waiting", waits_for=whom, round=self._place.round)
         self._clock.sleep(min(self._poll_s, rest))
         anew = now >= self._next_start
         if anew:

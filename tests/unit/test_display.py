@@ -1,0 +1,38 @@
+"""What a run shows while nothing happens."""
+
+import time
+
+import pytest
+
+from harness.cli import display
+from harness.cli.display import RunDisplay
+from harness.runs.follow import Progress, RankProgress
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_long_wait_is_told_without_a_terminal(monkeypatch, capsys):
+    """A plain line on standard error names the stage, the seconds, and whom the run waits for; again later."""
+    monkeypatch.setattr(display, "LONG_WAIT_S", 0.6)
+    monkeypatch.setattr(display, "WAIT_LINE_EVERY_S", 0.6)
+
+    with RunDisplay() as shown:
+        shown.stage("training")
+        shown.watch(Progress([RankProgress(0, state="training"), RankProgress(1)]))
+        deadline, lines = time.monotonic() + 10, ""
+        while lines.count("waiting for") < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+            lines += capsys.readouterr().err
+
+    assert lines.startswith("training ...\ntraining ... 1 s, waiting for rank 1 to start\n")
+
+
+def test_a_run_that_goes_on_says_nothing_of_waits(monkeypatch, capsys):
+    """Each epoch starts the count again."""
+    monkeypatch.setattr(display, "LONG_WAIT_S", 5.0)
+
+    with RunDisplay() as shown:
+        shown.stage("training")
+        shown.watch(Progress([RankProgress(0, state="training", epoch=1, loss=0.5)]))
+
+    assert capsys.readouterr().err == "training ...\nepoch 1: loss 0.5000\n"
