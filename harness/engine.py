@@ -117,7 +117,7 @@ def failure(what: str, cause: str) -> HarnessError:
         return HarnessError(
             f"{what}: no room left on the disk",
             _one_line(cause),
-            "see `docker system df`; `docker builder prune` and `docker image prune` make room",
+            "`harness images rm` removes what the harness built; `docker system df` shows what else takes room",
         )
     if "exec format error" in cause:
         return HarnessError(

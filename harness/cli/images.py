@@ -42,7 +42,7 @@ def _torch_index(function: Command) -> Command:
 
 @click.group(cls=SuggestingGroup)
 def command() -> None:
-    """Build, verify, push and list the images that functions run from.
+    """Build, verify, push, list and remove the images that functions run from.
 
     Without a NAME, a command works on all of them.
 
@@ -245,6 +245,51 @@ def list_(*, as_json: bool) -> None:
         click.echo(f"{entry.name:<16} {entry.state:<12} {_details(entry)}".rstrip())
         for push in entry.pushes:
             click.echo(f"  pushed  {push.repository}@{push.digest}")
+
+
+@command.command("rm")
+@_names
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_as_json
+def rm(*, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Remove the images that the harness has built, with their earlier builds and the builder's layers.
+
+    Lists them with their size and asks; images in use by a container stay, and images that were pulled do, too.
+    A NAME is an image of a function (linear_ec_2), or a stand-in's (lambda-harness/localstack).
+
+    \b
+    Example:
+      harness images rm
+      harness images rm linear_ec_2_nn --yes
+    """
+    import msgspec
+
+    from harness.errors import HarnessError
+    from harness.images import connect, own_images, remove_images
+
+    client = connect()
+    found = own_images(client, names)
+    if not found and names:
+        raise HarnessError(
+            f"no image of the harness has the name {' or '.join(names)}", remedy="see `harness images rm`"
+        )
+    for image in found:
+        users = f"  stays: used by {', '.join(image.containers)}" if image.containers else ""
+        users = users or (f"  stays as {', '.join(image.others)}" if image.others else "")
+        click.echo(f"{image.label:<48} {image.size / 1e6:>7.0f} MB{users}", err=True)
+    if any(not image.containers for image in found) and not yes:
+        click.echo("Sizes include layers that images share.", err=True)
+        click.confirm("Remove these images?", abort=True, err=True)
+    removal = remove_images(client, found)
+    for image in removal.kept:
+        reason = f"used by {', '.join(image.containers)}" if image.containers else "other images are built on it"
+        click.echo(f"kept {image.label}: {reason}", err=True)
+    if as_json:
+        click.echo(msgspec.json.encode(removal).decode())
+    else:
+        click.echo(
+            f"removed {len(removal.removed)} images; {removal.freed_bytes / 1e6:.0f} MB of the disk are free again"
+        )
 
 
 def _details(entry: "Entry") -> str:

@@ -17,6 +17,7 @@ from harness.images.release import (
     load_release,
     save_release,
 )
+from harness.images.removal import OwnImage, Removal, own_images, remove_images
 from harness.images.services import ServiceImages, service_images
 from harness.images.verify import (
     SMOKE_CHECKS,
@@ -37,10 +38,12 @@ __all__ = [
     "Facts",
     "ImageCheck",
     "ImageUnderTest",
+    "OwnImage",
     "Push",
     "Recipe",
     "Registries",
     "Release",
+    "Removal",
     "ServiceImages",
     "Unverified",
     "Verified",
@@ -52,9 +55,11 @@ __all__ = [
     "image_under_test",
     "list_images",
     "load_release",
+    "own_images",
     "push_images",
     "recipes",
     "registries",
+    "remove_images",
     "save_release",
     "service_images",
     "verify_and_record",

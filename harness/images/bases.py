@@ -47,7 +47,9 @@ PUBLISHED = {
 }
 PUBLISHED_DEBIAN = "debian:bookworm-slim"
 
-_INPUTS = "inputs.sha256"
+INPUTS = "inputs.sha256"
+# Names that begin so are given by the harness alone.
+OWN_NAMES = "lambda-harness/"
 _LAMBDA_PYTHON = "images/lambda-python"
 _PACKAGES = "images/packages"
 _RUNTIME = "requirements/lambda-base.txt"
@@ -234,7 +236,7 @@ class Bases:
 
 
 def _labels(base_name: str, base_id: str, inputs: str) -> dict[str, str]:
-    return {BASE_NAME: base_name, BASE_DIGEST: base_id, _INPUTS: inputs}
+    return {BASE_NAME: base_name, BASE_DIGEST: base_id, INPUTS: inputs}
 
 
 def build_bases(bases: Bases, *, everything: bool = False) -> dict[str, str]:

@@ -18,6 +18,8 @@ BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 SOURCE = "source.sha256"
 REQUIREMENTS = "requirements.sha256"
+# A stage of a Dockerfile: the builder keeps its layers, without a name, as a cache.
+STAGE = "lambda-harness.stage"
 
 _SHARED = ("lambdas/training", "images/slim.py")
 
