@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 from starlette.applications import Starlette
 
+from harness.families import own_stack_label
 from harness.gateway import cgroup, limits
 from harness.gateway.account import Account
 from harness.gateway.app import create_app
@@ -30,7 +31,8 @@ from harness.gateway.parents import Parents
 from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
 from harness.gateway.records import Function, Packages
-from harness.gateway.rie_process import ProcessSandbox, start_process
+from harness.gateway.rie_process import Processes
+from harness.gateway.scratch import make_scratch, remove_scratch
 from harness.gateway.server import serve
 from harness.gateway.services import Services
 
@@ -87,14 +89,15 @@ def main(  # noqa: PLR0913 - one for each flag
     }
     code = CodeFolders(directory / "functions")
     parents: Parents | None = None
+    stack: int | None = None
     if network is not None:
         packages, start_sandbox = _containers(network, labels, variables, cgroups, registry)
     elif rie is not None:
-        environments = directory / "environments"
-        environments.mkdir(parents=True, exist_ok=True)
-        parents = Parents(environments, variables) if fork else None
+        stack = own_stack_label()
+        scratch = make_scratch(stack)
+        parents = Parents(scratch, variables, stack) if fork else None
         packages = code.package
-        start_sandbox = _processes(rie, environments, variables, parents)
+        start_sandbox = Processes(rie, scratch, variables, stack, parents).start
     else:
         raise click.UsageError("give --rie for process mode, or --network for container mode")
 
@@ -107,6 +110,8 @@ def main(  # noqa: PLR0913 - one for each flag
         await invoker.stop()
         await pool.stop()
         await logs.stop()
+        if stack is not None:
+            remove_scratch(stack)
 
     async def start(function: Function) -> Environment:
         return await start_environment(
@@ -140,14 +145,6 @@ async def _remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
         await code.unneeded.wait()
         code.unneeded.clear()
         await asyncio.to_thread(functions.remove_unneeded_code, code)
-
-
-def _processes(rie: Path, folder: Path, variables: dict[str, str], parents: Parents | None) -> SandboxStarter:
-    async def start(function: Function, stream: str) -> ProcessSandbox:
-        client = parents.client_of(function) if parents else None
-        return await start_process(function, stream, rie=rie, folder=folder, variables=variables, client=client)
-
-    return start
 
 
 def _containers(

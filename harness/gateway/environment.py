@@ -93,6 +93,7 @@ class Environment:
         self.usable = False  # until this invocation is over: a cancelled one leaves RIE in an unknown state
         self._end = None
         self._write(f"START RequestId: {request_id} Version: {self.function.version}")
+        self.sandbox.thaw()
         started = time.perf_counter()
         answer = await self._post(request_id, payload, headers)
         seconds = time.perf_counter() - started
@@ -110,6 +111,9 @@ class Environment:
         self._report(request_id, answer, seconds, memory_mb)
         self.invocations += 1
         self.usable = answer.usable
+        if answer.usable:
+            # The answer, the log and the memory are known: nothing of the function runs until the next invocation.
+            self.sandbox.freeze()
         return answer
 
     @property

@@ -9,15 +9,16 @@ Sixty-four fresh interpreters on two cores import for many seconds what is the s
 """
 
 import asyncio
+import contextlib
+import itertools
 import logging
-import os
 import shutil
 import socket
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.families import end_environment, environment_label, set_label
 from harness.gateway.records import Function
 from harness.gateway.sandbox import process_variables
 from harness.processes import bound_to_parent
@@ -41,11 +42,13 @@ class _Parent:
     Attributes:
         revision: The function's revision.
         folder: Its working folder, home and place for temporary files, with the socket at which its clients ask.
+        label: Marks it and what libraries start when they are imported, as `harness.families` says.
         unwanted: Set when its function has changed.
     """
 
     revision: str
     folder: Path
+    label: int
     unwanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -58,21 +61,30 @@ class Parents:
     """The parents of all functions.
 
     Args:
-        folder: Where they keep their files.
+        scratch: The stack's folder for temporary files.
         variables: Addresses that every function sees.
+        stack: The stack's label.
     """
 
-    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
-        self._folder = folder
+    # Environments are numbered from 1.
+    FIRST_NUMBER = 1 << 22
+
+    def __init__(self, scratch: Path, variables: dict[str, str], stack: int) -> None:
+        self._scratch = scratch
         self._variables = variables
+        self._stack = stack
+        self._numbers = itertools.count(self.FIRST_NUMBER)
         self._by_function: dict[str, _Parent] = {}
         self._lives: set[asyncio.Task[None]] = set()
 
     def prepare(self, function: Function) -> None:
         """Starts the parent of a function that was created or changed; it imports while the caller goes on."""
         self.retire(function)
-        folder = Path(tempfile.mkdtemp(prefix=f"{function.name}-parent-", dir=self._folder))
-        parent = self._by_function[function.key] = _Parent(function.revision, folder)
+        number = next(self._numbers)
+        folder = self._scratch / f"p{number - self.FIRST_NUMBER}"
+        folder.mkdir(mode=0o700)
+        label = environment_label(self._stack, number)
+        parent = self._by_function[function.key] = _Parent(function.revision, folder, label)
         life = asyncio.create_task(self._live(parent, function, _listen(parent.socket)))
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
@@ -84,11 +96,11 @@ class Parents:
             parent.unwanted.set()
 
     def client_of(self, function: Function) -> list[str] | None:
-        """The command that RIE starts instead of a runtime; None when the function has no parent."""
+        """The command before a runtime's own that has it forked; None when the function has no parent."""
         parent = self._by_function.get(function.key)
         if parent is None or parent.revision != function.revision:
             return None
-        return [sys.executable, "-I", "-S", str(CLIENT), str(parent.socket), function.handler]
+        return [sys.executable, "-I", "-S", str(CLIENT), str(parent.socket)]
 
     async def stop(self) -> None:
         """Ends all of them, and with them whatever was forked."""
@@ -112,9 +124,9 @@ class Parents:
             process.stdin.close()
             await process.wait()
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            if not await asyncio.to_thread(end_environment, parent.label):
+                logger.error("the parent of %s does not end, not even by SIGKILL", function.name)
+            await process.wait()
             shutil.rmtree(parent.folder, ignore_errors=True)
 
     async def _start(self, parent: _Parent, function: Function, listener: socket.socket) -> asyncio.subprocess.Process:
@@ -124,7 +136,7 @@ class Parents:
             # One virtual CPU is one BLAS thread; more of them would keep the parent from forking.
             environment.setdefault("OPENBLAS_NUM_THREADS", "1")
         arguments = [str(listener.fileno()), str(function.code), function.handler]
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *bound_to_parent([sys.executable, "-m", MODULE, *arguments]),
             cwd=parent.folder,
             env=environment,
@@ -132,16 +144,14 @@ class Parents:
             pass_fds=[listener.fileno()],
             start_new_session=True,
         )
+        with contextlib.suppress(ProcessLookupError):
+            set_label(process.pid, parent.label)
+        return process
 
 
 def _listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    folder = os.open(path.parent, os.O_PATH)
-    try:
-        # A socket's address takes 100 characters, and the folder's name may have more.
-        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
-    finally:
-        os.close(folder)
+    listener.bind(str(path))
     listener.listen(MOST_WAITING)
     return listener
 

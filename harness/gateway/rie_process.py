@@ -1,29 +1,37 @@
 """A sandbox in process mode: RIE and the runtime as processes of this machine, in a folder of their own.
 
-    gateway --HTTP--> aws-lambda-rie --runtime API--> python -m awslambdaric (the handler's process)
+    gateway --HTTP--> aws-lambda-rie --runtime API--> python bootstrap.py (the handler's process) --> its children
 
 Both die with the gateway: each is started with a parent-death signal.
 The handler's process may be forked from a pre-imported parent (`parents.py`); a client stands in for it below RIE.
+
+Invariant: the environment's label (`harness.families`) marks every process of it, whoever started it.
+When the environment ends, all of them end; between invocations, all of them except RIE and the client are stopped.
 """
 
 import asyncio
 import contextlib
+import itertools
+import logging
 import os
 import re
 import shutil
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.families import Members, end_environment, environment_label, set_label
+from harness.gateway.parents import Parents
 from harness.gateway.records import Function
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, process_variables
 from harness.processes import bound_to_parent, reserved_ports
 
-STOP_WITHIN_S = 1.0
+logger = logging.getLogger(__name__)
+
+BOOTSTRAP = Path(__file__).with_name("runtime") / "bootstrap.py"
 # A port can be lost between its choice and RIE's start; other causes do not go away by trying.
 START_ATTEMPTS = 3
 READ_BYTES = 65_536
@@ -37,6 +45,8 @@ class ProcessSandbox:
     process: asyncio.subprocess.Process
     address: str
     folder: Path
+    label: int
+    members: Members
     _runtime: "RuntimeStatus | None" = None
 
     @property
@@ -64,24 +74,31 @@ class ProcessSandbox:
         return peak or 0
 
     async def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to the handler's process, if there is one."""
-        # Looked up anew: RIE starts another runtime after a death.
+        """Send a signal to the handler's process, if there is one."""
+        if self.members.frozen and number in (signal.SIGSTOP, signal.SIGCONT):
+            # The signal belongs to an invocation that has ended.
+            return
+        # Not remembered: RIE starts another runtime after a death.
         pid = runtime_of(self.process.pid)
         if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def freeze(self) -> None:
+        """Stop the handler's process and all that it has started; RIE goes on."""
+        self.members.freeze()
+
+    def thaw(self) -> None:
+        """Let them continue."""
+        self.members.thaw()
+
     async def stop(self) -> None:
-        """Ends both processes and removes the folder."""
+        """End RIE, the runtime and all that it has started, and remove the folder."""
         self._forget_runtime()
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(self.process.wait(), STOP_WITHIN_S)
-            except TimeoutError:
-                self.process.kill()
-                await self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not await asyncio.to_thread(end_environment, self.label):
+            logger.error("processes of an environment do not end, not even by SIGKILL: see %s", self.folder)
+        await self.process.wait()
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     def _forget_runtime(self) -> None:
         if self._runtime is not None:
@@ -120,63 +137,77 @@ class RuntimeStatus:
         os.close(self._descriptor)
 
 
-async def start_process(
-    function: Function,
-    stream: str,
-    *,
-    rie: Path,
-    folder: Path,
-    variables: dict[str, str],
-    client: list[str] | None = None,
-) -> ProcessSandbox:
-    """Starts RIE and waits until it listens; the handler itself is loaded by the first invocation.
+@dataclass
+class Processes:
+    """Where sandboxes are started.
 
-    Args:
-        function: What it runs.
-        stream: Name of its log stream.
+    Attributes:
         rie: The RIE binary.
-        folder: Where sandboxes keep their temporary files.
+        scratch: The stack's folder for temporary files, in which each sandbox gets one of its own.
         variables: Addresses and credentials that every function sees.
-        client: The command that has a parent fork the runtime; None starts a fresh one.
-
-    Raises:
-        OSError: RIE cannot be started, or ends at once; its last words are told.
-        TimeoutError: RIE did not listen in time.
+        stack: The stack's label.
+        parents: What runtimes are forked from; None starts fresh ones.
     """
-    own_folder = Path(tempfile.mkdtemp(prefix=f"{function.name}-", dir=folder))
-    try:
-        own_variables = process_variables(function, stream, own_folder, variables)
-        process, port = await _start_rie(rie, function, own_variables, client)
-    except BaseException:
-        shutil.rmtree(own_folder, ignore_errors=True)
-        raise
-    return ProcessSandbox(process, f"127.0.0.1:{port}", own_folder)
 
+    rie: Path
+    scratch: Path
+    variables: dict[str, str]
+    stack: int
+    parents: Parents | None
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-async def _start_rie(
-    rie: Path, function: Function, variables: dict[str, str], client: list[str] | None
-) -> tuple[asyncio.subprocess.Process, int]:
-    """RIE's process and the port on which it listens."""
-    deadline = time.monotonic() + READY_WITHIN_S
-    last_words = b""
-    for _ in range(START_ATTEMPTS):
-        with reserved_ports(2) as (endpoint, runtime_api):
-            process = await asyncio.create_subprocess_exec(
-                *rie_command(rie, endpoint, runtime_api, function.handler, client),
-                cwd=function.code,
-                env=variables,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
-            if await _listens(endpoint, process, deadline):
-                return process, endpoint
-        if process.returncode is None:
-            process.kill()
-            raise TimeoutError(f"RIE for {function.name} did not listen within {READY_WITHIN_S:.0f} s")
-        last_words = (await process.communicate())[0][-500:]
-    raise OSError(f"RIE for {function.name} ended at once: {last_words.decode(errors='replace').strip()}")
+    async def start(self, function: Function, stream: str) -> ProcessSandbox:
+        """Start RIE and wait until it listens; the first invocation loads the handler.
+
+        Args:
+            function: What it runs.
+            stream: Name of its log stream.
+
+        Raises:
+            OSError: RIE cannot be started, or ends at once; the error holds its last words.
+            TimeoutError: RIE did not listen in time.
+        """
+        number = next(self._numbers)
+        label = environment_label(self.stack, number)
+        folder = self.scratch / str(number)
+        folder.mkdir(mode=0o700)
+        try:
+            variables = process_variables(function, stream, folder, self.variables)
+            process, port = await self._start_rie(function, variables, label, folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return ProcessSandbox(process, f"127.0.0.1:{port}", folder, label, Members(label, process.pid))
+
+    async def _start_rie(
+        self, function: Function, variables: dict[str, str], label: int, folder: Path
+    ) -> tuple[asyncio.subprocess.Process, int]:
+        """Return RIE's process and the port on which it listens."""
+        runtime = runtime_command(function.code, function.handler)
+        client = self.parents.client_of(function) if self.parents else None
+        deadline = time.monotonic() + READY_WITHIN_S
+        last_words = b""
+        for _ in range(START_ATTEMPTS):
+            with reserved_ports(2) as (endpoint, runtime_api):
+                process = await asyncio.create_subprocess_exec(
+                    *rie_command(self.rie, endpoint, runtime_api, [*(client or []), *runtime]),
+                    cwd=folder,
+                    env=variables,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                # In time: RIE starts the runtime when it gets the first invocation.
+                with contextlib.suppress(ProcessLookupError):
+                    set_label(process.pid, label)
+                if await _listens(endpoint, process, deadline):
+                    return process, endpoint
+            if process.returncode is None:
+                process.kill()
+                raise TimeoutError(f"RIE for {function.name} did not listen within {READY_WITHIN_S:.0f} s")
+            last_words = (await process.communicate())[0][-500:]
+        raise OSError(f"RIE for {function.name} ended at once: {last_words.decode(errors='replace').strip()}")
 
 
 async def _listens(port: int, process: asyncio.subprocess.Process, deadline: float) -> bool:
@@ -212,17 +243,20 @@ def runtime_of(rie: int) -> int:
     return int(forked[1]) if forked else child
 
 
-def rie_command(rie: Path, endpoint: int, runtime_api: int, handler: str, client: list[str] | None = None) -> list[str]:
+def runtime_command(code: Path | None, handler: str) -> list[str]:
+    """The command that runs a handler, `module.function`, of a folder."""
+    return [sys.executable, str(BOOTSTRAP), str(code), handler]
+
+
+def rie_command(rie: Path, endpoint: int, runtime_api: int, runtime: list[str]) -> list[str]:
     """The command that serves a handler on a loopback port; both processes die with their parents.
 
     Args:
         rie: The RIE binary.
         endpoint: Port for invocations.
         runtime_api: Port between RIE and the runtime.
-        handler: `module.function`, found from the working directory.
-        client: What is to be started instead of a fresh runtime.
+        runtime: The command that RIE starts.
     """
-    runtime = bound_to_parent(client or [sys.executable, "-m", "awslambdaric", handler])
     addresses = {"--runtime-interface-emulator-address": endpoint, "--runtime-api-address": runtime_api}
     flags = [text for flag, port in addresses.items() for text in (flag, f"127.0.0.1:{port}")]
-    return bound_to_parent([str(rie), *flags, "--log-level", "error", *runtime])
+    return bound_to_parent([str(rie), *flags, "--log-level", "error", *bound_to_parent(runtime)])

@@ -1,6 +1,5 @@
 """What an execution environment runs in: RIE with one runtime behind it, as processes or in a container."""
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from signal import Signals
@@ -9,6 +8,7 @@ from typing import Protocol
 from harness.gateway import limits
 from harness.gateway.credentials import access_key, session_token
 from harness.gateway.records import Function
+from harness.gateway.scratch import programs_in
 
 READY_WITHIN_S = 10.0
 READY_POLL_S = 0.002
@@ -35,6 +35,12 @@ class Sandbox(Protocol):
 
     async def signal(self, number: Signals) -> None:
         """Sends a signal to the handler's process, if there is one."""
+
+    def freeze(self) -> None:
+        """Stop every process of the function, as AWS does between invocations."""
+
+    def thaw(self) -> None:
+        """Let them continue, if they are stopped."""
 
     async def stop(self) -> None:
         """Ends it and removes what it had."""
@@ -76,14 +82,14 @@ def process_variables(function: Function, stream: str, folder: Path, variables: 
     Args:
         function: The function.
         stream: Name of its log stream.
-        folder: For its temporary files.
+        folder: For its temporary files, in the stack's folder for these.
         variables: Addresses that every function sees.
     """
     return {
         "_HANDLER": function.handler,
         "LANG": "en_US.UTF-8",
         "LAMBDA_TASK_ROOT": str(function.code),
-        "PATH": os.defpath,
+        "PATH": f"{programs_in(folder.parent)}:/usr/local/bin:/usr/bin:/bin",
         "TZ": ":UTC",
         "PYTHONUTF8": "1",
         # Process mode has no file system of its own per environment; temporary files go to a folder of its own.

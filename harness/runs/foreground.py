@@ -5,7 +5,6 @@ RIE answers at `/2015-03-31/functions/function/invocations`, as it does in a con
 Invariant: whichever way `serve` ends, no process that it or the function started is left.
 """
 
-import ctypes
 import os
 import signal
 import socket
@@ -18,12 +17,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
 from harness.errors import HarnessError
+from harness.families import end_environment, environment_label, own_stack_label, set_label
 from harness.gateway.environment import RIE_PATH
 from harness.gateway.rie_process import rie_command
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S
+from harness.gateway.scratch import programs_in, scratch_folder
 from harness.processes import reserved_ports
 from harness.settings import FunctionSettings
 from harness.stack.state import StackState, client_environment
@@ -31,11 +30,8 @@ from harness.stack.state import StackState, client_environment
 __all__ = ["RIE_PATH", "serve"]
 
 RUNTIME = Path(__file__).with_name("terminal_runtime.py")
-STOP_WITHIN_S = 2.0
 # What the user's terminal and debugger are set up with.
 _OF_THE_TERMINAL = ("PYTHONBREAKPOINT", "TERM")
-# https://man7.org/linux/man-pages/man2/prctl.2.html
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 def serve(
@@ -63,8 +59,9 @@ def serve(
     Raises:
         HarnessError: The port is taken, or RIE does not start.
     """
+    family = own_stack_label()
+    label = environment_label(family, 1)
     variables = {
-        "PATH": os.defpath,
         "LANG": "en_US.UTF-8",
         # The folder that holds an included library is what the package's root is on AWS.
         "PYTHONPATH": os.pathsep.join(str(folder.parent) for folder in function.include),
@@ -75,25 +72,29 @@ def serve(
         **client_environment(stack),
         **function.environment,
     }
-    _adopt_orphans()
     with (
         _ended_by_signals(),
         _terminal_as_before(),
         _held_port(port),
         _standard_input() as stdin,
         reserved_ports(1) as (runtime_api,),
+        scratch_folder(family) as scratch,
     ):
-        runtime = [sys.executable, "-P", str(RUNTIME), str(stdin), function.handler]
-        command = rie_command(rie, port, runtime_api, function.handler, runtime)
-        process = subprocess.Popen(command, cwd=function.source, env=variables, pass_fds=[stdin])
+        variables = {"PATH": f"{programs_in(scratch)}:{os.defpath}", "TMPDIR": str(scratch), **variables}
+        runtime = [sys.executable, "-P", str(RUNTIME), str(stdin), str(function.source), function.handler]
+        command = rie_command(rie, port, runtime_api, runtime)
+        process = subprocess.Popen(command, cwd=scratch, env=variables, pass_fds=[stdin])
         try:
+            set_label(process.pid, label)
             _wait_until_it_listens(process, port)
             listening()
             return process.wait()
         except _Ended as ended:
             return 128 + ended.number
         finally:
-            _end(process)
+            end_environment(label)
+            process.kill()  # unless it has ended before it had its label
+            process.wait()
 
 
 class _Ended(BaseException):
@@ -179,25 +180,3 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
     if process.returncode is None:
         raise HarnessError(f"RIE did not listen on port {port} within {READY_WITHIN_S:.0f} s")
     raise HarnessError(f"RIE ended at once, with status {process.returncode}", f"port {port}", "choose another --port")
-
-
-def _adopt_orphans() -> None:
-    """Become the parent of all descendants whose own parent ends, so that they are found."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End RIE, which ends its runtime, and whatever the function has started besides."""
-    process.terminate()
-    try:
-        process.wait(STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    own = psutil.Process()
-    deadline = time.monotonic() + STOP_WITHIN_S
-    while (left := own.children(recursive=True)) and time.monotonic() < deadline:
-        for child in left:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
-        psutil.wait_procs(left, timeout=STOP_WITHIN_S)

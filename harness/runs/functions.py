@@ -64,10 +64,10 @@ def package(function: FunctionSettings) -> bytes:
     files = packed_files(function.source)
     for folder in function.include:
         files |= {f"{folder.name}/{name}": entry for name, entry in packed_files(folder).items()}
-    module = function.handler.rsplit(".", 1)[0].replace(".", "/") + ".py"
-    if module not in files:
+    module = function.handler.rpartition(".")[0].replace(".", "/")
+    if not {f"{module}.py", f"{module}/__init__.py"} & files.keys():
         raise HarnessError(
-            f"handler {function.handler} needs a file {module}",
+            f"handler {function.handler} needs a file {module}.py or {module}/__init__.py",
             f"not found in {function.source}",
             "mend `handler` or `source` of the function in harness.toml",
         )

@@ -1,6 +1,6 @@
-"""The runtime of `harness rie`: `python -m awslambdaric HANDLER`, with the terminal that RIE takes from it.
+"""The runtime of `harness rie`: `gateway/runtime/bootstrap.py`, with the terminal that RIE takes from it.
 
-    python -P terminal_runtime.py STDIN HANDLER
+    python -P terminal_runtime.py STDIN CODE HANDLER
 
 STDIN is an inherited descriptor: RIE gives its runtime an empty standard input, and `breakpoint()` needs the user's.
 It is run by path, in the function's environment: the standard library and the runtime are all there is.
@@ -32,7 +32,9 @@ def take_terminal(descriptor: int) -> None:
 
 if __name__ == "__main__":
     take_terminal(int(sys.argv.pop(1)))
+    code = sys.argv.pop(1)
     # For CloudWatch the runtime keeps a traceback in one event; on a terminal its lines would overwrite one another.
     bootstrap.ERROR_LOG_LINE_TERMINATE = "\n"
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as `python -m` does
+    os.chdir(code)
+    sys.path.insert(0, code)
     main(sys.argv)

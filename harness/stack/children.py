@@ -12,6 +12,7 @@ import psutil
 
 from harness.deaths import BackOff, Death, note_death
 from harness.errors import HarnessError
+from harness.families import end_stack, own_stack_label
 from harness.stack.probes import FIRST_DELAY_S, next_delay, wait_until
 from harness.stack.process import clean_environment
 from harness.stack.reply import TELL_EVERY_S, WAITING
@@ -162,6 +163,9 @@ def _bury_the_dead(children: list[Child]) -> list[tuple[Child, int]]:
     for pid in _ended_children():
         if pid in ours:
             dead.append((ours[pid], ours[pid].process.wait()))
+            if ours[pid].service.stops_gently:
+                # It cannot have ended its environments, and the kernel ends only RIE and the runtime.
+                end_stack(own_stack_label(), environments_only=True)
         else:
             os.waitpid(pid, 0)
     return dead

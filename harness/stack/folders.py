@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import HarnessError
+from harness.families import end_stack, stack_label
+from harness.gateway.scratch import clean_up_scratch, remove_scratch
 from harness.stack import records
 from harness.stack.process import ProcessIdentity, is_alive, own_identity
 from harness.stack.state import StackState, load_state, state_file
@@ -58,7 +60,8 @@ def owner_of(directory: Path) -> ProcessIdentity | None:
 
 
 def remove_folder(directory: Path) -> None:
-    """Removes the folder; somebody else may be doing so at the same time."""
+    """Remove the folder and that of its functions' temporary files; somebody else may do so at the same time."""
+    remove_scratch(stack_label(directory))
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -98,7 +101,9 @@ def clean_up_after_the_killed(state_dir: Path) -> None:
     for directory in (state_dir / "stacks").glob("s-*"):
         if _is_abandoned(directory):
             logger.info("removing what a killed stack left in %s", directory)
+            end_stack(stack_label(directory))
             remove_folder(directory)
+    clean_up_scratch()
 
 
 def _is_abandoned(directory: Path) -> bool:

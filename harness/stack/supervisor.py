@@ -25,6 +25,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import HarnessError
+from harness.families import set_label, stack_label
 from harness.stack import records
 from harness.stack.children import StopRequestedError
 from harness.stack.folders import PLAN_FILE, keep_logs, remove_folder, take_over
@@ -48,6 +49,7 @@ def main() -> None:
     parts: Parts | None = None
     with SignalInbox() as inbox:
         try:
+            set_label(os.getpid(), stack_label(plan.directory))
             if plan.owner is None or die_with_parent(plan.owner):
                 parts = _parts_of(plan)
                 state = _report(plan, parts.start(inbox))

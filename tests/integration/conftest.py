@@ -1,10 +1,15 @@
 """Single services for integration tests: of a stack of processes, or containers of the tests' own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from harness.settings import Settings
+from harness.stack import start_private_stack
 from harness.stack.state import Mode
+from tests.support.gateway import Service
 
 MEMCACHED_PORT, DISCOVERY_PORT, S3_PORT = 11211, 11212, 4566
 
@@ -42,6 +47,34 @@ def s3_endpoint(request: pytest.FixtureRequest, mode: Mode) -> Iterator[str]:
     images, running = _containers(request)
     with running(images.localstack, S3_PORT, greeting=b"GET /_localstack/health HTTP/1.0\r\n\r\n") as address:
         yield f"http://{address}"
+
+
+@pytest.fixture(scope="session")
+def forked(settings: Settings, mode: Mode) -> Iterator[Service]:
+    """A gateway that forks."""
+    if mode == "container":
+        pytest.skip("environments are forked in process mode only")
+    with start_private_stack(settings, s3="moto") as stack:
+        yield Service(stack)
+
+
+@pytest.fixture(scope="session")
+def fresh(settings: Settings, forked: Service) -> Iterator[Service]:  # noqa: ARG001 - skips where that one does
+    """A gateway that does not."""
+    gateway = msgspec.structs.replace(settings.gateway, fork=False)
+    with start_private_stack(msgspec.structs.replace(settings, gateway=gateway), s3="moto") as stack:
+        yield Service(stack)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Makes a folder with one module of that text."""
+
+    def write_module(name: str, text: str) -> Path:
+        (tmp_path / f"{name}.py").write_text(text)
+        return tmp_path
+
+    return write_module
 
 
 def _containers(request: pytest.FixtureRequest):

@@ -4,21 +4,17 @@ import json
 import os
 import re
 import signal
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
 import psutil
 import pytest
 
 from harness.gateway.rie_process import child_of, runtime_of
-from harness.runs.clients import clients_for
-from harness.runs.functions import package
-from harness.settings import FunctionSettings
 from harness.stack import start_private_stack
 from harness.stack.probes import wait_until
-from tests.support.functions import HANDLERS, ROLE
+from tests.support.functions import HANDLERS
+from tests.support.gateway import Service, runs
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +38,8 @@ def handler(event, context):
     return {
         "same": {
             "cwd": os.getcwd() == root, "path": [p.replace(root, "ROOT") for p in sys.path], "argv": sys.argv,
-            "orig_argv": sys.orig_argv, "main": sys.modules["__main__"].__spec__.name, "flags": list(sys.flags),
+            "orig_argv": [a.replace(root, "ROOT") for a in sys.orig_argv], "flags": list(sys.flags),
+            "main": sys.modules["__main__"].__file__,
             "descriptors": sorted(os.listdir("/proc/self/fd")), "threads": threading.active_count(),
             "signals": [str(signal.getsignal(number)) for number in sorted(signal.valid_signals())
                         if number not in (signal.SIGKILL, signal.SIGSTOP)],
@@ -86,69 +83,6 @@ def handler(event, context):
     return {module.__name__: module.pid == os.getpid()
             for module in (plain, starts_threads, opens_files, fails_at_first)}
 """
-
-
-class Service:
-    """A gateway, and functions on it."""
-
-    def __init__(self, stack) -> None:
-        self.stack, self.clients = stack, clients_for(stack.endpoints)
-
-    def create(self, source, handler, **configuration):
-        """A function of a folder, or of a text that becomes its only module."""
-        name = f"{handler.partition('.')[0]}-{uuid.uuid4().hex[:8]}"
-        code = package(FunctionSettings(source=source, handler=handler))
-        self.clients.functions.create_function(
-            FunctionName=name,
-            Runtime="python3.11",
-            Role=ROLE,
-            Handler=handler,
-            Code={"ZipFile": code},
-            **{"Timeout": 30, "MemorySize": 256, **configuration},
-        )
-        return name
-
-    def invoke(self, name, event=None):
-        """The decoded answer."""
-        answer = self.clients.functions.invoke(FunctionName=name, Payload=json.dumps(event or {}))
-        return json.loads(answer["Payload"].read())
-
-    def at_once(self, name, *events):
-        """The answers to events that run at the same time."""
-        with ThreadPoolExecutor(len(events)) as pool:
-            return list(pool.map(lambda event: self.invoke(name, event), events))
-
-    def descendants(self):
-        """Processes below the gateway."""
-        return psutil.Process(self.stack.processes["gateway"]).children(recursive=True)
-
-
-@pytest.fixture(scope="module")
-def forked(settings, mode):
-    """A gateway that forks."""
-    if mode == "container":
-        pytest.skip("environments are forked in process mode only")
-    with start_private_stack(settings, s3="moto") as stack:
-        yield Service(stack)
-
-
-@pytest.fixture(scope="module")
-def fresh(settings, forked):  # noqa: ARG001 - skips where that one does
-    """A gateway that does not."""
-    gateway = msgspec.structs.replace(settings.gateway, fork=False)
-    with start_private_stack(msgspec.structs.replace(settings, gateway=gateway), s3="moto") as stack:
-        yield Service(stack)
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Makes a folder with one module of that text."""
-
-    def write_module(name, text):
-        (tmp_path / f"{name}.py").write_text(text)
-        return tmp_path
-
-    return write_module
 
 
 def test_a_forked_environment_looks_like_a_fresh_one(forked, fresh, write):
@@ -312,7 +246,9 @@ def the_rie_of(service, name):
         return [
             process.pid
             for process in service.descendants()
-            if "aws-lambda-rie" in process.name() and name in process.cwd() and child_of(process.pid)
+            if "aws-lambda-rie" in process.name()
+            and process.environ()["AWS_LAMBDA_FUNCTION_NAME"] == name
+            and child_of(process.pid)
         ]
 
     assert wait_until(found, 10)
@@ -325,11 +261,3 @@ def handles(pid, number):
     """Whether a process has a handler for a signal."""
     caught = re.search(r"SigCgt:\s+([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
     return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
-
-
-def runs(pid):
-    """Whether a process is there and no zombie."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

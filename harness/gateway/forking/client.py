@@ -1,4 +1,4 @@
-"""Stands in for a runtime under RIE: `python -I -S client.py SOCKET HANDLER`.
+"""Stand in for a runtime under RIE: `python -I -S client.py SOCKET PYTHON BOOTSTRAP CODE HANDLER`.
 
     RIE --starts--> client --environment, descriptors 0 to 2--> parent --forks--> runtime
                       ^------- its pid; in the end its status ------'
@@ -30,12 +30,12 @@ PASSED_ON = (
 
 def main() -> None:
     """Has a runtime forked and ends as it does, or becomes one."""
-    _, path, handler = sys.argv
+    _, path, *runtime = sys.argv
     connection = ask(path)
     pid = number_in(connection, b"forked") if connection else None
     if connection is None or pid is None:
         # A process keeps its parent-death signal when it becomes another program.
-        os.execv(sys.executable, [sys.executable, "-m", "awslambdaric", handler])  # noqa: S606 - that is the point
+        os.execv(runtime[0], runtime)  # noqa: S606 - that is the point
     for number in PASSED_ON:
         _signal.signal(number, lambda number, _: os.kill(pid, number))
     own_name = os.open("/proc/self/comm", os.O_WRONLY)
@@ -50,15 +50,13 @@ def ask(path: str) -> _socket.socket | None:
     """A connection on which a runtime has been asked for; None when nobody listens.
 
     Args:
-        path: The parent's socket; only 100 characters fit into an address, so it is reached through its folder.
+        path: The parent's socket.
     """
     descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
     environment = b"\0".join(key + b"=" + value for key, value in os.environb.items())
     try:
-        folder = os.open(os.path.dirname(path), os.O_PATH)  # noqa: PTH120 - pathlib takes longer than all of this
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        connection.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")  # noqa: PTH119
-        os.close(folder)
+        connection.connect(path)
         connection.sendmsg([environment], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
     except OSError:
         return None

@@ -20,6 +20,7 @@ import runpy
 import select
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import time
@@ -27,12 +28,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.families import label_of, set_label
 from harness.gateway.forking.compiled import hold_code
 from harness.gateway.forking.imports import RUNTIME, imported_by
 from harness.gateway.forking.priming import prime_botocore
 
 # An environment holds what Lambda allows (4 KB), what Lambda itself sets, and what RIE does.
 REQUEST_BYTES = 131_072
+# Starts a fresh runtime.
+BOOTSTRAP = Path(__file__).parents[1] / "runtime" / "bootstrap.py"
 # https://man7.org/linux/man-pages/man2/prctl.2.html
 _PR_SET_PDEATHSIG = 1
 
@@ -44,10 +48,12 @@ class Request:
     Attributes:
         environment: The runtime's environment variables, `NAME=value`.
         descriptors: Its standard input, output and error.
+        label: The label that marks its execution environment.
     """
 
     environment: list[bytes]
     descriptors: list[int]
+    label: int
 
 
 @dataclass
@@ -75,8 +81,7 @@ def main() -> None:
     request = Server(socket.socket(fileno=int(listener)), refusal).run()
     if request is not None:
         become_fresh(request, code, handler)
-        # As `python -m awslambdaric` does.
-        runpy.run_module(RUNTIME, run_name="__main__", alter_sys=True)
+        runpy.run_path(str(BOOTSTRAP), run_name="__main__")
 
 
 def prepare(code: Path, handler: str, without: list[str]) -> None:
@@ -122,9 +127,24 @@ def import_if_possible(name: str) -> None:
 
 
 def shadowed_by(code: Path) -> str:
-    """Why nothing may be forked: the function has a module of its own where a library is imported by now."""
+    """Return why nothing may be forked: a module of the function's own would not be found in a forked runtime.
+
+    A fresh runtime does not find modules named as those that its start script imports either, such as `json`.
+    """
     names = {path.name.partition(".")[0] for path in code.iterdir()} & set(sys.modules)
+    if names:
+        names -= imported_at_the_start()
     return f"its own {', '.join(sorted(names))} would not be found" if names else ""
+
+
+def imported_at_the_start() -> set[str]:
+    """Return the modules that a runtime has imported when it puts the function's folder into `sys.path`."""
+    import subprocess  # noqa: PLC0415 - the fewer modules this process has imported, the fewer a function can shadow
+
+    script = f"import sys, {RUNTIME}.__main__; print(*sys.modules)"
+    # In an empty folder: `-c` puts it first in `sys.path`.
+    asked = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False, text=True)
+    return set(asked.stdout.split())
 
 
 def unsupported() -> str:
@@ -211,13 +231,10 @@ class Server:
         return None
 
     def _kill(self, runtime: Runtime) -> None:
-        """The client has gone, and the runtime goes with it, with all that it has started."""
+        """Kill a runtime whose client has gone; the gateway ends what it has started."""
         assert runtime.client is not None  # noqa: S101 - it has only now gone
         self._forget(runtime.client)
         runtime.client = None
-        with suppress(ProcessLookupError):
-            os.killpg(runtime.pid, signal.SIGKILL)
-        # It may not have come as far as to lead a group.
         os.kill(runtime.pid, signal.SIGKILL)
 
     def _bury(self, runtime: Runtime) -> None:
@@ -249,13 +266,18 @@ def receive(client: socket.socket) -> Request | None:
     """The client's request; None when it has gone, or is another user's."""
     try:
         message, descriptors, _, _ = socket.recv_fds(client, REQUEST_BYTES, 3)
+        (pid,) = struct.unpack_from("i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     except OSError:
         return None
-    return Request(message.split(b"\0"), descriptors) if len(descriptors) == 3 else None
+    label = label_of(pid)
+    if label is None or len(descriptors) != 3:
+        close(descriptors)
+        return None
+    return Request(message.split(b"\0"), descriptors, label)
 
 
 def become_fresh(request: Request, code: str, handler: str) -> None:
-    """Makes a forked process what `python -m awslambdaric HANDLER` in the function's folder would be.
+    """Make a forked process what `python bootstrap.py CODE HANDLER` would be before it runs its first line.
 
     Args:
         request: Its environment and descriptors.
@@ -266,19 +288,18 @@ def become_fresh(request: Request, code: str, handler: str) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+    set_label(os.getpid(), request.label)
     os.setsid()
     for standard, descriptor in enumerate(request.descriptors):
         os.dup2(descriptor, standard)
     close(request.descriptors)
-    os.chdir(code)
     os.environb.clear()
     for variable in request.environment:
         name, _, value = variable.partition(b"=")
         os.environb[name] = value
     time.tzset()
-    sys.path.insert(0, code)
-    sys.argv[:] = [sys.argv[0], handler]  # the first one is set when the runtime is run
-    sys.orig_argv[:] = [sys.executable, "-m", RUNTIME, handler]
+    sys.argv[:] = [str(BOOTSTRAP), code, handler]
+    sys.orig_argv[:] = [sys.executable, *sys.argv]
     for module in [module for module in sys.modules if module.partition(".")[0] == "harness"]:
         del sys.modules[module]
     # The folder that TMPDIR named, if a library has asked for it.

@@ -1,0 +1,101 @@
+"""A stack's folder for its functions' temporary files: short, private, and found by the stack's label.
+
+Below it, each environment has a folder of its own, which is its `TMPDIR` and `HOME` and RIE's working folder.
+The path of a Unix socket has at most 107 characters; `multiprocessing` needs 45 of them below `TMPDIR`.
+"""
+
+import os
+import shlex
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.families import end_stack, has_services, label_of_stack, stack_number
+
+# On AWS this is /tmp itself, which belongs to the environment alone there.
+_BASES = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - what is made there is private
+
+
+def make_scratch(stack: int) -> Path:
+    """Make the folder, which only this user may enter, and the programs in it that functions find on their PATH.
+
+    Args:
+        stack: The stack's label.
+
+    Raises:
+        HarnessError: No folder can be made.
+    """
+    failures = []
+    for folder in _places(stack):
+        try:
+            folder.mkdir(mode=0o700, exist_ok=_is_own(folder))
+            _add_programs(folder)
+        except OSError as error:
+            failures.append(f"{folder}: {error.strerror}")
+        else:
+            return folder
+    raise HarnessError(
+        "no folder for the functions' temporary files can be made", "; ".join(failures), "make room in /tmp"
+    )
+
+
+def remove_scratch(stack: int) -> None:
+    """Remove the folder of a stack, if there is one."""
+    for folder in _places(stack):
+        if _is_own(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(stack: int) -> Iterator[Path]:
+    """Provide the folder for the length of a block."""
+    folder = make_scratch(stack)
+    try:
+        yield folder
+    finally:
+        remove_scratch(stack)
+
+
+def clean_up_scratch() -> None:
+    """Remove the folders of stacks that were killed, and end whatever of their environments still runs."""
+    for base in _BASES:
+        for folder in base.glob("lambda-" + "[0-9a-f]" * 8):
+            stack = label_of_stack(int(folder.name.rpartition("-")[2], 16))
+            if _is_own(folder) and not has_services(stack):
+                end_stack(stack)
+                remove_scratch(stack)
+
+
+def programs_in(scratch: Path) -> Path:
+    """Return the folder of programs that comes first on a function's PATH, as /var/lang/bin does on AWS."""
+    return scratch / "bin"
+
+
+def _places(stack: int) -> list[Path]:
+    return [base / f"lambda-{stack_number(stack):08x}" for base in _BASES]
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether it is a folder, and no link, that this user alone may enter."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def _add_programs(scratch: Path) -> None:
+    """Make `python3` the interpreter that runs functions.
+
+    A link would not do: Python looks for the libraries of a virtual environment beside the name that it is called by.
+    """
+    programs = programs_in(scratch)
+    programs.mkdir(exist_ok=True)
+    for name in ("python3", f"python3.{sys.version_info.minor}"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+        program.chmod(0o755)

@@ -1,0 +1,158 @@
+"""What becomes of a function's processes: all end with the environment, and none runs between invocations."""
+
+import base64
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.families import stack_label
+from harness.gateway.scratch import make_scratch
+from harness.stack import shared_stack
+from harness.stack.probes import wait_until
+from tests.support.gateway import Service, runs
+
+pytestmark = pytest.mark.integration
+
+GONE_WITHIN_S = 10
+
+# Children that stay in the handler's session, leave it, and leave everything that a process inherits by default.
+LEAVE = r"""
+import multiprocessing, os, subprocess, sys, time
+
+DAEMON = '''
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open(sys.argv[1], "a").write(f"{os.getpid()} ")
+        os.closerange(0, 3)
+        time.sleep(300)
+'''
+
+def start(pids):
+    null = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = multiprocessing.Process(target=time.sleep, args=(300,))
+    child.start()
+    leader = subprocess.Popen(["sleep", "300"], start_new_session=True, **null)
+    subprocess.run([sys.executable, "-I", "-S", "-c", DAEMON, pids], env={}, check=True)
+    with open(pids, "a") as file:
+        file.write(f"{child.pid} {leader.pid} {os.getpid()} ")
+    while len(open(pids).read().split()) < 4:
+        time.sleep(0.01)
+
+def handler(event, context):
+    if not os.path.exists(event["pids"]):
+        start(event["pids"])
+    if event["end"] == "crash": os._exit(1)
+    if event["end"] == "timeout": time.sleep(60)
+    return "alive"
+"""
+
+TICKS = r"""
+import subprocess, sys, threading, time
+ticks = [0]
+CHILD = "import sys, time\nwhile True:\n    time.sleep(0.01)\n    open(sys.argv[1], 'a').write('.')"
+
+def tick():
+    while True:
+        time.sleep(0.01)
+        ticks[0] += 1
+        if ticks[0] == 20: print("late", flush=True)
+
+def handler(event, context):
+    if not ticks[0]:
+        threading.Thread(target=tick, daemon=True).start()
+        # Two generations, the second an orphan of another session.
+        subprocess.run(["sh", "-c", 'setsid "$0" -c "$1" "$2" </dev/null >/dev/null 2>&1 &',
+                        sys.executable, CHILD, event["file"]], check=True)
+    time.sleep(event["s"])
+    return ticks[0]
+"""
+
+
+@pytest.fixture(params=["forked", "fresh"])
+def service(request: pytest.FixtureRequest) -> Service:
+    """Both gateways, one after the other."""
+    gateway: Service = request.getfixturevalue(request.param)
+    return gateway
+
+
+def left_by(folder: Path) -> list[int]:
+    """The processes that handlers have noted in this folder."""
+    return [int(pid) for file in folder.glob("*.pids") for pid in file.read_text().split()]
+
+
+@pytest.mark.parametrize("end", ["crash", "timeout", "delete", "update"])
+def test_all_processes_of_an_environment_end_with_it(service, write, tmp_path, end):
+    """A child, a session's leader and a daemon without variables or descriptors; however the environment ends."""
+    name = service.create(write("leave", LEAVE), "leave.handler", Timeout=2 if end == "timeout" else 30)
+    answer = service.invoke(name, {"end": end, "pids": str(tmp_path / "a.pids")})
+    left = left_by(tmp_path)
+    assert len(left) == 4
+    if end == "delete":
+        service.clients.functions.delete_function(FunctionName=name)
+    elif end == "update":
+        service.clients.functions.update_function_configuration(FunctionName=name, MemorySize=512)
+
+    assert (answer == "alive") == (end in ("delete", "update"))
+    assert wait_until(lambda: not any(map(runs, left)), GONE_WITHIN_S)
+
+
+@pytest.mark.parametrize("killed", ["gateway", "supervisor", "both"])
+def test_no_process_outlives_a_killed_stack(project, run_harness, write, tmp_path, mode, killed):
+    """The next command ends what the kernel did not, and removes the folder of temporary files."""
+    if mode == "container":
+        pytest.skip("functions are processes in process mode only")
+    assert 0 == run_harness("up").returncode
+    state = shared_stack(project)
+    assert state is not None
+    service = Service(state)
+    pids = str(tmp_path / "a.pids")
+    service.invoke(service.create(write("leave", LEAVE), "leave.handler"), {"end": "", "pids": pids})
+    left = left_by(tmp_path)
+    scratch = make_scratch(stack_label(state.directory))
+    assert list(scratch.glob("*"))
+
+    for pid in [state.pid] * (killed != "gateway") + [state.processes["gateway"]] * (killed != "supervisor"):
+        os.kill(pid, signal.SIGKILL)
+    if killed != "gateway":
+        assert wait_until(lambda: not runs(state.processes["gateway"]), GONE_WITHIN_S)
+        assert 0 == run_harness("down").returncode
+
+    assert wait_until(lambda: not any(map(runs, left)), GONE_WITHIN_S)
+    assert 0 == run_harness("down").returncode
+    assert not scratch.exists()
+
+
+def test_nothing_runs_between_invocations(service, write, tmp_path):
+    """A thread's counter and an orphan of another session stand still, and RIE goes on."""
+    file = tmp_path / "ticks"
+    name = service.create(write("ticks", TICKS), "ticks.handler")
+    event = {"s": 0.3, "file": str(file)}
+
+    before = service.invoke(name, event)
+    size = file.stat().st_size
+    time.sleep(1)  # 100 ticks
+    grown = file.stat().st_size - size
+    after = service.invoke(name, {**event, "s": 0})
+
+    assert before > 0 < size
+    assert grown <= 1
+    assert after - before < 20
+
+
+def test_late_output_belongs_to_the_next_invocation(service, write, tmp_path):
+    """A thread prints after its handler's return: the line stands in the log of the invocation that lets it go on."""
+    name = service.create(write("ticks", TICKS), "ticks.handler")
+
+    def log_of(seconds):
+        event = json.dumps({"s": seconds, "file": str(tmp_path / "ticks")})
+        answer = service.clients.functions.invoke(FunctionName=name, Payload=event, LogType="Tail")
+        return base64.b64decode(answer["LogResult"]).decode()
+
+    assert "late" not in log_of(0.05)
+    assert "late" in log_of(0.5)

@@ -1,0 +1,159 @@
+"""What a function sees of the runtime around it: modules, programs, sockets, paths; as on AWS."""
+
+import pytest
+
+from harness.settings import load_settings
+from harness.stack import start_private_stack
+from tests.support.gateway import Service
+
+pytestmark = pytest.mark.integration
+
+# The runtime or Python itself has imported these before AWS puts the function's folder into `sys.path`.
+STANDARD = (
+    *("abc", "base64", "codecs", "collections", "contextlib", "datetime", "decimal", "enum", "functools", "importlib"),
+    *("io", "json", "keyword", "logging", "math", "numbers", "operator", "os", "re", "reprlib", "stat", "string"),
+    *("textwrap", "threading", "time", "token", "tokenize", "traceback", "types", "warnings", "weakref"),
+)
+# These it imports never, or not before an error.
+OTHERS = (
+    *("calendar", "code", "copy", "email", "harness", "parser", "queue", "random", "secrets", "select", "statistics"),
+    *("training", "utils"),
+)
+
+SHADOWED = """
+import json, logging, random, string, sys
+def handler(event, context):
+    return [hasattr(json, "dumps"), hasattr(logging, "getLogger"), hasattr(string, "digits"), random.own]
+"""
+
+LOOK = """
+import multiprocessing, os, shutil, socket, subprocess, sys, tempfile
+from multiprocessing.connection import Listener
+
+def put(shared):
+    shared["x"] = 1
+
+def manager():
+    with multiprocessing.Manager() as manager:
+        shared = manager.dict()
+        process = multiprocessing.Process(target=put, args=(shared,))
+        process.start()
+        process.join()
+        return dict(shared)
+
+def forkserver():
+    process = multiprocessing.get_context("forkserver").Process(target=put, args=({},))
+    process.start()
+    process.join()
+    return process.exitcode
+
+def listener():
+    with Listener() as listener:
+        return os.path.exists(listener.address)
+
+def own_socket():
+    path = os.path.join(tempfile.mkdtemp(), "a socket with a rather long name")
+    socket.socket(socket.AF_UNIX).bind(path)
+    return os.path.exists(path)
+
+def python():
+    script = "import boto3, sys; print(sys.executable)"
+    said = subprocess.run(["python3", "-c", script], stdout=subprocess.PIPE, text=True).stdout
+    return shutil.which("python3").startswith(os.environ["PATH"].partition(":")[0]) and said.strip() == sys.executable
+
+def folder():
+    return [oct(os.stat(tempfile.gettempdir()).st_mode & 0o777), os.listdir(tempfile.gettempdir())]
+
+def handler(event, context):
+    return globals()[event["look"]]()
+"""
+
+
+@pytest.fixture(params=["forked", "fresh"])
+def service(request: pytest.FixtureRequest) -> Service:
+    """Both gateways, one after the other."""
+    gateway: Service = request.getfixturevalue(request.param)
+    return gateway
+
+
+@pytest.fixture(scope="module", params=["forked", "fresh"])
+def looking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Service, str]:
+    """A function that looks around, on both gateways."""
+    gateway: Service = request.getfixturevalue(request.param)
+    folder = tmp_path_factory.mktemp("look")
+    (folder / "looking.py").write_text(LOOK)
+    return gateway, gateway.create(folder, "looking.handler")
+
+
+def test_modules_named_as_the_standard_librarys_do_not_disturb_the_runtime(service, write):
+    """A function with dozens of them starts and answers, without any of them having been imported."""
+    for name in (*STANDARD, *OTHERS):
+        write(name, f"raise ImportError('the function has a {name} of its own')")
+    source = write("app", "def handler(event, context):\n    return event")
+
+    assert {"a": [1.5]} == service.invoke(service.create(source, "app.handler"), {"a": [1.5]})
+
+
+def test_a_function_finds_the_runtimes_modules_before_its_own(service, write):
+    """What the runtime has imported is the standard library's; what it has not is the function's own."""
+    for name in ("json", "logging", "random", "string"):
+        write(name, "own = True")
+    source = write("shadowed", SHADOWED)
+
+    assert [True, True, True, True] == service.invoke(service.create(source, "shadowed.handler"))
+
+
+@pytest.mark.parametrize(
+    ("look", "found"),
+    [
+        ("manager", {"x": 1}),
+        ("forkserver", 0),
+        ("listener", True),
+        ("own_socket", True),
+        ("python", True),
+    ],
+)
+def test_sockets_and_programs_work(looking, look, found):
+    """`multiprocessing` listens at a socket in TMPDIR; `python3` is the runtime's own, with boto3."""
+    service, name = looking
+
+    assert found == service.invoke(name, {"look": look})
+
+
+def test_each_environment_has_a_private_folder(service, write):
+    """Only its own user may enter it, and it begins empty."""
+    name = service.create(write("looking", LOOK), "looking.handler")
+
+    assert ["0o700", []] == service.invoke(name, {"look": "folder"})
+
+
+@pytest.mark.parametrize(
+    ("file", "handler"),
+    [
+        ("app/__init__.py", "app.handler"),
+        ("src/deep/app.py", "src/deep/app.handler"),
+        ("src/deep/app.py", "src.deep.app.handler"),
+        ("src/deep/__init__.py", "src.deep.handler"),
+        ("my-app.py", "my-app.handler"),
+    ],
+)
+def test_a_handler_is_found_where_python_finds_it(forked, tmp_path, file, handler):
+    """In a module or a package, with dots or slashes, also if its name is no identifier."""
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("def handler(event, context):\n    return 'found'")
+
+    assert "found" == forked.invoke(forked.create(tmp_path, handler))
+
+
+def test_a_project_may_have_any_path(tmp_path, mode, write):
+    """RIE makes a URL of its working folder; `#`, `%`, `?`, a line's end and other signs are no obstacle."""
+    if mode == "container":
+        pytest.skip("a function's folder is in its image in container mode")
+    root = tmp_path / "a #b %41?c&d;e\t\nf ä'\"$x"
+    root.mkdir()
+    (root / "harness.toml").write_text('[stack]\ns3 = "moto"\n')
+    with start_private_stack(load_settings(root)) as stack:
+        service = Service(stack)
+        source = write("app", "import os\ndef handler(event, context):\n    return os.getcwd()")
+
+        assert service.invoke(service.create(source, "app.handler")).startswith(str(root))

@@ -1,0 +1,56 @@
+"""A gateway, functions on it that tests write themselves, and the processes below it."""
+
+import json
+import re
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+
+from harness.runs.clients import clients_for
+from harness.runs.functions import package
+from harness.settings import FunctionSettings
+from tests.support.functions import ROLE
+
+
+class Service:
+    """A gateway, and functions on it."""
+
+    def __init__(self, stack) -> None:
+        self.stack, self.clients = stack, clients_for(stack.endpoints)
+
+    def create(self, source, handler, **configuration):
+        """A function of a folder, or of a text that becomes its only module."""
+        name = f"{re.sub(r'[./].*', '', handler)}-{uuid.uuid4().hex[:8]}"
+        code = package(FunctionSettings(source=source, handler=handler))
+        self.clients.functions.create_function(
+            FunctionName=name,
+            Runtime="python3.11",
+            Role=ROLE,
+            Handler=handler,
+            Code={"ZipFile": code},
+            **{"Timeout": 30, "MemorySize": 256, **configuration},
+        )
+        return name
+
+    def invoke(self, name, event=None):
+        """The decoded answer."""
+        answer = self.clients.functions.invoke(FunctionName=name, Payload=json.dumps(event or {}))
+        return json.loads(answer["Payload"].read())
+
+    def at_once(self, name, *events):
+        """The answers to events that run at the same time."""
+        with ThreadPoolExecutor(len(events)) as pool:
+            return list(pool.map(lambda event: self.invoke(name, event), events))
+
+    def descendants(self):
+        """Processes below the gateway."""
+        return psutil.Process(self.stack.processes["gateway"]).children(recursive=True)
+
+
+def runs(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
