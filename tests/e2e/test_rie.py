@@ -15,10 +15,10 @@ import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from harness.processes import free_port
+from tests.support.gateway import runs
 
 pytestmark = pytest.mark.e2e
 
@@ -158,7 +158,7 @@ def test_a_breakpoint_stops_in_the_terminal(project):
         answer_of(port, {})  # which never comes
         terminal.wait_for("(Pdb)")
         assert 130 == terminal.end(lambda: terminal.type("\x03"))
-        assert not psutil.pid_exists(child)
+        assert not runs(child)
         assert "Traceback" not in terminal.text
 
 
