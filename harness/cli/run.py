@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 @stack_option
 @region_option
 @click.option("--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Save the trained model there.")
+@click.option(
+    "--save-event",
+    "event_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Save the job there as the coordinator's event, for `aws lambda invoke` on the same stack.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole summary as one JSON object.")
 @fault_options
 @job_options
@@ -50,6 +56,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     stack: str,
     region: str | None,
     model_file: Path | None,
+    event_file: Path | None,
     as_json: bool,
     **flags: object,
 ) -> None:
@@ -72,14 +79,15 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     from harness.errors import HarnessError
     from harness.runs.clients import clients_for
     from harness.runs.faults import check_faults
-    from harness.runs.launch import check, read_request, run, save_model
+    from harness.runs.launch import check, read_request, run, save_event, save_model
     from harness.runs.refusals import aws_errors
     from harness.runs.site import site_of
     from harness.settings import load_settings
     from harness.stack import stack_for_run, start_private_stack
 
-    if model_file is not None and not model_file.parent.is_dir():
-        raise HarnessError(f"the folder of --model-file {model_file} does not exist", remedy="make it first")
+    for option, path in (("--model-file", model_file), ("--save-event", event_file)):
+        if path is not None and not path.parent.is_dir():
+            raise HarnessError(f"the folder of {option} {path} does not exist", remedy="make it first")
     given = job_event(flags)
     with errors_name_flags(given):
         request = read_request(data, job_file, given)
@@ -111,6 +119,8 @@ def command(  # noqa: PLR0913 - keywords only, each an option
                 summary = run(request, settings, site, report=display.stage, watch=display.watch, faults=plan)
                 if model_file is not None:
                     save_model(site.clients.s3, summary, model_file)
+    if event_file is not None:
+        save_event(summary, event_file)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(summary)))
     else:

@@ -254,6 +254,21 @@ def save_model(s3: "S3Client", summary: Summary, path: Path) -> None:
         raise HarnessError(f"the model cannot be saved: {error.strerror}", str(path)) from error
 
 
+def save_event(summary: Summary, path: Path) -> None:
+    """Write a run's job into a file, as an event with which the coordinator starts another run like it.
+
+    The event has no run id: the new run is named by the coordinator's request.
+
+    Raises:
+        HarnessError: The file cannot be written.
+    """
+    event = {key: value for key, value in summary.job.items() if key != "run_id" and value not in (None, "")}
+    try:
+        path.write_text(json.dumps(event, indent=2) + "\n")
+    except OSError as error:
+        raise HarnessError(f"the event cannot be saved: {error.strerror}", str(path)) from error
+
+
 def _complete(request: Request, data: Data, site: Site) -> dict[str, Any]:
     """The whole event: what the user set, then what the data and the place say."""
     host, port = site.discovery.rsplit(":", 1)
