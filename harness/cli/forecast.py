@@ -90,11 +90,15 @@ def command(
 
     from harness.report.forecast import constants, forecast
     from harness.report.measured import measured_run
+    from harness.runs.catalogue import bucket_of_run
     from harness.runs.launch import worker_function
+    from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
 
     settings = load_settings()
-    s3, bucket = results_of(target, stack, region, settings)
+    s3, buckets = results_of(target, stack, region, settings)
+    with aws_errors("looking for the run"):
+        bucket = bucket_of_run(s3, buckets, run_id)
     values = constants({name.removeprefix(PREFIX): value for name, value in flags.items()})
     run, job = measured_run(s3, bucket, run_id)
     sizes = memory_mb or [settings.functions[worker_function(settings, job)].memory_mb]

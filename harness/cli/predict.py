@@ -47,7 +47,9 @@ def command(
       harness predict 20261123-151538-367b1d --file test.xz --target aws
     """
     from harness.errors import HarnessError
+    from harness.runs.catalogue import bucket_of_run
     from harness.runs.predict import model_of_file, model_of_run, predict_file, write_predictions
+    from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
 
     if (run_id is None) == (model_file is None):
@@ -55,7 +57,9 @@ def command(
     if model_file is not None:
         model = model_of_file(model_file)
     else:
-        s3, bucket = results_of(target, stack, region, load_settings())
+        s3, buckets = results_of(target, stack, region, load_settings())
+        with aws_errors("looking for the run"):
+            bucket = bucket_of_run(s3, buckets, run_id or "")
         model = model_of_run(s3, bucket, run_id or "")
     predictions = predict_file(model, data_file)
     if output is None:

@@ -30,14 +30,14 @@ def command(*, as_json: bool, target: Literal["aws", "rehearsal"] | None, stack:
     from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
 
-    s3, bucket = results_of(target, stack, region, load_settings())
-    with aws_errors(f"reading the runs in {bucket}"):
-        runs = list_runs(s3, bucket)
+    s3, buckets = results_of(target, stack, region, load_settings())
+    with aws_errors("reading the runs"):
+        runs = list_runs(s3, buckets)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(runs)))
         return
-    table = Table("run", "status", "dataset", "workers", "loss", box=None, pad_edge=False)
+    table = Table("run", "status", "dataset", "workers", "loss", "bucket", box=None, pad_edge=False)
     for run in runs:
         loss = "-" if run.loss is None else f"{run.loss:.4f}"
-        table.add_row(run.run_id, run.status, Text(run.dataset), str(run.n_workers), loss)
+        table.add_row(run.run_id, run.status, Text(run.dataset), str(run.n_workers), loss, run.bucket)
     Console().print(table)

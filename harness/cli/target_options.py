@@ -101,27 +101,33 @@ def target_of(kind: Literal["aws", "rehearsal"], region: str | None, settings: "
 
 def results_of(
     kind: Literal["aws", "rehearsal"] | None, stack: str, region: str | None, settings: "Settings"
-) -> "tuple[S3Client, str]":
-    """Where the runs of a deployment, or of the stack that is up, lie: a client and the bucket.
+) -> "tuple[S3Client, list[str]]":
+    """Return where the runs of a deployment, or of the stack that is up, are: a client and the buckets.
+
+    A deployment has one bucket, the only one that its functions may use; a stack of this machine any number.
 
     Raises:
         HarnessError: Nothing is up, or nothing is deployed.
     """
     from harness.deploy.site import deployed_site
     from harness.errors import HarnessError
+    from harness.runs.catalogue import result_buckets
     from harness.runs.clients import clients_for
     from harness.runs.health import check_parts
     from harness.runs.launch import RESULT_BUCKET
+    from harness.runs.refusals import aws_errors
     from harness.stack import shared_stack
 
     if kind is not None:
         site = deployed_site(target_of(kind, region, settings), stack, lambda line: click.echo(line, err=True))
-        return site.clients.s3, site.bucket
+        return site.clients.s3, [site.bucket]
     state = shared_stack(settings)
     if state is None:
         raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no results")
     check_parts(state)
-    return clients_for(state.endpoints).s3, RESULT_BUCKET
+    s3 = clients_for(state.endpoints).s3
+    with aws_errors("listing the stack's buckets"):
+        return s3, result_buckets(s3, RESULT_BUCKET)
 
 
 def check_somebody_answers() -> None:

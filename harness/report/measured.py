@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from harness.errors import HarnessError
 from harness.report.forecast import Measured
 from harness.runs.predict import model_of_run
+from harness.runs.records import damage_named, record_names
 from training.job import Job, decode_job
 from training.results import RunFolder
 
@@ -28,6 +29,12 @@ def measured_run(s3: "S3Client", bucket: str, run_id: str) -> tuple[Measured, Jo
         HarnessError: There is no such run, it has not finished, or it lacks a figure; which one is told.
     """
     folder = RunFolder(s3, bucket, run_id)
+    with damage_named(folder):
+        return _measured(s3, bucket, folder)
+
+
+def _measured(s3: "S3Client", bucket: str, folder: RunFolder) -> tuple[Measured, Job]:
+    run_id = folder.run_id
     record = folder.read_json("job.json")
     if record is None:
         raise HarnessError(
@@ -41,8 +48,8 @@ def measured_run(s3: "S3Client", bucket: str, run_id: str) -> tuple[Measured, Jo
             "a forecast needs a finished run; see `harness runs`",
         )
     job = decode_job(record["job"], Job)
-    workers = _newest(folder, "workers/")
-    timings = _newest(folder, "telemetry/")
+    workers = _newest(folder, "workers/", job.n_workers)
+    timings = _newest(folder, "telemetry/", job.n_workers)
     if sorted(workers) != sorted(timings) or len(workers) != job.n_workers:
         raise HarnessError(
             f"run {run_id} has records of {len(workers)} workers and timings of {len(timings)}; it had {job.n_workers}",
@@ -80,10 +87,10 @@ def measured_run(s3: "S3Client", bucket: str, run_id: str) -> tuple[Measured, Jo
     return measured, job
 
 
-def _newest(folder: RunFolder, kind: str) -> dict[int, dict[str, Any]]:
+def _newest(folder: RunFolder, kind: str, n_ranks: int) -> dict[int, dict[str, Any]]:
     """The record of every rank's last try."""
     tries: dict[int, int] = {}
-    for name in folder.names(kind):
+    for name in record_names(folder, kind, n_ranks):
         rank, attempt = map(int, name.removeprefix(kind).split(".")[:2])
         tries[rank] = max(attempt, tries.get(rank, 0))
     return {rank: folder.read_json(f"{kind}{rank}.{attempt}.json") for rank, attempt in sorted(tries.items())}

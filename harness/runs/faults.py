@@ -11,6 +11,7 @@ from harness.errors import HarnessError
 from harness.faults import Plan, check_plan
 from harness.faults.strikes import Event
 from harness.processes import own_identity
+from harness.runs.records import damage_named, rank_of
 from harness.stack.state import StackState
 from training.job import Job
 from training.results import RunFolder
@@ -103,11 +104,13 @@ def fault_records(
         invoked_at: When the coordinator was invoked, seconds since the epoch.
         ended_at: When the last result was there.
     """
-    workers = [(name, folder.read_json(name)["started_at"]) for name in folder.names("workers/")]
-    tries = [
-        _Try(started_at, folder.read_json(name.replace("workers/", "telemetry/"))["round_ms"])
-        for name, started_at in workers
-    ]
+    with damage_named(folder):
+        names = [name for name in folder.names("workers/") if rank_of(name) is not None]
+        workers = [(name, folder.read_json(name)["started_at"]) for name in names]
+        tries = [
+            _Try(started_at, folder.read_json(name.replace("workers/", "telemetry/"))["round_ms"])
+            for name, started_at in workers
+        ]
     run = _Run(sorted(tries, key=lambda one: len(one.round_ms)), rounds, invoked_at, ended_at)
     return [_record(event, run) for event in events]
 

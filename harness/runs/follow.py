@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+from harness.runs.records import Failure, rank_of
+from training.errors import InputError
 from training.results import RunFolder
 
 if TYPE_CHECKING:
@@ -122,6 +124,7 @@ class Progress:
         events: What went wrong on the way, and what workers did about it.
         retry_delays_s: How long Lambda waits before each further try of an event.
         waits_for: What the run as a whole waits for, when that is no rank.
+        unreadable: Names of objects below `failed/` that no worker wrote.
     """
 
     ranks: list[RankProgress]
@@ -131,6 +134,7 @@ class Progress:
     events: list[dict[str, Any]] = field(default_factory=list)
     retry_delays_s: tuple[float, ...] = ()
     waits_for: str = ""
+    unreadable: set[str] = field(default_factory=set)
 
 
 Watcher = Callable[[Progress], None]
@@ -380,14 +384,14 @@ def _failed(progress: Progress, rank: int, request_id: str, state: str, cause: s
 
 
 def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, retries: int) -> None:
-    failures = [folder.read_json(name) for name in sorted(present) if name.startswith("failed/")]
+    failures = _read_failures(folder, present, progress)
     # Lambda tries again what is not final, in a minute or two; where every rank has failed, it is rather the address of
     # the cache or of S3 that is wrong, and that is told at once.
     nobody_left = all(rank.state == "failed" for rank in progress.ranks)
-    if any(failure["final"] for failure in failures) or (failures and nobody_left):
+    if any(failure.final for failure in failures) or (failures and nobody_left):
         # A rank that was told to stop, or that waited in vain, did not cause the failure if another one did.
-        first = min(failures, key=lambda failure: (failure["kind"] in {"RunAborted", "RanksMissing"}, failure["time"]))
-        raise HarnessError(f"worker {first['rank']} failed: {first['cause']}", f"run folder: {folder.location('')}")
+        first = min(failures, key=lambda failure: (failure.kind in {"RunAborted", "RanksMissing"}, failure.time))
+        raise HarnessError(f"worker {first.rank} failed: {first.cause}", f"run folder: {folder.location('')}")
     for request_id, count in progress.failures.items():
         if count > retries:
             _raise_lack_of_memory(progress)
@@ -396,6 +400,25 @@ def _raise_failure(folder: RunFolder, present: set[str], progress: Progress, ret
             raise HarnessError(
                 f"worker {rank.rank} {rank.state}{often}: {rank.cause}", f"request {request_id}", "see `harness logs`"
             )
+
+
+def _read_failures(folder: RunFolder, present: set[str], progress: Progress) -> list[Failure]:
+    """Return the failures that workers stored; what else is in their folder is skipped, and told once."""
+    failures = []
+    for name in sorted(present):
+        if not name.startswith("failed/") or name in progress.unreadable:
+            continue
+        try:
+            failure = folder.read_as(name, Failure) if rank_of(name) is not None else None
+            cause = f"{folder.location(name)} is not what a worker stores there"
+        except InputError as error:
+            failure, cause = None, str(error)
+        if failure is not None:
+            failures.append(failure)
+        else:
+            progress.unreadable.add(name)
+            progress.events.append({"event": "skipped", "note": cause})
+    return failures
 
 
 def _raise_lack_of_memory(progress: Progress) -> None:

@@ -23,6 +23,7 @@ from harness.runs.faults import check_faults, fault_records, in_force, read_even
 from harness.runs.follow import RETRY_DELAYS_S, LogTail, Watcher, follow, read_report
 from harness.runs.functions import declared
 from harness.runs.health import check_parts, deaths_named, restart_events
+from harness.runs.records import damage_named
 from harness.runs.site import Site
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
@@ -183,7 +184,8 @@ def _run(
         _workers_stopped_on_failure(job, stack, folder),
     ):
         coordinator_request = _invoke(clients, job)
-        requests = folder.read_json("invoked.json")["requests"]
+        with damage_named(folder):
+            requests = list(folder.read_json("invoked.json")["requests"])
         report("training")
         # Between two lines a worker may compute as long as it lives; its death is told by the platform.
         patience = declared(settings, worker).timeout_s + PATIENCE_MARGIN_S
@@ -205,16 +207,17 @@ def _run(
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
     coordinator = [found for _, text in coordinator_log if (found := read_report(text))]
     reports = [*progress.reports, *(found for found in coordinator if found.request_id == coordinator_request)]
-    summary = summarise(
-        folder,
-        mode=site.mode,
-        images={name: digest for name, digest in images.items() if digest},
-        job=job,
-        reports=reports,
-        progress=progress,
-        invoked_at=invoked_at,
-        seconds=seconds,
-    )
+    with damage_named(folder):
+        summary = summarise(
+            folder,
+            mode=site.mode,
+            images={name: digest for name, digest in images.items() if digest},
+            job=job,
+            reports=reports,
+            progress=progress,
+            invoked_at=invoked_at,
+            seconds=seconds,
+        )
     if stack is None:
         return summary
     restarts = restart_events(stack, invoked_at)

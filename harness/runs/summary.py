@@ -7,6 +7,7 @@ import msgspec
 
 from harness.runs.cost import LambdaPrices, invocation_cost_usd
 from harness.runs.follow import Progress, Report
+from harness.runs.records import record_names
 from training.invoking import CONNECTIONS
 from training.results import RunFolder
 
@@ -127,12 +128,12 @@ def summarise(
     result = folder.read_json("result.json")
     last_attempts: dict[int, dict[str, Any]] = {}
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        records = list(pool.map(folder.read_json, folder.names("workers/")))
+        records = list(pool.map(folder.read_json, record_names(folder, "workers/", len(progress.ranks))))
     for record in records:
         if record["attempt"] >= last_attempts.get(record["rank"], record)["attempt"]:
             last_attempts[record["rank"]] = record
     workers = [last_attempts[rank] for rank in sorted(last_attempts)]
-    earlier = [folder.read_json(name) for name in folder.names("links/")]
+    earlier = [folder.read_json(name) for name in record_names(folder, "links/", len(progress.ranks))]
     for worker in workers:
         links = [link for link in earlier if link["rank"] == worker["rank"]]
         worker["seconds"] += sum(link["seconds"] for link in links)

@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 import msgspec
@@ -40,7 +40,21 @@ CLIENT_CONFIG = Config(
 # What one request reads of a large object, and how many such requests go on at once.
 RANGE_BYTES = 8 << 20
 RANGES_AT_ONCE = 4
+# A record of a million rounds has some 20 MB.
+MOST_RECORD_BYTES = 64 << 20
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "404"}
+
+Record = TypeVar("Record")
+
+
+class Aborted(msgspec.Struct, frozen=True):
+    """`aborted.json`."""
+
+    cause: str
+
+
+class AbsentError(InputError):
+    """There is no such bucket or object."""
 
 
 class StorageError(TrainingError):
@@ -52,15 +66,26 @@ def s3_client() -> "S3Client":
     return boto3.client("s3", config=CLIENT_CONFIG)
 
 
-def get_object(s3: "S3Client", bucket: str, key: str) -> bytes:
+def get_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int | None = None) -> bytes:
     """An object's bytes.
 
+    Args:
+        s3: A client.
+        bucket: The bucket.
+        key: The object.
+        most_bytes: The largest object that may be read; None for any.
+
     Raises:
-        InputError: There is no such bucket or object.
+        InputError: There is no such bucket or object, or it is too large.
         StorageError: S3 is not reachable or refuses.
     """
     with _translated(bucket, key):
-        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        answer = s3.get_object(Bucket=bucket, Key=key)
+        if most_bytes is not None and answer["ContentLength"] > most_bytes:
+            answer["Body"].close()
+            size = answer["ContentLength"]
+            raise InputError(f"s3://{bucket}/{key} has {size} bytes; no record has more than {most_bytes}")
+        return answer["Body"].read()
 
 
 def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) -> bytes | memoryview:
@@ -165,13 +190,30 @@ class RunFolder:
         """An object's bytes; None when it is absent."""
         try:
             return get_object(self._s3, self._bucket, self._key(name))
-        except InputError:
+        except AbsentError:
             return None
 
     def read_json(self, name: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
-        """A record; None when it is absent."""
-        body = self.read(name)
-        return None if body is None else msgspec.json.decode(body)
+        """Return a record; None when it is absent.
+
+        Raises:
+            InputError: It is no JSON, or larger than any record.
+        """
+        return self.read_as(name, Any)
+
+    def read_as(self, name: str, kind: type[Record]) -> Record | None:
+        """Return a record of this type; None when it is absent.
+
+        Raises:
+            InputError: It is no such record, or larger than any.
+        """
+        try:
+            body = get_object(self._s3, self._bucket, self._key(name), most_bytes=MOST_RECORD_BYTES)
+            return msgspec.json.decode(body, type=kind)
+        except AbsentError:
+            return None
+        except msgspec.MsgspecError as error:
+            raise InputError(f"{self.location(name)} is not what a worker stores there: {error}") from error
 
     def delete(self, names: list[str]) -> None:
         """Removes objects; absent ones do no harm."""
@@ -199,7 +241,7 @@ def _translated(bucket: str, key: str) -> Iterator[None]:
         code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
         if code in _ABSENT:
             what = f"bucket {bucket}" if code == "NoSuchBucket" else f"s3://{bucket}/{key}"
-            raise InputError(f"{what} does not exist") from error
+            raise AbsentError(f"{what} does not exist") from error
         raise StorageError(f"s3://{bucket}/{key}: {code}: {message}") from error
     except BotoCoreError as error:
         raise StorageError(f"s3://{bucket}/{key}: {error}") from error

@@ -54,7 +54,7 @@ from training.exchange.recovery import Recovery, through_faults  # noqa: E402
 from training.invoking import InvokeError, invoke_event  # noqa: E402
 from training.job import WorkerJob, decode_worker_job  # noqa: E402
 from training.model.registry import gradient_model  # noqa: E402
-from training.results import RunFolder, StorageError, get_large_object, s3_client  # noqa: E402
+from training.results import Aborted, RunFolder, StorageError, get_large_object, s3_client  # noqa: E402
 from training.telemetry import Telemetry, max_rss_mb, percentiles_ms  # noqa: E402
 from training.time_limit import TimeLimit  # noqa: E402
 from training.trained import TrainedModel, encode_model  # noqa: E402
@@ -230,8 +230,8 @@ def _is_over(job: WorkerJob, folder: RunFolder, names: list[str]) -> bool:
         RunAborted: Somebody has given the run up.
         StorageError: S3 fails.
     """
-    if "aborted.json" in names:
-        raise RunAborted(folder.read_json("aborted.json")["cause"])
+    if "aborted.json" in names and (aborted := folder.read_as("aborted.json", Aborted)):
+        raise RunAborted(aborted.cause)
     return len({name.split(".")[0] for name in names if name.startswith("workers/")}) == job.n_workers
 
 

@@ -2,10 +2,12 @@
 
 import json
 
+import msgspec
 import pytest
 
 from harness.errors import HarnessError
 from harness.runs.follow import HERE, follow, waits
+from training.errors import InputError
 
 pytestmark = pytest.mark.unit
 
@@ -34,6 +36,13 @@ class Story:
     def read_json(self, name):
         """One of them."""
         return self._records[name]
+
+    def read_as(self, name, kind):
+        """One of them, as such a record."""
+        try:
+            return msgspec.convert(self._records[name], kind)
+        except msgspec.ValidationError as error:
+            raise InputError(f"{name}: {error}") from error
 
     def location(self, name):
         """Its address."""
@@ -128,6 +137,24 @@ def test_ranks_that_have_all_failed_are_told_at_once():
 
     with pytest.raises(HarnessError, match="worker 0 failed: cause 0"):
         follow_it(([failed(0), failed(1)], records))
+
+
+@pytest.mark.parametrize(
+    ("name", "record"),
+    [("failed/0.1.json", "text"), ("failed/0.1.json", {"rank": 0}), ("failed/0.1.json", []), ("failed/a/../b", {})],
+)
+def test_what_no_worker_wrote_is_skipped_and_told(name, record):
+    """Anybody who may write to the bucket may put an object there; it neither fails the run nor hides in it."""
+    records = {name: record}
+
+    progress = follow_it(
+        ([line(0, "started"), line(1, "started"), failed(0)], records),
+        ([line(0, "started")], records),
+        ([line(0, "finished"), line(1, "finished"), *REPORTS], {**records, **RESULTS, "workers/x.json": "?"}),
+    )
+
+    assert [event["event"] for event in progress.events] == ["skipped"]
+    assert name in progress.events[0]["note"]
 
 
 def test_a_final_failure_ends_the_run_with_its_cause_and_not_with_what_followed():

@@ -1,0 +1,51 @@
+"""Records in a run's folder, which anybody who may write to the bucket may have put there."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from harness.errors import HarnessError
+from training.results import RunFolder
+
+_NAME = re.compile(r"[a-z]+/(\d{1,6})\.\d{1,6}\.json")
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """`failed/<rank>.<attempt>.json`."""
+
+    rank: int
+    kind: str
+    cause: str
+    final: bool
+    time: float
+
+
+def rank_of(name: str) -> int | None:
+    """Return the rank whose record has this name, such as `workers/3.1.json`; None when no worker gives that name."""
+    found = _NAME.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def record_names(folder: RunFolder, kind: str, n_ranks: int) -> list[str]:
+    """Return the names of the workers' records of a kind, such as `workers/`; other objects there are left out."""
+    named = [(rank_of(name), name) for name in folder.names(kind)]
+    return [name for rank, name in named if rank is not None and rank < n_ranks]
+
+
+@contextmanager
+def damage_named(folder: RunFolder) -> Iterator[None]:
+    """Turn whatever a record of another shape leads to within the block into one error that names the folder.
+
+    Raises:
+        HarnessError: A record lacks a key, or holds another type than workers store.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, msgspec.MsgspecError) as error:
+        raise HarnessError(
+            f"the folder of run {folder.run_id} holds a record that no worker wrote ({type(error).__name__}: {error})",
+            folder.location(""),
+            "remove what was put there by hand, or run again under another run id",
+        ) from error

@@ -1,0 +1,142 @@
+"""Runs in any bucket of a stack, and folders of runs in which somebody has put what no worker wrote."""
+
+import json
+import uuid
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.report.measured import measured_run
+from harness.runs.catalogue import bucket_of_run, list_runs, result_buckets
+from harness.runs.clients import clients_for
+from harness.runs.launch import RESULT_BUCKET
+from harness.runs.predict import model_of_run
+from training import results
+from training.errors import InputError, TrainingError
+from training.results import RunFolder
+
+pytestmark = pytest.mark.integration
+
+JOB = {"dataset": "rows", "n_workers": 2, "data_bucket": "rows", "n_features": 3, "host": "h", "port": 1}
+
+
+@pytest.fixture(scope="module")
+def s3(stack):
+    """The stack's S3."""
+    return clients_for(stack.endpoints).s3
+
+
+@pytest.fixture
+def bucket(s3):
+    """A bucket of the test's own, named as none of the harness's."""
+    name = f"somebodys-{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=name)
+    yield name
+    for key in [entry["Key"] for entry in s3.list_objects_v2(Bucket=name).get("Contents", [])]:
+        s3.delete_object(Bucket=name, Key=key)
+    s3.delete_bucket(Bucket=name)
+
+
+@pytest.fixture
+def put(s3, bucket):
+    """Puts objects into the folder of run `r1`: text as it is, all else as JSON."""
+
+    def put_them(objects):
+        for name, body in objects.items():
+            text = body if isinstance(body, str) else json.dumps(body)
+            s3.put_object(Bucket=bucket, Key=f"runs/r1/{name}", Body=text.encode())
+
+    return put_them
+
+
+def entries_of(s3, bucket):
+    """The listed runs of this bucket, in the search over all."""
+    return [entry for entry in list_runs(s3, result_buckets(s3, RESULT_BUCKET)) if entry.bucket == bucket]
+
+
+def test_a_run_whose_results_are_in_its_datas_bucket_is_found(s3, bucket, put):
+    """So are those that `aws lambda invoke` starts: `result_bucket` is the data's own unless the event names one."""
+    put({"job.json": {"job": JOB}, "result.json": {"loss": 0.25}})
+
+    [entry] = entries_of(s3, bucket)
+
+    assert ("r1", "succeeded", "rows", 2, 0.25) == (
+        entry.run_id,
+        entry.status,
+        entry.dataset,
+        entry.n_workers,
+        entry.loss,
+    )
+    assert bucket == bucket_of_run(s3, result_buckets(s3, RESULT_BUCKET), "r1")
+
+
+def test_a_run_that_is_nowhere_is_one_error(s3):
+    """It says in which buckets was looked, the harness's own first, though that does not exist yet."""
+    with pytest.raises(HarnessError, match="there is no run nowhere") as caught:
+        bucket_of_run(s3, ["not-there", *result_buckets(s3, RESULT_BUCKET)], "nowhere")
+
+    assert "not-there, lambda-harness-runs" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        {"job.json": "not JSON"},
+        {"job.json": []},
+        {"job.json": {"job": {"n_workers": "many"}}},
+        {"job.json": {"job": JOB}, "result.json": "{"},
+        {"job.json": {"job": JOB}, "result.json": {"loss": "low"}},
+        {"job.json": {"job": JOB}, "result.json": {}},
+    ],
+)
+def test_a_damaged_run_is_listed_as_that(s3, bucket, put, objects):
+    """The others are listed all the same."""
+    put(objects)
+
+    assert ["damaged"] == [entry.status for entry in entries_of(s3, bucket)]
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        {"job.json": "not JSON"},
+        {"job.json": {"job": 7}},
+        {"job.json": {"job": JOB}, "result.json": "{"},
+        {"job.json": {"job": JOB}, "result.json": {}, "workers/x.json": "?", "telemetry/0.1.json": []},
+        {
+            "job.json": {"job": JOB},
+            "result.json": {"rounds": 1, "epochs": []},
+            **{f"{kind}/{rank}.1.json": {"rank": rank} for kind in ("workers", "telemetry") for rank in (0, 1)},
+        },
+        {
+            "job.json": {"job": JOB},
+            "result.json": {"rounds": 1, "epochs": []},
+            **{f"{kind}/{rank}.1.json": [] for kind in ("workers", "telemetry") for rank in (0, 1)},
+        },
+    ],
+)
+def test_a_forecast_of_a_damaged_run_is_one_error(s3, bucket, put, objects):
+    """Never a traceback: it names the object or the folder."""
+    put(objects)
+
+    with pytest.raises((HarnessError, TrainingError)) as caught:
+        measured_run(s3, bucket, "r1")
+
+    assert "r1" in str(caught.value)
+
+
+def test_a_model_that_is_none_is_one_error(s3, bucket, put):
+    """`predict` names the object."""
+    put({"model.npz": "PK no archive"})
+
+    with pytest.raises(InputError, match=r"runs/r1/model\.npz is no trained model"):
+        model_of_run(s3, bucket, "r1")
+
+
+def test_a_record_that_is_too_large_is_not_read(s3, bucket, put, monkeypatch):
+    """Its size is told by S3 before it comes."""
+    put({"result.json": {"loss": 0.5}})
+    monkeypatch.setattr(results, "MOST_RECORD_BYTES", 5)
+
+    with pytest.raises(InputError, match="has 13 bytes; no record has more than 5"):
+        RunFolder(s3, bucket, "r1").read_json("result.json")
