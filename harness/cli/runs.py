@@ -7,6 +7,8 @@ import click
 
 from harness.cli.target_options import region_option, results_of, stack_option, target_option
 
+TABLE_WIDTH = 150
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
@@ -40,4 +42,5 @@ def command(*, as_json: bool, target: Literal["aws", "rehearsal"] | None, stack:
     for run in runs:
         loss = "-" if run.loss is None else f"{run.loss:.4f}"
         table.add_row(run.run_id, run.status, Text(run.dataset), str(run.n_workers), loss, run.bucket)
-    Console().print(table)
+    # A name that is cut is of no use to `harness predict`.
+    Console(width=max(Console().width, TABLE_WIDTH)).print(table)
