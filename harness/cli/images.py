@@ -125,7 +125,12 @@ def bases(*, everything: bool, torch_index: str, verbose: bool, as_json: bool) -
 
 
 @command.command("services")
-@click.option("--env", "as_environment", is_flag=True, help="Print variables, for docker-compose's file .env.")
+@click.option(
+    "--env",
+    "as_environment",
+    is_flag=True,
+    help="Print variables, a new secret among them, for docker-compose's file .env.",
+)
 @_verbose
 @_as_json
 def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
@@ -135,11 +140,12 @@ def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
 
     \b
     Example:
-      harness images services --env > .env
+      (umask 077; harness images services --env > .env)
       docker-compose up
     """
     import msgspec
 
+    from harness.guard import SECRET_VARIABLE, new_secret, own_key
     from harness.images import connect, service_images
     from harness.settings import load_settings
 
@@ -149,6 +155,10 @@ def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
     elif as_environment:
         for key, name in images.names.items():
             click.echo(f"{key.upper()}_IMAGE={name}")
+        secret = new_secret()
+        click.echo(f"{SECRET_VARIABLE}={secret}")
+        # What the stack's callers need, for the shell that reads the same file.
+        click.echo(f"AWS_ACCESS_KEY_ID={own_key(secret)}\nAWS_SECRET_ACCESS_KEY=test\nAWS_DEFAULT_REGION=us-east-1")
     else:
         for key, name in images.names.items():
             click.echo(f"{name:<44} {getattr(images, key)}")

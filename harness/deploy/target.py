@@ -102,4 +102,4 @@ def aws_target(region: str | None) -> Target:
 
 def rehearsal_target(stack: StackState) -> Target:
     """The emulation."""
-    return Target("rehearsal", emulation_session(), stack)
+    return Target("rehearsal", emulation_session(stack.endpoints), stack)

@@ -16,7 +16,7 @@ import click
 from starlette.applications import Starlette
 
 from harness.families import own_stack_label
-from harness.gateway import cgroup, limits
+from harness.gateway import cgroup
 from harness.gateway.account import Account
 from harness.gateway.app import create_app
 from harness.gateway.destinations import Destinations
@@ -32,9 +32,11 @@ from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
 from harness.gateway.records import Function, Packages
 from harness.gateway.rie_process import Processes
+from harness.gateway.sandbox import Provided
 from harness.gateway.scratch import make_scratch, remove_scratch
 from harness.gateway.server import serve
 from harness.gateway.services import Services
+from harness.guard import SECRET_VARIABLE, guard_from_environment, own_key
 
 
 @click.command()
@@ -82,22 +84,27 @@ def main(  # noqa: PLR0913 - one for each flag
     """Serves the Lambda API until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     own = by_address(endpoint or f"http://{host}:{port}")
-    variables = {
+    secret = os.environ.get(SECRET_VARIABLE, "")
+    guard = guard_from_environment("lambda")
+    # What this process starts is given credentials, and no secret from which to derive others.
+    os.environ.pop(SECRET_VARIABLE, None)
+    addresses = {
         "AWS_ENDPOINT_URL": by_address(aws_endpoint),
         "AWS_ENDPOINT_URL_S3": by_address(s3_endpoint),
         "AWS_ENDPOINT_URL_LAMBDA": own,
     }
     code = CodeFolders(directory / "functions")
+    provided, key = Provided(addresses, secret), own_key(secret)
     parents: Parents | None = None
     stack: int | None = None
     if network is not None:
-        packages, start_sandbox = _containers(network, labels, variables, cgroups, registry)
+        packages, start_sandbox = _containers(network, labels, provided, cgroups, registry)
     elif rie is not None:
         stack = own_stack_label()
         scratch = make_scratch(stack)
-        parents = Parents(scratch, variables, stack) if fork else None
+        parents = Parents(scratch, provided, stack) if fork else None
         packages = code.package
-        start_sandbox = Processes(rie, scratch, variables, stack, parents).start
+        start_sandbox = Processes(rie, scratch, provided, stack, parents).start
     else:
         raise click.UsageError("give --rie for process mode, or --network for container mode")
 
@@ -118,7 +125,7 @@ def main(  # noqa: PLR0913 - one for each flag
             function, start_sandbox, log=lambda stream, line: logs.write(function.name, stream, line)
         )
 
-    logs = LogService(aws_endpoint, limits.REGION)
+    logs = LogService(aws_endpoint, key)
     account = Account(account_concurrency)
     functions = FunctionStore(packages, account)
     pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=parents)
@@ -128,14 +135,14 @@ def main(  # noqa: PLR0913 - one for each flag
         pool,
         faults,
         retry_time_scale,
-        Destinations(aws_endpoint, limits.REGION),
+        Destinations(aws_endpoint, key),
         lambda name, line: logs.write(name, "gateway", line),
     )
-    names = {name for url in (endpoint, own) if url and (name := urlsplit(url).hostname)}
-    network_of_functions = Network(aws_endpoint, limits.REGION)
-    permissions = Permissions(aws_endpoint)
+    guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
+    network_of_functions = Network(aws_endpoint, key)
+    permissions = Permissions(aws_endpoint, key)
     services = Services(functions, pool, invoker, faults, account, network_of_functions, permissions)
-    app = create_app(services, lifespan, names)
+    app = create_app(services, lifespan, guard)
     serve(app, host=host, port=port)
 
 
@@ -148,14 +155,14 @@ async def _remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
 
 
 def _containers(
-    network: str, labels: tuple[str, ...], variables: dict[str, str], cgroups: Path, registry: str | None
+    network: str, labels: tuple[str, ...], provided: Provided, cgroups: Path, registry: str | None
 ) -> tuple[Packages, SandboxStarter]:
     # docker-py takes a tenth of a second to import, and process mode does without it.
     from harness.engine import connect  # noqa: PLC0415
     from harness.gateway.rie_container import Containers  # noqa: PLC0415
 
     parsed = dict(label.partition("=")[::2] for label in labels)
-    containers = Containers(connect(), network, parsed, variables, os.cpu_count() or 1, cgroups, registry)
+    containers = Containers(connect(), network, parsed, provided, os.cpu_count() or 1, cgroups, registry)
     return containers.package, containers.start
 
 

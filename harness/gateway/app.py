@@ -5,12 +5,10 @@ https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
 
 import base64
 import json
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -31,38 +29,11 @@ from harness.gateway.faults import control_routes
 from harness.gateway.invocations import Invocation
 from harness.gateway.names import function_arn, parse_identifier
 from harness.gateway.services import Services, services_of
+from harness.guard import HEALTH, Guard, GuardedAsgi, Signed, signed_by
 
-LOCAL_HOSTS = {"127.0.0.1", "localhost", "[::1]"}
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html
 INVOKE = "lambda:InvokeFunction"
 INVOCATIONS = "/2015-03-31/functions/{name}/invocations"
-
-
-class LocalCallersOnly:
-    """Refuses what a web page in the user's browser could send: whoever invokes runs code on this machine.
-
-    A page's requests carry its origin, and those of a rebound name carry that name as host; boto3, the AWS CLI and
-    curl send neither.
-
-    Args:
-        app: What is behind it.
-        names: The service's own names beside this machine's.
-    """
-
-    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
-        self._app = app
-        self._names = LOCAL_HOSTS | set(names)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request on, or answers 403."""
-        if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            host = headers.get("host", "").rsplit(":", 1)[0]
-            if "origin" in headers or host not in self._names:
-                answer = JSONResponse({"Message": "only local programs may call this service"}, status_code=403)
-                await answer(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
 
 
 class FunctionsOnlyInvoke:
@@ -78,7 +49,7 @@ class FunctionsOnlyInvoke:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or answers 403."""
         if scope["type"] == "http" and not scope["path"].endswith("/invocations"):
-            caller = caller_of(Headers(scope=scope).get("x-amz-security-token", ""))
+            caller = caller_of(_signed(Request(scope)).token)
             if caller is not None and caller.role != limits.ANY_ROLE:
                 message = f"User: {caller.arn} is not authorized to perform this call: only Invoke is evaluated here"
                 refused = LambdaApiError("AccessDeniedException", 403, message)
@@ -91,23 +62,24 @@ class FunctionsOnlyInvoke:
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
-def create_app(services: Services, lifespan: Lifespan, names: Collection[str] = ()) -> Starlette:
-    """The application.
+def create_app(services: Services, lifespan: Lifespan, guard: Guard) -> Starlette:
+    """Return the application.
 
     Args:
         services: What the routes stand on.
         lifespan: Starts and stops that.
-        names: Hosts by which callers know this service beside those of this machine.
+        guard: Stands before all of it.
     """
     app = Starlette(
         # Looked for in this order.
         routes=[
             Route(INVOCATIONS, _invoke, methods=["POST"]),
-            Route("/_harness/health", _health),
+            Route(HEALTH, _health),
+            Route("/_harness/environments", _environments),
             *control_plane(),
             *control_routes(services.faults),
         ],
-        middleware=[Middleware(LocalCallersOnly, names=names), Middleware(FunctionsOnlyInvoke)],
+        middleware=[Middleware(GuardedAsgi, guard=guard), Middleware(FunctionsOnlyInvoke)],
         exception_handlers={LambdaApiError: _api_error},
         lifespan=lifespan,
     )
@@ -124,13 +96,13 @@ async def _invoke(request: Request) -> Response:
         raise invalid_parameter(f"InvocationType '{kind}' must be one of RequestResponse, Event, DryRun.")
     payload = await _payload(request, limits.ASYNC_PAYLOAD_BYTES if kind == "Event" else limits.SYNC_PAYLOAD_BYTES)
     called = function_arn(identifier.name, identifier.qualifier)
-    await services.permissions.check(request.headers.get("X-Amz-Security-Token", ""), INVOKE, called)
+    await services.permissions.check(_signed(request).token, INVOKE, called)
     context = request.headers.get("X-Amz-Client-Context")
     invocation = Invocation(
         identifier,
         payload,
         {"X-Amz-Client-Context": context} if context else {},
-        lineage=services.pool.lineage_of(_access_key(request)),
+        lineage=services.pool.lineage_of(_signed(request).key),
     )
     headers = {"X-Amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": function.version}
     if kind == "DryRun":
@@ -162,17 +134,18 @@ async def _payload(request: Request, limit: int) -> bytes:
     return bytes(body or b"{}")
 
 
-async def _health(request: Request) -> Response:
+async def _health(_: Request) -> Response:
+    """Answer whoever asks, and tell nothing."""
+    return Response()
+
+
+async def _environments(request: Request) -> Response:
     return JSONResponse({"environments": services_of(request).pool.counts()})
 
 
-def _access_key(request: Request) -> str:
-    """Whose credentials the request is signed with; each environment has its own.
-
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
-    """
-    signed = re.search(r"Credential=([^/,\s]+)", request.headers.get("Authorization", ""))
-    return signed[1] if signed else ""
+def _signed(request: Request) -> Signed:
+    """Return the credentials that the guard has seen."""
+    return signed_by(request.headers.get, request.url.query)
 
 
 async def _api_error(_: Request, error: Exception) -> Response:

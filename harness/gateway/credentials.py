@@ -1,6 +1,7 @@
-"""The credentials of an execution environment: fake, they open nothing, and tell whose they are.
+"""The credentials of an execution environment: they open the services of its stack alone, and tell whose they are.
 
-On AWS the session token stands for the function's role, in a form that only AWS reads; here anybody may.
+On AWS the session token stands for the function's role, in a form that only AWS reads; here anybody may read it.
+Nobody can make one: the access key that goes with it is derived from the stack's secret (`harness/guard.py`).
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
 """
 
@@ -10,6 +11,7 @@ import msgspec
 
 from harness.gateway.names import function_arn
 from harness.gateway.records import Function
+from harness.guard import session_key
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -35,9 +37,26 @@ class Caller(msgspec.Struct, frozen=True):
         return f"arn:aws:sts::{account}:assumed-role/{role}/{self.function.rpartition(':')[2]}"
 
 
-def access_key(stream: str) -> str:
-    """The access key of the environment with that log stream: by it the gateway knows which of them calls."""
-    return f"test{stream[-16:]}"
+def environment_name(stream: str) -> str:
+    """Return the name of the environment with that log stream: in its access key, which tells which of them calls."""
+    return stream[-16:]
+
+
+def credentials(function: Function, stream: str, secret: str) -> dict[str, str]:
+    """Return the variables with the credentials of an environment.
+
+    Args:
+        function: Its function.
+        stream: Its log stream.
+        secret: The stack's.
+    """
+    token = session_token(function)
+    return {
+        "AWS_ACCESS_KEY_ID": session_key(secret, environment_name(stream), token),
+        # Signatures are not verified: the access key is what is secret.
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SESSION_TOKEN": token,
+    }
 
 
 def session_token(function: Function) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from harness.gateway.connection import HttpConnection
 from harness.gateway.environment import Answer
+from harness.guard import authorization
 
 logger = logging.getLogger(__name__)
 
@@ -51,15 +52,14 @@ class Destinations:
 
     Args:
         endpoint: Address of the service.
-        region: AWS region.
+        access_key: The stack's own.
     """
 
-    def __init__(self, endpoint: str, region: str) -> None:
+    def __init__(self, endpoint: str, access_key: str) -> None:
         self._endpoint = endpoint
         # As for the logs: the signature is not looked at, and boto3 costs the gateway 20 MB.
-        scope = f"{datetime.now(UTC):%Y%m%d}/{region}/sqs/aws4_request"
         self._headers = {
-            "Authorization": f"AWS4-HMAC-SHA256 Credential=test/{scope}, SignedHeaders=host, Signature=none",
+            **authorization(access_key, "sqs"),
             "Content-Type": "application/x-amz-json-1.0",
             "X-Amz-Target": TARGET,
         }

@@ -20,7 +20,7 @@ from signal import Signals
 from harness.faults.plan import How
 from harness.gateway import limits
 from harness.gateway.connection import HttpConnection
-from harness.gateway.credentials import access_key
+from harness.gateway.credentials import environment_name
 from harness.gateway.records import Function
 from harness.gateway.sandbox import Sandbox
 
@@ -122,9 +122,9 @@ class Environment:
         return "\n".join([*self._tail, ""]).encode()[-limits.LOG_TAIL_BYTES :]
 
     @property
-    def access_key(self) -> str:
-        """The credentials that its function signs requests with: fake, and its own."""
-        return access_key(self.stream)
+    def name(self) -> str:
+        """Its name in the access key that its function signs requests with."""
+        return environment_name(self.stream)
 
     @property
     def alive(self) -> bool:

@@ -10,7 +10,6 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from harness.gateway.connection import HttpConnection
+from harness.guard import authorization
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +59,15 @@ class LogService:
 
     Args:
         endpoint: Address of the service.
-        region: AWS region.
+        access_key: The stack's own.
     """
 
-    def __init__(self, endpoint: str, region: str) -> None:
+    def __init__(self, endpoint: str, access_key: str) -> None:
         self._connection = HttpConnection(urlsplit(endpoint).netloc)
         # As boto3 would sign it, but for the signature, which the emulation does not look at: a client of boto3's
         # costs the gateway 20 MB, and its requests time that invocations wait for.
-        scope = f"{datetime.now(UTC):%Y%m%d}/{region}/logs/aws4_request"
         self._headers = {
-            "Authorization": f"AWS4-HMAC-SHA256 Credential=test/{scope}, SignedHeaders=host, Signature=none",
+            **authorization(access_key, "logs"),
             "Content-Type": "application/x-amz-json-1.1",
         }
         self._pending: list[LogLine] = []

@@ -5,7 +5,6 @@ Functions are not moved into them: in container mode all of a stack's share one 
 """
 
 import re
-from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
 
@@ -13,6 +12,7 @@ from harness.gateway.connection import HttpConnection
 from harness.gateway.errors import LambdaApiError, invalid_parameter
 from harness.gateway.records import Vpc
 from harness.gateway.requests import VpcConfig
+from harness.guard import authorization
 
 ANSWERS_WITHIN_S = 10.0
 VERSION = "2016-11-15"
@@ -24,15 +24,14 @@ class Network:
 
     Args:
         endpoint: Address of the service.
-        region: AWS region.
+        access_key: The stack's own.
     """
 
-    def __init__(self, endpoint: str, region: str) -> None:
+    def __init__(self, endpoint: str, access_key: str) -> None:
         self._address = urlsplit(endpoint).netloc
         # As for the logs: the signature is not looked at, and boto3 costs the gateway 20 MB.
-        scope = f"{datetime.now(UTC):%Y%m%d}/{region}/ec2/aws4_request"
         self._headers = {
-            "Authorization": f"AWS4-HMAC-SHA256 Credential=test/{scope}, SignedHeaders=host, Signature=none",
+            **authorization(access_key, "ec2"),
             "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
         }
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from harness.families import end_environment, environment_label, set_label
 from harness.gateway.records import Function
-from harness.gateway.sandbox import process_variables
+from harness.gateway.sandbox import Provided, process_variables
 from harness.processes import bound_to_parent
 
 logger = logging.getLogger(__name__)
@@ -62,16 +62,16 @@ class Parents:
 
     Args:
         scratch: The stack's folder for temporary files.
-        variables: Addresses that every function sees.
+        provided: What every function sees.
         stack: The stack's label.
     """
 
     # Environments are numbered from 1.
     FIRST_NUMBER = 1 << 22
 
-    def __init__(self, scratch: Path, variables: dict[str, str], stack: int) -> None:
+    def __init__(self, scratch: Path, provided: Provided, stack: int) -> None:
         self._scratch = scratch
-        self._variables = variables
+        self._provided = provided
         self._stack = stack
         self._numbers = itertools.count(self.FIRST_NUMBER)
         self._by_function: dict[str, _Parent] = {}
@@ -130,7 +130,7 @@ class Parents:
             shutil.rmtree(parent.folder, ignore_errors=True)
 
     async def _start(self, parent: _Parent, function: Function, listener: socket.socket) -> asyncio.subprocess.Process:
-        variables = process_variables(function, "", parent.folder, self._variables)
+        variables = process_variables(function, "", parent.folder, self._provided)
         environment = {key: value for key, value in variables.items() if key not in _OF_AN_ENVIRONMENT}
         if function.memory_mb < 2 * MEMORY_PER_CPU_MB:
             # One virtual CPU is one BLAS thread; more of them would keep the parent from forking.

@@ -9,6 +9,7 @@ from harness.gateway import limits
 from harness.gateway.connection import HttpConnection
 from harness.gateway.credentials import caller_of
 from harness.gateway.errors import LambdaApiError
+from harness.guard import authorization
 
 ROUTE = "/_harness/access"
 _ANSWERS_WITHIN_S = 10.0
@@ -34,10 +35,12 @@ class Permissions:
 
     Args:
         endpoint: Address of the control plane.
+        access_key: The stack's own.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, access_key: str) -> None:
         self._address = urlsplit(endpoint).netloc
+        self._headers = authorization(access_key)
 
     async def check(self, token: str, action: str, resource: str) -> None:
         """Lets a call pass, or refuses it as Lambda does.
@@ -56,7 +59,7 @@ class Permissions:
         connection = HttpConnection(self._address)
         question = msgspec.json.encode(Question(token, action, resource))
         try:
-            answer = await connection.post(ROUTE, question, {}, _ANSWERS_WITHIN_S)
+            answer = await connection.post(ROUTE, question, self._headers, _ANSWERS_WITHIN_S)
         except (OSError, TimeoutError) as error:
             raise LambdaApiError("ServiceException", 500, f"IAM does not answer: {error}") from error
         finally:

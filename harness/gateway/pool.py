@@ -13,6 +13,7 @@ from harness.gateway.account import Account
 from harness.gateway.environment import Environment
 from harness.gateway.packages import CodeFolders
 from harness.gateway.records import Function
+from harness.guard import name_in
 
 logger = logging.getLogger(__name__)
 
@@ -119,8 +120,9 @@ class Pool:
             await self._preparations.stop()
 
     def lineage_of(self, access_key: str) -> tuple[str, ...]:
-        """The functions through which whoever signs with these credentials was reached; none for an outsider."""
-        return next((e.lineage for e in self._busy if e.access_key == access_key), ())
+        """Return the functions through which the owner of an access key was reached; none for an outsider."""
+        name = name_in(access_key)
+        return next((e.lineage for e in self._busy if e.name == name), ()) if name else ()
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Busy and idle environments by function."""

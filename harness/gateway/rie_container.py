@@ -28,7 +28,7 @@ from harness.gateway.cgroup import memory_group
 from harness.gateway.errors import invalid_parameter
 from harness.gateway.records import Function, Image, Package
 from harness.gateway.requests import Code, ImageConfig
-from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, lambda_variables
+from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, lambda_variables
 
 RIE_PORT = 8080
 # Lambda's own user and group, whatever the image says.
@@ -55,7 +55,7 @@ class Containers:
         client: The engine.
         network: The only network they are in.
         labels: By which whoever cleans up finds them.
-        variables: Addresses and credentials that every function sees.
+        provided: What every function sees.
         cpus: The engine's processors: no container can have more.
         cgroups: Where the control groups of the engine's machine are to be read.
         registry: `host:port` at which the engine finds what AWS calls ECR; None when nothing plays it.
@@ -64,7 +64,7 @@ class Containers:
     client: docker.DockerClient
     network: str
     labels: dict[str, str]
-    variables: dict[str, str]
+    provided: Provided
     cpus: int
     cgroups: Path
     registry: str | None = None
@@ -151,7 +151,7 @@ class Containers:
             command=list(function.image.command) or None,
             entrypoint=list(function.image.entry_point) or None,
             working_dir=function.image.working_directory or None,
-            environment={**lambda_variables(function, stream, self.variables), "LOG_LEVEL": "error"},
+            environment={**lambda_variables(function, stream, self.provided), "LOG_LEVEL": "error"},
             labels=self.labels,
             network=self.network,
             user=USER,

@@ -26,7 +26,7 @@ from pathlib import Path
 from harness.families import Members, end_environment, environment_label, set_label
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
-from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, process_variables
+from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, process_variables
 from harness.processes import bound_to_parent, reserved_ports
 
 logger = logging.getLogger(__name__)
@@ -144,14 +144,14 @@ class Processes:
     Attributes:
         rie: The RIE binary.
         scratch: The stack's folder for temporary files, in which each sandbox gets one of its own.
-        variables: Addresses and credentials that every function sees.
+        provided: What every function sees.
         stack: The stack's label.
         parents: What runtimes are forked from; None starts fresh ones.
     """
 
     rie: Path
     scratch: Path
-    variables: dict[str, str]
+    provided: Provided
     stack: int
     parents: Parents | None
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -172,7 +172,7 @@ class Processes:
         folder = self.scratch / str(number)
         folder.mkdir(mode=0o700)
         try:
-            variables = process_variables(function, stream, folder, self.variables)
+            variables = process_variables(function, stream, folder, self.provided)
             process, port = await self._start_rie(function, variables, label, folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,12 +1,13 @@
 """What an execution environment runs in: RIE with one runtime behind it, as processes or in a container."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
 from typing import Protocol
 
 from harness.gateway import limits
-from harness.gateway.credentials import access_key, session_token
+from harness.gateway.credentials import credentials
 from harness.gateway.records import Function
 from harness.gateway.scratch import programs_in
 
@@ -46,7 +47,20 @@ class Sandbox(Protocol):
         """Ends it and removes what it had."""
 
 
-def lambda_variables(function: Function, stream: str, variables: dict[str, str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Provided:
+    """What the environments of a stack are given.
+
+    Attributes:
+        addresses: Variables with the addresses of its services.
+        secret: The stack's; their credentials are derived from it.
+    """
+
+    addresses: dict[str, str]
+    secret: str = field(repr=False)
+
+
+def lambda_variables(function: Function, stream: str, provided: Provided) -> dict[str, str]:
     """What Lambda itself sets in a function's environment, in the order of AWS's page, and the function's own.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
@@ -54,7 +68,7 @@ def lambda_variables(function: Function, stream: str, variables: dict[str, str])
     Args:
         function: The function.
         stream: Name of its log stream.
-        variables: Addresses that every function sees.
+        provided: What every function sees.
     """
     return {
         "AWS_DEFAULT_REGION": limits.REGION,
@@ -67,23 +81,20 @@ def lambda_variables(function: Function, stream: str, variables: dict[str, str])
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": stream,
-        "AWS_ACCESS_KEY_ID": access_key(stream),
-        # It opens nothing: the key is no account's, and nobody here looks at its secret.
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_SESSION_TOKEN": session_token(function),
-        **variables,
+        **credentials(function, stream, provided.secret),
+        **provided.addresses,
         **function.variables,
     }
 
 
-def process_variables(function: Function, stream: str, folder: Path, variables: dict[str, str]) -> dict[str, str]:
+def process_variables(function: Function, stream: str, folder: Path, provided: Provided) -> dict[str, str]:
     """What a function finds in its environment in process mode; on AWS the first ones come from the image.
 
     Args:
         function: The function.
         stream: Name of its log stream.
         folder: For its temporary files, in the stack's folder for these.
-        variables: Addresses that every function sees.
+        provided: What every function sees.
     """
     return {
         "_HANDLER": function.handler,
@@ -95,5 +106,5 @@ def process_variables(function: Function, stream: str, folder: Path, variables: 
         # Process mode has no file system of its own per environment; temporary files go to a folder of its own.
         "TMPDIR": str(folder),
         "HOME": str(folder),
-        **lambda_variables(function, stream, variables),
+        **lambda_variables(function, stream, provided),
     }

@@ -149,8 +149,8 @@ class Bases:
         return self._current(name, labels) or self._build(name, self.settings.root / folder, {"DEBIAN": debian}, labels)
 
     def _localstack(self) -> str:
-        launcher = "harness/stack/localstack_launcher.py"
-        return self._on_packages(LOCALSTACK, "requirements/localstack.txt", ("images/localstack", launcher))
+        files = ("images/localstack", "harness/stack/localstack_launcher.py", "harness/guard.py")
+        return self._on_packages(LOCALSTACK, "requirements/localstack.txt", files)
 
     def _services(self) -> str:
         return self._on_packages(SERVICES, "requirements/services.txt", ("images/services", "harness"))

@@ -17,6 +17,8 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from harness.network.peer import is_own
+
 logger = logging.getLogger(__name__)
 
 # As memcached does, a line longer than this ends the connection.
@@ -59,7 +61,10 @@ async def serve(listen: Node, nodes: Sequence[Node]) -> asyncio.Server:
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await _answer_lines(reader, writer, known)
+            if is_own(writer.get_extra_info("socket")):
+                await _answer_lines(reader, writer, known)
+            else:
+                logger.warning("a connection of another user was refused")
         except (ConnectionError, ValueError) as error:
             # ValueError is asyncio's word for a line over the limit. Neither concerns any other client.
             logger.info("connection ended: %s", error)
@@ -69,10 +74,18 @@ async def serve(listen: Node, nodes: Sequence[Node]) -> asyncio.Server:
     return await asyncio.start_server(client, listen.host, listen.port, limit=LONGEST_LINE)
 
 
+def is_http(line: bytes) -> bool:
+    """Return whether a line begins an HTTP request, as of a web page: its body could hold commands.
+
+    Memcached closes the connection then, and so does whatever stands in for it.
+    """
+    return b" HTTP/" in line and line.rpartition(b" ")[2].startswith(b"HTTP/")
+
+
 async def _answer_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, known: dict[bytes, bytes]) -> None:
     while line := await reader.readline():
         command = b" ".join(line.split())
-        if command == _QUIT:
+        if command == _QUIT or is_http(line):
             return
         writer.write(known.get(command, b"ERROR\r\n"))
         await writer.drain()

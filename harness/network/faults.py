@@ -10,6 +10,7 @@ It stands where Memcached and S3 would, keeps the real Memcached as its child, a
 import argparse
 import asyncio
 import logging
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from harness.faults.board import Board
 from harness.faults.plan import Plan
 from harness.faults.strikes import Event, Strikes
+from harness.guard import HEALTH, SECRET_VARIABLE, GuardedAsgi, guard_from_environment, own_key
 from harness.network.__main__ import node
 from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node
@@ -72,19 +74,21 @@ def main() -> None:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    board, gateway = Board(), GatewayLink(arguments.gateway)
+    guard, key = guard_from_environment("s3"), own_key(os.environ[SECRET_VARIABLE])
+    board, gateway = Board(), GatewayLink(arguments.gateway, key)
     cache = CacheProcess(arguments.cache, arguments.command, arguments.directory)
     s3 = urlsplit(arguments.real_s3)
     doors = [
         MemcachedProxy(arguments.memcached, cache, board, gateway).door,
-        S3Proxy(arguments.s3, Node(s3.hostname or "", s3.port or 80), board).door,
+        S3Proxy(arguments.s3, Node(s3.hostname or "", s3.port or 80), board, guard).door,
     ]
     await cache.start()
     keepers = [asyncio.create_task(cache.keep_alive()), asyncio.create_task(_lift_orphans(board, gateway))]
     for door in doors:
         await door.open()
     host, port = arguments.control
-    await uvicorn.Server(uvicorn.Config(create_app(board, gateway), host=host, port=port, log_level="warning")).serve()
+    app = GuardedAsgi(create_app(board, gateway), guard)
+    await uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).serve()
     for door in doors:
         door.close()
     for keeper in keepers:
@@ -144,7 +148,7 @@ def create_app(board: Board, gateway: GatewayLink) -> Starlette:
 
     run = "/runs/{run_id}"
     verbs = {"PUT": put, "GET": get, "DELETE": delete}
-    return Starlette(routes=[Route("/health", health), *(Route(run, verbs[v], methods=[v]) for v in verbs)])
+    return Starlette(routes=[Route(HEALTH, health), *(Route(run, verbs[v], methods=[v]) for v in verbs)])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import httpx
 import msgspec
 
 from harness.faults.plan import Fault
+from harness.guard import authorization
 
 STRIKE_WITHIN_S = 10.0
 
@@ -15,10 +16,12 @@ class GatewayLink:
 
     Args:
         address: URL of the gateway.
+        access_key: The stack's own.
     """
 
-    def __init__(self, address: str) -> None:
-        self._client = httpx.AsyncClient(base_url=address, timeout=STRIKE_WITHIN_S, trust_env=False)
+    def __init__(self, address: str, access_key: str) -> None:
+        signed = authorization(access_key)
+        self._client = httpx.AsyncClient(base_url=address, timeout=STRIKE_WITHIN_S, headers=signed, trust_env=False)
 
     async def post(self, run_id: str, body: bytes) -> None:
         """Gives it a run's plan.

@@ -14,7 +14,7 @@ from harness.faults.board import Board
 from harness.faults.plan import Fault
 from harness.faults.strikes import Sight
 from harness.network.cache_process import CacheProcess
-from harness.network.discovery import Node
+from harness.network.discovery import Node, is_http
 from harness.network.door import Door, reset
 from harness.network.gateway_link import GatewayLink
 from harness.network.wire import (
@@ -141,6 +141,8 @@ class _Connection:
             if store is not None:
                 await self._store(line, store)
                 continue
+            if is_http(line):
+                raise ConnectionOverError
             await self._strike_after_put()
             run_id = self._run_of(line)
             for fault in self.proxy.board.at_command(run_id):

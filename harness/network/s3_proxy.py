@@ -11,6 +11,7 @@ import h11
 
 from harness.faults.board import Board
 from harness.faults.plan import Fault
+from harness.guard import Guard, Refusal
 from harness.network.discovery import Node
 from harness.network.door import Door, reset
 
@@ -31,11 +32,12 @@ class S3Proxy:
         listen: Where clients connect.
         s3: The real one.
         board: The plans of all runs.
+        guard: Decides which requests pass; behind this proxy S3 sees another host.
     """
 
-    def __init__(self, listen: Node, s3: Node, board: Board) -> None:
+    def __init__(self, listen: Node, s3: Node, board: Board, guard: Guard) -> None:
         self.door = Door(listen, self._client)
-        self._s3, self._board = s3, board
+        self._s3, self._board, self._guard = s3, board, guard
         self._cuts: set[asyncio.Task[None]] = set()
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,7 +57,12 @@ class S3Proxy:
         request = await client.next_event()
         if not isinstance(request, h11.Request):
             return False
-        path = request.target.decode().partition("?")[0]
+        path, _, query = request.target.decode("latin-1").partition("?")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.headers)}
+        refusal = self._guard.refusal(headers.get, path, query)
+        if refusal is not None:
+            await _refuse(client, request, refusal)
+            return False
         answer = None
         for fault in self._board.at_request(request.method.decode(), path):
             if fault.action == "delay":
@@ -71,10 +78,10 @@ class S3Proxy:
             await _drain(client)
             await _answer(client, request, *_ANSWERS[answer])
         else:
-            headers = [(name, value) for name, value in request.headers if name.decode() not in _OTHER_END]
+            passed = [(name, value) for name, value in request.headers if name.decode() not in _OTHER_END]
             host = f"{self._s3.host}:{self._s3.port}".encode()
             await server.send(
-                h11.Request(method=request.method, target=request.target, headers=[(b"host", host), *headers])
+                h11.Request(method=request.method, target=request.target, headers=[(b"host", host), *passed])
             )
             await _pass_on(client, server)
             await _pass_on(server, client)
@@ -128,11 +135,14 @@ async def _drain(client: _Peer) -> None:
 
 
 async def _answer(client: _Peer, request: h11.Request, status: int, code: str, message: str) -> None:
-    body = (
-        f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'.encode()
-    )
-    headers = [("content-type", "application/xml"), ("content-length", str(len(body)))]
-    await client.send(h11.Response(status_code=status, headers=headers))
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
+    await _refuse(client, request, Refusal(status, code, {"Content-Type": "application/xml"}, body.encode()))
+
+
+async def _refuse(client: _Peer, request: h11.Request, refusal: Refusal) -> None:
+    body = refusal.body
+    headers = [*refusal.headers.items(), ("Content-Length", str(len(body)))]
+    await client.send(h11.Response(status_code=refusal.status, headers=headers))
     if request.method != b"HEAD":
         await client.send(h11.Data(data=body))
     await client.send(h11.EndOfMessage())

@@ -8,7 +8,6 @@ from botocore.config import Config
 
 from fixtures.emulation import DIRECT, stack_session
 from harness.runs.refusals import aws_settings
-from harness.stack.process import CREDENTIALS
 from harness.stack.state import Endpoints
 
 if TYPE_CHECKING:
@@ -41,14 +40,14 @@ class Clients:
     logs: "CloudWatchLogsClient"
 
 
-def emulation_session() -> boto3.Session:
-    """Return a session with the emulation's credentials; the user's AWS settings do not reach it."""
-    return stack_session(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
+def emulation_session(endpoints: Endpoints) -> boto3.Session:
+    """Return a session with a stack's credentials; the user's AWS settings do not reach it."""
+    return stack_session(endpoints.access_key)
 
 
 def clients_for(endpoints: Endpoints) -> Clients:
     """Clients for a running stack, with the emulation's credentials."""
-    session = emulation_session()
+    session = emulation_session(endpoints)
     patient = DIRECT.merge(Config(read_timeout=INVOKE_READ_TIMEOUT_S, retries={"total_max_attempts": 1}))
     quick = DIRECT.merge(
         Config(connect_timeout=CONTROL_TIMEOUT_S, read_timeout=CONTROL_TIMEOUT_S, retries={"total_max_attempts": 1})

@@ -10,6 +10,7 @@ import msgspec
 from harness.errors import HarnessError
 from harness.faults import Plan, check_plan
 from harness.faults.strikes import Event
+from harness.guard import authorization
 from harness.processes import own_identity
 from harness.runs.records import damage_named, rank_of
 from harness.stack.state import StackState
@@ -81,9 +82,9 @@ def _withdraw_plan(stack: StackState, run_id: str) -> None:
 def _ask(stack: StackState, method: str, run_id: str, body: bytes | None = None) -> "httpx.Response":
     import httpx  # noqa: PLC0415 - it takes a tenth of a second to import, and most runs have no plan
 
-    url = f"{stack.endpoints.faults}/runs/{run_id}"
+    url, headers = f"{stack.endpoints.faults}/runs/{run_id}", authorization(stack.endpoints.access_key)
     # The user's proxies and certificates are for other hosts than this one.
-    return httpx.request(method, url, content=body, timeout=ANSWER_WITHIN_S, trust_env=False)
+    return httpx.request(method, url, content=body, headers=headers, timeout=ANSWER_WITHIN_S, trust_env=False)
 
 
 def fault_records(

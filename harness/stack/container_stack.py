@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import msgspec
 from docker.models.containers import Container
 from docker.types import Mount
 
 from harness.engine import EngineUnavailable, connect, translated
 from harness.errors import HarnessError
-from harness.settings import GatewaySettings
+from harness.guard import HEALTH, NAMES_VARIABLE, SECRET_VARIABLE, own_key
 from harness.stack import localstack, moto
 from harness.stack.children import StopRequestedError
 from harness.stack.folders import owner_of
@@ -33,6 +34,7 @@ from harness.stack.ports import LOOPBACK
 from harness.stack.probes import FIRST_DELAY_S, answers_http, answers_memcached, next_delay, wait_until
 from harness.stack.process import is_alive
 from harness.stack.reply import READY_TIMEOUT_S, TELL_EVERY_S, WAITING
+from harness.stack.service import PROJECT
 from harness.stack.signals import SignalInbox
 from harness.stack.state import Endpoints, StackState
 
@@ -44,6 +46,9 @@ NAME_LABEL = "lambda-harness.service"
 
 S3_PORT, AWS_PORT, GATEWAY_PORT, MEMCACHED_PORT, DISCOVERY_PORT = 4566, 5000, 9001, 11_211, 11_212
 REGISTRY_PORT = 5000
+# Where LocalStack looks for scripts: https://docs.localstack.cloud/aws/capabilities/config/initialization-hooks/
+START_SCRIPT = "/etc/localstack/init/start.d/guard.py"
+GUARD_IN_LOCALSTACK = "/opt/lambda-harness/guard.py"
 MEMCACHED_MB, MEMCACHED_CONNECTIONS = 256, 4096
 # One that dies is started again at the same address, empty, as ElastiCache replaces a node. A restarted container would
 # have another address and another published port.
@@ -99,7 +104,7 @@ class ContainerStack:
             containers = dict(zip([s.name for s in services], pool.map(self._start, services), strict=True))
         inside = self._inside(containers)
         registry = f"{LOOPBACK}:{_published_port(containers['registry'])}" if "registry" in containers else ""
-        gateway = gateway_service(self._images, self._plan.gateway, inside, self._functions, self._labels, registry)
+        gateway = gateway_service(self._images, self._plan, inside, self._functions, self._labels, registry)
         containers[gateway.name] = self._start(gateway)
         ports = {name: _published_port(container) for name, container in containers.items()}
         seconds: dict[str, float] = {}
@@ -181,6 +186,7 @@ class ContainerStack:
         address = {name: self._address(container) for name, container in containers.items()}
         aws = f"http://{address['aws']}:{AWS_PORT}"
         return Endpoints(
+            access_key=own_key(self._plan.secret),
             s3=f"http://{address['s3']}:{S3_PORT}" if "s3" in address else aws,
             aws=aws,
             lambda_="",
@@ -190,7 +196,7 @@ class ContainerStack:
 
     def _with_gateway(self, inside: Endpoints, gateway: Container) -> Endpoints:
         lambda_ = f"http://{self._address(gateway)}:{GATEWAY_PORT}"
-        return Endpoints(inside.s3, inside.aws, lambda_, inside.memcached, inside.discovery)
+        return msgspec.structs.replace(inside, lambda_=lambda_)
 
     def _address(self, container: Container) -> str:
         return str(container.attrs["NetworkSettings"]["Networks"][self._functions]["IPAddress"])
@@ -209,11 +215,18 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
         image=images.localstack or "",
         command=(),
         port=S3_PORT,
-        ready=lambda port: answers_http(port, "/_localstack/health"),
+        # LocalStack goes on when a script of its start has failed, and would do without its guard.
+        ready=lambda port: (
+            answers_http(port, "/_localstack/health", own_key(plan.secret))
+            and not answers_http(port, "/_localstack/health")
+        ),
         memory_mb=4096,
-        environment={"GATEWAY_LISTEN": f"0.0.0.0:{S3_PORT}", **localstack.SETTINGS},
-        # The published image keeps its objects below /tmp, ours does not.
-        options=_disk_for_objects(plan.directory, "/var/lib/localstack"),
+        environment={
+            "GATEWAY_LISTEN": f"0.0.0.0:{S3_PORT}",
+            **localstack.SETTINGS,
+            **_guarded(plan.secret, "s3"),
+        },
+        options=_s3_options(plan.directory),
     )
     registry = ContainerService(
         name="registry",
@@ -232,12 +245,13 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
             image=images.services,
             command=("python3", "-m", "harness.stack.moto_launcher", str(AWS_PORT), "0.0.0.0"),  # noqa: S104 - inside
             port=AWS_PORT,
-            ready=lambda port: answers_http(port, "/moto-api/data.json"),
+            ready=lambda port: answers_http(port, HEALTH),
             memory_mb=2048,
             options=_disk_for_objects(plan.directory) if plan.s3 == "moto" else {},
             # By name: the server looks for the address when it is asked, and all listen by then.
             environment={
                 moto.CACHE_ENDPOINT: f"discovery:{DISCOVERY_PORT}",
+                **_guarded(plan.secret, "aws"),
                 **({moto.REGISTRY: f"http://registry:{REGISTRY_PORT}"} if images.registry else {}),
             },
         ),
@@ -263,6 +277,20 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
     ]
 
 
+def _guarded(secret: str, name: str) -> dict[str, str]:
+    """Return the variables by which a service's guard knows the stack's callers."""
+    return {SECRET_VARIABLE: secret, NAMES_VARIABLE: name}
+
+
+def _s3_options(directory: Path) -> dict[str, Any]:
+    # The published image keeps its objects below /tmp, ours does not.
+    options = _disk_for_objects(directory, "/var/lib/localstack")
+    # Our image has the guard in it; the published one runs a script of ours before its port opens.
+    guard = {GUARD_IN_LOCALSTACK: PROJECT / "harness" / "guard.py", START_SCRIPT: localstack.START_SCRIPT}
+    options["mounts"] += [Mount(inside, str(path), type="bind", read_only=True) for inside, path in guard.items()]
+    return options
+
+
 def _disk_for_objects(directory: Path, *folders: str) -> dict[str, Any]:
     """Options for what keeps S3's objects, which may be larger than what memory holds: volumes, for /tmp too."""
     mounts = [_own_volume(folder, directory) for folder in (*folders, "/tmp")]  # noqa: S108 - the container's own
@@ -275,7 +303,7 @@ def _own_volume(path: str, directory: Path) -> Mount:
 
 def gateway_service(
     images: Images,
-    settings: GatewaySettings,
+    plan: StackPlan,
     inside: Endpoints,
     network: str,
     labels: dict[str, str],
@@ -285,13 +313,13 @@ def gateway_service(
 
     Args:
         images: What it runs.
-        settings: How it behaves.
+        plan: How it behaves, and the stack's secret.
         inside: Where the other services are, as functions see them.
         network: The functions' network.
         labels: Of the functions' containers.
         registry: Where the engine finds the images of ECR; empty in a stack without a registry.
     """
-    socket = str(images.socket)
+    socket, settings = str(images.socket), plan.gateway
     flags = {
         "--host": "0.0.0.0",  # noqa: S104 - inside
         "--port": GATEWAY_PORT,
@@ -315,9 +343,9 @@ def gateway_service(
         image=images.services,
         command=("python3", "-m", "harness.gateway", *arguments),
         port=GATEWAY_PORT,
-        ready=lambda port: answers_http(port, "/_harness/health"),
+        ready=lambda port: answers_http(port, HEALTH),
         memory_mb=1024,
-        environment={"DOCKER_HOST": "unix:///var/run/docker.sock"},
+        environment={"DOCKER_HOST": "unix:///var/run/docker.sock", **_guarded(plan.secret, "gateway")},
         options={
             "mounts": [
                 Mount("/var/run/docker.sock", socket, type="bind"),

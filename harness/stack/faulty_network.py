@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from harness.guard import HEALTH, SECRET_VARIABLE
 from harness.processes import bound_to_parent
 from harness.stack.memcached import memcached_service
 from harness.stack.ports import LOOPBACK
@@ -10,7 +11,7 @@ from harness.stack.service import Service, python_module
 from harness.stack.state import Endpoints
 
 
-def faults_service(memcached: Path, ports: dict[str, int], where: Endpoints, directory: Path) -> Service:
+def faults_service(memcached: Path, ports: dict[str, int], where: Endpoints, directory: Path, secret: str) -> Service:
     """`harness.network.faults` on the ports `faults` (control), `memcached` and `faulty_s3`.
 
     Args:
@@ -18,6 +19,7 @@ def faults_service(memcached: Path, ports: dict[str, int], where: Endpoints, dir
         ports: The stack's ports by name.
         where: The stack's services.
         directory: The stack's folder.
+        secret: The stack's.
     """
     addresses = {
         "--control": ports["faults"],
@@ -31,5 +33,6 @@ def faults_service(memcached: Path, ports: dict[str, int], where: Endpoints, dir
     return Service(
         name="faults",
         command=bound_to_parent([*python_module("harness.network.faults"), *arguments, "--", *command]),
-        ready=lambda: answers_memcached(ports["memcached"]) and answers_http(ports["faults"], "/health"),
+        ready=lambda: answers_memcached(ports["memcached"]) and answers_http(ports["faults"], HEALTH),
+        environment={SECRET_VARIABLE: secret},
     )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from harness.guard import HEALTH, SECRET_VARIABLE
 from harness.processes import bound_to_parent
 from harness.settings import GatewaySettings
 from harness.stack.probes import answers_http
@@ -9,9 +10,9 @@ from harness.stack.service import Service, python_module
 
 
 def gateway_service(
-    port: int, directory: Path, s3_endpoint: str, aws_endpoint: str, rie: Path, settings: GatewaySettings
+    port: int, directory: Path, s3_endpoint: str, aws_endpoint: str, rie: Path, settings: GatewaySettings, secret: str
 ) -> Service:
-    """`harness.gateway`, keeping its data in `directory`."""
+    """Return `harness.gateway`, which keeps its data in `directory`; `secret` is the stack's."""
     arguments = ["--port", str(port), "--directory", str(directory)]
     arguments += ["--s3-endpoint", s3_endpoint, "--aws-endpoint", aws_endpoint, "--rie", str(rie)]
     arguments += ["--account-concurrency", str(settings.account_concurrency)]
@@ -20,6 +21,7 @@ def gateway_service(
     return Service(
         name="gateway",
         command=bound_to_parent([*python_module("harness.gateway"), *arguments]),
-        ready=lambda: answers_http(port, "/_harness/health"),
+        ready=lambda: answers_http(port, HEALTH),
+        environment={SECRET_VARIABLE: secret},
         stops_gently=True,
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.guard import SECRET_VARIABLE, own_key
 from harness.processes import bound_to_parent
 from harness.stack.ports import LOOPBACK
 from harness.stack.probes import answers_http
@@ -18,6 +19,8 @@ SETTINGS = {
     "DNS_ADDRESS": "0",
     "LS_LOG": "warning",
 }
+# Run by LocalStack's published image, which has a launcher of its own.
+START_SCRIPT = Path(__file__).with_name("localstack_start.py")
 LAUNCHER = Path(__file__).with_name("localstack_launcher.py")
 
 
@@ -33,19 +36,20 @@ def find_localstack() -> Path:
     return python
 
 
-def localstack_service(python: Path, port: int, directory: Path) -> Service:
-    """S3 and STS only; everything it writes lies below `directory`."""
+def localstack_service(python: Path, port: int, directory: Path, secret: str) -> Service:
+    """Return S3 and STS only, with all that they write below `directory`; `secret` is the stack's."""
     return Service(
         name="localstack",
         # -I: the launcher's folder, where a file is named as the library, is not searched.
         command=bound_to_parent([python, "-I", LAUNCHER, directory / "s3"]),
-        ready=lambda: answers_http(port, "/_localstack/health"),
+        ready=lambda: answers_http(port, "/_localstack/health", own_key(secret)),
         environment={
             "GATEWAY_LISTEN": f"{LOOPBACK}:{port}",
             "LOCALSTACK_HOST": f"localhost:{port}",
             "FILESYSTEM_ROOT": str(directory / "localstack"),
             # Where it believes to be in a container, it puts its files into system folders.
             "OVERRIDE_IN_DOCKER": "0",
+            SECRET_VARIABLE: secret,
             **SETTINGS,
         },
     )

@@ -1,6 +1,7 @@
 """Starts LocalStack as a stack's S3: `python -I localstack_launcher.py FOLDER`.
 
 Run by LocalStack's own Python, so it imports nothing of the harness.
+Before it stands the guard of the stack, `guard.py`, loaded from its file.
 It changes five things of LocalStack's that no setting changes:
 
 - S3 keeps its objects in one folder below the system's temporary directory, whoever runs it, however often.
@@ -16,7 +17,10 @@ import gc
 # Nothing that an import makes is garbage; looking for some takes an eighth of the start.
 gc.disable()
 
+import os
+import runpy
 import sys
+from pathlib import Path
 
 from localstack.aws import spec
 from localstack.config import HostAndPort
@@ -31,6 +35,8 @@ from twisted.internet import reactor  # type: ignore[import-not-found]
 
 SERVICES = ("s3", "sts")
 CHUNK_BYTES = 1 << 20
+# Beside this file in an image, in the folder above in a clone.
+GUARD = next(path for folder in Path(__file__).resolve().parents[:2] if (path := folder / "guard.py").is_file())
 
 
 def listen_as_told(
@@ -39,7 +45,11 @@ def listen_as_told(
     addresses: list[HostAndPort],
     certificate: object,  # noqa: ARG001
 ) -> None:
-    """Listens at these addresses and no others."""
+    """Listen at these addresses and no others, behind the guard."""
+    guard = runpy.run_path(str(GUARD))
+    guard["guard_localstack"](gateway)
+    # Nothing that LocalStack starts has any use for it.
+    del os.environ[guard["SECRET_VARIABLE"]]
     for address in addresses:
         reactor.listenTCP(address.port, TwistedGateway(gateway), interface=address.host)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import HarnessError
+from harness.guard import new_secret, own_key
 from harness.settings import GatewaySettings, PortSettings, Settings
 from harness.stack.discovery import discovery_service
 from harness.stack.faulty_network import faults_service
@@ -68,6 +69,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         faults: Whether the proxies that bring about faults stand before Memcached and S3.
         programs: What runs in process mode; None in container mode.
         images: What runs in container mode; None in process mode.
+        secret: What the stack's access keys are derived from.
     """
 
     s3: S3Kind
@@ -80,6 +82,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     programs: Programs | None = None
     images: Images | None = None
     faults: bool = False
+    secret: str
 
     @property
     def mode(self) -> Mode:
@@ -138,6 +141,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         fixed_ports=_fixed_ports(settings.stack.ports, s3),
         gateway=settings.gateway,
         faults=faults,
+        secret=new_secret(),
         programs=_programs(settings, s3) if mode == "process" else None,
         images=_images(settings, s3, log, registry=registry) if mode == "container" else None,
     )
@@ -194,6 +198,7 @@ def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
         discovery=f"{LOOPBACK}:{ports['discovery']}",
         faults=f"http://{LOOPBACK}:{ports['faults']}" if plan.faults else None,
         registry=f"{LOOPBACK}:{ports['registry']}" if "registry" in ports else None,
+        access_key=own_key(plan.secret),
     )
 
 
@@ -201,15 +206,19 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
     """The children to start, the slowest first; none waits for another."""
     where = endpoints(plan, ports)
     directory = plan.directory / "gateway"
-    localstack = [localstack_service(programs.localstack, ports["s3"], plan.directory)] if programs.localstack else []
+    localstack = (
+        [localstack_service(programs.localstack, ports["s3"], plan.directory, plan.secret)]
+        if programs.localstack
+        else []
+    )
     # Functions alone meet the faults of S3: the harness prepares and watches a run from outside.
     s3 = f"http://{LOOPBACK}:{ports['faulty_s3']}" if plan.faults else where.s3
     return [
         *localstack,
-        moto_service(ports["aws"], where.discovery),
-        gateway_service(ports["gateway"], directory, s3, where.aws, programs.rie, plan.gateway),
+        moto_service(ports["aws"], where.discovery, plan.secret),
+        gateway_service(ports["gateway"], directory, s3, where.aws, programs.rie, plan.gateway, plan.secret),
         discovery_service(ports["discovery"], ports["memcached"]),
-        faults_service(programs.memcached, ports, where, plan.directory)
+        faults_service(programs.memcached, ports, where, plan.directory, plan.secret)
         if plan.faults
         else memcached_service(programs.memcached, ports["memcached"]),
     ]

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from harness.guard import authorization
 from harness.stack.ports import LOOPBACK
 
 # One probe never takes longer than this.
@@ -17,11 +18,11 @@ BACK_OFF = 1.5
 _HTTP_OK = 200
 
 
-def answers_http(port: int, path: str) -> bool:
-    """Whether GET of `path` is answered with 200."""
+def answers_http(port: int, path: str, access_key: str = "") -> bool:
+    """Return whether GET of `path` is answered with 200; signed with this key, where there is one."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=PROBE_TIMEOUT_S)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=authorization(access_key) if access_key else {})
         return connection.getresponse().status == _HTTP_OK
     except (OSError, http.client.HTTPException):
         return False

@@ -8,6 +8,8 @@ import msgspec
 
 Record = TypeVar("Record")
 
+PRIVATE_FILE = 0o600
+
 
 def encode(record: object) -> bytes:
     """The record as JSON."""
@@ -25,8 +27,16 @@ def decode(content: bytes, kind: type[Record]) -> Record:
 
 def save(record: object, path: Path) -> None:
     """Writes the file so that a reader sees all of it or none."""
+    write_private(path, msgspec.json.format(encode(record)) + b"\n")
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whatever the umask, in one step."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(msgspec.json.format(encode(record)) + b"\n")
+    # What another process of this number left has its own mode.
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb") as file:
+        file.write(content)
     temporary.replace(path)
 
 

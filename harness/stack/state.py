@@ -1,5 +1,6 @@
 """What a running stack is: addresses, processes, and the file that tells other commands about it."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,7 @@ class Endpoints(msgspec.Struct, frozen=True):
         faults: URL at which fault plans are taken; None in a stack without faults.
         registry: `host:port` of the container registry; None in a stack without one. It is the engine of this machine
             that pushes and pulls, so functions have no use for it.
+        access_key: The access key that all of them know: who has it may do all, so that it is kept as a secret.
     """
 
     s3: str
@@ -34,6 +36,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     discovery: str
     faults: str | None = None
     registry: str | None = None
+    access_key: str = ""
 
 
 class StackState(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +127,11 @@ def docker_flags(state: StackState) -> list[str]:
             remedy="run `harness down`, then `harness up --mode container`",
         )
     inside = msgspec.structs.replace(state, endpoints=state.functions_see)
-    return [part for item in client_environment(inside).items() for part in ("--env", "=".join(item))]
+    # In a file, as a command line with a key in it is for every user of the machine to read.
+    path = state.directory / "docker.env"
+    records.write_private(path, "".join(f"{'='.join(item)}\n" for item in client_environment(inside).items()).encode())
+    # Relative where that is shorter: a shell splits what a command prints at the spaces of an absolute path.
+    return ["--env-file", min(str(path), os.path.relpath(path), key=len)]
 
 
 def client_environment(state: StackState) -> dict[str, str]:
@@ -134,6 +141,7 @@ def client_environment(state: StackState) -> dict[str, str]:
         "AWS_ENDPOINT_URL_S3": state.endpoints.s3,
         "AWS_ENDPOINT_URL_LAMBDA": state.endpoints.lambda_,
         **CREDENTIALS,
+        "AWS_ACCESS_KEY_ID": state.endpoints.access_key,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
     }

@@ -14,6 +14,7 @@ import docker
 import pytest
 from botocore.exceptions import BotoCoreError
 
+from harness.guard import SECRET_VARIABLE, new_secret, own_key
 from harness.images import Recipe, service_images
 from harness.settings import Settings
 from harness.stack.probes import wait_until
@@ -23,7 +24,8 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 HARNESS = Path(sys.executable).with_name("harness")
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+SECRET = new_secret()
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": own_key(SECRET), "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 PORTS = ("S3_PORT", "AWS_PORT", "MEMCACHED_PORT", "DISCOVERY_PORT", "REGISTRY_PORT", "GATEWAY_PORT")
 UP_WITHIN_S, DOWN_WITHIN_S = 120, 60
 MEMORY_MB = 1769
@@ -36,7 +38,8 @@ class Compose:
         self.project = f"test-{uuid.uuid4().hex[:8]}"
         self._program = program
         chosen = {f"{key.upper()}_IMAGE": name for key, name in images.items()}
-        self._environment = os.environ | chosen | dict.fromkeys(PORTS, "") | {"COMPOSE_PROJECT_NAME": self.project}
+        own = {"COMPOSE_PROJECT_NAME": self.project, SECRET_VARIABLE: SECRET}
+        self._environment = os.environ | chosen | dict.fromkeys(PORTS, "") | own
 
     def __call__(self, *arguments: str, timeout_s: float = UP_WITHIN_S, **variables: str) -> str:
         """Runs a command of Compose's."""

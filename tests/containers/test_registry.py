@@ -27,7 +27,7 @@ def stack(settings, engine):  # noqa: ARG001 - skips where there is no engine
 @pytest.fixture(scope="module")
 def ecr(stack):
     """The client."""
-    return emulation_session().client("ecr", endpoint_url=stack.endpoints.aws)
+    return emulation_session(stack.endpoints).client("ecr", endpoint_url=stack.endpoints.aws)
 
 
 @pytest.fixture(scope="module")

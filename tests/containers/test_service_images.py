@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from harness.engine import BaseUnavailable, find_image
+from harness.guard import HEALTH, SECRET_VARIABLE, new_secret
 from harness.images import Bases, Registries, registries, service_images
 from harness.images.bases import PUBLISHED, PYTHON, SERVICES
 from harness.processes import free_port
@@ -72,8 +73,8 @@ def test_change_of_code_takes_seconds(engine: docker.DockerClient, settings: Set
 @pytest.mark.parametrize(
     ("key", "command", "port", "path"),
     [
-        ("localstack", None, 4566, "/_localstack/health"),
-        ("services", ["python3", "-m", "harness.stack.moto_launcher", "5000", "0.0.0.0"], 5000, "/moto-api/data.json"),  # noqa: S104 - inside
+        ("localstack", None, 4566, HEALTH),
+        ("services", ["python3", "-m", "harness.stack.moto_launcher", "5000", "0.0.0.0"], 5000, HEALTH),  # noqa: S104 - inside
         ("registry", None, 5000, "/v2/"),
     ],
 )
@@ -88,6 +89,7 @@ def test_service_answers_from_a_container_that_may_do_nothing(
         ports={f"{port}/tcp": ("127.0.0.1", None)},
         tmpfs={"/tmp": "mode=1777"},  # noqa: S108 - the container's own
         labels={"lambda-harness": "test"},
+        environment={SECRET_VARIABLE: new_secret()},
         **AS_BARE_AS_CAN_BE,
     )
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.deploy.target import Target, rehearsal_target
+from harness.guard import authorization
 from harness.settings import load_settings
 from harness.stack import StackState, start_private_stack
 
@@ -35,7 +36,8 @@ def faults(cloud: StackState) -> Iterator[Callable[..., None]]:
     """Tells the emulation what is to go wrong; nothing any more at the end of the test."""
 
     def put(**plan: Any) -> None:
-        request = urllib.request.Request(cloud.endpoints.aws + FAULTS_ROUTE, json.dumps(plan).encode(), method="PUT")
+        url, headers = cloud.endpoints.aws + FAULTS_ROUTE, authorization(cloud.endpoints.access_key)
+        request = urllib.request.Request(url, json.dumps(plan).encode(), headers, method="PUT")
         with urllib.request.urlopen(request) as answer:
             assert 204 == answer.status
 

@@ -339,7 +339,7 @@ def test_throttling_without_an_end_is_told(monkeypatch, cloud, faults):
     faults(calls=[{"service": "sts", "error": "Throttling", "message": "Rate exceeded"}])
 
     with pytest.raises(HarnessError, match="AWS throttles GetCallerIdentity") as caught:
-        preflight.check_account(Target("rehearsal", emulation_session(), cloud), None, _silent)
+        preflight.check_account(Target("rehearsal", emulation_session(cloud.endpoints), cloud), None, _silent)
 
     assert "goes on where it was" in caught.value.remedy
 

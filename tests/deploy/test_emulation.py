@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from harness.deploy.template import load_template
+from harness.guard import authorization
 from harness.runs.clients import emulation_session
 from harness.settings import load_settings
 from harness.stack import start_private_stack
@@ -35,7 +36,7 @@ def emulation(tmp_path_factory):
 @pytest.fixture(scope="module")
 def service(emulation):
     """Makes a client for a service."""
-    return lambda name: emulation_session().client(name, endpoint_url=emulation.endpoints.aws)
+    return lambda name: emulation_session(emulation.endpoints).client(name, endpoint_url=emulation.endpoints.aws)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,10 @@ def plan(emulation):
 
     def put(faults):
         request = urllib.request.Request(
-            f"{emulation.endpoints.aws}/_harness/faults", json.dumps(faults).encode(), method="PUT"
+            f"{emulation.endpoints.aws}/_harness/faults",
+            json.dumps(faults).encode(),
+            authorization(emulation.endpoints.access_key),
+            method="PUT",
         )
         with urllib.request.urlopen(request) as answer:
             assert 204 == answer.status
@@ -568,7 +572,7 @@ def test_whatever_is_asked_first_the_stack_is_ours(tmp_path):
     """Moto makes the accounts of many services when EC2 is asked for endpoint services: they are complete, too."""
     (tmp_path / "harness.toml").write_text('[stack]\ns3 = "moto"\n', encoding="utf-8")
     with start_private_stack(load_settings(tmp_path), mode="process") as own:
-        session = emulation_session()
+        session = emulation_session(own.endpoints)
         session.client("ec2", endpoint_url=own.endpoints.aws).describe_vpc_endpoint_services()
         session.client("resourcegroupstaggingapi", endpoint_url=own.endpoints.aws).get_resources()
         cloudformation = session.client("cloudformation", endpoint_url=own.endpoints.aws)
@@ -583,7 +587,8 @@ def test_whatever_is_asked_first_the_stack_is_ours(tmp_path):
 def test_a_plan_that_makes_no_sense_is_refused(emulation):
     """A typing error breaks nothing silently."""
     body = json.dumps({"recources": {}}).encode()
-    request = urllib.request.Request(f"{emulation.endpoints.aws}/_harness/faults", body, method="PUT")
+    headers = authorization(emulation.endpoints.access_key)
+    request = urllib.request.Request(f"{emulation.endpoints.aws}/_harness/faults", body, headers, method="PUT")
 
     with pytest.raises(urllib.error.HTTPError, match="400"):
         urllib.request.urlopen(request)

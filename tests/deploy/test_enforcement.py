@@ -144,7 +144,7 @@ def test_a_presigned_url_has_the_rights_of_who_signed_it(target, stands, bucket)
     token = token_of(
         Caller(f"arn:aws:lambda:us-east-1:123456789012:function:{WORKER}", role, vpc["Subnets"][0]["VpcId"])
     )
-    signer = boto3.Session("key", "secret", token, "us-east-1").client(
+    signer = boto3.Session(target.stack.endpoints.access_key, "test", token, "us-east-1").client(
         "s3", endpoint_url=target.endpoint("s3"), config=Config(s3={"addressing_style": "path"})
     )
     target.client("s3").put_object(Bucket=bucket, Key="elsewhere", Body=b"secret")

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from harness.cli.main import VERBS, cli
 from harness.engine import connect
+from harness.guard import authorization
 from harness.stack.probes import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -198,8 +199,9 @@ def busy_environments(project):
     """How many workers run now on the project's stack, shared or private; none while it starts or stops."""
     try:
         state, *_ = project.glob(".harness/**/state.json")
-        gateway = json.loads(state.read_text())["endpoints"]["lambda"]
-        with urllib.request.urlopen(f"{gateway}/_harness/health") as answer:
+        where = json.loads(state.read_text())["endpoints"]
+        url, headers = f"{where['lambda']}/_harness/environments", authorization(where["access_key"])
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
             return json.load(answer)["environments"].get("linear_ec_2", {}).get("busy", 0)
     except (ValueError, OSError):
         return 0

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.faults import Plan, parse_fault
+from harness.guard import authorization
 from harness.runs.clients import clients_for
 from harness.runs.faults import post_plan, read_events
 from harness.runs.launch import COORDINATOR, RESULT_BUCKET
@@ -35,7 +36,8 @@ def clients(faulty_stack):
 
 def quiet(stack):
     """Whether no invocation runs any more."""
-    counts = httpx.get(f"{stack.endpoints.lambda_}/_harness/health").json()["environments"].values()
+    url, headers = f"{stack.endpoints.lambda_}/_harness/environments", authorization(stack.endpoints.access_key)
+    counts = httpx.get(url, headers=headers).json()["environments"].values()
     return all(count["busy"] == 0 for count in counts)
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from harness.guard import SECRET_VARIABLE, new_secret, own_key
 from harness.settings import Settings
 from harness.stack import start_private_stack
 from harness.stack.state import Mode
 from tests.support.gateway import Service
 
 MEMCACHED_PORT, DISCOVERY_PORT, S3_PORT = 11211, 11212, 4566
+SECRET = new_secret()
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +47,9 @@ def s3_endpoint(request: pytest.FixtureRequest, mode: Mode) -> Iterator[str]:
         yield request.getfixturevalue("stack").endpoints.s3
         return
     images, running = _containers(request)
-    with running(images.localstack, S3_PORT, greeting=b"GET /_localstack/health HTTP/1.0\r\n\r\n") as address:
+    greeting = b"GET /_localstack/health HTTP/1.0\r\n\r\n"
+    environment = {SECRET_VARIABLE: SECRET}
+    with running(images.localstack, S3_PORT, greeting=greeting, environment=environment) as address:
         yield f"http://{address}"
 
 
@@ -75,6 +79,14 @@ def write(tmp_path: Path) -> Callable[[str, str], Path]:
         return tmp_path
 
     return write_module
+
+
+@pytest.fixture(scope="session")
+def s3_key(request: pytest.FixtureRequest, mode: Mode) -> str:
+    """The access key that this S3 knows."""
+    if mode == "process":
+        return str(request.getfixturevalue("stack").endpoints.access_key)
+    return own_key(SECRET)
 
 
 def _containers(request: pytest.FixtureRequest):

@@ -24,7 +24,6 @@ from training.dataset import Dataset, decode_partition
 HARNESS = Path(sys.executable).with_name("harness")
 PARTITION = (HARNESS, "data", "partition")
 SCRIPT = Path(__file__).parents[2] / "fixtures" / "partition_data.py"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 pytestmark = pytest.mark.integration
 
@@ -36,9 +35,9 @@ def endpoint(s3_endpoint):
 
 
 @pytest.fixture
-def s3(endpoint):
+def s3(endpoint, s3_key):
     """A client of that S3."""
-    return boto3.Session("test", "test", region_name="us-east-1").client("s3", endpoint_url=endpoint)
+    return boto3.Session(s3_key, "test", region_name="us-east-1").client("s3", endpoint_url=endpoint)
 
 
 @pytest.fixture
@@ -48,14 +47,14 @@ def bucket():
 
 
 @pytest.fixture
-def call(tmp_path, endpoint):
+def call(tmp_path, endpoint, s3_key):
     """Runs a command in an empty folder, with that S3 as AWS."""
 
     def run(*command, **environment):
         return subprocess.run(
             [*map(str, command)],
             cwd=tmp_path,
-            env=environment_of(endpoint) | environment,
+            env=environment_of(endpoint, s3_key) | environment,
             capture_output=True,
             text=True,
             check=False,
@@ -65,7 +64,7 @@ def call(tmp_path, endpoint):
 
 
 @pytest.fixture
-def start(endpoint):
+def start(endpoint, s3_key):
     """Starts a command that ends with the test."""
     with ExitStack() as cleanup:
 
@@ -74,7 +73,7 @@ def start(endpoint):
                 subprocess.Popen(
                     # Whoever started the tests in the background of a script has had SIGINT ignored.
                     ["env", "--default-signal=INT", *map(str, command)],
-                    env=environment_of(endpoint),
+                    env=environment_of(endpoint, s3_key),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     text=True,
@@ -86,10 +85,11 @@ def start(endpoint):
         yield begin
 
 
-def environment_of(endpoint):
+def environment_of(endpoint, s3_key):
     """The variables with which a command talks to an endpoint."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return own | CREDENTIALS | {"AWS_ENDPOINT_URL_S3": endpoint}
+    credentials = {"AWS_ACCESS_KEY_ID": s3_key, "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    return own | credentials | {"AWS_ENDPOINT_URL_S3": endpoint}
 
 
 def wait_until(predicate, timeout_s=20):
@@ -249,7 +249,7 @@ def test_the_stack_that_is_up_is_found(call, s3, bucket, endpoint, tmp_path):
     assert 4 == read_manifest(s3, bucket).rows
 
 
-def test_memory_is_bounded_whatever_the_size(s3, bucket, endpoint, tmp_path):
+def test_memory_is_bounded_whatever_the_size(s3, s3_key, bucket, endpoint, tmp_path):
     """Partitioning 60 MB of text takes less than 300 MB, and 120 MB of text hardly more than that."""
     rows = np.random.default_rng(0).normal(size=(60_000, 28)).astype(np.float32)
     text = format_rows(Dataset(rows, np.ones(len(rows), np.float32)))
@@ -260,14 +260,15 @@ def test_memory_is_bounded_whatever_the_size(s3, bucket, endpoint, tmp_path):
             for _ in range(size_mb * 1_000_000 // len(text) + 1):
                 file.write(text)
         assert path.stat().st_size >= size_mb * 1_000_000
-        peaks_mb.append(peak_memory_of_partitioning(path, f"{bucket}-{size_mb}", endpoint))
+        environment = environment_of(endpoint, s3_key)
+        peaks_mb.append(peak_memory_of_partitioning(path, f"{bucket}-{size_mb}", environment))
 
     assert max(peaks_mb) < 300
     assert peaks_mb[1] < peaks_mb[0] + 60
     assert path.read_bytes().count(b"\n") == read_manifest(s3, f"{bucket}-120").rows
 
 
-def test_memory_is_bounded_for_sparse_rows_too(s3, bucket, endpoint, tmp_path):
+def test_memory_is_bounded_for_sparse_rows_too(s3, s3_key, bucket, endpoint, tmp_path):
     """Partitioning 60 MB of sparse text, 9 GB as dense rows, takes less than 300 MB."""
     rows = load_arrays(SyntheticSparseSpec(2000), seed=0)
     text = format_rows(rows)
@@ -276,7 +277,9 @@ def test_memory_is_bounded_for_sparse_rows_too(s3, bucket, endpoint, tmp_path):
         for _ in range(60_000_000 // len(text) + 1):
             file.write(text)
 
-    peak_mb = peak_memory_of_partitioning(path, bucket, endpoint, "--dataset-type", "sparse_libsvm")
+    peak_mb = peak_memory_of_partitioning(
+        path, bucket, environment_of(endpoint, s3_key), "--dataset-type", "sparse_libsvm"
+    )
 
     manifest = read_manifest(s3, bucket)
     assert 60_000_000 <= path.stat().st_size
@@ -294,11 +297,11 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-def peak_memory_of_partitioning(path, bucket, endpoint, *options):
+def peak_memory_of_partitioning(path, bucket, environment, *options):
     """The largest resident size of the command, in MB."""
     command = [*PARTITION, "--file-path", path, "--n-workers", "2", "--bucket-name", bucket, *options]
     measured = subprocess.run(
-        [sys.executable, "-c", MEASURE, *command], env=environment_of(endpoint), capture_output=True, check=True
+        [sys.executable, "-c", MEASURE, *command], env=environment, capture_output=True, check=True
     )
     return int(measured.stdout) / 1024
 
@@ -369,7 +372,7 @@ def has_opened_a_file_in(pid, folder):
     return False
 
 
-def test_two_commands_at_once_do_not_break_one_another(s3, bucket, endpoint, tmp_path):
+def test_two_commands_at_once_do_not_break_one_another(s3, s3_key, bucket, endpoint, tmp_path):
     """Two processes that partition the same file into the same bucket both succeed, and the set is complete."""
     rows = np.random.default_rng(0).normal(size=(5000, 4)).astype(np.float32)
     (tmp_path / "rows").write_bytes(format_rows(Dataset(rows, np.ones(5000, np.float32))))
@@ -387,7 +390,8 @@ def test_two_commands_at_once_do_not_break_one_another(s3, bucket, endpoint, tmp
     ]
 
     processes = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment_of(endpoint), stdout=subprocess.PIPE) for _ in range(2)
+        subprocess.Popen(command, cwd=tmp_path, env=environment_of(endpoint, s3_key), stdout=subprocess.PIPE)
+        for _ in range(2)
     ]
     outputs = [process.communicate(timeout=60)[0] for process in processes]
 

@@ -51,7 +51,7 @@ class Network:
 
     async def _start(self) -> None:
         self._proxy = MemcachedProxy(
-            Node("127.0.0.1", self.port), self._cache, self.board, GatewayLink("http://127.0.0.1:1")
+            Node("127.0.0.1", self.port), self._cache, self.board, GatewayLink("http://127.0.0.1:1", "no key")
         )
         await self._cache.start()
         await self._proxy.door.open()
@@ -325,7 +325,7 @@ def s3(faulty_stack):
     return boto3.client(
         "s3",
         region_name="us-east-1",
-        aws_access_key_id="test",
+        aws_access_key_id=faulty_stack.endpoints.access_key,
         aws_secret_access_key="test",
         endpoint_url=endpoint,
         config=Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=5),

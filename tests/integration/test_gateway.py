@@ -10,14 +10,13 @@ import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import boto3
 import msgspec
 import psutil
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from harness.runs.clients import clients_for
+from harness.runs.clients import clients_for, emulation_session
 from harness.runs.functions import package
 from harness.settings import FunctionSettings, GatewaySettings
 from harness.stack import start_private_stack
@@ -461,7 +460,7 @@ def test_code_that_is_no_archive_is_refused(clients, mode):
 def test_a_caller_that_goes_away_does_not_break_the_environment(create, invoke, stack):
     """When a client gives up in mid-invocation, the next one is served all the same."""
     name = create("sleep", Timeout=20)
-    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    session = emulation_session(stack.endpoints)
     hasty = session.client(
         "lambda",
         endpoint_url=stack.endpoints.lambda_,

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
+from harness.guard import authorization
 from harness.runs.clients import clients_for, emulation_session
 from harness.settings import GatewaySettings
 from harness.stack import start_private_stack
@@ -50,7 +51,7 @@ def logs(own_stack):
 @pytest.fixture
 def service(own_stack):
     """Makes a client for a service of the control plane."""
-    return lambda name: emulation_session().client(name, endpoint_url=own_stack.endpoints.aws)
+    return lambda name: emulation_session(own_stack.endpoints).client(name, endpoint_url=own_stack.endpoints.aws)
 
 
 @pytest.fixture
@@ -76,7 +77,8 @@ def put(own_stack):
 
     def send(path, content):
         body = json.dumps(content).encode()
-        request = urllib.request.Request(f"{own_stack.endpoints.lambda_}{path}", body, method="PUT")
+        headers = authorization(own_stack.endpoints.access_key)
+        request = urllib.request.Request(f"{own_stack.endpoints.lambda_}{path}", body, headers, method="PUT")
         with urllib.request.urlopen(request) as answer:
             return json.loads(answer.read())
 
@@ -221,7 +223,8 @@ def test_a_reservation_is_a_limit_and_a_guarantee(create, functions, own_stack, 
 
 def busy(stack, name):
     """How many environments of a function work at this moment."""
-    with urllib.request.urlopen(f"{stack.endpoints.lambda_}/_harness/health") as answer:
+    url, headers = f"{stack.endpoints.lambda_}/_harness/environments", authorization(stack.endpoints.access_key)
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
         return json.loads(answer.read())["environments"].get(name, {}).get("busy", 0)
 
 

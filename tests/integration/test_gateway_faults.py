@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from harness.faults import Plan, parse_fault
+from harness.guard import authorization
 from harness.runs.clients import clients_for
 from harness.runs.functions import package
 from harness.settings import FunctionSettings
@@ -29,7 +30,8 @@ class Service:
 
     def __init__(self, stack) -> None:
         self.clients = clients_for(stack.endpoints)
-        self.address = stack.endpoints.lambda_
+        signed = authorization(stack.endpoints.access_key)
+        self.control = httpx.Client(base_url=f"{stack.endpoints.lambda_}/_harness", headers=signed, timeout=10)
         self.clients.functions.create_function(
             FunctionName="sleep",
             Runtime="python3.11",
@@ -45,17 +47,17 @@ class Service:
         run_id = uuid.uuid4().hex
         plan = Plan(tuple(map(parse_fault, faults)))
         body = msgspec.json.encode({"n_workers": 2, "plan": plan})
-        httpx.put(f"{self.address}/_harness/faults/{run_id}", content=body).raise_for_status()
+        self.control.put(f"/faults/{run_id}", content=body).raise_for_status()
         return run_id
 
     def events(self, run_id):
         """What became of them."""
-        return httpx.get(f"{self.address}/_harness/faults/{run_id}").json()
+        return self.control.get(f"/faults/{run_id}").json()
 
     def strike(self, run_id, fault, *ranks):
         """What the proxy asks for when it sees a put."""
         body = msgspec.json.encode({"fault": parse_fault(fault), "ranks": ranks})
-        httpx.post(f"{self.address}/_harness/faults/{run_id}/strike", content=body, timeout=10).raise_for_status()
+        self.control.post(f"/faults/{run_id}/strike", content=body).raise_for_status()
 
     def invoke(self, run_id, rank=0, seconds=0.0, kind="RequestResponse"):
         """Invokes as the coordinator does a worker."""
@@ -74,7 +76,7 @@ class Service:
 
     def busy(self):
         """How many environments work."""
-        counts = httpx.get(f"{self.address}/_harness/health").json()["environments"]
+        counts = self.control.get("/environments").json()["environments"]
         return counts.get("sleep", {"busy": 0})["busy"]
 
 
@@ -83,7 +85,9 @@ def service(settings):
     """The service, on a stack of its own."""
     gateway = msgspec.structs.replace(settings.gateway, retry_time_scale=0.005)
     with start_private_stack(msgspec.structs.replace(settings, gateway=gateway), s3="moto") as stack:
-        yield Service(stack)
+        service = Service(stack)
+        yield service
+        service.control.close()
 
 
 @pytest.mark.parametrize(

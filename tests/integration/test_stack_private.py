@@ -58,7 +58,7 @@ def s3_of(state: StackState):
     return boto3.client(
         "s3",
         endpoint_url=state.endpoints.s3,
-        aws_access_key_id="test",
+        aws_access_key_id=state.endpoints.access_key,
         aws_secret_access_key="test",
         region_name="us-east-1",
     )

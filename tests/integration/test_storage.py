@@ -14,9 +14,9 @@ MOST = 1 << 30
 
 
 @pytest.fixture(scope="module")
-def s3(s3_endpoint):
+def s3(s3_endpoint, s3_key):
     """A client of that S3."""
-    return boto3.Session("test", "test", region_name="us-east-1").client("s3", endpoint_url=s3_endpoint)
+    return boto3.Session(s3_key, "test", region_name="us-east-1").client("s3", endpoint_url=s3_endpoint)
 
 
 @pytest.fixture(scope="module")

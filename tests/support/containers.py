@@ -18,7 +18,7 @@ READY_WITHIN_S = 60
 
 
 @contextmanager
-def running(image, port, *, command=None, greeting=b"", engine_side=False):
+def running(image, port, *, command=None, greeting=b"", engine_side=False, environment=None):
     """A service in a container as bare as the services of a stack.
 
     Args:
@@ -26,12 +26,14 @@ def running(image, port, *, command=None, greeting=b"", engine_side=False):
         port: Where it listens inside.
         command: Its command line; None for the image's own.
         greeting: What it answers to; it is ready once it does.
+        environment: Its variables.
         engine_side: Whether the engine is to reach it, as it does a registry, and not the tests.
 
     Yields:
         `host:port`, where the tests, or the engine, reach it.
     """
     container = DockerContainer(image).with_command(command).with_tmpfs_mount("/tmp", "size=64m")  # noqa: S108
+    container.with_envs(**(environment or {}))
     container.with_kwargs(
         labels=LABEL, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"], detach=True
     )

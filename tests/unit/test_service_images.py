@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from docker.utils.build import exclude_paths
 
+from harness.guard import SECRET_VARIABLE
 from harness.images.bases import LOCALSTACK, MEMCACHED, PUBLISHED, PUBLISHED_DEBIAN, REGISTRY
 from harness.stack.localstack import localstack_service
 
@@ -23,9 +24,10 @@ def variables_of(dockerfile: str) -> dict[str, str]:
 
 def test_localstack_is_set_up_alike_in_both_modes():
     """What the image's LocalStack is told is what process mode tells it, but for addresses and folders."""
-    process = localstack_service(Path("python"), 4566, Path("/stack")).environment
+    process = localstack_service(Path("python"), 4566, Path("/stack"), "secret").environment
     image = variables_of("images/localstack/Dockerfile")
     its_own = {"GATEWAY_LISTEN", "LOCALSTACK_HOST", "FILESYSTEM_ROOT"}
+    del process[SECRET_VARIABLE]
 
     assert its_own <= image.keys()
     assert {key: value for key, value in process.items() if key not in its_own}.items() <= image.items()
@@ -52,7 +54,10 @@ def test_compose_takes_the_same_published_images():
     ("dockerfile", "sources"),
     [
         ("images/services/Dockerfile", ("harness/", "images/services/")),
-        ("images/localstack/Dockerfile", ("harness/stack/localstack_launcher.py", "images/localstack/")),
+        (
+            "images/localstack/Dockerfile",
+            ("harness/guard.py", "harness/stack/localstack_launcher.py", "images/localstack/"),
+        ),
     ],
 )
 def test_build_gets_what_the_dockerfile_copies(dockerfile: str, sources: tuple[str, ...]):

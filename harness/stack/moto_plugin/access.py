@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, unquote
+from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import unescape
 
 import msgspec
@@ -26,10 +26,10 @@ from harness.errors import HarnessError
 from harness.faults.calls import CallFault
 from harness.gateway.credentials import Caller, caller_of
 from harness.gateway.permissions import ROUTE, Question, Verdict
+from harness.guard import signed_by, wsgi_header
 from harness.iam import NO_STATEMENT, Context, Decision, Policy, decide_on_the_way
 from harness.stack.moto_plugin.faults import Application, Environ, StartResponse, action_of, refuse, signer_of
 
-TOKEN_HEADER = "HTTP_X_AMZ_SECURITY_TOKEN"  # noqa: S105 - a header's name
 _PARTITION = "aws"
 # Where moto's names are not IAM's.
 _ACTIONS = {"HeadBucket": "ListBucket"}
@@ -60,9 +60,8 @@ def with_access(application: Application) -> Application:
 
 
 def _token(environ: Environ) -> str:
-    """The caller's session token: of a header, or of a presigned URL."""
-    query = {name.lower(): value for name, value in parse_qsl(environ.get("QUERY_STRING", ""))}
-    return str(environ.get(TOKEN_HEADER, "")) or query.get("x-amz-security-token", "")
+    """Return the caller's session token, as the guard has seen it."""
+    return signed_by(lambda name: wsgi_header(environ, name), environ.get("QUERY_STRING", "")).token
 
 
 def _answer_question(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from harness.faults.calls import CallFault, CallFaults
-from harness.stack.moto_plugin.resources.base import ACCESS_KEY
+from harness.stack.moto_plugin.resources.base import access_key
 
 ROUTE = "/_harness/faults"
 # Services that answer in XML, as their clients expect it; the others answer in JSON.
@@ -84,7 +84,7 @@ def with_faults(application: Application, faults: Faults = FAULTS) -> Applicatio
         if environ["PATH_INFO"] == ROUTE:
             return _take_plan(environ, start_response, faults)
         key, service = signer_of(environ)
-        if service and key != ACCESS_KEY:
+        if service and key != access_key():
             fault = faults.strike(service, lambda: action_of(environ))
             if fault is not None:
                 return refuse(start_response, fault, service, environ)

@@ -1,5 +1,6 @@
 """What a type of resources is: how one of it is created, changed and deleted."""
 
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +11,16 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from harness.guard import CLOUDFORMATION, SECRET_VARIABLE, own_key
+
 Properties = dict[str, Any]
 Tags = list[dict[str, str]]
 
-# By this key the faults know CloudFormation's own calls, which they let pass: a rehearsal strikes a resource by name.
-ACCESS_KEY = "cloudformation"
+
+@cache
+def access_key() -> str:
+    """Return the key by which the faults know CloudFormation's own calls: a rehearsal strikes a resource by name."""
+    return own_key(os.environ[SECRET_VARIABLE], CLOUDFORMATION)
 
 
 class ResourceRefused(Exception):
@@ -42,7 +48,7 @@ class Api:
 
 @cache
 def _client(service: str, endpoint: str, region: str) -> Any:  # noqa: ANN401 - boto3's clients
-    session = boto3.session.Session(ACCESS_KEY, ACCESS_KEY, region_name=region)
+    session = boto3.session.Session(access_key(), "test", region_name=region)
     config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
     return session.client(service, endpoint_url=endpoint, config=config)  # type: ignore[call-overload]
 

@@ -1,0 +1,60 @@
+"""Who is at the other end of a connection on this machine: the kernel knows the user of every socket.
+
+For protocols without credentials, such as Memcached's; asked once for each connection, some 30 us.
+https://man7.org/linux/man-pages/man7/sock_diag.7.html
+"""
+
+import os
+import socket
+import struct
+from ipaddress import ip_address
+from pathlib import Path
+
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
+_HEADER = struct.Struct("=IHHII")
+# family, protocol, extensions, padding, states; then the socket: ports, addresses, interface, cookie.
+_QUESTION = struct.Struct("=BBBBI2s2s16s16sIII")
+_ANY = 0xFFFFFFFF
+_UID_AT = _HEADER.size + 4 + 48 + 12
+_UID = struct.Struct("=I")
+_ROOT = 0
+
+
+def is_own(connection: socket.socket) -> bool:
+    """Return whether the peer is a process of this user or of root; whoever is not on this machine cannot be told."""
+    peer, own = connection.getpeername(), connection.getsockname()
+    if connection.family != socket.AF_INET or not ip_address(peer[0]).is_loopback:
+        return True
+    uid = _ask_kernel(peer, own)
+    if uid is None:
+        uid = _look_up(peer, own)
+    return uid in (None, _ROOT, os.geteuid())
+
+
+def _ask_kernel(peer: tuple[str, int], own: tuple[str, int]) -> int | None:
+    """The user of the peer's socket; None where the kernel does not say."""
+    ports = [port.to_bytes(2, "big") for port in (peer[1], own[1])]
+    addresses = [socket.inet_aton(host).ljust(16, b"\0") for host in (peer[0], own[0])]
+    question = _QUESTION.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY, *ports, *addresses, 0, _ANY, _ANY)
+    header = _HEADER.pack(_HEADER.size + len(question), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG) as kernel:
+            kernel.settimeout(1.0)
+            kernel.sendto(header + question, (0, 0))
+            answer = kernel.recv(8192)
+    except OSError:
+        return None
+    _, kind, *_ = _HEADER.unpack_from(answer)
+    return int(_UID.unpack_from(answer, _UID_AT)[0]) if kind == _SOCK_DIAG_BY_FAMILY else None
+
+
+def _look_up(peer: tuple[str, int], own: tuple[str, int]) -> int | None:
+    """The same from /proc, for kernels without sock_diag; None when the socket is not there any more."""
+    # Addresses as the kernel prints them: a number in the machine's byte order.
+    ends = ["{:08X}:{:04X}".format(*struct.unpack("=I", socket.inet_aton(host)), port) for host, port in (peer, own)]
+    try:
+        lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    except OSError:
+        return None
+    rows = (line.split() for line in lines)
+    return next((int(row[7]) for row in rows if row[1:3] == ends), None)
