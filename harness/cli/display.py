@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from harness.cli._terminal import printable
 from harness.runs.follow import Progress, RankProgress, waits
 from harness.runs.summary import Summary
 
@@ -128,8 +129,9 @@ def print_summary(summary: Summary) -> None:
     console.print(f"memory  {max(worker.max_rss_mb for worker in summary.workers):.0f} MB in the largest worker")
     console.print(f"cost    {summary.cost_usd:.6f} USD on AWS Lambda")
     for event in summary.events:
-        console.print(f"event   {_event(event)}")
-    console.print(f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}")
+        console.print(f"event   {printable(_event(event))}", markup=False)
+    model = f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}"
+    console.print(printable(model), markup=False)
 
 
 def _event(event: dict[str, Any]) -> str:

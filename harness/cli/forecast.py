@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import click
 
-from harness.cli.target_options import region_option, results_of, stack_option, target_option
+from harness.cli.target_options import account_option, region_option, results_of, stack_option, target_option
 from harness.report.constants import CONSTANTS
 
 PREFIX = "constant_"
@@ -61,6 +61,7 @@ def _constant_options(function: Callable[..., None]) -> Callable[..., None]:
 @target_option
 @stack_option
 @region_option
+@account_option
 @_constant_options
 def command(
     *,
@@ -71,6 +72,7 @@ def command(
     target: Literal["aws", "rehearsal"] | None,
     stack: str,
     region: str | None,
+    expect_account: str | None,
     **flags: float,
 ) -> None:
     """Tells what run RUN_ID would take and cost on AWS, at other numbers of workers and memory sizes.
@@ -96,7 +98,7 @@ def command(
     from harness.settings import load_settings
 
     settings = load_settings()
-    s3, buckets = results_of(target, stack, region, settings)
+    s3, buckets = results_of(target, stack, region, settings, expect_account)
     with aws_errors("looking for the run"):
         bucket = bucket_of_run(s3, buckets, run_id)
     values = constants({name.removeprefix(PREFIX): value for name, value in flags.items()})

@@ -5,7 +5,14 @@ from typing import BinaryIO, Literal
 
 import click
 
-from harness.cli.target_options import region_option, target_of, target_option
+from harness.cli._terminal import echo
+from harness.cli.target_options import (
+    account_option,
+    refuse_account_without_target,
+    region_option,
+    target_of,
+    target_option,
+)
 
 
 @click.command()
@@ -20,6 +27,7 @@ from harness.cli.target_options import region_option, target_of, target_option
 @click.option("--log", is_flag=True, help="Print the end of the invocation's log on standard error.")
 @target_option
 @region_option
+@account_option
 def command(
     *,
     function: str,
@@ -29,6 +37,7 @@ def command(
     log: bool,
     target: Literal["aws", "rehearsal"] | None,
     region: str | None,
+    expect_account: str | None,
 ) -> None:
     """Invokes FUNCTION, one of harness.toml's, on the stack that is up and prints its answer.
 
@@ -55,8 +64,9 @@ def command(
     body = event.read() if event is not None else (payload or "{}").encode()
     stack = None
     if target is not None:
-        clients = target_of(target, region, settings).run_clients()
+        clients = target_of(target, region, settings, expect_account).run_clients()
     else:
+        refuse_account_without_target(expect_account)
         stack = shared_stack(settings)
         if stack is None:
             raise HarnessError("no stack is up", remedy="run `harness up` first")
@@ -65,8 +75,8 @@ def command(
         make_declared(clients.functions, function, settings, stack.mode, log=lambda line: click.echo(line, err=True))
     answer = invoke(clients.functions, function, body, asynchronous=asynchronous)
     if log:
-        click.echo(answer.log, err=True, nl=False)
-    click.echo(answer.payload)
+        echo(answer.log, err=True, nl=False)
+    echo(answer.payload)
     if answer.error:
         cache = stack.functions_see.discovery if stack else ""
         if cache and (named := foreign_cache(body, cache)):

@@ -4,7 +4,14 @@ from typing import Literal
 
 import click
 
-from harness.cli.target_options import region_option, target_of, target_option
+from harness.cli._terminal import echo
+from harness.cli.target_options import (
+    account_option,
+    refuse_account_without_target,
+    region_option,
+    target_of,
+    target_option,
+)
 
 
 @click.command()
@@ -13,8 +20,15 @@ from harness.cli.target_options import region_option, target_of, target_option
 @click.option("--follow", is_flag=True, help="Wait for new lines until interrupted.")
 @target_option
 @region_option
+@account_option
 def command(
-    *, function: str, since: int, follow: bool, target: Literal["aws", "rehearsal"] | None, region: str | None
+    *,
+    function: str,
+    since: int,
+    follow: bool,
+    target: Literal["aws", "rehearsal"] | None,
+    region: str | None,
+    expect_account: str | None,
 ) -> None:
     """Prints the log of FUNCTION on the stack that is up, or of what was deployed.
 
@@ -37,9 +51,10 @@ def command(
 
     settings, pace = load_settings(), HERE
     if target is not None:
-        where = target_of(target, region, settings)
+        where = target_of(target, region, settings, expect_account)
         logs, pace = where.run_clients().logs, where.pace
     else:
+        refuse_account_without_target(expect_account)
         stack = shared_stack(settings)
         if stack is None:
             raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no logs")
@@ -53,7 +68,7 @@ def command(
         with aws_errors(f"reading the log of {function}"):
             lines = list(tail.lines())
         for timestamp, message in lines:
-            click.echo(f"{datetime.fromtimestamp(timestamp / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {message}")
+            echo(f"{datetime.fromtimestamp(timestamp / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {message}")
         if not follow:
             return
         time.sleep(pace.longest_poll_s)

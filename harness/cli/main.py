@@ -8,6 +8,7 @@ from types import FrameType
 
 import click
 
+from harness.cli._terminal import printable
 from harness.cli.groups import SuggestingGroup
 from harness.cli.last_handler import describe, watch_threads
 from harness.cli.streams import OutputLostError, close_streams, discard_output, open_streams
@@ -133,7 +134,8 @@ def _say_error(lines: list[str]) -> None:
 
 
 def _say(lines: list[str]) -> None:
-    first, *more = lines
+    # A cause may quote a log, or what a cache holds.
+    first, *more = map(printable, lines)
     click.echo("\n".join([first, *(f"  {line}" for line in more)]), err=True)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from harness.cli.target_options import region_option, results_of, stack_option, target_option
+from harness.cli.target_options import account_option, region_option, results_of, stack_option, target_option
 
 
 @click.command()
@@ -25,6 +25,7 @@ from harness.cli.target_options import region_option, results_of, stack_option, 
 @target_option
 @stack_option
 @region_option
+@account_option
 def command(
     *,
     run_id: str | None,
@@ -34,6 +35,7 @@ def command(
     target: Literal["aws", "rehearsal"] | None,
     stack: str,
     region: str | None,
+    expect_account: str | None,
 ) -> None:
     """Scores the rows of a file with the model of run RUN_ID, or of --model-file, and writes CSV.
 
@@ -57,7 +59,7 @@ def command(
     if model_file is not None:
         model = model_of_file(model_file)
     else:
-        s3, buckets = results_of(target, stack, region, load_settings())
+        s3, buckets = results_of(target, stack, region, load_settings(), expect_account)
         with aws_errors("looking for the run"):
             bucket = bucket_of_run(s3, buckets, run_id or "")
         model = model_of_run(s3, bucket, run_id or "")

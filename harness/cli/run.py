@@ -9,11 +9,18 @@ import click
 
 from harness.cli.fault_options import fault_options, fault_plan, needs_own_stack, with_flags
 from harness.cli.job_options import errors_name_flags, job_event, job_options
-from harness.cli.target_options import region_option, stack_option, target_of, target_option
+from harness.cli.target_options import (
+    account_option,
+    refuse_account_without_target,
+    region_option,
+    stack_option,
+    target_of,
+    target_option,
+)
 
 if TYPE_CHECKING:
+    from harness.deploy.target import Target
     from harness.runs.site import Site
-    from harness.settings import Settings
 
 
 @click.command()
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
 @target_option
 @stack_option
 @region_option
+@account_option
 @click.option("--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Save the trained model there.")
 @click.option(
     "--save-event",
@@ -55,6 +63,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     target: Literal["aws", "rehearsal"] | None,
     stack: str,
     region: str | None,
+    expect_account: str | None,
     model_file: Path | None,
     event_file: Path | None,
     as_json: bool,
@@ -96,7 +105,9 @@ def command(  # noqa: PLR0913 - keywords only, each an option
         check_faults(plan, job)
         settings = with_flags(load_settings(), job, flags)
         own = needs_own_stack(plan, flags)
-        if target is not None and (own or s3 or mode):
+        if target is None:
+            refuse_account_without_target(expect_account)
+        elif own or s3 or mode:
             raise HarnessError(
                 f"--target {target} is what was deployed; it takes no faults, no time scale, no --s3 and no --mode",
                 remedy="leave them out, or leave --target out",
@@ -104,7 +115,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
         with RunDisplay() as display, ExitStack() as held:
             if target is not None:
                 display.stage("looking at the deployment")
-                site = _deployed(settings, target, stack, region)
+                site = _deployed(target_of(target, region, settings, expect_account), stack)
             else:
                 display.stage("starting the stack")
                 log = display.stage
@@ -127,9 +138,9 @@ def command(  # noqa: PLR0913 - keywords only, each an option
         print_summary(summary)
 
 
-def _deployed(settings: "Settings", target: Literal["aws", "rehearsal"], stack: str, region: str | None) -> "Site":
+def _deployed(target: "Target", stack: str) -> "Site":
     from functools import partial
 
     from harness.deploy.site import deployed_site
 
-    return deployed_site(target_of(target, region, settings), stack, partial(click.echo, err=True))
+    return deployed_site(target, stack, partial(click.echo, err=True))

@@ -5,7 +5,8 @@ from typing import Literal
 
 import click
 
-from harness.cli.target_options import region_option, results_of, stack_option, target_option
+from harness.cli._terminal import printable
+from harness.cli.target_options import account_option, region_option, results_of, stack_option, target_option
 
 TABLE_WIDTH = 150
 
@@ -15,7 +16,15 @@ TABLE_WIDTH = 150
 @target_option
 @stack_option
 @region_option
-def command(*, as_json: bool, target: Literal["aws", "rehearsal"] | None, stack: str, region: str | None) -> None:
+@account_option
+def command(
+    *,
+    as_json: bool,
+    target: Literal["aws", "rehearsal"] | None,
+    stack: str,
+    region: str | None,
+    expect_account: str | None,
+) -> None:
     """Lists the runs on the stack that is up, or on what was deployed; the newest last.
 
     \b
@@ -32,7 +41,7 @@ def command(*, as_json: bool, target: Literal["aws", "rehearsal"] | None, stack:
     from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
 
-    s3, buckets = results_of(target, stack, region, load_settings())
+    s3, buckets = results_of(target, stack, region, load_settings(), expect_account)
     with aws_errors("reading the runs"):
         runs = list_runs(s3, buckets)
     if as_json:
@@ -41,6 +50,8 @@ def command(*, as_json: bool, target: Literal["aws", "rehearsal"] | None, stack:
     table = Table("run", "status", "dataset", "workers", "loss", "bucket", box=None, pad_edge=False)
     for run in runs:
         loss = "-" if run.loss is None else f"{run.loss:.4f}"
-        table.add_row(run.run_id, run.status, Text(run.dataset), str(run.n_workers), loss, run.bucket)
+        texts = (Text(printable(text)) for text in (run.run_id, run.status, run.dataset, run.bucket))
+        identity, status, dataset, bucket = texts
+        table.add_row(identity, status, dataset, str(run.n_workers), loss, bucket)
     # A name that is cut is of no use to `harness predict`.
     Console(width=max(Console().width, TABLE_WIDTH)).print(table)

@@ -22,7 +22,7 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
     from harness.cli._stack_text import describe
     from harness.errors import HarnessError
     from harness.settings import load_settings
-    from harness.stack import client_environment, dead_parts, docker_flags, records, shared_stack
+    from harness.stack import client_environment, dead_parts, docker_flags, records, shared_stack, without_key
 
     state = shared_stack(load_settings())
     if (as_shell or as_docker or as_network) and state is None:
@@ -39,7 +39,8 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
         return
     dead = dead_parts(state) if state else []
     if as_json:
-        click.echo(records.encode({"up": state is not None, "dead": dead, "stack": state}).decode())
+        shown = without_key(state) if state else None
+        click.echo(records.encode({"up": state is not None, "dead": dead, "stack": shown}).decode())
     elif state is None:
         click.echo("no stack is up")
     else:

@@ -83,12 +83,21 @@ def target_option(function: Decorated) -> Decorated:
     )(function)
 
 
-def target_of(kind: Literal["aws", "rehearsal"], region: str | None, settings: "Settings") -> "Target":
-    """Where a deployment is.
+def target_of(
+    kind: Literal["aws", "rehearsal"], region: str | None, settings: "Settings", expect_account: str | None = None
+) -> "Target":
+    """Return where a deployment is.
+
+    Args:
+        kind: What `--target` says.
+        region: AWS's region; None for the profile's.
+        settings: The project's.
+        expect_account: The account that it must be in, before anything is asked of it or done there.
 
     Raises:
-        HarnessError: No rehearsal is up, or no region is named.
+        HarnessError: No rehearsal is up, no region is named, or the credentials are of another account.
     """
+    from harness.deploy.preflight import require_account
     from harness.deploy.rehearsal import standing_rehearsal
     from harness.deploy.target import aws_target
     from harness.errors import HarnessError
@@ -96,11 +105,17 @@ def target_of(kind: Literal["aws", "rehearsal"], region: str | None, settings: "
     target = aws_target(region) if kind == "aws" else standing_rehearsal(settings)
     if target is None:
         raise HarnessError("no rehearsal is up", remedy="run `harness deploy --rehearse` first")
+    if expect_account is not None:
+        require_account(target, expect_account)
     return target
 
 
 def results_of(
-    kind: Literal["aws", "rehearsal"] | None, stack: str, region: str | None, settings: "Settings"
+    kind: Literal["aws", "rehearsal"] | None,
+    stack: str,
+    region: str | None,
+    settings: "Settings",
+    expect_account: str | None = None,
 ) -> "tuple[S3Client, list[str]]":
     """Return where the runs of a deployment, or of the stack that is up, are: a client and the buckets.
 
@@ -119,8 +134,10 @@ def results_of(
     from harness.stack import shared_stack
 
     if kind is not None:
-        site = deployed_site(target_of(kind, region, settings), stack, lambda line: click.echo(line, err=True))
+        target = target_of(kind, region, settings, expect_account)
+        site = deployed_site(target, stack, lambda line: click.echo(line, err=True))
         return site.clients.s3, [site.bucket]
+    refuse_account_without_target(expect_account)
     state = shared_stack(settings)
     if state is None:
         raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no results")
@@ -128,6 +145,22 @@ def results_of(
     s3 = clients_for(state.endpoints).s3
     with aws_errors("listing the stack's buckets"):
         return s3, result_buckets(s3, RESULT_BUCKET)
+
+
+def refuse_account_without_target(expect_account: str | None) -> None:
+    """Refuse an account for a stack on this machine, which has none: the user believes to be on AWS.
+
+    Raises:
+        HarnessError: There is one.
+    """
+    from harness.errors import HarnessError
+
+    if expect_account is not None:
+        raise HarnessError(
+            "without --target this goes to the stack on this machine, which is in no account",
+            f"--expect-account {expect_account}",
+            "add --target aws, or leave --expect-account out",
+        )
 
 
 def check_somebody_answers() -> None:

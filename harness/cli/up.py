@@ -29,11 +29,11 @@ def command(
     """
     from harness.cli._stack_text import describe
     from harness.settings import load_settings
-    from harness.stack import records, start_shared_stack
+    from harness.stack import records, start_shared_stack, without_key
 
     say = partial(click.echo, err=True)
     state, started = start_shared_stack(load_settings(), s3=s3, mode=mode, log=say)
     if as_json:
-        click.echo(records.encode(state).decode())
+        click.echo(records.encode(without_key(state)).decode())
     else:
         click.echo("\n".join([f"the stack is up{'' if started else ' already'}", *describe(state, [])]))

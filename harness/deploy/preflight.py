@@ -59,6 +59,21 @@ def check_account(target: Target, expected: str | None, log: Log) -> Account:
         HarnessError: There are no credentials that AWS accepts, it is another account, or the region lacks a service.
     """
     check_region(target)
+    identity = require_account(target, expected)
+    log(f"account      {identity['Account']}, as {identity['Arn']}, in {target.region}")
+    with aws_errors("asking Lambda for the account's limits"):
+        settings = target.client("lambda").get_account_settings()
+    concurrency = int(settings["AccountLimit"]["ConcurrentExecutions"])
+    log(f"concurrency  {concurrency} functions at once")
+    return Account(identity["Account"], identity["Arn"], concurrency)
+
+
+def require_account(target: Target, expected: str | None) -> dict[str, str]:
+    """Return who is calling: STS's account and ARN.
+
+    Raises:
+        HarnessError: There are no credentials that AWS accepts, or they are of another account than the expected one.
+    """
     with aws_errors("asking AWS who is calling"):
         identity = target.client("sts").get_caller_identity()
     if expected is not None and identity["Account"] != expected:
@@ -67,12 +82,7 @@ def check_account(target: Target, expected: str | None, log: Log) -> Account:
             identity["Arn"],
             "choose another profile with AWS_PROFILE, or another --expect-account",
         )
-    log(f"account      {identity['Account']}, as {identity['Arn']}, in {target.region}")
-    with aws_errors("asking Lambda for the account's limits"):
-        settings = target.client("lambda").get_account_settings()
-    concurrency = int(settings["AccountLimit"]["ConcurrentExecutions"])
-    log(f"concurrency  {concurrency} functions at once")
-    return Account(identity["Account"], identity["Arn"], concurrency)
+    return {"Account": identity["Account"], "Arn": identity["Arn"]}
 
 
 def check_region(target: Target) -> None:

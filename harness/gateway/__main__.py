@@ -84,6 +84,8 @@ def main(  # noqa: PLR0913 - one for each flag
     """Serves the Lambda API until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     own = by_address(endpoint or f"http://{host}:{port}")
+    # Functions make files as on Lambda, within folders that only the stack's owner may enter.
+    os.umask(0o022)
     secret = os.environ.get(SECRET_VARIABLE, "")
     guard = guard_from_environment("lambda")
     # What this process starts is given credentials, and no secret from which to derive others.

@@ -11,6 +11,7 @@ import docker
 from harness.images.bases import LOCALSTACK, MEMCACHED, REGISTRY, SERVICES, Bases
 from harness.images.pull import Log, registries
 from harness.settings import Settings
+from harness.stack.private import private_folder
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def service_images(client: docker.DockerClient, settings: Settings, *, log: Log)
 @contextmanager
 def _one_at_a_time(folder: Path, log: Log) -> Iterator[None]:
     """Two commands at once would make the same images twice; the kernel gives the lock back when one dies."""
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     with (folder / "images.lock").open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

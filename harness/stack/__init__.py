@@ -9,7 +9,7 @@ from harness.stack.control import (
     stop_shared_stack,
 )
 from harness.stack.rie import fetch_rie, rie_path
-from harness.stack.state import Endpoints, StackState, client_environment, docker_flags
+from harness.stack.state import Endpoints, StackState, client_environment, docker_flags, without_key
 
 __all__ = [
     "Endpoints",
@@ -24,4 +24,5 @@ __all__ = [
     "start_private_stack",
     "start_shared_stack",
     "stop_shared_stack",
+    "without_key",
 ]

@@ -19,8 +19,9 @@ from harness.stack.folders import LOG_FILE, PLAN_FILE, clean_up_after_the_killed
 from harness.stack.lock import shared_stack_lock
 from harness.stack.lost import PRIVATE, SHARED, SUPERVISOR_MODULE, find_shared, shared_supervisors
 from harness.stack.plan import Log, StackPlan, make_plan
+from harness.stack.private import PRIVATE_FILE
 from harness.stack.probes import wait_until
-from harness.stack.process import ProcessIdentity, is_alive, require_linux
+from harness.stack.process import ProcessIdentity, inherited_environment, is_alive, require_linux
 from harness.stack.reply import READY_TIMEOUT_S, TELL_EVERY_S, WAITING, Reply
 from harness.stack.service import python_module
 from harness.stack.state import Mode, S3Kind, StackState, dead_processes, own_state_file, state_file
@@ -249,13 +250,14 @@ def _start_supervisor(
     try:
         plan = plan_for(directory, state_file=shared_state or own_state_file(directory), owner=owner)
         records.save(plan, directory / PLAN_FILE)
-        with (directory / LOG_FILE).open("wb") as output:
+        with os.fdopen(os.open(directory / LOG_FILE, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE), "wb") as output:
             # A session of its own: Ctrl-C goes to the command, which then stops the stack in order.
             process = subprocess.Popen(
                 [*python_module(SUPERVISOR_MODULE), str(directory), SHARED if owner is None else PRIVATE],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=output,
+                env=inherited_environment(),
                 start_new_session=True,
             )
     except BaseException:

@@ -15,6 +15,7 @@ from harness.errors import HarnessError
 from harness.families import end_stack, stack_label
 from harness.gateway.scratch import clean_up_scratch, remove_scratch
 from harness.stack import records
+from harness.stack.private import private_folder
 from harness.stack.process import ProcessIdentity, is_alive, own_identity
 from harness.stack.state import StackState, load_state, state_file
 
@@ -35,7 +36,8 @@ def make_folder(state_dir: Path) -> Path:
     """
     stacks = state_dir / "stacks"
     try:
-        stacks.mkdir(parents=True, exist_ok=True)
+        private_folder(state_dir)
+        private_folder(stacks)
         directory = Path(tempfile.mkdtemp(prefix="s-", dir=stacks))
     except PermissionError as error:
         raise HarnessError(
@@ -69,7 +71,7 @@ def keep_logs(directory: Path) -> Path:
     """Copies the logs out of a folder that is about to go, over those kept before; returns where to."""
     kept = directory.parent.parent / "kept-logs"
     shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(exist_ok=True)
+    private_folder(kept)
     for log in directory.glob("*.log"):
         shutil.copy(log, kept)
     return kept

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.stack.private import private_folder
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def shared_stack_lock(
         Whether the lock is held; always True with `wait`.
     """
     try:
-        state_dir.mkdir(exist_ok=True)
+        private_folder(state_dir)
         file = (state_dir / "lock").open("ab")
     except PermissionError as error:
         raise HarnessError(

@@ -38,6 +38,14 @@ NOT_LINUX_REMEDY = "use container mode (Docker), or a Linux machine"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
+_INHERITED = {
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+    *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"),
+    # https://docs.docker.com/reference/cli/docker/#environment-variables
+    *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION"),
+}
+_INHERITED_KINDS = ("LC_",)
+
 
 def require_linux() -> None:
     """Refuses to start processes where there is no /proc and no signal at a parent's death.
@@ -87,6 +95,17 @@ def as_nobody_bound_to_parent(command: Sequence[str | Path]) -> list[str]:
     nobody = pwd.getpwnam("nobody")
     identity = ["--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups"]
     return [setpriv(), *identity, "--pdeathsig", "KILL", "--", *map(str, command)]
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return what a stack's supervisor takes over from the shell: what finds programs, files and the engine.
+
+    The rest stays behind: credentials, tokens and passwords in a shell's variables are no business of a process that
+    goes on for days, and Python's own settings would change how it runs.
+    """
+    return {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_KINDS)
+    }
 
 
 def clean_environment(directory: Path) -> dict[str, str]:

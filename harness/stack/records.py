@@ -1,14 +1,13 @@
 """Records as JSON, with paths in them, in files that are replaced in one step."""
 
-import os
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-Record = TypeVar("Record")
+from harness.stack.private import write_private
 
-PRIVATE_FILE = 0o600
+Record = TypeVar("Record")
 
 
 def encode(record: object) -> bytes:
@@ -26,18 +25,8 @@ def decode(content: bytes, kind: type[Record]) -> Record:
 
 
 def save(record: object, path: Path) -> None:
-    """Writes the file so that a reader sees all of it or none."""
+    """Write the file, its owner's alone, so that a reader sees all of it or none."""
     write_private(path, msgspec.json.format(encode(record)) + b"\n")
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whatever the umask, in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    # What another process of this number left has its own mode.
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb") as file:
-        file.write(content)
-    temporary.replace(path)
 
 
 def _encode_path(value: object) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from harness.errors import HarnessError
 from harness.settings import Settings
+from harness.stack.private import private_folder
 from harness.stack.service import PROJECT
 
 REQUIREMENTS = PROJECT / "requirements" / "rie.txt"
@@ -69,6 +70,7 @@ def fetch_rie(settings: Settings) -> Path:
     path = _cached(settings, binary)
     if path.is_file() and _sha256(path) == binary.sha256:
         return path
+    private_folder(settings.cache_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Made beside its place, so that the last step is a rename within one file system.
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=path.parent) as folder:

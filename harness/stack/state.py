@@ -8,6 +8,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.stack import records
+from harness.stack.private import write_private
 from harness.stack.process import CREDENTIALS, REGION, ProcessIdentity, identity_of, is_alive
 
 S3Kind = Literal["localstack", "moto"]
@@ -129,9 +130,17 @@ def docker_flags(state: StackState) -> list[str]:
     inside = msgspec.structs.replace(state, endpoints=state.functions_see)
     # In a file, as a command line with a key in it is for every user of the machine to read.
     path = state.directory / "docker.env"
-    records.write_private(path, "".join(f"{'='.join(item)}\n" for item in client_environment(inside).items()).encode())
+    write_private(path, "".join(f"{'='.join(item)}\n" for item in client_environment(inside).items()).encode())
     # Relative where that is shorter: a shell splits what a command prints at the spaces of an absolute path.
     return ["--env-file", min(str(path), os.path.relpath(path), key=len)]
+
+
+def without_key(state: StackState) -> StackState:
+    """Return what may be printed and kept: the state without the access key."""
+    shown = {
+        name: msgspec.structs.replace(getattr(state, name), access_key="") for name in ("endpoints", "functions_see")
+    }
+    return msgspec.structs.replace(state, **shown)
 
 
 def client_environment(state: StackState) -> dict[str, str]:

@@ -31,6 +31,7 @@ from harness.stack.children import StopRequestedError
 from harness.stack.folders import PLAN_FILE, keep_logs, remove_folder, take_over
 from harness.stack.parts import Parts, Started
 from harness.stack.plan import StackPlan
+from harness.stack.private import PRIVATE_UMASK
 from harness.stack.process import adopt_orphans, die_with_parent, own_identity
 from harness.stack.process_stack import ProcessStack
 from harness.stack.reply import Reply
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 def main() -> None:
     """Runs the plan until a signal asks for the end."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.umask(PRIVATE_UMASK)
     plan = records.decode(Path(sys.argv[1], PLAN_FILE).read_bytes(), StackPlan)
     take_over(plan.directory)
     adopt_orphans()
