@@ -23,11 +23,12 @@ def mode_of(path: Path) -> int:
 def umask(request):
     """A user's umask: open to everybody, the usual one, closed."""
     before = os.umask(request.param)
-    yield request.param
+    yield
     os.umask(before)
 
 
-def test_state_logs_and_folders_are_their_owners_whatever_the_umask(tmp_path, umask):
+@pytest.mark.usefixtures("umask")
+def test_state_logs_and_folders_are_their_owners_whatever_the_umask(tmp_path):
     """Nobody else enters `.harness`, or reads the state in it."""
     state_dir = tmp_path / ".harness"
     with shared_stack_lock(state_dir):
