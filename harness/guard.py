@@ -307,8 +307,9 @@ class GuardedAsgi:
                 headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
             refusal = self._guard.refusal(headers.get, scope["path"], scope["query_string"].decode("latin-1"))
             if refusal is not None:
-                length = ("Content-Length", str(len(refusal.body)))
-                pairs = [(k.encode(), v.encode()) for k, v in (*refusal.headers.items(), length)]
+                # Nobody reads the rest of the request, so that the connection ends here.
+                more = {"Content-Length": str(len(refusal.body)), "Connection": "close"}
+                pairs = [(name.encode(), value.encode()) for name, value in (refusal.headers | more).items()]
                 await send({"type": "http.response.start", "status": refusal.status, "headers": pairs})
                 await send({"type": "http.response.body", "body": refusal.body})
                 return

@@ -5,6 +5,7 @@ The control plane (moto) and the Lambda service (the gateway) take the same plan
 
 import threading
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
@@ -23,11 +24,11 @@ class CallFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         times: How many calls fail; None for all.
     """
 
-    error: str
+    error: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9.]+$")]
     service: str = EVERY
     action: str = EVERY
     message: str = "as planned"
-    status: int = 400
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 400
     times: int | None = None
 
 

@@ -220,6 +220,15 @@ def check_plan(plan: Plan, *, n_workers: int, rounds: int | None) -> None:
             raise _wrong(str(fault), "after", fault.after, f"1 to n_workers = {n_workers}")
 
 
+def check_fault(fault: Fault) -> None:
+    """Check a fault that came over the wire: its fields alone do not say what goes together.
+
+    Raises:
+        HarnessError: Some do not.
+    """
+    make_fault(msgspec.to_builtins(fault), f"{fault.action} {fault.target}")
+
+
 _HINTS = get_type_hints(Fault, include_extras=True)
 
 

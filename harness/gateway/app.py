@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -80,7 +80,7 @@ def create_app(services: Services, lifespan: Lifespan, guard: Guard) -> Starlett
             *control_routes(services.faults),
         ],
         middleware=[Middleware(GuardedAsgi, guard=guard), Middleware(FunctionsOnlyInvoke)],
-        exception_handlers={LambdaApiError: _api_error},
+        exception_handlers={LambdaApiError: _api_error, ClientDisconnect: _gone, Exception: _service_error},
         lifespan=lifespan,
     )
     app.state.services = services
@@ -146,6 +146,16 @@ async def _environments(request: Request) -> Response:
 def _signed(request: Request) -> Signed:
     """Return the credentials that the guard has seen."""
     return signed_by(request.headers.get, request.url.query)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """For a caller that went away before its request was whole: nobody gets this answer."""
+    return Response(status_code=400)
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    """Answer an error of our own as AWS does; the server logs it."""
+    return await _api_error(request, LambdaApiError("ServiceException", 500, f"{type(error).__name__}: {error}"))
 
 
 async def _api_error(_: Request, error: Exception) -> Response:

@@ -16,17 +16,20 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from harness.faults.plan import Fault, Plan
+from harness.errors import HarnessError
+from harness.faults.plan import Fault, Plan, check_fault, check_plan
 from harness.faults.strikes import Event, event_of
 from harness.gateway.environment import Environment
-from harness.gateway.errors import too_many_requests
+from harness.gateway.errors import invalid_parameter, too_many_requests
+from harness.gateway.requests import decode
+from harness.processes import ProcessIdentity
 
 # A straggler stands still for most of each of these.
 STRAGGLER_PERIOD_S = 0.05
@@ -34,18 +37,35 @@ STRAGGLER_PERIOD_S = 0.05
 RUNS_KEPT = 64
 
 
-class Strike(msgspec.Struct, frozen=True):
+class Strike(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the proxy asks for."""
 
     fault: Fault
     ranks: tuple[int, ...]
 
 
-class Posting(msgspec.Struct, frozen=True):
-    """A run's plan."""
+class Posting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run's plan.
 
-    n_workers: int
+    Attributes:
+        n_workers: How many ranks the run has.
+        plan: The plan.
+        owner: The process that will lift it; when that has died, the network's proxy lifts the plan without it.
+    """
+
+    n_workers: Annotated[int, msgspec.Meta(ge=1)]
     plan: Plan
+    owner: ProcessIdentity | None = None
+
+    def check(self) -> None:
+        """Check what the fields alone do not say.
+
+        Raises:
+            HarnessError: A fault is none, or no run can come to it.
+        """
+        for fault in self.plan.faults:
+            check_fault(fault)
+        check_plan(self.plan, n_workers=self.n_workers, rounds=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +218,22 @@ class InvocationFaults:
         return Owner(run_id, rank if isinstance(rank, int) else None)
 
 
+@contextlib.contextmanager
+def _refused_in_words() -> Iterator[None]:
+    try:
+        yield
+    except HarnessError as error:
+        raise invalid_parameter(str(error)) from error
+
+
 def control_routes(faults: InvocationFaults) -> list[Route]:
     """The routes by which the network's proxy hands on plans and asks for strikes."""
 
     async def put(request: Request) -> Response:
-        faults.post(request.path_params["run_id"], msgspec.json.decode(await request.body(), type=Posting))
+        posting = decode(await request.body(), Posting)
+        with _refused_in_words():
+            posting.check()
+        faults.post(request.path_params["run_id"], posting)
         return Response(status_code=204)
 
     async def get(request: Request) -> Response:
@@ -214,7 +245,9 @@ def control_routes(faults: InvocationFaults) -> list[Route]:
         return Response(status_code=204)
 
     async def strike(request: Request) -> Response:
-        wanted = msgspec.json.decode(await request.body(), type=Strike)
+        wanted = decode(await request.body(), Strike)
+        with _refused_in_words():
+            check_fault(wanted.fault)
         await faults.strike(request.path_params["run_id"], wanted)
         return Response(status_code=204)
 

@@ -10,10 +10,12 @@ import msgspec
 
 from harness.gateway import limits
 from harness.gateway.errors import body_not_json, validation_failed
+from harness.guard import ROLE
 
 TimeoutS = Annotated[int, msgspec.Meta(ge=1, le=900)]
 MemoryMB = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
 EphemeralStorageMB = Annotated[int, msgspec.Meta(ge=512, le=10_240)]
+RoleArn = Annotated[str, msgspec.Meta(pattern=f"^{ROLE}$")]
 Architecture = Literal["x86_64", "arm64"]
 
 
@@ -70,7 +72,7 @@ class CreateRequest(msgspec.Struct, rename="pascal"):
     """Body of CreateFunction."""
 
     function_name: str
-    role: str
+    role: RoleArn
     code: Code
     runtime: str = ""
     handler: str = ""
@@ -91,7 +93,7 @@ class CreateRequest(msgspec.Struct, rename="pascal"):
 class ConfigurationRequest(msgspec.Struct, rename="pascal"):
     """Body of UpdateFunctionConfiguration; absent keys stay as they are."""
 
-    role: str | None = None
+    role: RoleArn | None = None
     runtime: str | None = None
     handler: str | None = None
     description: str | None = None
@@ -195,5 +197,5 @@ def decode(body: bytes, kind: type[Request]) -> Request:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise validation_failed(str(error)) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise body_not_json(str(error)) from error

@@ -22,9 +22,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from harness.errors import HarnessError
 from harness.faults.board import Board
-from harness.faults.plan import Plan
 from harness.faults.strikes import Event, Strikes
+from harness.gateway.faults import Posting
+from harness.gateway.server import config
 from harness.guard import HEALTH, SECRET_VARIABLE, GuardedAsgi, guard_from_environment, own_key
 from harness.network.__main__ import node
 from harness.network.cache_process import CacheProcess
@@ -32,25 +34,10 @@ from harness.network.discovery import Node
 from harness.network.gateway_link import GatewayLink
 from harness.network.memcached_proxy import MemcachedProxy
 from harness.network.s3_proxy import S3Proxy
-from harness.processes import ProcessIdentity
 
 logger = logging.getLogger(__name__)
 
 ORPHANS_EVERY_S = 0.5
-
-
-class Posting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A run's plan.
-
-    Attributes:
-        n_workers: How many ranks the run has.
-        plan: The plan.
-        owner: The process that will lift it; when that has died, the plan is lifted without it.
-    """
-
-    n_workers: int
-    plan: Plan
-    owner: ProcessIdentity | None = None
 
 
 def main() -> None:
@@ -88,7 +75,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         await door.open()
     host, port = arguments.control
     app = GuardedAsgi(create_app(board, gateway), guard)
-    await uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).serve()
+    await uvicorn.Server(config(app, host=host, port=port)).serve()
     for door in doors:
         door.close()
     for keeper in keepers:
@@ -118,8 +105,9 @@ def create_app(board: Board, gateway: GatewayLink) -> Starlette:
         run_id, body = request.path_params["run_id"], await request.body()
         try:
             posting = msgspec.json.decode(body, type=Posting)
+            posting.check()
             await gateway.post(run_id, body)
-        except (msgspec.DecodeError, httpx.HTTPError) as error:
+        except (ValueError, RecursionError, HarnessError, httpx.HTTPError) as error:
             return Response(f"the plan was not taken: {error}", status_code=400)
         board.post(run_id, Strikes(posting.plan, posting.n_workers))
         if posting.owner is not None:

@@ -317,3 +317,88 @@ def test_a_connection_is_good_for_more_after_a_refusal(stack):
     connection.close()
 
     assert (403, 200) == (first.status, second.status)
+
+
+WRONG_BODIES = [
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"text"',
+    b"{",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"n_workers": 2}',
+    b'{"n_workers": "2", "plan": {}}',
+    b'{"n_workers": -1, "plan": {}}',
+    b'{"n_workers": 1e400, "plan": {}}',
+    b'{"n_workers": 2, "plan": {"faults": [{"action": "kill", "target": "nobody"}]}}',
+    b'{"n_workers": 2, "plan": {"faults": [{"action": "freeze", "target": "worker"}]}}',
+    b'{"n_workers": 2, "plan": {"faults": [{"action": "kill", "target": "worker", "rank": 7}]}}',
+    b'{"n_workers": 2, "plan": {"faults": [{"action": "freeze", "target": "worker", "s": -1}]}}',
+    b'{"n_workers": 2, "plan": {"faults": 7}}',
+    b'{"fault": {"action": "kill", "target": "memcached"}, "ranks": [0]}',
+    b'{"fault": {}, "ranks": []}',
+    b'{"fault": {"action": "kill", "target": "worker"}, "ranks": ["x"]}',
+    b'{"concurrency": -1}',
+    b'[{"error": 7}]',
+    b'[{"error": "Two\\r\\nHeaders"}]',
+    b'[{"error": "Throttling", "status": 7}]',
+    b'{"calls": [{"error": "Throttling", "status": 1000}]}',
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "faults/run"),
+        ("PUT", "faults/%00%ff"),
+        ("POST", "faults/run/strike"),
+        ("PUT", "account"),
+        ("PUT", "calls"),
+    ],
+)
+def test_control_routes_refuse_what_is_malformed_in_words(stack, method, path):
+    """400 and a message, whatever comes; an empty body is nothing to do for some."""
+    headers = authorization(stack.endpoints.access_key)
+    with httpx.Client(headers=headers, trust_env=False, timeout=30) as client:
+        for body in WRONG_BODIES:
+            answer = client.request(method, f"{stack.endpoints.lambda_}/_harness/{path}", content=body)
+
+            harmless = path in {"account", "calls"} and body in {b"", b"{}", b"[]"}
+            assert answer.status_code == 400 or (harmless and answer.status_code == 200), (body[:80], answer.text)
+            assert answer.json() or harmless
+
+
+@pytest.mark.parametrize("path", ["faults/run", "access"])
+def test_motos_control_routes_do_so_too(stack, path):
+    """Faults of calls, and the question whether a role allows something."""
+    headers, method = authorization(stack.endpoints.access_key), "PUT" if path.startswith("faults") else "POST"
+    url = f"{stack.endpoints.aws}/_harness/{path.partition('/')[0]}"
+    with httpx.Client(headers=headers, trust_env=False, timeout=30) as client:
+        for body in WRONG_BODIES:
+            answer = client.request(method, url, content=body)
+
+            harmless = path.startswith("faults") and body in {b"", b"{}"}
+            assert answer.status_code == 400 or (harmless and answer.status_code == 204), (body[:80], answer.text)
+
+
+def test_a_caller_that_goes_away_leaves_no_traceback(stack, mode):
+    """In the middle of its head, of its body, or before its answer comes."""
+    if mode == "container":
+        pytest.skip("the gateway's log is the engine's")
+    before = (stack.directory / "gateway.log").read_text().count("Traceback")
+    host = urlsplit(stack.endpoints.lambda_)
+    head = "".join(f"{name}: {value}\r\n" for name, value in authorization(stack.endpoints.access_key).items())
+    begin = f"POST /2015-03-31/functions HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}Content-Length: 1000\r\n"
+    whole = f"GET /2015-03-31/functions HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n"
+
+    for sent in (begin, begin + "\r\n{", whole):
+        for _ in range(3):
+            with socket.create_connection((host.hostname, host.port), timeout=5) as connection:
+                connection.sendall(sent.encode())
+    # What was sent before is handled before.
+    with httpx.Client(headers=authorization(stack.endpoints.access_key), trust_env=False) as client:
+        assert client.get(f"{stack.endpoints.lambda_}/2015-03-31/functions").status_code == 200
+
+    assert before == (stack.directory / "gateway.log").read_text().count("Traceback")

@@ -66,7 +66,12 @@ def _token(environ: Environ) -> str:
 
 def _answer_question(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    question = msgspec.json.decode(body, type=Question)
+    try:
+        question = msgspec.json.decode(body, type=Question)
+    except (ValueError, RecursionError) as error:
+        message = str(error).encode()
+        start_response("400 Bad Request", [("Content-Length", str(len(message)))])
+        return [message]
     caller = caller_of(question.token)
     policies = _identity_policies(caller) if caller else None
     verdict = Verdict(allowed=True, message="")

@@ -101,7 +101,7 @@ def _take_plan(environ: Environ, start_response: StartResponse, faults: Faults) 
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     try:
         faults.put(msgspec.json.decode(body or b"{}", type=FaultPlan))
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         message = str(error).encode()
         start_response("400 Bad Request", [("Content-Length", str(len(message)))])
         return [message]
@@ -157,7 +157,7 @@ def refuse(start_response: StartResponse, fault: CallFault, service: str, enviro
         # Unread, it would be taken for the connection's next request.
         environ["wsgi.input"].read(length)
     content = b"" if environ["REQUEST_METHOD"] == "HEAD" else body.encode()
-    status = HTTPStatus(fault.status)
+    phrase = HTTPStatus(fault.status).phrase if fault.status in set(HTTPStatus) else code
     headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
-    start_response(f"{status.value} {status.phrase}", headers)
+    start_response(f"{fault.status} {phrase}", headers)
     return [content]
