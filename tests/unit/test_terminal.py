@@ -1,14 +1,17 @@
 """Text of others does not reach a terminal as commands to it."""
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from harness.cli import _terminal
-from harness.cli.main import main
-from harness.errors import HarnessError
 
 pytestmark = pytest.mark.unit
+
+HARNESS = Path(sys.executable).with_name("harness")
 
 
 @pytest.mark.parametrize(
@@ -38,17 +41,16 @@ def test_a_pipe_gets_what_was_printed(monkeypatch, terminal):
     assert stream.getvalue() == (r"\x9b31mred\x07" if terminal else "\x9b31mred\x07")
 
 
-def test_an_error_that_quotes_a_cache_is_printable(monkeypatch, capsys):
-    """The abort text of a run is what somebody wrote into the cache."""
+def test_an_error_that_quotes_a_cache_is_printable(tmp_path):
+    """The abort text of a run is what somebody wrote into the cache; here it is in the name of a file."""
+    name = "owned\x1b[2J\x1b]0;title\x07\x9b1m"
+    job = tmp_path / name
+    job.write_text("no job")
 
-    def fail() -> None:
-        raise HarnessError("rank 1 failed: \x1b[2J\x1b]0;owned\x07", "cache\x9b1m", "look\rhere")
+    done = subprocess.run(
+        [HARNESS, "run", "--job", job], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
 
-    monkeypatch.setattr("harness.cli.main.cli", fail)
-
-    with pytest.raises(SystemExit):
-        main()
-
-    error = capsys.readouterr().err
-    assert r"error: rank 1 failed: \x1b[2J\x1b]0;owned\x07" in error
-    assert not set(error) & {"\x1b", "\x07", "\x9b", "\r"}
+    assert done.returncode == 1
+    assert r"owned\x1b[2J\x1b]0;title\x07\x9b1m" in done.stderr
+    assert not set(done.stderr) & {"\x1b", "\x07", "\x9b", "\r"}
