@@ -19,8 +19,8 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.gateway import limits
 
-# The mark of a virtual environment, whatever its name: https://docs.python.org/3/library/venv.html
-_ENVIRONMENT = "pyvenv.cfg"
+# The mark of an environment, whatever its name: https://docs.python.org/3/library/venv.html, and conda's.
+_ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
 _LEFT_OUT = {
     ".DS_Store",
     ".dockerignore",
@@ -116,7 +116,7 @@ def _walk(folder: Path, prefix: str, root: Path, within: tuple[Path, ...]) -> It
     if not paths and prefix:
         yield prefix, Packed(_FOLDER, folder, 0)
     for path in paths:
-        if path.name in _LEFT_OUT or (path / _ENVIRONMENT).exists():
+        if path.name in _LEFT_OUT or _is_environment(path):
             continue
         name = f"{prefix}{path.name}"
         _check_name(name, path)
@@ -149,8 +149,12 @@ def _stays_a_link(path: Path, folder: Path, root: Path) -> bool:
         return False
     inner = target.relative_to(root).parts
     around = [root.joinpath(*inner[: end + 1]) for end in range(len(inner))]
-    left_out = _LEFT_OUT.intersection(inner) or any((part / _ENVIRONMENT).exists() for part in around)
+    left_out = _LEFT_OUT.intersection(inner) or any(map(_is_environment, around))
     return not left_out
+
+
+def _is_environment(path: Path) -> bool:
+    return path.is_dir() and any((path / mark).exists() for mark in _ENVIRONMENT)
 
 
 def _check_name(name: str, path: Path) -> None:

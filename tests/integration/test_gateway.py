@@ -447,14 +447,21 @@ def test_a_name_that_is_taken_is_refused(create, clients):
         )
 
 
-def test_code_that_is_no_archive_is_refused(clients, mode):
-    """A deployment package must be a zip file."""
+def test_code_that_is_no_archive_is_refused(create, invoke, clients, mode):
+    """A deployment package must be a zip file; an update that is refused changes nothing."""
     if mode == "container":
         pytest.skip("container mode takes images only")
     with pytest.raises(clients.functions.exceptions.InvalidParameterValueException, match="unzip"):
         clients.functions.create_function(
             FunctionName="broken", Runtime="python3.11", Role=ROLE, Handler="a.b", Code={"ZipFile": b"no zip"}
         )
+    name = create("echo")
+    before = clients.functions.get_function(FunctionName=name)["Configuration"]
+    for options in ({}, {"Publish": True}, {"DryRun": True}):
+        with pytest.raises(clients.functions.exceptions.InvalidParameterValueException, match="unzip"):
+            clients.functions.update_function_code(FunctionName=name, ZipFile=b"no zip", **options)
+    assert before == clients.functions.get_function(FunctionName=name)["Configuration"]
+    assert "event" in invoke(name)["Body"]
 
 
 def test_a_caller_that_goes_away_does_not_break_the_environment(create, invoke, stack):

@@ -111,6 +111,7 @@ def test_what_does_not_run_on_lambda_is_left_out_and_changes_nothing(source):
         write(source / name, "changes by itself")
     write(source / "env" / "pyvenv.cfg")
     write(source / "env" / "lib" / "big.py")
+    write(source / "conda" / "conda-meta" / "history")
     os.mkfifo(source / "pipe")
     (source / "a" / "only").mkdir()
     (source / "a" / "only").rmdir()
