@@ -153,6 +153,10 @@ class SimulatedChannel:
         for node, its_keys in self._store.by_node(keys):
             self._time.at(sent_at, partial(self._remove, node, its_keys))
 
+    def diagnosis(self) -> str:
+        """Return nothing: no value is lost here."""
+        return ""
+
     def close(self) -> None:
         """Nothing to give back."""
 

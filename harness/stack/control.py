@@ -157,6 +157,9 @@ def start_private_stack(
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("a private stack ends with the thread that starts it: start it in the main thread")
+    with shared_stack_lock(settings.state_dir, wait=False) as locked:
+        if locked:
+            clean_up_after_the_killed(settings.state_dir)
     plan = _planner(settings, s3, mode, log, faults=faults, registry=registry)
     process, state = _start_supervisor(settings, plan, None, os.getpid(), log)
     try:

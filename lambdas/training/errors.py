@@ -95,18 +95,22 @@ class RanksMissing(ExchangeError):
         step: The step within the round.
         missing: The ranks whose parts did not come, ascending.
         waited_s: Seconds waited.
+        hint: What may have to do with it; empty for nothing.
     """
 
-    def __init__(self, run_id: str, round_number: int, step: int, missing: Sequence[int], waited_s: float) -> None:
+    def __init__(
+        self, run_id: str, round_number: int, step: int, missing: Sequence[int], waited_s: float, hint: str = ""
+    ) -> None:
         self.run_id, self.round_number, self.step = run_id, round_number, step
-        self.missing, self.waited_s = tuple(missing), waited_s
+        self.missing, self.waited_s, self.hint = tuple(missing), waited_s, hint
         ranks = ", ".join(map(str, missing))
         super().__init__(
             f"run {run_id}, round {round_number}, step {step}: nothing from rank {ranks} within {waited_s:.1f} s"
+            + (f"; {hint}" if hint else "")
         )
 
-    def __reduce__(self) -> tuple[type["RanksMissing"], tuple[str, int, int, tuple[int, ...], float]]:
-        return type(self), (self.run_id, self.round_number, self.step, self.missing, self.waited_s)
+    def __reduce__(self) -> tuple[type["RanksMissing"], tuple[str, int, int, tuple[int, ...], float, str]]:
+        return type(self), (self.run_id, self.round_number, self.step, self.missing, self.waited_s, self.hint)
 
 
 class RunAborted(ExchangeError):

@@ -154,6 +154,18 @@ def test_a_refusal_is_told_and_the_connection_goes_on():
     assert {} == found
 
 
+def test_a_store_without_room_says_what_to_set():
+    """The node's memory, and what to change, beside the key and its size."""
+    settings = b"STAT maxbytes 1048576\r\n" + SETTINGS
+    with node(PLAIN, (settings, b"SERVER_ERROR out of memory storing object\r\n")) as port:
+        channel = MemcachedChannel("127.0.0.1", port)
+        with pytest.raises(
+            ChannelError, match=r"storing k .*: out of memory .*; its memory is 1 MB; start .* \(-m 256\)"
+        ):
+            channel.put_many({"k": b"123"})
+        channel.close()
+
+
 def test_too_large_is_told_before_other_refusals():
     """Trying again helps against a lack of memory, not against a value's size."""
     refusals = b"SERVER_ERROR out of memory storing object\r\nSERVER_ERROR object too large for cache\r\n"

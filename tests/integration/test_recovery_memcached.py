@@ -14,7 +14,7 @@ from harness.stack.memcached import find_memcached, memcached_service
 from harness.stack.ports import ReservedPorts
 from harness.stack.probes import answers_memcached, wait_until
 from tests.support.ranks import on_all_ranks
-from training.errors import ChannelError, ChannelSilent
+from training.errors import ChannelError, ChannelSilent, RanksMissing
 from training.exchange.exchange import Exchange
 from training.exchange.lease import Lease
 from training.exchange.mailbox import Mailbox
@@ -29,7 +29,8 @@ RANKS, ROUNDS = 3, 400
 class Cache:
     """A memcached of the test's own, on one port for all its lives."""
 
-    def __init__(self):
+    def __init__(self, *flags):
+        self._flags = flags
         self._ports, self._program = ReservedPorts(["cache"], {}), find_memcached()
         self.port = self._ports.numbers["cache"]
         self._process = None
@@ -37,6 +38,7 @@ class Cache:
     def start(self):
         """Starts it, empty."""
         command = [str(part) for part in memcached_service(self._program, self.port).command]
+        command += self._flags
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         assert wait_until(lambda: answers_memcached(self.port), 5)
 
@@ -157,3 +159,37 @@ def test_a_cache_that_stands_still_is_given_up_in_the_end(cache):
         lease.acquire(0.1, 0.3)
 
     cache.send(signal.SIGCONT)
+
+
+@pytest.fixture
+def small_cache():
+    """One with the least memory that memcached takes; an item may have half of it."""
+    cache = Cache("-m", "1", "-I", "512k")
+    cache.start()
+    yield cache
+    cache.close()
+
+
+def test_a_cache_that_is_too_small_says_what_to_set(small_cache):
+    """One that has evicted what was stored: its memory is told, and what to change."""
+    with closing(MemcachedChannel("127.0.0.1", small_cache.port)) as channel:
+        assert channel.diagnosis() == ""
+        for number in range(4000):
+            channel.put_many({f"run/1/0/{number}": bytes(500)})
+
+        assert "has evicted" in channel.diagnosis()
+        assert "its memory is 1 MB; start memcached with more (-m 256)" in channel.diagnosis()
+
+
+def test_a_wait_for_evicted_frames_ends_with_the_cause(small_cache):
+    """The deadline's error names the cache's evictions beside the rank that is missing."""
+    with closing(MemcachedChannel("127.0.0.1", small_cache.port)) as channel:
+        for number in range(4000):
+            channel.put_many({f"run/1/0/{number}": bytes(500)})
+        mailbox = Mailbox(channel, run_id="run", rank=0, world_size=2)
+        Recovery(mailbox, token="0.1")
+        exchange = Exchange(mailbox, "all_gather", join_timeout_s=0.5, round_timeout_s=0.5)
+        exchange.start()
+
+        with pytest.raises(RanksMissing, match=r"nothing from rank 1 .*; Memcached at .* has evicted \d+ values"):
+            exchange.all_reduce(np.ones(2, np.float32), 1)

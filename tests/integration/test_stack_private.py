@@ -76,6 +76,21 @@ def test_a_private_stack_ends_with_its_owner(project, number):
         assert wait_until(lambda: not state.directory.exists(), 1.0)
 
 
+def test_a_stack_of_its_own_removes_what_a_power_cut_left(project):
+    """All processes of an earlier run were killed at once, and none of them could clean up."""
+    with owner_of_a_stack(project) as (_, left):
+        family = [psutil.Process(left.pid), *psutil.Process(left.pid).children(recursive=True)]
+        for process in family:
+            process.suspend()
+        for process in family:
+            process.kill()
+        assert wait_until(lambda: not is_alive(left.supervisor), 3.0)
+        assert left.directory.exists()
+
+        with start_private_stack(project) as state:
+            assert [state.directory] == list(state.directory.parent.iterdir())
+
+
 def test_signals_that_the_caller_blocks_or_ignores_still_stop_its_stack(project):
     """As under `trap '' TERM` or `nohup`: no part of the stack inherits it, so the end takes a moment, not 40 s."""
     awkward = {signal.SIGTERM, signal.SIGUSR1}

@@ -82,6 +82,9 @@ class Channel(Protocol):
             ChannelError: The store is not reachable.
         """
 
+    def diagnosis(self) -> str:
+        """Return why values may be gone, as far as the store's own counters say; empty for nothing, or no answer."""
+
     def close(self) -> None:
         """Gives connections back; the channel is not used afterwards."""
 

@@ -24,6 +24,7 @@ TIMEOUT_S = 3.0
 LONGEST_KEY_BYTES = 250
 _REFUSED = b"SERVER_ERROR"
 _TOO_LARGE = b"too large"
+_OUT_OF_MEMORY = b"out of memory"
 
 
 # What one node has to do in a trip: values to store, keys to read.
@@ -45,6 +46,7 @@ class MemcachedChannel:
     def __init__(self, host: str, port: int, timeout_s: float = TIMEOUT_S) -> None:
         self._nodes = [Connection(*node, timeout_s) for node in discover(host, port, timeout_s)]
         # Deletes wait for the next request: nobody waits for them.
+        self._memory_mb: dict[str, int] = {}
         self._deletes: dict[str, list[bytes]] = {node.name: [] for node in self._nodes}
         self.max_value_bytes = min(map(self._item_limit, self._nodes)) - ITEM_OVERHEAD_BYTES
 
@@ -63,7 +65,7 @@ class MemcachedChannel:
             for node, stores, reads in errands:
                 for key, value, asked in _in_turns(stores, reads):
                     if key and (reply := node.line()) != b"STORED":
-                        refusals.append(_refusal(node, key, size_of(value), reply))
+                        refusals.append(self._refusal(node, key, size_of(value), reply))
                     if asked:
                         _read_values(node, landings or {}, found)
         except (OSError, ValueError) as error:
@@ -85,7 +87,7 @@ class MemcachedChannel:
         node = self._node_of(key)
         with _translated(node):
             node.send([*self._request(node), *_store("add", key, value)])
-            return _read_outcome(node, key, value, {b"STORED": True, b"NOT_STORED": False})
+            return self._read_outcome(node, key, value, {b"STORED": True, b"NOT_STORED": False})
 
     def replace_if(self, key: str, old: bytes, new: bytes) -> bool:
         """Stores a value in place of a known one; see `Channel.replace_if`."""
@@ -102,13 +104,25 @@ class MemcachedChannel:
                 return False
             node.send(_store("cas", key, new, b" " + mark))
             outcomes = {b"STORED": True, b"EXISTS": False, b"NOT_FOUND": False}
-            return _read_outcome(node, key, new, outcomes)
+            return self._read_outcome(node, key, new, outcomes)
 
     def delete_many(self, keys: Sequence[str]) -> None:
         """Removes keys with the next request; see `Channel.delete_many`."""
         for key in keys:
             # Nothing depends on the reply: what is not deleted expires.
             self._deletes[self._node_of(key).name].append(b"delete %b noreply\r\n" % _checked(key))
+
+    def diagnosis(self) -> str:
+        """Return which node has evicted values, and what to set; see `Channel.diagnosis`."""
+        for node in self._nodes:
+            try:
+                with _translated(node):
+                    evictions = int(_stats(node, b"stats\r\n").get(b"evictions", b"0"))
+            except ChannelError:
+                continue
+            if evictions:
+                return f"Memcached at {node.name} has evicted {evictions} values: {self._memory_remedy(node)}"
+        return ""
 
     def close(self) -> None:
         """Sends what is left to delete, and closes the connections."""
@@ -159,12 +173,42 @@ class MemcachedChannel:
 
     def _item_limit(self, node: Connection) -> int:
         with _translated(node):
-            node.send([b"stats settings\r\n"])
-            settings: dict[bytes, bytes] = {}
-            while (line := node.line()) != b"END":
-                _, name, value = line.split(b" ", 2)
-                settings[name] = value
+            settings = _stats(node, b"stats settings\r\n")
+            self._memory_mb[node.name] = int(settings.get(b"maxbytes", b"0")) >> 20
             return int(settings[b"item_size_max"])
+
+    def _refusal(self, node: Connection, key: str, size: int, reply: bytes) -> ChannelError:
+        """Return what a store was answered with, as an error that says what to set.
+
+        Raises:
+            ConnectionError: It is no refusal, so nobody knows what comes next.
+        """
+        if not reply.startswith(_REFUSED):
+            raise ConnectionError(f"storing {key} was answered with {reply[:80]!r}")
+        kind = ValueTooLarge if _TOO_LARGE in reply else ChannelError
+        cause = reply.removeprefix(_REFUSED).decode(errors="replace").strip()
+        remedy = f"; {self._memory_remedy(node)}" if _OUT_OF_MEMORY in reply else ""
+        return kind(f"Memcached at {node.name}: storing {key} ({size} bytes): {cause}{remedy}")
+
+    def _memory_remedy(self, node: Connection) -> str:
+        memory_mb = self._memory_mb.get(node.name)
+        has = f"its memory is {memory_mb} MB" if memory_mb else "its memory is too small"
+        return f"{has}; start memcached with more (-m 256), or take a larger node type on AWS"
+
+    def _read_outcome(self, node: Connection, key: str, value: bytes, outcomes: Mapping[bytes, bool]) -> bool:
+        reply = node.line()
+        if reply not in outcomes:
+            raise self._refusal(node, key, len(value), reply)
+        return outcomes[reply]
+
+
+def _stats(node: Connection, command: bytes) -> dict[bytes, bytes]:
+    node.send([command])
+    figures: dict[bytes, bytes] = {}
+    while (line := node.line()) != b"END":
+        _, name, value = line.split(b" ", 2)
+        figures[name] = value
+    return figures
 
 
 def _in_turns(stores: Mapping[str, Value], reads: Sequence[str]) -> Iterator[tuple[str, Value, Sequence[str]]]:
@@ -207,26 +251,6 @@ def _checked(key: str) -> bytes:
 def _store(command: str, key: str, value: Value, mark: bytes = b"") -> list[bytes | memoryview]:
     head = b"%b %b 0 %d %d%b\r\n" % (command.encode(), _checked(key), TTL_S, size_of(value), mark)
     return [head, *parts_of(value), b"\r\n"]
-
-
-def _read_outcome(node: Connection, key: str, value: bytes, outcomes: Mapping[bytes, bool]) -> bool:
-    reply = node.line()
-    if reply not in outcomes:
-        raise _refusal(node, key, len(value), reply)
-    return outcomes[reply]
-
-
-def _refusal(node: Connection, key: str, size: int, reply: bytes) -> ChannelError:
-    """What a store was answered with.
-
-    Raises:
-        ConnectionError: It is no refusal, so nobody knows what comes next.
-    """
-    if not reply.startswith(_REFUSED):
-        raise ConnectionError(f"storing {key} was answered with {reply[:80]!r}")
-    kind = ValueTooLarge if _TOO_LARGE in reply else ChannelError
-    cause = reply.removeprefix(_REFUSED).decode(errors="replace").strip()
-    return kind(f"Memcached at {node.name}: storing {key} ({size} bytes): {cause}")
 
 
 def _read_values(node: Connection, landings: Mapping[str, Landing], found: dict[str, Value]) -> None:

@@ -535,7 +535,8 @@ class PatientWait:
         waited = now - self._started
         if self._failure is not None:
             return ChannelError(f"{self._failure} (tried for {waited:.1f} s)")
-        return RanksMissing(self._mailbox.run_id, self._place.round, self._place.step, missing, waited)
+        hint = self._mailbox.channel.diagnosis()
+        return RanksMissing(self._mailbox.run_id, self._place.round, self._place.step, missing, waited, hint)
 
 
 def through_faults(start: Callable[[Snapshot | None], None], course: Callable[[], Answer]) -> Answer:
