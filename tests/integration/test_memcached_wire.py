@@ -159,9 +159,7 @@ def test_a_store_without_room_says_what_to_set():
     settings = b"STAT maxbytes 1048576\r\n" + SETTINGS
     with node(PLAIN, (settings, b"SERVER_ERROR out of memory storing object\r\n")) as port:
         channel = MemcachedChannel("127.0.0.1", port)
-        with pytest.raises(
-            ChannelError, match=r"storing k .*: out of memory .*; its memory is 1 MB; start .* \(-m 256\)"
-        ):
+        with pytest.raises(ChannelError, match=r"storing k .*: out of memory .*; its memory is 1 MB; start .*-m 256"):
             channel.put_many({"k": b"123"})
         channel.close()
 
