@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fixtures.options import zero_based_option
 from harness.cli.groups import SuggestingGroup
 
 if TYPE_CHECKING:
     from fixtures.inspection import BucketInspection, FileInspection
-    from fixtures.partitions import LabelCount, Manifest
+    from fixtures.partitions import Manifest
+    from training.job import ZeroBased
+    from training.manifest import LabelCount
 
 MOST_LABELS_SHOWN = 12
 
@@ -90,8 +93,9 @@ def make(*, kind: str, output: Path, seed: int, as_json: bool, **options: float 
 @command.command()
 @click.argument("source")
 @click.option("--endpoint-url", help="The S3 to read from; by default AWS_ENDPOINT_URL_S3, else the stack that is up.")
+@zero_based_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def inspect(*, source: str, endpoint_url: str | None, as_json: bool) -> None:
+def inspect(*, source: str, endpoint_url: str | None, zero_based: "ZeroBased", as_json: bool) -> None:
     """Tell what lies in SOURCE, a file or s3://BUCKET[/FOLDER].
 
     \b
@@ -113,7 +117,7 @@ def inspect(*, source: str, endpoint_url: str | None, as_json: bool) -> None:
         lines = describe_bucket(found)
     elif isinstance(spec, FileSpec):
         with progress_bar(f"reading {spec.path.name}") as progress:
-            found = inspect_file(spec.path, progress=progress)
+            found = inspect_file(spec.path, zero_based=zero_based, progress=progress)
         lines = [describe_file(found)]
     else:
         raise InputError(f"data `{source}`: lies nowhere until a run makes it; name a file or s3://BUCKET")
@@ -126,7 +130,7 @@ def describe_file(found: "FileInspection") -> str:
     return (
         f"{found.source}: {found.format}, {found.bytes:,} bytes, "
         f"{found.rows:,} rows of {found.features:,} features{describe_density(found)}, "
-        f"labels {describe_labels(found.labels)}{made_up}"
+        f"labels {describe_labels(found.labels)}{', zero-based' if found.zero_based else ''}{made_up}"
     )
 
 
@@ -147,6 +151,8 @@ def describe_bucket(found: "BucketInspection") -> list[str]:
         f"labels      {describe_labels(manifest.labels)}",
         f"partitions  {manifest.n_partitions} of {kind}, {manifest.keys[0]} to {manifest.keys[-1]}",
     ]
+    if manifest.zero_based:
+        lines.append("indices     from 0 in the source (zero-based)")
     if found.missing:
         lines.append(f"MISSING     {', '.join(found.missing)}")
     return lines
@@ -159,8 +165,10 @@ def describe_density(found: "FileInspection | Manifest") -> str:
     return f" ({found.non_zeros / (found.rows * found.features):.3%} not zero)"
 
 
-def describe_labels(labels: "list[LabelCount]") -> str:
+def describe_labels(labels: "list[LabelCount] | None") -> str:
     """The labels with their share of the rows."""
+    if labels is None:
+        return "too many to be classes"
     total = sum(count.rows for count in labels)
     shown = [f"{count.label} ({count.rows / total:.1%})" for count in labels[:MOST_LABELS_SHOWN]]
     return ", ".join(shown) + (f" and {len(labels) - len(shown)} more" if len(labels) > len(shown) else "")

@@ -1,12 +1,15 @@
 """`harness predict`: scores new rows with a trained model."""
 
-import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from fixtures.options import zero_based_option
 from harness.cli.target_options import account_option, region_option, results_of, stack_option, target_option
+
+if TYPE_CHECKING:
+    from training.job import ZeroBased
 
 
 @click.command()
@@ -17,21 +20,23 @@ from harness.cli.target_options import account_option, region_option, results_of
     "data_file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     required=True,
-    help="Rows of the kind that the model was trained on; plain, .xz, .gz or .bz2.",
+    help="Rows of the kind that the model was trained on; plain or compressed.",
 )
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write; standard output by default."
 )
+@zero_based_option
 @target_option
 @stack_option
 @region_option
 @account_option
-def command(
+def command(  # noqa: PLR0913 - keywords only, each an option
     *,
     run_id: str | None,
     model_file: Path | None,
     data_file: Path,
     output: Path | None,
+    zero_based: "ZeroBased",
     target: Literal["aws", "rehearsal"] | None,
     stack: str,
     region: str | None,
@@ -50,7 +55,7 @@ def command(
     """
     from harness.errors import HarnessError
     from harness.runs.catalogue import bucket_of_run
-    from harness.runs.predict import model_of_file, model_of_run, predict_file, write_predictions
+    from harness.runs.predict import model_of_file, model_of_run, predict_file
     from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
 
@@ -63,14 +68,8 @@ def command(
         with aws_errors("looking for the run"):
             bucket = bucket_of_run(s3, buckets, run_id or "")
         model = model_of_run(s3, bucket, run_id or "")
-    predictions = predict_file(model, data_file)
-    if output is None:
-        write_predictions(predictions, sys.stdout)
-    else:
-        try:
-            with output.open("w", newline="") as table:
-                write_predictions(predictions, table)
-        except OSError as error:
-            raise HarnessError(f"the predictions cannot be written: {error.strerror}", str(output)) from error
-    if predictions.accuracy is not None:
-        click.echo(f"{len(predictions.classes)} rows, accuracy {predictions.accuracy:.4f}", err=True)
+    prediction = predict_file(model, data_file, output, zero_based=zero_based)
+    for note in prediction.notes:
+        click.echo(note, err=True)
+    accuracy = "" if prediction.accuracy is None else f", accuracy {prediction.accuracy:.4f}"
+    click.echo(f"{prediction.rows} rows{accuracy}", err=True)

@@ -167,6 +167,7 @@ def _coordinators(at: Deployment) -> Iterator[Call]:
         return Call(COORDINATOR, action, resource, ok, why, _keys(context))
 
     yield call("s3:ListBucket", at.bucket, "are all partitions there?", s3_prefix="data/higgs/")
+    yield call("s3:GetObject", f"{at.bucket}/data/higgs/manifest.json", "what are the partitions?")
     yield call("s3:ListBucket", at.bucket, "an absent record is a 404, not a 403")
     yield call("s3:PutObject", f"{at.bucket}/runs/r1/job.json", "the run's record")
     yield call("s3:GetObject", f"{at.bucket}/runs/r1/job.json", "has the run started already?")

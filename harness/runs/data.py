@@ -11,7 +11,7 @@ from fixtures.partitions import read_manifest
 from fixtures.progress import progress_bar
 from harness.errors import HarnessError
 from training.errors import JobError
-from training.job import Job
+from training.job import Job, ZeroBased
 from training.matrix import check_combination
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client", deployed_bucket: str 
     """
     if spec.data_type:
         check_combination({**structs.asdict(job), "dataset_type": spec.data_type})
-    bucket, prefix = bucket_for(spec, job.seed, job.n_workers, job.data_type), ""
+    bucket, prefix = bucket_for(spec, job.seed, job.n_workers, job.data_type, job.zero_based), ""
     if isinstance(spec, BucketSpec):
         prefix = spec.prefix
     elif deployed_bucket:
@@ -69,6 +69,7 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client", deployed_bucket: str 
                 bucket=bucket,
                 seed=job.seed,
                 data_type=job.data_type,
+                zero_based=job.zero_based,
                 progress=progress,
                 prefix=prefix,
             )
@@ -80,11 +81,15 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client", deployed_bucket: str 
             f"{BucketSpec(bucket, prefix).name} holds {manifest.n_partitions} partitions, n_workers is {job.n_workers}",
             remedy=f"set --n-workers {manifest.n_partitions}, or partition the data anew",
         )
+    base: ZeroBased = "yes" if manifest.zero_based else "no"
+    if job.zero_based not in {"auto", base}:
+        raise JobError("zero_based", job.zero_based, f"auto or {base}, as {spec.name} was read so")
     shape = {
         "dataset_type": manifest.data_type,
         "n_features": manifest.features,
-        "n_classes": manifest.n_classes,
     }
+    if job.optim != "em":  # a clustering does not look at labels
+        shape["n_classes"] = len(manifest.classes(job.n_classes, spec.name))
     return Data(bucket, spec.name, shape, prefix)
 
 
@@ -96,6 +101,9 @@ def check_shape(event: dict[str, Any], data: Data) -> None:
     """
     for field, found in data.shape.items():
         asked = event.get(field, found)
-        # The data may lack the last classes.
-        if asked != found and not (field == "n_classes" and asked > found):
+        # Columns that the data lacks are zero, classes that it lacks have no rows; images have a size.
+        wider = field == "n_classes" or (field == "n_features" and data.shape["dataset_type"] != "cifar10")
+        if wider and asked < found:
+            raise JobError(field, asked, f"{found} or more, as {data.name} has {found}; or leave it out")
+        if asked != found and not wider:
             raise JobError(field, asked, f"{found}, as {data.name} has it")

@@ -1,36 +1,55 @@
 """Scoring new rows with a trained model."""
 
 import csv
+import hashlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fixtures.compressed import CompressedFile
+from fixtures.data_file import read_rows, with_base
 from harness.errors import HarnessError
-from training.dataset import decode_partition
+from training.dataset import Dataset, decode_npz
+from training.errors import InputError
+from training.job import ZeroBased
+from training.labels import MOST_LABELS, format_labels, plain_label
+from training.model.base import Rows
 from training.results import RunFolder
 from training.trained import TrainedModel, decode_model
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from training.matrix import DatasetType
+
+
+# A block of dense rows takes at most this much, and predictions wait in memory up to this much, else on disk.
+_BLOCK_BYTES = 16 << 20
+
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
-    """What a model says of a file's rows.
+class Prediction:
+    """What came of scoring a file; the rows' classes are in the table.
 
     Attributes:
-        classes: The class (or cluster) of each row, (rows,).
-        scores: (rows, classes) float32; None for a clustering.
-        accuracy: Share of rows whose label is the predicted class; None for a clustering.
+        rows: Rows.
+        accuracy: Share of rows whose label is the predicted class, among those whose label is one of the model's; None
+            for a clustering, and where the model knows no label of the file.
+        notes: What the user has to know besides, a line each.
     """
 
-    classes: NDArray[np.int64]
-    scores: NDArray[np.float32] | None
+    rows: int
     accuracy: float | None
+    notes: list[str]
 
 
 def model_of_run(s3: "S3Client", bucket: str, run_id: str) -> TrainedModel:
@@ -42,13 +61,29 @@ def model_of_run(s3: "S3Client", bucket: str, run_id: str) -> TrainedModel:
         run_id: The run.
 
     Raises:
-        HarnessError: There is no such run, or it has not finished.
+        HarnessError: There is no such run, it has not finished, or the model is not the one that it stored.
     """
     folder = RunFolder(s3, bucket, run_id)
     body = folder.read("model.npz")
     if body is None:
         raise HarnessError(
             f"run {run_id} has no model", folder.location(""), "see `harness runs` for the runs there are"
+        )
+    result = folder.read_json("result.json")
+    if result is None:
+        raise HarnessError(
+            f"run {run_id} has not finished", folder.location(""), "wait until `harness runs` shows it as succeeded"
+        )
+    found = hashlib.sha256(body).hexdigest()
+    try:
+        expected = result["model"]["sha256"]
+    except (KeyError, TypeError, IndexError) as error:
+        raise HarnessError("the result names no model", folder.location("result.json"), "train again") from error
+    if found != expected:
+        raise HarnessError(
+            f"the model is not the one that run {run_id} stored: sha256 {found}, expected {expected}",
+            folder.location("model.npz"),
+            "train again, or put the model of `harness run --model-file` back",
         )
     return decode_model(body, folder.location("model.npz"))
 
@@ -66,27 +101,143 @@ def model_of_file(path: Path) -> TrainedModel:
         raise HarnessError(f"the model cannot be read: {error.strerror}", str(path)) from error
 
 
-def predict_file(model: TrainedModel, path: Path) -> Predictions:
-    """Scores the rows of a data file of the kind that the model was trained on.
+def predict_file(model: TrainedModel, path: Path, output: Path | None, *, zero_based: ZeroBased = "auto") -> Prediction:
+    """Score the rows of a data file of the kind that the model was trained on, in bounded memory.
+
+    Writes one CSV line per row: its number from 1, the label of its class, and its scores; nothing when the file is
+    not read to its end.
+
+    Args:
+        model: The model.
+        path: The file.
+        output: Takes the CSV; None for standard output.
+        zero_based: Whether the file's feature indices start at 0; auto: as those of the training data, or when the
+            file has an index 0.
 
     Raises:
         InputError: The file is not such a file; line or row is named.
+        HarnessError: There is no room for the predictions.
+    """
+
+    def score(from_0: bool) -> Prediction:  # noqa: FBT001 - as `with_base` calls it
+        scoring = _Scoring(model, path.name, from_0=from_0)
+        with tempfile.SpooledTemporaryFile(_BLOCK_BYTES, "w+", encoding="utf-8", newline="") as table:
+            with _writing("the predictions", f"in {tempfile.gettempdir()}, or set TMPDIR to a folder on a larger disk"):
+                scoring.write(_read(model, path, from_0=from_0), cast("TextIO", table))
+                table.seek(0)
+            if output is None:
+                shutil.copyfileobj(table, sys.stdout)
+            else:
+                with _writing(str(output), "for it"), output.open("w", encoding="utf-8", newline="") as file:
+                    shutil.copyfileobj(table, file)
+        return scoring.prediction()
+
+    return with_base("yes" if zero_based == "auto" and model.zero_based else zero_based, score)
+
+
+@contextmanager
+def _writing(what: str, room: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HarnessError(
+            f"{what} cannot be written: {error.strerror or error}", remedy=f"make room {room}"
+        ) from error
+
+
+class _Scoring:
+    """Scores blocks of rows, and counts."""
+
+    def __init__(self, model: TrainedModel, name: str, *, from_0: bool) -> None:
+        self._model, self._name, self._from_0 = model, name, from_0
+        self._labels = np.array(model.class_labels, np.float32)
+        self._rows = self._known = self._correct = 0
+        self._unknown: set[float] = set()
+        self._unseen: set[int] = set()
+        self._clusters = model.model.endswith("kmeans")
+
+    def write(self, blocks: Iterator[Dataset], table: TextIO) -> None:
+        """Score all rows."""
+        writer, labels = csv.writer(table), [plain_label(label) for label in self._model.class_labels]
+        writer.writerow(["row", "class", *(() if self._clusters else (f"score_{label}" for label in labels))])
+        for block in self._narrowed(blocks):
+            classes, scores = self._model.predict(block.x)
+            numbers = range(self._rows + 1, self._rows + 1 + block.rows)
+            shown = [[f"{s:.6g}" for s in row] for row in scores.tolist()] if scores is not None else repeat(())
+            writer.writerows([n, labels[k], *s] for n, k, s in zip(numbers, classes.tolist(), shown, strict=False))
+            self._rows += block.rows
+            if not self._clusters:
+                self._compare(block.y, self._labels[classes])
+        if not self._rows:
+            raise InputError(f"{self._name}: holds no rows")
+
+    def prediction(self) -> Prediction:
+        """Return what came of it."""
+        notes = []
+        if self._model.data_type != "cifar10" and self._from_0 != self._model.zero_based:
+            bases = ("0", "1") if self._from_0 else ("1", "0")
+            notes.append(
+                f"feature indices of {self._name} start at {bases[0]}, those of the training data at {bases[1]}: "
+                "the first columns of both are taken for the same"
+            )
+        if self._unseen:
+            shown = format_labels([index + (not self._from_0) for index in sorted(self._unseen)])
+            notes.append(f"{len(self._unseen)} features that the model never saw are ignored: {shown}")
+        unknown, known = format_labels(sorted(self._unknown)), format_labels(self._model.class_labels)
+        if self._unknown and not self._known:
+            notes.append(f"no accuracy: the labels of {self._name} ({unknown}) are none of the model's ({known})")
+        elif self._unknown:
+            notes.append(
+                f"{self._rows - self._known} of {self._rows} rows have labels that are none of the model's ({known}): "
+                f"{unknown}; the accuracy leaves them out"
+            )
+        return Prediction(self._rows, self._correct / self._known if self._known else None, notes)
+
+    def _narrowed(self, blocks: Iterator[Dataset]) -> Iterator[Dataset]:
+        """The rows with the model's columns; dense ones were read as sparse ones, however wide, and get dense here."""
+        width, dense = self._model.n_features, self._model.data_type == "dense_libsvm"
+        for block in blocks:
+            x = block.x
+            if x.shape[1] > width:
+                unseen = range(width, x.shape[1]) if isinstance(x, np.ndarray) else x.indices[x.indices >= width]
+                self._unseen.update(np.unique(unseen).tolist())
+                x = x[:, :width]
+            at_once = max(1, _BLOCK_BYTES // (4 * width)) if dense else max(1, block.rows)
+            for first in range(0, block.rows, at_once):
+                rows = x[first : first + at_once]
+                if rows.shape[1] < width:
+                    rows = _widened(rows, width)
+                if dense and not isinstance(rows, np.ndarray):
+                    rows = rows.toarray()
+                yield Dataset(rows, block.y[first : first + at_once])
+
+    def _compare(self, y: NDArray[np.float32], predicted: NDArray[np.float32]) -> None:
+        known = np.isin(y, self._labels)
+        self._known += int(known.sum())
+        self._correct += int(np.count_nonzero(y == predicted))
+        if not known.all() and len(self._unknown) <= MOST_LABELS:
+            self._unknown.update(np.unique(y[~known]).tolist())
+
+
+def _widened(x: Rows, width: int) -> Rows:
+    """Rows with further columns of zeros."""
+    if isinstance(x, np.ndarray):
+        return np.pad(x, ((0, 0), (0, width - x.shape[1])))
+    from training.sparse import csr_rows  # noqa: PLC0415 - scipy is for sparse rows alone
+
+    return csr_rows(x.data, x.indices, x.indptr, width)
+
+
+def _read(model: TrainedModel, path: Path, *, from_0: bool) -> Iterator[Dataset]:
+    """The rows of a file in blocks of a bounded size.
+
+    Raises:
+        InputError: The file is not read, or its rows are of another type.
     """
     with CompressedFile(path) as file:
-        body = b"".join(file.pieces())
-    rows = decode_partition(body, source=path.name, n_features=model.n_features, data_type=model.data_type)
-    classes, scores = model.predict(rows.x)
-    if scores is None:
-        return Predictions(classes, None, None)
-    # Two classes may be labelled -1 and 1.
-    labels = np.maximum(rows.y, 0) if model.n_classes == 2 else rows.y
-    return Predictions(classes, scores, float(np.mean(classes == labels)))
-
-
-def write_predictions(predictions: Predictions, target: TextIO) -> None:
-    """Writes one CSV line per row: its number from 1, its class, and its scores."""
-    writer = csv.writer(target)
-    scores = predictions.scores
-    writer.writerow(["row", "class", *(f"score_{k}" for k in range(0 if scores is None else scores.shape[1]))])
-    for row, class_ in enumerate(predictions.classes.tolist()):
-        writer.writerow([row + 1, class_, *([] if scores is None else (f"{s:.6g}" for s in scores[row].tolist()))])
+        whole = file.is_npz()
+    if whole:
+        _, dataset = decode_npz(path.read_bytes(), source=path.name, data_type=model.data_type)
+        return iter([dataset])
+    kind: DatasetType = "cifar10" if model.data_type == "cifar10" else "sparse_libsvm"
+    return read_rows(path, data_type=kind, zero_based=from_0)

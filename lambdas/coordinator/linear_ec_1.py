@@ -10,7 +10,7 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,8 +19,10 @@ from training.exchange.cost_model import Link, probe
 from training.exchange.memcached import MemcachedChannel
 from training.invoking import CONNECTIONS, invoke_event
 from training.job import Job, decode_job
+from training.labels import classes_of, too_many_labels
+from training.manifest import MANIFEST_KEY, PartitionSet, decode_manifest
 from training.matrix import ROWS
-from training.results import RunFolder, list_partitions, s3_client
+from training.results import RunFolder, get_object, list_partitions, s3_client
 
 WORKER_FUNCTION = os.environ.get("WORKER_FUNCTION_NAME", "linear_ec_2")
 # Neural networks need PyTorch, which makes an image five times as large: it may be a function of its own.
@@ -46,9 +48,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     job = decode_job(event, Job)
     run_id = job.run_id or context.aws_request_id
     job = msgspec.structs.replace(job, run_id=run_id)
-    _check_partitions(job)
+    with ThreadPoolExecutor(1) as pool:
+        measuring = pool.submit(_measure_cache, job)
+        job, partitions = _look_at_data(job)
+        cache_link = measuring.result()
     folder = RunFolder(_s3, job.results, run_id)
-    cache_link = _measure_cache(job)
     record = {"request_id": context.aws_request_id, "job": job, "cache_link": cache_link}
     if not folder.create_json("job.json", record):
         first = folder.read_json("job.json")
@@ -61,7 +65,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
         # Workers that run already go by what was measured first.
         cache_link = first.get("cache_link")
     with ThreadPoolExecutor(min(CONNECTIONS, job.n_workers)) as pool:
-        requests = list(pool.map(lambda rank: _invoke_worker(job, rank, cache_link), range(job.n_workers)))
+        requests = list(pool.map(lambda rank: _invoke_worker(job, rank, cache_link, partitions), range(job.n_workers)))
     folder.write_json("invoked.json", {"requests": requests})
     return _answer(run_id, folder)
 
@@ -70,13 +74,47 @@ def _answer(run_id: str, folder: RunFolder) -> dict[str, Any]:
     return {"statusCode": 200, "body": {"run_id": run_id, "result": folder.location("result.json")}}
 
 
-def _check_partitions(job: Job) -> None:
+class _Partitions(NamedTuple):
+    """What a manifest says of the partitions; both None without one.
+
+    Attributes:
+        labels: The label of each class.
+        described: What each partition is, by rank.
+    """
+
+    labels: list[float] | None
+    described: PartitionSet | None
+
+
+def _look_at_data(job: Job) -> tuple[Job, _Partitions]:
+    """Check that all partitions are there, and read their manifest if they have one.
+
+    Returns:
+        The job, completed by what the manifest says, and what workers have to know of it.
+
+    Raises:
+        InputError: A partition is missing, or the labels are no classes.
+    """
     present = list_partitions(_s3, job.data_bucket, job.data_prefix)
     missing = [job.partition(rank) for rank in range(job.n_workers) if job.partition(rank) not in present]
     if missing:
         raise InputError(
             f"bucket {job.data_bucket} lacks {len(missing)} of {job.n_workers} partitions, first: {missing[0]}"
         )
+    key = job.data_prefix + MANIFEST_KEY
+    if key not in present:
+        return job, _Partitions(None, None)
+    source = f"s3://{job.data_bucket}/{job.data_prefix}".rstrip("/")
+    manifest = decode_manifest(get_object(_s3, job.data_bucket, key), f"{source}/{MANIFEST_KEY}")
+    if manifest.n_partitions != job.n_workers:  # it describes others that lie there too
+        return job, _Partitions(None, None)
+    job = msgspec.structs.replace(job, zero_based="yes" if manifest.zero_based else "no")
+    if job.optim == "em":
+        return job, _Partitions(None, manifest)
+    if manifest.labels is None:
+        raise too_many_labels(source)
+    labels = classes_of([count.label for count in manifest.labels], job.n_classes, source)
+    return msgspec.structs.replace(job, n_classes=len(labels)), _Partitions(labels, manifest)
 
 
 def _measure_cache(job: Job) -> Link | None:
@@ -92,9 +130,13 @@ def _measure_cache(job: Job) -> Link | None:
         return None
 
 
-def _invoke_worker(job: Job, rank: int, cache_link: object) -> str:
+def _invoke_worker(job: Job, rank: int, cache_link: object, partitions: _Partitions) -> str:
     """Invokes one worker and returns its request id."""
     event = {**msgspec.to_builtins(job), "worker_index": rank, "file": job.partition(rank)}
+    if partitions.labels is not None:
+        event["labels"] = partitions.labels
+    if partitions.described is not None and (partition := partitions.described.partition(rank)) is not None:
+        event["expected"] = msgspec.to_builtins(partition)
     if cache_link is not None:
         event["cache_link"] = cache_link
     return invoke_event(NEURAL_WORKER_FUNCTION if ROWS[job.model].neural else WORKER_FUNCTION, event)

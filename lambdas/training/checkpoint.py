@@ -30,6 +30,7 @@ PARTS_WITHIN_S = 10.0
 _NOT_THE_JOB = {
     "worker_index",
     "file",
+    "expected",
     "link",
     "host",
     "port",

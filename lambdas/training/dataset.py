@@ -9,6 +9,7 @@ Labels `y` are float32 (rows,).
 The first bytes tell an npz from anything else.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from training import npz
 from training.cifar10 import IMAGE_BYTES, split_records
 from training.errors import InputError
+from training.labels import format_label, format_labels
 from training.libsvm import is_text, parse_dense, parse_sparse
 from training.matrix import DatasetType
 from training.model.base import Rows
@@ -44,15 +46,21 @@ class Dataset:
 
 
 def decode_partition(
-    body: bytes | memoryview, *, source: str, n_features: int, data_type: DatasetType = "dense_libsvm"
+    body: bytes | memoryview,
+    *,
+    source: str,
+    n_features: int,
+    data_type: DatasetType = "dense_libsvm",
+    zero_based: bool = False,
 ) -> Dataset:
     """Turns the bytes of a partition object into rows.
 
     Args:
         body: The object's bytes.
         source: What errors call it: `bucket/key`.
-        n_features: Columns of the job.
+        n_features: Columns of the job; rows of fewer get columns of zeros.
         data_type: What the job says that the partition holds.
+        zero_based: Whether indices of text start at 0.
 
     Raises:
         InputError: The bytes are no partition of such a job; row or line is named.
@@ -72,7 +80,7 @@ def decode_partition(
                 "the dataset_type of CIFAR-10's binary format is cifar10"
             )
         parse = parse_dense if data_type == "dense_libsvm" else parse_sparse
-        dataset = Dataset(*parse(body, source=source, n_features=n_features))
+        dataset = Dataset(*parse(body, source=source, n_features=n_features, zero_based=zero_based))
     return _checked_rows(dataset, source)
 
 
@@ -107,46 +115,48 @@ def decode_npz(
         x = arrays.array("x", ("float32", "uint8"), 2)
         found = "cifar10" if x.dtype == np.uint8 else "dense_libsvm"
         _check_type(found, data_type, source)
-        if n_features not in {None, x.shape[1]}:
-            raise InputError(f"{source}: rows have {x.shape[1]} features; the job says n_features {n_features}")
+        missing = 0 if n_features is None else n_features - x.shape[1]
+        if missing < 0 or (missing and found == "cifar10"):
+            raise InputError(
+                f"{source}: rows have {x.shape[1]} features; the job says n_features {n_features}\n"
+                f"set n_features to {x.shape[1]}" + (" or more" if found == "dense_libsvm" else "")
+            )
         if found == "dense_libsvm":
             _check_finite(x, f"{source} row", "feature")
+        if missing:
+            x = np.pad(x, ((0, 0), (0, missing)))
     if x.shape[0] != len(y):
         raise InputError(f"{source}: there are {x.shape[0]} rows of features and array 'y' has {len(y)}")
     return found, Dataset(x, y)
 
 
-def labels_to_classes(y: FloatArray, n_classes: int, source: str) -> npt.NDArray[np.int64]:
-    """Numbers the classes 0 to n_classes - 1.
+def distinct_labels(y: FloatArray) -> list[float]:
+    """Return the labels of some rows, ascending."""
+    labels: list[float] = (np.unique(y) + np.float32(0)).tolist()  # -0 and 0 are one label
+    return labels
 
-    Two classes may be labelled 0 and 1 or -1 and +1; more are labelled 0 to n_classes - 1.
-    Labels from 1 to n_classes are refused: a rank that happens to hold no row of the last class could not
-    tell them from labels that start at 0, and would train on other classes than its peers.
+
+def to_classes(y: FloatArray, labels: Sequence[float], source: str) -> npt.NDArray[np.int64]:
+    """Number the classes of rows, from 0.
 
     Args:
-        y: The labels.
-        n_classes: How many classes the job has.
+        y: The rows' labels.
+        labels: The label of each class, ascending.
         source: What errors call the data.
 
     Raises:
         InputError: A label is none of these; the first such row is named, rows counted from 1.
     """
-    signed = n_classes == 2 and bool((y == -1).any())
-    right = (y == -1) | (y == 1) if signed else (y >= 0) & (y < n_classes) & (y == np.rint(y))
-    if not right.all():
-        row = int(np.flatnonzero(~right)[0])
-        allowed = _allowed_labels(n_classes, signed=signed)
-        raise InputError(f"{source} row {row + 1}: label {y[row]:g} is not {allowed}")
-    classes = y.astype(np.int64)
-    return (classes + 1) // 2 if signed else classes
-
-
-def _allowed_labels(n_classes: int, *, signed: bool) -> str:
-    if signed:
-        return "-1 or 1, as other rows of two classes are"
-    if n_classes == 2:
-        return "0 or 1 (or -1 or 1); two classes are labelled so"
-    return f"0 to {n_classes - 1}; {n_classes} classes are numbered from 0"
+    known = np.asarray(labels, np.float32)
+    classes = np.minimum(np.searchsorted(known, y), len(known) - 1)
+    wrong = known[classes] != y
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{source} row {row + 1}: label {format_label(float(y[row]))} is none of the data's labels: "
+            f"{format_labels(labels)}"
+        )
+    return classes
 
 
 def _check_type(found: DatasetType, wanted: DatasetType | None, source: str) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from training.errors import InputError, JobError
 from training.exchange.cost_model import Link
+from training.manifest import Partition
 from training.matrix import ROWS, DatasetType, check_combination, with_defaults
 
 Model = Literal["lr", "svm", "sparse_lr", "sparse_svm", "kmeans", "sparse_kmeans", "mlp", "mobilenet", "resnet"]
@@ -21,6 +22,7 @@ ChannelName = Literal["memcached"]
 
 Penalty = Literal["l1", "l2"]
 KMeansInit = Literal["kmeans++", "first_rows"]
+ZeroBased = Literal["auto", "yes", "no"]
 ExchangeDtype = Literal["float32", "float16"]
 
 
@@ -71,7 +73,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         port: Its port.
         dataset: The data set's name, kept with the results.
         dataset_type: What the partitions hold; by default what the model takes.
-        n_classes: Number of classes.
+        n_classes: Number of classes; by default the number of labels that the data has.
+        zero_based: Whether feature indices of LIBSVM text start at 0; auto: when a file has an index 0.
         tmp_bucket: Prefix of the channel's keys for the ranks' own parts.
         merged_bucket: Prefix of the channel's keys for merged parts.
         model: What is trained.
@@ -111,7 +114,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     data_prefix: KeyFolder = ""
     dataset: Annotated[str, msgspec.Meta(max_length=1024, description="a text of at most 1024 characters")] = ""
     dataset_type: Annotated[DatasetType | None, _one_of(DatasetType)] = None
-    n_classes: Annotated[int, msgspec.Meta(ge=2, le=10_000, description="an integer from 2 to 10000")] = 2
+    n_classes: Annotated[
+        Annotated[int, msgspec.Meta(ge=2, le=10_000)] | None, msgspec.Meta(description="an integer from 2 to 10000")
+    ] = None
+    zero_based: Annotated[ZeroBased, _one_of(ZeroBased)] = "auto"
     tmp_bucket: KeyPrefix = ""
     merged_bucket: KeyPrefix = ""
     model: Annotated[Model, _one_of(Model)] = "lr"
@@ -166,6 +172,8 @@ class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
         file: Object key of its partition.
         link: Which link of a chain of functions this is; a worker that is low on time invokes the next one.
         cache_link: How the cache is reached, as the coordinator has measured it; `auto` goes by it on all ranks.
+        labels: The label of each class; without it, all ranks agree on the labels of their rows.
+        expected: What its partition is, so that another object in its place is refused.
     """
 
     worker_index: Annotated[int, msgspec.Meta(ge=0, le=999, description="an integer from 0 to n_workers - 1")]
@@ -173,6 +181,8 @@ class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run_id: RunId
     link: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 1
     cache_link: Annotated[Link | None, msgspec.Meta(description="latency_s and bytes_per_s, numbers above 0")] = None
+    labels: Annotated[list[float] | None, msgspec.Meta(description="the label of each class, ascending")] = None
+    expected: Annotated[Partition | None, msgspec.Meta(description="rows and md5 of the partition")] = None
 
     @property
     def rank(self) -> int:

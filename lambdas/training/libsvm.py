@@ -1,14 +1,19 @@
 """LIBSVM text: `<label> <index>:<value> <index>:<value> ...`, one row a line.
 
-A label is a class and so a whole number, in whatever notation: `1`, `+1`, `1.000000000000000000e+00`.
-Indices start at 1 and rise within a line; a feature that is left out is zero.
-Blank lines and everything after a `#` are skipped.
+A label is a finite number in whatever notation: `1`, `+1`, `1.000000000000000000e+00`.
+Indices start at 1, or at 0 in a zero-based text, and rise within a line; a feature that is left out is zero.
+Blank lines, everything after a `#`, and the query id of ranking data (`qid:7` after the label) are skipped.
+Numbers are read in double precision and rounded to single precision.
+
+Two parsers read lines: one takes all of them at once and only where nothing is unusual, the other one by one.
+The partitioner has a third for files; a test compares the three on texts of every kind.
 """
 
+import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +32,22 @@ PIECE_BYTES = 4 << 20
 FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 
 # Why an index is too large, as an error says it.
-BEYOND_THE_JOB = "the job's number of features"
+BEYOND_THE_JOB = "the job's number of features; raise --n-features or leave it out"
 
 # Bytes that text does not hold: control characters other than white space. They are looked for in the beginning.
 _NO_TEXT, _SNIFF_BYTES = bytes([*range(9), *range(14, 32)]), 4096
 
+# Line ends are judged by as much of the beginning.
+LINE_ENDS_BYTES = 64 << 10
+UTF8_MARK = b"\xef\xbb\xbf"
+_QUERY_ID = re.compile(rb"^([^\S\n]*[^\s:#]+)[^\S\n]+qid:[0-9]+(?![^\s#])", re.MULTILINE)
+
 _COLON, _NEWLINE, _BLANK, _ZERO = map(np.uint8, b":\n 0")
 _MOST_DIGITS = 9
+
+
+class ZeroIndex(InputError):
+    """A feature index is 0 in a text that was read as one whose indices start at 1."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +96,26 @@ def is_text(body: bytes) -> bool:
     return start.translate(None, _NO_TEXT) == start
 
 
-def parse_dense(text: bytes, *, source: str, n_features: int) -> tuple[FloatArray, FloatArray]:
+def has_old_line_ends(start: bytes) -> bool:
+    """Return whether lines end with a carriage return alone, judged by the first `LINE_ENDS_BYTES` of a text."""
+    return b"\n" not in start and b"\r" in start[:-1]
+
+
+def without_query_ids(text: bytes) -> bytes:
+    """Remove the query ids of ranking data, each the second word of its line."""
+    return _QUERY_ID.sub(rb"\1", text) if b"qid:" in text else text
+
+
+def parse_dense(
+    text: bytes, *, source: str, n_features: int, zero_based: bool = False
+) -> tuple[FloatArray, FloatArray]:
     """Parses a whole text into dense rows.
 
     Args:
         text: The lines.
         source: What errors call the text.
         n_features: Columns of the result; a larger index is an error.
+        zero_based: Whether indices start at 0.
 
     Returns:
         `x` (rows, n_features) and `y` (rows,).
@@ -96,11 +123,12 @@ def parse_dense(text: bytes, *, source: str, n_features: int) -> tuple[FloatArra
     Raises:
         InputError: A line does not parse; it is named by its number.
     """
+    text = _plain(text)
     most_rows = text.count(b"\n") + 1
     x = np.zeros((most_rows, n_features), np.float32)
     y = np.empty(most_rows, np.float32)
     rows = 0
-    for parsed in _parse_pieces(text, source, n_features):
+    for parsed in _parse_pieces(text, source, n_features, zero_based=zero_based):
         here = slice(rows, rows + len(parsed.labels))
         y[here] = parsed.labels
         parsed.scatter_into(x[here])
@@ -108,9 +136,11 @@ def parse_dense(text: bytes, *, source: str, n_features: int) -> tuple[FloatArra
     return x[:rows], y[:rows]
 
 
-def parse_sparse(text: bytes, *, source: str, n_features: int) -> tuple["csr_array[Any]", FloatArray]:
+def parse_sparse(
+    text: bytes, *, source: str, n_features: int, zero_based: bool = False
+) -> tuple["csr_array[Any]", FloatArray]:
     """Parses a whole text into sparse rows, as `parse_dense` into dense ones."""
-    pieces = list(_parse_pieces(text, source, n_features))
+    pieces = list(_parse_pieces(_plain(text), source, n_features, zero_based=zero_based))
     whole = ParsedLines(
         np.concatenate([piece.labels for piece in pieces]),
         np.concatenate([piece.pairs for piece in pieces]),
@@ -120,10 +150,16 @@ def parse_sparse(text: bytes, *, source: str, n_features: int) -> tuple["csr_arr
     return whole.to_csr(n_features), whole.labels
 
 
-def _parse_pieces(text: bytes, source: str, n_features: int) -> Iterator[ParsedLines]:
+def _plain(text: bytes) -> bytes:
+    """The text without a byte order mark, its lines ended by newlines."""
+    text = text.removeprefix(UTF8_MARK)
+    return text.replace(b"\r", b"\n") if has_old_line_ends(text[:LINE_ENDS_BYTES]) else text
+
+
+def _parse_pieces(text: bytes, source: str, n_features: int, *, zero_based: bool) -> Iterator[ParsedLines]:
     first_line = 1
     for piece in _cut_at_lines(text):
-        yield parse_lines(piece, source=source, first_line=first_line, n_features=n_features)
+        yield parse_lines(piece, source=source, first_line=first_line, n_features=n_features, zero_based=zero_based)
         first_line += piece.count(b"\n")
 
 
@@ -137,7 +173,13 @@ def _cut_at_lines(text: bytes) -> Iterator[bytes]:
 
 
 def parse_lines(
-    text: bytes, *, source: str, first_line: int, n_features: int, beyond: str = BEYOND_THE_JOB
+    text: bytes,
+    *,
+    source: str,
+    first_line: int,
+    n_features: int,
+    beyond: str = BEYOND_THE_JOB,
+    zero_based: bool = False,
 ) -> ParsedLines:
     """Parses some lines of a text.
 
@@ -145,34 +187,41 @@ def parse_lines(
         text: Whole lines.
         source: What errors call the text.
         first_line: Number of the first of these lines.
-        n_features: The largest index allowed.
+        n_features: The number of columns; a larger index is an error.
         beyond: What an index above that exceeds.
+        zero_based: Whether indices start at 0.
 
     Raises:
+        ZeroIndex: An index is 0 although indices start at 1.
         InputError: A line does not parse; it is named by its number.
     """
-    return _parse_regular(text, n_features) or _parse_carefully(text, source, first_line, n_features, beyond)
+    text = without_query_ids(text)
+    return parse_regular(text, n_features=n_features, zero_based=zero_based) or parse_one_by_one(
+        text, source=source, first_line=first_line, n_features=n_features, beyond=beyond, zero_based=zero_based
+    )
 
 
-def _parse_regular(text: bytes, n_features: int) -> ParsedLines | None:
-    """Parses all lines at once; None when anything at all is unusual or wrong."""
+def parse_regular(text: bytes, *, n_features: int, zero_based: bool) -> ParsedLines | None:
+    """Parse all lines at once; None when anything at all is unusual or wrong."""
     if not text.endswith(b"\n"):
         text += b"\n"
     layout = _find_pairs(text)
     if layout is None:
         return None
     pairs, index = layout
+    index += int(zero_based)
     try:
         with np.errstate(over="ignore"):
             numbers = np.fromstring(text.replace(b":", b" "), np.float32, sep=" ")
     except ValueError:
         return None
+    # Every number takes a word or the part of one beside a colon: as many numbers as these are one in each.
     if len(numbers) != len(pairs) + 2 * len(index) or not np.isfinite(numbers).all():
         return None
     is_label = np.zeros(len(numbers), np.bool_)
     is_label[np.cumsum(2 * pairs + 1) - 2 * pairs - 1] = True
     labels, value = numbers[is_label], numbers[~is_label][1::2]
-    if not np.array_equal(labels, np.rint(labels)) or not _indices_are_right(index, pairs, n_features):
+    if not _indices_are_right(index, pairs, n_features):
         return None
     return ParsedLines(labels, pairs, index, value)
 
@@ -189,6 +238,8 @@ def _find_pairs(text: bytes) -> tuple[IntArray, IntArray] | None:
     if words.min() < 1:
         return None
     colon_at = np.flatnonzero(characters == _COLON)
+    if not in_word[colon_at + 1].all():  # a value is missing
+        return None
     is_pair = np.ones(len(word_at), np.bool_)
     is_pair[words_until - words] = False
     colons = np.diff(np.searchsorted(colon_at, np.append(word_at, len(text))))
@@ -221,8 +272,31 @@ def _indices_are_right(index: IntArray, pairs: IntArray, n_features: int) -> boo
     return bool((np.diff(row * n_features + index) > 0).all())
 
 
-def _parse_carefully(text: bytes, source: str, first_line: int, n_features: int, beyond: str) -> ParsedLines:
-    """Parses line by line: slow, but it takes all that is allowed and tells what is wrong with the rest."""
+class _Indices(NamedTuple):
+    """Which feature indices a text may have.
+
+    Attributes:
+        n_features: The number of columns.
+        beyond: What a larger index exceeds.
+        shift: What makes an index of the text one that counts from 1.
+    """
+
+    n_features: int
+    beyond: str
+    shift: int
+
+
+def parse_one_by_one(
+    text: bytes,
+    *,
+    source: str,
+    first_line: int,
+    n_features: int,
+    zero_based: bool,
+    beyond: str = BEYOND_THE_JOB,
+) -> ParsedLines:
+    """Parse line by line, as `parse_lines`: slow, but it takes all that is allowed and says what is wrong otherwise."""
+    allowed = _Indices(n_features, beyond, int(zero_based))
     labels, pairs, indices, values = array("f"), array("q"), array("q"), array("f")
     for number, line in enumerate(text.split(b"\n"), first_line):
         words = line.partition(b"#")[0].split()
@@ -232,11 +306,12 @@ def _parse_carefully(text: bytes, source: str, first_line: int, n_features: int,
             labels.append(_label(words[0]))
             last = 0
             for word in words[1:]:
-                last, value = _pair(word, last, n_features, beyond)
+                last, value = _pair(word, last, allowed)
                 indices.append(last)
                 values.append(value)
         except ValueError as error:
-            raise InputError(f"{source} line {number}: {error}") from None
+            kind = ZeroIndex if isinstance(error, _ZeroIndexError) else InputError
+            raise kind(f"{source} line {number}: {error}") from None
         pairs.append(len(words) - 1)
     return ParsedLines(
         np.array(labels, np.float32),
@@ -246,27 +321,43 @@ def _parse_carefully(text: bytes, source: str, first_line: int, n_features: int,
     )
 
 
+class _ZeroIndexError(ValueError):
+    pass
+
+
 def _label(word: bytes) -> float:
-    label = _number(word, "label")
-    if not label.is_integer():
-        raise ValueError(f"label {_quote(word)} is not a whole number; labels are classes")
-    return label
+    if b":" in word:
+        raise ValueError(f"the label is missing: the line begins with {_quote(word)}; put one first, such as 0")
+    return _number(word, "label")
 
 
-def _pair(word: bytes, last: int, n_features: int, beyond: str) -> tuple[int, float]:
+def _pair(word: bytes, last: int, allowed: _Indices) -> tuple[int, float]:
+    """The index, counted from 1, and the value; `last` is the index before."""
     index_text, colon, value_text = word.partition(b":")
     if not colon:
         raise ValueError(f"{_quote(word)} is not of the form index:value")
+    if not index_text:
+        raise ValueError(f"an index is missing in {_quote(word)}; features have the form index:value")
     if not index_text.isdigit():
-        raise ValueError(f"index {_quote(index_text)} is not a whole number from 1 upwards")
-    index = int(index_text)
+        raise ValueError(f"index {_quote(index_text)} is not a whole number from {1 - allowed.shift} upwards")
+    digits = index_text.lstrip(b"0") or b"0"
+    # Longer ones are beyond in any case, and Python refuses to convert very long ones.
+    index = int(digits[:12]) + allowed.shift
     if index < 1:
-        raise ValueError("feature index 0; indices start at 1")
-    if index > n_features:
-        raise ValueError(f"feature index {index} is beyond {n_features}, {beyond}")
+        raise _ZeroIndexError("feature index 0; indices start at 1, unless a zero-based file is read: --zero-based yes")
+    if index > allowed.n_features:
+        raise ValueError(
+            f"feature index {_show(digits)} is beyond {allowed.n_features - allowed.shift}, {allowed.beyond}"
+        )
     if index <= last:
-        raise ValueError(f"feature index {index} comes after {last}; indices must rise within a line")
-    return index, _number(value_text, f"value of feature {index}")
+        raise ValueError(
+            f"feature index {_show(digits)} comes after {last - allowed.shift}; indices must rise within a line"
+        )
+    if not value_text:
+        raise ValueError(
+            f"the value of feature {_show(digits)} is missing in {_quote(word)}; write 0 or leave both out"
+        )
+    return index, _number(value_text, f"value of feature {_show(digits)}")
 
 
 def _number(word: bytes, what: str) -> float:
@@ -283,5 +374,12 @@ def _number(word: bytes, what: str) -> float:
 
 def _quote(word: bytes) -> str:
     """A word of the text as an error shows it: printable and not long."""
-    shown = word[:40].decode("ascii", "backslashreplace")
-    return f"`{shown}...`" if len(word) > 40 else f"`{shown}`"
+    return f"`{_show(word)}`"
+
+
+def _show(word: bytes) -> str:
+    shown = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode()
+        for c in word[:40].decode("ascii", "backslashreplace")
+    )
+    return f"{shown}..." if len(word) > 40 else shown

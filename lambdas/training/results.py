@@ -88,8 +88,8 @@ def get_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int | None 
         return answer["Body"].read()
 
 
-def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) -> bytes | memoryview:
-    """An object's bytes, of which a large one's come by several requests at once.
+def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) -> tuple[bytes | memoryview, str]:
+    """An object's bytes, of which a large one's come by several requests at once, and its ETag.
 
     S3 serves each connection at some 80 MB/s, and a function has more:
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-guidelines.html
@@ -109,7 +109,7 @@ def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) 
             first = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{RANGE_BYTES - 1}")
         except ClientError as error:
             if error.response["Error"]["Code"] == "InvalidRange":  # there is no first byte of nothing
-                return b""
+                return b"", ""
             raise
         total = int(first.get("ContentRange", f"/{first['ContentLength']}").rpartition("/")[2])
         if total > most_bytes:
@@ -118,7 +118,7 @@ def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) 
                 "raise its memory size, or take more workers"
             )
         if total == first["ContentLength"]:
-            return first["Body"].read()
+            return first["Body"].read(), first["ETag"]
         whole = memoryview(bytearray(total))
 
         def receive(start: int) -> None:
@@ -132,7 +132,7 @@ def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) 
             whole[: first["ContentLength"]] = first["Body"].read()
             for part in coming:
                 part.result()
-        return whole
+        return whole, first["ETag"]
 
 
 def list_partitions(s3: "S3Client", bucket: str, prefix: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from training.algorithm.standardisation import Scaling
 from training.errors import InputError
 from training.job import Job
+from training.labels import are_numbers
 from training.matrix import DatasetType
 from training.model.base import Parameters, Rows
 from training.model.registry import gradient_model
@@ -26,6 +28,8 @@ class TrainedModel(NamedTuple):
         n_classes: Classes, or clusters of a clustering.
         hidden_units: Width of the hidden layer of mlp.
         scaling: What standardises rows first; None when they are taken as they are.
+        labels: The label of each class; None where they are the classes' numbers, and for a clustering.
+        zero_based: Whether feature indices of the data started at 0.
     """
 
     model: str
@@ -35,12 +39,28 @@ class TrainedModel(NamedTuple):
     n_classes: int
     hidden_units: int
     scaling: Scaling | None
+    labels: NDArray[np.float32] | None = None
+    zero_based: bool = False
 
     @classmethod
-    def of_job(cls, job: Job, parameters: Parameters, scaling: Scaling | None) -> Self:
-        """What a job has trained."""
-        classes = job.n_clusters if job.optim == "em" else job.n_classes
-        return cls(job.model, parameters, job.data_type, job.n_features, classes, job.hidden_units, scaling)
+    def of_job(cls, job: Job, parameters: Parameters, scaling: Scaling | None, labels: Sequence[float]) -> Self:
+        """What a job has trained; `labels` are those of the classes, none for a clustering."""
+        return cls(
+            model=job.model,
+            parameters=parameters,
+            data_type=job.data_type,
+            n_features=job.n_features,
+            n_classes=job.n_clusters if job.optim == "em" else len(labels),
+            hidden_units=job.hidden_units,
+            scaling=scaling,
+            labels=None if are_numbers(labels) else np.array(labels, np.float32),
+            zero_based=job.zero_based == "yes",
+        )
+
+    @property
+    def class_labels(self) -> list[float]:
+        """The label of each class, or the number of each cluster."""
+        return list(map(float, range(self.n_classes) if self.labels is None else self.labels.tolist()))
 
     def predict(self, x: Rows) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
         """The class of each row, and its scores (rows, classes); a clustering has clusters and no scores."""
@@ -65,6 +85,11 @@ def encode_model(trained: TrainedModel) -> bytes:
     scaling = arrays.pop("scaling")
     if scaling is not None:
         arrays |= {"mean": scaling.mean, "scale": scaling.scale}
+    # Without the usual values of later fields, the bytes are those of earlier versions.
+    if trained.labels is None:
+        del arrays["labels"]
+    if not trained.zero_based:
+        del arrays["zero_based"]
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
         for name, array in arrays.items():
@@ -91,6 +116,8 @@ def decode_model(body: bytes, source: str) -> TrainedModel:
                 n_classes=int(arrays["n_classes"]),
                 hidden_units=int(arrays["hidden_units"]),
                 scaling=scaling,
+                labels=arrays.get("labels"),
+                zero_based="zero_based" in arrays and bool(arrays["zero_based"]),
             )
     except (ValueError, KeyError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(f"{source} is no trained model ({error})") from error

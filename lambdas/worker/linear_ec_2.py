@@ -29,10 +29,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(_CPUS))
 
 # NumPy reads the variable above when it is imported.
 import msgspec  # noqa: E402
+import numpy as np  # noqa: E402
 
 from training import dataset  # noqa: E402
 from training.algorithm.epochs import Outcome, Shard  # noqa: E402
-from training.algorithm.standardisation import Scaling, Standardiser  # noqa: E402
+from training.algorithm.labels import Labelling  # noqa: E402
+from training.algorithm.standardisation import Standardiser  # noqa: E402
 from training.checkpoint import RunCheckpoints  # noqa: E402
 from training.errors import (  # noqa: E402
     ChannelError,
@@ -166,18 +168,21 @@ class _Course:
     ) -> None:
         self._job, self._shard, self._exchange = job, shard, exchange
         self._folder, self._telemetry, self._check = folder, telemetry, check
+        self._labelling = Labelling(job, shard)
         self._standardiser = Standardiser(shard) if job.standardise else None
 
     def run(self) -> None:
         """Train, store the results, and stay while another rank may need this one."""
         with self._telemetry.phase("train"):
+            self._shard = self._labelling.numbered(self._shard, self._exchange)
             if self._standardiser is not None:
                 self._shard = self._standardiser.scaled(self._shard, self._exchange)
-            outcome = _train(self._job, self._shard, self._exchange, self._telemetry)
+            outcome = _train(self._job, len(self._labelling.labels), self._shard, self._exchange, self._telemetry)
         self._check()
         with self._telemetry.phase("store"):
             scaling = self._standardiser.scaling if self._standardiser else None
-            _store(self._job, outcome, scaling, self._exchange, self._shard, self._folder, self._telemetry)
+            trained = TrainedModel.of_job(self._job, outcome.parameters, scaling, self._labelling.labels)
+            _store(self._job, outcome, trained, self._exchange, self._shard, self._folder, self._telemetry)
         self._exchange.finish(outcome.rounds, outcome.state)
 
 
@@ -244,13 +249,35 @@ def _is_over_by_now(job: WorkerJob, folder: RunFolder) -> bool:
 
 
 def _load(job: WorkerJob, telemetry: Telemetry) -> Shard:
-    source = f"s3://{job.data_bucket}/{job.file}"
+    """Read this rank's rows; their `y` are labels where the job does not say which ones there are.
+
+    Raises:
+        InputError: The object is not the partition, or no partition of such a job.
+    """
+    source = _source(job)
     with telemetry.phase("load"):
-        body = get_large_object(_s3, job.data_bucket, job.file, most_bytes=_MOST_PARTITION_BYTES)
-        rows = dataset.decode_partition(body, source=source, n_features=job.n_features, data_type=job.data_type)
-        classes = dataset.labels_to_classes(rows.y, job.n_classes, source=source)
-        n_train = len(classes) - int(job.valid_ratio * len(classes))
-        return Shard(rows.x[:n_train], classes[:n_train], rows.x[n_train:], classes[n_train:])
+        body, etag = get_large_object(_s3, job.data_bucket, job.file, most_bytes=_MOST_PARTITION_BYTES)
+        if job.expected is not None:
+            job.expected.check(body, etag, source)
+        rows = dataset.decode_partition(
+            body,
+            source=source,
+            n_features=job.n_features,
+            data_type=job.data_type,
+            # Text of the partitioner has indices from 1, whatever its source has.
+            zero_based=job.zero_based == "yes" and job.expected is None,
+        )
+        y: Any = rows.y
+        if job.optim == "em":
+            y = np.zeros(len(y), np.int64)  # a clustering does not look at labels
+        elif job.labels is not None:
+            y = dataset.to_classes(rows.y, job.labels, source)
+        n_train = len(y) - int(job.valid_ratio * len(y))
+        return Shard(rows.x[:n_train], y[:n_train], rows.x[n_train:], y[n_train:])
+
+
+def _source(job: WorkerJob) -> str:
+    return f"s3://{job.data_bucket}/{job.file}"
 
 
 def _connect(job: WorkerJob) -> MemcachedChannel:
@@ -274,11 +301,11 @@ def _connect_patiently(job: WorkerJob) -> MemcachedChannel:
             time.sleep(RECONNECT_DELAY_S)
 
 
-def _train(job: WorkerJob, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
+def _train(job: WorkerJob, n_classes: int, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
     train: Callable[..., Outcome] = importlib.import_module(f"training.algorithm.{_ALGORITHMS[job.optim]}").train
     if job.optim == "em":
         return train(job, shard, exchange, telemetry)
-    model = gradient_model(job.model, n_features=job.n_features, n_classes=job.n_classes, hidden_units=job.hidden_units)
+    model = gradient_model(job.model, n_features=job.n_features, n_classes=n_classes, hidden_units=job.hidden_units)
     return train(job, model, shard, exchange, telemetry)
 
 
@@ -291,7 +318,7 @@ def _update_encoding(job: WorkerJob) -> Encoding:
 def _store(
     job: WorkerJob,
     outcome: Outcome,
-    scaling: Scaling | None,
+    trained: TrainedModel,
     exchange: Exchange,
     shard: Shard,
     folder: RunFolder,
@@ -308,8 +335,7 @@ def _store(
         writing = pool.submit(folder.write_json, f"telemetry/{name}", details)
         if job.rank == 0:
             # Whoever finds the result finds its model, too.
-            model = encode_model(TrainedModel.of_job(job, outcome.parameters, scaling))
-            sha256 = folder.write("model.npz", model)
+            sha256 = folder.write("model.npz", encode_model(trained))
             folder.write_json("result.json", _result_of(outcome, exchange, folder, sha256))
         writing.result()
     folder.write_json(

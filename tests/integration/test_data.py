@@ -306,7 +306,7 @@ def peak_memory_of_partitioning(path, bucket, environment, *options):
     return int(measured.stdout) / 1024
 
 
-@pytest.mark.parametrize(("stop", "says"), [(signal.SIGINT, "Aborted!"), (signal.SIGTERM, ""), (signal.SIGKILL, "")])
+@pytest.mark.parametrize(("stop", "says"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, ""), (signal.SIGKILL, "")])
 def test_an_interrupted_run_leaves_nothing(start, s3, bucket, tmp_path, stop, says):
     """Stopped in mid-file, even by SIGKILL: no temporary file, no bucket, and the next run writes what it should."""
     spill = tmp_path / "spill"

@@ -82,7 +82,9 @@ def test_an_archive_is_refused_with_what_to_do(image_file):
         member.size = 3073
         archive.addfile(member, io.BytesIO(bytes(3073)))
 
-    with pytest.raises(InputError, match=r"is a tar archive\nunpack it, and name one of the .bin files"):
+    with pytest.raises(
+        InputError, match=r"is a tar archive, which is not a format .*\n.*\nunpack it, and name one of the files"
+    ):
         read_all(image_file(file.getvalue()))
 
 

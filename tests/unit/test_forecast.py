@@ -137,9 +137,9 @@ def folder(s3):
     folder = RunFolder(s3, BUCKET, "a-run")
     job = Job(data_bucket="rows", n_features=28, n_workers=2, host="h", sync_mode="reduce", run_id="a-run")
     folder.write_json("job.json", {"request_id": "r", "job": job})
-    trained = TrainedModel.of_job(job, np.zeros(29, np.float32), None)
-    folder.write("model.npz", encode_model(trained))
-    folder.write_json("result.json", {"rounds": 4, "epochs": [{}, {}]})
+    trained = TrainedModel.of_job(job, np.zeros(29, np.float32), None, (0, 1))
+    sha256 = folder.write("model.npz", encode_model(trained))
+    folder.write_json("result.json", {"rounds": 4, "epochs": [{}, {}], "model": {"sha256": sha256}})
     for rank in range(2):
         s3.put_object(Bucket="rows", Key=f"{rank}_2", Body=bytes(1000))
         folder.write_json(

@@ -1,0 +1,69 @@
+"""The label of each class: the manifest's, or agreed on by all ranks in round 0 where there is no manifest.
+
+A rank alone cannot tell: it may hold no row of some class, and would number the others differently.
+"""
+
+import numpy as np
+
+from training.algorithm.epochs import Shard
+from training.dataset import distinct_labels, to_classes
+from training.exchange.exchange import Exchange
+from training.job import WorkerJob
+from training.labels import MOST_LABELS, classes_of, too_many_labels
+
+
+class Labelling:
+    """Numbers the classes of a rank's rows once, and takes part in the agreement as often as its course begins.
+
+    Args:
+        job: The worker's job; a clustering does not look at labels.
+        shard: The rank's rows; their `y` are labels unless the job names the label of each class. They are not kept.
+
+    Attributes:
+        labels: The label of each class, ascending; none before they are agreed on, and for a clustering.
+
+    Raises:
+        InputError: The rows have too many labels for classes.
+    """
+
+    def __init__(self, job: WorkerJob, shard: Shard) -> None:
+        self.labels = [] if job.optim == "em" or job.labels is None else job.labels
+        self._n_classes, self._source = job.n_classes, f"s3://{job.data_bucket}/{job.data_prefix}".rstrip("/")
+        self._partition = f"s3://{job.data_bucket}/{job.file}"
+        self._own: list[float] | None = None
+        if job.optim != "em" and job.labels is None:
+            self._own = distinct_labels(np.concatenate([shard.y, shard.valid_y]).astype(np.float32))
+            if len(self._own) > MOST_LABELS:
+                raise too_many_labels(self._partition)
+
+    def numbered(self, shard: Shard, exchange: Exchange) -> Shard:
+        """Return the shard with the number of each row's class.
+
+        Raises:
+            InputError: The labels of all ranks are no classes; all ranks see it.
+        """
+        if self._own is None:
+            return shard
+        found = classes_of(_agree(self._own, exchange), self._n_classes, self._source)
+        if self.labels:
+            return shard
+        self.labels = found
+        y, valid_y = (to_classes(part.astype(np.float32), found, self._partition) for part in (shard.y, shard.valid_y))
+        return Shard(shard.x, y, shard.valid_x, valid_y)
+
+
+def _agree(own: list[float], exchange: Exchange) -> list[float]:
+    """The labels that any rank has, ascending; the same on every rank.
+
+    Two all-reduces in round 0: how many labels each rank has, then the labels in places of their own.
+    """
+    counts = np.zeros(exchange.world_size)
+    counts[exchange.rank] = len(own)
+    all_counts = exchange.agree("label_counts", counts, 0).values.astype(np.int64)
+    places = np.zeros((exchange.world_size, int(all_counts.max(initial=0))))
+    places[exchange.rank, : len(own)] = own
+    filled = exchange.agree("labels", places.ravel(), 0).values.reshape(places.shape)
+    labels: list[float] = np.unique(
+        np.concatenate([row[:n] for row, n in zip(filled, all_counts, strict=True)])
+    ).tolist()
+    return labels

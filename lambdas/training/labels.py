@@ -1,0 +1,101 @@
+"""Class labels: which labels a data set has, and which class each of them is.
+
+The labels of a data set, ascending, are its classes: class k is the k-th label.
+All ranks must go by the same labels, those of all partitions together: a rank may hold no row of some class.
+The coordinator needs this module and has no NumPy.
+"""
+
+import struct
+from collections.abc import Sequence
+
+from training.errors import InputError, JobError
+
+# As many classes as a job may have.
+MOST_LABELS = 10_000
+# Labels are float32, which holds every whole number up to here.
+LARGEST_LABEL = 1 << 24
+
+_MOST_SHOWN = 6
+_FLOAT32 = struct.Struct("<f")
+
+
+def plain_label(label: float) -> int | float:
+    """Return a label as an integer where it is a whole number, else rounded as far as single precision allows."""
+    if float(label).is_integer():
+        return int(label)
+    shorter = (float(f"{label:.{digits}g}") for digits in range(1, 9))
+    return next((number for number in shorter if _FLOAT32.pack(number) == _FLOAT32.pack(label)), label)
+
+
+def format_label(label: float) -> str:
+    """Return a label as the user wrote it, as far as single precision allows."""
+    return str(plain_label(label))
+
+
+def format_labels(labels: Sequence[float]) -> str:
+    """Return labels in words, and how many more there are than can be shown."""
+    shown = ", ".join(map(format_label, labels[:_MOST_SHOWN]))
+    more = len(labels) - _MOST_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def too_many_labels(source: str) -> InputError:
+    """Return the error of data whose labels cannot be classes because there are too many."""
+    return InputError(
+        f"{source}: has more than {MOST_LABELS} different labels; labels are classes\n"
+        "for other data than that of a classification there is k-means, which does not look at labels"
+    )
+
+
+def classes_of(labels: Sequence[float], n_classes: int | None, source: str) -> list[float]:
+    """Return the label of each class.
+
+    Args:
+        labels: All labels of the data, ascending.
+        n_classes: How many classes the job asks for; None for as many as there are labels. More are possible where
+            the labels are some of 0 to n_classes - 1.
+        source: What errors call the data.
+
+    Raises:
+        InputError: The labels are no classes.
+        JobError: There are more labels than classes, or it is not known what the further classes are.
+    """
+    for label in labels:
+        _check_label(label, source)
+    held = f"{source} has {len(labels)}: {format_labels(labels)}"
+    if n_classes is None:
+        if len(labels) == 1:
+            raise InputError(
+                f"{source}: all rows have the label {format_label(labels[0])}; a classification needs two\n"
+                "set n_classes if the other classes are only missing here"
+            )
+        if len(labels) > MOST_LABELS:
+            raise too_many_labels(source)
+        return list(labels)
+    if n_classes < len(labels):
+        raise JobError("n_classes", n_classes, f"at least the number of labels, or nothing; {held}")
+    if n_classes == len(labels):
+        return list(labels)
+    if all(0 <= label < n_classes for label in labels):
+        return list(map(float, range(n_classes)))
+    if n_classes == 2 and labels[0] == -1:
+        return [-1.0, 1.0]
+    raise JobError("n_classes", n_classes, f"the number of labels, or nothing; {held}")
+
+
+def are_numbers(labels: Sequence[float]) -> bool:
+    """Return whether the label of every class is its number."""
+    return list(labels) == list(range(len(labels)))
+
+
+def _check_label(label: float, source: str) -> None:
+    if not float(label).is_integer():
+        raise InputError(
+            f"{source}: label {format_label(label)} is not a whole number; labels are classes\n"
+            "there is no regression here; k-means does not look at labels"
+        )
+    if abs(label) > LARGEST_LABEL:
+        raise InputError(
+            f"{source}: label {format_label(label)} is beyond {LARGEST_LABEL}, up to which labels are told apart\n"
+            "number the classes from 0"
+        )
