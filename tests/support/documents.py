@@ -4,12 +4,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+RIE_PORT = "9000"
 
 # A comment above a block says why it is not run, or that it needs containers.
 _BLOCK = re.compile(r"(?:^<!-- (?P<note>[^\n]+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -78,16 +80,21 @@ def copy_of_the_clone(folder: Path) -> Path:
 def script_of(blocks: list[Block], without: tuple[str, ...] = ()) -> str:
     """Return a shell script of the blocks' commands; it says which block it is in, and stops at the first failure.
 
+    The port that the documents take for `harness rie` may be in use on this machine: a free one stands in for it.
+
     Args:
         blocks: What a reader would type.
         without: Programs whose lines are left out.
     """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     lines = [_PRELUDE]
     for block in blocks:
         lines.append(f"echo '--- the block at line {block.line}'")
         for line in block.text.replace("\\\n", " ").splitlines():
             lines += _as_run(line) if line.split()[:1] not in [[program] for program in without] else []
-    return "\n".join(lines)
+    return "\n".join(lines).replace(RIE_PORT, str(port))
 
 
 def run_script(script: str, folder: Path, timeout_s: float) -> tuple[int | None, str]:
