@@ -54,10 +54,10 @@ def serve(
         listening: Called when RIE takes invocations.
 
     Returns:
-        RIE's exit status, or 128 and the number of the signal.
+        128 and the number of the signal; 0 when RIE was asked to end.
 
     Raises:
-        HarnessError: The port is taken, or RIE does not start.
+        HarnessError: The port is taken, RIE does not start, or it dies.
     """
     family = own_stack_label()
     label = environment_label(family, 1)
@@ -88,13 +88,20 @@ def serve(
             set_label(process.pid, label)
             _wait_until_it_listens(process, port)
             listening()
-            return process.wait()
+            status = process.wait()
+            if status:
+                raise HarnessError(f"RIE has ended by itself: {_words_for(status)}", f"function {name}")
+            return status
         except _Ended as ended:
             return 128 + ended.number
         finally:
             end_environment(label)
             process.kill()  # unless it has ended before it had its label
             process.wait()
+
+
+def _words_for(status: int) -> str:
+    return f"exit status {status}" if status > 0 else signal.Signals(-status).name
 
 
 class _Ended(BaseException):
