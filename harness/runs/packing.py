@@ -44,6 +44,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _FILE, _PROGRAM, _LINK, _FOLDER = 0o100644, 0o100755, 0o120777, 0o040755
 _HEAVIEST = 4
+_NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,17 +184,27 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _too_large(how: str, size: int, limit: int, files: Mapping[str, Packed]) -> HarnessError:
-    """Name what weighs most: files and folders at the package's top."""
-    weights = Counter[str]()
-    for name, entry in files.items():
-        top, slash, _ = name.partition("/")
-        weights[top + slash] += entry.size
+    """Name the files and folders that weigh most."""
+    weights = _weights(files, "")
+    # One folder that holds nearly all says nothing; what is in it does.
+    while (heavy := weights.most_common(1)[0]) and heavy[0].endswith("/") and heavy[1] > _NEARLY_ALL * weights.total():
+        weights = _weights(files, heavy[0])
     heaviest = ", ".join(f"{name} {_mb(weight)}" for name, weight in weights.most_common(_HEAVIEST))
     return HarnessError(
         f"the deployment package has {size} bytes {how}; Lambda takes less than {limit}",
         f"largest: {heaviest}",
         "leave out what the function does not need, or deploy it as an image",
     )
+
+
+def _weights(files: Mapping[str, Packed], folder: str) -> Counter[str]:
+    """Return what the entries of a folder weigh, each with all that is below it."""
+    weights = Counter[str]()
+    for name, entry in files.items():
+        if name.startswith(folder):
+            top, slash, _ = name.removeprefix(folder).partition("/")
+            weights[folder + top + slash] += entry.size
+    return weights
 
 
 def _mb(size: int) -> str:

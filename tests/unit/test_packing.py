@@ -1,13 +1,19 @@
 """What of a function's folder is packed: what runs, with modes and links, and nothing that changes by itself."""
 
+import base64
 import io
 import os
+import re
+import subprocess
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from harness.errors import HarnessError
 from harness.gateway import limits
+from harness.gateway.packages import CodeFolders
+from harness.gateway.requests import Code, ImageConfig
 from harness.runs.functions import package
 from harness.settings import FunctionSettings
 
@@ -65,6 +71,21 @@ def test_programs_and_links_are_packed_as_such(source):
         "data/": ("0o40755", ""),
         "opt": ("0o120777", "/opt/no/such/folder"),
     } == found
+
+
+def test_a_function_finds_what_was_packed(source, tmp_path):
+    """Packed here and unpacked by the gateway, programs, libraries' links and linked folders are what they were."""
+    write(source / "bin" / "tool", "#!/bin/sh\necho ran", 0o755)
+    write(source / "lib" / "libx.so.1", "ELF", 0o755)
+    (source / "lib" / "libx.so").symlink_to("libx.so.1")
+    (source / "lib64").symlink_to("lib")
+
+    code = Code(base64.b64encode(packed(source)).decode())
+    folder = CodeFolders(tmp_path / "functions").package("f", code, ImageConfig(), limits.ARCHITECTURE).folder
+
+    assert "ran\n" == subprocess.run([folder / "bin" / "tool"], check=True, capture_output=True, text=True).stdout
+    assert [Path("libx.so.1"), Path("lib")] == [(folder / name).readlink() for name in ("lib/libx.so", "lib64")]
+    assert "ELF" == (folder / "lib64" / "libx.so").read_text()
 
 
 def test_what_a_link_finds_elsewhere_is_packed(source, tmp_path):
@@ -133,19 +154,21 @@ def test_sizes_that_lambda_refuses_are_told_before_the_call(source, monkeypatch)
     """The error names both sizes, and what weighs most."""
     monkeypatch.setattr(limits, "UNZIPPED_BYTES", 10_000)
     monkeypatch.setattr(limits, "ZIPPED_BYTES", 1_000)
-    write(source / "torch" / "lib" / "large.so", "0" * 7_000)
+    write(source / "vendor" / "torch" / "large.so", "0" * 7_000)
+    write(source / "vendor" / "numpy" / "small.so", "0" * 100)
     write(source / "noise.bin", "".join(map(chr, range(32, 127))) * 8)
 
     packed(source)
     (source / "more.bin").write_bytes(os.urandom(950))
     with pytest.raises(HarnessError, match="bytes zipped; Lambda takes less than 1000") as zipped:
         packed(source)
-    write(source / "small" / "more.so", "0" * 2_000)
+    (source / "more.bin").unlink()
+    write(source / "vendor" / "numpy" / "more.so", "0" * 3_000)
     with pytest.raises(HarnessError, match="bytes unzipped; Lambda takes less than 10000") as unzipped:
         packed(source)
 
     assert zipped.value.where.startswith("largest: more.bin ")
-    assert unzipped.value.where.startswith("largest: torch/ ")
+    assert re.match(r"largest: vendor/torch/ [\d.]+ MB, vendor/numpy/ ", unzipped.value.where)
 
 
 def test_what_cannot_be_packed_is_named(source):
