@@ -187,8 +187,10 @@ def _too_large(how: str, size: int, limit: int, files: Mapping[str, Packed]) -> 
     """Name the files and folders that weigh most."""
     weights = _weights(files, "")
     # One folder that holds nearly all says nothing; what is in it does.
-    while (heavy := weights.most_common(1)[0]) and heavy[0].endswith("/") and heavy[1] > _NEARLY_ALL * weights.total():
-        weights = _weights(files, heavy[0])
+    name, weight = weights.most_common(1)[0]
+    while name.endswith("/") and weight > _NEARLY_ALL * weights.total():
+        weights = _weights(files, name)
+        name, weight = weights.most_common(1)[0]
     heaviest = ", ".join(f"{name} {_mb(weight)}" for name, weight in weights.most_common(_HEAVIEST))
     return HarnessError(
         f"the deployment package has {size} bytes {how}; Lambda takes less than {limit}",
