@@ -12,13 +12,13 @@ The nearest `harness.toml` upwards from the working directory counts; its folder
 """
 
 import os
-import pwd
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from fixtures.folders import cache_folder, state_folder
 from harness.errors import HarnessError
 
 FILE_NAME = "harness.toml"
@@ -121,7 +121,7 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def state_dir(self) -> Path:
         """Where this project's stack keeps its state and temporary data."""
-        return self.root / ".harness"
+        return state_folder(self.root)
 
 
 def load_settings(start: Path | None = None) -> Settings:
@@ -147,7 +147,7 @@ def load_settings(start: Path | None = None) -> Settings:
         raise HarnessError(f"{FILE_NAME} cannot be read: {error.strerror}", str(path)) from error
     file = _file_of(content, path)
     functions = {name: _with_absolute_paths(function, path.parent) for name, function in file.functions.items()}
-    return Settings(path.parent, _cache_dir(path.parent), file.stack, file.gateway, functions)
+    return Settings(path.parent, cache_folder(path.parent), file.stack, file.gateway, functions)
 
 
 def _working_folder() -> Path:
@@ -218,25 +218,3 @@ def _decode_path(type_: type, value: object) -> object:
     if type_ is Path:
         return Path(str(value))
     raise NotImplementedError(type_)
-
-
-def _cache_dir(root: Path) -> Path:
-    """XDG's folder for caches; the project's own where this user has no home."""
-    for base in (os.environ.get("XDG_CACHE_HOME"), _joined(_home(), ".cache")):
-        # https://specifications.freedesktop.org/basedir-spec/: a path that is relative is to be ignored.
-        if base and os.path.isabs(base):  # noqa: PTH117
-            return Path(base) / "lambda-harness"
-    return root / ".harness" / "cache"
-
-
-def _home() -> str:
-    if os.environ.get("HOME"):
-        return os.environ["HOME"]
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:  # a container may run under a number that no user has
-        return ""
-
-
-def _joined(folder: str, name: str) -> str:
-    return os.path.join(folder, name) if folder else ""  # noqa: PTH118

@@ -1,5 +1,6 @@
 """`harness invoke`: any function by hand, as `aws lambda invoke` would."""
 
+import os
 import sys
 from typing import BinaryIO, Literal
 
@@ -61,7 +62,7 @@ def command(
         raise HarnessError("--event and --payload were both given", remedy="give one of them")
     settings = load_settings()
     declared(settings, function)
-    body = event.read() if event is not None else (payload or "{}").encode()
+    body = event.read() if event is not None else os.fsencode(payload or "{}")
     stack = None
     if target is not None:
         clients = target_of(target, region, settings, expect_account).run_clients()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 FILE_NAME = "last-error.txt"
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 # A device, a quota, or a file system that takes nothing: no fault of the program's.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
@@ -20,6 +22,9 @@ def describe(error: BaseException) -> list[str]:
         place = error.filename or error.filename2
         where = f"cannot write {os.fsdecode(place)}" if place else f"folders: {Path.cwd()}, {tempfile.gettempdir()}"
         return [str(error.strerror).lower(), where, "free some space (or inodes: `df -i`), or work elsewhere"]
+    if isinstance(error, UnicodeEncodeError) and _NOT_UTF_8.search(error.object):
+        # So Python has bytes of the command line that are no text; names on AWS and here are text.
+        return [f"{error.object!a} is not UTF-8", "give names and values as UTF-8"]
     lines = [f"unexpected {_one_line(error)}"]
     path = _keep(error)
     if path is None:

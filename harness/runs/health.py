@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.deaths import read_deaths
+from harness.disk import full
 from harness.errors import HarnessError
 from harness.stack import StackState, dead_parts
 from harness.stack.folders import is_shared, keep_logs
@@ -39,7 +40,7 @@ def check_parts(stack: StackState) -> None:
 
 @contextmanager
 def deaths_named(stack: StackState | None) -> Iterator[None]:
-    """Replace whatever the block raises by the death of a part of the stack, if there is one behind it.
+    """Replace whatever the block raises by a full disk or the death of a part of the stack, if that is behind it.
 
     Args:
         stack: The stack; None on AWS.
@@ -48,6 +49,8 @@ def deaths_named(stack: StackState | None) -> Iterator[None]:
         yield
     except (HarnessError, TrainingError, BotoCoreError, ClientError, OSError):
         if stack is not None:
+            if no_room := full(stack.directory):
+                raise HarnessError(*no_room) from None
             check_parts(stack)
         raise
 

@@ -24,7 +24,7 @@ class InvocationAnswer:
         log: The last 4 KB of its log; empty for an event.
     """
 
-    payload: str
+    payload: bytes
     error: bool
     log: str
 
@@ -58,16 +58,15 @@ def invoke(client: "LambdaClient", function: str, event: bytes, *, asynchronous:
     try:
         if asynchronous:
             queued = client.invoke(FunctionName=function, InvocationType="Event", Payload=event)
-            return InvocationAnswer(
-                f'{{"request_id": "{queued["ResponseMetadata"]["RequestId"]}"}}', error=False, log=""
-            )
+            request = {"request_id": queued["ResponseMetadata"]["RequestId"]}
+            return InvocationAnswer(msgspec.json.encode(request), error=False, log="")
         answer = client.invoke(FunctionName=function, LogType="Tail", Payload=event)
     except ClientError as error:
         raise HarnessError(str(error), f"function {function}") from error
     except BotoCoreError as error:
         raise translated(f"invoking {function}", error) from error
     return InvocationAnswer(
-        payload=answer["Payload"].read().decode(),
+        payload=answer["Payload"].read(),
         error=bool(answer.get("FunctionError")),
         log=base64.b64decode(answer.get("LogResult", "")).decode(errors="replace"),
     )

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
+from harness.disk import full, not_writable
 from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.stack import records
@@ -263,6 +264,10 @@ def _start_supervisor(
                 env=inherited_environment(),
                 start_new_session=True,
             )
+    except OSError as error:
+        no_room = full(directory)
+        remove_folder(directory)
+        raise (HarnessError(*no_room) if no_room else not_writable(directory, error)) from error
     except BaseException:
         remove_folder(directory)
         raise
@@ -294,6 +299,8 @@ def _read_reply(process: subprocess.Popen[bytes], directory: Path, log: Log) -> 
                 break
             content += received
     if not content:
+        if no_room := full(directory):
+            raise HarnessError(*no_room)
         raise HarnessError("the stack's supervisor ended without a word", _tail(directory / LOG_FILE))
     reply = records.decode(content, Reply)
     if reply.state is None:

@@ -1,5 +1,7 @@
 """What this machine has and lacks for the harness: each check says what it found and how to mend it."""
 
+import errno
+import os
 import platform
 import resource
 import shutil
@@ -12,6 +14,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from harness.disk import full, not_writable
 from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.stack.control import shared_stack
@@ -58,6 +61,7 @@ def examine(settings: Settings) -> list[Check]:
         _required("memcached", lambda: _version_of(find_memcached(), "-V")),
         _required("RIE", lambda: str(rie_path(settings))),
         _localstack(settings),
+        _state_folder(settings),
         _ports(settings),
         _memory(),
         _descriptors(),
@@ -123,6 +127,23 @@ def _localstack(settings: Settings) -> Check:
     except HarnessError as error:
         return Check("LocalStack", ok=False, required=required, found=error.what, remedy=error.remedy)
     return Check("LocalStack", ok=True, required=required, found=found)
+
+
+def _state_folder(settings: Settings) -> Check:
+    """Whether stacks can be kept there, and functions that bring shared libraries can load them from there."""
+    folder = next(each for each in (settings.state_dir, *settings.state_dir.parents) if each.is_dir())
+    here = os.statvfs(folder)
+    what, remedy = "", ""
+    if no_room := full(folder):
+        what, _, remedy = no_room
+    elif not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        what, _, remedy = str(not_writable(folder, PermissionError(errno.EACCES, "Permission denied"))).partition("\n")
+    if what:
+        return Check("state", ok=False, required=True, found=what, remedy=remedy)
+    if here.f_flag & os.ST_NOEXEC:
+        remedy = "functions that bring shared libraries (.so) cannot load them; use a clone on another file system"
+        return Check("state", ok=False, required=False, found=f"{folder} is mounted noexec", remedy=remedy)
+    return Check("state", ok=True, required=True, found=str(settings.state_dir))
 
 
 def _ports(settings: Settings) -> Check:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.disk import writing_into
 from harness.errors import HarnessError
 from harness.families import end_stack, stack_label
 from harness.gateway.scratch import clean_up_scratch, remove_scratch
@@ -35,17 +36,25 @@ def make_folder(state_dir: Path) -> Path:
         HarnessError: The project's folder cannot be written to.
     """
     stacks = state_dir / "stacks"
-    try:
-        private_folder(state_dir)
+    with writing_into(state_dir):
+        open_state_dir(state_dir)
         private_folder(stacks)
         directory = Path(tempfile.mkdtemp(prefix="s-", dir=stacks))
-    except PermissionError as error:
-        raise HarnessError(
-            f"cannot write to {stacks}", remedy="run in a clone of your own, or mend the folder's owner"
-        ) from error
-    take_over(directory)
-    (directory / "tmp").mkdir()
+        try:
+            take_over(directory)
+            (directory / "tmp").mkdir()
+        except OSError:
+            remove_folder(directory)
+            raise
     return directory
+
+
+def open_state_dir(state_dir: Path) -> None:
+    """Make the state folder when it is not there, so that git ignores all of it, whatever the project ignores."""
+    private_folder(state_dir)
+    ignored = state_dir / ".gitignore"
+    if not ignored.exists():
+        ignored.write_text("*\n", encoding="ascii")
 
 
 def take_over(directory: Path) -> None:

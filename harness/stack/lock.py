@@ -1,12 +1,13 @@
 """One command at a time starts, stops or cleans up the shared stack."""
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.errors import HarnessError
-from harness.stack.private import private_folder
+from harness.disk import writing_into
+from harness.stack.folders import open_state_dir
 
 
 @contextmanager
@@ -22,14 +23,17 @@ def shared_stack_lock(
 
     Yields:
         Whether the lock is held; always True with `wait`.
+
+    Raises:
+        HarnessError: The folder cannot be written to, or is another user's.
     """
-    try:
-        private_folder(state_dir)
+    if not wait and not os.path.lexists(state_dir):
+        # Nothing is up, and looking for it leaves no trace.
+        yield False
+        return
+    with writing_into(state_dir):
+        open_state_dir(state_dir)
         file = (state_dir / "lock").open("ab")
-    except PermissionError as error:
-        raise HarnessError(
-            f"cannot write to {state_dir}", remedy="run in a clone of your own, or mend the folder's owner"
-        ) from error
     with file:
         yield _acquire(file.fileno(), log if wait else None)
 

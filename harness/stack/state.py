@@ -105,6 +105,10 @@ def load_state(path: Path) -> StackState | None:
         return None
     except msgspec.DecodeError as error:
         raise HarnessError(f"cannot read the stack's state: {error}", str(path), "delete this file") from error
+    except OSError as error:
+        what = f"cannot read the stack's state: {error.strerror}"
+        remedy = "remove what is in the file's place" if path.is_dir() else "run the command as the file's owner"
+        raise HarnessError(what, str(path), remedy) from error
 
 
 def dead_processes(state: StackState) -> list[str]:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.disk import full
 from harness.errors import HarnessError
 from harness.families import set_label, stack_label
 from harness.stack import records
@@ -146,6 +147,10 @@ def _forget_state(plan: StackPlan) -> None:
 
 
 def _reply_failure(what: str, where: str, remedy: str, plan: StackPlan) -> None:
+    if no_room := full(plan.directory):
+        # Whatever failed, failed of this; and there is no room for logs either.
+        _reply(Reply(None, *no_room))
+        return
     logs = f"logs: {keep_logs(plan.directory)}"
     _reply(Reply(None, what, where, f"{remedy}; {logs}" if remedy else logs))
 

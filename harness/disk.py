@@ -1,0 +1,74 @@
+"""Folders that cannot be written to, each told as what it is: full, read-only, somebody else's."""
+
+import errno
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+# Below this, nothing of ours that is worth writing fits.
+_LEAST_BYTES = 64 << 10
+
+
+@contextmanager
+def writing_into(folder: Path) -> Iterator[None]:
+    """Within the block, turn an OSError into one HarnessError that names the folder and what is wrong with it."""
+    try:
+        yield
+    except OSError as error:
+        raise not_writable(folder, error) from error
+
+
+def not_writable(folder: Path, error: OSError) -> HarnessError:
+    """Return the error for a folder, or a file in it, that cannot be written to."""
+    if error.errno in _FULL:
+        return HarnessError(*(full(folder) or _no_room(folder, "no space left, or a quota is used up")))
+    owner = _owner_of(folder)
+    if error.errno in {errno.EACCES, errno.EPERM} and owner is not None and owner != os.geteuid():
+        return HarnessError(
+            f"{folder} belongs to another user ({_name_of(owner)})",
+            remedy="run the command as that user, or work in a clone of your own",
+        )
+    remedy = "work in a clone of your own, or in a folder that can be written to"
+    return HarnessError(f"cannot write to {folder}: {error.strerror}", remedy=remedy)
+
+
+def full(*folders: Path) -> tuple[str, str, str] | None:
+    """Return what, where and remedy when one of the folders' file systems has no room; None when all have some."""
+    for folder in folders:
+        try:
+            there = os.statvfs(folder)
+        except OSError:
+            continue
+        if there.f_bavail * there.f_frsize < _LEAST_BYTES:
+            return _no_room(folder, "no space left on its file system")
+        # A file system without a fixed number of inodes says 0 of 0.
+        if there.f_files and not there.f_favail:
+            return _no_room(folder, "no inodes left on its file system")
+    return None
+
+
+def _no_room(folder: Path, what: str) -> tuple[str, str, str]:
+    # A stack's own folder will be gone when the user reads this.
+    mounted = next((each for each in (folder, *folder.parents) if each.is_mount()), folder)
+    return f"{folder} is full: {what}", "", f"free some (`df {mounted}`, `df -i {mounted}`), then try again"
+
+
+def _owner_of(folder: Path) -> int | None:
+    for each in (folder, *folder.parents):
+        try:
+            return each.stat().st_uid
+        except OSError:
+            continue
+    return None
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
