@@ -123,9 +123,7 @@ def main(  # noqa: PLR0913 - one for each flag
             remove_scratch(stack)
 
     async def start(function: Function) -> Environment:
-        return await start_environment(
-            function, start_sandbox, log=lambda stream, line: logs.write(function.name, stream, line)
-        )
+        return await start_environment(function, start_sandbox, log=lambda stream: logs.stream(function.name, stream))
 
     logs = LogService(aws_endpoint, key)
     account = Account(account_concurrency)
@@ -138,7 +136,7 @@ def main(  # noqa: PLR0913 - one for each flag
         faults,
         retry_time_scale,
         Destinations(aws_endpoint, key),
-        lambda name, line: logs.write(name, "gateway", line),
+        logs.write,
     )
     guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
     network_of_functions = Network(aws_endpoint, key)

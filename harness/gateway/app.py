@@ -4,7 +4,6 @@ https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
 """
 
 import base64
-import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -21,6 +20,7 @@ from harness.gateway.credentials import caller_of
 from harness.gateway.errors import (
     LambdaApiError,
     body_not_json,
+    client_context_invalid,
     invalid_parameter,
     recursive_invocation,
     request_too_large,
@@ -28,7 +28,9 @@ from harness.gateway.errors import (
 from harness.gateway.faults import control_routes
 from harness.gateway.invocations import Invocation
 from harness.gateway.names import function_arn, parse_identifier
+from harness.gateway.payloads import is_client_context, read_json
 from harness.gateway.services import Services, services_of
+from harness.gateway.traces import trace_of
 from harness.guard import HEALTH, Guard, GuardedAsgi, Signed, signed_by
 
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html
@@ -98,11 +100,14 @@ async def _invoke(request: Request) -> Response:
     called = function_arn(identifier.name, identifier.qualifier)
     await services.permissions.check(_signed(request).token, INVOKE, called)
     context = request.headers.get("X-Amz-Client-Context")
+    if context and not is_client_context(context):
+        raise client_context_invalid()
     invocation = Invocation(
         identifier,
         payload,
         {"X-Amz-Client-Context": context} if context else {},
         lineage=services.pool.lineage_of(_signed(request).key),
+        trace=trace_of(request.headers.get("X-Amzn-Trace-Id", "")),
     )
     headers = {"X-Amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": function.version}
     if kind == "DryRun":
@@ -127,11 +132,12 @@ async def _payload(request: Request, limit: int) -> bytes:
         body += chunk
         if len(body) > limit:
             raise request_too_large(limit, "InvokeFunction")
+    payload = bytes(body or b"{}")
     try:
-        json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise body_not_json(str(error)) from error
-    return bytes(body or b"{}")
+        read_json(payload)
+    except ValueError as error:
+        raise body_not_json(f"Could not parse payload into json: {error}") from error
+    return payload
 
 
 async def _health(_: Request) -> Response:

@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 """
 
-import json
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +10,11 @@ from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
 
+import msgspec
+
 from harness.gateway.connection import HttpConnection
 from harness.gateway.environment import Answer
+from harness.gateway.payloads import embedded
 from harness.guard import authorization
 
 logger = logging.getLogger(__name__)
@@ -67,10 +69,10 @@ class Destinations:
     async def send(self, queue: str, ended: Ended) -> None:
         """Sends a record; one that cannot be sent is lost, and the log says so, as CloudWatch would on AWS."""
         *_, account, name = queue.split(":")
-        message = {"QueueUrl": f"{self._endpoint}/{account}/{name}", "MessageBody": json.dumps(record(ended))}
+        message = {"QueueUrl": f"{self._endpoint}/{account}/{name}", "MessageBody": record(ended).decode()}
         connection = HttpConnection(urlsplit(self._endpoint).netloc)
         try:
-            answer = await connection.post("/", json.dumps(message).encode(), self._headers, SENT_WITHIN_S)
+            answer = await connection.post("/", msgspec.json.encode(message), self._headers, SENT_WITHIN_S)
         except (OSError, TimeoutError):
             logger.exception("the record of event %s did not reach %s", ended.request_id, queue)
             return
@@ -81,8 +83,8 @@ class Destinations:
             logger.error("the record of event %s did not reach %s: %s", ended.request_id, queue, told)
 
 
-def record(ended: Ended) -> dict[str, object]:
-    """The record as AWS writes it."""
+def record(ended: Ended) -> bytes:
+    """Return the record as AWS writes it, in JSON; an answer that is not JSON is a string in it."""
     made: dict[str, object] = {
         "version": "1.0",
         "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
@@ -92,11 +94,11 @@ def record(ended: Ended) -> dict[str, object]:
             "condition": ended.condition,
             "approximateInvokeCount": ended.tries,
         },
-        "requestPayload": json.loads(ended.payload),
+        "requestPayload": embedded(ended.payload),
     }
     if ended.answer is not None:
         context: dict[str, object] = {"statusCode": 200, "executedVersion": ended.version}
         if ended.answer.error:
             context["functionError"] = ended.answer.error
-        made |= {"responseContext": context, "responsePayload": json.loads(ended.answer.payload or b"null")}
-    return made
+        made |= {"responseContext": context, "responsePayload": embedded(ended.answer.payload)}
+    return msgspec.json.encode(made)

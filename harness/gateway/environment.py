@@ -16,33 +16,48 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from signal import Signals
+from typing import Protocol
 
 from harness.faults.plan import How
-from harness.gateway import limits
 from harness.gateway.connection import HttpConnection
 from harness.gateway.credentials import environment_name
+from harness.gateway.output import Lines, RieLines, Tail
+from harness.gateway.payloads import error_object, raised_by_runtime
 from harness.gateway.records import Function
 from harness.gateway.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
 
-LogWriter = Callable[[str], None]
 # Given the function and the name of its log stream.
 SandboxStarter = Callable[[Function, str], Awaitable[Sandbox]]
 
 RIE_PATH = "/2015-03-31/functions/function/invocations"
 # RIE enforces the function's time limit; this much later it is taken for dead.
 RIE_GRACE_S = 5.0
-# The last lines of an invocation are in the pipe already when its answer comes.
+# The last lines of an invocation are on their way already when its answer comes.
 OUTPUT_WITHIN_S = 0.5
-# CloudWatch Logs cuts an event there.
-LONGEST_LINE_BYTES = 262_144
+# After a death no more output comes once none has come for so long.
+QUIET_S = 0.05
 _LONGEST_QUOTE = 200
 
-# RIE's own lines carry its configured figures instead of measured ones; the gateway writes them itself.
-_RIE_LINE = re.compile(r"(START|END|REPORT) RequestId: (?P<id>[0-9a-f-]{36})\b.*$")
 _TIMED_OUT = re.compile(rb"^Task timed out after [\d.]+ seconds$")
-_EXIT_ERROR = re.compile(r"Runtime exited.*$")
+
+
+class LogWriter(Protocol):
+    """One environment's log stream."""
+
+    @property
+    def full(self) -> bool:
+        """Whether so many lines wait to be sent that the function is to wait too."""
+
+    def write(self, text: str, *, urgent: bool = False) -> None:
+        """Take whole lines, each one an event; a carriage return is a line's end within one.
+
+        Urgent ones are sent soon, with all before them.
+        """
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """Call once there is room again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +88,38 @@ class Environment:
     invocations: int = 0
     init_s: float = 0.0
     lineage: tuple[str, ...] = ()
-    _output: asyncio.Task[None] | None = None
-    _current: str = ""
-    _tail: list[str] = field(default_factory=list)
+    _lines: Lines = field(default_factory=Lines)
+    _rie_lines: RieLines = field(default_factory=RieLines)
+    _tail: Tail = field(default_factory=Tail)
+    _came: asyncio.Event = field(default_factory=asyncio.Event)
     _error_logged: bool = False
     _end: How | None = None
-    _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def invoke(self, request_id: str, payload: bytes, headers: dict[str, str]) -> Answer:
+    async def invoke(
+        self, request_id: str, payload: bytes, headers: dict[str, str], *, arn: str = "", trace: str = ""
+    ) -> Answer:
         """Runs one invocation to its end and writes its log.
 
         Args:
             request_id: What the function sees as `aws_request_id`.
             payload: JSON.
             headers: Further headers for RIE (client context).
+            arn: What was called, with the qualifier.
+            trace: What the function sees as `_X_AMZN_TRACE_ID`.
         """
-        self._current, self._tail, self._error_logged = request_id, [], False
-        self._ended.clear()
+        self._tail.clear()
+        self._rie_lines.begin(request_id)
+        self._error_logged = False
         self.usable = False  # until this invocation is over: a cancelled one leaves RIE in an unknown state
         self._end = None
-        self._write(f"START RequestId: {request_id} Version: {self.function.version}")
+        self._write(f"START RequestId: {request_id} Version: {self.function.version}\n")
         self.sandbox.thaw()
         started = time.perf_counter()
-        answer = await self._post(request_id, payload, headers)
+        answer = await self._post(request_id, payload, {**headers, **self.sandbox.headers(arn, trace)})
         seconds = time.perf_counter() - started
-        if answer.usable:
-            await self._wait_for_output()
-        answer = self._as_aws(answer, request_id)
-        memory_mb = await self.sandbox.max_memory_mb()
+        complete = await self._read_the_rest(alive=answer.usable)
+        answer = self._as_aws(answer, request_id, complete=complete, seconds=seconds)
+        memory_mb = await self._memory_used_mb()
         end = self._planned_end()
         if end == "oom":
             memory_mb = self.function.memory_mb
@@ -119,7 +138,7 @@ class Environment:
     @property
     def tail(self) -> bytes:
         """The last 4 KB of the current invocation's log."""
-        return "\n".join([*self._tail, ""]).encode()[-limits.LOG_TAIL_BYTES :]
+        return self._tail.content
 
     @property
     def name(self) -> str:
@@ -148,13 +167,11 @@ class Environment:
         """Ends its sandbox."""
         self.rie.close()
         await self.sandbox.stop()
-        if self._output is not None:
-            self._output.cancel()
-            await asyncio.gather(self._output, return_exceptions=True)
+        self._write_function_lines(self._lines.end())
 
     def read_output(self) -> None:
-        """Begins to pass the function's output on to its log."""
-        self._output = asyncio.create_task(self._pump())
+        """Begin to pass the function's output on to its log."""
+        self.sandbox.read_output(self._take)
 
     async def _post(self, request_id: str, payload: bytes, headers: dict[str, str]) -> Answer:
         try:
@@ -165,92 +182,98 @@ class Environment:
             message = f"RequestId: {request_id} Error: the execution environment is gone ({type(error).__name__})"
             return _failure("Runtime.ExitError", message)
         if response.status != HTTPStatus.OK:
-            if _tells_error(response.body):
+            if error_object(response.body):
                 return Answer(response.body, "Unhandled", usable=False)
             said = f"RIE answered {response.status}: {response.body[:_LONGEST_QUOTE].decode(errors='replace')!r}"
             logger.warning("%s: %s", self.function.name, said)
             return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: {said}")
-        if _TIMED_OUT.match(response.body):
-            message = f"RequestId: {request_id} Error: {response.body.decode()}"
-            return _failure("Sandbox.Timedout", message)
         return Answer(response.body)
 
-    def _as_aws(self, answer: Answer, request_id: str) -> Answer:
-        """RIE answers 200 when a handler raised; the error then is only in the body.
+    def _as_aws(self, answer: Answer, request_id: str, *, complete: bool, seconds: float) -> Answer:
+        """Return the answer as AWS gives it: RIE answers 200 when a handler raised, and when its time was up.
 
-        A handler may *return* such a body, so it must carry this invocation's id, and the runtime must have
-        logged the error too.
+        A handler may *return* such a body.
+        So an error must carry this invocation's id, and the runtime must have logged it too, as far as the log is
+        complete; and no time is up before the time limit.
         """
-        if answer.error is not None or not answer.payload.startswith(b'{"errorMessage"'):
+        if answer.error is not None:
             return answer
-        body = json.loads(answer.payload)
-        raised = {"errorMessage", "errorType", "requestId", "stackTrace"} == set(body) and body[
-            "requestId"
-        ] == request_id
-        in_doubt = not self._ended.is_set()
-        return Answer(answer.payload, "Unhandled") if raised and (self._error_logged or in_doubt) else answer
+        if _TIMED_OUT.match(answer.payload) and seconds >= self.function.timeout_s:
+            return _failure("Sandbox.Timedout", f"RequestId: {request_id} Error: {answer.payload.decode()}")
+        if raised_by_runtime(answer.payload, request_id) and (self._error_logged or not complete):
+            return Answer(answer.payload, "Unhandled")
+        return answer
 
     def _report(self, request_id: str, answer: Answer, seconds: float, max_memory_mb: int) -> None:
         if not answer.usable:
-            self._write(_error_line(answer, request_id))
+            self._write(_error_line(answer, request_id) + "\n")
         milliseconds = 1e3 * seconds
         init = f"\tInit Duration: {1e3 * self.init_s:.2f} ms" if self.invocations == 0 else ""
-        self._write(f"END RequestId: {request_id}")
         self._write(
+            f"END RequestId: {request_id}\n"
             f"REPORT RequestId: {request_id}\tDuration: {milliseconds:.2f} ms\tBilled Duration: "
             f"{int(milliseconds) + 1} ms\tMemory Size: {self.function.memory_mb} MB\t"
-            f"Max Memory Used: {max_memory_mb} MB{init}"
+            f"Max Memory Used: {max_memory_mb} MB{init}\n",
+            urgent=True,
         )
 
-    async def _wait_for_output(self) -> None:
-        if self._ended.is_set():
-            return
+    async def _memory_used_mb(self) -> int:
+        """The sandbox's measure; 0 when nobody can tell, which is no reason to lose an answer."""
         try:
-            async with asyncio.timeout(OUTPUT_WITHIN_S):
-                await self._ended.wait()
-        except TimeoutError:
-            logger.warning("%s: the end of the output of %s did not come", self.function.name, self._current)
+            return await self.sandbox.max_memory_mb()
+        except OSError:
+            logger.exception("%s: the memory of an environment cannot be measured", self.function.name)
+            return 0
 
-    async def _pump(self) -> None:
-        rest = b""
-        async for chunk in self.sandbox.output():
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > LONGEST_LINE_BYTES:
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                self._line(line.decode(errors="replace"))
-        if rest:
-            self._line(rest.decode(errors="replace"))
+    async def _read_the_rest(self, *, alive: bool) -> bool:
+        """Log all that the function has printed so far, however it ended; whether that is all for certain."""
+        complete = True
+        if not self.sandbox.shares_output:
+            self.sandbox.drain_output()
+        elif alive:
+            complete = await _within(OUTPUT_WITHIN_S, self._rie_lines.ended)
+        else:
+            # RIE writes no END behind the output of a runtime that has died.
+            deadline = time.monotonic() + OUTPUT_WITHIN_S
+            self._came.clear()
+            while time.monotonic() < deadline and await _within(QUIET_S, self._came):
+                self._came.clear()
+            complete = False
+        self._write_function_lines(self._lines.end() + self._rie_lines.end())
+        return complete
 
-    def _line(self, line: str) -> None:
-        own = _RIE_LINE.search(line)
-        if own is None:
-            self._function_line(line)
+    def _take(self, chunk: bytes) -> bool:
+        """Log a chunk of output; whether there is room for more."""
+        self._came.set()
+        text = self._lines.add(chunk)
+        if self.sandbox.shares_output:
+            text = self._rie_lines.add(text)
+        self._write_function_lines(text)
+        if not self.log.full:
+            return True
+        self.log.when_room(self.sandbox.resume_output)
+        return False
+
+    def _write_function_lines(self, text: str) -> None:
+        if not text:
             return
-        if own.start():
-            self._function_line(line[: own.start()])
-        if own[1] == "END" and own["id"] == self._current:
-            self._ended.set()
-
-    def _function_line(self, line: str) -> None:
         # It may follow what the function printed without a line's end.
-        if "[ERROR] " in line:
-            self._error_logged = True
+        self._error_logged = self._error_logged or "[ERROR] " in text
+        self._write(text)
+
+    def _write(self, text: str, *, urgent: bool = False) -> None:
         # The runtime keeps a multi-line message in one event by carriage returns.
-        self._write(line.replace("\r", "\n"))
-
-    def _write(self, line: str) -> None:
-        self._tail.append(line)
-        self.log(line)
+        self._tail.add(text.replace("\r", "\n"))
+        self.log.write(text, urgent=urgent)
 
 
-async def start_environment(function: Function, start: SandboxStarter, log: Callable[[str, str], None]) -> Environment:
+async def start_environment(function: Function, start: SandboxStarter, log: Callable[[str], LogWriter]) -> Environment:
     """Starts an environment; the handler itself is loaded by the first invocation.
 
     Args:
         function: What it runs.
         start: Starts its sandbox.
-        log: Takes the log stream's name and a line.
+        log: Opens the log stream of that name.
 
     Raises:
         OSError: The sandbox cannot be started.
@@ -263,7 +286,7 @@ async def start_environment(function: Function, start: SandboxStarter, log: Call
         function=function,
         sandbox=sandbox,
         rie=HttpConnection(sandbox.address),
-        log=lambda line: log(stream, line),
+        log=log(stream),
         stream=stream,
         init_s=time.perf_counter() - started,
     )
@@ -271,9 +294,17 @@ async def start_environment(function: Function, start: SandboxStarter, log: Call
     return environment
 
 
-def start_failure(request_id: str, cause: str) -> Answer:
-    """What callers get when no environment could be started for their invocation."""
-    return _failure("Sandbox.Failure", f"RequestId: {request_id} Error: the environment did not start: {cause}")
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+def sandbox_failure(message: str) -> Answer:
+    """Return what callers get when their invocation broke through no fault of the function's."""
+    return _failure("Sandbox.Failure", message)
 
 
 def _failure(type_: str, message: str) -> Answer:
@@ -281,17 +312,9 @@ def _failure(type_: str, message: str) -> Answer:
     return Answer(body, "Unhandled", usable=False)
 
 
-def _tells_error(body: bytes) -> bool:
-    """Whether RIE tells what became of the runtime; when it knows no better, it says nothing at all."""
-    try:
-        return "errorType" in json.loads(body)
-    except (ValueError, TypeError):
-        return False
-
-
 def _error_line(answer: Answer, request_id: str) -> str:
-    body = json.loads(answer.payload)
+    body = error_object(answer.payload) or {}
     message = str(body.get("errorMessage", "")).removeprefix(f"RequestId: {request_id} ").removeprefix("Error: ")
     if body.get("errorType") == "Sandbox.Timedout":
         return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {request_id} {message}"
-    return f"RequestId: {request_id} Error: {message}\n{body.get('errorType')}"
+    return f"RequestId: {request_id} Error: {message}\r{body.get('errorType')}"

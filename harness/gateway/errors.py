@@ -46,6 +46,13 @@ def body_not_json(message: str) -> LambdaApiError:
     return LambdaApiError("InvalidRequestContentException", 400, f"Could not parse request body into json: {message}")
 
 
+def client_context_invalid() -> LambdaApiError:
+    """Return a 400: the client context is not a JSON object in Base64."""
+    return LambdaApiError(
+        "InvalidRequestContentException", 400, "Client context must be a valid Base64-encoded JSON object."
+    )
+
+
 def request_too_large(limit: int, operation: str) -> LambdaApiError:
     """413: the payload is above the limit of its invocation type."""
     return LambdaApiError(

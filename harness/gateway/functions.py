@@ -425,7 +425,7 @@ def _check_revision(record: Function | Alias, revision: str | None) -> None:
 
 
 def _check_handler(handler: str) -> None:
-    if "." not in handler:
+    if "." not in handler or "\0" in handler:
         raise invalid_parameter(f"Handler '{handler}' must be of the form 'module.function'.")
 
 
@@ -436,6 +436,13 @@ def _check_snap_start(snap_start: SnapStart, package_type: str) -> None:
 
 
 def _check_variables(variables: dict[str, str]) -> None:
+    # No process starts with such an environment.
+    unfit = [key for key, value in variables.items() if not key or "=" in key or "\0" in key + value]
+    if unfit:
+        raise invalid_parameter(
+            "Lambda was unable to configure your environment variables because the environment variables you have "
+            f"provided contain characters that are not allowed: {', '.join(map(repr, unfit))}"
+        )
     size = sum(len(key.encode()) + len(value.encode()) for key, value in variables.items())
     if size > limits.ENVIRONMENT_VARIABLES_BYTES:
         raise invalid_parameter(

@@ -4,7 +4,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 """
 
 import asyncio
-import json
 import logging
 import time
 import uuid
@@ -14,12 +13,13 @@ from typing import Any
 
 from harness.gateway import limits
 from harness.gateway.destinations import Condition, Destinations, Ended
-from harness.gateway.environment import Answer, start_failure
+from harness.gateway.environment import Answer, sandbox_failure
 from harness.gateway.errors import LambdaApiError
 from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import FunctionStore
 from harness.gateway.names import LATEST, Identifier, function_arn
 from harness.gateway.pool import Pool
+from harness.gateway.traces import trace_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class Invocation:
         headers: What is passed on to RIE.
         request_id: AWS's id of the request; a retried event keeps it.
         lineage: The functions through which it was reached, the first caller's first.
+        trace: X-Ray's trace id of the chain that it belongs to.
     """
 
     identifier: Identifier
@@ -41,6 +42,7 @@ class Invocation:
     headers: dict[str, str] = field(default_factory=dict)
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     lineage: tuple[str, ...] = ()
+    trace: str = field(default_factory=lambda: trace_of(""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +106,39 @@ class Invoker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, invocation: Invocation, attempt: int = 1) -> Finished:
+        """Run an invocation once; whatever breaks here is the failure of the invocation, as AWS reports its own.
+
+        Raises:
+            LambdaApiError: The function does not exist, or no concurrency is left.
+        """
         function = self._functions.find(invocation.identifier)
+        started = False
         try:
             await self._faults.before_start(invocation.payload, attempt)
             # As it is now: from here on, without a pause, the environment holds its code.
             function = self._functions.find(invocation.identifier)
             async with self._pool.environment(function) as environment:
+                started = True
                 environment.lineage = (*invocation.lineage, function.name)
                 with self._faults.running(invocation.payload, environment):
-                    answer = await environment.invoke(invocation.request_id, invocation.payload, invocation.headers)
+                    answer = await environment.invoke(
+                        invocation.request_id,
+                        invocation.payload,
+                        invocation.headers,
+                        arn=function_arn(*invocation.identifier),
+                        trace=invocation.trace,
+                    )
                 return Finished(answer, environment.tail, function.version)
-        except (OSError, TimeoutError) as error:
-            logger.exception("no environment for %s", function.name)
-            answer = start_failure(invocation.request_id, str(error))
-            line = json.loads(answer.payload)["errorMessage"]
+        except LambdaApiError:
+            raise
+        except Exception as error:
+            # One place for all: a task that died of an exception would lose its invocation without a word.
+            logger.exception("invocation %s of %s broke", invocation.request_id, function.name)
+            cause = str(error) or type(error).__name__
+            line = f"RequestId: {invocation.request_id} Error: "
+            line += cause if started else f"the environment did not start: {cause}"
             self._log(function.name, line)
-            return Finished(answer, line.encode(), function.version)
+            return Finished(sandbox_failure(line), line.encode(errors="replace"), function.version)
 
     async def _run_event(self, invocation: Invocation, delay_s: float = 0.0) -> None:
         await asyncio.sleep(delay_s)
@@ -170,7 +189,10 @@ class Invoker:
             version=last.version if last else LATEST,
             answer=last.answer if last else None,
         )
-        await self._destinations.send(queue, ended)
+        try:
+            await self._destinations.send(queue, ended)
+        except Exception:
+            logger.exception("the record of event %s for %s was lost", invocation.request_id, queue)
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)

@@ -1,15 +1,20 @@
 """CloudWatch Logs as Lambda feeds it: one group per function, one stream per environment.
 
-Lines are gathered and sent in batches: the log service is not on an invocation's path, but on the same cores.
+    environment --lines--> its stream's queue --a batch of each in turn--> the log service
+
+The log service is not on an invocation's path, but on the same cores: lines are gathered and sent in batches.
 The report of an invocation goes out at once, and with it all that waits: whoever follows a run looks for it.
+A queue is bounded: a stream that is full says so, and whoever writes into it stops reading the function's output, so
+that a function that prints faster than the service takes lines waits, and no other function does.
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
 """
 
 import asyncio
 import logging
 import time
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,9 +28,14 @@ logger = logging.getLogger(__name__)
 
 # How long lines are gathered; and how far apart batches are at least, however many reports there are.
 FLUSH_INTERVAL_S, SHORTEST_INTERVAL_S = 0.25, 0.05
-REPORT = "REPORT "
+# What one call takes, each event counted with 26 bytes of CloudWatch's own; of the 10,000 lines that it may have, a
+# quarter, as others wait while they are encoded.
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
-BATCH_LINES = 10_000
+BATCH_LINES, BATCH_BYTES, EVENT_BYTES = 2_500, 1_048_576, 26
+# A stream is full with two batches, so that one fills while the other is sent; or with less when many streams together
+# have many.
+FULL_LINES, FULL_BYTES = 2 * BATCH_LINES, BATCH_BYTES
+ALL_STREAMS_BYTES, LEAST_FULL_BYTES = 8 * BATCH_BYTES, 65_536
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_Operations.html
 API = "Logs_20140328"
 EXISTS = b"ResourceAlreadyExistsException"
@@ -33,20 +43,15 @@ CALL_WITHIN_S = 30.0
 GROUP_PREFIX = "/aws/lambda/"
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line of one environment's output.
+class LogEvent(msgspec.Struct):
+    """One line of one environment's output, as the service takes it.
 
     Attributes:
-        function: The function's name.
-        stream: The environment's log stream.
-        timestamp_ms: When it was written, milliseconds since the epoch.
+        timestamp: When it was written, milliseconds since the epoch.
         message: The line.
     """
 
-    function: str
-    stream: str
-    timestamp_ms: int
+    timestamp: int
     message: str
 
 
@@ -70,10 +75,11 @@ class LogService:
             **authorization(access_key, "logs"),
             "Content-Type": "application/x-amz-json-1.1",
         }
-        self._pending: list[LogLine] = []
+        self._pending_bytes = 0
+        self._waiting: dict[LogStream, None] = {}
+        self._gateways: dict[str, LogStream] = {}
         self._groups: set[str] = set()
-        self._streams: set[tuple[str, str]] = set()
-        self._wake, self._reported = asyncio.Event(), asyncio.Event()
+        self._wake, self._urgent, self._pressed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -87,46 +93,80 @@ class LogService:
             await asyncio.gather(self._task, return_exceptions=True)
         self._connection.close()
 
-    def write(self, function: str, stream: str, message: str) -> None:
-        """Takes a line; never blocks."""
-        self._pending.append(LogLine(function, stream, time.time_ns() // 1_000_000, message))
+    def stream(self, function: str, name: str) -> "LogStream":
+        """Open a stream of a function's log; the service gets to know of it with the first lines."""
+        return LogStream(self, function, name)
+
+    def write(self, function: str, message: str) -> None:
+        """Log what the gateway itself has to say of a function, where no environment can."""
+        stream = self._gateways.get(function)
+        if stream is None:
+            stream = self._gateways[function] = self.stream(function, "gateway")
+        stream.write(message.encode(errors="replace").decode() + "\n", urgent=True)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether all streams together have so much that each may have little."""
+        return self._pending_bytes >= ALL_STREAMS_BYTES
+
+    def queued(self, stream: "LogStream", size: int, *, urgent: bool) -> None:
+        """Take note of a stream's lines."""
+        self._pending_bytes += size
+        self._waiting[stream] = None
         self._wake.set()
-        if message.startswith(REPORT):
-            self._reported.set()
+        if urgent:
+            self._urgent.set()
+        self._press(stream)
+
+    def _press(self, stream: "LogStream") -> None:
+        if stream.full:
+            self._pressed.set()
+            self._urgent.set()
 
     async def _send_forever(self) -> None:
         while True:
             await self._wake.wait()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._reported.wait(), FLUSH_INTERVAL_S)
-            self._wake.clear()
-            self._reported.clear()
-            batch, self._pending = self._pending[:BATCH_LINES], self._pending[BATCH_LINES:]
-            await self._send(batch)
-            if self._pending:
+                await asyncio.wait_for(self._urgent.wait(), FLUSH_INTERVAL_S)
+            for event in (self._wake, self._urgent, self._pressed):
+                event.clear()
+            for stream in list(self._waiting):
+                batch, size = stream.next_batch()
+                self._pending_bytes -= size
+                if not stream.pending:
+                    del self._waiting[stream]
+                await self._send(stream, batch)
+                stream.say_room()
+                self._press(stream)
+            if self._waiting:
                 self._wake.set()
-            await asyncio.sleep(SHORTEST_INTERVAL_S)
+            # Somebody waits for room: no time for a pause.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._pressed.wait(), SHORTEST_INTERVAL_S)
 
-    async def _send(self, batch: list[LogLine]) -> None:
-        by_stream: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for line in batch:
-            event = {"timestamp": line.timestamp_ms, "message": line.message}
-            by_stream.setdefault((line.function, line.stream), []).append(event)
-        for (function, stream), events in by_stream.items():
-            names = {"logGroupName": GROUP_PREFIX + function, "logStreamName": stream}
+    async def _send(self, stream: "LogStream", batch: list[LogEvent]) -> None:
+        try:
             try:
-                if function not in self._groups:
-                    await self._call("CreateLogGroup", {"logGroupName": names["logGroupName"]})
-                    self._groups.add(function)
-                if (function, stream) not in self._streams:
-                    await self._call("CreateLogStream", names)
-                    self._streams.add((function, stream))
-                await self._call("PutLogEvents", {**names, "logEvents": events})
-            except (OSError, TimeoutError, LogError):
-                logger.exception("%d log lines were lost", len(events))
-                # Perhaps somebody has deleted them: the next lines make them anew.
-                self._groups.discard(function)
-                self._streams.discard((function, stream))
+                await self._put(stream, batch)
+            except LogError:
+                # Perhaps somebody has deleted the group: create it again.
+                self._groups.discard(stream.function)
+                stream.exists = False
+                await self._put(stream, batch)
+        except Exception:
+            # Whatever it is, the lines of others are to be sent all the same.
+            logger.exception("%d log lines were lost", len(batch))
+
+    async def _put(self, stream: "LogStream", batch: list[LogEvent]) -> None:
+        group = GROUP_PREFIX + stream.function
+        names = {"logGroupName": group, "logStreamName": stream.name}
+        if stream.function not in self._groups:
+            await self._call("CreateLogGroup", {"logGroupName": group})
+            self._groups.add(stream.function)
+        if not stream.exists:
+            await self._call("CreateLogStream", names)
+            stream.exists = True
+        await self._call("PutLogEvents", {**names, "logEvents": batch})
 
     async def _call(self, operation: str, arguments: dict[str, Any]) -> None:
         """Calls the service, and once more on another connection when this one has failed.
@@ -144,3 +184,68 @@ class LogService:
             answer = await self._connection.post("/", body, headers, CALL_WITHIN_S)
         if answer.status != HTTPStatus.OK and EXISTS not in answer.body:
             raise LogError(f"{operation}: {answer.status} {answer.body[:200].decode(errors='replace')}")
+
+
+class LogStream:
+    """The stream of one environment, with the lines that are still to be sent.
+
+    Args:
+        service: Sends them.
+        function: The function's name.
+        name: The stream's.
+    """
+
+    def __init__(self, service: LogService, function: str, name: str) -> None:
+        self.function, self.name = function, name
+        self.exists = False
+        self.pending: deque[LogEvent] = deque()
+        self._service = service
+        self._bytes = 0
+        self._now_ms = 0
+        self._calls: list[Callable[[], None]] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether so many lines wait that no more should come."""
+        if len(self.pending) >= FULL_LINES or self._bytes >= FULL_BYTES:
+            return True
+        return self._bytes >= LEAST_FULL_BYTES and self._service.crowded
+
+    def write(self, text: str, *, urgent: bool = False) -> None:
+        """Take whole lines, each one an event; a carriage return is a line's end within one. Never blocks."""
+        # The service refuses a batch in which time goes back.
+        now_ms = self._now_ms = max(self._now_ms, time.time_ns() // 1_000_000)
+        lines = text.split("\n")[:-1]
+        if "\r" in text:
+            lines = [line.replace("\r", "\n") for line in lines]
+        self.pending += [LogEvent(now_ms, line) for line in lines]
+        size = len(text) + EVENT_BYTES * len(lines)
+        self._bytes += size
+        self._service.queued(self, size, urgent=urgent)
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """Call once there is room again."""
+        self._calls.append(call)
+
+    def next_batch(self) -> tuple[list[LogEvent], int]:
+        """Take out what one call of the service may hold; returns its size, too."""
+        batch: list[LogEvent] = []
+        size, size_sent = 0, 0
+        while self.pending and len(batch) < BATCH_LINES:
+            event = self.pending[0]
+            # As the service counts, and as `write` did.
+            message = event.message
+            size += (len(message) if message.isascii() else len(message.encode())) + EVENT_BYTES
+            if batch and size > BATCH_BYTES:
+                break
+            size_sent += len(message) + 1 + EVENT_BYTES
+            batch.append(self.pending.popleft())
+        self._bytes -= size_sent
+        return batch, size_sent
+
+    def say_room(self) -> None:
+        """Call those who wait for room, if there is."""
+        if self._calls and not self.full:
+            calls, self._calls = self._calls, []
+            for call in calls:
+                call()

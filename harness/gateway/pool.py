@@ -146,6 +146,8 @@ class Pool:
     async def _end(self, environment: Environment) -> None:
         try:
             await environment.stop()
+        except Exception:
+            logger.exception("an environment of %s did not stop cleanly", environment.function.name)
         finally:
             self._code.release(environment.function)
 

@@ -10,7 +10,8 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,37 +181,56 @@ class Containers:
 
 
 class Output:
-    """What a container prints, from the engine's blocking stream into the event loop."""
+    """What a container prints, from the engine's blocking stream into the event loop.
+
+    The thread that reads waits while so many chunks have not been taken, and in the end the container does.
+    """
+
+    MOST_CHUNKS = 16
 
     def __init__(self) -> None:
         self.ended = False
         self.last_words = ""
         self._loop = asyncio.get_running_loop()
-        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._room = threading.Semaphore(self.MOST_CHUNKS)
+        self._chunks: deque[bytes] = deque()
+        self._take: Callable[[bytes], bool] | None = None
 
     def read(self, stream: Any) -> None:  # noqa: ANN401 - docker-py's generator
-        """Begins to read, in a thread that ends with the container."""
+        """Begin to read, in a thread that ends with the container."""
         threading.Thread(target=self._pump, args=(stream,), daemon=True).start()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The output as it comes."""
-        while (chunk := await self._chunks.get()) is not None:
-            yield chunk
+    def start(self, take: Callable[[bytes], bool]) -> None:
+        """Begin to hand over what comes; see `Sandbox.read_output`."""
+        self._take = take
+        self.resume()
+
+    def resume(self) -> None:
+        """Hand over what has come, until there is no room for more."""
+        more = self._take is not None
+        while more and self._chunks:
+            assert self._take is not None  # noqa: S101 - else there would be no more
+            self._room.release()
+            more = self._take(self._chunks.popleft())
 
     def _pump(self, stream: Any) -> None:  # noqa: ANN401 - docker-py's generator
         try:
             for chunk in stream:
                 self.last_words = chunk[-500:].decode(errors="replace").strip()
-                self._put(chunk)
+                self._room.acquire()
+                if self._loop.is_closed():
+                    return
+                self._loop.call_soon_threadsafe(self._came, chunk)
         except (OSError, DockerException):
             pass  # the container was removed, or the engine went away: that is the end of the output
         finally:
             self.ended = True
-            self._put(None)
 
-    def _put(self, chunk: bytes | None) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
+    def _came(self, chunk: bytes) -> None:
+        waiting = bool(self._chunks)
+        self._chunks.append(chunk)
+        if not waiting:
+            self.resume()
 
 
 @dataclass
@@ -222,16 +242,28 @@ class ContainerSandbox:
     lines: Output
     address: str
     memory_mb: int
+    shares_output: bool = True
 
     @property
     def alive(self) -> bool:
         """Whether the container still runs."""
         return not self.lines.ended
 
-    async def output(self) -> AsyncIterator[bytes]:
-        """What the container prints."""
-        async for chunk in self.lines.chunks():
-            yield chunk
+    def headers(self, arn: str, trace: str) -> dict[str, str]:
+        """None: the image's own runtime takes what RIE makes of an invocation."""
+        del arn, trace
+        return {}
+
+    def read_output(self, take: Callable[[bytes], bool]) -> None:
+        """Begin to hand over what the container prints."""
+        self.lines.start(take)
+
+    def resume_output(self) -> None:
+        """Continue, as there is room again."""
+        self.lines.resume()
+
+    def drain_output(self) -> None:
+        """Nothing: what RIE prints at the end comes behind all of the function's."""
 
     async def max_memory_mb(self) -> int:
         """Peak memory of the container, /tmp included; its memory size when it ran out of memory."""

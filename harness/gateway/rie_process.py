@@ -11,6 +11,7 @@ When the environment ends, all of them end; between invocations, all of them exc
 
 import asyncio
 import contextlib
+import fcntl
 import itertools
 import logging
 import os
@@ -18,12 +19,14 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.families import Members, end_environment, environment_label, set_label
+from harness.gateway.output import Pipe
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, process_variables
@@ -34,6 +37,7 @@ logger = logging.getLogger(__name__)
 BOOTSTRAP = Path(__file__).with_name("runtime") / "bootstrap.py"
 # A port can be lost between its choice and RIE's start; other causes do not go away by trying.
 START_ATTEMPTS = 3
+LEAST_NUMBER = 100
 READ_BYTES = 65_536
 _PEAK_KB = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
@@ -47,6 +51,8 @@ class ProcessSandbox:
     folder: Path
     label: int
     members: Members
+    output: Pipe
+    shares_output: bool = False
     _runtime: "RuntimeStatus | None" = None
 
     @property
@@ -54,11 +60,21 @@ class ProcessSandbox:
         """Whether RIE still runs."""
         return self.process.returncode is None
 
-    async def output(self) -> AsyncIterator[bytes]:
-        """What both processes print."""
-        assert self.process.stdout is not None  # noqa: S101 - it was started with a pipe
-        while chunk := await self.process.stdout.read(READ_BYTES):
-            yield chunk
+    def headers(self, arn: str, trace: str) -> dict[str, str]:
+        """Both in one that RIE passes on and functions have no use for; `runtime/bootstrap.py` takes them out."""
+        return {"X-Amz-Tenant-Id": f"{arn} {trace}"}
+
+    def read_output(self, take: Callable[[bytes], bool]) -> None:
+        """Begin to hand over what the function prints."""
+        self.output.start(take)
+
+    def resume_output(self) -> None:
+        """Continue, as there is room again."""
+        self.output.resume()
+
+    def drain_output(self) -> None:
+        """Hand over what is in the pipe: all that the runtime had printed before RIE answered."""
+        self.output.drain()
 
     async def max_memory_mb(self) -> int:
         """Peak resident memory of the handler's process; 0 when it is gone.
@@ -98,6 +114,7 @@ class ProcessSandbox:
         if not await asyncio.to_thread(end_environment, self.label):
             logger.error("processes of an environment do not end, not even by SIGKILL: see %s", self.folder)
         await self.process.wait()
+        self.output.close()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     def _forget_runtime(self) -> None:
@@ -173,29 +190,39 @@ class Processes:
         folder.mkdir(mode=0o700)
         try:
             variables = process_variables(function, stream, folder, self.provided)
-            process, port = await self._start_rie(function, variables, label, folder)
+            reading, writing = output_pipe()
+            try:
+                process, port = await self._start_rie(function, variables, label, folder, writing)
+            except BaseException:
+                os.close(reading)
+                raise
+            finally:
+                os.close(writing)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return ProcessSandbox(process, f"127.0.0.1:{port}", folder, label, Members(label, process.pid))
+        members = Members(label, process.pid)
+        return ProcessSandbox(process, f"127.0.0.1:{port}", folder, label, members, Pipe(reading))
 
     async def _start_rie(
-        self, function: Function, variables: dict[str, str], label: int, folder: Path
+        self, function: Function, variables: dict[str, str], label: int, folder: Path, output: int
     ) -> tuple[asyncio.subprocess.Process, int]:
         """Return RIE's process and the port on which it listens."""
-        runtime = runtime_command(function.code, function.handler)
+        runtime = [*runtime_command(function.code, function.handler), str(output)]
         client = self.parents.client_of(function) if self.parents else None
         deadline = time.monotonic() + READY_WITHIN_S
-        last_words = b""
         for _ in range(START_ATTEMPTS):
-            with reserved_ports(2) as (endpoint, runtime_api):
+            with reserved_ports(2) as (endpoint, runtime_api), tempfile.TemporaryFile() as errors:
                 process = await asyncio.create_subprocess_exec(
                     *rie_command(self.rie, endpoint, runtime_api, [*(client or []), *runtime]),
                     cwd=folder,
                     env=variables,
                     stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.STDOUT,
+                    # RIE reports invocations, with its configured figures, and its own errors; what the function prints
+                    # has a pipe of its own, so that no line of the one can pass for one of the other.
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=errors,
+                    pass_fds=[output],
                     start_new_session=True,
                 )
                 # In time: RIE starts the runtime when it gets the first invocation.
@@ -203,11 +230,24 @@ class Processes:
                     set_label(process.pid, label)
                 if await _listens(endpoint, process, deadline):
                     return process, endpoint
-            if process.returncode is None:
-                process.kill()
-                raise TimeoutError(f"RIE for {function.name} did not listen within {READY_WITHIN_S:.0f} s")
-            last_words = (await process.communicate())[0][-500:]
-        raise OSError(f"RIE for {function.name} ended at once: {last_words.decode(errors='replace').strip()}")
+                if process.returncode is None:
+                    process.kill()
+                    raise TimeoutError(f"RIE for {function.name} did not listen within {READY_WITHIN_S:.0f} s")
+                errors.seek(0)
+                last_words = errors.read()[-500:].decode(errors="replace").strip()
+        raise OSError(f"RIE for {function.name} ended at once: {last_words}")
+
+
+def output_pipe() -> tuple[int, int]:
+    """Return both ends of a pipe, the second one for RIE to hand on.
+
+    Its number is high: RIE uses low ones itself when it starts the runtime.
+    """
+    reading, low = os.pipe()
+    try:
+        return reading, fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, LEAST_NUMBER)
+    finally:
+        os.close(low)
 
 
 async def _listens(port: int, process: asyncio.subprocess.Process, deadline: float) -> bool:

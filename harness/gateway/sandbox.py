@@ -1,6 +1,6 @@
 """What an execution environment runs in: RIE with one runtime behind it, as processes or in a container."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
@@ -20,16 +20,32 @@ class Sandbox(Protocol):
 
     Attributes:
         address: `host:port` at which RIE takes invocations.
+        shares_output: Whether RIE's own lines are among what the function prints.
     """
 
     address: str
+    shares_output: bool
 
     @property
     def alive(self) -> bool:
         """Whether RIE still runs, as far as is known."""
 
-    def output(self) -> AsyncIterator[bytes]:
-        """What RIE and the function print, as it comes; ends with the sandbox."""
+    def headers(self, arn: str, trace: str) -> dict[str, str]:
+        """Return what makes the runtime see the ARN that was called, and a trace id, if RIE is given it."""
+
+    def read_output(self, take: Callable[[bytes], bool]) -> None:
+        """Begin to hand over what is printed, as it comes.
+
+        Args:
+            take: Is given each chunk, and returns whether it has room for more; while it has none, what is printed
+                waits, and in the end the function that prints.
+        """
+
+    def resume_output(self) -> None:
+        """Continue, as there is room again."""
+
+    def drain_output(self) -> None:
+        """Hand over at once what has been printed so far; not where RIE shares the output."""
 
     async def max_memory_mb(self) -> int:
         """The most memory that the function has used so far; 0 when nothing can tell."""

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import urllib.error
 import urllib.request
 import uuid
@@ -76,6 +77,29 @@ def invoke(clients):
         return {**answer, "Body": json.loads(body) if body else None}
 
     return invoke_function
+
+
+@pytest.fixture
+def own_queue(stack):
+    """A queue of this test alone."""
+    return Queue(emulation_session(stack.endpoints).client("sqs", endpoint_url=stack.endpoints.aws))
+
+
+class Queue:
+    """A queue of SQS's."""
+
+    def __init__(self, sqs):
+        self._sqs = sqs
+        self._url = sqs.create_queue(QueueName=f"own-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+        attributes = sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+        self.arn = attributes["Attributes"]["QueueArn"]
+
+    def next_message(self):
+        """Waits for a message; its body."""
+        messages = []
+        receive = self._sqs.receive_message
+        assert wait_until(lambda: messages.extend(receive(QueueUrl=self._url).get("Messages", [])) or messages, 20)
+        return json.loads(messages[0]["Body"])
 
 
 def wait_for_line(clients, name, text):
@@ -479,3 +503,134 @@ def test_a_caller_that_goes_away_does_not_break_the_environment(create, invoke, 
     answers = [invoke(name, {"seconds": 0})["Body"] for _ in range(3)]
 
     assert ["slept"] * 3 == answers
+
+
+def test_bytes_that_are_no_json_are_an_answer(create, clients):
+    """A function may return any bytes: a pickle, or the beginning of what looks like an error."""
+    name = create("answer_oddly", Timeout=20)
+
+    for answer in (b"\x80\x04\x95\xff", b'{"errorMessage"', b"Task timed out after 3.00 seconds"):
+        answered = clients.functions.invoke(FunctionName=name, Payload=json.dumps({"bytes": answer.hex()}))
+        assert (answer, None) == (answered["Payload"].read(), answered.get("FunctionError"))
+
+
+def test_an_event_whose_answer_is_no_json_ends_with_a_record(create, clients, own_queue):
+    """It has succeeded, and the destination is told so."""
+    name = create("answer_oddly", Timeout=20)
+    clients.functions.put_function_event_invoke_config(
+        FunctionName=name, DestinationConfig={"OnSuccess": {"Destination": own_queue.arn}}
+    )
+
+    clients.functions.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"bytes": "80ff"}')
+
+    record = own_queue.next_message()
+    assert ("Success", "\ufffd\ufffd") == (record["requestContext"]["condition"], record["responsePayload"])
+
+
+def test_lines_that_look_like_the_platforms_stay_in_the_log(create, invoke):
+    """Of other invocations, as a coordinator prints its workers' logs, and of this very one."""
+    printed = (
+        "START RequestId: {id} Version: $LATEST\nEND RequestId: 11111111-2222-3333-4444-555555555555\n"
+        "worker: REPORT RequestId: 11111111-2222-3333-4444-555555555555\tDuration: 9 ms\n"
+        "REPORT RequestId: {id}\tDuration: 9 ms\nEND RequestId: {id}\nbehind it\n"
+    )
+
+    answer = invoke(create("answer_oddly", Timeout=20), {"print": printed}, LogType="Tail")
+
+    first, *between, end, report, nothing = base64.b64decode(answer["LogResult"]).decode().split("\n")
+    assert printed.replace("{id}", answer["ResponseMetadata"]["RequestId"]).split("\n")[:-1] == between
+    assert ("START", "END", "REPORT", "") == (first.split()[0], end.split()[0], report.split()[0], nothing)
+
+
+@pytest.mark.parametrize("end", ["exit", "kill"])
+def test_the_last_words_of_a_dying_handler_come_before_its_report(create, invoke, end):
+    """They are in `LogResult`, too."""
+    name = create("answer_oddly", Timeout=20)
+
+    for _ in range(5):
+        answer = invoke(name, {"print": "last words", "end": end}, LogType="Tail")
+        kinds = [line.split()[0] for line in base64.b64decode(answer["LogResult"]).decode().splitlines()]
+        assert ["START", "last", "RequestId:", "Runtime.ExitError", "END", "REPORT"] == kinds
+
+
+def test_a_forked_child_that_answers_too_harms_nobody(create, invoke):
+    """The invocation has one answer, its process's own, and the environment goes on."""
+    name = create("answer_oddly", Timeout=20)
+
+    for _ in range(3):
+        answer = invoke(name, {"end": "fork"})
+        assert (1, None) == (answer["Body"], answer.get("FunctionError"))
+
+
+def test_the_log_result_is_cut_between_characters(create, invoke):
+    """4 KB end anywhere in a log of characters of three bytes."""
+    answer = invoke(create("answer_oddly", Timeout=20), {"print": "日本\n" * 2000}, LogType="Tail")
+
+    assert 4090 < len(base64.b64decode(answer["LogResult"]).decode().encode()) <= 4096
+
+
+def test_one_who_prints_much_waits_and_nothing_is_lost(create, invoke, clients):
+    """The gateway keeps a batch of lines, not all of them."""
+    name = create("answer_oddly", Timeout=60)
+
+    invoke(name, {"lines": 20_000})
+
+    wait_for_line(clients, name, "REPORT")
+    assert [str(number) for number in range(20_000)] == [
+        line.split()[1] for line in lines_of(clients.logs, name) if line.startswith("line ")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"Payload": b'{"loss": NaN}'}, "Could not parse request body into json"),
+        ({"Payload": b"[" * 5000 + b"]" * 5000}, "Could not parse request body into json"),
+        ({"ClientContext": "nonsense"}, "Client context must be a valid Base64-encoded JSON object"),
+        ({"ClientContext": base64.b64encode(b"[]").decode()}, "Client context must be a valid"),
+    ],
+)
+def test_content_that_awss_json_does_not_know_is_refused(create, clients, options, words):
+    """Synchronous or as an event."""
+    name = create("echo")
+
+    for kind in ("RequestResponse", "Event"):
+        with pytest.raises(clients.functions.exceptions.InvalidRequestContentException, match=words):
+            clients.functions.invoke(FunctionName=name, InvocationType=kind, **options)
+
+
+@pytest.mark.parametrize("variables", [{"A": "a\0b"}, {"A\0": "b"}, {"A=B": "c"}])
+def test_variables_that_no_process_can_have_are_refused(create, clients, variables):
+    """At CreateFunction and at UpdateFunctionConfiguration; an environment would not start with them."""
+    refused, environment = clients.functions.exceptions.InvalidParameterValueException, {"Variables": variables}
+    name = create("echo")
+
+    with pytest.raises(refused, match="environment variables"):
+        create("echo", Environment=environment)
+    with pytest.raises(refused, match="environment variables"):
+        clients.functions.update_function_configuration(FunctionName=name, Environment=environment)
+
+
+def test_the_handler_sees_what_was_called_and_its_trace(create, invoke, clients, mode):
+    """The ARN with the qualifier, as CreateFunction shows it, and a trace id that goes along a chain of invocations."""
+    if mode == "container":
+        pytest.skip("the image's own runtime takes RIE's ARN, and no trace id")
+    name, root = create("echo", Timeout=20), "Root=1-5759e988-bd862e3fe1be46a994272793"
+    arn = clients.functions.get_function_configuration(FunctionName=name)["FunctionArn"]
+    clients.functions.create_alias(FunctionName=name, Name="live", FunctionVersion="$LATEST")
+
+    bodies = [invoke(name, **options)["Body"] for options in ({}, {"Qualifier": "live"}, {"Qualifier": "$LATEST"})]
+
+    def send_along(request, **_):
+        request.headers["X-Amzn-Trace-Id"] = f"{root};Parent=53995c3f42cd8ad8"
+
+    clients.functions.meta.events.register("before-sign.lambda.Invoke", send_along)
+    called = invoke(name)["Body"]["environment"]["_X_AMZN_TRACE_ID"]
+    clients.functions.meta.events.unregister("before-sign.lambda.Invoke", send_along)
+
+    assert [arn, f"{arn}:live", f"{arn}:$LATEST"] == [body["arn"] for body in bodies]
+    traces = {body["environment"]["_X_AMZN_TRACE_ID"] for body in bodies}
+    assert 3 == len(traces)
+    form = r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0"
+    assert all(re.fullmatch(form, trace) for trace in [*traces, called])
+    assert called.startswith(f"{root};Parent=")

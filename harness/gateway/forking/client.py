@@ -1,6 +1,6 @@
-"""Stand in for a runtime under RIE: `python -I -S client.py SOCKET PYTHON BOOTSTRAP CODE HANDLER`.
+"""Stand in for a runtime under RIE: `python -I -S client.py SOCKET PYTHON BOOTSTRAP CODE HANDLER OUTPUT`.
 
-    RIE --starts--> client --environment, descriptors 0 to 2--> parent --forks--> runtime
+    RIE --starts--> client --environment, descriptors -----> parent --forks--> runtime
                       ^------- its pid; in the end its status ------'
 
 RIE sees one process that lives and dies as the runtime does.
@@ -31,7 +31,7 @@ PASSED_ON = (
 def main() -> None:
     """Has a runtime forked and ends as it does, or becomes one."""
     _, path, *runtime = sys.argv
-    connection = ask(path)
+    connection = ask(path, int(runtime[-1]))
     pid = number_in(connection, b"forked") if connection else None
     if connection is None or pid is None:
         # A process keeps its parent-death signal when it becomes another program.
@@ -46,13 +46,14 @@ def main() -> None:
     end_as(_signal.SIGKILL if status is None else status)
 
 
-def ask(path: str) -> _socket.socket | None:
+def ask(path: str, output: int) -> _socket.socket | None:
     """A connection on which a runtime has been asked for; None when nobody listens.
 
     Args:
         path: The parent's socket.
+        output: The descriptor into which the runtime prints.
     """
-    descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+    descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, output, output))
     environment = b"\0".join(key + b"=" + value for key, value in os.environb.items())
     try:
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)

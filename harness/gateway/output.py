@@ -1,0 +1,197 @@
+"""What a function prints: from bytes as they come to the lines of its log, and the end of it for `LogResult`.
+
+    bytes --> Lines --> whole lines, the long ones in pieces --> the log stream
+                  `--> Tail, the last 4 KB
+
+Nothing here grows with what a function prints.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import Callable
+
+from harness.gateway import limits
+
+# CloudWatch Logs takes so much in an event, of which 26 bytes are its own.
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
+LONGEST_LINE_BYTES = 262_144 - 26
+# Small enough that a function that prints without end does not keep the event loop from others.
+READ_BYTES = 16_384
+# A pipe holds 64 KB by default and at most 1 MB without privileges.
+MOST_UNREAD_BYTES = 1 << 20
+
+_CHARACTER_BYTES = 4
+
+
+class Lines:
+    """Makes lines of a stream of bytes; an unfinished one is kept until the rest of it comes."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def add(self, chunk: bytes) -> str:
+        """Return the lines that the chunk completes, each with its end; a line above CloudWatch's limit in pieces."""
+        head, end, rest = chunk.rpartition(b"\n")
+        if end:
+            whole, self._rest = self._rest + head + end, rest
+        else:
+            whole, self._rest = b"", self._rest + chunk
+        text = whole.decode(errors="replace")
+        while len(self._rest) > LONGEST_LINE_BYTES:
+            length = LONGEST_LINE_BYTES - split_character(self._rest[:LONGEST_LINE_BYTES])
+            text += self._rest[:length].decode(errors="replace") + "\n"
+            self._rest = self._rest[length:]
+        return text
+
+    def end(self) -> str:
+        """Return the unfinished line, if there is one, as if it had ended."""
+        rest, self._rest = self._rest, b""
+        return rest.decode(errors="replace") + "\n" if rest else ""
+
+
+def split_character(content: bytes) -> int:
+    """Return how many bytes at the end are the beginning of a character in UTF-8 whose rest is missing."""
+    for length in range(1, min(_CHARACTER_BYTES, len(content) + 1)):
+        first = content[-length]
+        if first & 0b1100_0000 == 0b1000_0000:
+            continue
+        needed = 4 if first >= 0b1111_0000 else 3 if first >= 0b1110_0000 else 2 if first >= 0b1100_0000 else 1
+        return length if needed > length else 0
+    return 0
+
+
+class Tail:
+    """The last 4 KB of an invocation's log."""
+
+    def __init__(self) -> None:
+        self._kept = b""
+
+    def clear(self) -> None:
+        """Forget what was logged: another invocation begins."""
+        self._kept = b""
+
+    def add(self, text: str) -> None:
+        """Take what is logged, whole lines."""
+        # No character has less than a byte.
+        self._kept = (self._kept + text[-limits.LOG_TAIL_BYTES :].encode())[-limits.LOG_TAIL_BYTES :]
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes; what was cut off begins with a whole character."""
+        begin = 0
+        while begin < min(_CHARACTER_BYTES, len(self._kept)) and self._kept[begin] & 0b1100_0000 == 0b1000_0000:
+            begin += 1
+        return self._kept[begin:]
+
+
+class Pipe:
+    """The end of a pipe that is read: as it comes, while whoever takes it has room for more.
+
+    While it is held, the pipe fills, and then whoever prints into it waits.
+
+    Args:
+        descriptor: The pipe; closed with this.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor = descriptor
+        self._take: Callable[[bytes], bool] | None = None
+
+    def start(self, take: Callable[[bytes], bool]) -> None:
+        """Begin to read.
+
+        Args:
+            take: Is given each chunk, and returns whether it has room for more; else `resume` is to be called.
+        """
+        self._take = take
+        self.resume()
+
+    def resume(self) -> None:
+        """Continue to read."""
+        if self._descriptor >= 0:
+            asyncio.get_running_loop().add_reader(self._descriptor, self._read)
+
+    def drain(self) -> None:
+        """Hand over what is in the pipe now, without regard to room: it is a pipe's worth at most."""
+        assert self._take is not None  # noqa: S101 - it was started
+        unread = MOST_UNREAD_BYTES if self._descriptor >= 0 else 0
+        while unread > 0 and (chunk := self._next()):
+            unread -= len(chunk)
+            self._take(chunk)
+
+    def close(self) -> None:
+        """Hand over what is in the pipe, and close it."""
+        if self._descriptor >= 0:
+            self.drain()
+            self._pause()
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _read(self) -> None:
+        assert self._take is not None  # noqa: S101 - it was started
+        chunk = self._next()
+        if chunk == b"" or (chunk and not self._take(chunk)):
+            self._pause()
+
+    def _next(self) -> bytes | None:
+        """A chunk; None when there is none now, empty when there will be no more."""
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self._descriptor, READ_BYTES)
+        return None
+
+    def _pause(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+
+
+class RieLines:
+    """Tell RIE's own lines from the function's where both come on one stream, as in a container.
+
+    RIE prints `START` with the invocation's id before the function can know it, and `END` and `REPORT` as a pair in a
+    form of its own; the same words in another form, in other company, or with another id are the function's.
+    """
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self._start = self._end = self._report = re.compile("(?!)")
+        self._held = ""
+
+    def begin(self, request_id: str) -> None:
+        """Expect the lines of another invocation."""
+        self.ended.clear()
+        self._start = re.compile(rf"START RequestId: {request_id} Version: \S+\n")
+        self._end = re.compile(rf"END RequestId: {request_id}\n")
+        self._report = re.compile(
+            rf"REPORT RequestId: {request_id}\t(Init Duration: [\d.]+ ms\t)?Duration: [\d.]+ ms\t"
+            r"Billed Duration: \d+ ms\tMemory Size: \d+ MB\tMax Memory Used: \d+ MB\t\n"
+        )
+
+    def add(self, text: str) -> str:
+        """Return the function's own of these whole lines."""
+        return "".join([self._own(line + "\n") for line in text.split("\n")[:-1]])
+
+    def end(self) -> str:
+        """Return what still waited for the line behind it."""
+        held, self._held = self._held, ""
+        return held
+
+    def _own(self, line: str) -> str:
+        held = self.end()
+        if held and self._report.fullmatch(line):
+            self.ended.set()
+            return _before(self._end, held)
+        if self._end.search(line):
+            self._held = line
+            return held
+        if self._start.search(line):
+            line, self._start = _before(self._start, line), re.compile("(?!)")
+        return held + line
+
+
+def _before(ending: re.Pattern[str], line: str) -> str:
+    """What the function printed, without a line's end, before RIE's words."""
+    found = ending.search(line)
+    assert found is not None  # noqa: S101 - it was found before
+    return line[: found.start()] + "\n" if found.start() else ""

@@ -1,0 +1,132 @@
+"""How lines reach the log service, and how many wait."""
+
+import asyncio
+import json
+
+import pytest
+
+from harness.gateway.logs import ALL_STREAMS_BYTES, BATCH_BYTES, BATCH_LINES, FULL_LINES, LEAST_FULL_BYTES, LogService
+
+pytestmark = pytest.mark.unit
+
+
+def with_service(use, refuse=()):
+    """What a coroutine makes of a service, and the calls that came to the emulation, refused as listed."""
+    calls, refusals = [], list(refuse)
+
+    async def answer(reader, writer):
+        try:
+            await answer_all(reader, writer)
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    async def answer_all(reader, writer):
+        while head := (await reader.readuntil(b"\r\n\r\n")).decode().lower():
+            length = int(head.split("content-length: ")[1].split("\r\n")[0])
+            operation = head.split("logs_20140328.")[1].split("\r\n")[0]
+            calls.append((operation, json.loads(await reader.readexactly(length))))
+            status = "400 Bad Request" if refusals and refusals.pop(0) else "200 OK"
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+
+    async def run():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            host, port = server.sockets[0].getsockname()
+            service = LogService(f"http://{host}:{port}", "a-key")
+            try:
+                return await use(service)
+            finally:
+                await service.stop()
+                # The emulation sees the end of the connection.
+                await until(lambda: len(asyncio.all_tasks()) == 1)
+
+    return asyncio.run(run()), calls
+
+
+async def until(condition):
+    """Waits for it."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - it is no task's of ours
+            await asyncio.sleep(0.001)
+
+
+def messages(calls, stream):
+    """The lines of a stream, in order."""
+    return [
+        event["message"]
+        for operation, body in calls
+        if operation == "putlogevents" and body["logStreamName"] == stream
+        for event in body["logEvents"]
+    ]
+
+
+def test_lines_of_all_streams_arrive_in_order_and_in_batches_that_the_service_takes():
+    """A stream that is flooded delays none of the others by more than a batch."""
+
+    async def use(service):
+        flooded, quiet = service.stream("f", "flooded"), service.stream("g", "quiet")
+        flooded.write("".join(f"{number}\n" for number in range(3 * BATCH_LINES)))
+        quiet.write("first\rsecond\n\nREPORT\n", urgent=True)
+        service.start()
+        await until(lambda: not flooded.pending and not quiet.pending)
+        await asyncio.sleep(0.1)
+
+    _, calls = with_service(use)
+
+    assert [str(number) for number in range(3 * BATCH_LINES)] == messages(calls, "flooded")
+    assert ["first\nsecond", "", "REPORT"] == messages(calls, "quiet")
+    puts = [(body["logStreamName"], len(body["logEvents"])) for name, body in calls if name == "putlogevents"]
+    assert [("flooded", BATCH_LINES), ("quiet", 3)] == puts[:2]
+
+
+def test_a_stream_with_two_batches_of_lines_is_full_and_says_when_it_is_not():
+    """Whoever prints faster than the service takes lines waits."""
+
+    async def use(service):
+        stream, called = service.stream("f", "s"), []
+        stream.write("x\n" * (FULL_LINES - 1))
+        before = stream.full
+        stream.write("x\n")
+        stream.when_room(lambda: called.append(True))
+        full = stream.full
+        service.start()
+        await until(lambda: called)
+        return before, full, stream.full
+
+    assert (False, True, False) == with_service(use)[0]
+
+
+def test_many_streams_share_what_is_kept():
+    """One that is full early lets the others have a little still."""
+
+    async def use(service):
+        streams = [service.stream("f", str(number)) for number in range(9)]
+        for stream in streams[:-1]:
+            stream.write("x" * (BATCH_BYTES - 20_000) + "\n")
+        streams[-1].write("x" * (LEAST_FULL_BYTES - 100) + "\n")
+        before = streams[0].full, streams[-1].full
+        streams[-1].write("x" * 150_000 + "\n")
+        return before, service.crowded, [stream.full for stream in streams]
+
+    assert 8 * BATCH_BYTES == ALL_STREAMS_BYTES
+    assert ((False, False), True, [True] * 9) == with_service(use)[0]
+
+
+def test_lines_are_sent_again_when_somebody_has_deleted_the_group():
+    """The group is created again, and nothing is lost."""
+
+    async def use(service):
+        stream = service.stream("f", "s")
+        stream.write("one\n", urgent=True)
+        service.start()
+        await until(lambda: not stream.pending)
+        await asyncio.sleep(0.2)
+        stream.write("two\n", urgent=True)
+        await until(lambda: not stream.pending)
+        await asyncio.sleep(0.2)
+
+    _, calls = with_service(use, refuse=[False, False, False, True])
+
+    assert ["createloggroup", "createlogstream", "putlogevents"] * 2 == [
+        name for number, (name, _) in enumerate(calls) if number != 3
+    ]
+    assert ["one", "two", "two"] == messages(calls, "s")

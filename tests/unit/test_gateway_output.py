@@ -1,0 +1,131 @@
+"""From the bytes that a function prints to the lines of its log."""
+
+import asyncio
+import contextlib
+import os
+
+import pytest
+
+from harness.gateway import limits
+from harness.gateway.output import LONGEST_LINE_BYTES, Lines, Pipe, RieLines, Tail, split_character
+
+pytestmark = pytest.mark.unit
+
+RIE_REPORT = (
+    "REPORT RequestId: {}\tDuration: 1.40 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\tMax Memory Used: 128 MB\t\n"
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+def test_lines_do_not_depend_on_how_the_output_came(size):
+    """Characters and lines that arrive in parts are put together again."""
+    printed, lines = "one\n\nzwei ü\r日本\n😀 end".encode(), Lines()
+
+    text = "".join(lines.add(printed[place : place + size]) for place in range(0, len(printed), size)) + lines.end()
+
+    assert printed.decode() + "\n" == text
+    assert "" == lines.end()
+
+
+def test_bytes_that_are_no_characters_are_replaced():
+    """A function may print anything; the log takes characters alone."""
+    assert "\0 \ufffd\ufffd\n" == Lines().add(b"\0 \xff\xfe\n")
+
+
+def test_a_line_above_cloudwatchs_limit_comes_in_pieces_of_whole_characters():
+    """And no more of it is kept than one piece."""
+    lines, text = Lines(), ""
+    for _ in range(50):
+        text += lines.add("日本語".encode() * 2000)
+
+    pieces = (text + lines.end()).split("\n")[:-1]
+
+    assert "日本語" * 100_000 == "".join(pieces)
+    assert max(len(piece.encode()) for piece in pieces) <= LONGEST_LINE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("content", "missing"),
+    [(b"", 0), (b"a", 0), ("ü".encode(), 0), ("ü".encode()[:1], 1), ("日".encode()[:2], 2), ("😀".encode()[:3], 3)],
+)
+def test_the_beginning_of_a_character_is_seen(content, missing):
+    """So that a cut falls before it."""
+    assert missing == split_character(content)
+    assert missing == split_character(b"before" + content)
+
+
+@pytest.mark.parametrize("text", ["日\n", "日本\n", "é\n", "😀\n", "abc\n"])
+def test_a_tail_has_at_most_4_kb_and_whole_characters(text):
+    """As `LogResult` shows it, whatever the lines are."""
+    tail = Tail()
+    for _ in range(2000):
+        tail.add(text)
+
+    assert limits.LOG_TAIL_BYTES - 4 < len(tail.content) <= limits.LOG_TAIL_BYTES
+    assert (text * 2000).endswith(tail.content.decode())
+
+
+def test_a_pipe_is_not_read_while_there_is_no_room():
+    """Whoever prints into it waits until there is; at the end of an invocation what is in it is read all the same."""
+
+    async def read():
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        taken, room = [], False
+
+        def take(chunk):
+            taken.append(chunk)
+            return room
+
+        pipe = Pipe(reading)
+        pipe.start(take)
+        written = 0
+        with contextlib.suppress(BlockingIOError):
+            while written < 1 << 20:
+                written += os.write(writing, b"x" * 4096)
+                await asyncio.sleep(0)
+        before = sum(map(len, taken))
+        pipe.drain()
+        after = sum(map(len, taken))
+        room = True
+        pipe.resume()
+        os.write(writing, b"more")
+        while taken[-1] != b"more":  # noqa: ASYNC110 - a pipe sets no event
+            await asyncio.sleep(0)
+        pipe.close()
+        os.close(writing)
+        return before, after
+
+    before, after = asyncio.run(read())
+
+    assert before <= 16_384
+    assert after >= 65_536
+
+
+def test_riess_own_lines_are_dropped_and_the_functions_look_alikes_kept():
+    """In a container both come on one stream."""
+    rie = RieLines()
+    rie.begin("an-id")
+    printed = (
+        "START RequestId: an-id Version: $LATEST\n"
+        "START RequestId: an-id Version: $LATEST\n"
+        "REPORT RequestId: other Duration: 9 ms\n"
+        "END RequestId: an-id\n"
+        "END RequestId: other\n" + RIE_REPORT.format("other") + "worker: " + RIE_REPORT.format("an-id") + "no end"
+    )
+
+    kept = rie.add(printed + "END RequestId: an-id\n")
+    ended_before = rie.ended.is_set()
+    kept += rie.add(RIE_REPORT.format("an-id"))
+
+    assert printed.partition("\n")[2] + "\n" == kept
+    assert (False, True) == (ended_before, rie.ended.is_set())
+
+
+def test_the_last_words_of_a_runtime_that_died_are_kept_even_if_they_look_like_ries():
+    """RIE writes no END then."""
+    rie = RieLines()
+    rie.begin("an-id")
+
+    assert "END RequestId: an-id\n" == rie.add("END RequestId: an-id\n") + rie.end()
+    assert not rie.ended.is_set()
