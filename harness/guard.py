@@ -31,6 +31,9 @@ NAMES_VARIABLE = "HARNESS_STACK_NAMES"
 # Answered without credentials, and without a word: is the service there?
 HEALTH = "/_harness/health"
 
+# Routes by which the harness steers a service: faults, limits of the account, questions about roles.
+CONTROL = "/_harness/"
+
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # Names of the stack's keys: what its user's clients sign with, and CloudFormation's calls of the other services.
 CLIENTS, CLOUDFORMATION = "clients", "cloudformation"
@@ -168,6 +171,9 @@ class Guard:
             return None
         signed = signed_by(header, query)
         if self.admits(signed):
+            if path.startswith(CONTROL) and signed.key.startswith(_SESSION):
+                message = "a function may not steer its own emulation"
+                return Refusal(403, "AccessDeniedException", _JSON, json.dumps({"Message": message}).encode())
             return None
         return invalid_token(signed.service or self._service, header)
 

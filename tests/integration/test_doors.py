@@ -7,6 +7,7 @@ import pwd
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,12 +18,16 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from harness.gateway.limits import ANY_ROLE
 from harness.guard import CLOUDFORMATION, HEALTH, authorization, new_secret, own_key, session_key
+from harness.runs.clients import clients_for
 from harness.stack import StackState, client_environment
 from harness.stack.state import Mode
+from tests.support.functions import code_arguments, handlers_image
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).parents[2]
 HTTP_SERVICES = ("lambda_", "aws", "s3")
 PATHS = {"lambda_": "/2015-03-31/functions", "aws": "/", "s3": "/"}
 CODES = {
@@ -402,3 +407,53 @@ def test_a_caller_that_goes_away_leaves_no_traceback(stack, mode):
         assert client.get(f"{stack.endpoints.lambda_}/2015-03-31/functions").status_code == 200
 
     assert before == (stack.directory / "gateway.log").read_text().count("Traceback")
+
+
+@pytest.fixture(scope="module")
+def image(mode, tmp_path_factory):
+    """The image of all handlers in container mode; None in process mode."""
+    if mode == "process":
+        yield None
+        return
+    with handlers_image(tmp_path_factory.mktemp("image")) as image_id:
+        yield image_id
+
+
+def test_a_function_has_its_own_credentials_and_no_others(stack, image):
+    """With them it reaches the services, without them or with half of them none, and never what steers the stack."""
+    functions = clients_for(stack.endpoints).functions
+    name = f"knock-{uuid.uuid4().hex[:8]}"
+    functions.create_function(FunctionName=name, Role=ANY_ROLE, Timeout=30, **code_arguments("knock", image))
+    addresses = {
+        "AWS_ENDPOINT_URL": "/",
+        "AWS_ENDPOINT_URL_S3": "/",
+        "AWS_ENDPOINT_URL_LAMBDA": "/2015-03-31/functions",
+    }
+    ways = ("whole", "without token", "with another token", "not at all")
+    requests = [(variable, path, how) for variable, path in addresses.items() for how in ways]
+    routes = {"AWS_ENDPOINT_URL_LAMBDA": "/_harness/environments", "AWS_ENDPOINT_URL": "/_harness/faults"}
+    steering = [(variable, path, "whole") for variable, path in routes.items()]
+    try:
+        payload = json.dumps({"requests": [*requests, *steering]})
+        answer = functions.invoke(FunctionName=name, Payload=payload)["Payload"].read()
+    finally:
+        functions.delete_function(FunctionName=name)
+
+    told = json.loads(answer)
+    assert [200, 403, 403, 403] * len(addresses) == told[: len(requests)], told
+    assert [403, 403] == told[len(requests) :]
+
+
+@pytest.mark.parametrize("verb", [["run", "--n-workers", "1"], ["logs", "linear_ec_1"]])
+def test_another_account_than_the_expected_one_is_refused_before_anything_is_done(stack, verb):
+    """STS says whose the credentials are; here moto plays AWS, by its variables."""
+    harness = Path(sys.executable).with_name("harness")
+    options = ["--target", "aws", "--region", "us-east-1", "--expect-account", "999999999999"]
+    environment = os.environ | client_environment(stack)
+
+    done = subprocess.run(
+        [harness, *verb, *options], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert "error: these credentials are of account 123456789012, not of 999999999999" in done.stderr
