@@ -1,11 +1,13 @@
 """`harness images`: the images that go to AWS, from their Dockerfiles to a registry."""
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from harness.cli.groups import SuggestingGroup
+from harness.cli.target_options import check_somebody_answers
 
 if TYPE_CHECKING:
     from harness.images import Entry
@@ -288,18 +290,19 @@ def rm(*, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
         users = users or (f"  stays as {', '.join(image.others)}" if image.others else "")
         click.echo(f"{image.label:<48} {image.size / 1e6:>7.0f} MB{users}", err=True)
     if any(not image.containers for image in found) and not yes:
+        check_somebody_answers()
         click.echo("Sizes include layers that images share.", err=True)
-        click.confirm("Remove these images?", abort=True, err=True)
+        if not click.confirm("Remove these images?", err=True):
+            sys.exit(1)
     removal = remove_images(client, found)
     for image in removal.kept:
-        reason = f"used by {', '.join(image.containers)}" if image.containers else "other images are built on it"
-        click.echo(f"kept {image.label}: {reason}", err=True)
+        if not image.containers:
+            click.echo(f"kept {image.label}: other images are built on it", err=True)
     if as_json:
         click.echo(msgspec.json.encode(removal).decode())
     else:
-        click.echo(
-            f"removed {len(removal.removed)} images; {removal.freed_bytes / 1e6:.0f} MB of the disk are free again"
-        )
+        freed = f"; {removal.freed_bytes / 1e6:,.0f} MB are free again" if removal.freed_bytes else ""
+        click.echo(f"images removed: {len(removal.removed)}{freed}")
 
 
 def _details(entry: "Entry") -> str:

@@ -55,7 +55,7 @@ class Removal(msgspec.Struct, frozen=True):
     Attributes:
         removed: The images that have lost their names or are gone.
         kept: Those that others still use.
-        freed_bytes: What the engine's layers take less.
+        freed_bytes: What the engine's layers take less; 0 where it does not say.
     """
 
     removed: list[OwnImage]
@@ -132,7 +132,8 @@ def remove_images(client: docker.DockerClient, images: Iterable[OwnImage]) -> Re
         removed += done
         left = [image for image in left if image not in done]
         progress = bool(done)
-    return Removal(removed, kept + left, before - _layers_bytes(client))
+    # Others may build meanwhile.
+    return Removal(removed, kept + left, max(0, before - _layers_bytes(client)))
 
 
 def _remove(client: docker.DockerClient, image: OwnImage) -> bool:
@@ -152,7 +153,7 @@ def _remove(client: docker.DockerClient, image: OwnImage) -> bool:
 
 def _layers_bytes(client: docker.DockerClient) -> int:
     with translated("the engine cannot tell how much room its layers take"):
-        return int(client.df()["LayersSize"] or 0)
+        return int(client.df().get("LayersSize") or 0)
 
 
 def _is_own(image: Mapping[str, Any]) -> bool:
