@@ -128,6 +128,8 @@ def print_summary(summary: Summary) -> None:
     )
     console.print(f"memory  {max(worker.max_rss_mb for worker in summary.workers):.0f} MB in the largest worker")
     console.print(f"cost    {summary.cost_usd:.6f} USD on AWS Lambda")
+    if summary.job["zero_based"] == "yes":
+        console.print("data    feature indices start at 0 (zero-based)")
     for event in summary.events:
         console.print(f"event   {printable(_event(event))}", markup=False)
     model = f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}"

@@ -28,7 +28,7 @@ class Data:
     Attributes:
         bucket: The bucket.
         name: What the data is called.
-        shape: `dataset_type`, `n_features` and `n_classes` as far as the partitions' manifest tells them.
+        shape: `dataset_type`, `n_features`, `n_classes` and `zero_based` as far as the partitions' manifest has them.
         prefix: The bucket's folder in which they lie, with a `/` at its end; empty for its top.
     """
 
@@ -84,10 +84,12 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client", deployed_bucket: str 
     base: ZeroBased = "yes" if manifest.zero_based else "no"
     if job.zero_based not in {"auto", base}:
         raise JobError("zero_based", job.zero_based, f"auto or {base}, as {spec.name} was read so")
-    shape = {
+    shape: dict[str, Any] = {
         "dataset_type": manifest.data_type,
         "n_features": manifest.features,
     }
+    if manifest.zero_based:
+        shape["zero_based"] = "yes"
     if job.optim != "em":  # a clustering does not look at labels
         shape["n_classes"] = len(manifest.classes(job.n_classes, spec.name))
     return Data(bucket, spec.name, shape, prefix)
@@ -105,5 +107,5 @@ def check_shape(event: dict[str, Any], data: Data) -> None:
         wider = field == "n_classes" or (field == "n_features" and data.shape["dataset_type"] != "cifar10")
         if wider and asked < found:
             raise JobError(field, asked, f"{found} or more, as {data.name} has {found}; or leave it out")
-        if asked != found and not wider:
+        if asked not in (found, "auto") and not wider:
             raise JobError(field, asked, f"{found}, as {data.name} has it")

@@ -130,3 +130,50 @@ def test_what_the_user_says_of_the_data_must_be_true(event, message):
 def test_what_agrees_with_the_data_is_taken(event):
     """More classes and columns than the data has are possible: it may lack the last of them."""
     check_shape(event, Data("bucket", "rcv1", SHAPE))
+
+
+@pytest.fixture
+def data_file(tmp_path):
+    """Writes a file and returns its spec."""
+
+    def write(text):
+        path = tmp_path / "rows.txt"
+        path.write_bytes(text)
+        return parse_data_spec(str(path))
+
+    return write
+
+
+@pytest.mark.parametrize("labels", [(0.5, 1.5), (1, 4_000_000_000), (7, 7), (-3.25, 1e30)])
+def test_only_a_classification_looks_at_labels(s3, data_file, labels):
+    """k-means takes any; a classifier refuses those that are no classes, in the user's own words."""
+    spec = data_file(b"%r 1:1\n%r 1:2\n" % labels)
+
+    assert {"dataset_type": "dense_libsvm", "n_features": 1} == prepare_data(spec, job(model="kmeans"), s3).shape
+    with pytest.raises(InputError, match=rf"rows.txt: .*label ({labels[0]}|{labels[1]})\b"):
+        prepare_data(spec, job(), s3)
+
+
+def test_the_classes_are_the_labels(s3, data_file):
+    """As many as there are, not up to the largest; another number of classes must make sense."""
+    spec = data_file(b"1 1:1\n2 1:2\n3 1:3\n")
+
+    assert 3 == prepare_data(spec, job(), s3).shape["n_classes"]
+    assert 5 == prepare_data(spec, job(n_classes=5), s3).shape["n_classes"]
+    with pytest.raises(JobError, match=r"`n_classes` is 2; .*rows.txt has 3: 1, 2, 3"):
+        prepare_data(spec, job(n_classes=2), s3)
+
+
+def test_a_zero_based_file_is_told_from_others(s3, data_file):
+    """Seen by its index 0; a bucket keeps the base that its partitions were read with."""
+    spec = data_file(b"1 0:1 1:2\n0 1:3\n" * 3)
+
+    seen = prepare_data(spec, job(), s3)
+
+    assert ("yes", 2) == (seen.shape["zero_based"], seen.shape["n_features"])
+    assert read_manifest(s3, seen.bucket).zero_based
+    assert seen.shape | {"zero_based": "yes"} == prepare_data(spec, job(zero_based="yes"), s3).shape
+    with pytest.raises(InputError, match=r"line 1: feature index 0; indices start at 1, unless .* --zero-based yes"):
+        prepare_data(spec, job(zero_based="no"), s3)
+    with pytest.raises(JobError, match=r"`zero_based` is 'no'; allowed: auto or yes, as s3://.* was read so"):
+        prepare_data(parse_data_spec(f"s3://{seen.bucket}"), job(zero_based="no"), s3)
