@@ -139,8 +139,9 @@ def check_contract(image: ImageUnderTest) -> str:
 
 def check_packages(image: ImageUnderTest) -> str:
     """Every package that the function uses is there and works, after all that was left out."""
-    handler = image.image.attrs["Config"]["Cmd"][0].rpartition(".")[0]
-    code = f"{image.recipe.packages}\nimport {handler}, sys\nprint(len(sys.modules))"
+    module = image.image.attrs["Config"]["Cmd"][0].rpartition(".")[0].replace("/", ".")
+    load = f"import importlib, sys\nimportlib.import_module({module!r})\nprint(len(sys.modules))"
+    code = f"{image.recipe.packages}\n{load}"
     with _started(image, entrypoint=["python3", "-c", code], command=[], network_disabled=True) as container:
         try:
             status = container.wait(timeout=_PACKAGES_TIMEOUT_S)["StatusCode"]
