@@ -139,7 +139,8 @@ class Members:
         self._label = label
         self._rie = rie
         self._pids: list[int] = []
-        self._last_seen = -1
+        # The others will be started by RIE.
+        self._last_seen = last_pid()
         self.frozen = False
 
     def freeze(self) -> None:

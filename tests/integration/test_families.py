@@ -79,8 +79,9 @@ def test_a_process_that_starts_others_all_the_time_ends(stack, start):
 
 def test_members_are_stopped_and_continued_except_rie(stack, start, tmp_path):
     """Those that appear later are found too; RIE goes on."""
-    rie, runtime = start(1), start(1)
+    rie = start(1)
     members = Members(environment_label(stack, 1), rie.pid)
+    runtime = start(1)
 
     def states(*pids):
         return [psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in pids]
@@ -113,8 +114,9 @@ def test_scratch_folders_of_killed_stacks_go_with_their_processes(stack, start):
 
 def test_a_process_of_another_stack_is_never_signalled(stack, start):
     """A number that the kernel has given to a stranger since is not taken for a member's."""
-    rie, member = start(1), start(1)
+    rie = start(1)
     members = Members(environment_label(stack, 1), rie.pid)
+    member = start(1)
     members.freeze()
     members.thaw()
     set_label(member.pid, environment_label(stack, 2))
