@@ -75,6 +75,10 @@ class Answer:
     usable: bool = True
 
 
+# RIE has answered with an error and without a body.
+_SILENT = Answer(b"", "Unhandled", usable=False)
+
+
 @dataclass
 class Environment:
     """One environment of one function."""
@@ -119,6 +123,8 @@ class Environment:
         seconds = time.perf_counter() - started
         complete = await self._read_the_rest(alive=answer.usable)
         answer = self._as_aws(answer, request_id, complete=complete, seconds=seconds)
+        if answer is _SILENT:
+            answer = self._told_by_rie(request_id)
         memory_mb = await self._memory_used_mb()
         end = self._planned_end()
         if end == "oom":
@@ -184,10 +190,20 @@ class Environment:
         if response.status != HTTPStatus.OK:
             if error_object(response.body):
                 return Answer(response.body, "Unhandled", usable=False)
+            if not response.body:
+                return _SILENT
             said = f"RIE answered {response.status}: {response.body[:_LONGEST_QUOTE].decode(errors='replace')!r}"
             logger.warning("%s: %s", self.function.name, said)
             return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: {said}")
         return Answer(response.body)
+
+    def _told_by_rie(self, request_id: str) -> Answer:
+        """Return the answer when the runtime ended while it started, of which RIE says nothing in its own."""
+        reason = self.sandbox.exit_reason()
+        if not reason:
+            reason = "RIE answered without a word"
+            logger.warning("%s: %s", self.function.name, reason)
+        return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
 
     def _as_aws(self, answer: Answer, request_id: str, *, complete: bool, seconds: float) -> Answer:
         """Return the answer as AWS gives it: RIE answers 200 when a handler raised, and when its time was up.

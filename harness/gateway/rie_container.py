@@ -29,7 +29,7 @@ from harness.gateway.cgroup import memory_group
 from harness.gateway.errors import invalid_parameter
 from harness.gateway.records import Function, Image, Package
 from harness.gateway.requests import Code, ImageConfig
-from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, lambda_variables
+from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, exit_reason_in, lambda_variables
 
 RIE_PORT = 8080
 # Lambda's own user and group, whatever the image says.
@@ -284,6 +284,10 @@ class ContainerSandbox:
     async def signal(self, number: Signals) -> None:
         """Not here: a stack of containers takes no fault plans."""
         raise NotImplementedError(f"{number.name} for a function in a container")
+
+    def exit_reason(self) -> str:
+        """RIE prints it last, behind what the function has printed."""
+        return exit_reason_in(self.lines.last_words)
 
     def freeze(self) -> None:
         """Do nothing: `docker pause` takes tens of milliseconds, and the gateway cannot write to control groups."""

@@ -24,12 +24,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.families import Members, end_environment, environment_label, set_label
 from harness.gateway.output import Pipe
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
-from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, process_variables
+from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, exit_reason_in, process_variables
 from harness.processes import bound_to_parent, reserved_ports
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class ProcessSandbox:
     label: int
     members: Members
     output: Pipe
+    errors: BinaryIO
     shares_output: bool = False
     _runtime: "RuntimeStatus | None" = None
 
@@ -100,6 +102,12 @@ class ProcessSandbox:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def exit_reason(self) -> str:
+        """RIE writes it before it answers, and says nothing in the answer when the runtime ended while it started."""
+        size = os.fstat(self.errors.fileno()).st_size
+        last_words = os.pread(self.errors.fileno(), READ_BYTES, max(0, size - READ_BYTES))
+        return exit_reason_in(last_words.decode(errors="replace"))
+
     def freeze(self) -> None:
         """Stop the handler's process and all that it has started; RIE goes on."""
         self.members.freeze()
@@ -115,6 +123,7 @@ class ProcessSandbox:
             logger.error("processes of an environment do not end, not even by SIGKILL: see %s", self.folder)
         await self.process.wait()
         self.output.close()
+        self.errors.close()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     def _forget_runtime(self) -> None:
@@ -187,32 +196,30 @@ class Processes:
         number = next(self._numbers)
         label = environment_label(self.stack, number)
         folder = self.scratch / str(number)
-        folder.mkdir(mode=0o700)
-        try:
+        with contextlib.ExitStack() as undo:
+            folder.mkdir(mode=0o700)
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
             variables = process_variables(function, stream, folder, self.provided)
+            errors = undo.enter_context(tempfile.TemporaryFile())
             reading, writing = output_pipe()
+            undo.callback(os.close, reading)
             try:
-                process, port = await self._start_rie(function, variables, label, folder, writing)
-            except BaseException:
-                os.close(reading)
-                raise
+                process, port = await self._start_rie(function, variables, label, folder, writing, errors)
             finally:
                 os.close(writing)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            undo.pop_all()
         members = Members(label, process.pid)
-        return ProcessSandbox(process, f"127.0.0.1:{port}", folder, label, members, Pipe(reading))
+        return ProcessSandbox(process, f"127.0.0.1:{port}", folder, label, members, Pipe(reading), errors)
 
     async def _start_rie(
-        self, function: Function, variables: dict[str, str], label: int, folder: Path, output: int
+        self, function: Function, variables: dict[str, str], label: int, folder: Path, output: int, errors: BinaryIO
     ) -> tuple[asyncio.subprocess.Process, int]:
         """Return RIE's process and the port on which it listens."""
         runtime = [*runtime_command(function.code, function.handler), str(output)]
         client = self.parents.client_of(function) if self.parents else None
         deadline = time.monotonic() + READY_WITHIN_S
         for _ in range(START_ATTEMPTS):
-            with reserved_ports(2) as (endpoint, runtime_api), tempfile.TemporaryFile() as errors:
+            with reserved_ports(2) as (endpoint, runtime_api):
                 process = await asyncio.create_subprocess_exec(
                     *rie_command(self.rie, endpoint, runtime_api, [*(client or []), *runtime]),
                     cwd=folder,

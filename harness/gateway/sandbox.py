@@ -1,5 +1,6 @@
 """What an execution environment runs in: RIE with one runtime behind it, as processes or in a container."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,10 @@ from harness.gateway.scratch import programs_in
 
 READY_WITHIN_S = 10.0
 READY_POLL_S = 0.002
+
+_EXIT_REASON = re.compile(
+    r"\(rapid\) In(?:it|voke) failed.*? error=(Runtime exited .+?)(?: InvokeID=\S*)?$", re.MULTILINE
+)
 
 
 class Sandbox(Protocol):
@@ -53,6 +58,9 @@ class Sandbox(Protocol):
     async def signal(self, number: Signals) -> None:
         """Sends a signal to the handler's process, if there is one."""
 
+    def exit_reason(self) -> str:
+        """Return how the runtime has ended, in AWS's words, as RIE's errors say it; nothing when they do not."""
+
     def freeze(self) -> None:
         """Stop every process of the function, as AWS does between invocations."""
 
@@ -61,6 +69,15 @@ class Sandbox(Protocol):
 
     async def stop(self) -> None:
         """Ends it and removes what it had."""
+
+
+def exit_reason_in(errors: str) -> str:
+    """Return how the runtime has ended, in AWS's words, from what RIE prints about its last invocation.
+
+    Fields of a line come in any order: `... [ERROR] (rapid) Invoke failed error=... InvokeID=...`.
+    """
+    found = _EXIT_REASON.findall(errors)
+    return found[-1] if found else ""
 
 
 @dataclass(frozen=True)

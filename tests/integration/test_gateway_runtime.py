@@ -1,5 +1,8 @@
 """What a function sees of the runtime around it: modules, programs, sockets, paths; as on AWS."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from harness.settings import load_settings
@@ -157,3 +160,34 @@ def test_a_project_may_have_any_path(tmp_path, mode, write):
         source = write("app", "import os\ndef handler(event, context):\n    return os.getcwd()")
 
         assert service.invoke(service.create(source, "app.handler")).startswith(str(root))
+
+
+ENDS = {
+    "sys.exit(3)": "with error: exit status 3",
+    "sys.exit(0)": "without providing a reason",
+    "os._exit(5)": "with error: exit status 5",
+    "os._exit(0)": "without providing a reason",
+    "os.kill(os.getpid(), signal.SIGKILL)": "with error: signal: killed",
+    "os.kill(os.getpid(), signal.SIGTERM)": "with error: signal: terminated",
+}
+
+
+@pytest.mark.parametrize("where", ["import", "handler"])
+def test_an_exit_has_awss_words(service, write, where):
+    """The same when the module is imported and when the handler runs, in each new environment."""
+    text = "import os, signal, sys\ndef handler(event, context):\n    exec(event)"
+    if where == "import":
+        text = "import os, signal, sys\nexec(os.environ['END'])\ndef handler(event, context):\n    pass"
+    source = write("ends", text)
+
+    def told(end):
+        name = service.create(source, "ends.handler", Environment={"Variables": {"END": end}})
+        return [service.invoke(name, end) for _ in range(2)]
+
+    with ThreadPoolExecutor(len(ENDS)) as pool:
+        for answers, reason in zip(pool.map(told, ENDS), ENDS.values(), strict=True):
+            for answer in answers:
+                assert "Runtime.ExitError" == answer["errorType"]
+                assert re.fullmatch(
+                    rf"RequestId: [0-9a-f-]{{36}} Error: Runtime exited {reason}", answer["errorMessage"]
+                )

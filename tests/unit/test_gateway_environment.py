@@ -8,6 +8,7 @@ import pytest
 from harness.gateway.connection import HttpConnection
 from harness.gateway.environment import Environment
 from harness.gateway.names import LATEST
+from harness.gateway.sandbox import exit_reason_in
 
 pytestmark = pytest.mark.unit
 
@@ -34,6 +35,10 @@ class Sandbox:
     async def max_memory_mb(self):
         """Not known."""
         return 0
+
+    def exit_reason(self):
+        """RIE says nothing."""
+        return ""
 
     def freeze(self):
         """There is no process."""
@@ -74,7 +79,7 @@ def answered_with(response):
 @pytest.mark.parametrize(
     ("response", "told"),
     [
-        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "RIE answered 502: ''"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "RIE answered without a word"),
         (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\nbusy", "RIE answered 400: 'busy'"),
         (b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n17", "RIE answered 500: '17'"),
         (b"", "the execution environment is gone"),
@@ -98,3 +103,33 @@ def test_what_rie_tells_of_the_runtime_is_passed_on():
     answer, _ = answered_with(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told))
 
     assert ("Unhandled", told, False) == (answer.error, answer.payload, answer.usable)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("Invoke failed error=Runtime exited with error: exit status 3 InvokeID=an-id", "exit status 3"),
+        ("Invoke failed InvokeID=an-id error=Runtime exited with error: exit status 3", "exit status 3"),
+        (
+            "Init failed error=Runtime exited with error: signal: segmentation fault InvokeID=",
+            "signal: segmentation fault",
+        ),
+        ("Init failed InvokeID= error=Runtime exited with error: signal: killed", "signal: killed"),
+    ],
+)
+def test_how_the_runtime_ended_is_read_in_ries_errors(words, reason):
+    """The fields of a line come in any order; the last invocation counts."""
+    errors = f"""[ERROR] (rapid) Init failed error=Runtime exited with error: exit status 9 InvokeID=
+[ERROR] (rapid) {words}
+[ERROR] (rapid) Invoke DONE failed: Sandbox.Failure
+"""
+
+    assert f"Runtime exited with error: {reason}" == exit_reason_in(errors)
+    assert "" == exit_reason_in(errors.replace("Runtime exited", "something else"))
+
+
+def test_an_exit_without_an_error_has_no_status():
+    """AWS words `sys.exit(0)` in its own way."""
+    errors = "[ERROR] (rapid) Invoke failed error=Runtime exited without providing a reason InvokeID=an-id\n"
+
+    assert "Runtime exited without providing a reason" == exit_reason_in(errors)
