@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from harness.cli._terminal import printable
 from harness.runs.follow import Progress, RankProgress, waits
@@ -36,7 +37,7 @@ class RunDisplay:
         self._over = threading.Event()
         self._teller = threading.Thread(target=self._tell_waits, name="display", daemon=True)
         # Drawn ten times a second: seconds go on while the command itself is busy waiting.
-        self._live = Live(console=self._console, refresh_per_second=10, transient=True, get_renderable=self._table)
+        self._live = Live(console=self._console, refresh_per_second=10, transient=True, get_renderable=self._screen)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -85,13 +86,15 @@ class RunDisplay:
                     click.echo(f"{self._stage} ... {self._wait_text(now)}", err=True)
 
     def _wait_text(self, now: float) -> str:
+        ranks = self._progress.ranks if self._progress else []
         reason = waits(self._progress) if self._progress else ""
-        return f"{now - self._since:.0f} s" + (f", waiting for {reason}" if reason else "")
+        rounds = f", round {min(rank.round for rank in ranks)}" if ranks and ranks[0].rounds else ""
+        return f"{now - self._since:.0f} s{rounds}" + (f", waiting for {reason}" if reason else "")
 
-    def _table(self) -> Table:
+    def _screen(self) -> Group:
         now = time.monotonic()
         told = f" {self._wait_text(now)}" if now - self._since >= LONG_WAIT_S else ""
-        table = Table(title=f"{self._stage} ...{told}", title_justify="left", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
         for column in ("rank", "state", "round", "epoch", "loss", "rows/s"):
             table.add_column(column, justify="left" if column == "state" else "right")
         ranks = self._progress.ranks if self._progress else []
@@ -99,7 +102,8 @@ class RunDisplay:
             table.add_row(*_cells(rank))
         if len(ranks) > MAX_RANK_LINES:
             table.add_row("...", f"{len(ranks) - MAX_RANK_LINES} more ranks")
-        return table
+        # Not the table's title, which is broken at the table's width.
+        return Group(Text(f"{self._stage} ...{told}"), table)
 
 
 def print_summary(summary: Summary) -> None:

@@ -272,10 +272,16 @@ def waits(progress: Progress) -> str:
         if rank.retry_at is not None:
             left_s = max(0.0, rank.retry_at - now)
             words.append(f"Lambda's next try of rank {rank.rank} (in about {left_s:.0f} s)")
-    starting = [str(rank.rank) for rank in progress.ranks if rank.state in {"invoked", "next link"}]
+    starting = [
+        str(rank.rank) for rank in progress.ranks if rank.state in {"invoked", "next link"} and not rank.waits_for
+    ]
     if starting:
         words.append(f"rank {', '.join(starting)} to start")
-    words += [f"{rank.waits_for} (rank {rank.rank})" for rank in progress.ranks if rank.waits_for]
+    waiting: dict[str, list[str]] = {}
+    for rank in progress.ranks:
+        if rank.waits_for:
+            waiting.setdefault(rank.waits_for, []).append(str(rank.rank))
+    words += [f"{whom} (rank {', '.join(ranks)})" for whom, ranks in waiting.items()]
     return "; ".join(words)
 
 

@@ -22,7 +22,7 @@ from training.job import Job, decode_job
 from training.labels import classes_of, too_many_labels
 from training.manifest import MANIFEST_KEY, PartitionSet, decode_manifest
 from training.matrix import ROWS
-from training.results import RunFolder, get_object, list_partitions, s3_client
+from training.results import JobRecord, RunFolder, get_object, list_partitions, s3_client
 
 WORKER_FUNCTION = os.environ.get("WORKER_FUNCTION_NAME", "linear_ec_2")
 # Neural networks need PyTorch, which makes an image five times as large: it may be a function of its own.
@@ -53,17 +53,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
         job, partitions = _look_at_data(job)
         cache_link = measuring.result()
     folder = RunFolder(_s3, job.results, run_id)
-    record = {"request_id": context.aws_request_id, "job": job, "cache_link": cache_link}
+    record = JobRecord(context.aws_request_id, msgspec.to_builtins(job), msgspec.to_builtins(cache_link))
     if not folder.create_json("job.json", record):
-        first = folder.read_json("job.json")
+        first = folder.read_as("job.json", JobRecord)
+        if first is None:
+            raise InputError(f"{folder.location('job.json')} was there a moment ago and is gone")
         invoked = folder.read("invoked.json") is not None
-        same_request = first["request_id"] == context.aws_request_id
-        if not same_request and (invoked or first["job"] != msgspec.to_builtins(job)):
+        same_request = first.request_id == context.aws_request_id
+        if not same_request and (invoked or first.job != msgspec.to_builtins(job)):
             raise JobError("run_id", run_id, "a run id that no other run has used")
         if invoked:
             return _answer(run_id, folder)
         # Workers that run already go by what was measured first.
-        cache_link = first.get("cache_link")
+        cache_link = first.cache_link
     with ThreadPoolExecutor(min(CONNECTIONS, job.n_workers)) as pool:
         requests = list(pool.map(lambda rank: _invoke_worker(job, rank, cache_link, partitions), range(job.n_workers)))
     folder.write_json("invoked.json", {"requests": requests})

@@ -53,6 +53,20 @@ class Aborted(msgspec.Struct, frozen=True):
     cause: str
 
 
+class JobRecord(msgspec.Struct, frozen=True):
+    """`job.json`.
+
+    Attributes:
+        request_id: The invocation that started the run.
+        job: The job as it was started.
+        cache_link: How the cache was reached then, as far as it was measured.
+    """
+
+    request_id: str
+    job: dict[str, Any]
+    cache_link: Any = None
+
+
 class AbsentError(InputError):
     """There is no such bucket or object."""
 
