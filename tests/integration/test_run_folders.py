@@ -1,5 +1,6 @@
 """Runs in any bucket of a stack, and folders of runs in which somebody has put what no worker wrote."""
 
+import hashlib
 import json
 import uuid
 
@@ -18,6 +19,8 @@ from training.results import RunFolder
 pytestmark = pytest.mark.integration
 
 JOB = {"dataset": "rows", "n_workers": 2, "data_bucket": "rows", "n_features": 3, "host": "h", "port": 1}
+
+NO_MODEL = b"PK no archive"
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +128,24 @@ def test_a_forecast_of_a_damaged_run_is_one_error(s3, bucket, put, objects):
     assert "r1" in str(caught.value)
 
 
-def test_a_model_that_is_none_is_one_error(s3, bucket, put):
+@pytest.mark.parametrize(
+    ("result", "named"),
+    [
+        (
+            {"model": {"sha256": hashlib.sha256(b"PK no archive").hexdigest()}},
+            r"runs/r1/model\.npz is no trained model",
+        ),
+        ({"model": {"sha256": "0" * 64}}, "the model is not the one"),
+        ({"model": 7}, "names no model"),
+        ([], "names no model"),
+        ("{", r"runs/r1/result\.json is not what a worker stores"),
+    ],
+)
+def test_a_model_that_is_none_is_one_error(s3, bucket, put, result, named):
     """`predict` names the object."""
-    put({"model.npz": "PK no archive"})
+    put({"model.npz": NO_MODEL.decode(), "result.json": result})
 
-    with pytest.raises(InputError, match=r"runs/r1/model\.npz is no trained model"):
+    with pytest.raises((HarnessError, InputError), match=named):
         model_of_run(s3, bucket, "r1")
 
 
