@@ -68,6 +68,9 @@ def serve(
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_s),
+        # The user's files are for AWS.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         **{key: os.environ[key] for key in _OF_THE_TERMINAL if key in os.environ},
         **client_environment(stack),
         **function.environment,

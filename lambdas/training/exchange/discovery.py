@@ -20,6 +20,9 @@ Node = tuple[str, int]
 _REQUEST = b"config get cluster\r\n"
 _ENDS = (b"END\r\n", b"ERROR\r\n")
 _MAX_REPLY_BYTES = 1 << 20
+_FULL = b"ERROR Too many open connections"
+# A node that has room says nothing unasked.
+_GREETING_WITHIN_S = 0.2
 
 
 def discover(host: str, port: int, timeout_s: float) -> list[Node]:
@@ -42,10 +45,32 @@ def discover(host: str, port: int, timeout_s: float) -> list[Node]:
             except TimeoutError as error:
                 raise ChannelSilent(f"Memcached at {host}:{port}: no answer within {timeout_s:g} s") from error
     except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
+        if isinstance(error, ConnectionError) and is_full(host, port):
+            raise ChannelError(no_connections_left(f"{host}:{port}")) from error
         raise ChannelError(f"Memcached at {host}:{port} is not reachable: {error}") from error
     if reply.endswith(b"ERROR\r\n"):
         return [(host, port)]
     return sorted(_parse(reply, f"{host}:{port}"))
+
+
+def is_full(host: str, port: int) -> bool:
+    """Return whether a node has no connection left: to a new one it says so unasked, and closes it.
+
+    Whoever has sent a request by then may be told of a reset only. To be called when a connection has failed.
+    """
+    try:
+        with socket.create_connection((host, port), timeout=_GREETING_WITHIN_S) as connection:
+            return connection.recv(len(_FULL)) == _FULL
+    except OSError:
+        return False
+
+
+def no_connections_left(node: str) -> str:
+    """Return the words for a node that has no connection left."""
+    return (
+        f"Memcached at {node} takes no more connections: as many as it allows are open; "
+        "raise its limit (-c, max_simultaneous_connections) or use fewer workers"
+    )
 
 
 def _read_reply(connection: socket.socket) -> bytes:
