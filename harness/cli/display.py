@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli._terminal import printable
+from harness.runs.defaults import described
 from harness.runs.follow import Progress, RankProgress, waits
 from harness.runs.summary import Summary
 
@@ -134,6 +135,8 @@ def print_summary(summary: Summary) -> None:
     console.print(f"cost    {summary.cost_usd:.6f} USD on AWS Lambda")
     if summary.job["zero_based"] == "yes":
         console.print("data    feature indices start at 0 (zero-based)")
+    if summary.defaults:
+        console.print(described(summary.defaults))
     for event in summary.events:
         console.print(f"event   {printable(_event(event))}", markup=False)
     model = f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}"

@@ -15,8 +15,11 @@ from training.job import Job, describe
 PREFIX = "job_"
 # Known only when the stack runs; a run sets them itself.
 _SET_BY_THE_RUN = {"host", "port"}
-# Defaults of `harness run` for keys that an event must carry.
-_RUN_DEFAULTS = {"n_workers": "as many as there are partitions in a bucket, else 4"}
+# Defaults of `harness run` that are not the event's.
+_RUN_DEFAULTS = {
+    "n_workers": "as many as there are partitions in a bucket, else 4",
+    **dict.fromkeys(("lr", "batch_size", "n_epochs"), "follows from the data"),
+}
 _CLICK_TYPES: dict[Any, click.ParamType[Any]] = {
     int: click.INT,
     float: click.FLOAT,

@@ -102,7 +102,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
         request = read_request(data, job_file, given)
         plan = fault_plan(flags)
         job = check(request)
-        check_faults(plan, job)
+        check_faults(plan, job, request.event)
         settings = with_flags(load_settings(), job, flags)
         own = needs_own_stack(plan, flags)
         if target is None:

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from fixtures.datasets import BucketSpec, DataSpec, bucket_for
 from fixtures.partitioning import partition_set
-from fixtures.partitions import read_manifest
+from fixtures.partitions import Manifest, read_manifest
 from fixtures.progress import progress_bar
 from harness.errors import HarnessError
 from training.errors import JobError
@@ -30,12 +30,14 @@ class Data:
         name: What the data is called.
         shape: `dataset_type`, `n_features`, `n_classes` and `zero_based` as far as the partitions' manifest has them.
         prefix: The bucket's folder in which they lie, with a `/` at its end; empty for its top.
+        manifest: Their manifest; None for partitions that others made.
     """
 
     bucket: str
     name: str
     shape: dict[str, Any]
     prefix: str = ""
+    manifest: Manifest | None = None
 
 
 def prepare_data(spec: DataSpec, job: Job, s3: "S3Client", deployed_bucket: str = "") -> Data:
@@ -92,7 +94,7 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client", deployed_bucket: str 
         shape["zero_based"] = "yes"
     if job.optim != "em":  # a clustering does not look at labels
         shape["n_classes"] = len(manifest.classes(job.n_classes, spec.name))
-    return Data(bucket, spec.name, shape, prefix)
+    return Data(bucket, spec.name, shape, prefix, manifest)
 
 
 def check_shape(event: dict[str, Any], data: Data) -> None:

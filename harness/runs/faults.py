@@ -1,7 +1,7 @@
 """Faults of a run: its plan handed to the stack before the start, and told in the summary afterwards."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 ANSWER_WITHIN_S = 10.0
 
 
-def check_faults(plan: Plan, job: Job) -> None:
-    """Compares the addresses of a plan with the job, before anything is started.
+def check_faults(plan: Plan, job: Job, event: Mapping[str, Any]) -> None:
+    """Compare the addresses of a plan with the job, before anything is started.
+
+    Args:
+        plan: The plan.
+        job: The job as far as it is known.
+        event: The keys of it that the user set.
 
     Raises:
         HarnessError: No run of this job can come to an address.
     """
-    # How many batches an epoch has, only the data tells.
-    rounds = {"model_avg": job.n_epochs, "admm": job.n_admm_epochs}.get(job.optim)
+    # Only the data says how many batches an epoch has, and how many epochs a run has by default.
+    rounds = {"model_avg": event.get("n_epochs"), "admm": job.n_admm_epochs}.get(job.optim)
     check_plan(plan, n_workers=job.n_workers, rounds=rounds)
 
 

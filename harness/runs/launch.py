@@ -19,6 +19,7 @@ from harness.errors import HarnessError
 from harness.faults import Plan
 from harness.runs.clients import Clients
 from harness.runs.data import Data, check_shape, prepare_data
+from harness.runs.defaults import defaults_for, described
 from harness.runs.faults import check_faults, fault_records, in_force, read_events
 from harness.runs.follow import RETRY_DELAYS_S, LogTail, Watcher, follow, read_report
 from harness.runs.functions import declared
@@ -161,7 +162,7 @@ def _run(
     if faults:
         if stack is None:
             raise HarnessError("faults are brought about on this machine only", f"the run is to be on {site.mode}")
-        check_faults(faults, draft)
+        check_faults(faults, draft, request.event)
     if stack is not None and stack.mode == "process" and ROWS[draft.model].neural:
         ensure_pytorch(report)
     report("making functions ready")
@@ -172,7 +173,10 @@ def _run(
     report("preparing data")
     data = prepare_data(request.data, draft, clients.s3, site.bucket)
     check_shape(request.event, data)
-    job = msgspec.to_builtins(decode_job(_complete(request, data, site), Job))
+    chosen = defaults_for(request.event, draft, data.manifest, data.shape.get("n_classes", 2))
+    if chosen:
+        report(described(chosen))
+    job = msgspec.to_builtins(decode_job({**chosen, **_complete(request, data, site)}, Job))
     if not site.bucket:
         _create_bucket(clients, job["result_bucket"])
     folder = RunFolder(clients.s3, job["result_bucket"], job["run_id"])
@@ -213,6 +217,7 @@ def _run(
             mode=site.mode,
             images={name: digest for name, digest in images.items() if digest},
             job=job,
+            defaults=chosen,
             reports=reports,
             progress=progress,
             invoked_at=invoked_at,

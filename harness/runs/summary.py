@@ -65,6 +65,7 @@ class Summary(msgspec.Struct, frozen=True):
         mode: How the stack ran.
         images: The digest of the image that each function ran from; none in process mode.
         job: The job as the coordinator received it.
+        defaults: The keys of it that follow from the data; the user did not set them.
         seconds: Where the time went.
         rounds: Training rounds.
         round_ms: Time of one round on rank 0, compute and exchange: p50 and p99, ms.
@@ -86,6 +87,7 @@ class Summary(msgspec.Struct, frozen=True):
     mode: str
     images: dict[str, str]
     job: dict[str, Any]
+    defaults: dict[str, Any]
     seconds: Seconds
     rounds: int
     round_ms: dict[str, float]
@@ -102,12 +104,13 @@ class Summary(msgspec.Struct, frozen=True):
     events: list[dict[str, Any]]
 
 
-def summarise(
+def summarise(  # noqa: PLR0913 - keywords only, each a part of the summary
     folder: RunFolder,
     *,
     mode: str,
     images: dict[str, str],
     job: dict[str, Any],
+    defaults: dict[str, Any],
     reports: list[Report],
     progress: Progress,
     invoked_at: float,
@@ -120,6 +123,7 @@ def summarise(
         mode: How the stack ran.
         images: The digest of each function's image.
         job: The job as the coordinator received it.
+        defaults: The keys of it that follow from the data.
         reports: REPORT lines of all its invocations.
         progress: What was seen of the run on the way.
         invoked_at: When the coordinator was invoked, seconds since the epoch.
@@ -149,6 +153,7 @@ def summarise(
         mode=mode,
         images=images,
         job=job,
+        defaults=defaults,
         seconds=Seconds(
             total=seconds,
             start=max(worker["started_at"] for worker in workers) - invoked_at,

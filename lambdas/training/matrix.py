@@ -36,22 +36,23 @@ _SPARSE: DatasetType = "sparse_libsvm"
 _IMAGES: DatasetType = "cifar10"
 _CONVEX = ("grad_avg", "model_avg", "admm")
 _NEURAL = ("grad_avg", "model_avg")
-# Rows of text are usually scaled to length 1, and their gradients are small.
-_UNIT_ROWS = {"lr": 2.0}
 _UNTIL_SETTLED = {"n_epochs": 100}
 _SMALL_STEPS = {"lr": 0.02, "momentum": 0.9, "batch_size": 32, "n_epochs": 5}
 
 ROWS: Mapping[str, ModelRow] = {
     "lr": ModelRow("logistic regression, softmax for more than two classes", (_DENSE,), _CONVEX),
     "svm": ModelRow("linear SVM, hinge loss, one against the rest", (_DENSE,), _CONVEX),
-    "sparse_lr": ModelRow("logistic regression on sparse rows", (_SPARSE,), _CONVEX, _UNIT_ROWS),
-    "sparse_svm": ModelRow("linear SVM on sparse rows", (_SPARSE,), _CONVEX, _UNIT_ROWS),
+    "sparse_lr": ModelRow("logistic regression on sparse rows", (_SPARSE,), _CONVEX),
+    "sparse_svm": ModelRow("linear SVM on sparse rows", (_SPARSE,), _CONVEX),
     "kmeans": ModelRow("k-means", (_DENSE,), ("em",), _UNTIL_SETTLED),
     "sparse_kmeans": ModelRow("k-means on sparse rows", (_SPARSE,), ("em",), _UNTIL_SETTLED),
     "mlp": ModelRow("one hidden layer", (_DENSE, _IMAGES), _NEURAL, {**_SMALL_STEPS, "lr": 0.005}, neural=True),
     "mobilenet": ModelRow("depthwise separable convolutions", (_IMAGES,), _NEURAL, _SMALL_STEPS, neural=True),
     "resnet": ModelRow("residual convolutions", (_IMAGES,), _NEURAL, _SMALL_STEPS, neural=True),
 }
+
+# What an optimiser's job has where neither the event nor the model says more: admm's rounds are to end near a minimum.
+_OPTIMISER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"admm": {"n_epochs": 10}}
 
 SYNC_MODES: Mapping[str, tuple[str, ...]] = {
     "grad_avg": (*SYNCHRONOUS, "async"),
@@ -93,7 +94,8 @@ def with_defaults(event: Mapping[str, Any]) -> dict[str, Any]:
     Momentum belongs to the steps of a default `lr`: who sets `lr` sets both.
     """
     row = ROWS[event.get("model", "lr")]
-    defaults = {"optim": row.optimisers[0], **row.defaults}
+    optim = row.optimisers[0]
+    defaults = {"optim": optim, **row.defaults, **_OPTIMISER_DEFAULTS.get(event.get("optim", optim), {})}
     if "lr" in event:
         defaults.pop("momentum", None)
     return {**defaults, **event}

@@ -1,0 +1,99 @@
+"""Defaults of a job that follow from its data: the learning rate, the batch and the passes over the rows.
+
+The event's own defaults are fixed, and one set is too large for them, the next too small.
+What the user sets is never touched; what is chosen here becomes part of the job, so the run repeats without the data.
+
+    lr          linear models: 1 / L, where L bounds the curvature of the loss over a batch of b rows with features x:
+                L = c (largest eigenvalue of E[z z'] + E[x'x] / b), z = (x, 1), c = 1/4 logistic, 1/2 softmax, 1 hinge;
+                on dense rows no more than 0.1, unless the coarser bound c E[z'z] allows more
+    batch_size  a tenth of a worker's rows, so that an epoch has some ten rounds; at most the model's own default
+    n_epochs    enough to see 180,000 rows, from 2 to 50 (admm: to 10 in each of its rounds);
+                neural networks: enough for 70 rounds, from 5 to 50
+    rho         admm: a quarter of a feature's mean square, from 0.001 to 0.1; a consensus stiffer than the loss is slow
+
+Nesterov 2004, Introductory Lectures on Convex Optimization, 1.2.3; decision 29.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fixtures.moments import Moments
+from fixtures.partitions import Manifest
+from training.job import Job
+from training.matrix import ROWS
+
+ROUNDS_PER_EPOCH = 10
+USUAL_LR = 0.1
+# Passes of linear models: enough for so many rows, within limits.
+ROWS_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 180_000, 2, 50
+MOST_ADMM_EPOCHS = 10
+# Passes of neural networks: enough for so many rounds.
+NEURAL_ROUNDS = 70
+LEAST_RHO = 0.001
+# Below this a step is lost in float32, and so is training.
+LEAST_LR = 1e-30
+
+
+def defaults_for(event: Mapping[str, Any], job: Job, manifest: Manifest | None, n_classes: int = 2) -> dict[str, Any]:
+    """Return the keys that follow from the data, in the job's words; none where the data is not known.
+
+    Args:
+        event: The keys that the user set.
+        job: The job with its fixed defaults.
+        manifest: What the data is; None for partitions that others made.
+        n_classes: Its classes.
+    """
+    if manifest is None or job.optim == "em":
+        return {}
+    row = ROWS[job.model]
+    rows = max(1, round(manifest.rows * (1 - job.valid_ratio)))
+    largest_batch = int(row.defaults.get("batch_size", 1000))
+    batch_size = max(1, min(largest_batch, rows // (ROUNDS_PER_EPOCH * job.n_workers)))
+    batch_size = event.get("batch_size", batch_size)
+    chosen = {"batch_size": batch_size}
+    if row.neural:
+        rounds = max(1, round(rows / (batch_size * job.n_workers)))
+        chosen["n_epochs"] = _within(NEURAL_ROUNDS / rounds, int(row.defaults["n_epochs"]), MOST_EPOCHS)
+    else:
+        most = MOST_ADMM_EPOCHS if job.optim == "admm" else MOST_EPOCHS
+        chosen["n_epochs"] = _within(ROWS_SEEN / rows, FEWEST_EPOCHS, most)
+    moments = manifest.standardised_moments if job.standardise else manifest.moments
+    if moments is not None:
+        together = job.n_workers if job.optim == "grad_avg" else 1
+        chosen |= _learning_rate(job, n_classes, moments, batch_size * together)
+        if job.optim == "admm":
+            chosen["rho"] = _rounded_down(max(LEAST_RHO, min(job.rho, moments.mean_square / (4 * manifest.features))))
+    # In the job's order.
+    return {key: chosen[key] for key in Job.__struct_fields__ if key in chosen and key not in event}
+
+
+def described(chosen: Mapping[str, Any]) -> str:
+    """Return one line for people."""
+    return "defaults for this data: " + ", ".join(f"{key}={value}" for key, value in chosen.items())
+
+
+def _learning_rate(job: Job, classes: int, moments: Moments, batch: int) -> dict[str, float]:
+    """Return the rate for steps on so many rows; with the momentum that belongs to it where a model has one."""
+    row = ROWS[job.model]
+    if row.neural:
+        # The first layer's curvature grows with the rows; up to some size of them the model's own rate is right.
+        rate = _rounded_down(0.5 / (moments.mean_square + 1))
+        own: dict[str, float] = {key: row.defaults[key] for key in ("lr", "momentum")}
+        return own | {"lr": rate} if rate < own["lr"] else {}
+    curvature = 1.0 if job.model.endswith("svm") else 0.25 if classes == 2 else 0.5
+    rate = 1 / (curvature * (moments.largest + moments.mean_square / batch))
+    if not job.model.startswith("sparse"):
+        rate = min(rate, max(USUAL_LR, 1 / (curvature * (moments.mean_square + 1))))
+    return {"lr": max(LEAST_LR, _rounded_down(rate))}
+
+
+def _within(value: float, least: int, most: int) -> int:
+    return max(least, min(most, math.ceil(value)))
+
+
+def _rounded_down(value: float) -> float:
+    """Return the next lower 1, 2 or 5 times a power of ten: a number to remember, whatever the sample's last digits."""
+    digits, exponent = f"{value:.2e}".split("e")
+    lower = max(digit for digit in (1, 2, 5) if digit <= float(digits))
+    return float(f"{lower}e{exponent}")
