@@ -139,6 +139,8 @@ def print_summary(summary: Summary) -> None:
         console.print(described(summary.defaults))
     for event in summary.events:
         console.print(f"event   {printable(_event(event))}", markup=False)
+    for warning in summary.warnings:
+        console.print(f"warning {printable(warning['message'])}", style="yellow", markup=False)
     model = f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}"
     console.print(printable(model), markup=False)
 

@@ -80,6 +80,7 @@ class Summary(msgspec.Struct, frozen=True):
         model: Where the trained model lies, and its SHA-256.
         cost_usd: What the invocations would cost on AWS Lambda.
         events: What went wrong on the way, and what workers did about it.
+        warnings: Signs that the model has learnt little: `code` and `message`, which says what to change.
     """
 
     run_id: str
@@ -102,6 +103,7 @@ class Summary(msgspec.Struct, frozen=True):
     model: dict[str, str]
     cost_usd: float
     events: list[dict[str, Any]]
+    warnings: list[dict[str, str]]
 
 
 def summarise(  # noqa: PLR0913 - keywords only, each a part of the summary
@@ -146,7 +148,8 @@ def summarise(  # noqa: PLR0913 - keywords only, each a part of the summary
         worker["attempts"] = max(worker["attempt"] - worker["link"] + 1, 1 + progress.ranks[worker["rank"]].failures)
     slowest = max(worker["seconds"] for worker in workers)
     rows = sum(worker["rows"] for worker in workers)
-    passes = job["n_epochs"] if job["optim"] == "admm" else 1  # one of admm's epochs is a round of several passes
+    # One of admm's epochs is a round of several passes; of k-means' starts only the best one's are there.
+    passes = {"admm": job["n_epochs"], "em": result["rounds"] / len(result["epochs"])}.get(job["optim"], 1)
     return Summary(
         run_id=result["run_id"],
         status="succeeded",
@@ -186,4 +189,5 @@ def summarise(  # noqa: PLR0913 - keywords only, each a part of the summary
         model=result["model"],
         cost_usd=sum(invocation_cost_usd(report, LambdaPrices()) for report in reports),
         events=progress.events,
+        warnings=result.get("warnings", []),
     )

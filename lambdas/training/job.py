@@ -95,6 +95,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         loss_threshold: Training stops after the epoch whose loss is at or below this.
         n_clusters: Clusters of k-means.
         kmeans_init: Where k-means starts.
+        n_init: Starts of k-means one after the other; the one that ends with the least inertia counts.
         hidden_units: Width of the hidden layer of mlp.
         standardise: Whether features are brought to mean 0 and variance 1 first, over all ranks.
         max_staleness: How many rounds a peer may lag in async before it is waited for.
@@ -138,6 +139,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     loss_threshold: Annotated[float | None, msgspec.Meta(description="a number")] = None
     n_clusters: Annotated[int, msgspec.Meta(ge=1, le=100_000, description="an integer of at least 1")] = 10
     kmeans_init: Annotated[KMeansInit, _one_of(KMeansInit)] = "kmeans++"
+    n_init: Annotated[int, msgspec.Meta(ge=1, le=1_000, description="an integer from 1 to 1000")] = 1
     hidden_units: Annotated[int, msgspec.Meta(ge=1, le=65_536, description="an integer from 1 to 65536")] = 64
     standardise: Annotated[bool, msgspec.Meta(description="true or false")] = False
     max_staleness: Annotated[int, msgspec.Meta(ge=0, le=1_000, description="an integer from 0 to 1000")] = 3

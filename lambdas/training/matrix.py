@@ -67,6 +67,7 @@ _NEEDS_OPTIMISER: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "significance": (0.0, ("grad_avg",)),
     "exchange_dtype": ("float32", ("grad_avg", "model_avg", "admm")),
     "lambda_": (0.0, ("grad_avg", "model_avg", "admm")),
+    "n_init": (1, ("em",)),
 }
 
 
@@ -123,6 +124,8 @@ def check_combination(job: Mapping[str, Any]) -> None:
             _refuse(field.rstrip("_"), job[field], "optim", optimisers, optim)
     if job["penalty"] == "l1" and optim != "admm":
         _refuse("penalty", "l1", "optim", ["admm"], optim)
+    if job["n_init"] > 1 and job["kmeans_init"] != "kmeans++":
+        _refuse("n_init", job["n_init"], "kmeans_init", ["kmeans++"], job["kmeans_init"])
     data_type = job["dataset_type"] or row.data_types[0]
     if job["standardise"] and data_type != _DENSE:
         _refuse("standardise", "true", "dataset_type", [_DENSE], data_type)

@@ -367,6 +367,7 @@ def _result_of(outcome: Outcome, exchange: Exchange, folder: RunFolder, sha256: 
         "accuracy": last.accuracy,
         "validation": last.validation,
         "epochs": outcome.epochs,
+        "warnings": outcome.warnings,
         "exchange": exchange.report() | outcome.details,
         "model": {"location": folder.location("model.npz"), "sha256": sha256},
     }

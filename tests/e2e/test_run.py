@@ -38,7 +38,9 @@ def parameters_of(summary, clients):
 
 def test_the_loss_falls_and_the_summary_is_whole(stack, settings):
     """A run of 4 workers on HIGGS-like data learns; every figure of the summary is there and makes sense."""
-    summary = run_job(stack, settings, data="synthetic:rows=20000,features=28", n_workers=4, n_epochs=3)
+    summary = run_job(
+        stack, settings, data="synthetic:rows=20000,features=28", n_workers=4, n_epochs=3, batch_size=1000
+    )
 
     losses = [epoch["loss"] for epoch in summary.epochs]
     assert "succeeded" == summary.status

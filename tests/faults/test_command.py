@@ -11,7 +11,8 @@ from tests.conftest import HARNESS
 pytestmark = pytest.mark.faults
 
 ROOT = Path(__file__).parents[2]
-JOB = ["--s3", "moto", "--data", "synthetic:rows=2000,features=5", "--n-workers", "3", "--batch-size", "50"]
+DATA = "synthetic:rows=2000,features=5"
+JOB = ["--s3", "moto", "--data", DATA, "--n-workers", "3", "--batch-size", "50", "--n-epochs", "2"]
 
 
 def harness_run(*arguments):

@@ -10,12 +10,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from fixtures.moments import RowSample
-from fixtures.partitions import LabelCount, Manifest
+from fixtures.partitions import Manifest
 from fixtures.synthetic import synthetic_blocks
 from fixtures.synthetic_sparse import sparse_blocks
 from harness.runs.defaults import defaults_for, described
 from tests.support.training_alone import dealt, train_together
 from training.job import Job, decode_job
+from training.manifest import LabelCount
 
 EVENT = {"data_bucket": "bucket", "host": "h", "n_features": 1}
 VALIDATION = 0.1

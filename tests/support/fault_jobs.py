@@ -16,5 +16,6 @@ BIG: dict[str, object] = {
     "data": "synthetic-sparse:rows=300,features=300000,density=0.0002",
     "model": "sparse_lr",
     "batch_size": 50,
+    "n_epochs": 2,
 }
 PATTERNS = ("reduce", "reduce_scatter", "all_gather")

@@ -12,7 +12,10 @@ from tests.support.ranks import exchange_of, on_all_ranks
 from training.algorithm.epochs import Shard
 from training.algorithm.expectation_maximisation import train
 from training.errors import InputError
+from training.exchange.exchange import Exchange
+from training.exchange.mailbox import Mailbox
 from training.exchange.memory import MemoryChannel
+from training.exchange.packing import pack_state, unpack_state
 from training.job import Job
 from training.model import kmeans
 from training.model.kmeans import BLOCK_BYTES, LAST_RESORT, Points, arrival_times, nearest, predict, statistics
@@ -20,6 +23,7 @@ from training.telemetry import Telemetry
 
 DIGITS = load_digits().data.astype(np.float32)
 BLOBS = make_blobs(700, 5, centers=8, cluster_std=2.0, random_state=3)[0].astype(np.float32)
+LIMITS = {"join_timeout_s": 20.0, "round_timeout_s": 20.0}
 MODES = ["reduce", "all_gather", "reduce_scatter", "auto"]
 
 
@@ -391,3 +395,114 @@ def test_rows_without_values_are_rows():
     assert [1, 1, 1] == found.distances.tolist()
     assert [2, 1] == found.counts.tolist()
     assert [[0, 0], [3, 4]] == found.sums.tolist()
+
+
+def test_one_start_is_what_it_always_was():
+    """`n_init` of 1 is the default and changes no bit."""
+    default, one = (cluster(2, BLOBS, n_clusters=8, n_epochs=20, **job)[0] for job in ({}, {"n_init": 1}))
+
+    assert default.parameters.tobytes() == one.parameters.tobytes()
+
+
+@pytest.mark.parametrize("world_size", [1, 3])
+def test_the_best_of_several_starts_counts(world_size):
+    """Several starts end where the best of them ends, which is about where scikit-learn's best of ten is."""
+    job = {"n_clusters": 8, "n_epochs": 100, "seed": 1}
+    losses = [cluster(world_size, BLOBS, n_init=n_init, **job)[0].epochs[-1].loss for n_init in (1, 3, 6)]
+    best = KMeans(8, n_init=10, random_state=0).fit(BLOBS).inertia_ / len(BLOBS)
+
+    assert losses == sorted(losses, reverse=True)
+    assert losses[2] < losses[0]
+    assert best == pytest.approx(losses[2], rel=0.01)
+
+
+def test_the_reports_are_those_of_the_best_start():
+    """Epochs, their start and the parameters belong together; rounds count all starts."""
+    outcomes = cluster(3, BLOBS, n_clusters=8, n_epochs=30, n_init=4, seed=1, valid_ratio=0.1)
+    outcome = outcomes[0]
+    losses = [epoch.loss for epoch in outcome.epochs]
+
+    assert 1 == len({other.parameters.tobytes() for other in outcomes})
+    assert list(range(1, len(losses) + 1)) == [epoch.epoch for epoch in outcome.epochs]
+    assert 1 == len({epoch.details["start"] for epoch in outcome.epochs})
+    assert losses == sorted(losses, reverse=True)
+    assert outcome.rounds > len(losses)
+    training = np.concatenate([BLOBS[rank::3][: 234 - (rank > 0) - 23] for rank in range(3)])
+    assert mean_inertia(training, outcome.parameters.reshape(8, -1)) == pytest.approx(losses[-1], rel=1e-9)
+
+
+def test_the_number_of_workers_changes_nothing_for_several_starts():
+    """Every start takes the same rows on any number of ranks."""
+    job = {"n_clusters": 8, "n_epochs": 6, "seed": 11, "n_init": 3}
+    (alone,) = cluster(1, BLOBS, **job)
+
+    together = cluster(3, BLOBS, **job)[0]
+
+    np.testing.assert_allclose(together.parameters, alone.parameters, rtol=1e-5)
+    assert alone.rounds == together.rounds
+
+
+def test_a_loss_that_is_good_enough_ends_all_starts():
+    """The first start that reaches the threshold is the result."""
+    job = {"n_clusters": 8, "n_epochs": 30, "seed": 1}
+    first = cluster(2, BLOBS, **job)[0]
+
+    outcome = cluster(2, BLOBS, n_init=5, loss_threshold=first.epochs[2].loss, **job)[0]
+
+    assert 3 == outcome.rounds
+
+
+@pytest.mark.parametrize("n_init", [1, 2])
+def test_rounds_that_ran_out_are_warned_of(n_init):
+    """Centroids that still move are said to; those that settled are not."""
+    short = cluster(2, BLOBS, n_clusters=8, n_epochs=2, n_init=n_init)[0]
+    enough = cluster(2, BLOBS, n_clusters=8, n_epochs=200, n_init=n_init)[0]
+
+    assert ["rounds_ran_out"] == [warning.code for warning in short.warnings]
+    assert "raise n_epochs (now 2)" in short.warnings[0].message
+    assert [] == enough.warnings
+
+
+@pytest.mark.parametrize("init", ["first_rows", "kmeans++"])
+def test_more_clusters_than_different_rows_are_warned_of(init):
+    """Clusters that no row can fill are named with the number that rows can fill."""
+    x = np.repeat(BLOBS[:7], 20, axis=0)[np.random.default_rng(0).permutation(140)]
+
+    outcomes = cluster(3, x, n_clusters=10, kmeans_init=init, n_epochs=50)
+    fitting = cluster(3, x, n_clusters=7, kmeans_init="kmeans++", n_epochs=50)[0]
+
+    assert all(["more_clusters_than_rows"] == [w.code for w in outcome.warnings] for outcome in outcomes)
+    assert "n_clusters is 10, and only 7 training rows differ" in outcomes[0].warnings[0].message
+    assert [] == fitting.warnings
+
+
+def test_any_rounds_state_leads_to_the_same_end():
+    """A rank that goes on from the bytes of another's state, in whichever start, ends with the same bits."""
+    event = {"data_bucket": "b", "n_features": 5, "n_workers": 1, "host": "h", "model": "kmeans", "optim": "em"}
+    job = Job(**event, n_clusters=6, n_epochs=7, n_init=3)
+    nothing = np.zeros(len(BLOBS), np.int64)
+    shard, states = Shard(BLOBS, nothing, BLOBS[:0], nothing[:0]), []
+
+    class Recorded(Exchange):
+        def begin_round(self, number, state=None, private=None):
+            if state is not None:
+                states.append(pack_state(state))
+            super().begin_round(number, state, private)
+
+    class Resumed(Exchange):
+        def resume(self, kind, initial):  # noqa: ARG002 - as of Exchange
+            return unpack_state(kind, states[self.goes_on_from], "a state")
+
+    def trained(kind, **attributes):
+        exchange = kind(Mailbox(MemoryChannel(), run_id="run", rank=0, world_size=1), "reduce", **LIMITS)
+        vars(exchange).update(attributes)
+        return train(job, shard, exchange, Telemetry("run", 0, 1, "request"))
+
+    whole = trained(Recorded)
+
+    assert len(states) > 2 * 2
+    for number in range(len(states)):
+        rest = trained(Resumed, goes_on_from=number)
+        assert whole.parameters.tobytes() == rest.parameters.tobytes()
+        assert [epoch.loss for epoch in whole.epochs] == [epoch.loss for epoch in rest.epochs]
+        assert whole.rounds == rest.rounds

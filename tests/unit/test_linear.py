@@ -58,9 +58,11 @@ def test_predictions_agree_with_the_evaluation(shape):
     """The class with the largest score is the one that counts as a hit."""
     model, parameters, x, y = problem(*shape)
 
-    hits = int(np.count_nonzero(model.predict(parameters, x).argmax(axis=1) == y))
+    classes = model.predict(parameters, x).argmax(axis=1)
+    evaluation = model.evaluate(parameters, x, y)
 
-    assert hits == model.evaluate(parameters, x, y).correct
+    assert np.count_nonzero(classes == y) == evaluation.correct
+    assert np.bincount(classes, minlength=len(evaluation.predicted)).tolist() == evaluation.predicted.tolist()
 
 
 @pytest.mark.parametrize("make", MODELS)

@@ -147,7 +147,7 @@ def test_zero_rows_give_zeros(name):
     assert (0.0, 0) == (loss, samples)
     assert gradient.shape == parameters.shape
     assert not gradient.any()
-    assert (0.0, 0, 0) == model.evaluate(parameters, x[:0], y[:0])
+    assert (0.0, 0, 0) == model.evaluate(parameters, x[:0], y[:0])[:3]
     assert (0, CLASSES) == model.predict(parameters, x[:0]).shape
 
 
@@ -163,6 +163,7 @@ def test_predictions_are_probabilities_that_evaluation_counts(name):
     np.testing.assert_allclose(probabilities.sum(axis=1), np.ones(33), rtol=1e-5)
     evaluation = model.evaluate(parameters, x, y)
     assert (probabilities.argmax(axis=1) == y).sum() == evaluation.correct
+    assert np.bincount(probabilities.argmax(axis=1), minlength=CLASSES).tolist() == evaluation.predicted.tolist()
     assert -np.log(probabilities[np.arange(33), y]).sum() == pytest.approx(evaluation.loss, rel=1e-4)
 
 

@@ -23,6 +23,7 @@ import time
 import msgspec
 import numpy as np
 
+from training.algorithm.advice import advise
 from training.algorithm.epochs import (
     EpochReport,
     Outcome,
@@ -59,7 +60,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         ExchangeError: A peer, the channel or the run failed.
         Rejoin: This rank goes on from another's state.
     """
-    batches, penalty = join(job, shard, exchange), penalty_of(job, model)
+    batches, penalty = join(job, model, shard, exchange), penalty_of(job, model)
     rho, samples = np.float32(job.rho), len(shard.y)
     weight = np.float32(exchange.world_size * samples / batches.total_rows)
     exchange.expect_rounds(job.n_admm_epochs)
@@ -88,7 +89,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         finished = number == job.n_admm_epochs or _converged(residuals) or good_enough(job, report)
         state = State(round=number, parameters=z, epochs=[*state.epochs, report], finished=finished)
         exchange.end_round(state, Own(x, u))
-    return Outcome(state)
+    return Outcome(state, warnings=advise(job, state.epochs, batches.class_rows))
 
 
 def _residuals(

@@ -10,7 +10,7 @@ import numpy as np
 from training.errors import InputError
 from training.exchange.exchange import Exchange
 from training.job import Job
-from training.model.base import Classes, Evaluation, Model, Parameters, Rows
+from training.model.base import Classes, Model, Parameters, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
         accuracy: Training accuracy; None for a clustering.
         validation: Mean loss and accuracy on the validation rows; None when there are none.
         details: Figures of the algorithm, such as admm's residuals.
+        predicted_classes: Different classes among the predictions for training rows; None for a clustering.
     """
 
     epoch: int
@@ -57,6 +58,7 @@ class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: float | None
     validation: Score | None
     details: dict[str, float] = {}
+    predicted_classes: int | None = None
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +79,18 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     finished: bool = False
 
 
+class Advice(msgspec.Struct, frozen=True):
+    """One line for the user about a training that ended well and has learnt little.
+
+    Attributes:
+        code: Names the kind for scripts; stable.
+        message: What was seen, and what to change.
+    """
+
+    code: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A finished training.
@@ -84,10 +98,12 @@ class Outcome:
     Attributes:
         state: The last state.
         details: Figures of the whole training.
+        warnings: What the user should change; see `training.algorithm.advice`.
     """
 
     state: State
     details: dict[str, float] = field(default_factory=dict)
+    warnings: list[Advice] = field(default_factory=list)
 
     @property
     def parameters(self) -> Parameters:
@@ -111,10 +127,12 @@ class Batches(NamedTuple):
     Attributes:
         slices: The rows of each batch, in order; some may be empty on a rank with fewer rows than others.
         total_rows: Training rows of all ranks.
+        class_rows: The same of each class.
     """
 
     slices: list[slice]
     total_rows: int
+    class_rows: list[int]
 
 
 class Penalty(NamedTuple):
@@ -151,7 +169,7 @@ def penalty_of(job: Job, model: Model) -> Penalty:
     return Penalty(np.float32(job.lambda_) * model.penalised(), job.penalty == "l1")
 
 
-def join(job: Job, shard: Shard, exchange: Exchange) -> Batches:
+def join(job: Job, model: Model, shard: Shard, exchange: Exchange) -> Batches:
     """Waits in round 0 until all ranks are there, and agrees how many batches an epoch has.
 
     The largest partition decides, rounded to the nearest batch: a tail of at most half a batch joins the batch
@@ -160,11 +178,13 @@ def join(job: Job, shard: Shard, exchange: Exchange) -> Batches:
     """
     rows = np.zeros(exchange.world_size)
     rows[exchange.rank] = len(shard.y)
-    total = exchange.agree("rows", rows, len(shard.y))
-    size, largest = job.batch_size, int(total.values.max())
+    classes = np.bincount(shard.y, minlength=model.n_classes)
+    total = exchange.agree("rows", np.append(rows, classes), len(shard.y))
+    rows, classes = np.split(total.values, [exchange.world_size])
+    size, largest = job.batch_size, int(rows.max())
     count = max(1, -((size // 2 - largest) // size))
     slices = [slice(index * size, (index + 1) * size) for index in range(count - 1)]
-    return Batches([*slices, slice((count - 1) * size, None)], total.samples)
+    return Batches([*slices, slice((count - 1) * size, None)], total.samples, classes.astype(int).tolist())
 
 
 class Figures(TypedDict):
@@ -173,6 +193,7 @@ class Figures(TypedDict):
     loss: float
     accuracy: float | None
     validation: Score | None
+    predicted_classes: int
 
 
 def evaluate(job: Job, model: Model, parameters: Parameters, shard: Shard, exchange: Exchange) -> Figures:
@@ -182,17 +203,19 @@ def evaluate(job: Job, model: Model, parameters: Parameters, shard: Shard, excha
         InputError: The loss is no longer finite.
     """
     training = model.evaluate(parameters, shard.x, shard.y)
-    validation = Evaluation(0.0, 0, 0)
+    valid_figures: tuple[float, int, int] = (0.0, 0, 0)
     if len(shard.valid_y):
-        validation = model.evaluate(parameters, shard.valid_x, shard.valid_y)
-    sums = exchange.all_reduce(np.array([*training, *validation], np.float64), training.samples).values
-    loss, correct, rows, valid_loss, valid_correct, valid_rows = sums.tolist()
+        valid_figures = model.evaluate(parameters, shard.valid_x, shard.valid_y)[:3]
+    part = np.array([*training[:3], *valid_figures, *training.predicted], np.float64)
+    sums = exchange.all_reduce(part, training.samples).values
+    loss, correct, rows, valid_loss, valid_correct, valid_rows = sums[:6].tolist()
     objective = loss / rows + penalty_of(job, model).loss(parameters)
     check_finite(objective, exchange.round, job)
     return Figures(
         loss=objective,
         accuracy=correct / rows,
         validation=Score(valid_loss / valid_rows, valid_correct / valid_rows) if valid_rows else None,
+        predicted_classes=int(np.count_nonzero(sums[6:])),
     )
 
 

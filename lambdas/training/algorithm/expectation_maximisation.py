@@ -6,8 +6,11 @@ Invariant: after every round the centroids of all ranks are identical, bit for b
 Each is computed from all-reduced values alone, by operations that every processor rounds alike: element by element.
 Sums and products of matrices are not such, so what follows from them (to stop, which row to take) is all-reduced too.
 
-    round 0     joining; the start; statistics of the start
+    round 0     joining; the first start; statistics of the start
     round k     centroids from the last statistics; rows for clusters that are empty; statistics of the centroids
+                or, once these have settled or had their rounds: the next start; statistics of the start
+
+Of several starts (`n_init`) the one that ends with the least inertia counts, the first of equal ones.
 
 Rows stand in a global order: row i of rank r is at i * n + r, as rows were dealt.
 Without validation rows the order of n ranks is that of one, and so are both starts, chance included;
@@ -16,11 +19,12 @@ the results differ by the rounding of sums alone.
 
 import time
 from collections.abc import Mapping
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
-from training.algorithm.epochs import EpochReport, Outcome, Score, Shard, State, good_enough
+from training.algorithm.epochs import Advice, EpochReport, Outcome, Score, Shard, State, good_enough
 from training.errors import InputError
 from training.exchange.exchange import Exchange
 from training.job import Job
@@ -56,32 +60,55 @@ class Totals(NamedTuple):
     settled: bool
     distances: Float64
 
+    def clustering(
+        self,
+        centroids: Parameters,
+        round_number: int,
+        epochs: list[EpochReport],
+        start: int,
+        best: "Clustering | None",
+    ) -> "Clustering":
+        """Return the state after these centroids."""
+        return Clustering(
+            round=round_number,
+            parameters=centroids,
+            epochs=epochs,
+            sums=self.sums,
+            counts=self.counts,
+            inertia=self.inertia,
+            settled=self.settled,
+            start=start,
+            best=best,
+        )
+
 
 class Clustering(State, frozen=True, kw_only=True):
-    """Adds what the rows of all ranks said about the centroids; see `Totals`."""
+    """Adds what the rows of all ranks said about the centroids, see `Totals`, and how far the starts are.
+
+    Attributes:
+        sums: See `Totals`.
+        counts: See `Totals`.
+        inertia: See `Totals`.
+        settled: See `Totals`.
+        start: Which start these centroids come from, from 0.
+        start_over: Whether nothing is left to do for them: the next round begins with the next start.
+        best: Where the best of the earlier starts ended.
+    """
 
     sums: Float64
     counts: Float64
     inertia: float
-
-    @classmethod
-    def of(cls, centroids: Parameters, totals: Totals, epochs: list[EpochReport], *, finished: bool) -> Self:
-        """The state after these centroids and their totals."""
-        return cls(
-            round=len(epochs),
-            parameters=centroids,
-            epochs=epochs,
-            finished=finished,
-            sums=totals.sums,
-            counts=totals.counts,
-            inertia=totals.inertia,
-        )
+    settled: bool
+    start: int = 0
+    start_over: bool = False
+    best: "Clustering | None" = None
 
 
 def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
     """Clusters the rows of all ranks; every rank returns the same centroids, bit for bit.
 
-    An epoch is a round: one pass over the rows. Training ends before `n_epochs` when the centroids have settled.
+    An epoch is a round: one pass over the rows.
+    A start ends before `n_epochs` when its centroids have settled; then the next one of `n_init` has its turn.
 
     Raises:
         InputError: There are more clusters than training rows on all ranks; all ranks see it in round 0.
@@ -89,39 +116,68 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
         Rejoin: This rank goes on from another's state.
     """
     points, valid_points = Points.of(shard.x), Points.of(shard.valid_x)
+    rounds = job.n_init * (job.n_epochs + 1) - 1
 
-    def initial() -> Clustering:
-        centroids = _start(job, points, exchange)
+    def begin(start: int, round_number: int, best: Clustering | None) -> Clustering:
+        centroids = _start(job, start, points, exchange)
         totals = _totals(centroids, points, valid_points, exchange, settled=False)
-        return Clustering.of(centroids, totals, [], finished=False)
+        return totals.clustering(centroids, round_number, [], start, best)
 
-    state = exchange.resume(Clustering, initial)
+    state = exchange.resume(Clustering, lambda: begin(0, 0, None))
     # What a rank knows of its own rows follows from the centroids.
     distances = statistics(points, state.parameters)[2]
     while not state.finished:
-        round_number = state.round + 1
+        number = state.round + 1
         started = time.perf_counter()
-        exchange.begin_round(round_number, state)
-        centroids = _update(state, distances, points, exchange)
-        settled = _inertia_saved(centroids, state) <= SETTLED * state.inertia
-        totals = _totals(centroids, points, valid_points, exchange, settled=settled)
-        telemetry.round_done(round_number, job.n_epochs, totals.loss, points.shape[0], started)
-        report = EpochReport(
-            epoch=round_number,
-            rounds=round_number,
-            seconds=time.perf_counter() - started,
-            loss=totals.loss,
-            accuracy=None,
-            validation=totals.validation,
-        )
-        telemetry.epoch_done(report)
-        finished = round_number == job.n_epochs or totals.settled or good_enough(job, report)
-        state, distances = (
-            Clustering.of(centroids, totals, [*state.epochs, report], finished=finished),
-            totals.distances,
-        )
+        exchange.begin_round(number, state)
+        if state.start_over:
+            state = begin(state.start + 1, number, state.best)
+            distances = statistics(points, state.parameters)[2]
+            telemetry.round_done(number, rounds, state.inertia / float(state.counts.sum()), points.shape[0], started)
+        else:
+            centroids = _update(state, distances, points, exchange)
+            settled = _inertia_saved(centroids, state) <= SETTLED * state.inertia
+            totals = _totals(centroids, points, valid_points, exchange, settled=settled)
+            distances = totals.distances
+            telemetry.round_done(number, rounds, totals.loss, points.shape[0], started)
+            report = EpochReport(
+                epoch=len(state.epochs) + 1,
+                rounds=number,
+                seconds=time.perf_counter() - started,
+                loss=totals.loss,
+                accuracy=None,
+                validation=totals.validation,
+                details={"start": state.start} if job.n_init > 1 else {},
+            )
+            telemetry.epoch_done(report)
+            epochs = [*state.epochs, report]
+            state = _ended(job, totals.clustering(centroids, number, epochs, state.start, state.best))
         exchange.end_round(state)
-    return Outcome(state)
+    return Outcome(state, warnings=_advise(job, state))
+
+
+def _ended(job: Job, state: Clustering) -> Clustering:
+    """Return the state; where its start has ended, the next one is due, or the best one is the result."""
+    enough = good_enough(job, state.epochs[-1])
+    if not (state.settled or enough or len(state.epochs) == job.n_epochs):
+        return state
+    best = state if enough or state.best is None or state.inertia < state.best.inertia else state.best
+    best = msgspec.structs.replace(best, best=None)
+    if enough or state.start == job.n_init - 1:
+        return msgspec.structs.replace(best, round=state.round, finished=True)
+    return msgspec.structs.replace(state, start_over=True, best=best)
+
+
+def _advise(job: Job, state: Clustering) -> list[Advice]:
+    """Return what the user should change; all ranks see the same."""
+    filled = int(np.count_nonzero(state.counts))
+    if filled < job.n_clusters and state.inertia == 0:
+        message = f"n_clusters is {job.n_clusters}, and only {filled} training rows differ: lower n_clusters"
+        return [Advice("more_clusters_than_rows", message)]
+    if not state.settled and len(state.epochs) == job.n_epochs and not good_enough(job, state.epochs[-1]):
+        message = f"the centroids still moved in the last of {job.n_epochs} rounds: raise n_epochs (now {job.n_epochs})"
+        return [Advice("rounds_ran_out", message)]
+    return []
 
 
 def _totals(
@@ -190,8 +246,8 @@ def _shared_rows(mine: Mapping[int, int], count: int, points: Points, exchange: 
     return exchange.all_reduce(rows.ravel(), len(mine)).values.reshape(rows.shape) if count else rows
 
 
-def _start(job: Job, points: Points, exchange: Exchange) -> Parameters:
-    """The centroids to start from."""
+def _start(job: Job, number: int, points: Points, exchange: Exchange) -> Parameters:
+    """Return the centroids of a start, counted from 0."""
     counts = np.zeros(exchange.world_size)
     counts[exchange.rank] = points.shape[0]
     counts = exchange.all_reduce(counts, points.shape[0]).values
@@ -201,7 +257,7 @@ def _start(job: Job, points: Points, exchange: Exchange) -> Parameters:
         )
     if job.kmeans_init == "first_rows":
         return _first_rows(job, counts, points, exchange)
-    return _plus_plus(job, points, exchange)
+    return _plus_plus(job, number, points, exchange)
 
 
 def _first_rows(job: Job, counts: Float64, points: Points, exchange: Exchange) -> Parameters:
@@ -214,7 +270,7 @@ def _first_rows(job: Job, counts: Float64, points: Points, exchange: Exchange) -
     return _shared_rows(mine, job.n_clusters, points, exchange)
 
 
-def _plus_plus(job: Job, points: Points, exchange: Exchange) -> Parameters:
+def _plus_plus(job: Job, number: int, points: Points, exchange: Exchange) -> Parameters:
     """Rows drawn one by one, each with a probability in proportion to its squared distance from those before it.
 
     Every rank draws among its rows, and the winners of all ranks meet: two all-reduces per centroid.
@@ -222,7 +278,7 @@ def _plus_plus(job: Job, points: Points, exchange: Exchange) -> Parameters:
     Arthur and Vassilvitskii 2007, k-means++: The Advantages of Careful Seeding.
     """
     rank, n_ranks = exchange.rank, exchange.world_size
-    random = np.random.default_rng(job.seed)
+    random = np.random.default_rng([job.seed, number] if number else job.seed)
     positions = np.arange(points.shape[0], dtype=np.uint64) * np.uint64(n_ranks) + np.uint64(rank)
     centroids = np.empty((job.n_clusters, points.shape[1]), np.float32)
     # Before the first is drawn, all rows are far, and equally so.

@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 
+from training.algorithm.advice import advise
 from training.algorithm.epochs import (
     EpochReport,
     Outcome,
@@ -48,7 +49,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         ExchangeError: A peer, the channel or the run failed.
         Rejoin: This rank goes on from another's state.
     """
-    batches, penalty = join(job, shard, exchange), penalty_of(job, model)
+    batches, penalty = join(job, model, shard, exchange), penalty_of(job, model)
     rounds = len(batches.slices) * job.n_epochs
     exchange.expect_rounds(rounds)
     state = exchange.resume(Descent, lambda: _start(model.initial(job.seed)))
@@ -82,7 +83,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
             started = time.perf_counter()
         state = Descent(round=number, parameters=parameters, epochs=epochs, finished=finished, velocity=velocity)
         exchange.end_round(state, significance.held)
-    return Outcome(state, significance.details())
+    return Outcome(state, significance.details(), advise(job, state.epochs, batches.class_rows))
 
 
 def _start(parameters: Parameters) -> Descent:

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from training.algorithm.advice import advise
 from training.algorithm.epochs import (
     EpochReport,
     Outcome,
@@ -37,7 +38,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         ExchangeError: A peer, the channel or the run failed.
         Rejoin: This rank goes on from another's state.
     """
-    batches, penalty = join(job, shard, exchange), penalty_of(job, model)
+    batches, penalty = join(job, model, shard, exchange), penalty_of(job, model)
     exchange.expect_rounds(job.n_epochs)
     state = exchange.resume(State, lambda: State(parameters=model.initial(job.seed)))
     samples = len(shard.y)
@@ -60,7 +61,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         finished = epoch == job.n_epochs or good_enough(job, report)
         state = State(round=epoch, parameters=parameters, epochs=[*state.epochs, report], finished=finished)
         exchange.end_round(state)
-    return Outcome(state)
+    return Outcome(state, warnings=advise(job, state.epochs, batches.class_rows))
 
 
 def _local_epoch(

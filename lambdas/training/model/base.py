@@ -33,15 +33,21 @@ class Evaluation(NamedTuple):
         loss: Summed loss.
         correct: Rows classified rightly.
         samples: Rows.
+        predicted: Rows by their predicted class (classes,).
     """
 
     loss: float
     correct: int
     samples: int
+    predicted: Classes
 
 
 class Model(Protocol):
     """A model over flat parameters that is trained by its gradient; it holds shapes, never data."""
+
+    @property
+    def n_classes(self) -> int:
+        """Classes that it tells apart."""
 
     def initial(self, seed: int) -> Parameters:
         """The parameters to start from; the same for every rank."""

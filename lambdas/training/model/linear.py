@@ -49,6 +49,11 @@ class LinearModel:
     loss: Loss
     link: Link
 
+    @property
+    def n_classes(self) -> int:
+        """Classes; see `Model`."""
+        return max(2, self.n_outputs)
+
     def initial(self, seed: int) -> Parameters:  # noqa: ARG002 - convex: the start needs no chance
         """Zeros."""
         return np.zeros((self.n_features + 1) * self.n_outputs, np.float32)
@@ -71,7 +76,8 @@ class LinearModel:
         """Summed loss and hits; see `Model`."""
         margins = self._margins(parameters, x)
         classes = (margins > 0).astype(np.int64) if self.n_outputs == 1 else margins.argmax(axis=1)
-        return Evaluation(self.loss(margins, y)[0], int(np.count_nonzero(classes == y)), len(y))
+        predicted = np.bincount(classes, minlength=self.n_classes)
+        return Evaluation(self.loss(margins, y)[0], int(np.count_nonzero(classes == y)), len(y), predicted)
 
     def predict(self, parameters: Parameters, x: Rows) -> Float32:
         """Scores (rows, classes); see `Model`."""

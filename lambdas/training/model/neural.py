@@ -269,15 +269,17 @@ class NeuralNetwork:
         return LossAndGradient(total, flat.grad.numpy(), len(y))
 
     def evaluate(self, parameters: Parameters, x: Rows, y: Classes) -> Evaluation:
-        """Summed cross-entropy, rows classified rightly, and rows."""
-        flat, loss, correct = _tensor(parameters), 0.0, 0
+        """Return summed cross-entropy and hits over rows; see `Model`."""
+        flat, loss, correct, predicted = _tensor(parameters), 0.0, 0, np.zeros(self.n_classes, np.int64)
         for rows in self._pieces(len(y)):
             classes = _tensor(y[rows])
             with torch.inference_mode():
                 scores = self._scores(flat, x[rows])
                 loss += functional.cross_entropy(scores, classes, reduction="sum").item()
-                correct += int((scores.argmax(dim=1) == classes).sum().item())
-        return Evaluation(loss, correct, len(y))
+                answers = scores.argmax(dim=1)
+                correct += int((answers == classes).sum().item())
+                predicted += np.bincount(answers.numpy(), minlength=self.n_classes)
+        return Evaluation(loss, correct, len(y), predicted)
 
     def predict(self, parameters: Parameters, x: Rows) -> NDArray[np.float32]:
         """The probability of each class, (rows, classes)."""
