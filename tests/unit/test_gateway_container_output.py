@@ -1,0 +1,46 @@
+"""What a container prints, on its way from the engine's thread to the log."""
+
+import asyncio
+import threading
+
+import pytest
+
+from harness.gateway.rie_container import Output
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_container_waits_while_there_is_no_room_and_nothing_is_lost():
+    """The thread that reads stops after a few chunks; all of them come in order once there is room."""
+    printed, taken, finished = [b"%d\n" % number for number in range(1000)], [], threading.Event()
+    read = []
+
+    def stream():
+        for chunk in printed:
+            read.append(chunk)
+            yield chunk
+        finished.set()
+
+    async def run():
+        room, output = False, Output()
+
+        def take(chunk):
+            taken.append(chunk)
+            return room
+
+        output.start(take)
+        output.read(stream())
+        async with asyncio.timeout(10):
+            while len(read) < Output.MOST_CHUNKS:  # noqa: ASYNC110 - a thread sets no event
+                await asyncio.sleep(0.001)
+            before = len(read)
+            room = True
+            while not (finished.is_set() and len(taken) == len(printed)):
+                output.resume()
+                await asyncio.sleep(0)
+        return before
+
+    before = asyncio.run(run())
+
+    assert before < 100
+    assert printed == taken

@@ -1,0 +1,171 @@
+"""An invocation ends, and an event is told of, whatever breaks in the gateway."""
+
+import asyncio
+import base64
+import io
+import json
+import zipfile
+
+import pytest
+
+from harness.gateway.account import Account
+from harness.gateway.destinations import Destinations
+from harness.gateway.environment import Environment
+from harness.gateway.faults import InvocationFaults
+from harness.gateway.functions import FunctionStore
+from harness.gateway.invocations import Invocation, Invoker
+from harness.gateway.names import Identifier
+from harness.gateway.packages import CodeFolders
+from harness.gateway.pool import Pool
+from harness.gateway.records import Vpc
+from harness.gateway.requests import CreateRequest, decode
+from harness.gateway.traces import trace_of
+
+pytestmark = pytest.mark.unit
+
+QUEUE = "arn:aws:sqs:us-east-1:123456789012:records"
+F = Identifier("f", "")
+
+
+class BrokenSandbox:
+    """One that breaks when it is used."""
+
+    alive, shares_output = True, False
+
+    def thaw(self):
+        """Breaks."""
+        raise KeyError("no such process")
+
+    async def stop(self):
+        """Breaks, too."""
+        raise RuntimeError("cannot be stopped")
+
+
+class Unconnected:
+    """A connection that was never opened."""
+
+    def close(self):
+        """Nothing."""
+
+
+class Log(list[str]):
+    """A stream that never has too much."""
+
+    full = False
+
+    def write(self, text, *, urgent=False):  # noqa: ARG002 - as a stream has it
+        """Keeps the lines."""
+        self.extend(text.splitlines())
+
+
+async def none_starts(function):
+    """What happens with a variable that no process can have."""
+    raise ValueError(f"embedded null byte in {function.name}")
+
+
+async def broken_ones_start(function):
+    """An environment that breaks in mid-invocation."""
+    return Environment(function, BrokenSandbox(), Unconnected(), Log(), "2026/01/01/[$LATEST]0123456789abcdef")
+
+
+def with_invoker(folder, start, use):
+    """What a coroutine makes of an invoker, the lines that it logged, and the records that reached its queue."""
+    logged, records = [], []
+
+    async def take(reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length: ")[1].split("\r\n")[0])
+        records.append(json.loads(json.loads(await reader.readexactly(length))["MessageBody"]))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def run():
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as package:
+            package.writestr("app.py", "")
+        async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+            host, port = server.sockets[0].getsockname()
+            code, account = CodeFolders(folder), Account(10)
+            functions = FunctionStore(code.package, account)
+            functions.create(
+                decode(json.dumps(CREATE | {"Code": {"ZipFile": encoded(archive)}}).encode(), CreateRequest), Vpc()
+            )
+            destinations = {"OnFailure": {"Destination": QUEUE}, "OnSuccess": {"Destination": QUEUE}}
+            config = json.dumps({"MaximumRetryAttempts": 1, "DestinationConfig": destinations})
+            functions.put_event_invoke_config("f", None, config.encode(), keep=False)
+            pool = Pool(start, code, account, idle_timeout_s=60)
+            sent_to = Destinations(f"http://{host}:{port}", "a-key")
+            invoker = Invoker(
+                functions, pool, InvocationFaults(), 1e-6, sent_to, lambda name, line: logged.append((name, line))
+            )
+            result = await use(invoker)
+            async with asyncio.timeout(10):
+                while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - the invoker's own
+                    await asyncio.sleep(0.001)
+            await pool.stop()
+            account.enter("f")  # the concurrency was given back
+            return result
+
+    return asyncio.run(run()), logged, records
+
+
+def encoded(archive):
+    """As the API takes it."""
+    return base64.b64encode(archive.getvalue()).decode()
+
+
+CREATE = {
+    "FunctionName": "f",
+    "Role": "arn:aws:iam::123456789012:role/any",
+    "Runtime": "python3.11",
+    "Handler": "app.handler",
+}
+
+
+@pytest.mark.parametrize(
+    ("start", "cause"),
+    [(none_starts, "did not start: embedded null byte in f"), (broken_ones_start, "no such process")],
+)
+def test_a_synchronous_invocation_that_breaks_has_failed(tmp_path, start, cause):
+    """With AWS's answer for a failure of the sandbox, in the log too."""
+
+    async def use(invoker):
+        return await invoker.run(Invocation(F, b"{}", request_id="an-id"))
+
+    finished, logged, _ = with_invoker(tmp_path / "code", start, use)
+
+    body = json.loads(finished.answer.payload)
+    assert ("Unhandled", "Sandbox.Failure") == (finished.answer.error, body["errorType"])
+    assert body["errorMessage"].startswith("RequestId: an-id Error: ")
+    assert cause in body["errorMessage"]
+    assert [("f", body["errorMessage"])] == logged
+    assert body["errorMessage"].encode() == finished.log_tail
+
+
+@pytest.mark.parametrize("start", [none_starts, broken_ones_start])
+def test_an_event_that_breaks_is_tried_again_and_told_of(tmp_path, start):
+    """As one whose function fails."""
+
+    async def use(invoker):
+        await invoker.queue(Invocation(F, b'{"a": 1}', request_id="an-id"))
+
+    _, logged, records = with_invoker(tmp_path / "code", start, use)
+
+    assert 2 == len(logged)
+    (record,) = records
+    assert ("RetriesExhausted", 2) == (
+        record["requestContext"]["condition"],
+        record["requestContext"]["approximateInvokeCount"],
+    )
+    assert "Sandbox.Failure" == record["responsePayload"]["errorType"]
+
+
+def test_a_trace_goes_on_from_its_caller():
+    """The root of a chain is the same all along it; each invocation is a part of its own."""
+    first = trace_of("")
+    second = trace_of(first + ";Lineage=1:a:0")
+
+    assert first.split(";")[0] == second.split(";")[0]
+    assert first.split(";")[1] != second.split(";")[1]
+    assert first.split(";")[0] != trace_of("Root=1-5759e988-odd;Parent=1").split(";")[0]
