@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 FILE_NAME = "last-error.txt"
+_LONGEST_QUOTE = 300
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 # A device, a quota, or a file system that takes nothing: no fault of the program's.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -25,6 +26,10 @@ def describe(error: BaseException) -> list[str]:
     if isinstance(error, UnicodeEncodeError) and _NOT_UTF_8.search(error.object):
         # So Python has bytes of the command line that are no text; names on AWS and here are text.
         return [f"{error.object!a} is not UTF-8", "give names and values as UTF-8"]
+    if isinstance(error, OSError) and error.filename is not None:
+        path = _keep(error)
+        told = [f"the traceback is in {path}"] if path else []
+        return [f"{os.fsdecode(error.filename)[:_LONGEST_QUOTE]}: {error.strerror}", *told]
     lines = [f"unexpected {_one_line(error)}"]
     path = _keep(error)
     if path is None:
@@ -48,7 +53,7 @@ def _tell(error: BaseException | None) -> None:
 def _one_line(error: BaseException) -> str:
     with suppress(Exception):  # its `__str__` may be what is broken
         words = " ".join(str(error).split())
-        return f"{type(error).__name__}: {words[:300]}" if words else type(error).__name__
+        return f"{type(error).__name__}: {words[:_LONGEST_QUOTE]}" if words else type(error).__name__
     return type(error).__name__
 
 

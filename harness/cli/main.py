@@ -34,6 +34,10 @@ VERBS = (
 )
 
 
+# Longer than the longest error that says something.
+LONGEST_LINE = 1200
+
+
 class VerbGroup(SuggestingGroup):
     """A group whose commands are the modules `harness.cli.<verb>`, imported when called: `--help` stays fast."""
 
@@ -130,7 +134,13 @@ def _output_lost(error: OutputLostError) -> int:
 
 def _say_error(lines: list[str]) -> None:
     first, *more = lines or ["without a word"]
-    _say([f"error: {first}", *more[:2]])
+    _say([f"error: {_cut(first)}", *map(_cut, more[:2])])
+
+
+def _cut(line: str) -> str:
+    """Leaves out the middle of what would fill the screen: an argument of any length may be quoted in it."""
+    half = LONGEST_LINE // 2
+    return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
 
 
 def _say(lines: list[str]) -> None:

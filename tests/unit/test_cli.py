@@ -64,3 +64,27 @@ def test_what_nobody_foresaw_is_one_line_and_a_file(tmp_path, monkeypatch):
     assert str(file) in place
     assert 0o600 == file.stat().st_mode & 0o777
     assert "OddError" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["data", "inspect", "a" * 300], "no such file"),
+        (["run", "--data", "a" * 300], "no such file"),
+        (["data", "make", "--rows", "3", "-o", "file/below"], "file/below: cannot be written"),
+    ],
+)
+def test_paths_that_cannot_be_are_errors_of_the_user(tmp_path, monkeypatch, arguments, words):
+    """Too long a name, a file in the place of a folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    answer = CliRunner().invoke(cli, arguments)
+    assert isinstance(answer.exception, InputError)
+    assert words in str(answer.exception)
+
+
+def test_a_file_that_nobody_foresaw_is_named_first(tmp_path, monkeypatch):
+    """It is more likely the user's than the program's fault."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert "/x/y: Not a directory" == describe(OSError(errno.ENOTDIR, "Not a directory", "/x/y"))[0]
