@@ -1,7 +1,9 @@
 """Images are built, verified and pushed by digest, and nothing unfinished passes for one."""
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import docker
 import pytest
@@ -24,6 +26,7 @@ from harness.images import (
 from harness.images.build import find_base
 from harness.images.verify import CheckFailed, ImageUnderTest
 from harness.processes import free_port
+from harness.stack.probes import wait_until
 from tests.support.containers import forget_name
 from tests.support.cut_link import cut_link
 
@@ -247,6 +250,38 @@ def test_inside_of_lambda_no_emulator_runs(engine: docker.DockerClient, own_reci
     assert status != 0
     assert "awslambdaric" in output
     assert "rapid" not in output
+
+
+def test_a_function_may_have_modules_named_as_the_librarys(engine: docker.DockerClient, base: Base, tmp_path: Path):
+    """As on AWS, the runtime has imported its own `json` and `logging` before the function's folder comes first."""
+    (tmp_path / "app.py").write_text("import calendar\n\n\ndef handler(event, context):\n    return calendar.OWN\n")
+    for name in ("json", "logging", "calendar"):
+        (tmp_path / f"{name}.py").write_text("OWN = 'the function has its own'\n")
+    tmp_path.chmod(0o755)
+    container = engine.containers.run(
+        base.name,
+        ["app.handler"],
+        volumes={str(tmp_path): {"bind": "/var/task", "mode": "ro"}},
+        ports={"8080/tcp": ("127.0.0.1", None)},
+        labels={"lambda-harness": "test"},
+        detach=True,
+    )
+    try:
+        container.reload()
+        port = container.ports["8080/tcp"][0]["HostPort"]
+        url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+        answers: list[bytes] = []
+
+        def answers_now() -> bool:
+            with suppress(OSError), urlopen(url, data=b"{}", timeout=30) as answer:
+                answers.append(answer.read())
+            return bool(answers)
+
+        assert wait_until(answers_now, 30), container.logs()
+    finally:
+        container.remove(force=True)
+
+    assert b'"the function has its own"' == answers[0]
 
 
 def test_image_that_is_not_built_is_listed_as_such(engine: docker.DockerClient, sources: Path):
