@@ -8,7 +8,7 @@ What the user sets is never touched; what is chosen here becomes part of the job
                 on dense rows no more than 0.1, unless the coarser bound c E[z'z] allows more
     batch_size  a tenth of a worker's rows, so that an epoch has some ten rounds; at most the model's own default
     n_epochs    enough to see 180,000 rows, from 2 to 50 (admm: to 10 in each of its rounds);
-                neural networks: enough for 70 rounds, from 5 to 50
+                neural networks: enough for 250 rounds of mlp or 70 of the others, from 5 to 50
     rho         admm: a quarter of a feature's mean square, from 0.001 to 0.1; a consensus stiffer than the loss is slow
 
 Nesterov 2004, Introductory Lectures on Convex Optimization, 1.2.3; decision 29.
@@ -28,8 +28,8 @@ USUAL_LR = 0.1
 # Passes of linear models: enough for so many rows, within limits.
 ROWS_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 180_000, 2, 50
 MOST_ADMM_EPOCHS = 10
-# Passes of neural networks: enough for so many rounds.
-NEURAL_ROUNDS = 70
+# Passes of neural networks: enough for so many rounds; one of a convolution takes a hundred times as long as mlp's.
+MLP_ROUNDS, CONVOLUTION_ROUNDS = 250, 70
 LEAST_RHO = 0.001
 # Below this a step is lost in float32, and so is training.
 LEAST_LR = 1e-30
@@ -54,7 +54,8 @@ def defaults_for(event: Mapping[str, Any], job: Job, manifest: Manifest | None, 
     chosen = {"batch_size": batch_size}
     if row.neural:
         rounds = max(1, round(rows / (batch_size * job.n_workers)))
-        chosen["n_epochs"] = _within(NEURAL_ROUNDS / rounds, int(row.defaults["n_epochs"]), MOST_EPOCHS)
+        enough = MLP_ROUNDS if job.model == "mlp" else CONVOLUTION_ROUNDS
+        chosen["n_epochs"] = _within(enough / rounds, int(row.defaults["n_epochs"]), MOST_EPOCHS)
     else:
         most = MOST_ADMM_EPOCHS if job.optim == "admm" else MOST_EPOCHS
         chosen["n_epochs"] = _within(ROWS_SEEN / rows, FEWEST_EPOCHS, most)

@@ -222,7 +222,7 @@ def test_neural_networks_get_enough_rounds_and_keep_their_rate():
     x, y = dense(200)
     raw, classes = shipped(load_breast_cancer, scaled=False)
 
-    assert {"batch_size": 9, "n_epochs": 7} == defaults_of(x, y, 2, model="mlp")
+    assert {"batch_size": 9, "n_epochs": 25} == defaults_of(x, y, 2, model="mlp")
     assert {"batch_size": 32, "n_epochs": 5} == defaults_of(*dense(20_000), model="mlp")
     chosen = defaults_of(raw, classes, model="mlp")
     assert chosen["lr"] < 1e-5
