@@ -74,8 +74,8 @@ def test_a_job_file_is_read_and_flags_win(project):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--n-workers", "0"], ["n_workers", "0", "from 1 to 1000"]),
-        (["--n-workers", "2", "--lr", "-1"], ["lr", "-1", "above 0"]),
+        (["--n-workers", "0"], ["--n-workers is 0", "from 1 to 1000"]),
+        (["--n-workers", "2", "--lr", "-1"], ["--lr is -1", "above 0"]),
         (["--n-workers", "2", "--data", "nowhere.xz"], ["nowhere.xz"]),
         (["--n-workers", "2", "--data", "synthetic:rows=many"], ["rows", "many"]),
         (["--n-workers", "2", "--data", "sklearn:iris2"], ["iris2", "breast_cancer"]),
