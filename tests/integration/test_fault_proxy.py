@@ -9,6 +9,7 @@ import time
 import uuid
 
 import boto3
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -21,6 +22,7 @@ from harness.errors import HarnessError
 from harness.faults import Plan, parse_fault
 from harness.faults.board import Board
 from harness.faults.strikes import Strikes
+from harness.guard import authorization
 from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node
 from harness.network.gateway_link import GatewayLink
@@ -451,3 +453,27 @@ def test_a_stack_without_faults_says_so(stack):
     """A plan that nothing could bring about is refused."""
     with pytest.raises(HarnessError, match="brings no faults about"):
         post(stack, "evict round=1")
+
+
+def test_a_page_does_nothing_through_the_proxy_before_memcached(network, client):
+    """It ends the connection at a line of HTTP, as Memcached itself does."""
+    with socket.create_connection(("127.0.0.1", network.port), timeout=5) as page:
+        page.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\nset page 0 0 1\r\nx\r\n")
+        try:
+            answer = page.recv(4096)
+        except ConnectionResetError:
+            answer = b""
+
+    assert answer == b""
+    assert client.get("page") is None
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "http://page.example"}, {"Host": "page.example"}])
+def test_the_proxies_let_in_whom_the_stack_lets_in(faulty_stack, headers):
+    """S3's, and the control port: neither a page nor whoever has no credentials."""
+    signed = authorization(faulty_stack.endpoints.access_key, "s3") if headers else {}
+    addresses = (endpoint_of_functions(faulty_stack), f"{faulty_stack.endpoints.faults}/runs/any")
+
+    answers = [httpx.get(address, headers=signed | headers, trust_env=False) for address in addresses]
+
+    assert [403, 403] == [answer.status_code for answer in answers]
