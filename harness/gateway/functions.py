@@ -10,6 +10,14 @@ import msgspec
 
 from harness.gateway import limits
 from harness.gateway.account import Account
+from harness.gateway.configuration_checks import (
+    check_dead_letters,
+    check_handler,
+    check_layers,
+    check_runtime,
+    check_snap_start,
+    check_variables,
+)
 from harness.gateway.errors import (
     alias_exists,
     function_exists,
@@ -32,7 +40,6 @@ from harness.gateway.requests import (
     ImageConfig,
     PublishRequest,
     RecursionRequest,
-    SnapStart,
     TagsRequest,
     UpdateAliasRequest,
     UpdateCodeRequest,
@@ -109,9 +116,12 @@ class FunctionStore:
             if name in self._functions:
                 raise function_exists(name)
             if request.package_type == "Zip":
-                _check_handler(request.handler)
-            _check_variables(request.environment.variables)
-            _check_snap_start(request.snap_start, request.package_type)
+                check_handler(request.handler)
+            check_runtime(request.runtime)
+            check_layers(request.layers)
+            check_dead_letters(request.dead_letter_config)
+            check_variables(request.environment.variables)
+            check_snap_start(request.snap_start, request.package_type)
             self._account.check_memory(request.memory_size)
             (architecture,) = request.architectures
             function = Function(
@@ -171,13 +181,16 @@ class FunctionStore:
         function = self.get(identifier)
         _check_revision(function, request.revision_id)
         if request.handler is not None:
-            _check_handler(request.handler)
+            check_handler(request.handler)
+        check_runtime(request.runtime)
+        check_layers(request.layers)
+        check_dead_letters(request.dead_letter_config)
         if request.environment is not None:
-            _check_variables(request.environment.variables)
+            check_variables(request.environment.variables)
         if request.memory_size is not None:
             self._account.check_memory(request.memory_size)
         if request.snap_start is not None:
-            _check_snap_start(request.snap_start, "Zip" if function.image is None else "Image")
+            check_snap_start(request.snap_start, "Zip" if function.image is None else "Image")
         package = None
         if request.image_config is not None and function.image is not None:
             config = request.image_config
@@ -422,30 +435,3 @@ def _check_routing(config: dict[str, dict[str, float]]) -> None:
 def _check_revision(record: Function | Alias, revision: str | None) -> None:
     if revision not in (None, record.revision):
         raise precondition_failed()
-
-
-def _check_handler(handler: str) -> None:
-    if "." not in handler or "\0" in handler:
-        raise invalid_parameter(f"Handler '{handler}' must be of the form 'module.function'.")
-
-
-def _check_snap_start(snap_start: SnapStart, package_type: str) -> None:
-    # https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html#snapstart-runtimes
-    if snap_start.apply_on != "None" and package_type == "Image":
-        raise invalid_parameter("SnapStart is not supported for container images.")
-
-
-def _check_variables(variables: dict[str, str]) -> None:
-    # No process starts with such an environment.
-    unfit = [key for key, value in variables.items() if not key or "=" in key or "\0" in key + value]
-    if unfit:
-        raise invalid_parameter(
-            "Lambda was unable to configure your environment variables because the environment variables you have "
-            f"provided contain characters that are not allowed: {', '.join(map(repr, unfit))}"
-        )
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in variables.items())
-    if size > limits.ENVIRONMENT_VARIABLES_BYTES:
-        raise invalid_parameter(
-            "Lambda was unable to configure your environment variables because the environment variables you have "
-            f"provided exceeded the 4KB limit. String measured: {size}"
-        )

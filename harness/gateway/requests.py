@@ -68,6 +68,12 @@ class SnapStart(msgspec.Struct, rename="pascal"):
     apply_on: Literal["PublishedVersions", "None"] = "None"
 
 
+class DeadLetterConfig(msgspec.Struct, rename="pascal"):
+    """`DeadLetterConfig` of the API: a queue or topic for events that failed for good."""
+
+    target_arn: str = ""
+
+
 class CreateRequest(msgspec.Struct, rename="pascal"):
     """Body of CreateFunction."""
 
@@ -86,6 +92,8 @@ class CreateRequest(msgspec.Struct, rename="pascal"):
     architectures: tuple[Architecture] = (limits.ARCHITECTURE,)
     vpc_config: VpcConfig = msgspec.field(default_factory=VpcConfig)
     snap_start: SnapStart = msgspec.field(default_factory=SnapStart)
+    layers: list[str] = []
+    dead_letter_config: DeadLetterConfig | None = None
     tags: dict[str, str] = {}
     publish: bool = False
 
@@ -104,6 +112,8 @@ class ConfigurationRequest(msgspec.Struct, rename="pascal"):
     image_config: ImageConfig | None = None
     vpc_config: VpcConfig | None = None
     snap_start: SnapStart | None = None
+    layers: list[str] | None = None
+    dead_letter_config: DeadLetterConfig | None = None
     revision_id: str | None = None
 
 

@@ -57,7 +57,7 @@ def create(clients, image):
     def create_function(behaviour, **configuration):
         name = f"{behaviour}-{uuid.uuid4().hex[:8]}"
         clients.functions.create_function(
-            FunctionName=name, Role=ROLE, **code_arguments(behaviour, image), **configuration
+            FunctionName=name, Role=ROLE, **(code_arguments(behaviour, image) | configuration)
         )
         created.append(name)
         return name
@@ -599,16 +599,43 @@ def test_content_that_awss_json_does_not_know_is_refused(create, clients, option
             clients.functions.invoke(FunctionName=name, InvocationType=kind, **options)
 
 
-@pytest.mark.parametrize("variables", [{"A": "a\0b"}, {"A\0": "b"}, {"A=B": "c"}])
-def test_variables_that_no_process_can_have_are_refused(create, clients, variables):
-    """At CreateFunction and at UpdateFunctionConfiguration; an environment would not start with them."""
-    refused, environment = clients.functions.exceptions.InvalidParameterValueException, {"Variables": variables}
+ACCOUNT = "arn:aws:lambda:us-east-1:123456789012"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "error", "words"),
+    [
+        ({"Environment": {"Variables": {"AA": "a\0b"}}}, "InvalidParameterValueException", "environment variables"),
+        ({"Environment": {"Variables": {"A=B": "c"}}}, "ValidationException", "Map keys must satisfy"),
+        ({"Environment": {"Variables": {"my-key": "c"}}}, "ValidationException", "my-key"),
+        ({"Environment": {"Variables": {"A": "c"}}}, "ValidationException", "Map keys must satisfy"),
+        ({"Environment": {"Variables": {"AWS_REGION": "eu-west-1"}}}, "InvalidParameterValueException", "AWS_REGION"),
+        ({"Runtime": "nodejs20.x"}, "InvalidParameterValueException", "nodejs20.x is not emulated"),
+        ({"Runtime": "python3.7"}, "InvalidParameterValueException", "python3.7 is no longer supported"),
+        ({"Runtime": "python9.9"}, "InvalidParameterValueException", "must satisfy enum value set"),
+        (
+            {"Layers": ["arn:aws:lambda:us-east-1:123456789012:layer:none:1"]},
+            "InvalidParameterValueException",
+            "none:1",
+        ),
+        (
+            {"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:123456789012:dead"}},
+            "InvalidParameterValueException",
+            "OnFailure",
+        ),
+    ],
+)
+def test_a_configuration_that_is_not_run_as_it_says_is_refused(create, clients, configuration, error, words):
+    """At CreateFunction and at UpdateFunctionConfiguration, as on AWS, or by its name where only AWS has it."""
     name = create("echo")
 
-    with pytest.raises(refused, match="environment variables"):
-        create("echo", Environment=environment)
-    with pytest.raises(refused, match="environment variables"):
-        clients.functions.update_function_configuration(FunctionName=name, Environment=environment)
+    for refused in (
+        lambda: create("echo", **configuration),
+        lambda: clients.functions.update_function_configuration(FunctionName=name, **configuration),
+    ):
+        with pytest.raises(ClientError, match=words) as answer:
+            refused()
+        assert error == answer.value.response["Error"]["Code"]
 
 
 def test_the_handler_sees_what_was_called_and_its_trace(create, invoke, clients, mode):
