@@ -153,7 +153,7 @@ class Bases:
         return self._on_packages(LOCALSTACK, "requirements/localstack.txt", files)
 
     def _services(self) -> str:
-        return self._on_packages(SERVICES, "requirements/services.txt", ("images/services", "harness"))
+        return self._on_packages(SERVICES, "requirements/services.txt", ("images/services", "harness", "fixtures"))
 
     def _on_packages(self, name: str, requirements: str, sources: tuple[str, ...]) -> str:
         """An image of a few files on one of many packages, so that a change of the files takes no time."""
