@@ -7,8 +7,6 @@ and the supervisor's command line.
 import contextlib
 from pathlib import Path
 
-import psutil
-
 from harness.errors import HarnessError
 from harness.stack import records
 from harness.stack.process import ProcessIdentity, identity_of, is_alive
@@ -34,6 +32,8 @@ def find_shared(state_dir: Path) -> StackState | None:
 
 def shared_supervisors(state_dir: Path) -> list[ProcessIdentity]:
     """Return the supervisors of this project's shared stacks, found by their command lines."""
+    import psutil  # noqa: PLC0415 - the image of a stack's services has none, and imports this package
+
     found = (identity_of(pid) for pid in psutil.pids() if _kind_of(pid, state_dir) == SHARED)
     return [identity for identity in found if identity is not None]
 
