@@ -21,6 +21,7 @@ from harness.runs.summary import Summary
 MAX_RANK_LINES = 32
 # A wait that is longer is told, with whom or what is waited for, and again every so often.
 LONG_WAIT_S, WAIT_LINE_EVERY_S = 5.0, 15.0
+MAX_EPOCH_LINES = 12
 # Without a terminal, epochs that follow one another faster are not all told.
 PLAIN_LINE_EVERY_S = 1.0
 
@@ -118,7 +119,7 @@ def print_summary(summary: Summary) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("epoch", "loss", "accuracy", "validation loss", "validation accuracy"):
         table.add_column(column, justify="right")
-    for epoch in summary.epochs:
+    for epoch in _some(summary.epochs):
         validation = epoch["validation"] or {"loss": None, "accuracy": None}
         figures = (epoch["loss"], epoch["accuracy"], validation["loss"], validation["accuracy"])
         table.add_row(str(epoch["epoch"]), *(_number(figure) for figure in figures))
@@ -143,6 +144,14 @@ def print_summary(summary: Summary) -> None:
         console.print(f"warning {printable(warning['message'])}", style="yellow", markup=False)
     model = f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}"
     console.print(printable(model), markup=False)
+
+
+def _some(epochs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return at most a dozen epochs, evenly spaced, the first and the last among them; `--json` has all."""
+    if len(epochs) <= MAX_EPOCH_LINES:
+        return epochs
+    step = (len(epochs) - 1) / (MAX_EPOCH_LINES - 1)
+    return [epochs[round(step * line)] for line in range(MAX_EPOCH_LINES)]
 
 
 def _event(event: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@ What the user sets is never touched; what is chosen here becomes part of the job
     lr          linear models: 1 / L, where L bounds the curvature of the loss over a batch of b rows with features x:
                 L = c (largest eigenvalue of E[z z'] + E[x'x] / b), z = (x, 1), c = 1/4 logistic, 1/2 softmax, 1 hinge;
                 on dense rows no more than 0.1, unless the coarser bound c E[z'z] allows more
-    batch_size  a tenth of a worker's rows, so that an epoch has some ten rounds; at most the model's own default
+    batch_size  a worker's share of a tenth of the rows, so that an epoch has some ten rounds, but of at least 8 rows:
+                few rows are one batch, whatever the number of workers; at most the model's own default
     n_epochs    enough to see 180,000 rows, from 2 to 50 (admm: to 10 in each of its rounds);
                 neural networks: enough for 250 rounds of mlp or 70 of the others, from 5 to 50
     rho         admm: a quarter of a feature's mean square, from 0.001 to 0.1; a consensus stiffer than the loss is slow
@@ -24,6 +25,8 @@ from training.job import Job
 from training.matrix import ROWS
 
 ROUNDS_PER_EPOCH = 10
+# Below this, rounding a worker's share would make the global batch another one with each number of workers.
+LEAST_GLOBAL_BATCH = 8
 USUAL_LR = 0.1
 # Passes of linear models: enough for so many rows, within limits.
 ROWS_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 180_000, 2, 50
@@ -49,7 +52,8 @@ def defaults_for(event: Mapping[str, Any], job: Job, manifest: Manifest | None, 
     row = ROWS[job.model]
     rows = max(1, round(manifest.rows * (1 - job.valid_ratio)))
     largest_batch = int(row.defaults.get("batch_size", 1000))
-    batch_size = max(1, min(largest_batch, rows // (ROUNDS_PER_EPOCH * job.n_workers)))
+    global_batch = max(rows // ROUNDS_PER_EPOCH, LEAST_GLOBAL_BATCH)
+    batch_size = min(largest_batch, math.ceil(min(global_batch, rows) / job.n_workers))
     batch_size = event.get("batch_size", batch_size)
     chosen = {"batch_size": batch_size}
     if row.neural:

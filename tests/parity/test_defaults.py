@@ -236,3 +236,13 @@ def test_k_means_and_unknown_data_get_none():
 
     assert {} == defaults_of(x, y, model="kmeans")
     assert {} == defaults_for({}, job, None)
+
+
+def test_a_few_rows_train_alike_on_any_number_of_workers():
+    """Six rows are one batch for 1, 2, 4 and 6 workers, so their models agree."""
+    y = np.array([0, 1, 2, 2, 1, 0])
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32) + y[:, np.newaxis]
+
+    losses = [trained(x, y, workers, n_epochs=20).epochs[-1].loss for workers in (1, 2, 4, 6)]
+
+    assert losses == pytest.approx([losses[0]] * 4, rel=1e-5)
