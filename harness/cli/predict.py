@@ -1,5 +1,6 @@
 """`harness predict`: scores new rows with a trained model."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -58,6 +59,8 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     from harness.runs.predict import model_of_file, model_of_run, predict_file
     from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
+    from harness.stack.pytorch import ensure_pytorch
+    from training.matrix import ROWS
 
     if (run_id is None) == (model_file is None):
         raise HarnessError("name either a run or a --model-file", remedy="see `harness predict --help`")
@@ -68,6 +71,8 @@ def command(  # noqa: PLR0913 - keywords only, each an option
         with aws_errors("looking for the run"):
             bucket = bucket_of_run(s3, buckets, run_id or "")
         model = model_of_run(s3, bucket, run_id or "")
+    if ROWS[model.model].neural:
+        ensure_pytorch(partial(click.echo, err=True))
     prediction = predict_file(model, data_file, output, zero_based=zero_based)
     for note in prediction.notes:
         click.echo(note, err=True)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # A block of dense rows takes at most this much, and predictions wait in memory up to this much, else on disk.
 _BLOCK_BYTES = 16 << 20
+_MOST_UNSEEN_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,8 @@ class _Scoring:
         self._labels = np.array(model.class_labels, np.float32)
         self._rows = self._known = self._correct = 0
         self._unknown: set[float] = set()
-        self._unseen: set[int] = set()
+        # One byte per index: a set of millions of numbers would take more memory than the rows.
+        self._unseen = np.zeros(0, np.bool_)
         self._clusters = model.model.endswith("kmeans")
 
     def write(self, blocks: Iterator[Dataset], table: TextIO) -> None:
@@ -178,11 +180,13 @@ class _Scoring:
             bases = ("0", "1") if self._from_0 else ("1", "0")
             notes.append(
                 f"feature indices of {self._name} start at {bases[0]}, those of the training data at {bases[1]}: "
-                "the first columns of both are taken for the same"
+                "{bases[0]} here is taken for {bases[1]} there"
             )
-        if self._unseen:
-            shown = format_labels([index + (not self._from_0) for index in sorted(self._unseen)])
-            notes.append(f"{len(self._unseen)} features that the model never saw are ignored: {shown}")
+        unseen = np.flatnonzero(self._unseen) + (not self._from_0)
+        if unseen.size:
+            shown, more = ", ".join(map(str, unseen[:_MOST_UNSEEN_SHOWN].tolist())), unseen.size - _MOST_UNSEEN_SHOWN
+            shown += f" and {more} more" if more > 0 else ""
+            notes.append(f"{unseen.size} features that the model never saw are ignored: {shown}")
         unknown, known = format_labels(sorted(self._unknown)), format_labels(self._model.class_labels)
         if self._unknown and not self._known:
             notes.append(f"no accuracy: the labels of {self._name} ({unknown}) are none of the model's ({known})")
@@ -193,6 +197,11 @@ class _Scoring:
             )
         return Prediction(self._rows, self._correct / self._known if self._known else None, notes)
 
+    def _note_unseen(self, width: int, columns: range | NDArray[np.int32]) -> None:
+        if width > self._unseen.size:
+            self._unseen = np.concatenate([self._unseen, np.zeros(width - self._unseen.size, np.bool_)])
+        self._unseen[columns if isinstance(columns, np.ndarray) else slice(columns.start, columns.stop)] = True
+
     def _narrowed(self, blocks: Iterator[Dataset]) -> Iterator[Dataset]:
         """The rows with the model's columns; dense ones were read as sparse ones, however wide, and get dense here."""
         width, dense = self._model.n_features, self._model.data_type == "dense_libsvm"
@@ -200,7 +209,7 @@ class _Scoring:
             x = block.x
             if x.shape[1] > width:
                 unseen = range(width, x.shape[1]) if isinstance(x, np.ndarray) else x.indices[x.indices >= width]
-                self._unseen.update(np.unique(unseen).tolist())
+                self._note_unseen(x.shape[1], unseen)
                 x = x[:, :width]
             at_once = max(1, _BLOCK_BYTES // (4 * width)) if dense else max(1, block.rows)
             for first in range(0, block.rows, at_once):

@@ -108,7 +108,7 @@ def _look_at_data(job: Job) -> tuple[Job, _Partitions]:
         return job, _Partitions(None, None)
     source = f"s3://{job.data_bucket}/{job.data_prefix}".rstrip("/")
     manifest = decode_manifest(get_object(_s3, job.data_bucket, key), f"{source}/{MANIFEST_KEY}")
-    if manifest.n_partitions != job.n_workers:  # it describes others that lie there too
+    if manifest is None or manifest.n_partitions != job.n_workers:  # it describes others that lie there too
         return job, _Partitions(None, None)
     job = msgspec.structs.replace(job, zero_based="yes" if manifest.zero_based else "no")
     if job.optim == "em":

@@ -79,15 +79,18 @@ class PartitionSet(msgspec.Struct, frozen=True):
         return Partition(self.rows_per_partition[rank], self.md5_per_partition[rank])
 
 
-def decode_manifest(body: bytes, source: str) -> PartitionSet:
-    """Read a manifest.
+def decode_manifest(body: bytes, source: str) -> PartitionSet | None:
+    """Read a manifest; None for another program's object of that name, which says nothing of partitions.
 
     Raises:
-        InputError: It is none.
+        InputError: It is no JSON, or a damaged manifest.
     """
     try:
-        return msgspec.json.decode(body, type=PartitionSet)
-    except msgspec.DecodeError as error:
+        found = msgspec.json.decode(body)
+        if isinstance(found, dict) and "n_partitions" not in found:
+            return None
+        return msgspec.convert(found, PartitionSet)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise InputError(
             f"{source} is not a manifest of partitions ({error})\n"
             "partition the data again, or delete it if it is of something else"

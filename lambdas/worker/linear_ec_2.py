@@ -12,6 +12,7 @@ What may happen to it, and what it does:
 
 import importlib
 import os
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,9 @@ RECONNECT_DELAY_S = 0.1
 # Lambda tries an event at most twice more: after that nobody comes back, and the others should not wait.
 MOST_TRIES = 3
 # Their modules in `training.algorithm`; only the one that a job asks for is imported.
+# The record of a rank that has finished, by rank and attempt.
+_WORKER_RECORD = re.compile(r"workers/(\d+)\.\d+\.json")
+
 _ALGORITHMS = {
     "grad_avg": "gradient_averaging",
     "model_avg": "model_averaging",
@@ -237,7 +241,8 @@ def _is_over(job: WorkerJob, folder: RunFolder, names: list[str]) -> bool:
     """
     if "aborted.json" in names and (aborted := folder.read_as("aborted.json", Aborted)):
         raise RunAborted(aborted.cause)
-    return len({name.split(".")[0] for name in names if name.startswith("workers/")}) == job.n_workers
+    stored = {int(found[1]) for found in map(_WORKER_RECORD.fullmatch, names) if found}
+    return stored >= set(range(job.n_workers))
 
 
 def _is_over_by_now(job: WorkerJob, folder: RunFolder) -> bool:

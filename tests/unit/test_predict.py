@@ -130,3 +130,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     small, large = peak_mb(3_000), peak_mb(12_000)
 
     assert large < small + 60
+
+
+def test_many_features_that_the_model_never_saw_are_counted(predict):
+    """All are counted, over all blocks of rows, and the first are named."""
+    wide = b"".join(b"1 1:1 %d:1 %d:1\n" % (10 + 2 * row, 11 + 2 * row) for row in range(5))
+
+    _, prediction = predict(model(), wide)
+
+    assert ["10 features that the model never saw are ignored: 10, 11, 12, 13, 14, 15 and 4 more"] == prediction.notes

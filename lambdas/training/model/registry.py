@@ -1,5 +1,6 @@
 """From a model's name to the model; what a model needs is imported only when it is asked for."""
 
+from training.errors import InputError
 from training.model.base import Model
 from training.model.linear import logistic_regression, support_vector_machine
 
@@ -17,8 +18,12 @@ def gradient_model(name: str, *, n_features: int, n_classes: int, hidden_units: 
     """
     if name in _NEURAL:
         # PyTorch takes longer to import than everything else together.
-        from training.model.neural import neural_model  # noqa: PLC0415
-
+        try:
+            from training.model.neural import neural_model  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise InputError(f"model={name} needs PyTorch, which linear_ec_2_nn has and this function lacks") from error
         return neural_model(name, n_features=n_features, n_classes=n_classes, hidden_units=hidden_units)
     make = {"lr": logistic_regression, "svm": support_vector_machine}[name.removeprefix("sparse_")]
     return make(n_features, n_classes)
