@@ -28,11 +28,14 @@ from urllib.parse import parse_qsl
 SECRET_VARIABLE = "HARNESS_STACK_SECRET"  # noqa: S105 - a variable's name
 # Further hosts by which callers know a service, separated by commas: its names in the networks of containers.
 NAMES_VARIABLE = "HARNESS_STACK_NAMES"
-# Answered without credentials, and without a word: is the service there?
+# Answered by the guard itself, without credentials, and without a word: is the service there?
+# Behind the guard it may mean something else: an object, to S3 with the bucket as its host.
 HEALTH = "/_harness/health"
 
 # Routes by which the harness steers a service: faults, limits of the account, questions about roles.
 CONTROL = "/_harness/"
+# LocalStack's own: its health takes `{"action": "kill"}`, others run programs or change its settings.
+_LOCALSTACK_CONTROL = (CONTROL, "/_localstack", "/_aws")
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # Names of the stack's keys: what its user's clients sign with, and CloudFormation's calls of the other services.
@@ -60,7 +63,7 @@ Header = Callable[[str], str | None]
 
 
 class Refusal(NamedTuple):
-    """The answer to a request that does not pass."""
+    """The answer to a request that goes no further than the guard."""
 
     status: int
     type: str
@@ -140,14 +143,18 @@ class Guard:
         secret: The stack's secret.
         names: Hosts by which callers know the service beside those of this machine.
         service: What the service is when a request does not say for which one it is: `lambda`, `s3`, ...
+        control: Beginnings of the paths that functions may not use.
     """
 
-    def __init__(self, secret: str, names: Iterable[str] = (), service: str = "") -> None:
+    def __init__(
+        self, secret: str, names: Iterable[str] = (), service: str = "", control: tuple[str, ...] = (CONTROL,)
+    ) -> None:
         if not secret:
             raise ValueError(f"no secret of the stack in {SECRET_VARIABLE}")
         self._secret = secret
         self._names = LOCAL_NAMES | set(names)
         self._service = service
+        self._control = control
         self._own = frozenset(own_key(secret, name) for name in (CLIENTS, CLOUDFORMATION))
         # Session keys that were found valid, each with its token: environments make many calls each.
         self._admitted: dict[str, str] = {}
@@ -156,10 +163,11 @@ class Guard:
         """Add hosts by which callers know the service."""
         self._names |= set(names)
 
-    def refusal(self, header: Header, path: str, query: str) -> Refusal | None:
-        """Return the answer for a request that does not pass, None for one that does.
+    def refusal(self, method: str, header: Header, path: str, query: str) -> Refusal | None:
+        """Return the answer for a request that goes no further, None for one that passes.
 
         Args:
+            method: The request's.
             header: Gives the request's headers.
             path: Its path, without the query.
             query: Its query, undecoded.
@@ -167,11 +175,11 @@ class Guard:
         if header("origin") is not None or not self._knows(header("host") or ""):
             message = "only local programs may call this service: a web page may not"
             return Refusal(403, "AccessDeniedException", _JSON, json.dumps({"Message": message}).encode())
-        if path == HEALTH:
-            return None
+        if path == HEALTH and method in {"GET", "HEAD"}:
+            return _PRESENT
         signed = signed_by(header, query)
         if self.admits(signed):
-            if path.startswith(CONTROL) and signed.key.startswith(_SESSION):
+            if path.startswith(self._control) and signed.key.startswith(_SESSION):
                 message = "a function may not steer its own emulation"
                 return Refusal(403, "AccessDeniedException", _JSON, json.dumps({"Message": message}).encode())
             return None
@@ -200,6 +208,7 @@ class Guard:
 
 
 _JSON = {"Content-Type": "application/json"}
+_PRESENT = Refusal(200, "OK", {}, b"")
 
 
 def invalid_token(service: str, header: Header) -> Refusal:
@@ -264,23 +273,28 @@ def _is_private_address(host: str) -> bool:
         return False
 
 
-def guard_from_environment(service: str = "") -> Guard:
+def guard_from_environment(service: str = "", control: tuple[str, ...] = (CONTROL,)) -> Guard:
     """Return the guard of a service that was given the stack's secret in its environment.
+
+    Args:
+        service: See `Guard`.
+        control: See `Guard`.
 
     Raises:
         ValueError: It was given none: no service runs without its guard.
     """
     names = filter(None, os.environ.get(NAMES_VARIABLE, "").split(","))
-    return Guard(os.environ.get(SECRET_VARIABLE, ""), names, service)
+    return Guard(os.environ.get(SECRET_VARIABLE, ""), names, service, control)
 
 
 def guard_localstack(gateway: Any) -> None:  # noqa: ANN401 - LocalStack's; this file knows no package
     """Put the guard before LocalStack: the first handler of its chain."""
-    guard = guard_from_environment("s3")
+    guard = guard_from_environment("s3", _LOCALSTACK_CONTROL)
 
     def check(chain: Any, context: Any, response: Any) -> None:  # noqa: ANN401
         request = context.request
-        refusal = guard.refusal(request.headers.get, request.path, request.query_string.decode("latin-1"))
+        query = request.query_string.decode("latin-1")
+        refusal = guard.refusal(request.method, request.headers.get, request.path, query)
         if refusal is not None:
             response.status_code, response.data = refusal.status, refusal.body
             for name, value in refusal.headers.items():
@@ -311,7 +325,8 @@ class GuardedAsgi:
             headers: dict[str, str] = {}
             for name, value in scope["headers"]:
                 headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-            refusal = self._guard.refusal(headers.get, scope["path"], scope["query_string"].decode("latin-1"))
+            query = scope["query_string"].decode("latin-1")
+            refusal = self._guard.refusal(scope["method"], headers.get, scope["path"], query)
             if refusal is not None:
                 # Nobody reads the rest of the request, so that the connection ends here.
                 more = {"Content-Length": str(len(refusal.body)), "Connection": "close"}
@@ -323,7 +338,7 @@ class GuardedAsgi:
 
 
 class GuardedWsgi:
-    """A WSGI application behind the guard, which answers `HEALTH` itself.
+    """A WSGI application behind the guard.
 
     Args:
         application: What is behind it.
@@ -335,13 +350,11 @@ class GuardedWsgi:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
         """Pass a request on, or refuse it."""
-        path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
-        refusal = self._guard.refusal(lambda name: wsgi_header(environ, name), path, query)
-        if refusal is None and path == HEALTH:
-            refusal = Refusal(200, "", {}, b"")
+        method, path, query = environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
+        refusal = self._guard.refusal(method, lambda name: wsgi_header(environ, name), path, query)
         length = environ.get("CONTENT_LENGTH") or "0"
         if refusal is None and not length.isdecimal():
-            refusal = Refusal(400, "", {}, b"Content-Length is no number\n")
+            refusal = Refusal(400, "Bad Request", {}, b"Content-Length is no number\n")
         if refusal is None:
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
@@ -350,8 +363,8 @@ class GuardedWsgi:
             environ["wsgi.input"].read(int(length))
         # The connection ends here, whatever of the request is still to come.
         headers = [*refusal.headers.items(), ("Content-Length", str(len(refusal.body))), ("Connection", "close")]
-        start_response(f"{refusal.status} {refusal.type or 'OK'}", headers)
-        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else refusal.body]
+        start_response(f"{refusal.status} {refusal.type}", headers)
+        return [b"" if method == "HEAD" else refusal.body]
 
 
 def wsgi_header(environ: Mapping[str, Any], name: str) -> str | None:

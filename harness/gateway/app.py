@@ -31,7 +31,7 @@ from harness.gateway.names import function_arn, parse_identifier
 from harness.gateway.payloads import is_client_context, read_json
 from harness.gateway.services import Services, services_of
 from harness.gateway.traces import trace_of
-from harness.guard import HEALTH, Guard, GuardedAsgi, Signed, signed_by
+from harness.guard import Guard, GuardedAsgi, Signed, signed_by
 
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html
 INVOKE = "lambda:InvokeFunction"
@@ -76,7 +76,6 @@ def create_app(services: Services, lifespan: Lifespan, guard: Guard) -> Starlett
         # Looked for in this order.
         routes=[
             Route(INVOCATIONS, _invoke, methods=["POST"]),
-            Route(HEALTH, _health),
             Route("/_harness/environments", _environments),
             *control_plane(),
             *control_routes(services.faults),
@@ -138,11 +137,6 @@ async def _payload(request: Request, limit: int) -> bytes:
     except ValueError as error:
         raise body_not_json(f"Could not parse payload into json: {error}") from error
     return payload
-
-
-async def _health(_: Request) -> Response:
-    """Answer whoever asks, and tell nothing."""
-    return Response()
 
 
 async def _environments(request: Request) -> Response:

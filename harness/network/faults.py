@@ -27,7 +27,7 @@ from harness.faults.board import Board
 from harness.faults.strikes import Event, Strikes
 from harness.gateway.faults import Posting
 from harness.gateway.server import config
-from harness.guard import HEALTH, SECRET_VARIABLE, GuardedAsgi, guard_from_environment, own_key
+from harness.guard import SECRET_VARIABLE, GuardedAsgi, guard_from_environment, own_key
 from harness.network.__main__ import node
 from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node
@@ -74,7 +74,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for door in doors:
         await door.open()
     host, port = arguments.control
-    app = GuardedAsgi(create_app(board, gateway), guard)
+    # No function has any business here.
+    app = GuardedAsgi(create_app(board, gateway), guard_from_environment("s3", control=("/",)))
     await uvicorn.Server(config(app, host=host, port=port)).serve()
     for door in doors:
         door.close()
@@ -131,12 +132,9 @@ def create_app(board: Board, gateway: GatewayLink) -> Starlette:
         await _lift(board, gateway, request.path_params["run_id"])
         return Response(status_code=204)
 
-    async def health(_: Request) -> Response:
-        return Response()
-
     run = "/runs/{run_id}"
     verbs = {"PUT": put, "GET": get, "DELETE": delete}
-    return Starlette(routes=[Route(HEALTH, health), *(Route(run, verbs[v], methods=[v]) for v in verbs)])
+    return Starlette(routes=[Route(run, verbs[v], methods=[v]) for v in verbs])
 
 
 if __name__ == "__main__":

@@ -18,11 +18,23 @@ _ANY = 0xFFFFFFFF
 _UID_AT = _HEADER.size + 4 + 48 + 12
 _UID = struct.Struct("=I")
 _ROOT = 0
+# Of nobody's: the kernel gives user 0 to a socket whose owner has closed it.
+_NOBODY = -1
+_STATE_AT = _HEADER.size + 1
+# https://elixir.bootlin.com/linux/latest/source/include/net/tcp_states.h
+_ESTABLISHED = 1
 
 
 def is_own(connection: socket.socket) -> bool:
-    """Return whether the peer is a process of this user or of root; whoever is not on this machine cannot be told."""
-    peer, own = connection.getpeername(), connection.getsockname()
+    """Return whether the peer is a process of this user or of root; whoever is not on this machine cannot be told.
+
+    A peer that has closed its end already is nobody's.
+    """
+    try:
+        peer, own = connection.getpeername(), connection.getsockname()
+    except OSError:
+        # It was reset.
+        return False
     if connection.family != socket.AF_INET or not ip_address(peer[0]).is_loopback:
         return True
     uid = _ask_kernel(peer, own)
@@ -32,7 +44,7 @@ def is_own(connection: socket.socket) -> bool:
 
 
 def _ask_kernel(peer: tuple[str, int], own: tuple[str, int]) -> int | None:
-    """The user of the peer's socket; None where the kernel does not say."""
+    """Return the user of the peer's socket; None where the kernel does not say."""
     ports = [port.to_bytes(2, "big") for port in (peer[1], own[1])]
     addresses = [socket.inet_aton(host).ljust(16, b"\0") for host in (peer[0], own[0])]
     question = _QUESTION.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY, *ports, *addresses, 0, _ANY, _ANY)
@@ -45,11 +57,13 @@ def _ask_kernel(peer: tuple[str, int], own: tuple[str, int]) -> int | None:
     except OSError:
         return None
     _, kind, *_ = _HEADER.unpack_from(answer)
-    return int(_UID.unpack_from(answer, _UID_AT)[0]) if kind == _SOCK_DIAG_BY_FAMILY else None
+    if kind != _SOCK_DIAG_BY_FAMILY:
+        return None
+    return int(_UID.unpack_from(answer, _UID_AT)[0]) if answer[_STATE_AT] == _ESTABLISHED else _NOBODY
 
 
 def _look_up(peer: tuple[str, int], own: tuple[str, int]) -> int | None:
-    """The same from /proc, for kernels without sock_diag; None when the socket is not there any more."""
+    """Return the same from /proc, for kernels without sock_diag; None where that cannot be read."""
     # Addresses as the kernel prints them: a number in the machine's byte order.
     ends = ["{:08X}:{:04X}".format(*struct.unpack("=I", socket.inet_aton(host)), port) for host, port in (peer, own)]
     try:
@@ -57,4 +71,5 @@ def _look_up(peer: tuple[str, int], own: tuple[str, int]) -> int | None:
     except OSError:
         return None
     rows = (line.split() for line in lines)
-    return next((int(row[7]) for row in rows if row[1:3] == ends), None)
+    owners = (int(row[7]) for row in rows if row[1:3] == ends and int(row[3], 16) == _ESTABLISHED)
+    return next(owners, _NOBODY)

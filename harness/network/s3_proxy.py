@@ -59,7 +59,7 @@ class S3Proxy:
             return False
         path, _, query = request.target.decode("latin-1").partition("?")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.headers)}
-        refusal = self._guard.refusal(headers.get, path, query)
+        refusal = self._guard.refusal(request.method.decode("latin-1"), headers.get, path, query)
         if refusal is not None:
             await _refuse(client, request, refusal)
             return False

@@ -82,13 +82,60 @@ def test_a_web_page_is_refused(ask, method, headers):
 def test_health_needs_no_credentials_and_tells_nothing(stack, service):
     """A probe learns that the service answers; LocalStack has a route of its own, which does tell, and needs them."""
     url = getattr(stack.endpoints, service)
-    if service == "s3" and stack.s3 == "localstack":
-        assert httpx.get(f"{url}/_localstack/health", trust_env=False).status_code == 403
-        return
 
     answer = httpx.get(url + HEALTH, trust_env=False)
 
     assert (200, b"") == (answer.status_code, answer.content)
+    assert httpx.get(f"{url}/_localstack/health", trust_env=False).status_code in {403, 404}
+
+
+@pytest.fixture(scope="module")
+def guarded_bucket(stack):
+    """A bucket with an object to be copied, and one whose key is the path that needs no credentials."""
+    s3 = boto3.Session(stack.endpoints.access_key, "test", region_name="us-east-1").client(
+        "s3", endpoint_url=stack.endpoints.s3, config=Config(proxies={}, s3={"addressing_style": "path"})
+    )
+    s3.create_bucket(Bucket="guarded")
+    objects = {HEALTH.removeprefix("/"): b"kept", "secret": b"rows"}
+    for key, body in objects.items():
+        s3.put_object(Bucket="guarded", Key=key, Body=body)
+    yield "guarded"
+
+    found = {entry["Key"] for entry in s3.list_objects_v2(Bucket="guarded")["Contents"]}
+    assert objects == {key: s3.get_object(Bucket="guarded", Key=key)["Body"].read() for key in found}
+
+
+@pytest.mark.parametrize("host", ["", "guarded.localhost", "guarded.s3.localhost", "guarded.s3.us-east-1.localhost"])
+@pytest.mark.parametrize("path", [HEALTH, f"/guarded{HEALTH}", f"/{HEALTH}", f"{HEALTH}/", "/_harness/%68ealth"])
+def test_no_path_without_credentials_leads_to_an_object(stack, service, guarded_bucket, host, path):
+    """To S3, a path is a key wherever the host names a bucket: nothing is read, written, copied or deleted by it."""
+    url = httpx.URL(getattr(stack.endpoints, service))
+    headers = {"Host": f"{host}:{url.port}"} if host else {}
+    copy = {"x-amz-copy-source": f"{guarded_bucket}/secret"}
+    with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=10) as client:
+        read = [client.request(method, path) for method in ("GET", "HEAD")]
+        more = [client.request(method, path, content=b"x") for method in ("PUT", "POST", "DELETE")]
+        more.append(client.put(path, headers=copy))
+
+    assert {answer.status_code for answer in read} <= {200, 403}
+    assert not [answer for answer in read if answer.status_code == 200 and answer.content]
+    assert {403} == {answer.status_code for answer in more}
+
+
+@pytest.mark.parametrize("path", ["/_localstack/health", "/_localstack/info", "/_aws/s3", "/_localstack"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_function_does_not_reach_localstacks_own_routes(stack, method, path):
+    """`{"action": "kill"}` would end it; the credentials of an environment open S3 alone."""
+    if stack.s3 != "localstack":
+        pytest.skip("moto has no such routes")
+    secret = json.loads((stack.directory / "plan.json").read_bytes())["secret"]
+    signed = authorization(session_key(secret, "0123456789abcdef", "token"), "s3") | {"X-Amz-Security-Token": "token"}
+
+    assert httpx.get(stack.endpoints.s3, headers=signed, trust_env=False).status_code == 200
+    answer = httpx.request(method, stack.endpoints.s3 + path, headers=signed, json={"action": "none"}, trust_env=False)
+
+    assert answer.status_code == 403
+    assert "may not steer" in answer.text
 
 
 def keys_of_others(stack):

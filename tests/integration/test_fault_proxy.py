@@ -1,6 +1,7 @@
 """The faulty network as clients see it: a real memcached behind the proxy, pymemcache before it."""
 
 import asyncio
+import json
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from harness.errors import HarnessError
 from harness.faults import Plan, parse_fault
 from harness.faults.board import Board
 from harness.faults.strikes import Strikes
-from harness.guard import authorization
+from harness.guard import HEALTH, authorization, session_key
 from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node
 from harness.network.gateway_link import GatewayLink
@@ -477,3 +478,32 @@ def test_the_proxies_let_in_whom_the_stack_lets_in(faulty_stack, headers):
     answers = [httpx.get(address, headers=signed | headers, trust_env=False) for address in addresses]
 
     assert [403, 403] == [answer.status_code for answer in answers]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE"])
+def test_the_path_of_health_leads_nowhere(faulty_stack, s3, method):
+    """Each proxy answers it itself, and without credentials takes nothing but a question."""
+    s3.create_bucket(Bucket="harness")
+    headers = {"Host": "harness.s3.localhost", "x-amz-copy-source": "harness/any"}
+    addresses = (endpoint_of_functions(faulty_stack), faulty_stack.endpoints.faults)
+
+    answers = [
+        httpx.request(method, f"{address}{HEALTH}", headers=headers, trust_env=False, timeout=10)
+        for address in addresses
+    ]
+
+    assert [200 if method in {"GET", "HEAD"} else 403] * 2 == [answer.status_code for answer in answers]
+    assert b"" == b"".join(answer.content for answer in answers if answer.status_code == 200)
+    assert "Contents" not in s3.list_objects_v2(Bucket="harness")
+
+
+def test_a_function_posts_no_faults(faulty_stack):
+    """Its credentials open S3 behind the proxy, and nothing of the port that takes plans."""
+    secret = json.loads((faulty_stack.directory / "plan.json").read_bytes())["secret"]
+    signed = authorization(session_key(secret, "0123456789abcdef", "token"), "s3") | {"X-Amz-Security-Token": "token"}
+    plans = f"{faulty_stack.endpoints.faults}/runs/any"
+
+    assert httpx.get(endpoint_of_functions(faulty_stack), headers=signed, trust_env=False).status_code == 200
+    answers = [httpx.request(method, plans, headers=signed, trust_env=False) for method in ("GET", "PUT", "DELETE")]
+
+    assert [403] * 3 == [answer.status_code for answer in answers]
