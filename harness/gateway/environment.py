@@ -243,9 +243,10 @@ class Environment:
 
     async def _read_the_rest(self, *, alive: bool) -> bool:
         """Log all that the function has printed so far, however it ended; whether that is all for certain."""
+        self.sandbox.drain_output()
         complete = True
         if not self.sandbox.shares_output:
-            self.sandbox.drain_output()
+            pass
         elif alive:
             complete = await _within(OUTPUT_WITHIN_S, self._rie_lines.ended)
         else:

@@ -180,6 +180,9 @@ class LogService:
         body = msgspec.json.encode(arguments)
         try:
             answer = await self._connection.post("/", body, headers, CALL_WITHIN_S)
+        except TimeoutError:
+            # The service may have taken it.
+            raise
         except OSError:
             answer = await self._connection.post("/", body, headers, CALL_WITHIN_S)
         if answer.status != HTTPStatus.OK and EXISTS not in answer.body:
@@ -202,7 +205,7 @@ class LogStream:
         self._service = service
         self._bytes = 0
         self._now_ms = 0
-        self._calls: list[Callable[[], None]] = []
+        self._calls: dict[Callable[[], None], None] = {}
 
     @property
     def full(self) -> bool:
@@ -224,8 +227,8 @@ class LogStream:
         self._service.queued(self, size, urgent=urgent)
 
     def when_room(self, call: Callable[[], None]) -> None:
-        """Call once there is room again."""
-        self._calls.append(call)
+        """Call once there is room again; once, however often it was asked for."""
+        self._calls[call] = None
 
     def next_batch(self) -> tuple[list[LogEvent], int]:
         """Take out what one call of the service may hold; returns its size, too."""
@@ -246,6 +249,6 @@ class LogStream:
     def say_room(self) -> None:
         """Call those who wait for room, if there is."""
         if self._calls and not self.full:
-            calls, self._calls = self._calls, []
+            calls, self._calls = self._calls, {}
             for call in calls:
                 call()

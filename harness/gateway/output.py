@@ -38,17 +38,31 @@ class Lines:
             whole, self._rest = self._rest + head + end, rest
         else:
             whole, self._rest = b"", self._rest + chunk
-        text = whole.decode(errors="replace")
+        # A byte that is no character becomes one of three bytes.
+        if len(whole) * 3 <= LONGEST_LINE_BYTES:
+            text = whole.decode(errors="replace")
+        else:
+            text = "".join(map(_in_pieces, whole.split(b"\n")[:-1]))
         while len(self._rest) > LONGEST_LINE_BYTES:
             length = LONGEST_LINE_BYTES - split_character(self._rest[:LONGEST_LINE_BYTES])
-            text += self._rest[:length].decode(errors="replace") + "\n"
+            text += _in_pieces(self._rest[:length])
             self._rest = self._rest[length:]
         return text
 
     def end(self) -> str:
         """Return the unfinished line, if there is one, as if it had ended."""
         rest, self._rest = self._rest, b""
-        return rest.decode(errors="replace") + "\n" if rest else ""
+        return _in_pieces(rest) if rest else ""
+
+
+def _in_pieces(line: bytes) -> str:
+    """Return a line, with its end; in pieces of whole characters if CloudWatch would not take it."""
+    content, pieces = line.decode(errors="replace").encode(), []
+    while len(content) > LONGEST_LINE_BYTES:
+        length = LONGEST_LINE_BYTES - split_character(content[:LONGEST_LINE_BYTES])
+        pieces.append(content[:length])
+        content = content[length:]
+    return b"\n".join([*pieces, content, b""]).decode()
 
 
 def split_character(content: bytes) -> int:

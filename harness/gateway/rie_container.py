@@ -187,6 +187,8 @@ class Output:
     """
 
     MOST_CHUNKS = 16
+    # The pipe, the engine's own buffer of 1 MB and the socket hold no more.
+    MOST_UNREAD_BYTES = 2 << 20
 
     def __init__(self) -> None:
         self.ended = False
@@ -195,6 +197,8 @@ class Output:
         self._room = threading.Semaphore(self.MOST_CHUNKS)
         self._chunks: deque[bytes] = deque()
         self._take: Callable[[bytes], bool] | None = None
+        self._held = False
+        self._beyond_room = 0
 
     def read(self, stream: Any) -> None:  # noqa: ANN401 - docker-py's generator
         """Begin to read, in a thread that ends with the container."""
@@ -207,11 +211,20 @@ class Output:
 
     def resume(self) -> None:
         """Hand over what has come, until there is no room for more."""
-        more = self._take is not None
-        while more and self._chunks:
-            assert self._take is not None  # noqa: S101 - else there would be no more
+        self._held = False
+        self._hand_over()
+
+    def drain(self) -> None:
+        """Hand over what has come and what is on its way, without regard to room: the buffers' worth at most."""
+        self._beyond_room = self.MOST_UNREAD_BYTES
+        self.resume()
+
+    def _hand_over(self) -> None:
+        while self._take is not None and self._chunks and not self._held:
+            chunk = self._chunks.popleft()
             self._room.release()
-            more = self._take(self._chunks.popleft())
+            self._beyond_room -= len(chunk)
+            self._held = not self._take(chunk) and self._beyond_room <= 0
 
     def _pump(self, stream: Any) -> None:  # noqa: ANN401 - docker-py's generator
         try:
@@ -227,10 +240,8 @@ class Output:
             self.ended = True
 
     def _came(self, chunk: bytes) -> None:
-        waiting = bool(self._chunks)
         self._chunks.append(chunk)
-        if not waiting:
-            self.resume()
+        self._hand_over()
 
 
 @dataclass
@@ -263,7 +274,8 @@ class ContainerSandbox:
         self.lines.resume()
 
     def drain_output(self) -> None:
-        """Nothing: what RIE prints at the end comes behind all of the function's."""
+        """Hand over what has come, and what comes next even if there is no room: RIE's END may be behind it."""
+        self.lines.drain()
 
     async def max_memory_mb(self) -> int:
         """Peak memory of the container, /tmp included; its memory size when it ran out of memory."""
@@ -296,8 +308,9 @@ class ContainerSandbox:
         """Do nothing."""
 
     async def stop(self) -> None:
-        """Removes the container."""
+        """Remove the container."""
         await self.containers.call(lambda: _remove(self.container))
+        self.lines.drain()
 
 
 def _resolved(uri: str, reference: str, digests: list[str], identity: str) -> str:

@@ -50,7 +50,7 @@ class Sandbox(Protocol):
         """Continue, as there is room again."""
 
     def drain_output(self) -> None:
-        """Hand over at once what has been printed so far; not where RIE shares the output."""
+        """Hand over what has been printed so far without regard to room; what is still on its way comes soon."""
 
     async def max_memory_mb(self) -> int:
         """The most memory that the function has used so far; 0 when nothing can tell."""

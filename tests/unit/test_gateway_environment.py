@@ -8,6 +8,7 @@ import pytest
 from harness.gateway.connection import HttpConnection
 from harness.gateway.environment import Environment
 from harness.gateway.names import LATEST
+from harness.gateway.rie_container import Output
 from harness.gateway.sandbox import exit_reason_in
 
 pytestmark = pytest.mark.unit
@@ -133,3 +134,60 @@ def test_an_exit_without_an_error_has_no_status():
     errors = "[ERROR] (rapid) Invoke failed error=Runtime exited without providing a reason InvokeID=an-id\n"
 
     assert "Runtime exited without providing a reason" == exit_reason_in(errors)
+
+
+class ContainerLike(Sandbox):
+    """One that prints on one stream with RIE, as a container does."""
+
+    shares_output = True
+
+    def __init__(self):
+        self.lines = Output()
+
+    def read_output(self, take):
+        """As a container's."""
+        self.lines.start(take)
+
+    def resume_output(self):
+        """As a container's."""
+        self.lines.resume()
+
+    def drain_output(self):
+        """As a container's."""
+        self.lines.drain()
+
+
+class FullLog(Log):
+    """A stream that has no room."""
+
+    full = True
+
+    def when_room(self, call):
+        """There will be none."""
+
+
+def test_the_last_words_come_before_report_even_when_the_log_is_full():
+    """In a container, RIE's END is behind all that the function has printed."""
+    log, words = FullLog(), [f"line {number}" for number in range(100)]
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"null")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull")
+        await writer.drain()
+        writer.close()
+
+    async def invoke():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            host, port = server.sockets[0].getsockname()
+            sandbox = ContainerLike()
+            environment = Environment(Function(), sandbox, HttpConnection(f"{host}:{port}"), log, "stream")
+            environment.read_output()
+            report = "\tDuration: 1.40 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\tMax Memory Used: 128 MB\t"
+            printed = [*words, "END RequestId: an-id", f"REPORT RequestId: an-id{report}"]
+            sandbox.lines.read(line.encode() + b"\n" for line in printed)
+            await environment.invoke("an-id", b"null", {})
+
+    asyncio.run(invoke())
+
+    assert words == log[1:-2]
+    assert ["START", "END", "REPORT"] == [log[place].split()[0] for place in (0, -2, -1)]

@@ -5,13 +5,17 @@ import json
 
 import pytest
 
+from harness.gateway import logs
 from harness.gateway.logs import ALL_STREAMS_BYTES, BATCH_BYTES, BATCH_LINES, FULL_LINES, LEAST_FULL_BYTES, LogService
 
 pytestmark = pytest.mark.unit
 
 
+MUTE = object()
+
+
 def with_service(use, refuse=()):
-    """What a coroutine makes of a service, and the calls that came to the emulation, refused as listed."""
+    """What a coroutine makes of a service, and the calls that came to the emulation, refused (or MUTE) as listed."""
     calls, refusals = [], list(refuse)
 
     async def answer(reader, writer):
@@ -25,7 +29,10 @@ def with_service(use, refuse=()):
             length = int(head.split("content-length: ")[1].split("\r\n")[0])
             operation = head.split("logs_20140328.")[1].split("\r\n")[0]
             calls.append((operation, json.loads(await reader.readexactly(length))))
-            status = "400 Bad Request" if refusals and refusals.pop(0) else "200 OK"
+            refusal = refusals.pop(0) if refusals else False
+            if refusal is MUTE:
+                continue
+            status = "400 Bad Request" if refusal else "200 OK"
             writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
 
     async def run():
@@ -33,7 +40,7 @@ def with_service(use, refuse=()):
             host, port = server.sockets[0].getsockname()
             service = LogService(f"http://{host}:{port}", "a-key")
             try:
-                return await use(service)
+                return await use(service, calls)
             finally:
                 await service.stop()
                 # The emulation sees the end of the connection.
@@ -62,13 +69,12 @@ def messages(calls, stream):
 def test_lines_of_all_streams_arrive_in_order_and_in_batches_that_the_service_takes():
     """A stream that is flooded delays none of the others by more than a batch."""
 
-    async def use(service):
+    async def use(service, calls):
         flooded, quiet = service.stream("f", "flooded"), service.stream("g", "quiet")
         flooded.write("".join(f"{number}\n" for number in range(3 * BATCH_LINES)))
         quiet.write("first\rsecond\n\nREPORT\n", urgent=True)
         service.start()
-        await until(lambda: not flooded.pending and not quiet.pending)
-        await asyncio.sleep(0.1)
+        await until(lambda: [len(messages(calls, name)) for name in ("flooded", "quiet")] == [3 * BATCH_LINES, 3])
 
     _, calls = with_service(use)
 
@@ -81,7 +87,7 @@ def test_lines_of_all_streams_arrive_in_order_and_in_batches_that_the_service_ta
 def test_a_stream_with_two_batches_of_lines_is_full_and_says_when_it_is_not():
     """Whoever prints faster than the service takes lines waits."""
 
-    async def use(service):
+    async def use(service, _calls):
         stream, called = service.stream("f", "s"), []
         stream.write("x\n" * (FULL_LINES - 1))
         before = stream.full
@@ -98,7 +104,7 @@ def test_a_stream_with_two_batches_of_lines_is_full_and_says_when_it_is_not():
 def test_many_streams_share_what_is_kept():
     """One that is full early lets the others have a little still."""
 
-    async def use(service):
+    async def use(service, _calls):
         streams = [service.stream("f", str(number)) for number in range(9)]
         for stream in streams[:-1]:
             stream.write("x" * (BATCH_BYTES - 20_000) + "\n")
@@ -114,15 +120,13 @@ def test_many_streams_share_what_is_kept():
 def test_lines_are_sent_again_when_somebody_has_deleted_the_group():
     """The group is created again, and nothing is lost."""
 
-    async def use(service):
+    async def use(service, calls):
         stream = service.stream("f", "s")
         stream.write("one\n", urgent=True)
         service.start()
-        await until(lambda: not stream.pending)
-        await asyncio.sleep(0.2)
+        await until(lambda: messages(calls, "s") == ["one"])
         stream.write("two\n", urgent=True)
-        await until(lambda: not stream.pending)
-        await asyncio.sleep(0.2)
+        await until(lambda: messages(calls, "s") == ["one", "two", "two"])
 
     _, calls = with_service(use, refuse=[False, False, False, True])
 
@@ -130,3 +134,21 @@ def test_lines_are_sent_again_when_somebody_has_deleted_the_group():
         name for number, (name, _) in enumerate(calls) if number != 3
     ]
     assert ["one", "two", "two"] == messages(calls, "s")
+
+
+def test_a_call_that_was_not_answered_in_time_is_not_sent_again(monkeypatch):
+    """The service may have taken it; and the lines of others wait as long again."""
+    monkeypatch.setattr(logs, "CALL_WITHIN_S", 0.1)
+
+    async def use(service, calls):
+        service.stream("f", "s").write("one\n", urgent=True)
+        service.start()
+        await until(lambda: calls)
+        service.stream("g", "other").write("two\n", urgent=True)
+        await until(lambda: messages(calls, "other"))
+
+    _, calls = with_service(use, refuse=[MUTE])
+
+    assert ["/aws/lambda/f", "/aws/lambda/g"] == [
+        body["logGroupName"] for name, body in calls if name == "createloggroup"
+    ]

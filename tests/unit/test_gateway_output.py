@@ -45,6 +45,26 @@ def test_a_line_above_cloudwatchs_limit_comes_in_pieces_of_whole_characters():
 
 
 @pytest.mark.parametrize(
+    "printed",
+    [
+        b"x" * (LONGEST_LINE_BYTES - 10) + b"y" * 100 + b"\nz\n",
+        "日本語".encode() * 100_000 + b"\n",
+        b"\xff" * (LONGEST_LINE_BYTES - 10) + b"\n",
+        b"\xff" * (LONGEST_LINE_BYTES - 10),
+    ],
+    ids=["just above", "one chunk", "replaced", "replaced, unfinished"],
+)
+@pytest.mark.parametrize("size", [10_000, 16_384, 10**7])
+def test_no_event_is_above_cloudwatchs_limit(printed, size):
+    """Neither a line whose end comes just behind the limit, nor one whose replaced bytes make it longer."""
+    lines = Lines()
+    text = "".join(lines.add(printed[place : place + size]) for place in range(0, len(printed), size)) + lines.end()
+
+    assert printed.decode(errors="replace").replace("\n", "") == text.replace("\n", "")
+    assert max(len(piece.encode()) for piece in text.split("\n")) <= LONGEST_LINE_BYTES
+
+
+@pytest.mark.parametrize(
     ("content", "missing"),
     [(b"", 0), (b"a", 0), ("ü".encode(), 0), ("ü".encode()[:1], 1), ("日".encode()[:2], 2), ("😀".encode()[:3], 3)],
 )
