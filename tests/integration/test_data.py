@@ -232,12 +232,12 @@ def test_an_s3_that_is_down_is_one_clear_error(call, tmp_path):
     assert time.monotonic() - started < 20
 
 
-def test_the_stack_that_is_up_is_found(call, s3, bucket, endpoint, tmp_path):
+def test_the_stack_that_is_up_is_found(call, s3, bucket, endpoint, s3_key, tmp_path):
     """Without any variable or option, data goes to the stack that runs in the folder or one above."""
     (tmp_path / "rows").write_bytes(b"1 1:0.5\n" * 4)
     (tmp_path / ".harness").mkdir()
     (tmp_path / ".harness" / "state.json").write_text(
-        json.dumps({"endpoints": {"s3": endpoint}, "functions_see": {"discovery": "127.0.0.1:9"}})
+        json.dumps({"endpoints": {"s3": endpoint, "access_key": s3_key}, "functions_see": {"discovery": "127.0.0.1:9"}})
     )
 
     done = call(
@@ -306,7 +306,9 @@ def peak_memory_of_partitioning(path, bucket, environment, *options):
     return int(measured.stdout) / 1024
 
 
-@pytest.mark.parametrize(("stop", "says"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, ""), (signal.SIGKILL, "")])
+@pytest.mark.parametrize(
+    ("stop", "says"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "interrupted (SIGTERM)"), (signal.SIGKILL, "")]
+)
 def test_an_interrupted_run_leaves_nothing(start, s3, bucket, tmp_path, stop, says):
     """Stopped in mid-file, even by SIGKILL: no temporary file, no bucket, and the next run writes what it should."""
     spill = tmp_path / "spill"

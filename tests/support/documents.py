@@ -33,7 +33,7 @@ while time.monotonic() < deadline:
 else:
     sys.exit(f"nobody listens at port {sys.argv[1]}")
 ' "$1"; }
-trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 set -e
 """
 

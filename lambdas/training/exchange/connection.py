@@ -28,6 +28,10 @@ class NoAnswerError(TimeoutError):
     """The node accepted the connection and does not answer."""
 
 
+class ClosedError(ConnectionError):
+    """The node has closed the connection."""
+
+
 class Connection:
     """A connection that is opened when it is first needed.
 
@@ -157,7 +161,7 @@ class Connection:
         except BlockingIOError as error:
             raise self._timed_out() from error
         if not count:
-            raise ConnectionError("the connection was closed by Memcached")
+            raise ClosedError("the connection was closed by Memcached")
         return count
 
     def _send_until_readable(self, connected: socket.socket) -> None:

@@ -12,7 +12,7 @@ from typing import cast
 
 from training.errors import ChannelError, ChannelSilent, ValueTooLarge
 from training.exchange.channel import Landing, Value, parts_of, size_of
-from training.exchange.connection import JOIN_BYTES, Connection, NoAnswerError
+from training.exchange.connection import JOIN_BYTES, ClosedError, Connection, NoAnswerError
 from training.exchange.discovery import discover, is_full, no_connections_left
 
 # Longer than any run: a chain of functions may take hours, and what a finished run leaves goes by itself.
@@ -238,8 +238,9 @@ def _failure(node: Connection, error: Exception, unsure: list[Connection]) -> Ch
     for connection in unsure:
         connection.close()
     host, _, port = node.name.rpartition(":")
-    reset = isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError)
-    if reset and is_full(host, int(port)):
+    # A node whose connections have run out closes a new one at once; one that answers wrongly is not full.
+    closed = isinstance(error, ClosedError | ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
+    if closed and is_full(host, int(port)):
         return ChannelError(no_connections_left(node.name))
     kind = ChannelSilent if isinstance(error, NoAnswerError) else ChannelError
     return kind(f"Memcached at {node.name}: {str(error) or type(error).__name__}")
