@@ -118,7 +118,7 @@ ANYWHERE = [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
         (put("LinearEc2Role", *STATEMENTS, 2, "Action", to="s3:*"), "permissions", RESULTS, "s3:*"),
         (put("LinearEc1Role", "ManagedPolicyArns", to=["arn:x"]), "permissions", "LinearEc1Role", "managed"),
         (drop("LinearEc2Role", *STATEMENTS, 3), "access", "LinearEc2Role", "s3:DeleteObject"),
-        (drop("LinearEc1Role", *STATEMENTS, 2), "access", "LinearEc1Role", "lambda:InvokeFunction"),
+        (drop("LinearEc1Role", *STATEMENTS, 3), "access", "LinearEc1Role", "lambda:InvokeFunction"),
         (drop("DataBucketPolicy", "PolicyDocument", "Statement", 0), "access", "LinearEc1Role", "without TLS"),
     ],
 )  # fmt: skip
