@@ -16,6 +16,7 @@ import itertools
 import logging
 import os
 import re
+import secrets
 import shutil
 import signal
 import sys
@@ -30,6 +31,7 @@ from harness.families import Members, end_environment, environment_label, set_la
 from harness.gateway.output import Pipe
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
+from harness.gateway.runtime.bootstrap import NONCE
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, exit_reason_in, process_variables
 from harness.processes import bound_to_parent, reserved_ports
 
@@ -45,7 +47,11 @@ _PEAK_KB = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 @dataclass
 class ProcessSandbox:
-    """RIE's process; see `Sandbox`."""
+    """RIE's process; see `Sandbox`.
+
+    Attributes:
+        nonce: What the runtime knows the gateway's events by; RIE's port takes anybody's.
+    """
 
     process: asyncio.subprocess.Process
     address: str
@@ -54,6 +60,7 @@ class ProcessSandbox:
     members: Members
     output: Pipe
     errors: BinaryIO
+    nonce: str = field(repr=False)
     shares_output: bool = False
     _runtime: "RuntimeStatus | None" = None
 
@@ -63,8 +70,8 @@ class ProcessSandbox:
         return self.process.returncode is None
 
     def headers(self, arn: str, trace: str) -> dict[str, str]:
-        """Both in one that RIE passes on and functions have no use for; `runtime/bootstrap.py` takes them out."""
-        return {"X-Amz-Tenant-Id": f"{arn} {trace}"}
+        """Return all in one that RIE passes on and functions have no use for; `runtime/bootstrap.py` takes it out."""
+        return {"X-Amz-Tenant-Id": f"{self.nonce} {arn} {trace}"}
 
     def read_output(self, take: Callable[[bytes], bool]) -> None:
         """Begin to hand over what the function prints."""
@@ -199,7 +206,8 @@ class Processes:
         with contextlib.ExitStack() as undo:
             folder.mkdir(mode=0o700)
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
-            variables = process_variables(function, stream, folder, self.provided)
+            nonce = secrets.token_urlsafe(16)
+            variables = {**process_variables(function, stream, folder, self.provided), NONCE: nonce}
             errors = undo.enter_context(tempfile.TemporaryFile())
             reading, writing = output_pipe()
             undo.callback(os.close, reading)
@@ -209,7 +217,7 @@ class Processes:
                 os.close(writing)
             undo.pop_all()
         members = Members(label, process.pid)
-        return ProcessSandbox(process, f"127.0.0.1:{port}", folder, label, members, Pipe(reading), errors)
+        return ProcessSandbox(process, f"127.0.0.1:{port}", folder, label, members, Pipe(reading), errors, nonce)
 
     async def _start_rie(
         self, function: Function, variables: dict[str, str], label: int, folder: Path, output: int, errors: BinaryIO

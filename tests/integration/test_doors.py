@@ -230,6 +230,21 @@ def test_presigned_urls_carry_the_credentials(stack, version):
     assert "<Code>InvalidAccessKeyId</Code>" in theirs.text
 
 
+def test_credentials_of_an_assumed_role_open_nothing(stack):
+    """moto gives any role's to whoever asks: taken, they would let a function out of its own."""
+    clients = {
+        "endpoint_url": stack.endpoints.aws,
+        "region_name": "us-east-1",
+        "config": Config(proxies={}, retries={"total_max_attempts": 1}),
+    }
+    ours = boto3.Session(stack.endpoints.access_key, "test").client("sts", **clients)
+    given = ours.assume_role(RoleArn=ANY_ROLE, RoleSessionName="other")["Credentials"]
+    theirs = boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        theirs.client("sts", **clients).get_caller_identity()
+
+
 @pytest.mark.parametrize("role", ["x", "", "arn:aws:iam::1:role", "arn:aws:iam::123456789012:role/a b", 7])
 def test_a_session_token_with_a_short_role_is_refused(ask, role):
     """Not answered with 500 by the check of its permissions."""

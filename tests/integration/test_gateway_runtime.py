@@ -2,7 +2,9 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
+import httpx
 import pytest
 
 from harness.settings import load_settings
@@ -160,6 +162,46 @@ def test_a_project_may_have_any_path(tmp_path, mode, write):
         source = write("app", "import os\ndef handler(event, context):\n    return os.getcwd()")
 
         assert service.invoke(service.create(source, "app.handler")).startswith(str(root))
+
+
+KEEPS = """
+import os
+
+def handler(event, context):
+    with open(os.environ["KEPT"], "a") as file:
+        file.write(f"{event}\\n")
+    return [name for name in os.environ if "NONCE" in name]
+"""
+
+
+def test_only_the_gateway_reaches_a_handler(service, write, tmp_path):
+    """A page and other users reach RIE's port, by which they get an error, and the handler is not called.
+
+    Their first event meets an environment that is stopped until its time is over; the second one a new runtime.
+    """
+    kept = tmp_path / "kept"
+    source = write("keeps", KEEPS)
+    name = service.create(source, "keeps.handler", Timeout=1, Environment={"Variables": {"KEPT": str(kept)}})
+    before = {process.pid for process in service.descendants()}
+    assert [] == service.invoke(name, "ours")
+    address = next(
+        option
+        for process in service.descendants()
+        if process.pid not in before
+        for flag, option in pairwise(process.cmdline())
+        if flag == "--runtime-interface-emulator-address"
+    )
+    url = f"http://{address}/2015-03-31/functions/function/invocations"
+    as_a_page = {"Content-Type": "text/plain", "Origin": "http://page.example", "X-Amz-Tenant-Id": "guessed a:b Root=1"}
+
+    answers = [
+        httpx.post(url, content=b'"theirs"', headers=headers, trust_env=False, timeout=20)
+        for headers in (as_a_page, as_a_page, {})
+    ]
+
+    assert "AccessDeniedException" in answers[-1].text
+    assert [] == service.invoke(name, "ours again")
+    assert ["ours", "ours again"] == kept.read_text().splitlines()
 
 
 ENDS = {

@@ -11,10 +11,19 @@ OUTPUT is an inherited descriptor into which the function prints, instead of whe
 import os
 import sys
 
+# Its value is a word that only the gateway and this process know: RIE itself takes invocations from everybody.
+NONCE = "_HARNESS_INVOCATION_NONCE"
+# The answer to the others' events.
+_FOREIGN = (
+    '{"errorType": "AccessDeniedException", "errorMessage": "this port is the gateway\'s: call the Lambda service",'
+    ' "stackTrace": []}'
+)
+
 
 def main() -> None:
     """Serve a handler until the process ends."""
     script, code, handler, *output = sys.argv
+    nonce = os.environ.pop(NONCE, "")
     if output:
         print_into(int(output[0]))
         del sys.orig_argv[-1]
@@ -23,7 +32,7 @@ def main() -> None:
     from awslambdaric.__main__ import main as serve  # noqa: PLC0415 - not where `multiprocessing` runs this again
     from awslambdaric.lambda_runtime_client import LambdaRuntimeClient  # noqa: PLC0415 - the same
 
-    complete(LambdaRuntimeClient)
+    complete(LambdaRuntimeClient, nonce)
     # RIE makes a URL of its working folder, and would not start in one with `#`, `%` or `?` in its name.
     os.chdir(code)
     sys.path.insert(0, code)
@@ -38,18 +47,29 @@ def print_into(output: int) -> None:
     os.close(output)
 
 
-def complete(client: type) -> None:
-    """Make the runtime's client what it is on AWS: what it learns of an invocation, and who may answer it.
+def complete(client: type, nonce: str) -> None:
+    """Make the runtime's client what it is on AWS: what it learns of an invocation, who sends it, and who answers it.
 
-    RIE passes neither the ARN that was called nor a trace id; the gateway sends both in the header for a tenant's id.
+    RIE passes neither the ARN that was called nor a trace id; the gateway sends both in the header for a tenant's id,
+    behind the nonce, which a web page or another user of this machine does not know: their events meet no handler.
     The client of a process that a handler has forked would write into its parent's connection, between its words.
+
+    Args:
+        client: The runtime's class.
+        nonce: What each event has to carry; nothing for events from everybody.
     """
     own = os.getpid()
     wait = client.wait_next_invocation  # type: ignore[attr-defined]  # the runtime has no types
+    refuse = client.post_invocation_error  # type: ignore[attr-defined]  # the same
 
     def wait_next_invocation(self: object) -> object:
-        request = wait(self)
-        arn, _, trace = (request.tenant_id or "").partition(" ")
+        while True:
+            request = wait(self)
+            given, _, rest = (request.tenant_id or "").partition(" ")
+            if given == nonce or not nonce:
+                break
+            refuse(self, request.invoke_id, _FOREIGN, "{}", request.invocation_id)
+        arn, _, trace = rest.partition(" ")
         if trace:
             request.invoked_function_arn, request.x_amzn_trace_id, request.tenant_id = arn, trace, None
         return request
