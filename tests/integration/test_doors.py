@@ -231,7 +231,7 @@ def test_presigned_urls_carry_the_credentials(stack, version):
 
 
 def test_credentials_of_an_assumed_role_open_nothing(stack):
-    """moto gives any role's to whoever asks: taken, they would let a function out of its own."""
+    """Moto gives any role's to whoever asks: taken, they would let a function out of its own."""
     clients = {
         "endpoint_url": stack.endpoints.aws,
         "region_name": "us-east-1",
