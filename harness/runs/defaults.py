@@ -66,7 +66,8 @@ def defaults_for(event: Mapping[str, Any], job: Job, manifest: Manifest | None, 
     moments = manifest.standardised_moments if job.standardise else manifest.moments
     if moments is not None:
         together = job.n_workers if job.optim == "grad_avg" else 1
-        chosen |= _learning_rate(job, n_classes, moments, batch_size * together)
+        if not (row.neural and "lr" in event):  # who sets lr sets momentum too
+            chosen |= _learning_rate(job, n_classes, moments, batch_size * together)
         if job.optim == "admm":
             chosen["rho"] = _rounded_down(max(LEAST_RHO, min(job.rho, moments.mean_square / (4 * manifest.features))))
     # In the job's order.

@@ -25,6 +25,7 @@ from harness.runs.follow import RETRY_DELAYS_S, LogTail, Watcher, follow, read_r
 from harness.runs.functions import declared
 from harness.runs.health import check_parts, deaths_named, restart_events
 from harness.runs.records import damage_named
+from harness.runs.scale import uneven_features
 from harness.runs.site import Site
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
@@ -223,6 +224,8 @@ def _run(
             invoked_at=invoked_at,
             seconds=seconds,
         )
+    if uneven := uneven_features(decode_job(job, Job), data.manifest, summary.loss):
+        summary = msgspec.structs.replace(summary, warnings=[*summary.warnings, uneven])
     if stack is None:
         return summary
     restarts = restart_events(stack, invoked_at)

@@ -67,7 +67,7 @@ def classes_of(labels: Sequence[float], n_classes: int | None, source: str) -> l
         if len(labels) == 1:
             raise InputError(
                 f"{source}: all rows have the label {format_label(labels[0])}; a classification needs two\n"
-                "set n_classes if the other classes are only missing here"
+                "if other classes are only missing here, number the classes from 0 and set n_classes"
             )
         if len(labels) > MOST_LABELS:
             raise too_many_labels(source)
@@ -80,7 +80,11 @@ def classes_of(labels: Sequence[float], n_classes: int | None, source: str) -> l
         return list(map(float, range(n_classes)))
     if n_classes == 2 and labels[0] == -1:
         return [-1.0, 1.0]
-    raise JobError("n_classes", n_classes, f"the number of labels, or nothing; {held}")
+    others = f"to have classes without rows, number the classes from 0 to {n_classes - 1}"
+    if len(labels) == 1:
+        only = format_label(labels[0])
+        raise InputError(f"{source}: all rows have the label {only}, which is none of {n_classes} classes\n{others}")
+    raise JobError("n_classes", n_classes, f"the number of labels, or nothing; {held}\n{others}")
 
 
 def are_numbers(labels: Sequence[float]) -> bool:

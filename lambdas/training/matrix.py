@@ -128,7 +128,12 @@ def check_combination(job: Mapping[str, Any]) -> None:
         _refuse("n_init", job["n_init"], "kmeans_init", ["kmeans++"], job["kmeans_init"])
     data_type = job["dataset_type"] or row.data_types[0]
     if job["standardise"] and data_type != _DENSE:
-        _refuse("standardise", "true", "dataset_type", [_DENSE], data_type)
+        if job["dataset_type"] is not None:
+            _refuse("standardise", "true", "dataset_type", [_DENSE], data_type)
+        # Nobody has named a type: it is the model's.
+        _refuse(
+            "standardise", "true", "model", [name for name, other in ROWS.items() if _DENSE in other.data_types], model
+        )
 
 
 def _refuse(field: str, value: object, other: str, allowed: tuple[str, ...] | list[str], got: object) -> None:

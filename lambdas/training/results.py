@@ -42,6 +42,8 @@ RANGE_BYTES = 8 << 20
 RANGES_AT_ONCE = 4
 # A record of a million rounds has some 20 MB.
 MOST_RECORD_BYTES = 64 << 20
+# The result has a report of each epoch, up to 450 bytes of a million.
+MOST_RESULT_BYTES = 1 << 30
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "404"}
 
 Record = TypeVar("Record")
@@ -222,7 +224,8 @@ class RunFolder:
             InputError: It is no such record, or larger than any.
         """
         try:
-            body = get_object(self._s3, self._bucket, self._key(name), most_bytes=MOST_RECORD_BYTES)
+            most_bytes = MOST_RESULT_BYTES if name == "result.json" else MOST_RECORD_BYTES
+            body = get_object(self._s3, self._bucket, self._key(name), most_bytes=most_bytes)
             return msgspec.json.decode(body, type=kind)
         except AbsentError:
             return None

@@ -97,6 +97,10 @@ class Telemetry:
             self.line("progress", round=number, rounds=rounds, loss=loss, rows_per_s=self._rows_since / elapsed)
             self._last_progress, self._rows_since = now, 0
 
+    def expect_round(self, seconds: float) -> None:
+        """Note that a round may take so long, before there has been one like it."""
+        self.longest_round_s = max(self.longest_round_s, seconds)
+
     def epoch_done(self, report: msgspec.Struct) -> None:
         """Prints an epoch's report."""
         self.line("epoch", **msgspec.to_builtins(report))

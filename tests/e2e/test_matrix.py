@@ -71,7 +71,11 @@ def test_an_illegal_cell_is_refused_by_what_it_needs():
         ({"sync_mode": "async", "optim": "admm"}, "sync_mode=async needs optim=grad_avg or model_avg; got optim=admm"),
         ({"penalty": "l1"}, "penalty=l1 needs optim=admm; got optim=grad_avg"),
         ({"significance": 0.1, "optim": "model_avg"}, "significance=0.1 needs optim=grad_avg"),
-        ({"standardise": True, "model": "sparse_lr"}, "standardise=true needs dataset_type=dense_libsvm"),
+        ({"standardise": True, "model": "sparse_lr"}, "needs model=lr or svm or kmeans or mlp; got model=sparse_lr"),
+        (
+            {"standardise": True, "model": "sparse_lr", "dataset_type": "sparse_libsvm"},
+            "standardise=true needs dataset_type=dense_libsvm; got dataset_type=sparse_libsvm",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(event, message):

@@ -151,8 +151,14 @@ def test_a_model_that_is_none_is_one_error(s3, bucket, put, result, named):
 
 def test_a_record_that_is_too_large_is_not_read(s3, bucket, put, monkeypatch):
     """Its size is told by S3 before it comes."""
-    put({"result.json": {"loss": 0.5}})
+    put({"result.json": {"loss": 0.5}, "job.json": {"loss": 0.5}})
+    folder = RunFolder(s3, bucket, "r1")
     monkeypatch.setattr(results, "MOST_RECORD_BYTES", 5)
 
     with pytest.raises(InputError, match="has 13 bytes; no record has more than 5"):
-        RunFolder(s3, bucket, "r1").read_json("result.json")
+        folder.read_json("job.json")
+    # A result has all epochs, and is larger than other records.
+    assert {"loss": 0.5} == folder.read_json("result.json")
+    monkeypatch.setattr(results, "MOST_RESULT_BYTES", 6)
+    with pytest.raises(InputError, match="has 13 bytes; no record has more than 6"):
+        folder.read_json("result.json")

@@ -14,6 +14,7 @@ from fixtures.partitions import Manifest
 from fixtures.synthetic import synthetic_blocks
 from fixtures.synthetic_sparse import sparse_blocks
 from harness.runs.defaults import defaults_for, described
+from harness.runs.scale import uneven_features
 from tests.support.training_alone import dealt, train_together
 from training.job import Job, decode_job
 from training.manifest import LabelCount
@@ -165,6 +166,62 @@ def test_admm_ends_near_the_optimum(name):
     assert share_left(outcome.epochs[-1].loss, least_loss(x, y, 4, penalty), y) < 0.05
 
 
+@pytest.mark.parametrize("world_size", [1, 4])
+def test_admm_does_not_stop_while_the_loss_falls(world_size):
+    """Small steps on rows that are not scaled move the parameters by less than Boyd's tolerances, and are progress."""
+    outcome = trained(*SETS["breast_cancer as measured"][0](), world_size, optim="admm")
+
+    assert 10 == outcome.rounds
+    assert outcome.epochs[-1].loss < 0.4
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "warned"),
+    [
+        ("wine as measured", {}, True),
+        ("wine as measured", {"optim": "admm"}, True),
+        ("wine as measured", {"model": "svm"}, True),
+        ("breast_cancer as measured", {}, True),
+        ("breast_cancer", {}, False),
+        ("digits as counted", {}, False),
+        ("1,000 rows", {}, False),
+        ("documents", {}, False),
+    ],
+)
+def test_features_of_uneven_scale_are_named(name, event, warned):
+    """Where steps are small for the features' scale alone and much is left to learn, the summary names the remedy."""
+    x, y = SETS[name][0]()
+    model = "lr" if isinstance(x, np.ndarray) else "sparse_lr"
+    job = decode_job(EVENT | {"n_workers": 2, "model": model, **event}, Job)
+
+    warning = uneven_features(job, manifest_of(x, y), trained(x, y, 2, **event).epochs[-1].loss)
+
+    assert warned == (warning is not None)
+    assert warning is None or ("uneven_features" == warning["code"] and "--standardise" in warning["message"])
+
+
+def test_one_column_that_hides_the_others_is_named():
+    """A single column that is far larger keeps all others from being learnt, and the workers see that nothing was."""
+    x, y = shipped(load_wine)
+    x = np.column_stack((x, 1e6 * np.random.default_rng(0).normal(size=len(y)))).astype(np.float32)
+    outcome = trained(x, y, 2)
+    job = decode_job(EVENT | {"n_workers": 2}, Job)
+
+    assert uneven_features(job, manifest_of(x, y), outcome.epochs[-1].loss) is not None
+    assert outcome.warnings
+    assert all("standardise the features, or raise n_epochs" in warning.message for warning in outcome.warnings)
+
+
+def test_standardised_runs_and_unknown_data_have_no_warning_of_scale():
+    """There is nothing to propose, or nothing to tell it from."""
+    x, y = shipped(load_wine, scaled=False)
+    event = EVENT | {"n_workers": 2}
+
+    assert uneven_features(decode_job(event | {"standardise": True}, Job), manifest_of(x, y), 1.09) is None
+    assert uneven_features(decode_job(event | {"model": "kmeans"}, Job), manifest_of(x, y), 1.09) is None
+    assert uneven_features(decode_job(event, Job), None, 1.09) is None
+
+
 def test_model_averaging_learns_with_defaults():
     """Steps of one worker alone are as stable."""
     x, y = shipped(load_digits)
@@ -190,6 +247,12 @@ def test_what_the_user_sets_is_not_touched():
         assert {name: chosen[name] for name in chosen if name != key} == defaults_of(x, y, **{key: value})
     assert defaults_of(x, y, batch_size=1)["lr"] < chosen["lr"]
     assert {} == defaults_of(x, y, lr=1.0, batch_size=7, n_epochs=3)
+    # Rows of this size get a smaller rate with its momentum; who sets the rate gets no momentum with it.
+    raw, classes = shipped(load_breast_cancer, scaled=False)
+    assert {"lr", "momentum"} < set(defaults_of(raw, classes, model="mlp"))
+    chosen = defaults_of(raw, classes, model="mlp", lr=0.001)
+    assert {"batch_size", "n_epochs"} == set(chosen)
+    assert 0 == decode_job(EVENT | chosen | {"n_workers": 1, "model": "mlp", "lr": 0.001}, Job).momentum
 
 
 def test_the_line_for_people_names_keys_in_the_jobs_order():

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fixtures.synthetic import synthetic_blocks
 from tests.support.training_alone import dealt, train_together
-from training.algorithm.advice import advise, zero_loss
+from training.algorithm.advice import advise, constant_loss, zero_loss
 from training.algorithm.epochs import EpochReport
 from training.job import Job
 
@@ -69,8 +69,14 @@ def test_the_zero_models_loss_is_that_of_scores_of_zero(model, n_classes, expect
 @pytest.mark.parametrize(
     ("losses", "event", "expected", "says"),
     [
-        ((0.9, 0.8, 0.75), {}, ["loss_above_zero_model", "loss_still_falls"], "0.6931 without any training: lower lr"),
-        ((0.3, 0.2, 0.25), {}, ["loss_rose"], "rose from 0.2 after epoch 2 to 0.25: lower lr (now 0.1)"),
+        (
+            (0.9, 0.8, 0.75),
+            {"standardise": True},
+            ["loss_above_zero_model", "loss_still_falls"],
+            "0.6931 without any training: lower lr",
+        ),
+        ((0.7, 0.695), {}, ["loss_above_zero_model"], "training: standardise the features, or raise n_epochs (now 2)"),
+        ((0.3, 0.2, 0.25), {"standardise": True}, ["loss_rose"], "from 0.2 after epoch 2 to 0.25: lower lr (now 0.1)"),
         ((0.6, 0.5, 0.4), {}, ["loss_still_falls"], "fell by 20% in the last epoch: raise n_epochs (now 3)"),
         ((0.6, 0.5, 0.4), {"optim": "admm", "n_admm_epochs": 3}, ["loss_still_falls"], "raise n_admm_epochs (now 3)"),
         ((0.6, 0.5, 0.4), {"optim": "admm"}, [], ""),
@@ -79,6 +85,16 @@ def test_the_zero_models_loss_is_that_of_scores_of_zero(model, n_classes, expect
         ((0.0100, 0.0060, 0.0040), {}, [], ""),
         ((0.0100, 0.0060, 0.0070), {}, [], ""),
         ((0.4,), {"n_epochs": 1}, [], ""),
+        ((0.68, 0.66), {}, ["hardly_learnt"], "0.6931 for the same answer to every row: standardise the features, or"),
+        (
+            (0.68, 0.66),
+            {"optim": "admm"},
+            ["hardly_learnt"],
+            "raise n_admm_epochs (now 10), unless the features say so",
+        ),
+        # The default job's loss, and the least one of sets that are as hard.
+        ((0.66, 0.637), {}, [], ""),
+        ((0.98, 0.96), {"model": "svm"}, ["hardly_learnt"], "1 for the same answer to every row"),
     ],
 )
 def test_warnings_of_the_loss(losses, event, expected, says):
@@ -94,14 +110,38 @@ def test_warnings_of_the_loss(losses, event, expected, says):
     [
         ({"predicted": 1, "accuracy": 0.6}, [60, 40], ["constant_prediction"]),
         ({"accuracy": 0.6}, [60, 40], ["accuracy_of_majority"]),
-        ({"accuracy": 0.61}, [60, 40], []),
+        ({"accuracy": 0.61}, [60, 40], ["hardly_learnt"]),
         ({"predicted": 1, "accuracy": 1.0}, [0, 100], ["one_class"]),
         ({"accuracy": 0.34, "predicted": 3}, [33, 33, 33], []),
     ],
 )
 def test_warnings_of_the_predictions(figures, class_rows, expected):
     """A model that answers always the same, or no better than that."""
-    assert expected == codes(advise(job(), reports(0.5, 0.49, **figures), class_rows))
+    assert expected == codes(advise(job(), reports(0.67, 0.66, **figures), class_rows))
+
+
+def test_few_rows_of_one_class_are_no_fault():
+    """A loss clearly below that of a constant answer has learnt, even if it predicts the large class for every row."""
+    for figures in ({"predicted": 1, "accuracy": 0.98}, {"accuracy": 0.98}):
+        assert [] == advise(job(), reports(0.0875, 0.085, **figures), [980, 20])
+        (warning,) = advise(job(), reports(0.0985, 0.098, **figures), [980, 20])
+        assert warning.message.endswith("; the classes are very uneven, 98.0% of the rows are of one")
+
+
+@pytest.mark.parametrize(
+    ("model", "class_rows", "expected"),
+    [
+        ("lr", [50, 50], 0.6931),
+        ("mlp", [98, 2], 0.0980),
+        ("sparse_lr", [98, 0, 2], 0.0980),
+        ("svm", [50, 50], 1.0),
+        ("sparse_svm", [98, 2], 0.04),
+        ("svm", [40, 30, 30], 2.0),
+    ],
+)
+def test_the_constant_models_loss_is_that_of_the_classes_shares(model, class_rows, expected):
+    """What a model costs that answers the same for every row."""
+    assert expected == pytest.approx(constant_loss(job(model=model), class_rows), abs=1e-4)
 
 
 def test_scaling_is_proposed_where_it_is_possible():
@@ -111,7 +151,7 @@ def test_scaling_is_proposed_where_it_is_possible():
         for name, event in {"dense": {}, "done": {"standardise": True}, "sparse": {"model": "sparse_lr"}}.items()
     }
 
-    assert messages["dense"].endswith("lower lr (now 0.1), or standardise the features")
+    assert messages["dense"].endswith("standardise the features, or lower lr (now 0.1)")
     assert messages["done"].endswith("lower lr (now 0.1)")
     assert messages["sparse"].endswith("lower lr (now 0.1)")
 

@@ -476,6 +476,44 @@ def test_more_clusters_than_different_rows_are_warned_of(init):
     assert [] == fitting.warnings
 
 
+@pytest.mark.parametrize("n_init", [1, 3])
+def test_the_time_limit_knows_starts_and_peers_the_last_round(n_init):
+    """A start takes longer than other rounds: its time is known before the second one, in the next link too."""
+    event = {"data_bucket": "b", "n_features": 5, "n_workers": 1, "host": "h", "model": "kmeans", "optim": "em"}
+    job = Job(**event, n_clusters=6, n_epochs=7, n_init=n_init)
+    nothing = np.zeros(len(BLOBS), np.int64)
+    shard, seen = Shard(BLOBS, nothing, BLOBS[:0], nothing[:0]), []
+
+    class Watched(Exchange):
+        begun_from = None
+
+        def expect_rounds(self, most):
+            seen.append(most)
+
+        def resume(self, kind, initial):
+            state = unpack_state(kind, self.begun_from, "a state") if self.begun_from else super().resume(kind, initial)
+            seen.append(state)
+            return state
+
+        def begin_round(self, number, state=None, private=None):
+            seen.append(self.telemetry.longest_round_s)
+            super().begin_round(number, state, private)
+
+    def watched(begun_from=None):
+        seen.clear()
+        exchange = Watched(Mailbox(MemoryChannel(), run_id="run", rank=0, world_size=1), "reduce", **LIMITS)
+        exchange.telemetry, exchange.begun_from = Telemetry("run", 0, 1, "request"), begun_from
+        train(job, shard, exchange, exchange.telemetry)
+        return seen[:3]
+
+    rounds, state, longest_s = watched()
+
+    assert n_init * 8 - 1 == rounds
+    assert state.start_s > 0
+    assert longest_s == (state.start_s if n_init > 1 else 0)
+    assert [rounds, longest_s] == watched(pack_state(state))[::2]
+
+
 def test_any_rounds_state_leads_to_the_same_end():
     """A rank that goes on from the bytes of another's state, in whichever start, ends with the same bits."""
     event = {"data_bucket": "b", "n_features": 5, "n_workers": 1, "host": "h", "model": "kmeans", "optim": "em"}

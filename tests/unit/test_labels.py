@@ -39,7 +39,14 @@ def test_the_labels_are_the_classes(labels, n_classes, classes):
     [
         ([0, 1, 2], 2, JobError, "`n_classes` is 2; allowed: at least the number of labels.*; rows has 3: 0, 1, 2"),
         ([5, 6], 3, JobError, "`n_classes` is 3; allowed: the number of labels, or nothing; rows has 2: 5, 6"),
-        ([7], None, InputError, "rows: all rows have the label 7; a classification needs two"),
+        ([5, 6], 3, JobError, "rows has 2: 5, 6\nto have classes without rows, number the classes from 0 to 2"),
+        (
+            [7],
+            None,
+            InputError,
+            "all rows have the label 7; a classification needs two\n.*number the classes from 0 and",
+        ),
+        ([5], 2, InputError, "rows: all rows have the label 5, which is none of 2 classes\n.*the classes from 0 to 1"),
         ([0.5, 1], None, InputError, "rows: label 0.5 is not a whole number; labels are classes\n.*k-means"),
         ([1, 4e9], None, InputError, "rows: label 4000000000 is beyond 16777216"),
         (range(10_001), None, InputError, "rows: has more than 10000 different labels"),

@@ -8,17 +8,21 @@ f_i is n times the rank's share of the mean loss, so that sum f_i + n penalty is
 whatever the sizes of the partitions.
 The minimum over z is a soft threshold of lambda/rho (l1), or a factor rho/(lambda + rho) (squared l2).
 
-Stops when Boyd's residuals are within their tolerances:
+Stops when the loss is at rest and Boyd's residuals are within their tolerances:
 
     primal  sqrt(sum ||x_i - z||^2)    <=  sqrt(n p) ABSOLUTE + RELATIVE max(sqrt(sum ||x_i||^2), sqrt(n) ||z||)
     dual    rho sqrt(n) ||z - z_old||  <=  sqrt(n p) ABSOLUTE + RELATIVE rho sqrt(sum ||u_i||^2)
 
 Boyd, Parikh, Chu, Peleato, Eckstein 2011: Distributed Optimization and Statistical Learning via ADMM, 3.3 and 7.1.
 A round is one iteration.
+
+Their absolute part does not know the scale of the features: on large ones a stable step moves the parameters by less.
+So the loss has to be at rest too: in the last round it changed by no more than LOSS_AT_REST.
 """
 
 import math
 import time
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -42,6 +46,8 @@ from training.telemetry import Telemetry
 
 ABSOLUTE_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-3
+# As a share of the loss after the round before.
+LOSS_AT_REST = 1e-3
 
 
 class Own(msgspec.Struct):
@@ -86,7 +92,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         figures = evaluate(job, model, z, shard, exchange)
         report = EpochReport(epoch=number, rounds=number, seconds=seconds, details=residuals, **figures)
         telemetry.epoch_done(report)
-        finished = number == job.n_admm_epochs or _converged(residuals) or good_enough(job, report)
+        finished = number == job.n_admm_epochs or _converged([*state.epochs, report]) or good_enough(job, report)
         state = State(round=number, parameters=z, epochs=[*state.epochs, report], finished=finished)
         exchange.end_round(state, Own(x, u))
     return Outcome(state, warnings=advise(job, state.epochs, batches.class_rows))
@@ -108,8 +114,14 @@ def _residuals(
     }
 
 
-def _converged(residuals: dict[str, float]) -> bool:
+def _converged(epochs: Sequence[EpochReport]) -> bool:
+    """Return whether training has arrived; from all-reduced figures alone, so that all ranks decide alike."""
+    if len(epochs) < 2:
+        return False
+    before, last = epochs[-2:]
+    residuals = last.details
     return (
-        residuals["primal_residual"] <= residuals["primal_tolerance"]
+        abs(before.loss - last.loss) <= LOSS_AT_REST * before.loss
+        and residuals["primal_residual"] <= residuals["primal_tolerance"]
         and residuals["dual_residual"] <= residuals["dual_tolerance"]
     )

@@ -4,6 +4,11 @@ The zero model is the one that knows nothing: all its scores are zero. Its mean 
 
     logistic regression and neural networks     log(classes)
     support vector machines                     1, or one per class where it is one against the rest
+
+The best constant model knows the classes' shares p alone, and answers the same for every row:
+
+    logistic regression and neural networks     the entropy of the shares
+    support vector machines                     2 min(p, 1 - p), summed over the classes where there are more than two
 """
 
 import math
@@ -18,6 +23,10 @@ STILL_FALLING = 0.05
 WORTHWHILE = 0.01
 # A loss above the best one by more than this share of the zero model's loss has risen; less is the noise of batches.
 RISEN = 0.02
+# A loss above this share of the best constant model's is hardly better.
+HARDLY_BETTER = 0.95
+# From this share of one class on, a constant prediction may be the best that there is.
+VERY_UNEVEN = 0.9
 
 
 def advise(job: Job, epochs: Sequence[EpochReport], class_rows: Sequence[int]) -> list[Advice]:
@@ -28,8 +37,19 @@ def advise(job: Job, epochs: Sequence[EpochReport], class_rows: Sequence[int]) -
         epochs: Its reports.
         class_rows: Training rows of each class, over all ranks.
     """
-    zero = zero_loss(job, len(class_rows))
-    return [*_of_the_loss(job, epochs, zero), *_of_the_predictions(job, epochs[-1], class_rows, zero)]
+    zero, constant = zero_loss(job, len(class_rows)), constant_loss(job, class_rows)
+    found = _of_the_loss(job, epochs, zero)
+    if sum(rows > 0 for rows in class_rows) < 2:
+        return [*found, Advice("one_class", "all training rows are of one class: there is nothing to tell apart")]
+    if epochs[-1].loss > HARDLY_BETTER * constant:
+        found += _of_the_predictions(job, epochs, class_rows, zero)
+    if not found and epochs[-1].loss > HARDLY_BETTER * constant:
+        message = (
+            f"the loss is {epochs[-1].loss:.4g}, and {constant:.4g} for the same answer to every row: "
+            f"{_change(job, rose=False)}, unless the features say so little about the classes"
+        )
+        found.append(Advice("hardly_learnt", message))
+    return found
 
 
 def zero_loss(job: Job, n_classes: int) -> float:
@@ -39,61 +59,72 @@ def zero_loss(job: Job, n_classes: int) -> float:
     return math.log(n_classes)
 
 
+def constant_loss(job: Job, class_rows: Sequence[int]) -> float:
+    """Return the mean loss of the best model that answers the same for every row."""
+    shares = [rows / sum(class_rows) for rows in class_rows if rows > 0]
+    if not job.model.endswith("svm"):
+        return -sum(share * math.log(share) for share in shares)
+    machines = shares[:1] if len(class_rows) == 2 else shares
+    return sum(2 * min(share, 1 - share) for share in machines)
+
+
 def _of_the_loss(job: Job, epochs: Sequence[EpochReport], zero: float) -> list[Advice]:
     last = epochs[-1].loss
     best = min(epochs, key=lambda report: report.loss)
-    unit, key, planned = ("round", "n_admm_epochs", job.n_admm_epochs) if job.optim == "admm" else _of_epochs(job)
+    unit, key, planned = _passes(job)
     found = []
     if last > zero:
-        found.append(
-            Advice(
-                "loss_above_zero_model",
-                f"the loss is {last:.4g}, and {zero:.4g} without any training: lower lr (now {job.lr:g}){_scale(job)}",
-            )
-        )
+        change = _change(job, rose=_rose(epochs, zero))
+        message = f"the loss is {last:.4g}, and {zero:.4g} without any training: {change}"
+        found.append(Advice("loss_above_zero_model", message))
     if last - best.loss > RISEN * zero:
-        found.append(
-            Advice(
-                "loss_rose",
-                f"the loss rose from {best.loss:.4g} after {unit} {best.epoch} to {last:.4g}: "
-                f"lower lr (now {job.lr:g}){_scale(job)}",
-            )
-        )
+        change = _change(job, rose=True)
+        message = f"the loss rose from {best.loss:.4g} after {unit} {best.epoch} to {last:.4g}: {change}"
+        found.append(Advice("loss_rose", message))
     # Training that stopped early has reached the threshold of the job, or its optimiser's tolerances.
     if 1 < len(epochs) == planned:
         fall = epochs[-2].loss - last
         if fall > STILL_FALLING * epochs[-2].loss and fall > WORTHWHILE * zero:
-            found.append(
-                Advice(
-                    "loss_still_falls",
-                    f"the loss still fell by {fall / epochs[-2].loss:.0%} in the last {unit}: "
-                    f"raise {key} (now {planned}) or lr (now {job.lr:g})",
-                )
-            )
+            share = fall / epochs[-2].loss
+            message = f"the loss still fell by {share:.0%} in the last {unit}: raise {key} (now {planned})"
+            found.append(Advice("loss_still_falls", message))
     return found
 
 
-def _of_the_predictions(job: Job, last: EpochReport, class_rows: Sequence[int], zero: float) -> list[Advice]:
-    present = sum(rows > 0 for rows in class_rows)
-    if present < 2:
-        return [Advice("one_class", "all training rows are of one class: there is nothing to tell apart")]
-    change = f"lower lr (now {job.lr:g})" if last.loss > zero else f"raise n_epochs (now {job.n_epochs})"
-    if last.predicted_classes == 1:
-        message = f"the model predicts the same class for every training row: {change}{_scale(job)}"
-        return [Advice("constant_prediction", message)]
+def _of_the_predictions(
+    job: Job, epochs: Sequence[EpochReport], class_rows: Sequence[int], zero: float
+) -> list[Advice]:
+    """Return what the predictions say of a model whose loss is hardly better than a constant one's."""
+    last = epochs[-1]
+    change = _change(job, rose=_rose(epochs, zero))
     most_frequent = max(class_rows) / sum(class_rows)
+    if most_frequent >= VERY_UNEVEN:
+        change += f"; the classes are very uneven, {most_frequent:.1%} of the rows are of one"
+    if last.predicted_classes == 1:
+        return [Advice("constant_prediction", f"the model predicts the same class for every training row: {change}")]
     if last.accuracy is not None and last.accuracy <= most_frequent:
         message = (
             f"the accuracy of {last.accuracy:.4f} is no better than predicting the most frequent class "
-            f"({most_frequent:.4f}): {change}{_scale(job)}"
+            f"({most_frequent:.4f}): {change}"
         )
         return [Advice("accuracy_of_majority", message)]
     return []
 
 
-def _of_epochs(job: Job) -> tuple[str, str, int]:
+def _rose(epochs: Sequence[EpochReport], zero: float) -> bool:
+    """Return whether the loss rose: noticeably, above the best epoch's or above that of no training."""
+    return epochs[-1].loss - min(zero, *(report.loss for report in epochs)) > RISEN * zero
+
+
+def _change(job: Job, *, rose: bool) -> str:
+    """Return what to change: a step that was too large, or too few of them; the features' scale before both."""
+    _, key, planned = _passes(job)
+    change = f"lower lr (now {job.lr:g})" if rose else f"raise {key} (now {planned})"
+    return change if job.standardise or job.data_type != "dense_libsvm" else f"standardise the features, or {change}"
+
+
+def _passes(job: Job) -> tuple[str, str, int]:
+    """Return what an epoch's report is one of, and the key that plans how many."""
+    if job.optim == "admm":
+        return "round", "n_admm_epochs", job.n_admm_epochs
     return "epoch", "n_epochs", job.n_epochs
-
-
-def _scale(job: Job) -> str:
-    return "" if job.standardise or job.data_type != "dense_libsvm" else ", or standardise the features"

@@ -66,6 +66,7 @@ class Totals(NamedTuple):
         round_number: int,
         epochs: list[EpochReport],
         start: int,
+        start_s: float,
         best: "Clustering | None",
     ) -> "Clustering":
         """Return the state after these centroids."""
@@ -78,6 +79,7 @@ class Totals(NamedTuple):
             inertia=self.inertia,
             settled=self.settled,
             start=start,
+            start_s=start_s,
             best=best,
         )
 
@@ -91,6 +93,7 @@ class Clustering(State, frozen=True, kw_only=True):
         inertia: See `Totals`.
         settled: See `Totals`.
         start: Which start these centroids come from, from 0.
+        start_s: How long the last start took on a rank, seconds, the wait for others to join left out.
         start_over: Whether nothing is left to do for them: the next round begins with the next start.
         best: Where the best of the earlier starts ended.
     """
@@ -100,6 +103,7 @@ class Clustering(State, frozen=True, kw_only=True):
     inertia: float
     settled: bool
     start: int = 0
+    start_s: float = 0.0
     start_over: bool = False
     best: "Clustering | None" = None
 
@@ -119,11 +123,16 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
     rounds = job.n_init * (job.n_epochs + 1) - 1
 
     def begin(start: int, round_number: int, best: Clustering | None) -> Clustering:
-        centroids = _start(job, start, points, exchange)
+        counts = _rows_of_all(job, points, exchange)
+        started = time.perf_counter()
+        centroids = _start(job, start, counts, points, exchange)
         totals = _totals(centroids, points, valid_points, exchange, settled=False)
-        return totals.clustering(centroids, round_number, [], start, best)
+        return totals.clustering(centroids, round_number, [], start, time.perf_counter() - started, best)
 
+    exchange.expect_rounds(rounds)
     state = exchange.resume(Clustering, lambda: begin(0, 0, None))
+    # The next start is a round too, and may take far longer than the others: the time limit has to leave room for it.
+    telemetry.expect_round(state.start_s if job.n_init > 1 else 0.0)
     # What a rank knows of its own rows follows from the centroids.
     distances = statistics(points, state.parameters)[2]
     while not state.finished:
@@ -151,7 +160,7 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
             )
             telemetry.epoch_done(report)
             epochs = [*state.epochs, report]
-            state = _ended(job, totals.clustering(centroids, number, epochs, state.start, state.best))
+            state = _ended(job, totals.clustering(centroids, number, epochs, state.start, state.start_s, state.best))
         exchange.end_round(state)
     return Outcome(state, warnings=_advise(job, state))
 
@@ -246,8 +255,8 @@ def _shared_rows(mine: Mapping[int, int], count: int, points: Points, exchange: 
     return exchange.all_reduce(rows.ravel(), len(mine)).values.reshape(rows.shape) if count else rows
 
 
-def _start(job: Job, number: int, points: Points, exchange: Exchange) -> Parameters:
-    """Return the centroids of a start, counted from 0."""
+def _rows_of_all(job: Job, points: Points, exchange: Exchange) -> Float64:
+    """Return the training rows of each rank."""
     counts = np.zeros(exchange.world_size)
     counts[exchange.rank] = points.shape[0]
     counts = exchange.all_reduce(counts, points.shape[0]).values
@@ -255,6 +264,11 @@ def _start(job: Job, number: int, points: Points, exchange: Exchange) -> Paramet
         raise InputError(
             f"n_clusters is {job.n_clusters}, but there are only {counts.sum():.0f} training rows on all ranks"
         )
+    return counts
+
+
+def _start(job: Job, number: int, counts: Float64, points: Points, exchange: Exchange) -> Parameters:
+    """Return the centroids of a start, counted from 0."""
     if job.kmeans_init == "first_rows":
         return _first_rows(job, counts, points, exchange)
     return _plus_plus(job, number, points, exchange)
