@@ -19,6 +19,7 @@ import os
 import re
 import resource
 import signal
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -140,23 +141,45 @@ class Members:
         self._rie = rie
         self._pids: list[int] = []
         # The others will be started by RIE.
-        self._last_seen = last_pid()
+        self._last_seen = self._thawed = last_pid()
+        self._begin = self._last_seen
+        self._looked_again = True
         self.frozen = False
 
     def freeze(self) -> None:
         """Stop all processes, including those that appear while the others are being stopped."""
         self.frozen = True
+        self._begin, self._looked_again = self._last_seen, False
         self._signal(self._pids, signal.SIGSTOP)
-        while new := self._find_new():
-            self._signal(new, signal.SIGSTOP)
+        self._stop_new()
+
+    def look_again(self) -> bool:
+        """Stop the children of forks that were in flight during `freeze`; return whether more may appear.
+
+        A fork of a large process takes milliseconds, and its child cannot be seen before the end, even if its process
+        ID has been assigned. The parent stops after it.
+        """
+        stopped = all(_status_of(pid).get("State", "Z")[0] in "TtZX" for pid in self._pids)
+        self._last_seen = self._begin
+        self._looked_again = not self._stop_new() and stopped
+        return not self._looked_again
 
     def thaw(self) -> None:
         """Let all processes continue, children before their parents."""
         if self.frozen:
             self.frozen = False
+            # A frozen environment starts no process; without a second look, one may have appeared unseen.
+            now = last_pid()
+            self._last_seen = now if self._looked_again else self._thawed
+            self._thawed = now
             self._signal(reversed(self._pids), signal.SIGCONT)
-            # A frozen environment starts no process.
-            self._last_seen = last_pid()
+
+    def _stop_new(self) -> bool:
+        found = False
+        while new := self._find_new():
+            self._signal(new, signal.SIGSTOP)
+            found = True
+        return found
 
     def _signal(self, pids: Iterable[int], number: signal.Signals) -> None:
         ended = []
@@ -172,9 +195,10 @@ class Members:
     def _find_new(self) -> list[int]:
         """Return the processes that have appeared since the last call; threads are part of their process."""
         last = last_pid()
-        if last == self._last_seen:
+        own = last_pid_is_own()
+        if own and last == self._last_seen:
             return []
-        few = self._last_seen < last <= self._last_seen + self.MOST_CANDIDATES
+        few = own and self._last_seen < last <= self._last_seen + self.MOST_CANDIDATES
         candidates = range(self._last_seen + 1, last + 1) if few else _all_pids()
         self._last_seen = last
         new = [
@@ -187,13 +211,28 @@ class Members:
 
     def _is_a_member(self, pid: int) -> bool:
         status = _status_of(pid)
-        name, group = status.get("Name", ""), status.get("Tgid")
-        return group == str(pid) != str(self._rie) and not name.startswith("fork ")
+        if not str(self._rie) != status.get("Tgid") == str(pid):
+            return False
+        # Any process may call itself so; the client is RIE's child.
+        return not (status["Name"].startswith("fork ") and status["PPid"] == str(self._rie))
 
 
 def last_pid() -> int:
     """Return the process ID that the kernel assigned last; threads take one too."""
     return int(os.pread(_loadavg(), 100, 0).rsplit(b" ", 1)[1])
+
+
+@cache
+def last_pid_is_own() -> bool:
+    """Return whether `last_pid` speaks of this process's namespace; lxcfs may show a container another one's."""
+    for _ in range(3):  # the numbers may begin again from the lowest in between
+        before = last_pid()
+        thread = threading.Thread(target=bool)
+        thread.start()
+        thread.join()
+        if before < (thread.native_id or 0) <= last_pid():
+            return True
+    return False
 
 
 @cache
@@ -231,10 +270,10 @@ def _all_pids() -> Iterator[int]:
 
 
 def _status_of(pid: int) -> dict[str, str]:
-    """Return what /proc says of a process; nothing when it has ended."""
+    """Return what /proc says of a process; nothing when it has ended, or is hidden (`hidepid`)."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return {}
     return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
 
@@ -251,6 +290,6 @@ def _label_in_file(pid: int) -> int | None:
     """Return the label of a set-ID program, whose limits only a file shows that anyone may read."""
     try:
         found = _LOCKS_LINE.search(Path(f"/proc/{pid}/limits").read_bytes())
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     return int(found[1]) if found and int(found[1]) >= _UNLABELLED else None

@@ -35,10 +35,10 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
 
 
 def identity_of(pid: int) -> ProcessIdentity | None:
-    """The identity of the process that has this pid now; None when none has, or only a zombie."""
+    """Return the identity of the process that has this pid now; None when none has, a zombie, or a hidden one."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     # The name may hold spaces and brackets: the fields start after the last one.
     fields = stat.rpartition(")")[2].split()

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.families import Members, end_environment, environment_label, set_label
+from harness.families import Members, end_environment, environment_label, label_of, set_label
 from harness.gateway.output import Pipe
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
@@ -42,6 +42,8 @@ BOOTSTRAP = Path(__file__).with_name("runtime") / "bootstrap.py"
 START_ATTEMPTS = 3
 LEAST_NUMBER = 100
 READ_BYTES = 65_536
+# How long after a freeze a fork that was in flight may take.
+SECOND_LOOK_S = 0.02
 _PEAK_KB = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
@@ -63,6 +65,7 @@ class ProcessSandbox:
     nonce: str = field(repr=False)
     shares_output: bool = False
     _runtime: "RuntimeStatus | None" = None
+    _second_look: asyncio.TimerHandle | None = None
 
     @property
     def alive(self) -> bool:
@@ -105,7 +108,7 @@ class ProcessSandbox:
             return
         # Not remembered: RIE starts another runtime after a death.
         pid = runtime_of(self.process.pid)
-        if pid:
+        if pid and label_of(pid) == self.label:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -118,13 +121,16 @@ class ProcessSandbox:
     def freeze(self) -> None:
         """Stop the handler's process and all that it has started; RIE goes on."""
         self.members.freeze()
+        self._look_later()
 
     def thaw(self) -> None:
         """Let them continue."""
+        self._look_no_more()
         self.members.thaw()
 
     async def stop(self) -> None:
         """End RIE, the runtime and all that it has started, and remove the folder."""
+        self._look_no_more()
         self._forget_runtime()
         if not await asyncio.to_thread(end_environment, self.label):
             logger.error("processes of an environment do not end, not even by SIGKILL: see %s", self.folder)
@@ -132,6 +138,17 @@ class ProcessSandbox:
         self.output.close()
         self.errors.close()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def _look_later(self, seconds: float = SECOND_LOOK_S) -> None:
+        self._second_look = asyncio.get_running_loop().call_later(seconds, self._look_again, seconds)
+
+    def _look_again(self, waited_s: float) -> None:
+        if self.members.look_again():
+            self._look_later(2 * waited_s)
+
+    def _look_no_more(self) -> None:
+        if self._second_look is not None:
+            self._second_look.cancel()
 
     def _forget_runtime(self) -> None:
         if self._runtime is not None:
@@ -295,7 +312,8 @@ def runtime_of(rie: int) -> int:
     except OSError:
         return 0
     forked = re.match(r"fork (\d+)$", name)
-    return int(forked[1]) if forked else child
+    # Any process may call itself so: it stands for one of its own environment alone.
+    return int(forked[1]) if forked and label_of(int(forked[1])) == label_of(rie) else child
 
 
 def runtime_command(code: Path | None, handler: str) -> list[str]:

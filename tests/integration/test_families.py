@@ -1,21 +1,50 @@
 """Labels on processes: whoever descends from a labelled one is found, stopped and ended."""
 
+import resource
+import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from harness.families import Members, end_environment, end_stack, environment_label, label_of, set_label, stack_label
+from harness import families
+from harness.families import (
+    Members,
+    end_environment,
+    end_stack,
+    environment_label,
+    has_services,
+    label_of,
+    set_label,
+    stack_label,
+)
+from harness.gateway.rie_process import SECOND_LOOK_S, runtime_of
 from harness.gateway.scratch import clean_up_scratch, make_scratch
+from harness.processes import identity_of
 from harness.stack.probes import wait_until
 from tests.support.gateway import runs
 
 pytestmark = pytest.mark.integration
 
 WITHIN_S = 10
+NOT_RUNNING = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
 # Waits for a line, so that it is labelled before it starts anything; then for ever.
 SHELL = ["sh", "-c", 'read line; eval "$line"; exec sleep 300']
+# Large, so that each fork takes milliseconds.
+FORKS = """
+import os, time
+pages = bytearray(b"x") * (200 << 20)
+while True:
+    if os.fork() == 0:
+        time.sleep(5)
+        os._exit(0)
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]: pass
+    except ChildProcessError: pass
+"""
 DAEMON = "(env -i setsid sh -c 'echo $$ >> {0}; exec sleep 300' </dev/null >/dev/null 2>&1 &); "
 
 
@@ -100,8 +129,9 @@ def test_members_are_stopped_and_continued_except_rie(stack, start, tmp_path):
 
 def test_scratch_folders_of_killed_stacks_go_with_their_processes(stack, start):
     """While a service of the stack runs, nothing of it is touched."""
-    folder = make_scratch(stack)
+    # Labelled first: without a service, the folder is one of a killed stack.
     service, left = start(0), start(1)
+    folder = make_scratch(stack)
 
     clean_up_scratch()
     assert [True, True] == [folder.is_dir(), runs(left.pid)]
@@ -124,3 +154,91 @@ def test_a_process_of_another_stack_is_never_signalled(stack, start):
     members.freeze()
 
     assert psutil.Process(member.pid).status() != psutil.STATUS_STOPPED
+
+
+def test_the_child_of_a_fork_in_flight_is_stopped_too(stack, start, tmp_path):
+    """It appears only after its parent was stopped, with or without an invocation in between."""
+    (tmp_path / "forks.py").write_text(FORKS)
+    rie, label = start(1), environment_label(stack, 1)
+    members = Members(label, rie.pid)
+    start(1, f"exec {sys.executable} -I -S {tmp_path / 'forks.py'}")
+
+    def all_of_it():
+        return [pid for pid in psutil.pids() if label_of(pid) == label and pid != rie.pid]
+
+    def still_run():
+        return [process for process in map(psutil.Process, all_of_it()) if process.status() not in NOT_RUNNING]
+
+    assert wait_until(lambda: len(all_of_it()) > 3, WITHIN_S)
+    for number in range(12):
+        members.freeze()
+        if number % 3:
+            time.sleep(SECOND_LOOK_S)
+            while members.look_again():
+                time.sleep(SECOND_LOOK_S)
+            assert wait_until(lambda: not still_run(), 1), number
+        members.thaw()
+        time.sleep(0.01)  # in which it forks
+    assert runs(rie.pid)
+
+
+@pytest.fixture
+def strange_loadavg(monkeypatch, tmp_path):
+    """A file in the place of /proc/loadavg that speaks of other processes, as lxcfs has it."""
+    (tmp_path / "loadavg").write_text("0.00 0.00 0.00 1/2 7\n")
+    with (tmp_path / "loadavg").open() as file:
+        families.last_pid_is_own.cache_clear()
+        monkeypatch.setattr(families, "_loadavg", file.fileno)
+        yield
+    families.last_pid_is_own.cache_clear()
+
+
+@pytest.mark.usefixtures("strange_loadavg")
+def test_members_are_found_where_loadavg_is_of_another_namespace(stack, start):
+    """All processes are looked at then."""
+    rie = start(1)
+    members = Members(environment_label(stack, 1), rie.pid)
+    runtime = start(1)
+
+    members.freeze()
+
+    assert wait_until(lambda: psutil.Process(runtime.pid).status() == psutil.STATUS_STOPPED, WITHIN_S)
+
+
+def test_only_ries_child_stands_in_for_another_process(stack, start, tmp_path):
+    """Any program may have such a name: it is stopped like others, and leads to none of another environment."""
+    stranger = start(2)
+    program = tmp_path / f"fork {stranger.pid}"
+    shutil.copy(shutil.which("sleep"), program)
+    rie = start(1, f"'{program}' 300 & wait")
+    assert wait_until(lambda: psutil.Process(rie.pid).children(), WITHIN_S)
+    client = psutil.Process(rie.pid).children()[0]
+    assert wait_until(lambda: client.name() == program.name, WITHIN_S)
+    members = Members(environment_label(stack, 1), rie.pid)
+    pretender = start(1, f"exec '{program}' 300")
+    assert wait_until(lambda: psutil.Process(pretender.pid).name() == program.name, WITHIN_S)
+
+    members.freeze()
+
+    assert wait_until(lambda: psutil.Process(pretender.pid).status() == psutil.STATUS_STOPPED, WITHIN_S)
+    assert client.pid == runtime_of(rie.pid)
+    set_label(stranger.pid, environment_label(stack, 1))
+    assert stranger.pid == runtime_of(rie.pid)
+
+
+def test_processes_whose_files_are_hidden_are_passed_over(stack, start, monkeypatch):
+    """With `hidepid`, /proc shows nothing of a set-ID program or of other users' processes."""
+    process = start(0)
+
+    def refuse(*_arguments, **_options):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert identity_of(process.pid) is None
+    assert not has_services(stack)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(resource, "prlimit", refuse)
+    assert label_of(process.pid) is None
+    assert end_stack(stack)
+    monkeypatch.undo()
+    assert runs(process.pid)
