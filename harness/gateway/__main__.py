@@ -38,6 +38,8 @@ from harness.gateway.server import serve
 from harness.gateway.services import Services
 from harness.guard import SECRET_VARIABLE, guard_from_environment, own_key
 
+logger = logging.getLogger(__name__)
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
@@ -113,7 +115,7 @@ def main(  # noqa: PLR0913 - one for each flag
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         logs.start()
-        removal = asyncio.create_task(_remove_unneeded(code, functions))
+        removal = asyncio.create_task(remove_unneeded(code, functions))
         yield
         removal.cancel()
         await invoker.stop()
@@ -146,12 +148,16 @@ def main(  # noqa: PLR0913 - one for each flag
     serve(app, host=host, port=port)
 
 
-async def _remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
+async def remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
     """Remove the code of deleted functions, and code that was replaced, as soon as no environment runs it."""
     while True:
         await code.unneeded.wait()
         code.unneeded.clear()
-        await asyncio.to_thread(functions.remove_unneeded_code, code)
+        try:
+            await asyncio.to_thread(functions.remove_unneeded_code, code)
+        except Exception:
+            # The next removal may succeed, and takes with it what is left.
+            logger.exception("code that no function needs was not removed")
 
 
 def _containers(

@@ -30,7 +30,8 @@ def make_scratch(stack: int) -> Path:
         HarnessError: No folder can be made.
     """
     failures = []
-    for folder in _places(stack):
+    # Where nothing can be executed, functions would find another `python3` on their PATH: only if there is no other.
+    for folder in sorted(_places(stack), key=_is_noexec):
         try:
             folder.mkdir(mode=0o700, exist_ok=_is_own(folder))
             _add_programs(folder)
@@ -77,6 +78,13 @@ def programs_in(scratch: Path) -> Path:
 
 def _places(stack: int) -> list[Path]:
     return [base / f"lambda-{stack_number(stack):08x}" for base in _BASES]
+
+
+def _is_noexec(folder: Path) -> bool:
+    try:
+        return bool(os.statvfs(folder.parent).f_flag & os.ST_NOEXEC)
+    except OSError:
+        return False
 
 
 def _is_own(folder: Path) -> bool:

@@ -70,7 +70,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         S3Proxy(arguments.s3, Node(s3.hostname or "", s3.port or 80), board, guard).door,
     ]
     await cache.start()
-    keepers = [asyncio.create_task(cache.keep_alive()), asyncio.create_task(_lift_orphans(board, gateway))]
+    keepers = [asyncio.create_task(cache.keep_alive()), asyncio.create_task(lift_orphans(board, gateway))]
     for door in doors:
         await door.open()
     host, port = arguments.control
@@ -85,13 +85,17 @@ async def _serve(arguments: argparse.Namespace) -> None:
     await gateway.close()
 
 
-async def _lift_orphans(board: Board, gateway: GatewayLink) -> None:
+async def lift_orphans(board: Board, gateway: GatewayLink) -> None:
     """Lift the plans of runs whose owner was killed before it could; runs until it is cancelled."""
     while True:
         await asyncio.sleep(ORPHANS_EVERY_S)
-        for run_id in board.orphans():
-            logger.warning("the plan of run %s is lifted: its owner has died", run_id)
-            await _lift(board, gateway, run_id)
+        try:
+            for run_id in board.orphans():
+                logger.warning("the plan of run %s is lifted: its owner has died", run_id)
+                await _lift(board, gateway, run_id)
+        except Exception:
+            # The plans of other runs are to be lifted all the same, and later ones.
+            logger.exception("the plan of a run whose owner has died was not lifted")
 
 
 async def _lift(board: Board, gateway: GatewayLink, run_id: str) -> None:

@@ -427,7 +427,15 @@ def test_new_code_and_configuration_replace_warm_environments(create, invoke, cl
         assert wait_until(lambda: not psutil.pid_exists(before["pid"]), 5)
 
 
-def test_code_is_kept_as_long_as_a_version_or_an_environment_needs_it(create, invoke, clients, mode):
+# Until somebody makes the file, however long that takes.
+WAITS = """
+import os, time
+def handler(event, context):
+    while not os.path.exists(event["until"]): time.sleep(0.01)
+"""
+
+
+def test_code_is_kept_as_long_as_a_version_or_an_environment_needs_it(create, invoke, clients, mode, tmp_path):
     """Replaced code goes when the invocation that runs it has ended; that of a version stays; none survives all."""
     if mode == "container":
         pytest.skip("container mode takes images only")
@@ -436,22 +444,27 @@ def test_code_is_kept_as_long_as_a_version_or_an_environment_needs_it(create, in
         location = clients.functions.get_function(FunctionName=name, **which)["Code"]["Location"]
         return Path(urlsplit(location).path)
 
-    name = create("sleep", Timeout=20)
-    invoke(name, {"seconds": 2}, InvocationType="Event")
+    def archive(text):
+        with zipfile.ZipFile(buffer := io.BytesIO(), "w") as file:
+            file.writestr("sleep.py", text)
+        return buffer.getvalue()
+
+    name = create("sleep", Timeout=60, Code={"ZipFile": archive(WAITS)})
+    invoke(name, {"until": str(tmp_path / "end")}, InvocationType="Event")
     wait_for_line(clients, name, "START")
     first = folder()
     other = package(FunctionSettings(source=HANDLERS, handler="sleep.handler", include=(HANDLERS,)))
     clients.functions.update_function_code(FunctionName=name, ZipFile=other)
     assert first.is_dir()
+    (tmp_path / "end").touch()
     assert wait_until(lambda: not first.exists(), 10)
 
     clients.functions.publish_version(FunctionName=name)
     published = folder()
-    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
-        archive.writestr("sleep.py", "def handler(event, context): return 'new'")
-    clients.functions.update_function_code(FunctionName=name, ZipFile=buffer.getvalue(), DryRun=True)
+    new = archive("def handler(event, context): return 'new'")
+    clients.functions.update_function_code(FunctionName=name, ZipFile=new, DryRun=True)
     assert wait_until(lambda: [published] == list(published.parent.iterdir()), 10)
-    clients.functions.update_function_code(FunctionName=name, ZipFile=buffer.getvalue())
+    clients.functions.update_function_code(FunctionName=name, ZipFile=new)
     assert "new" == invoke(name)["Body"]
     assert published == folder(Qualifier="1")
     assert published.is_dir()

@@ -91,7 +91,7 @@ def left_by(folder: Path) -> list[int]:
 @pytest.mark.parametrize("end", ["crash", "timeout", "delete", "update"])
 def test_all_processes_of_an_environment_end_with_it(service, write, tmp_path, end):
     """A child, a session's leader and a daemon without variables or descriptors; however the environment ends."""
-    name = service.create(write("leave", LEAVE), "leave.handler", Timeout=2 if end == "timeout" else 30)
+    name = service.create(write("leave", LEAVE), "leave.handler", Timeout=10 if end == "timeout" else 30)
     answer = service.invoke(name, {"end": end, "pids": str(tmp_path / "a.pids")})
     left = left_by(tmp_path)
     assert len(left) == 4

@@ -88,8 +88,8 @@ def answer(connection):
 )
 def test_a_request_that_is_not_whole_in_time_ends_its_connection(address, sent, caplog):
     """Whether its head or its body never ends, the first on its connection or a later one; nothing is logged."""
+    begun = time.monotonic()
     with closing(socket.create_connection(address)) as connection, caplog.at_level(logging.WARNING):
-        begun = time.monotonic()
         connection.sendall(sent)
         while answer(connection):
             pass
