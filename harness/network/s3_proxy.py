@@ -46,7 +46,8 @@ class S3Proxy:
         try:
             while await self._exchange(client, server):
                 client.http.start_next_cycle()
-                server.http.start_next_cycle()
+                if server.http.our_state is not h11.IDLE:  # an answer of the proxy's own leaves the server unasked
+                    server.http.start_next_cycle()
         except h11.ProtocolError:
             reset(writer)
         finally:

@@ -1,6 +1,7 @@
 """The faulty network as clients see it: a real memcached behind the proxy, pymemcache before it."""
 
 import asyncio
+import http.client
 import json
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 import uuid
+from urllib.parse import urlsplit
 
 import boto3
 import httpx
@@ -378,6 +380,25 @@ def test_s3_answers_503_so_often(faulty_stack, s3):
     s3.put_object(Bucket="busy", Key="a/1", Body=b"1")
 
     assert 2 == read_events(faulty_stack, run_id)[0].times
+
+
+def test_an_answer_of_the_proxys_own_leaves_the_connection_open(faulty_stack, s3):
+    """The next request goes over the same connection: a reset could take the answer away before it is read."""
+    s3.create_bucket(Bucket="kept-open")
+    post(faulty_stack, "503 s3 n=1 key=kept-open/a")
+    address = urlsplit(s3.meta.endpoint_url)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+    statuses = []
+
+    for _ in range(2):
+        url = s3.generate_presigned_url("put_object", Params={"Bucket": "kept-open", "Key": "a"})
+        connection.request("PUT", url.removeprefix(s3.meta.endpoint_url), body=b"1")
+        statuses.append(connection.getresponse())
+        statuses[-1].read()
+        assert connection.sock is not None
+    connection.close()
+
+    assert [503, 200] == [answer.status for answer in statuses]
 
 
 POSTER = """
