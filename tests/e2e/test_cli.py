@@ -50,8 +50,9 @@ def test_a_run_from_the_command_line_prints_one_object(project):
     summary = json.loads(run.stdout)
     assert "succeeded" == summary["status"]
     assert summary["epochs"][-1]["loss"] < summary["epochs"][0]["loss"]
-    assert ["starting the stack ...", "making functions ready ..."] == run.stderr.splitlines()[:2]
-    assert "training ..." in run.stderr.splitlines()
+    stages = [line for line in run.stderr.splitlines() if line.endswith(" ...")]  # without those of long waits
+    assert ["starting the stack ...", "making functions ready ..."] == stages[:2]
+    assert "training ..." in stages
     assert [] == stacks_of(project)
 
 

