@@ -25,7 +25,7 @@ WORTHWHILE = 0.01
 RISEN = 0.02
 # A loss above this share of the best constant model's is hardly better.
 HARDLY_BETTER = 0.95
-# Nothing to speak of was learnt above this share: of HIGGS all that a linear model can learn is 8 %, half of it at once.
+# Above this share nothing was learnt: of HIGGS a linear model can learn 8 %, and half of it comes at once.
 NOTHING_LEARNT = 0.98
 # From this share of one class on, a constant prediction may be the best that there is.
 VERY_UNEVEN = 0.9
