@@ -20,7 +20,7 @@ Node = tuple[str, int]
 _REQUEST = b"config get cluster\r\n"
 _ENDS = (b"END\r\n", b"ERROR\r\n")
 _MAX_REPLY_BYTES = 1 << 20
-_FULL = b"ERROR Too many open connections"
+FULL = b"ERROR Too many open connections"
 # A node that has room says nothing unasked.
 _GREETING_WITHIN_S = 0.2
 
@@ -60,7 +60,7 @@ def is_full(host: str, port: int) -> bool:
     """
     try:
         with socket.create_connection((host, port), timeout=_GREETING_WITHIN_S) as connection:
-            return connection.recv(len(_FULL)) == _FULL
+            return connection.recv(len(FULL)) == FULL
     except OSError:
         return False
 

@@ -13,7 +13,7 @@ from typing import cast
 from training.errors import ChannelError, ChannelSilent, ValueTooLarge
 from training.exchange.channel import Landing, Value, parts_of, size_of
 from training.exchange.connection import JOIN_BYTES, ClosedError, Connection, NoAnswerError
-from training.exchange.discovery import discover, is_full, no_connections_left
+from training.exchange.discovery import FULL, discover, is_full, no_connections_left
 
 # Longer than any run: a chain of functions may take hours, and what a finished run leaves goes by itself.
 TTL_S = 6 * 3600
@@ -240,7 +240,7 @@ def _failure(node: Connection, error: Exception, unsure: list[Connection]) -> Ch
     host, _, port = node.name.rpartition(":")
     # A node whose connections have run out closes a new one at once; one that answers wrongly is not full.
     closed = isinstance(error, ClosedError | ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
-    if closed and is_full(host, int(port)):
+    if FULL.decode() in str(error) or (closed and is_full(host, int(port))):
         return ChannelError(no_connections_left(node.name))
     kind = ChannelSilent if isinstance(error, NoAnswerError) else ChannelError
     return kind(f"Memcached at {node.name}: {str(error) or type(error).__name__}")
