@@ -48,7 +48,7 @@ def test_every_target_of_make_exists(name):
 def test_every_command_works_as_printed(name, tmp_path, mode):
     """A reader who types the blocks from top to bottom meets no error."""
     if mode != "process":
-        pytest.skip("the blocks for containers have a test of their own")
+        pytest.skip("these blocks are for process mode; no test runs those for containers yet")
     blocks = [block for block in blocks_of(ROOT / name) if block.kind == "sh" and not block.note]
     clone = copy_of_the_clone(tmp_path)
     harness = clone / ".venv" / "bin" / "harness"
