@@ -4,12 +4,12 @@ import errno
 import importlib
 import signal
 import sys
-from types import FrameType
 
 import click
 
 from harness.cli._terminal import printable
 from harness.cli.groups import SuggestingGroup
+from harness.cli.interruption import Stopped, answer_signals, arrived
 from harness.cli.last_handler import describe, watch_threads
 from harness.cli.streams import OutputLostError, close_streams, discard_output, open_streams
 from harness.errors import HarnessError
@@ -65,31 +65,11 @@ def cli() -> None:
     """
 
 
-class Stopped(SystemExit):
-    """A signal asked for the end; blocks that are left on the way note what they stopped.
-
-    Args:
-        number: The signal.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.signal = signal.Signals(number)
-        super().__init__(128 + number)
-
-
 def main() -> None:
-    """Entry point: every error ends with an exit code and a few lines, never with a traceback.
-
-    SIGTERM, and SIGHUP when the terminal is closed, end the command in order, as Ctrl-C does.
-    """
+    """Entry point: every error ends with an exit code and a few lines, never with a traceback."""
     open_streams()
     watch_threads()
-    # A mask that was inherited would keep this command, and whatever it starts, from being stopped.
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # `nohup` ignores SIGHUP, and what it starts is to go on.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
+    answer_signals()
     code = _exit_code()
     try:
         close_streams()
@@ -120,6 +100,8 @@ def _exit_code() -> int | str | None:
         _say_error(str(error).splitlines())
     except Exception as error:  # noqa: BLE001 - the user gets one line, whoever mends it gets the traceback
         _say_error(describe(error))
+    finally:
+        arrived()
     return code
 
 
@@ -151,15 +133,3 @@ def _say(lines: list[str]) -> None:
 
 def _notes(error: BaseException | None) -> list[str]:
     return list(getattr(error, "__notes__", ()))
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    # A closed terminal sends several; what is being stopped is stopped once.
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(each) is _stop:
-            signal.signal(each, _ignore)
-    raise Stopped(number)
-
-
-def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Does nothing; unlike SIG_IGN, programs that are started do not inherit it."""

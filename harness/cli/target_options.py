@@ -187,12 +187,13 @@ def interruptions(verb: str) -> Iterator[None]:
     """
     import signal
 
+    from harness.cli.interruption import interrupt
     from harness.errors import HarnessError
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, interrupt)
     try:
         yield
     except KeyboardInterrupt as error:
