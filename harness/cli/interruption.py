@@ -70,7 +70,12 @@ def _raise(error: BaseException) -> NoReturn:
     global _raised  # noqa: PLW0603 - signals are the process's
     _raised = error
     signal.setitimer(signal.ITIMER_REAL, LOST_AFTER_S, LOST_AFTER_S)
-    raise error
+    try:
+        raise error
+    finally:
+        # Error, traceback and frame would keep one another alive, and with them an executor that was just starting a
+        # thread: Python would wait for that thread at the end, and the thread for the executor's.
+        del error
 
 
 def _raise_again(_number: int, _frame: FrameType | None) -> None:

@@ -46,6 +46,13 @@ LONG_END = """
             wait(5 * LOST_AFTER_S)
         print("all is in order")
 """
+HOLDING = """
+    import gc, weakref
+    gc.disable()
+    held = {{1}}
+    weakref.finalize(held, print, "let go").atexit = False
+    os.kill(os.getpid(), signal.{name})
+"""
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -61,6 +68,12 @@ def test_an_interruption_that_gets_lost_is_raised_again(number, status):
 def test_an_end_in_order_that_takes_long_is_not_interrupted(number):
     """Whatever is raised and caught on the way."""
     assert "all is in order\n" == run(LONG_END, number).stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_an_interrupted_command_held_is_let_go(number):
+    """An executor that is kept by a cycle of references keeps its thread, and the thread the process."""
+    assert "let go\n" == run(HOLDING, number).stdout
 
 
 def run(doing, number):
