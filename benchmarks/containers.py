@@ -13,10 +13,10 @@ from docker.errors import APIError
 from benchmarks.figure import BenchmarkError, Figure
 from benchmarks.stage import Stage, stage
 from benchmarks.turns import in_turns
-from harness.engine import EngineUnavailable, connect
-from harness.images import find_base
-from harness.processes import free_port
-from harness.stack.probes import wait_until
+from harness.images.build import find_base
+from harness.system.engine import EngineUnavailable, connect
+from harness.system.probes import wait_until
+from harness.system.process_identity import free_port
 
 NAME, REPETITIONS = "no_op", 5
 HANDLER = "def handler(event, context):\n    return event\n"

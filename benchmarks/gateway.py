@@ -16,9 +16,9 @@ from pathlib import Path
 from benchmarks.figure import BenchmarkError, Figure, Goal
 from benchmarks.stage import Stage, stage
 from benchmarks.turns import in_turns, scaled
-from harness.processes import bound_to_parent, free_port
 from harness.stack import rie_path
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
+from harness.system.process_identity import bound_to_parent, free_port
 
 NAME, CALLS, WARM_UP = "no_op", 400, 20
 HANDLER = '"""Does nothing."""\n\n\ndef handler(event, context):\n    return event\n'

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fixtures.cells import small_job
+from harness.aws.clients import clients_for
 from harness.errors import HarnessError
-from harness.runs.clients import clients_for
 from harness.runs.launch import read_request, run
 from harness.runs.site import site_of
 from harness.runs.summary import Summary

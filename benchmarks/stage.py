@@ -19,11 +19,12 @@ import msgspec
 
 import harness
 from benchmarks.figure import BenchmarkError
-from harness.runs.clients import Clients, clients_for
+from harness.aws.clients import Clients, clients_for
 from harness.settings import Settings, load_settings
-from harness.stack import StackState, client_environment, records, start_private_stack
+from harness.stack import StackState, client_environment, start_private_stack
 from harness.stack.state import state_file
-from training.results import RunFolder
+from harness.system import records
+from training.run.results import RunFolder
 
 if TYPE_CHECKING:
     from harness.stack.state import Mode, S3Kind

@@ -73,7 +73,7 @@ def stack(settings: Settings, pytestconfig: pytest.Config) -> Iterator[StackStat
 def engine() -> Iterator["docker.DockerClient"]:
     """The Docker engine; without one, no test of containers says anything."""
     # The engine's client takes a tenth of a second to import, and most tests do without it.
-    from harness.engine import EngineUnavailable, connect  # noqa: PLC0415
+    from harness.system.engine import EngineUnavailable, connect  # noqa: PLC0415
 
     reason = ""
     with warnings.catch_warnings():

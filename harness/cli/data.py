@@ -11,8 +11,8 @@ from harness.cli.groups import SuggestingGroup
 if TYPE_CHECKING:
     from fixtures.inspection import BucketInspection, FileInspection
     from fixtures.partitions import Manifest
+    from training.data.manifest import LabelCount
     from training.job import ZeroBased
-    from training.manifest import LabelCount
 
 MOST_LABELS_SHOWN = 12
 

@@ -90,11 +90,11 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
+    from harness.aws.errors import aws_errors
     from harness.report.forecast import constants, forecast
     from harness.report.measured import measured_run
     from harness.runs.catalogue import bucket_of_run
     from harness.runs.launch import worker_function
-    from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
 
     settings = load_settings()

@@ -10,7 +10,7 @@ from harness.cli.groups import SuggestingGroup
 from harness.cli.target_options import check_somebody_answers
 
 if TYPE_CHECKING:
-    from harness.images import Entry
+    from harness.release.listing import Entry
 
 _VERIFIED = ("verified", "pushed")
 
@@ -80,8 +80,10 @@ def build(
     """
     import msgspec
 
-    from harness.images import build_image, connect, find_base, recipes
+    from harness.images.build import build_image, find_base
+    from harness.images.catalogue import recipes
     from harness.settings import load_settings
+    from harness.system.engine import connect
 
     settings, chosen = load_settings(), recipes(names)
     client = connect()
@@ -113,8 +115,10 @@ def bases(*, everything: bool, torch_index: str, verbose: bool, as_json: bool) -
     """
     import msgspec
 
-    from harness.images import Bases, build_bases, connect, registries
+    from harness.images.bases import Bases, build_bases
+    from harness.images.pull import registries
     from harness.settings import load_settings
+    from harness.system.engine import connect
 
     client, log = connect(), _log if verbose else _headlines
     with registries(client) as reachable:
@@ -148,8 +152,9 @@ def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
     import msgspec
 
     from harness.guard import SECRET_VARIABLE, new_secret, own_key
-    from harness.images import connect, service_images
+    from harness.images.services import service_images
     from harness.settings import load_settings
+    from harness.system.engine import connect
 
     images = service_images(connect(), load_settings(), log=_log if verbose else _headlines)
     if as_json:
@@ -179,9 +184,12 @@ def verify(*, names: tuple[str, ...], if_needed: bool, as_json: bool) -> None:
     """
     import msgspec
 
-    from harness.images import SMOKE_CHECKS, connect, image_under_test, list_images, recipes, verify_and_record
-    from harness.runs.rehearsal import training_check
+    from harness.images.catalogue import recipes
+    from harness.release.listing import list_images
+    from harness.release.training_check import training_check
+    from harness.release.verify import SMOKE_CHECKS, image_under_test, verify_and_record
     from harness.settings import load_settings
+    from harness.system.engine import connect
 
     settings, chosen = load_settings(), recipes(names)
     client = connect()
@@ -217,8 +225,10 @@ def push(*, names: tuple[str, ...], registry: str, unverified: bool, as_json: bo
     """
     import msgspec
 
-    from harness.images import connect, push_images, recipes
+    from harness.images.catalogue import recipes
+    from harness.release.push import push_images
     from harness.settings import load_settings
+    from harness.system.engine import connect
 
     settings, chosen = load_settings(), recipes(names)
     if unverified:
@@ -246,8 +256,10 @@ def list_(*, as_json: bool) -> None:
     """
     import msgspec
 
-    from harness.images import connect, list_images, recipes
+    from harness.images.catalogue import recipes
+    from harness.release.listing import list_images
     from harness.settings import load_settings
+    from harness.system.engine import connect
 
     entries = list_images(connect(), load_settings().root, recipes(()))
     if as_json:
@@ -277,7 +289,8 @@ def rm(*, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     import msgspec
 
     from harness.errors import HarnessError
-    from harness.images import connect, own_images, remove_images
+    from harness.images.removal import own_images, remove_images
+    from harness.system.engine import connect
 
     client = connect()
     found = own_images(client, names)

@@ -50,8 +50,8 @@ def command(
       harness invoke linear_ec_2 --event fixtures/events/test_input_1_worker.json
       harness invoke linear_ec_1 --event event.json --target aws
     """
+    from harness.aws.clients import clients_for
     from harness.errors import HarnessError
-    from harness.runs.clients import clients_for
     from harness.runs.functions import declared, make_declared
     from harness.runs.health import check_parts
     from harness.runs.invoke import foreign_cache, invoke

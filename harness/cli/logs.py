@@ -40,12 +40,12 @@ def command(
     import time
     from datetime import UTC, datetime
 
+    from harness.aws.clients import clients_for
+    from harness.aws.errors import aws_errors
     from harness.errors import HarnessError
-    from harness.runs.clients import clients_for
     from harness.runs.follow import HERE, LogTail, has_log
     from harness.runs.functions import declared
     from harness.runs.health import check_parts
-    from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
     from harness.stack import shared_stack
 

@@ -54,10 +54,10 @@ def command(  # noqa: PLR0913 - keywords only, each an option
       harness predict 20261123-151538-367b1d --file test.xz --output predictions.csv
       harness predict 20261123-151538-367b1d --file test.xz --target aws
     """
+    from harness.aws.errors import aws_errors
     from harness.errors import HarnessError
     from harness.runs.catalogue import bucket_of_run
     from harness.runs.predict import model_of_file, model_of_run, predict_file
-    from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
     from harness.stack.pytorch import ensure_pytorch
     from training.matrix import ROWS

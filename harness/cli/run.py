@@ -84,12 +84,12 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     """
     import msgspec
 
+    from harness.aws.clients import clients_for
+    from harness.aws.errors import aws_errors
     from harness.cli.display import RunDisplay, print_summary
     from harness.errors import HarnessError
-    from harness.runs.clients import clients_for
     from harness.runs.faults import check_faults
     from harness.runs.launch import check, read_request, run, save_event, save_model
-    from harness.runs.refusals import aws_errors
     from harness.runs.site import site_of
     from harness.settings import load_settings
     from harness.stack import stack_for_run, start_private_stack

@@ -37,8 +37,8 @@ def command(
     from rich.table import Table
     from rich.text import Text
 
+    from harness.aws.errors import aws_errors
     from harness.runs.catalogue import list_runs
-    from harness.runs.refusals import aws_errors
     from harness.settings import load_settings
 
     s3, buckets = results_of(target, stack, region, load_settings(), expect_account)

@@ -22,7 +22,8 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
     from harness.cli._stack_text import describe
     from harness.errors import HarnessError
     from harness.settings import load_settings
-    from harness.stack import client_environment, dead_parts, docker_flags, records, shared_stack, without_key
+    from harness.stack import client_environment, dead_parts, docker_flags, shared_stack, without_key
+    from harness.system import records
 
     state = shared_stack(load_settings())
     if (as_shell or as_docker or as_network) and state is None:

@@ -124,13 +124,13 @@ def results_of(
     Raises:
         HarnessError: Nothing is up, or nothing is deployed.
     """
+    from harness.aws.clients import clients_for
+    from harness.aws.errors import aws_errors
     from harness.deploy.site import deployed_site
     from harness.errors import HarnessError
     from harness.runs.catalogue import result_buckets
-    from harness.runs.clients import clients_for
     from harness.runs.health import check_parts
     from harness.runs.launch import RESULT_BUCKET
-    from harness.runs.refusals import aws_errors
     from harness.stack import shared_stack
 
     if kind is not None:

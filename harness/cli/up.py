@@ -29,7 +29,8 @@ def command(
     """
     from harness.cli._stack_text import describe
     from harness.settings import load_settings
-    from harness.stack import records, start_shared_stack, without_key
+    from harness.stack import start_shared_stack, without_key
+    from harness.system import records
 
     say = partial(click.echo, err=True)
     state, started = start_shared_stack(load_settings(), s3=s3, mode=mode, log=say)

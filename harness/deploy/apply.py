@@ -15,6 +15,8 @@ import docker
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from harness.aws.errors import aws_errors
+from harness.aws.function_deployer import create_or_update, pending
 from harness.deploy import functions, images, preflight, prices, stack
 from harness.deploy.checks import check_creation
 from harness.deploy.plan import Plan, PlannedFunction, PlannedImage, plan_resources
@@ -28,12 +30,10 @@ from harness.deploy.template import (
     region_parameters,
     with_defaults,
 )
-from harness.engine import connect
 from harness.errors import HarnessError
-from harness.images.release import Push, now
-from harness.runs.creation import create_or_update, pending
-from harness.runs.refusals import aws_errors
+from harness.release.record import Push, now
 from harness.settings import Settings
+from harness.system.engine import connect
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from harness.aws.clients import clients_for
+from harness.aws.errors import aws_errors
 from harness.deploy.functions import deployed_names, present
 from harness.deploy.stack import Log
 from harness.deploy.target import Target
 from harness.errors import HarnessError
-from harness.runs.clients import clients_for
 from harness.runs.functions import make_declared
-from harness.runs.refusals import aws_errors
 from harness.settings import Settings
 from harness.stack import start_private_stack
 

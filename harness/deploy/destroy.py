@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from harness.aws.errors import aws_errors
 from harness.deploy import functions, preflight, stack
 from harness.deploy.inventory import Standing, standing
 from harness.deploy.stack import Log, StackInfo
 from harness.deploy.target import Client, Target
 from harness.errors import HarnessError
-from harness.runs.refusals import aws_errors
 from harness.settings import Settings
 
 # Lambda takes its network interfaces out of the VPC some time after the last function in it is gone.

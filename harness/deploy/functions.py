@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from harness.aws.function_deployer import Code, Placement, Wanted
 from harness.deploy.access import WORKERS
 from harness.deploy.stack import Log, StackInfo
 from harness.deploy.template import ALIAS, PROJECT_TAG, STACK_TAG, output_name
 from harness.errors import HarnessError
-from harness.images.release import Push
-from harness.runs.creation import Code, Placement, Wanted
+from harness.release.record import Push
 from harness.settings import Settings
 
 if TYPE_CHECKING:

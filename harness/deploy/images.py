@@ -9,23 +9,16 @@ from pathlib import Path
 import docker
 import msgspec
 
+from harness.aws.errors import aws_errors
 from harness.deploy.target import Target
-from harness.engine import connect, translated
 from harness.errors import HarnessError
-from harness.images import (
-    RECIPES,
-    Facts,
-    Push,
-    Recipe,
-    check_verified,
-    image_under_test,
-    load_release,
-    push_images,
-    save_release,
-)
-from harness.images.catalogue import source_sha256
-from harness.runs.refusals import aws_errors
+from harness.images.catalogue import RECIPES, Recipe, source_sha256
+from harness.images.facts import Facts
+from harness.release.push import push_images
+from harness.release.record import Push, check_verified, load_release, save_release
+from harness.release.verify import image_under_test
 from harness.settings import Settings
+from harness.system.engine import connect, translated
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import docker
 from cfnlint.helpers import REGIONS
 
+from harness.aws.errors import aws_errors, translated
+from harness.aws.function_deployer import NEW_ACCOUNTS_MEMORY_MB
 from harness.deploy import images
 from harness.deploy.access import WORKERS, Deployment, Verdict, judge_all
 from harness.deploy.checks import Finding, check_functions, check_template
 from harness.deploy.intrinsics import REGION
 from harness.deploy.target import Target
 from harness.deploy.template import load_template, with_defaults
-from harness.engine import connect
 from harness.errors import HarnessError
-from harness.runs.creation import NEW_ACCOUNTS_MEMORY_MB
-from harness.runs.refusals import aws_errors, translated
 from harness.settings import Settings
+from harness.system.engine import connect
 
 # The services that a deployment uses, by the names that boto3 knows them by.
 SERVICES = ("cloudformation", "ec2", "ecr", "elasticache", "lambda", "logs", "s3", "sqs")

@@ -13,7 +13,8 @@ from harness.deploy.images import forget_registry
 from harness.deploy.target import Target, rehearsal_target
 from harness.errors import HarnessError
 from harness.settings import Settings
-from harness.stack import records, shared_stack, start_private_stack, start_shared_stack, stop_shared_stack
+from harness.stack import shared_stack, start_private_stack, start_shared_stack, stop_shared_stack
+from harness.system import records
 
 Log = Callable[[str], None]
 

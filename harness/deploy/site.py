@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from harness.aws.errors import aws_errors
+from harness.aws.function_deployer import Code, Wanted, differences
 from harness.deploy import functions
 from harness.deploy.stack import Log, StackInfo, read_stack
 from harness.deploy.target import Target
 from harness.errors import HarnessError
-from harness.images.release import load_release
-from harness.runs.creation import Code, Wanted, differences
-from harness.runs.refusals import aws_errors
+from harness.release.record import load_release
 from harness.runs.site import Site
 from harness.settings import Settings
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from harness.aws.errors import code_of_error
 from harness.deploy.target import Client
 from harness.errors import HarnessError
-from harness.runs.refusals import code_of_error
 
 Log = Callable[[str], None]
 

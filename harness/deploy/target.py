@@ -8,10 +8,10 @@ import boto3
 from botocore.exceptions import UnknownRegionError
 
 from fixtures.emulation import DIRECT
+from harness.aws.clients import SEVERAL_TRIES, Clients, aws_clients, clients_for, emulation_session
+from harness.aws.errors import aws_settings
 from harness.errors import HarnessError
-from harness.runs.clients import SEVERAL_TRIES, Clients, aws_clients, clients_for, emulation_session
 from harness.runs.follow import HERE, ON_AWS, Pace
-from harness.runs.refusals import aws_settings
 from harness.stack.state import StackState
 
 Kind = Literal["aws", "rehearsal"]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 
 from fixtures.emulation import DIRECT
+from harness.aws.errors import aws_settings
 from harness.deploy.intrinsics import FILE_NAME, Resolver, parse
 from harness.errors import HarnessError
-from harness.runs.refusals import aws_settings
 
 if TYPE_CHECKING:
     import boto3

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from harness.faults.plan import Fault
 from harness.faults.strikes import Strikes
-from harness.processes import ProcessIdentity, is_alive
+from harness.system.process_identity import ProcessIdentity, is_alive
 
 # A stack that serves many runs need not remember them all.
 _RUNS_KEPT = 64

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import click
 from starlette.applications import Starlette
 
-from harness.families import own_stack_label
 from harness.gateway import cgroup
 from harness.gateway.account import Account
 from harness.gateway.app import create_app
@@ -37,6 +36,7 @@ from harness.gateway.scratch import make_scratch, remove_scratch
 from harness.gateway.server import serve
 from harness.gateway.services import Services
 from harness.guard import SECRET_VARIABLE, guard_from_environment, own_key
+from harness.system.process_labels import own_stack_label
 
 logger = logging.getLogger(__name__)
 
@@ -164,8 +164,8 @@ def _containers(
     network: str, labels: tuple[str, ...], provided: Provided, cgroups: Path, registry: str | None
 ) -> tuple[Packages, SandboxStarter]:
     # docker-py takes a tenth of a second to import, and process mode does without it.
-    from harness.engine import connect  # noqa: PLC0415
     from harness.gateway.rie_container import Containers  # noqa: PLC0415
+    from harness.system.engine import connect  # noqa: PLC0415
 
     parsed = dict(label.partition("=")[::2] for label in labels)
     containers = Containers(connect(), network, parsed, provided, os.cpu_count() or 1, cgroups, registry)

@@ -29,7 +29,7 @@ from harness.faults.strikes import Event, event_of
 from harness.gateway.environment import Environment
 from harness.gateway.errors import invalid_parameter, too_many_requests
 from harness.gateway.requests import decode
-from harness.processes import ProcessIdentity
+from harness.system.process_identity import ProcessIdentity
 
 # A straggler stands still for most of each of these.
 STRAGGLER_PERIOD_S = 0.05

@@ -18,10 +18,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.families import end_environment, environment_label, set_label
 from harness.gateway.records import Function
 from harness.gateway.sandbox import Provided, process_variables
-from harness.processes import bound_to_parent
+from harness.system.process_identity import bound_to_parent
+from harness.system.process_labels import end_environment, environment_label, set_label
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class _Parent:
     Attributes:
         revision: The function's revision.
         folder: Its working folder, home and place for temporary files, with the socket at which its clients ask.
-        label: Marks it and what libraries start when they are imported, as `harness.families` says.
+        label: Marks it and what libraries start when they are imported, as `harness.system.process_labels` says.
         unwanted: Set when its function has changed.
     """
 

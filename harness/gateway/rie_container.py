@@ -23,13 +23,13 @@ from docker.errors import DockerException, NotFound
 from docker.models.containers import Container
 from docker.types import Ulimit
 
-from harness.engine import architecture_of, engine_architecture, find_image, translated
 from harness.errors import HarnessError
 from harness.gateway.cgroup import memory_group
 from harness.gateway.errors import invalid_parameter
 from harness.gateway.records import Function, Image, Package
 from harness.gateway.requests import Code, ImageConfig
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, exit_reason_in, lambda_variables
+from harness.system.engine import architecture_of, engine_architecture, find_image, translated
 
 RIE_PORT = 8080
 # Lambda's own user and group, whatever the image says.

@@ -5,7 +5,7 @@
 Both die with the gateway: each is started with a parent-death signal.
 The handler's process may be forked from a pre-imported parent (`parents.py`); a client stands in for it below RIE.
 
-Invariant: the environment's label (`harness.families`) marks every process of it, whoever started it.
+Invariant: the environment's label (`harness.system.process_labels`) marks every process of it, whoever started it.
 When the environment ends, all of them end; between invocations, all of them except RIE and the client are stopped.
 """
 
@@ -27,13 +27,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.families import Members, end_environment, environment_label, label_of, set_label
 from harness.gateway.output import Pipe
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
 from harness.gateway.runtime.bootstrap import NONCE
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, exit_reason_in, process_variables
-from harness.processes import bound_to_parent, reserved_ports
+from harness.system.process_identity import bound_to_parent, reserved_ports
+from harness.system.process_labels import Members, end_environment, environment_label, label_of, set_label
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.families import end_stack, has_services, label_of_stack, stack_number
+from harness.system.process_labels import end_stack, has_services, label_of_stack, stack_number
 
 # On AWS this is /tmp itself, which belongs to the environment alone there.
 _BASES = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - what is made there is private

@@ -21,13 +21,13 @@ from pathlib import Path
 import docker
 from docker.models.images import Image
 
-from harness.engine import BaseUnavailable, engine_architecture, failure, find_image, translated
 from harness.images.build import AWS_BASE, STAND_IN_BASE, STAND_IN_BUILD, name_image, run_build
 from harness.images.catalogue import BASE_DIGEST, BASE_NAME, sha256_of
 from harness.images.packages import download_wheels, install_packages, run
 from harness.images.pull import Log, Registries
 from harness.settings import Settings
-from harness.stack.rie import fetch_rie
+from harness.system.engine import BaseUnavailable, engine_architecture, failure, find_image, translated
+from harness.system.rie import fetch_rie
 
 DEBIAN = "lambda-harness/debian:bookworm"
 PYTHON = "lambda-harness/python:3.11"

@@ -9,7 +9,10 @@ from typing import Any
 import docker
 from docker.errors import DockerException
 
-from harness.engine import (
+from harness.errors import HarnessError
+from harness.images.catalogue import Recipe, revision_of, sha256_of, source_sha256
+from harness.images.pull import Log, registries
+from harness.system.engine import (
     BaseUnavailable,
     BuildFailed,
     architecture_of,
@@ -19,9 +22,6 @@ from harness.engine import (
     messages,
     translated,
 )
-from harness.errors import HarnessError
-from harness.images.catalogue import Recipe, revision_of, sha256_of, source_sha256
-from harness.images.pull import Log, registries
 
 AWS_BASE = "public.ecr.aws/lambda/python:3.11"
 STAND_IN_BASE = "lambda-harness/lambda-python:3.11"

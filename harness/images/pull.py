@@ -7,8 +7,8 @@ import docker
 import requests
 from docker.models.images import Image
 
-from harness.engine import BaseUnavailable, connect, find_image, translated
 from harness.errors import HarnessError
+from harness.system.engine import BaseUnavailable, connect, find_image, translated
 
 # A registry that does not name an image's digest within this time does not count as reachable.
 ANSWER_WITHIN_S = 10

@@ -18,9 +18,9 @@ import docker
 import msgspec
 from docker.errors import APIError, ImageNotFound
 
-from harness.engine import translated
 from harness.images.bases import INPUTS, OWN_NAMES
 from harness.images.catalogue import RECIPES, SOURCE, STAGE
+from harness.system.engine import translated
 
 _OF_OURS = (SOURCE, INPUTS, STAGE)
 _NO_NAME = "<none>:<none>"

@@ -11,7 +11,7 @@ import docker
 from harness.images.bases import LOCALSTACK, MEMCACHED, REGISTRY, SERVICES, Bases
 from harness.images.pull import Log, registries
 from harness.settings import Settings
-from harness.stack.private import private_folder
+from harness.system.private_files import private_folder
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.deaths import BackOff, Death, note_death
 from harness.errors import HarnessError
 from harness.network.discovery import Node
+from harness.system.deaths import BackOff, Death, note_death
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from harness.report.forecast import Measured
 from harness.runs.predict import model_of_run
 from harness.runs.records import damage_named, record_names
 from training.job import Job, decode_job
-from training.results import RunFolder
+from training.run.results import RunFolder
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 
 from harness.errors import HarnessError
 from training.errors import InputError
-from training.invoking import CONNECTIONS
-from training.results import RunFolder
+from training.run.invoking import CONNECTIONS
+from training.run.results import RunFolder
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

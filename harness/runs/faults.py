@@ -11,11 +11,11 @@ from harness.errors import HarnessError
 from harness.faults import Plan, check_plan
 from harness.faults.strikes import Event
 from harness.guard import authorization
-from harness.processes import own_identity
 from harness.runs.records import damage_named, rank_of
 from harness.stack.state import StackState
+from harness.system.process_identity import own_identity
 from training.job import Job
-from training.results import RunFolder
+from training.run.results import RunFolder
 
 if TYPE_CHECKING:
     import httpx

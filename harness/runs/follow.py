@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError
 from harness.runs.records import Failure, rank_of
 from training.errors import InputError
-from training.results import RunFolder
+from training.run.results import RunFolder
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient

@@ -18,14 +18,14 @@ from pathlib import Path
 from types import FrameType
 
 from harness.errors import HarnessError
-from harness.families import end_environment, environment_label, own_stack_label, set_label
 from harness.gateway.environment import RIE_PATH
 from harness.gateway.rie_process import rie_command
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S
 from harness.gateway.scratch import programs_in, scratch_folder
-from harness.processes import reserved_ports
 from harness.settings import FunctionSettings
 from harness.stack.state import StackState, client_environment
+from harness.system.process_identity import reserved_ports
+from harness.system.process_labels import end_environment, environment_label, own_stack_label, set_label
 
 __all__ = ["RIE_PATH", "serve"]
 

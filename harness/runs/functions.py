@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from harness.aws.function_deployer import Code, Wanted, create_or_update
 from harness.errors import HarnessError
-from harness.runs.creation import Code, Wanted, create_or_update
 from harness.runs.packing import packed_files, zipped
 from harness.settings import FunctionSettings, Settings
 from harness.stack.plan import Log

@@ -6,13 +6,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness.deaths import read_deaths
-from harness.disk import full
 from harness.errors import HarnessError
 from harness.stack import StackState, dead_parts
 from harness.stack.folders import is_shared, keep_logs
-from harness.stack.process import is_alive
 from harness.stack.state import current_state
+from harness.system.deaths import read_deaths
+from harness.system.disk import full
+from harness.system.process_life import is_alive
 from training.errors import TrainingError
 
 # The supervisor starts these again at once, so that a run outlives their deaths.

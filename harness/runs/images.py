@@ -1,11 +1,13 @@
 """The image that a function runs from: named in harness.toml, built when it is the project's own and not current."""
 
-from harness.engine import connect, find_image
 from harness.errors import HarnessError
-from harness.images import RECIPES, build_image, find_base, list_images
+from harness.images.build import build_image, find_base
+from harness.images.catalogue import RECIPES
+from harness.images.facts import is_current
 from harness.settings import FunctionSettings
 from harness.stack.plan import Log
-from harness.stack.service import PROJECT
+from harness.system.clone import PROJECT
+from harness.system.engine import connect, find_image
 
 
 def current_image(name: str, function: FunctionSettings, *, log: Log) -> str:
@@ -31,9 +33,9 @@ def current_image(name: str, function: FunctionSettings, *, log: Log) -> str:
     try:
         recipe = RECIPES.get(function.image)
         if recipe is not None:
-            (entry,) = list_images(client, PROJECT, [recipe])
-            if entry.state in ("not built", "out of date"):
-                log(f"building image {recipe.name} ({entry.state})")
+            built = find_image(client, recipe.name)
+            if built is None or not is_current(built, PROJECT, recipe):
+                log(f"building image {recipe.name} ({'not built' if built is None else 'out of date'})")
                 return build_image(client, PROJECT, recipe, find_base(client, None), log=lambda _: None).image_id
         image = find_image(client, function.image)
         if image is None:

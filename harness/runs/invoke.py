@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from harness.aws.errors import translated
 from harness.errors import HarnessError
-from harness.runs.refusals import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -15,9 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fixtures.datasets import BucketSpec, DataSpec, parse_data_spec
 from fixtures.partitions import count_partitions
+from harness.aws.clients import Clients
 from harness.errors import HarnessError
 from harness.faults import Plan
-from harness.runs.clients import Clients
 from harness.runs.data import Data, check_shape, prepare_data
 from harness.runs.defaults import defaults_for, described
 from harness.runs.faults import check_faults, fault_records, in_force, read_events
@@ -36,7 +36,7 @@ from training.exchange.mailbox import abort_run
 from training.exchange.memcached import MemcachedChannel
 from training.job import Job, decode_job
 from training.matrix import ROWS
-from training.results import RunFolder, get_object
+from training.run.results import RunFolder, get_object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from fixtures.compressed import CompressedFile
 from fixtures.data_file import read_rows, with_base
 from harness.errors import HarnessError
-from training.dataset import Dataset, decode_npz
+from training.data.dataset import Dataset, decode_npz
+from training.data.labels import MOST_LABELS, format_labels, plain_label
 from training.errors import InputError
 from training.job import ZeroBased
-from training.labels import MOST_LABELS, format_labels, plain_label
 from training.model.base import Rows
-from training.results import RunFolder
-from training.trained import TrainedModel, decode_model
+from training.run.model_file import TrainedModel, decode_model
+from training.run.results import RunFolder
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -232,7 +232,7 @@ def _widened(x: Rows, width: int) -> Rows:
     """Rows with further columns of zeros."""
     if isinstance(x, np.ndarray):
         return np.pad(x, ((0, 0), (0, width - x.shape[1])))
-    from training.sparse import csr_rows  # noqa: PLC0415 - scipy is for sparse rows alone
+    from training.data.sparse import csr_rows  # noqa: PLC0415 - scipy is for sparse rows alone
 
     return csr_rows(x.data, x.indices, x.indptr, width)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import msgspec
 
 from harness.errors import HarnessError
-from training.results import RunFolder
+from training.run.results import RunFolder
 
 _NAME = re.compile(r"[a-z]+/(\d{1,6})\.\d{1,6}\.json")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.runs.clients import Clients
+from harness.aws.clients import Clients
 from harness.runs.follow import HERE, Pace
 from harness.runs.functions import make_declared
 from harness.settings import Settings

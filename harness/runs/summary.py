@@ -8,8 +8,8 @@ import msgspec
 from harness.runs.cost import LambdaPrices, invocation_cost_usd
 from harness.runs.follow import Progress, Report
 from harness.runs.records import record_names
-from training.invoking import CONNECTIONS
-from training.results import RunFolder
+from training.run.invoking import CONNECTIONS
+from training.run.results import RunFolder
 
 
 class Seconds(msgspec.Struct, frozen=True):

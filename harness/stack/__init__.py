@@ -8,8 +8,8 @@ from harness.stack.control import (
     start_shared_stack,
     stop_shared_stack,
 )
-from harness.stack.rie import fetch_rie, rie_path
 from harness.stack.state import Endpoints, StackState, client_environment, docker_flags, without_key
+from harness.system.rie import fetch_rie, rie_path
 
 __all__ = [
     "Endpoints",

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import psutil
 
-from harness.deaths import BackOff, Death, note_death
 from harness.errors import HarnessError
-from harness.families import end_stack, own_stack_label
-from harness.stack.probes import FIRST_DELAY_S, next_delay, wait_until
-from harness.stack.process import clean_environment
 from harness.stack.reply import TELL_EVERY_S, WAITING
 from harness.stack.service import Service
-from harness.stack.signals import SignalInbox
+from harness.system.deaths import BackOff, Death, note_death
+from harness.system.probes import FIRST_DELAY_S, next_delay, wait_until
+from harness.system.process_labels import end_stack, own_stack_label
+from harness.system.process_life import clean_environment
+from harness.system.signals import SignalInbox
 
 logger = logging.getLogger(__name__)
 

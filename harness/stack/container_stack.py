@@ -22,21 +22,22 @@ import msgspec
 from docker.models.containers import Container
 from docker.types import Mount
 
-from harness.engine import EngineUnavailable, connect, translated
+from harness.emulation.environment import CACHE_ENDPOINT, REGISTRY
 from harness.errors import HarnessError
 from harness.guard import HEALTH, NAMES_VARIABLE, SECRET_VARIABLE, own_key
-from harness.stack import localstack, moto
+from harness.stack import localstack
 from harness.stack.children import StopRequestedError
 from harness.stack.folders import owner_of
 from harness.stack.parts import Started
 from harness.stack.plan import Images, StackPlan, endpoints
-from harness.stack.ports import LOOPBACK
-from harness.stack.probes import FIRST_DELAY_S, answers_http, answers_memcached, next_delay, wait_until
-from harness.stack.process import is_alive
 from harness.stack.reply import READY_TIMEOUT_S, TELL_EVERY_S, WAITING
-from harness.stack.service import PROJECT
-from harness.stack.signals import SignalInbox
 from harness.stack.state import Endpoints, StackState
+from harness.system.clone import PROJECT
+from harness.system.engine import EngineUnavailable, connect, translated
+from harness.system.ports import LOOPBACK
+from harness.system.probes import FIRST_DELAY_S, answers_http, answers_memcached, next_delay, wait_until
+from harness.system.process_life import is_alive
+from harness.system.signals import SignalInbox
 
 logger = logging.getLogger(__name__)
 
@@ -243,16 +244,16 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
         ContainerService(
             name="aws",
             image=images.services,
-            command=("python3", "-m", "harness.stack.moto_launcher", str(AWS_PORT), "0.0.0.0"),  # noqa: S104 - inside
+            command=("python3", "-m", "harness.emulation.moto_server", str(AWS_PORT), "0.0.0.0"),  # noqa: S104 - inside
             port=AWS_PORT,
             ready=lambda port: answers_http(port, HEALTH),
             memory_mb=2048,
             options=_disk_for_objects(plan.directory) if plan.s3 == "moto" else {},
             # By name: the server looks for the address when it is asked, and all listen by then.
             environment={
-                moto.CACHE_ENDPOINT: f"discovery:{DISCOVERY_PORT}",
+                CACHE_ENDPOINT: f"discovery:{DISCOVERY_PORT}",
                 **_guarded(plan.secret, "aws"),
-                **({moto.REGISTRY: f"http://registry:{REGISTRY_PORT}"} if images.registry else {}),
+                **({REGISTRY: f"http://registry:{REGISTRY_PORT}"} if images.registry else {}),
             },
         ),
         ContainerService(

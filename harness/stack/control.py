@@ -12,20 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
-from harness.disk import full, not_writable
 from harness.errors import HarnessError
 from harness.settings import Settings
-from harness.stack import records
 from harness.stack.folders import LOG_FILE, PLAN_FILE, clean_up_after_the_killed, make_folder, remove_folder
 from harness.stack.lock import shared_stack_lock
 from harness.stack.lost import PRIVATE, SHARED, SUPERVISOR_MODULE, find_shared, shared_supervisors
 from harness.stack.plan import Log, StackPlan, make_plan
-from harness.stack.private import PRIVATE_FILE
-from harness.stack.probes import wait_until
-from harness.stack.process import ProcessIdentity, inherited_environment, is_alive, require_linux
 from harness.stack.reply import READY_TIMEOUT_S, TELL_EVERY_S, WAITING, Reply
 from harness.stack.service import python_module
 from harness.stack.state import Mode, S3Kind, StackState, dead_processes, own_state_file, state_file
+from harness.system import records
+from harness.system.disk import full, not_writable
+from harness.system.private_files import PRIVATE_FILE
+from harness.system.probes import wait_until
+from harness.system.process_life import ProcessIdentity, inherited_environment, is_alive, require_linux
 
 # Beyond what the supervisor grants its children: it has to start itself and to stop them.
 REPLY_TIMEOUT_S = READY_TIMEOUT_S + 15.0

@@ -1,9 +1,9 @@
 """The configuration endpoint that names the memcached node, as ElastiCache's does."""
 
-from harness.processes import bound_to_parent
-from harness.stack.ports import LOOPBACK
-from harness.stack.probes import answers_memcached
 from harness.stack.service import Service, python_module
+from harness.system.ports import LOOPBACK
+from harness.system.probes import answers_memcached
+from harness.system.process_identity import bound_to_parent
 
 
 def discovery_service(port: int, memcached_port: int) -> Service:

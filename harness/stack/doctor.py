@@ -14,17 +14,17 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from harness.disk import full, not_writable
 from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.stack.control import shared_stack
 from harness.stack.localstack import find_localstack
 from harness.stack.memcached import find_memcached
 from harness.stack.packages import install_memcached
-from harness.stack.ports import ReservedPorts
-from harness.stack.process import NOT_LINUX_REMEDY
 from harness.stack.pytorch import is_installed
-from harness.stack.rie import fetch_rie, rie_path
+from harness.system.disk import full, not_writable
+from harness.system.ports import ReservedPorts
+from harness.system.process_life import NOT_LINUX_REMEDY
+from harness.system.rie import fetch_rie, rie_path
 
 OLDEST_PYTHON = (3, 11)
 # LocalStack, moto and four workers; less works with --s3 moto and fewer workers.

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from harness.guard import HEALTH, SECRET_VARIABLE
-from harness.processes import bound_to_parent
 from harness.stack.memcached import memcached_service
-from harness.stack.ports import LOOPBACK
-from harness.stack.probes import answers_http, answers_memcached
 from harness.stack.service import Service, python_module
 from harness.stack.state import Endpoints
+from harness.system.ports import LOOPBACK
+from harness.system.probes import answers_http, answers_memcached
+from harness.system.process_identity import bound_to_parent
 
 
 def faults_service(memcached: Path, ports: dict[str, int], where: Endpoints, directory: Path, secret: str) -> Service:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from harness.disk import writing_into
 from harness.errors import HarnessError
-from harness.families import end_stack, stack_label
 from harness.gateway.scratch import clean_up_scratch, remove_scratch
-from harness.stack import records
-from harness.stack.private import private_folder
-from harness.stack.process import ProcessIdentity, is_alive, own_identity
 from harness.stack.state import StackState, load_state, state_file
+from harness.system import records
+from harness.system.disk import writing_into
+from harness.system.private_files import private_folder
+from harness.system.process_labels import end_stack, stack_label
+from harness.system.process_life import ProcessIdentity, is_alive, own_identity
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from harness.guard import HEALTH, SECRET_VARIABLE
-from harness.processes import bound_to_parent
 from harness.settings import GatewaySettings
-from harness.stack.probes import answers_http
 from harness.stack.service import Service, python_module
+from harness.system.probes import answers_http
+from harness.system.process_identity import bound_to_parent
 
 
 def gateway_service(

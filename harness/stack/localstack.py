@@ -4,10 +4,11 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.guard import SECRET_VARIABLE, own_key
-from harness.processes import bound_to_parent
-from harness.stack.ports import LOOPBACK
-from harness.stack.probes import answers_http
-from harness.stack.service import PROJECT, Service
+from harness.stack.service import Service
+from harness.system.clone import PROJECT
+from harness.system.ports import LOOPBACK
+from harness.system.probes import answers_http
+from harness.system.process_identity import bound_to_parent
 
 # S3 and STS only; nothing is fetched from or sent to anywhere.
 SETTINGS = {

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.disk import writing_into
 from harness.stack.folders import open_state_dir
+from harness.system.disk import writing_into
 
 
 @contextmanager

@@ -8,9 +8,9 @@ import contextlib
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.stack import records
-from harness.stack.process import ProcessIdentity, identity_of, is_alive
 from harness.stack.state import StackState, load_state, own_state_file, state_file
+from harness.system import records
+from harness.system.process_life import ProcessIdentity, identity_of, is_alive
 
 SUPERVISOR_MODULE = "harness.stack.supervisor"
 SHARED, PRIVATE = "shared", "private"

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.stack.ports import LOOPBACK
-from harness.stack.probes import answers_memcached
-from harness.stack.process import as_nobody_bound_to_parent
 from harness.stack.service import Service
+from harness.system.ports import LOOPBACK
+from harness.system.probes import answers_memcached
+from harness.system.process_life import as_nobody_bound_to_parent
 
 # Debian puts it into /usr/bin; elsewhere it may lie where an ordinary user's PATH does not look.
 USUAL_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin")

@@ -3,18 +3,14 @@
 import sys
 from pathlib import Path
 
+from harness import emulation
+from harness.emulation.environment import CACHE_ENDPOINT
 from harness.guard import HEALTH, SECRET_VARIABLE
-from harness.processes import bound_to_parent
-from harness.stack.probes import answers_http
 from harness.stack.service import Service
+from harness.system.probes import answers_http
+from harness.system.process_identity import bound_to_parent
 
-LAUNCHER = Path(__file__).with_name("moto_launcher.py")
-
-
-# What `moto_plugin` is told by its environment: `host:port` of the configuration endpoint as functions see it, and the
-# URL of the registry in which the images of ECR lie.
-CACHE_ENDPOINT = "HARNESS_CACHE_ENDPOINT"
-REGISTRY = "HARNESS_REGISTRY"
+LAUNCHER = Path(emulation.__file__).with_name("moto_server.py")
 
 
 def moto_service(port: int, cache: str, secret: str) -> Service:

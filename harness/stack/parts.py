@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.stack.signals import SignalInbox
 from harness.stack.state import Endpoints
+from harness.system.signals import SignalInbox
 
 
 @dataclass(frozen=True)

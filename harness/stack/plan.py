@@ -17,10 +17,11 @@ from harness.stack.lambda_gateway import gateway_service
 from harness.stack.localstack import find_localstack, localstack_service
 from harness.stack.memcached import find_memcached, memcached_service
 from harness.stack.moto import moto_service
-from harness.stack.ports import LOOPBACK
-from harness.stack.rie import rie_path
-from harness.stack.service import PROJECT, Service
+from harness.stack.service import Service
 from harness.stack.state import Endpoints, Mode, S3Kind
+from harness.system.clone import PROJECT
+from harness.system.ports import LOOPBACK
+from harness.system.rie import rie_path
 
 
 class Programs(msgspec.Struct, frozen=True):
@@ -153,8 +154,8 @@ def _programs(settings: Settings, s3: S3Kind) -> Programs:
 
 def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> Images:
     # The engine's client takes a tenth of a second to import, and process mode does without it.
-    from harness.engine import connect, engine_socket  # noqa: PLC0415
-    from harness.images import service_images  # noqa: PLC0415
+    from harness.images.services import service_images  # noqa: PLC0415
+    from harness.system.engine import connect, engine_socket  # noqa: PLC0415
 
     client = connect()
     socket = engine_socket()

@@ -5,9 +5,9 @@ import logging
 from harness.stack.children import Child, PortLostError, restart_the_dead, start_child, stop_children, wait_until_ready
 from harness.stack.parts import Started
 from harness.stack.plan import Programs, StackPlan, endpoints, services
-from harness.stack.ports import ReservedPorts
 from harness.stack.reply import READY_TIMEOUT_S
-from harness.stack.signals import SignalInbox
+from harness.system.ports import ReservedPorts
+from harness.system.signals import SignalInbox
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,6 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-
-# The clone this harness is installed from: the requirement files and LocalStack's environment lie there.
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Literal
 import msgspec
 
 from harness.errors import HarnessError
-from harness.stack import records
-from harness.stack.private import write_private
-from harness.stack.process import CREDENTIALS, REGION, ProcessIdentity, identity_of, is_alive
+from harness.system import records
+from harness.system.private_files import write_private
+from harness.system.process_life import CREDENTIALS, REGION, ProcessIdentity, identity_of, is_alive
 
 S3Kind = Literal["localstack", "moto"]
 Mode = Literal["process", "container"]

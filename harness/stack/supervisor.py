@@ -24,20 +24,20 @@ from pathlib import Path
 
 import msgspec
 
-from harness.disk import full
 from harness.errors import HarnessError
-from harness.families import set_label, stack_label
-from harness.stack import records
 from harness.stack.children import StopRequestedError
 from harness.stack.folders import PLAN_FILE, keep_logs, remove_folder, take_over
 from harness.stack.parts import Parts, Started
 from harness.stack.plan import StackPlan
-from harness.stack.private import PRIVATE_UMASK
-from harness.stack.process import adopt_orphans, die_with_parent, own_identity
 from harness.stack.process_stack import ProcessStack
 from harness.stack.reply import Reply
-from harness.stack.signals import SignalInbox
 from harness.stack.state import StackState, load_state, own_state_file
+from harness.system import records
+from harness.system.disk import full
+from harness.system.private_files import PRIVATE_UMASK
+from harness.system.process_labels import set_label, stack_label
+from harness.system.process_life import adopt_orphans, die_with_parent, own_identity
+from harness.system.signals import SignalInbox
 
 logger = logging.getLogger(__name__)
 

@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from training.data.labels import classes_of, too_many_labels
+from training.data.manifest import MANIFEST_KEY, PartitionSet, decode_manifest
 from training.errors import ChannelError, InputError, JobError
 from training.exchange.cost_model import Link, probe
 from training.exchange.memcached import MemcachedChannel
-from training.invoking import CONNECTIONS, invoke_event
 from training.job import Job, decode_job
-from training.labels import classes_of, too_many_labels
-from training.manifest import MANIFEST_KEY, PartitionSet, decode_manifest
 from training.matrix import ROWS
-from training.results import JobRecord, RunFolder, get_object, list_partitions, s3_client
+from training.run.invoking import CONNECTIONS, invoke_event
+from training.run.results import JobRecord, RunFolder, get_object, list_partitions, s3_client
 
 WORKER_FUNCTION = os.environ.get("WORKER_FUNCTION_NAME", "linear_ec_2")
 # Neural networks need PyTorch, which makes an image five times as large: it may be a function of its own.

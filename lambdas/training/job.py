@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_t
 
 import msgspec
 
+from training.data.manifest import Partition
 from training.errors import InputError, JobError
 from training.exchange.cost_model import Link
-from training.manifest import Partition
 from training.matrix import ROWS, DatasetType, check_combination, with_defaults
 
 Model = Literal["lr", "svm", "sparse_lr", "sparse_svm", "kmeans", "sparse_kmeans", "mlp", "mobilenet", "resnet"]

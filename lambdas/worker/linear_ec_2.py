@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
-from training.cold_start import ColdStart
+from training.run.cold_start import ColdStart
 
 _cold_start = ColdStart()
 
@@ -32,11 +32,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(_CPUS))
 import msgspec  # noqa: E402
 import numpy as np  # noqa: E402
 
-from training import dataset  # noqa: E402
 from training.algorithm.epochs import Outcome, Shard  # noqa: E402
 from training.algorithm.labels import Labelling  # noqa: E402
 from training.algorithm.standardisation import Standardiser  # noqa: E402
-from training.checkpoint import RunCheckpoints  # noqa: E402
+from training.data import dataset  # noqa: E402
 from training.errors import (  # noqa: E402
     ChannelError,
     ChannelSilent,
@@ -54,13 +53,14 @@ from training.exchange.lease import Lease  # noqa: E402
 from training.exchange.mailbox import Mailbox, abort_run, key_of  # noqa: E402
 from training.exchange.memcached import MemcachedChannel  # noqa: E402
 from training.exchange.recovery import Recovery, through_faults  # noqa: E402
-from training.invoking import InvokeError, invoke_event  # noqa: E402
 from training.job import WorkerJob, decode_worker_job  # noqa: E402
 from training.model.registry import gradient_model  # noqa: E402
-from training.results import Aborted, RunFolder, StorageError, get_large_object, s3_client  # noqa: E402
-from training.telemetry import Telemetry, max_rss_mb, percentiles_ms  # noqa: E402
-from training.time_limit import TimeLimit  # noqa: E402
-from training.trained import TrainedModel, encode_model  # noqa: E402
+from training.run.checkpoint import RunCheckpoints  # noqa: E402
+from training.run.invoking import InvokeError, invoke_event  # noqa: E402
+from training.run.model_file import TrainedModel, encode_model  # noqa: E402
+from training.run.results import Aborted, RunFolder, StorageError, get_large_object, s3_client  # noqa: E402
+from training.run.telemetry import Telemetry, max_rss_mb, percentiles_ms  # noqa: E402
+from training.run.time_limit import TimeLimit  # noqa: E402
 
 # How long a starting worker retries a cache that it cannot reach; Lambda tries the event again later.
 # One that accepts connections and does not answer is at the right address: it is retried until the join deadline.

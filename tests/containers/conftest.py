@@ -9,9 +9,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness.engine import BaseUnavailable
-from harness.images import RECIPES, Base, Recipe, build_image, find_base, service_images
+from harness.images.build import Base, build_image, find_base
+from harness.images.catalogue import RECIPES, Recipe
+from harness.images.services import service_images
 from harness.settings import Settings
+from harness.system.engine import BaseUnavailable
 from tests.support.containers import forget_name, running
 
 ROOT = Path(__file__).parents[2]

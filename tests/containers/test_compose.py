@@ -15,9 +15,10 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from harness.guard import SECRET_VARIABLE, new_secret, own_key
-from harness.images import Recipe, service_images
+from harness.images.catalogue import Recipe
+from harness.images.services import service_images
 from harness.settings import Settings
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 from tests.support.functions import ROLE
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from harness.images import SMOKE_CHECKS, image_under_test, push_images, verify_and_record
+from harness.release.push import push_images
+from harness.release.verify import SMOKE_CHECKS, image_under_test, verify_and_record
 from harness.stack import start_private_stack
 from tests.support.running import run_job
 

@@ -15,11 +15,11 @@ import msgspec
 import psutil
 import pytest
 
+from harness.aws.clients import clients_for
 from harness.errors import HarnessError
-from harness.runs.clients import clients_for
 from harness.stack import start_private_stack
 from harness.stack.container_stack import PROJECT_LABEL, STACK_LABEL
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 from tests.support.functions import ROLE, code_arguments, handlers_image
 from tests.support.running import run_job
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness.engine import find_image
-from harness.images import Base, own_images, remove_images
+from harness.images.build import Base
+from harness.images.removal import own_images, remove_images
+from harness.system.engine import find_image
 from tests.support.containers import LABEL
 
 pytestmark = pytest.mark.containers

@@ -8,25 +8,22 @@ from urllib.request import urlopen
 import docker
 import pytest
 
-from harness.engine import BaseUnavailable, BuildFailed, RegistryRefused, find_image
-from harness.images import (
-    RECIPES,
+from harness.images.build import Base, build_image, find_base
+from harness.images.catalogue import RECIPES, Recipe
+from harness.release.listing import list_images
+from harness.release.push import push_images
+from harness.release.record import Unverified, load_release
+from harness.release.verify import (
     SMOKE_CHECKS,
-    Base,
+    CheckFailed,
     ImageCheck,
-    Recipe,
-    Unverified,
-    build_image,
+    ImageUnderTest,
     image_under_test,
-    list_images,
-    load_release,
-    push_images,
     verify_and_record,
 )
-from harness.images.build import find_base
-from harness.images.verify import CheckFailed, ImageUnderTest
-from harness.processes import free_port
-from harness.stack.probes import wait_until
+from harness.system.engine import BaseUnavailable, BuildFailed, RegistryRefused, find_image
+from harness.system.probes import wait_until
+from harness.system.process_identity import free_port
 from tests.support.containers import forget_name
 from tests.support.cut_link import cut_link
 

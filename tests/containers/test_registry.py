@@ -7,8 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 from docker.errors import ImageNotFound
 
+from harness.aws.clients import clients_for, emulation_session
 from harness.cli._stack_text import describe
-from harness.runs.clients import clients_for, emulation_session
 from harness.stack import start_private_stack
 from tests.support.functions import ROLE, handlers_image, remove_image
 

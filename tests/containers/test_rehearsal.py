@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from harness.errors import HarnessError
-from harness.images import SMOKE_CHECKS, Base, Recipe, build_image, image_under_test, load_release, verify_and_record
-from harness.images.verify import CheckFailed
-from harness.runs.rehearsal import training_check
+from harness.images.build import Base, build_image
+from harness.images.catalogue import Recipe
+from harness.release.record import load_release
+from harness.release.training_check import training_check
+from harness.release.verify import SMOKE_CHECKS, CheckFailed, image_under_test, verify_and_record
 from harness.settings import Settings
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]

@@ -9,13 +9,14 @@ import docker
 import httpx
 import pytest
 
-from harness.engine import BaseUnavailable, find_image
 from harness.guard import HEALTH, SECRET_VARIABLE, new_secret
-from harness.images import Bases, Registries, registries, service_images
-from harness.images.bases import PUBLISHED, PYTHON, SERVICES
-from harness.processes import free_port
+from harness.images.bases import PUBLISHED, PYTHON, SERVICES, Bases
+from harness.images.pull import Registries, registries
+from harness.images.services import service_images
 from harness.settings import Settings, load_settings
-from harness.stack.probes import wait_until
+from harness.system.engine import BaseUnavailable, find_image
+from harness.system.probes import wait_until
+from harness.system.process_identity import free_port
 
 pytestmark = pytest.mark.containers
 
@@ -74,7 +75,7 @@ def test_change_of_code_takes_seconds(engine: docker.DockerClient, settings: Set
     ("key", "command", "port", "path"),
     [
         ("localstack", None, 4566, HEALTH),
-        ("services", ["python3", "-m", "harness.stack.moto_launcher", "5000", "0.0.0.0"], 5000, HEALTH),  # noqa: S104 - inside
+        ("services", ["python3", "-m", "harness.emulation.moto_server", "5000", "0.0.0.0"], 5000, HEALTH),  # noqa: S104 - inside
         ("registry", None, 5000, "/v2/"),
     ],
 )

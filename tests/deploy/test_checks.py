@@ -13,7 +13,7 @@ from harness.deploy.functions import tags_of, wanted_functions
 from harness.deploy.intrinsics import Resolver, parse
 from harness.deploy.stack import StackInfo
 from harness.deploy.template import load_template, with_defaults
-from harness.images.release import Push, now
+from harness.release.record import Push, now
 from harness.settings import load_settings
 
 BODY = load_template()

@@ -12,6 +12,9 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
+from harness.aws.clients import emulation_session
+from harness.aws.errors import aws_errors
+from harness.aws.function_deployer import Code, Placement, Wanted, create_or_update, pending
 from harness.cli.target_options import interruptions
 from harness.deploy import functions, preflight, stack
 from harness.deploy.destroy import Request as RemovalRequest
@@ -23,10 +26,7 @@ from harness.deploy.site import deployed_site
 from harness.deploy.target import Target, aws_target
 from harness.deploy.template import check_zones, describe, load_template, region_parameters, with_defaults
 from harness.errors import HarnessError
-from harness.runs.clients import emulation_session
-from harness.runs.creation import Code, Placement, Wanted, create_or_update, pending
 from harness.runs.functions import package
-from harness.runs.refusals import aws_errors
 from harness.settings import FunctionSettings, load_settings
 from tests.conftest import HARNESS
 from tests.support.functions import HANDLERS

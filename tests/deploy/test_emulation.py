@@ -9,12 +9,12 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
+from harness.aws.clients import emulation_session
 from harness.deploy.template import load_template
 from harness.guard import authorization
-from harness.runs.clients import emulation_session
 from harness.settings import load_settings
 from harness.stack import start_private_stack
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 
 pytestmark = pytest.mark.integration
 

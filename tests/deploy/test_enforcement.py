@@ -7,11 +7,11 @@ import httpx
 import pytest
 from botocore.config import Config
 
+from harness.aws.function_deployer import Code, Wanted, create_or_update
 from harness.deploy import functions, stack
 from harness.deploy.destroy import Request, destroy
 from harness.deploy.template import load_template, region_parameters, with_defaults
 from harness.gateway.credentials import Caller, token_of
-from harness.runs.creation import Code, Wanted, create_or_update
 from harness.runs.functions import package
 from harness.settings import FunctionSettings, load_settings
 from tests.support.functions import HANDLERS

@@ -10,18 +10,12 @@ import pytest
 
 from harness.deploy.images import forget_registry
 from harness.deploy.rehearsal import standing_rehearsal
-from harness.images import (
-    RECIPES,
-    Release,
-    Verified,
-    build_image,
-    find_base,
-    image_under_test,
-    save_release,
-)
-from harness.images.release import CheckResult, now
+from harness.images.build import build_image, find_base
+from harness.images.catalogue import RECIPES
+from harness.release.record import CheckResult, Release, Verified, now, save_release
+from harness.release.verify import image_under_test
 from harness.settings import load_settings
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 from tests.conftest import HARNESS
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600), pytest.mark.xdist_group("rehearsal")]

@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.main import VERBS, cli
-from harness.engine import connect
 from harness.guard import authorization
-from harness.stack.probes import wait_until
+from harness.system.engine import connect
+from harness.system.probes import wait_until
 
 pytestmark = pytest.mark.e2e
 

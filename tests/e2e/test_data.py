@@ -6,8 +6,8 @@ import pytest
 
 from fixtures.partitioning import partition_file
 from fixtures.partitions import read_manifest
+from harness.aws.clients import clients_for
 from harness.errors import HarnessError
-from harness.runs.clients import clients_for
 from harness.runs.predict import model_of_run
 from tests.support.running import run_job
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.processes import free_port
+from harness.system.process_identity import free_port
 from tests.support.gateway import runs
 
 pytestmark = pytest.mark.e2e

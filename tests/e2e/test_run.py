@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from harness.aws.clients import clients_for
 from harness.errors import HarnessError
-from harness.runs.clients import clients_for
 from harness.runs.functions import make_declared
 from harness.runs.launch import RESULT_BUCKET
 from tests.support.running import run_job
 from training.errors import InputError, JobError
 from training.exchange.cost_model import USUAL
-from training.results import RunFolder
+from training.run.results import RunFolder
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -9,8 +9,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.stack import start_private_stack
-from harness.stack.probes import wait_until
 from harness.stack.state import current_state
+from harness.system.probes import wait_until
 from tests.support.fault_jobs import N_WORKERS
 from tests.support.running import run_job
 

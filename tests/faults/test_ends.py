@@ -11,17 +11,17 @@ import msgspec
 import psutil
 import pytest
 
+from harness.aws.clients import clients_for
 from harness.errors import HarnessError
 from harness.faults import Plan, parse_fault
 from harness.guard import authorization
-from harness.runs.clients import clients_for
 from harness.runs.faults import post_plan, read_events
 from harness.runs.launch import COORDINATOR, RESULT_BUCKET
 from harness.stack import start_private_stack
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 from tests.support.fault_jobs import DATA, JOBS, N_WORKERS, WORKER
 from tests.support.running import run_job
-from training.results import RunFolder
+from training.run.results import RunFolder
 
 pytestmark = pytest.mark.faults
 

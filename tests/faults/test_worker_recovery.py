@@ -7,12 +7,12 @@ import msgspec
 import psutil
 import pytest
 
+from harness.aws.clients import clients_for
 from harness.errors import HarnessError
-from harness.runs.clients import clients_for
 from harness.runs.launch import RESULT_BUCKET
 from harness.stack import start_private_stack
 from tests.support.running import run_job
-from training.results import RunFolder
+from training.run.results import RunFolder
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 

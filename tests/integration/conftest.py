@@ -91,7 +91,7 @@ def s3_key(request: pytest.FixtureRequest, mode: Mode) -> str:
 
 def _containers(request: pytest.FixtureRequest):
     # What containers take is imported where containers are used.
-    from harness.images import service_images  # noqa: PLC0415
+    from harness.images.services import service_images  # noqa: PLC0415
     from tests.support.containers import running  # noqa: PLC0415
 
     engine, settings = request.getfixturevalue("engine"), request.getfixturevalue("settings")

@@ -9,9 +9,9 @@ from contextlib import ExitStack, closing
 import pytest
 
 from benchmarks.bare_memcached import BareMemcached, steps_of
-from harness.processes import free_port
 from harness.stack.memcached import find_memcached
-from harness.stack.probes import answers_memcached, wait_until
+from harness.system.probes import answers_memcached, wait_until
+from harness.system.process_identity import free_port
 from training.errors import ChannelError
 from training.exchange.memcached import MemcachedChannel
 

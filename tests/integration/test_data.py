@@ -19,7 +19,7 @@ from fixtures.datasets import SyntheticSparseSpec
 from fixtures.libsvm import format_rows
 from fixtures.loading import load_arrays
 from fixtures.partitions import list_objects, read_manifest
-from training.dataset import Dataset, decode_partition
+from training.data.dataset import Dataset, decode_partition
 
 HARNESS = Path(sys.executable).with_name("harness")
 PARTITION = (HARNESS, "data", "partition")

@@ -18,9 +18,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from harness.aws.clients import clients_for
 from harness.gateway.limits import ANY_ROLE
 from harness.guard import CLOUDFORMATION, HEALTH, authorization, new_secret, own_key, session_key
-from harness.runs.clients import clients_for
 from harness.stack import StackState, client_environment
 from harness.stack.state import Mode
 from tests.support.functions import code_arguments, handlers_image

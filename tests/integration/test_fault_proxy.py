@@ -33,7 +33,7 @@ from harness.network.memcached_proxy import MemcachedProxy
 from harness.runs.faults import in_force, post_plan, read_events
 from harness.stack import start_private_stack
 from harness.stack.memcached import find_memcached, memcached_service
-from harness.stack.ports import ReservedPorts
+from harness.system.ports import ReservedPorts
 from training.errors import FrameError
 from training.exchange.frame import HEADER_BYTES, Frame, pack, unpack
 
@@ -405,7 +405,8 @@ import sys
 from pathlib import Path
 from harness.faults import Plan, parse_fault
 from harness.runs.faults import post_plan
-from harness.stack import StackState, records
+from harness.system import records
+from harness.stack import StackState
 stack = records.decode(Path(sys.argv[1]).read_bytes(), StackState)
 post_plan(stack, "orphaned", 2, Plan((parse_fault("503 s3 key=orphan/*"),)))
 print("posted", flush=True)

@@ -17,11 +17,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from harness.runs.clients import clients_for, emulation_session
+from harness.aws.clients import clients_for, emulation_session
 from harness.runs.functions import package
 from harness.settings import FunctionSettings, GatewaySettings
 from harness.stack import start_private_stack
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 from tests.support.functions import HANDLERS, ROLE, code_arguments, handlers_image, lines_of
 
 pytestmark = pytest.mark.integration

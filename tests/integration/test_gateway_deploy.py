@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
+from harness.aws.clients import clients_for, emulation_session
 from harness.guard import authorization
-from harness.runs.clients import clients_for, emulation_session
 from harness.settings import GatewaySettings
 from harness.stack import start_private_stack
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 from tests.support.functions import ROLE, code_arguments, handlers_image, lines_of
 
 pytestmark = pytest.mark.integration

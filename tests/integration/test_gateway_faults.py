@@ -10,13 +10,13 @@ import httpx
 import msgspec
 import pytest
 
+from harness.aws.clients import clients_for
 from harness.faults import Plan, parse_fault
 from harness.guard import authorization
-from harness.runs.clients import clients_for
 from harness.runs.functions import package
 from harness.settings import FunctionSettings
 from harness.stack import start_private_stack
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 from tests.support.functions import lines_of
 
 pytestmark = pytest.mark.integration

@@ -12,7 +12,7 @@ import pytest
 
 from harness.gateway.rie_process import child_of, runtime_of
 from harness.stack import start_private_stack
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 from tests.support.functions import HANDLERS
 from tests.support.gateway import Service, runs
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.families import stack_label
 from harness.gateway.scratch import make_scratch
 from harness.stack import shared_stack
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
+from harness.system.process_labels import stack_label
 from tests.support.gateway import Service, runs
 
 pytestmark = pytest.mark.integration

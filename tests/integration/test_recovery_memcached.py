@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from harness.stack.memcached import find_memcached, memcached_service
-from harness.stack.ports import ReservedPorts
-from harness.stack.probes import answers_memcached, wait_until
+from harness.system.ports import ReservedPorts
+from harness.system.probes import answers_memcached, wait_until
 from tests.support.ranks import on_all_ranks
 from training.errors import ChannelError, ChannelSilent, RanksMissing
 from training.exchange.exchange import Exchange

@@ -6,15 +6,15 @@ import uuid
 
 import pytest
 
+from harness.aws.clients import clients_for
 from harness.errors import HarnessError
 from harness.report.measured import measured_run
 from harness.runs.catalogue import bucket_of_run, list_runs, result_buckets
-from harness.runs.clients import clients_for
 from harness.runs.launch import RESULT_BUCKET
 from harness.runs.predict import model_of_run
-from training import results
 from training.errors import InputError, TrainingError
-from training.results import RunFolder
+from training.run import results
+from training.run.results import RunFolder
 
 pytestmark = pytest.mark.integration
 

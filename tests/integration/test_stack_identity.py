@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.stack.process import identity_of, is_alive, own_identity
+from harness.system.process_life import identity_of, is_alive, own_identity
 
 pytestmark = pytest.mark.integration
 

@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from harness.settings import Settings
-from harness.stack import StackState, client_environment, records, stack_for_run, start_private_stack
-from harness.stack.probes import wait_until
-from harness.stack.process import identity_of, is_alive
+from harness.stack import StackState, client_environment, stack_for_run, start_private_stack
+from harness.system import records
+from harness.system.probes import wait_until
+from harness.system.process_life import identity_of, is_alive
 from training.exchange.discovery import discover
 
 pytestmark = pytest.mark.integration

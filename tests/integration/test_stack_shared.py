@@ -15,8 +15,8 @@ import pytest
 from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.stack import StackState, shared_stack, stack_for_run, start_shared_stack
-from harness.stack.probes import wait_until
-from harness.stack.process import ProcessIdentity, identity_of, is_alive
+from harness.system.probes import wait_until
+from harness.system.process_life import ProcessIdentity, identity_of, is_alive
 
 pytestmark = pytest.mark.integration
 

@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from training.errors import InputError
-from training.results import RANGE_BYTES, get_large_object
+from training.run.results import RANGE_BYTES, get_large_object
 
 pytestmark = pytest.mark.integration
 

@@ -16,8 +16,8 @@ from fixtures.synthetic_sparse import sparse_blocks
 from harness.runs.defaults import defaults_for, described
 from harness.runs.scale import uneven_features
 from tests.support.training_alone import dealt, train_together
+from training.data.manifest import LabelCount
 from training.job import Job, decode_job
-from training.manifest import LabelCount
 
 EVENT = {"data_bucket": "bucket", "host": "h", "n_features": 1}
 VALIDATION = 0.1

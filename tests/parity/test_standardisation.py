@@ -9,7 +9,7 @@ from tests.support.training_alone import dealt, train_together
 from training.algorithm.standardisation import Standardiser
 from training.exchange.frame import Encoding
 from training.exchange.memory import MemoryChannel
-from training.trained import TrainedModel, decode_model, encode_model
+from training.run.model_file import TrainedModel, decode_model, encode_model
 
 ROWS = 1201
 

@@ -11,7 +11,7 @@ from docker.errors import ImageNotFound
 from testcontainers.core.config import ConnectionMode
 from testcontainers.core.container import DockerContainer
 
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 
 LABEL = {"lambda-harness": "test"}
 READY_WITHIN_S = 60

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from docker.errors import APIError, ImageNotFound
 
-from harness.engine import connect
-from harness.images import find_base
+from harness.images.build import find_base
 from harness.runs.functions import package
 from harness.settings import FunctionSettings
-from harness.stack.probes import wait_until
+from harness.system.engine import connect
+from harness.system.probes import wait_until
 
 HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
 ROLE = "arn:aws:iam::123456789012:role/any"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
-from harness.runs.clients import clients_for
+from harness.aws.clients import clients_for
 from harness.runs.functions import package
 from harness.settings import FunctionSettings
 from tests.support.functions import ROLE

@@ -1,7 +1,7 @@
 """A run as `harness run` does it, on a stack that is up already."""
 
+from harness.aws.clients import clients_for
 from harness.faults import read_plan
-from harness.runs.clients import clients_for
 from harness.runs.launch import read_request, run
 from harness.runs.site import site_of
 

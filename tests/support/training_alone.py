@@ -8,7 +8,7 @@ from training.algorithm.epochs import Shard
 from training.exchange.memory import MemoryChannel
 from training.job import Job
 from training.model.registry import gradient_model
-from training.telemetry import Telemetry
+from training.run.telemetry import Telemetry
 
 ALGORITHMS = {"grad_avg": gradient_averaging.train, "model_avg": model_averaging.train, "admm": admm.train}
 

@@ -7,11 +7,11 @@ import pytest
 from botocore.config import Config
 
 from training.algorithm.epochs import EpochReport, State
-from training.checkpoint import RunCheckpoints
 from training.errors import DamagedFrame, InputError
 from training.exchange.packing import pack_state, unpack_state
 from training.job import WorkerJob
-from training.results import RunFolder
+from training.run.checkpoint import RunCheckpoints
+from training.run.results import RunFolder
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ import pytest
 from fixtures import compressed
 from fixtures.cifar10 import format_images
 from fixtures.data_file import read_rows
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.errors import InputError
 
 IMAGES = Dataset(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.sparse import csr_array
 
-from training.dataset import decode_partition, to_classes
+from training.data.dataset import decode_partition, to_classes
 from training.errors import InputError
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -243,7 +243,7 @@ def test_another_type_of_data_than_dense_is_refused(body, message):
 def test_dense_rows_need_no_scipy():
     """A worker that trains on dense rows does not pay for importing scipy."""
     program = (
-        "import sys; from training.dataset import decode_partition; "
+        "import sys; from training.data.dataset import decode_partition; "
         "decode_partition(b'1 1:2\\n', source='s', n_features=1); "
         "sys.exit('scipy' in sys.modules)"
     )

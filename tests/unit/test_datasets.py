@@ -33,7 +33,7 @@ from fixtures.loading import load_arrays, make_rows
 from fixtures.make_data import make_file
 from fixtures.sidecar import read_sidecar, sidecar_path
 from fixtures.synthetic import BLOCK_ROWS, synthetic_blocks
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.errors import InputError
 from training.model.linear import logistic_regression
 

@@ -15,8 +15,8 @@ from harness.report.forecast import Measured, constants, forecast, network_of, s
 from harness.report.measured import measured_run
 from training.errors import InputError
 from training.job import Job
-from training.results import RunFolder
-from training.trained import TrainedModel, encode_model
+from training.run.model_file import TrainedModel, encode_model
+from training.run.results import RunFolder
 
 pytestmark = pytest.mark.unit
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.families import stack_label
 from harness.gateway import scratch
 from harness.gateway.scratch import make_scratch, programs_in, remove_scratch
+from harness.system.process_labels import stack_label
 
 pytestmark = pytest.mark.unit
 

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from harness.gateway import server
-from harness.stack.probes import wait_until
+from harness.system.probes import wait_until
 
 pytestmark = pytest.mark.unit
 

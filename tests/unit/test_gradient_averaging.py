@@ -10,7 +10,7 @@ from training.errors import InputError
 from training.exchange.memory import MemoryChannel
 from training.job import Job
 from training.model.linear import logistic_regression
-from training.telemetry import Telemetry
+from training.run.telemetry import Telemetry
 
 FEATURES = 6
 

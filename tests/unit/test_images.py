@@ -11,15 +11,14 @@ import pytest
 import requests
 from docker.utils.build import exclude_paths
 
-from harness.engine import EngineUnavailable, RegistryRefused, check_api, failure, messages
 from harness.errors import HarnessError
 from harness.images import catalogue
 from harness.images.build import Base, _build_error, build_arguments
 from harness.images.catalogue import RECIPES, Recipe, recipes, revision_of, sha256_of, source_sha256
-from harness.images.push import check_media_type, push_images, refusal
-from harness.images.release import (
+from harness.images.facts import Facts
+from harness.release.push import check_media_type, push_images, refusal
+from harness.release.record import (
     CheckResult,
-    Facts,
     Push,
     Release,
     Unverified,
@@ -28,6 +27,7 @@ from harness.images.release import (
     load_release,
     save_release,
 )
+from harness.system.engine import EngineUnavailable, RegistryRefused, check_api, failure, messages
 
 pytestmark = pytest.mark.unit
 

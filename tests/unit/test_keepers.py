@@ -9,7 +9,7 @@ from harness.faults.board import Board
 from harness.gateway import __main__ as gateway_process
 from harness.gateway.packages import CodeFolders
 from harness.network import faults
-from harness.processes import ProcessIdentity
+from harness.system.process_identity import ProcessIdentity
 
 pytestmark = pytest.mark.unit
 

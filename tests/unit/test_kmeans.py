@@ -19,7 +19,7 @@ from training.exchange.packing import pack_state, unpack_state
 from training.job import Job
 from training.model import kmeans
 from training.model.kmeans import BLOCK_BYTES, LAST_RESORT, Points, arrival_times, nearest, predict, statistics
-from training.telemetry import Telemetry
+from training.run.telemetry import Telemetry
 
 DIGITS = load_digits().data.astype(np.float32)
 BLOBS = make_blobs(700, 5, centers=8, cluster_std=2.0, random_state=3)[0].astype(np.float32)

@@ -6,10 +6,10 @@ import pytest
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.algorithm.epochs import Shard
 from training.algorithm.labels import Labelling
+from training.data.labels import classes_of, format_label, format_labels
 from training.errors import InputError, JobError
 from training.exchange.memory import MemoryChannel
 from training.job import WorkerJob, decode_job
-from training.labels import classes_of, format_label, format_labels
 
 EVENT = {"data_bucket": "bucket", "n_features": 1, "host": "h", "run_id": "r"}
 

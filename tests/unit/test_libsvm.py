@@ -14,9 +14,9 @@ from scipy.sparse import csr_array
 from fixtures import compressed, libsvm
 from fixtures.data_file import read_rows
 from fixtures.libsvm import MOST_FEATURES, format_rows
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.data.libsvm import parse_dense, parse_sparse
 from training.errors import InputError
-from training.libsvm import parse_dense, parse_sparse
 
 HIGGS_LINE = b"1.000000000000000000e+00 1:8.692932128906250000e-01 2:-6.350818276405334473e-01\n"
 
@@ -104,7 +104,7 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(compressed, "PIECE_BYTES", 64)
     monkeypatch.setattr(compressed, "READ_BYTES", 16)
     monkeypatch.setattr(libsvm, "PIECE_BYTES", 100)
-    monkeypatch.setattr("training.libsvm.PIECE_BYTES", 100)
+    monkeypatch.setattr("training.data.libsvm.PIECE_BYTES", 100)
 
 
 @st.composite

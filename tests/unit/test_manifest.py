@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from training.data.manifest import decode_manifest
 from training.errors import InputError
-from training.manifest import decode_manifest
 
 pytestmark = pytest.mark.unit
 

@@ -20,7 +20,7 @@ from training.exchange.memory import MemoryChannel
 from training.job import Job
 from training.model import neural
 from training.model.neural import IMAGE_FEATURES, neural_model, resnet
-from training.telemetry import Telemetry
+from training.run.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["mlp", "mobilenet", "resnet"]

@@ -18,9 +18,9 @@ from fixtures.partitioning import partition_arrays, partition_file
 from fixtures.partitions import list_objects, read_manifest
 from fixtures.shuffle import row_order
 from fixtures.sidecar import Sidecar, write_sidecar
-from training.dataset import Dataset, decode_partition
+from training.data.dataset import Dataset, decode_partition
+from training.data.manifest import LabelCount
 from training.errors import InputError
-from training.manifest import LabelCount
 
 FEATURES = {"dense_libsvm": 3, "sparse_libsvm": 50, "cifar10": 3072}
 

@@ -10,7 +10,7 @@ from fixtures import spill
 from fixtures.row_file import to_block
 from fixtures.shuffle import RowKeys, row_order, skewed_order
 from fixtures.spill import DealtRows, RowSpill
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 
 KINDS = st.sampled_from(["dense", "sparse", "images"])
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.runs.predict import predict_file
 from training.errors import InputError
-from training.trained import TrainedModel, decode_model, encode_model
+from training.run.model_file import TrainedModel, decode_model, encode_model
 
 
 def model(**changes):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.stack import private, records
 from harness.stack.folders import keep_logs, make_folder
 from harness.stack.lock import shared_stack_lock
-from harness.stack.process import inherited_environment
+from harness.system import private_files, records
+from harness.system.process_life import inherited_environment
 
 pytestmark = pytest.mark.unit
 
@@ -60,7 +60,7 @@ def test_a_file_that_others_could_read_is_replaced(tmp_path):
         left.write_bytes(b"old")
         left.chmod(0o666)
 
-    private.write_private(path, b"new")
+    private_files.write_private(path, b"new")
 
     assert (b"new", 0o600) == (path.read_bytes(), mode_of(path))
 

@@ -3,7 +3,7 @@
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-from harness.runs.refusals import translated
+from harness.aws.errors import translated
 
 pytestmark = pytest.mark.unit
 

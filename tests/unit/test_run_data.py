@@ -10,7 +10,7 @@ from fixtures.partitioning import partition_arrays
 from fixtures.partitions import read_manifest
 from harness.errors import HarnessError
 from harness.runs.data import Data, check_shape, prepare_data
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.errors import InputError, JobError
 from training.job import Job, decode_job
 

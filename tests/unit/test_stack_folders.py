@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from harness.errors import HarnessError
-from harness.stack import records
 from harness.stack.folders import clean_up_after_the_killed, make_folder, remove_folder
-from harness.stack.process import ProcessIdentity, own_identity
 from harness.stack.state import Endpoints, StackState, dead_processes, load_state, state_file
+from harness.system import records
+from harness.system.process_life import ProcessIdentity, own_identity
 
 pytestmark = pytest.mark.unit
 

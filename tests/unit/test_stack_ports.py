@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from harness.errors import HarnessError
-from harness.stack.ports import LOOPBACK, ReservedPorts
+from harness.system.ports import LOOPBACK, ReservedPorts
 
 pytestmark = pytest.mark.unit
 

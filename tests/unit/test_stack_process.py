@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.stack.process import ProcessIdentity, clean_environment, is_alive, own_identity
+from harness.system.process_life import ProcessIdentity, clean_environment, is_alive, own_identity
 
 pytestmark = pytest.mark.unit
 

@@ -28,10 +28,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.families import label_of, set_label
 from harness.gateway.forking.compiled import hold_code
 from harness.gateway.forking.imports import RUNTIME, imported_by
 from harness.gateway.forking.priming import prime_botocore
+from harness.system.process_labels import label_of, set_label
 
 # An environment holds what Lambda allows (4 KB), what Lambda itself sets, and what RIE does.
 REQUEST_BYTES = 131_072

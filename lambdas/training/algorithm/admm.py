@@ -42,7 +42,7 @@ from training.algorithm.epochs import (
 from training.exchange.exchange import Exchange
 from training.job import Job
 from training.model.base import Model, Parameters
-from training.telemetry import Telemetry
+from training.run.telemetry import Telemetry
 
 ABSOLUTE_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-3

@@ -30,7 +30,7 @@ from training.exchange.exchange import Exchange
 from training.job import Job
 from training.model.base import Parameters
 from training.model.kmeans import Float64, Points, arrival_times, nearest, statistics
-from training.telemetry import Telemetry
+from training.run.telemetry import Telemetry
 
 # Training ends after a round whose new centroids lower the inertia of the old clusters by no more than this share.
 # Where no row changes its cluster, sums repeat bit for bit, and the centroids do not move at all.

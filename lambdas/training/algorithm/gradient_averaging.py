@@ -30,7 +30,7 @@ from training.algorithm.significance import SignificanceFilter
 from training.exchange.exchange import Exchange
 from training.job import Job
 from training.model.base import Model, Parameters
-from training.telemetry import Telemetry
+from training.run.telemetry import Telemetry
 
 
 class Descent(State, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ A rank alone cannot tell: it may hold no row of some class, and would number the
 import numpy as np
 
 from training.algorithm.epochs import Shard
-from training.dataset import distinct_labels, to_classes
+from training.data.dataset import distinct_labels, to_classes
+from training.data.labels import MOST_LABELS, classes_of, too_many_labels
 from training.exchange.exchange import Exchange
 from training.job import WorkerJob
-from training.labels import MOST_LABELS, classes_of, too_many_labels
 
 
 class Labelling:

@@ -26,7 +26,7 @@ from training.algorithm.epochs import (
 from training.exchange.exchange import Exchange
 from training.job import Job
 from training.model.base import Model, Parameters
-from training.telemetry import Telemetry
+from training.run.telemetry import Telemetry
 
 
 @np.errstate(over="ignore", invalid="ignore")

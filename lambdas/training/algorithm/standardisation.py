@@ -14,34 +14,12 @@ A constant feature has differences of exactly zero.
 Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from training.algorithm.epochs import Shard
+from training.data.scaling import Float64, Scaling, blocks_of
 from training.exchange.exchange import Exchange
-from training.model.base import Parameters, Rows
-
-Float64 = NDArray[np.float64]
-
-# Rows are widened to float64 a block at a time: a copy of the whole shard may not fit.
-BLOCK_BYTES = 8 << 20
-
-
-class Scaling(NamedTuple):
-    """Standardises rows: (x - mean) / scale, both (features,) float64."""
-
-    mean: Float64
-    scale: Float64
-
-    def apply(self, x: Rows) -> Parameters:
-        """Return the rows, standardised, in float32; a feature that never varies is only centred."""
-        standardised = np.empty(x.shape, np.float32)
-        for rows in _blocks(x):
-            # float32 has 7 digits: a timestamp's difference from its mean is taken in float64.
-            standardised[rows] = (x[rows] - self.mean) / self.scale
-        return standardised
+from training.model.base import Rows
 
 
 class Standardiser:
@@ -80,7 +58,7 @@ class Standardiser:
 def _sums_of(x: Rows, shift: Float64) -> Float64:
     """Return the sums of a rank's differences from the shift and of their squares, (2 * features,)."""
     sums = np.zeros(2 * x.shape[1])
-    for rows in _blocks(x):
+    for rows in blocks_of(x):
         differences = x[rows] - shift
         sums += np.concatenate([differences.sum(axis=0), np.square(differences).sum(axis=0)])
     return sums
@@ -91,8 +69,3 @@ def _scaling_of(shift: Float64, means: Float64) -> Scaling:
     difference, square = np.split(means, 2)
     variance = np.maximum(square - difference**2, 0)
     return Scaling(shift + difference, np.sqrt(np.where(variance > 0, variance, 1)))
-
-
-def _blocks(x: Rows) -> list[slice]:
-    step = max(1, BLOCK_BYTES // (8 * x.shape[1]))
-    return [slice(start, start + step) for start in range(0, len(x), step)]

@@ -1,0 +1,265 @@
+"""ElastiCache for Memcached, as far as moto has none: parameter groups, nodes, the configuration endpoint, deletion.
+
+https://docs.aws.amazon.com/AmazonElastiCache/latest/APIReference/API_Operations.html
+One node runs in a stack, however many a cluster is said to have: the configuration endpoint of every cluster is the
+stack's, and lists that node. A parameter group's values are kept, and change nothing about it.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from moto.core.resource_tagging import TaggedResource
+from moto.core.responses import ActionResult, EmptyResult
+from moto.elasticache import models, responses
+from moto.elasticache.exceptions import ElastiCacheException, InvalidParameterValueException
+
+from harness.emulation.environment import CACHE_ENDPOINT
+
+MEMCACHED_PORT = 11_211
+# https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/ParameterGroups.Engine.html
+FAMILIES = ("memcached1.4", "memcached1.5", "memcached1.6")
+MOST_ITEM_BYTES = 1 << 30
+
+
+class ParameterGroup:
+    """One parameter group, with the attributes by which moto's answers show it."""
+
+    def __init__(self, name: str, family: str, description: str, arn: str) -> None:
+        self.cache_parameter_group_name, self.cache_parameter_group_family = name, family
+        self.description, self.arn = description, arn
+        self.is_global = False
+        self.values: dict[str, str] = {}
+
+
+class ParameterGroupNotFound(ElastiCacheException):
+    """404 of a parameter group."""
+
+    code = "CacheParameterGroupNotFound"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"CacheParameterGroup {name} not found.")
+
+
+class ParameterGroupExists(ElastiCacheException):
+    """The name is taken."""
+
+    code = "CacheParameterGroupAlreadyExists"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"CacheParameterGroup {name} already exists.")
+
+
+class GroupInUse(ElastiCacheException):
+    """A cluster uses the group that is to be deleted."""
+
+    def __init__(self, kind: str, name: str, cluster: str) -> None:
+        self.code = "CacheSubnetGroupInUse" if kind == "CacheSubnetGroup" else "InvalidCacheParameterGroupState"
+        super().__init__(f"{kind} {name} is currently in use by cache cluster {cluster}.")
+
+
+Backend = models.ElastiCacheBackend
+_Cluster = models.CacheCluster
+
+
+def _groups(backend: Backend) -> dict[str, ParameterGroup]:
+    groups: dict[str, ParameterGroup] = backend.__dict__.setdefault("harness_parameter_groups", {})
+    return groups
+
+
+def _group(backend: Backend, name: str) -> ParameterGroup:
+    if name not in _groups(backend):
+        raise ParameterGroupNotFound(name)
+    return _groups(backend)[name]
+
+
+def _check_unused(backend: Backend, kind: str, attribute: str, name: str) -> None:
+    for cluster in backend.cache_clusters.values():
+        if getattr(cluster, attribute) == name:
+            raise GroupInUse(kind, name, cluster.cache_cluster_id)
+
+
+def endpoint() -> dict[str, Any]:
+    """The stack's configuration endpoint; by address, as functions are told it everywhere else.
+
+    Raises:
+        InvalidParameterValueException: This server was not told any.
+    """
+    host, _, port = os.environ.get(CACHE_ENDPOINT, "").rpartition(":")
+    if not host:
+        raise InvalidParameterValueException(f"There is no Memcached here: {CACHE_ENDPOINT} is not set.")
+    return {"Address": socket.gethostbyname(host), "Port": int(port)}
+
+
+def _show_as_memcached(cluster: Any, where: dict[str, Any]) -> None:  # noqa: ANN401 - more attributes than moto's has
+    """Adds what AWS tells of a cluster of Memcached."""
+    group = cluster.cache_parameter_group_name
+    if isinstance(group, str):
+        cluster.cache_parameter_group = {"CacheParameterGroupName": group, "ParameterApplyStatus": "in-sync"}
+    cluster.security_groups = [
+        {"SecurityGroupId": group_id, "Status": "active"} for group_id in cluster.security_group_ids
+    ]
+    cluster.configuration_endpoint = where
+    cluster.cache_nodes = [
+        {
+            "CacheNodeId": f"{number:04}",
+            "CacheNodeStatus": "available",
+            "Endpoint": where,
+            "ParameterGroupStatus": "in-sync",
+        }
+        for number in range(1, cluster.num_cache_nodes + 1)
+    ]
+
+
+class Responses(responses.ElastiCacheResponse):
+    """The calls that moto lacks, or answers otherwise than AWS."""
+
+    def create_cache_cluster(self) -> ActionResult:
+        """CreateCacheCluster: one of Memcached has nodes, a configuration endpoint, and groups that exist."""
+        backend = self.elasticache_backend
+        if self._get_param("Engine") != "memcached":
+            return _create_of_moto(self)
+        nodes = self._get_int_param("NumCacheNodes") or 1
+        if not 1 <= nodes <= 40:
+            raise InvalidParameterValueException("NumCacheNodes should be between 1 and 40 for memcached.")
+        if group := self._get_param("CacheParameterGroupName"):
+            _group(backend, group)
+        if subnets := self._get_param("CacheSubnetGroupName"):
+            backend.describe_cache_subnet_groups(cache_subnet_group_name=subnets)
+        where = endpoint()
+        result = _create_of_moto(self)
+        cluster = backend.cache_clusters[self._get_param("CacheClusterId")]
+        cluster.port = self._get_int_param("Port") or MEMCACHED_PORT
+        _show_as_memcached(cluster, where)
+        return result
+
+    def modify_cache_cluster(self) -> ActionResult:
+        """ModifyCacheCluster: applied at once."""
+        backend = self.elasticache_backend
+        name = self._get_param("CacheClusterId")
+        (cluster,) = backend.describe_cache_clusters(cache_cluster_id=name)
+        if group := self._get_param("CacheParameterGroupName"):
+            cluster.cache_parameter_group_name = _group(backend, group).cache_parameter_group_name
+        if nodes := self._get_int_param("NumCacheNodes"):
+            cluster.num_cache_nodes = nodes
+        if groups := self._get_param("SecurityGroupIds"):
+            cluster.security_group_ids = groups
+        for parameter, attribute in (
+            ("EngineVersion", "engine_version"),
+            ("AZMode", "az_mode"),
+            ("PreferredMaintenanceWindow", "preferred_maintenance_window"),
+        ):
+            if value := self._get_param(parameter):
+                setattr(cluster, attribute, value)
+        _show_as_memcached(cluster, endpoint())
+        return ActionResult({"CacheCluster": cluster})
+
+    def delete_cache_cluster(self) -> ActionResult:
+        """DeleteCacheCluster: it is gone afterwards, with its tags."""
+        backend = self.elasticache_backend
+        cluster = backend.delete_cache_cluster(cache_cluster_id=self._get_param("CacheClusterId"))
+        del backend.cache_clusters[cluster.cache_cluster_id]
+        backend.tagging_service.delete_all_tags_for_resource(cluster.arn)
+        return ActionResult({"CacheCluster": cluster})
+
+    def delete_cache_subnet_group(self) -> ActionResult:
+        """DeleteCacheSubnetGroup."""
+        backend, name = self.elasticache_backend, self._get_param("CacheSubnetGroupName")
+        (group,) = backend.describe_cache_subnet_groups(cache_subnet_group_name=name)
+        _check_unused(backend, "CacheSubnetGroup", "cache_subnet_group_name", name)
+        del backend.cache_subnet_groups[name]
+        backend.tagging_service.delete_all_tags_for_resource(group.arn)
+        return EmptyResult()
+
+    def create_cache_parameter_group(self) -> ActionResult:
+        """CreateCacheParameterGroup."""
+        backend, name = self.elasticache_backend, self._get_param("CacheParameterGroupName").lower()
+        family = self._get_param("CacheParameterGroupFamily")
+        if name in _groups(backend):
+            raise ParameterGroupExists(name)
+        if family not in FAMILIES:
+            raise InvalidParameterValueException(
+                f"CacheParameterGroupFamily {family} is not a valid parameter group family."
+            )
+        arn = f"arn:aws:elasticache:{backend.region_name}:{backend.account_id}:parametergroup:{name}"
+        group = ParameterGroup(name, family, self._get_param("Description"), arn)
+        _groups(backend)[name] = group
+        backend.tagging_service.tag_resource(arn, self._get_param("Tags", []))
+        return ActionResult({"CacheParameterGroup": group})
+
+    def modify_cache_parameter_group(self) -> ActionResult:
+        """ModifyCacheParameterGroup."""
+        group = _group(self.elasticache_backend, self._get_param("CacheParameterGroupName"))
+        for entry in self._get_param("ParameterNameValues", []):
+            name, value = entry["ParameterName"], entry["ParameterValue"]
+            if name == "max_item_size" and not 1024 <= int(value) <= MOST_ITEM_BYTES:
+                raise InvalidParameterValueException(f"The parameter value {value} is not valid for parameter {name}.")
+            group.values[name] = value
+        return ActionResult({"CacheParameterGroupName": group.cache_parameter_group_name})
+
+    def reset_cache_parameter_group(self) -> ActionResult:
+        """ResetCacheParameterGroup."""
+        group = _group(self.elasticache_backend, self._get_param("CacheParameterGroupName"))
+        for entry in self._get_param("ParameterNameValues", []):
+            group.values.pop(entry["ParameterName"], None)
+        return ActionResult({"CacheParameterGroupName": group.cache_parameter_group_name})
+
+    def describe_cache_parameter_groups(self) -> ActionResult:
+        """DescribeCacheParameterGroups."""
+        backend, name = self.elasticache_backend, self._get_param("CacheParameterGroupName")
+        found = [_group(backend, name)] if name else list(_groups(backend).values())
+        return ActionResult({"CacheParameterGroups": found})
+
+    def describe_cache_parameters(self) -> ActionResult:
+        """DescribeCacheParameters: those that were set; AWS lists the defaults, too."""
+        group = _group(self.elasticache_backend, self._get_param("CacheParameterGroupName"))
+        values = [
+            {"ParameterName": name, "ParameterValue": value, "Source": "user"} for name, value in group.values.items()
+        ]
+        return ActionResult({"Parameters": values})
+
+    def delete_cache_parameter_group(self) -> ActionResult:
+        """DeleteCacheParameterGroup."""
+        backend, name = self.elasticache_backend, self._get_param("CacheParameterGroupName")
+        group = _group(backend, name)
+        _check_unused(backend, "CacheParameterGroup", "cache_parameter_group_name", name)
+        del _groups(backend)[name]
+        backend.tagging_service.delete_all_tags_for_resource(group.arn)
+        return EmptyResult()
+
+    def list_tags_for_resource(self) -> ActionResult:
+        """ListTagsForResource: of everything that takes tags."""
+        tags = self.elasticache_backend.tagging_service.list_tags_for_resource(self._get_param("ResourceName"))
+        return ActionResult({"TagList": tags["Tags"]})
+
+    def add_tags_to_resource(self) -> ActionResult:
+        """AddTagsToResource: likewise."""
+        service, arn = self.elasticache_backend.tagging_service, self._get_param("ResourceName")
+        service.tag_resource(arn, self._get_param("Tags", []))
+        return ActionResult({"TagList": service.list_tags_for_resource(arn)["Tags"]})
+
+    def remove_tags_from_resource(self) -> ActionResult:
+        """RemoveTagsFromResource: likewise."""
+        service, arn = self.elasticache_backend.tagging_service, self._get_param("ResourceName")
+        service.untag_resource_using_names(arn, self._get_param("TagKeys", []))
+        return ActionResult({"TagList": service.list_tags_for_resource(arn)["Tags"]})
+
+
+_create_of_moto = responses.ElastiCacheResponse.create_cache_cluster
+_tagged_of_moto = Backend.iter_tagged_resources
+
+
+def _tagged(self: Backend) -> Iterator[TaggedResource]:
+    yield from _tagged_of_moto(self)
+    for group in list(_groups(self).values()):
+        tags = self.tagging_service.get_tag_dict_for_resource(group.arn)
+        yield TaggedResource(arn=group.arn, tags=tags, resource_type="elasticache:parametergroup")
+
+
+def install(_endpoint: str) -> None:
+    """Adds all of this to moto's ElastiCache."""
+    for name, value in vars(Responses).items():
+        if not name.startswith("__"):
+            setattr(responses.ElastiCacheResponse, name, value)
+    Backend.iter_tagged_resources = _tagged  # type: ignore[method-assign]

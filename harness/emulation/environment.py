@@ -1,0 +1,6 @@
+"""The environment variables by which the stack configures the emulation."""
+
+# `host:port` of the configuration endpoint as functions see it.
+CACHE_ENDPOINT = "HARNESS_CACHE_ENDPOINT"
+# The URL of the registry that stores ECR's images.
+REGISTRY = "HARNESS_REGISTRY"

@@ -1,0 +1,63 @@
+"""What images there are: one entry each, whether built or not."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import docker
+import msgspec
+from docker.models.images import Image
+
+from harness.system.engine import find_image
+from harness.images.catalogue import Recipe, source_sha256
+from harness.images.facts import Facts, facts_of
+from harness.release.record import Push, Unverified, check_verified, load_release
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One image.
+
+    Attributes:
+        name: Its name.
+        image: What it says about itself; None when it is not built.
+        size_mb: All of it.
+        above_base_mb: What it adds to its base; None when the base is not here.
+        state: `not built`, `out of date`, `built`, `verified` or `pushed`.
+        pushes: Where it was pushed, by digest.
+    """
+
+    name: str
+    image: Facts | None
+    size_mb: float
+    above_base_mb: float | None
+    state: str
+    pushes: tuple[Push, ...]
+
+
+def list_images(client: docker.DockerClient, root: Path, recipes: Sequence[Recipe]) -> list[Entry]:
+    """One entry for each recipe, in their order."""
+    release = load_release(root)
+    entries = []
+    for recipe in recipes:
+        image = find_image(client, recipe.name)
+        if image is None:
+            entries.append(Entry(recipe.name, None, 0.0, None, "not built", ()))
+            continue
+        facts = facts_of(recipe.name, image)
+        base = _base_of(client, facts)
+        above = None if base is None else (image.attrs["Size"] - base.attrs["Size"]) / 1e6
+        source = source_sha256(root, recipe)
+        try:
+            pushes = check_verified(facts, release, source).pushes
+            state = "pushed" if pushes else "verified"
+        except Unverified:
+            pushes, state = (), "built" if facts.source_sha256 == source else "out of date"
+        entries.append(Entry(recipe.name, facts, image.attrs["Size"] / 1e6, above, state, pushes))
+    return entries
+
+
+def _base_of(client: docker.DockerClient, facts: Facts) -> Image | None:
+    """The base by its digest: in a registry, or the engine's own."""
+    if not facts.base_digest:
+        return None
+    repository = docker.utils.parse_repository_tag(facts.base_name)[0]
+    return find_image(client, f"{repository}@{facts.base_digest}") or find_image(client, facts.base_digest)

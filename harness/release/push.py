@@ -1,0 +1,136 @@
+"""Pushing: what was verified goes to a registry, and the registry's digest into the record."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import docker
+import msgspec
+from docker.errors import DockerException
+
+from harness.system.engine import RegistryRefused, messages, translated
+from harness.errors import HarnessError
+from harness.images.catalogue import Recipe, source_sha256
+from harness.images.facts import Facts
+from harness.release.record import Push, Verified, check_verified, load_release, now, save_release
+from harness.release.verify import image_under_test
+
+# https://distribution.github.io/distribution/spec/api/ - a registry's host, an optional port, an optional path.
+_REGISTRY = re.compile(r"[a-zA-Z0-9.-]+(:\d{1,5})?(/[a-z0-9._-]+)*")
+
+# What registries and the engine say, and what to do about it; the first match counts.
+_REMEDIES = (
+    ("no basic auth credentials", "log in first: docker login (for ECR: aws ecr get-login-password)"),
+    ("unauthorized", "log in first: docker login (for ECR: aws ecr get-login-password)"),
+    ("denied", "log in first, with an account that may push there"),
+    ("authorization token has expired", "log in again: docker login (for ECR: aws ecr get-login-password)"),
+    ("does not exist", "create the repository in the registry first"),
+    ("name unknown", "create the repository in the registry first"),
+    (
+        "server gave HTTP response to HTTPS",
+        "give the registry a certificate, or name it in Docker's insecure-registries",
+    ),
+    ("tag is immutable", "the registry holds this image already"),
+)
+_TRY_AGAIN = "check the address and the network, then run the command again: what has arrived is not sent again"
+
+
+def push_images(
+    client: docker.DockerClient,
+    root: Path,
+    recipes: Sequence[Recipe],
+    registry: str,
+    *,
+    unverified: bool = False,
+) -> list[tuple[Facts, Push]]:
+    """Pushes images to `registry/<name>` when every one of them was verified.
+
+    Only what was verified is recorded as pushed; an unverified image leaves no trace in the record.
+
+    Args:
+        client: The engine.
+        root: The project.
+        recipes: Which images.
+        registry: For example `127.0.0.1:5000`, or ECR's address of an account.
+        unverified: Push what was not verified, too.
+
+    Raises:
+        Unverified: One was not verified; nothing was pushed.
+        RegistryRefused: The registry did not take one; those before it are pushed and recorded.
+    """
+    if not _REGISTRY.fullmatch(registry):
+        raise HarnessError(
+            f"{registry!r} is no registry's address", remedy="name one such as 127.0.0.1:5000 or registry.example/team"
+        )
+    candidates: list[tuple[Facts, Verified | None]] = []
+    for recipe in recipes:
+        facts = image_under_test(client, recipe).facts
+        checked = None if unverified else check_verified(facts, load_release(root), source_sha256(root, recipe))
+        candidates.append((facts, checked))
+    pushes = []
+    for facts, checked in candidates:
+        push = _push(client, facts, registry)
+        if checked is not None:
+            entry = msgspec.structs.replace(checked, pushes=(*_elsewhere(checked, push), push))
+            save_release(root, load_release(root).with_entry(entry))
+        pushes.append((facts, push))
+    return pushes
+
+
+def _elsewhere(verified: Verified, push: Push) -> list[Push]:
+    return [other for other in verified.pushes if other.repository != push.repository]
+
+
+def _push(client: docker.DockerClient, facts: Facts, registry: str) -> Push:
+    """Pushes that very image, under a tag that names it and no other."""
+    repository, tag = f"{registry}/{facts.name}", facts.image_id.removeprefix("sha256:")[:12]
+    reference = f"{repository}:{tag}"
+    with translated(f"{reference} cannot be pushed"):
+        client.images.get(facts.image_id).tag(repository, tag)
+        try:
+            digest = _digest_of(reference, messages(client.api.push(repository, tag=tag, stream=True, decode=True)))
+            # Asked again, the registry shows what it will hand out.
+            stored = client.images.get_registry_data(reference)
+            check_media_type(reference, stored.attrs["Descriptor"].get("mediaType", ""))
+        except BaseException:
+            with suppress(DockerException):  # the cause is what counts
+                client.images.remove(reference, noprune=True)
+            raise
+    if stored.id != digest:
+        raise RegistryRefused(f"{reference} is another image in the registry", f"{stored.id} instead of {digest}")
+    return Push(repository, tag, digest, now())
+
+
+def check_media_type(reference: str, media_type: str) -> None:
+    """Whether Lambda takes what was pushed: one image, and no index of images, as BuildKit makes of its attestations.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-image.html
+
+    Raises:
+        RegistryRefused: It is an index.
+    """
+    if "index" in media_type or "manifest.list" in media_type:
+        raise RegistryRefused(
+            f"{reference} is an index of images, and Lambda takes one image only",
+            media_type,
+            "build it with `harness images build`, or with docker build --provenance=false --sbom=false",
+        )
+
+
+def _digest_of(reference: str, answer: Any) -> str:  # noqa: ANN401 - the engine's JSON
+    digest = ""
+    for message in answer:
+        if "error" in message:
+            raise refusal(reference, str(message["error"]))
+        digest = message.get("aux", {}).get("Digest", digest)
+    if not digest:
+        raise RegistryRefused(f"{reference}: the registry named no digest", remedy="push it again")
+    return digest
+
+
+def refusal(reference: str, cause: str) -> RegistryRefused:
+    """The error for a push that ended with this message."""
+    remedy = next((remedy for said, remedy in _REMEDIES if said in cause), _TRY_AGAIN)
+    return RegistryRefused(f"{reference} cannot be pushed", cause[:300], remedy)

@@ -1,0 +1,113 @@
+"""The last check of an image: a whole training run in containers, on just that image."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import msgspec
+
+from harness.system.engine import find_image
+from harness.errors import HarnessError
+from harness.release.verify import ImageCheck, ImageUnderTest
+from harness.aws.clients import Clients, clients_for
+from harness.runs.launch import COORDINATOR, Request, check, read_request, run, worker_function
+from harness.runs.site import site_of
+from harness.runs.summary import Summary
+from harness.settings import Settings
+from harness.stack import StackState, start_private_stack
+from training.errors import TrainingError
+
+Log = Callable[[str], None]
+
+# Every image is a function in one of these: small, but with rounds, a checkable loss, and validation.
+_N_WORKERS = 2
+_JOBS = (
+    ("synthetic:rows=4000,features=10", {"model": "lr", "n_epochs": 3, "batch_size": 100}),
+    ("synthetic-images:rows=240,classes=3", {"model": "mlp", "n_epochs": 3, "batch_size": 20}),
+)
+
+
+@contextmanager
+def training_check(settings: Settings, *, log: Log) -> Iterator[ImageCheck]:
+    """The check; its stack is started by the first image that comes to it, and stopped with the block.
+
+    Args:
+        settings: The project's settings; they name the image of each function.
+        log: Told what takes long.
+    """
+    with ExitStack() as stacks:
+        started: list[StackState] = []
+
+        def train(image: ImageUnderTest) -> str:
+            request, on_these = _job_for(image, settings)
+            if not started:
+                log("starting a stack in containers")
+                started.append(stacks.enter_context(start_private_stack(settings, mode="container", log=log)))
+            (stack,) = started
+            log(f"training on {image.facts.name}")
+            clients = clients_for(stack.endpoints)
+            try:
+                summary = run(request, on_these, site_of(stack, clients), report=_silent, watch=_silent)
+            except TrainingError as error:
+                raise HarnessError(str(error)) from error
+            _check_digests(clients, summary)
+            return _told(summary)
+
+        yield ImageCheck("training run", train)
+
+
+def _job_for(image: ImageUnderTest, settings: Settings) -> tuple[Request, Settings]:
+    """A job in which the image's function takes part, and settings in which every function names a digest.
+
+    Raises:
+        HarnessError: The image is no function's, or an image that the job needs beside it is not built.
+    """
+    name = image.recipe.name
+    for data, event in _JOBS:
+        request = read_request(data, None, {"n_workers": _N_WORKERS, **event})
+        functions = {key: settings.functions[key] for key in (COORDINATOR, worker_function(settings, check(request)))}
+        if name in {function.image for function in functions.values()}:
+            digests = {key: _digest(image, function.image) for key, function in functions.items()}
+            pinned = {key: msgspec.structs.replace(function, image=digests[key]) for key, function in functions.items()}
+            return request, msgspec.structs.replace(settings, functions=pinned)
+    raise HarnessError(
+        f"no function of the training runs from image {name}",
+        "harness.toml",
+        f'name it in a function\'s table: image = "{name}"',
+    )
+
+
+def _digest(image: ImageUnderTest, name: str) -> str:
+    if name == image.recipe.name:
+        return image.facts.image_id
+    beside = find_image(image.client, name)
+    if beside is None:
+        raise HarnessError(
+            f"image {name}, which a run needs too, is not built", remedy=f"run `harness images build {name}`"
+        )
+    return str(beside.id)
+
+
+def _check_digests(clients: Clients, summary: Summary) -> None:
+    """The Lambda service, asked, names the digests that the run was to be on."""
+    for name, digest in summary.images.items():
+        found = clients.functions.get_function_configuration(FunctionName=name)["CodeSha256"]
+        if found != digest.removeprefix("sha256:"):
+            raise HarnessError(f"function {name} ran from sha256:{found}", f"expected {digest}")
+
+
+def _told(summary: Summary) -> str:
+    """One line for the record.
+
+    Raises:
+        HarnessError: The run ended well, but has learned nothing.
+    """
+    first, last = summary.epochs[0]["loss"], summary.loss
+    if not math.isfinite(last) or last >= first:
+        raise HarnessError(f"the loss did not fall: {first:.4f} after the first epoch, {last:.4f} at the end")
+    on = ", ".join(f"{name} {digest.removeprefix('sha256:')[:12]}" for name, digest in sorted(summary.images.items()))
+    return f"{len(summary.workers)} workers, {summary.rounds} rounds, loss {first:.4f} to {last:.4f}; on {on}"
+
+
+def _silent(_progress: object) -> None:
+    """A check tells its result alone."""

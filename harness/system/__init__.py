@@ -1,0 +1,1 @@
+"""This machine: processes, ports, private files, signals, the Docker engine, Lambda's emulator."""

@@ -1,0 +1,135 @@
+"""Processes as Linux sees them: identity, life tied to a parent, a clean environment.
+
+`harness.system.process_identity` says how a process is known.
+"""
+
+import ctypes
+import os
+import platform
+import pwd
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.system.process_identity import (
+    ProcessIdentity,
+    bound_to_parent,
+    identity_of,
+    is_alive,
+    own_identity,
+    setpriv,
+)
+
+__all__ = [
+    "CREDENTIALS",
+    "NOT_LINUX_REMEDY",
+    "REGION",
+    "ProcessIdentity",
+    "adopt_orphans",
+    "as_nobody_bound_to_parent",
+    "clean_environment",
+    "die_with_parent",
+    "identity_of",
+    "is_alive",
+    "own_identity",
+    "require_linux",
+]
+
+REGION = "us-east-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+NOT_LINUX_REMEDY = "use container mode (Docker), or a Linux machine"
+
+# https://man7.org/linux/man-pages/man2/prctl.2.html
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+_INHERITED = {
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+    *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"),
+    # https://docs.docker.com/reference/cli/docker/#environment-variables
+    *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION"),
+}
+_INHERITED_KINDS = ("LC_",)
+
+
+def require_linux() -> None:
+    """Refuses to start processes where there is no /proc and no signal at a parent's death.
+
+    Raises:
+        HarnessError: This is not Linux.
+    """
+    if platform.system() != "Linux":
+        raise HarnessError(
+            f"processes can be started and watched on Linux only; this is {platform.system()}",
+            remedy=NOT_LINUX_REMEDY,
+        )
+
+
+def adopt_orphans() -> None:
+    """Makes descendants whose parent dies children of this process, so that none escapes a sweep."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> bool:
+    """Asks the kernel for SIGTERM when the thread that started this process ends.
+
+    Args:
+        parent: The pid of the parent that is meant.
+
+    Returns:
+        False when that parent has already gone, so that no signal will come.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    return os.getppid() == parent
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"prctl({option}): {os.strerror(error)}")
+
+
+def as_nobody_bound_to_parent(command: Sequence[str | Path]) -> list[str]:
+    """As `bound_to_parent`; when this process is root, the command runs as `nobody`.
+
+    A change of user clears the signal, so it has to be set in the same call, after the change.
+    """
+    if os.geteuid() != 0:
+        return bound_to_parent(command)
+    nobody = pwd.getpwnam("nobody")
+    identity = ["--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups"]
+    return [setpriv(), *identity, "--pdeathsig", "KILL", "--", *map(str, command)]
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return what a stack's supervisor takes over from the shell: what finds programs, files and the engine.
+
+    The rest stays behind: credentials, tokens and passwords in a shell's variables are no business of a process that
+    goes on for days, and Python's own settings would change how it runs.
+    """
+    return {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_KINDS)
+    }
+
+
+def clean_environment(directory: Path) -> dict[str, str]:
+    """An environment in which nothing of the user's (proxies, AWS profiles, Python settings) reaches a child.
+
+    Args:
+        directory: The stack's own folder, which serves as home and holds temporary files.
+    """
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(directory),
+        "TMPDIR": str(directory / "tmp"),
+        "LANG": "C.UTF-8",
+        **CREDENTIALS,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
