@@ -16,9 +16,6 @@ _VERIFIED = ("verified", "pushed")
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
-# The engine's lines are many; these begin the ones that tell what goes on.
-_HEADLINES = ("building ", "downloading ", "making ", "pulling ", "starting ", "training ", "waiting ")
-
 
 def _names(function: Command) -> Command:
     return click.argument("names", nargs=-1, metavar="[NAME]...")(function)
@@ -82,6 +79,7 @@ def build(
 
     from harness.images.build import build_image, find_base
     from harness.images.catalogue import recipes
+    from harness.images.pull import ignore
     from harness.settings import load_settings
     from harness.system.engine import connect
 
@@ -91,8 +89,8 @@ def build(
     click.echo(f"base {found.name} ({found.digest})", err=True)
     built = []
     for recipe in chosen:
-        log = _log if verbose else _silent
-        built.append(build_image(client, settings.root, recipe, found, torch_index=torch_index, log=log))
+        output = _log if verbose else ignore
+        built.append(build_image(client, settings.root, recipe, found, torch_index=torch_index, build_output=output))
         if not as_json:
             click.echo(f"{recipe.name:<16} {built[-1].image_id}  {built[-1].seconds:.1f} s")
     if as_json:
@@ -116,13 +114,13 @@ def bases(*, everything: bool, torch_index: str, verbose: bool, as_json: bool) -
     import msgspec
 
     from harness.images.bases import Bases, build_bases
-    from harness.images.pull import registries
+    from harness.images.pull import ignore, registries
     from harness.settings import load_settings
     from harness.system.engine import connect
 
-    client, log = connect(), _log if verbose else _headlines
+    client, output = connect(), _log if verbose else ignore
     with registries(client) as reachable:
-        ids = build_bases(Bases(client, load_settings(), reachable, log, torch_index), everything=everything)
+        ids = build_bases(Bases(client, load_settings(), reachable, _log, output, torch_index), everything=everything)
     if as_json:
         click.echo(msgspec.json.encode(ids).decode())
     else:
@@ -152,11 +150,12 @@ def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
     import msgspec
 
     from harness.guard import SECRET_VARIABLE, new_secret, own_key
+    from harness.images.pull import ignore
     from harness.images.services import service_images
     from harness.settings import load_settings
     from harness.system.engine import connect
 
-    images = service_images(connect(), load_settings(), log=_log if verbose else _headlines)
+    images = service_images(connect(), load_settings(), log=_log, build_output=_log if verbose else ignore)
     if as_json:
         click.echo(msgspec.json.encode(images).decode())
     elif as_environment:
@@ -197,7 +196,7 @@ def verify(*, names: tuple[str, ...], if_needed: bool, as_json: bool) -> None:
         done = {entry.name for entry in list_images(client, settings.root, chosen) if entry.state in _VERIFIED}
         chosen = [recipe for recipe in chosen if recipe.name not in done]
     passed = []
-    with training_check(settings, log=_headlines) as training:
+    with training_check(settings, log=_log) as training:
         for recipe in chosen:
             image = image_under_test(client, recipe)
             passed.append(verify_and_record(settings.root, image, [*SMOKE_CHECKS, training]))
@@ -333,12 +332,3 @@ def _short(digest: str) -> str:
 
 def _log(line: str) -> None:
     click.echo(line, err=True)
-
-
-def _headlines(line: str) -> None:
-    if line.startswith(_HEADLINES) or " cannot be pulled" in line:
-        click.echo(line, err=True)
-
-
-def _silent(line: str) -> None:
-    del line

@@ -24,7 +24,7 @@ from docker.models.images import Image
 from harness.images.build import AWS_BASE, STAND_IN_BASE, STAND_IN_BUILD, name_image, run_build
 from harness.images.catalogue import BASE_DIGEST, BASE_NAME, sha256_of
 from harness.images.packages import download_wheels, install_packages, run
-from harness.images.pull import Log, Registries
+from harness.images.pull import Log, Registries, ignore
 from harness.settings import Settings
 from harness.system.engine import BaseUnavailable, engine_architecture, failure, find_image, translated
 from harness.system.rie import fetch_rie
@@ -66,7 +66,8 @@ class Bases:
         client: The engine.
         settings: The project.
         registries: Where published images come from.
-        log: Called with each line of progress.
+        log: Called with what the harness itself is about to do, line by line.
+        build_output: Called with each line that the engine's builds print, which are many.
         torch_index: Where pip finds PyTorch's builds for the CPU; empty for its default index.
     """
 
@@ -74,6 +75,7 @@ class Bases:
     settings: Settings
     registries: Registries
     log: Log
+    build_output: Log = ignore
     torch_index: str = ""
     _made: dict[str, str] = field(default_factory=dict)
 
@@ -196,7 +198,7 @@ class Bases:
                 "network_mode": "host",
                 **options,
             },
-            log=self.log,
+            build_output=self.build_output,
         )
         name_image(self.client, image_id, name)
         return image_id

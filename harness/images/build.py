@@ -11,7 +11,7 @@ from docker.errors import DockerException
 
 from harness.errors import HarnessError
 from harness.images.catalogue import Recipe, revision_of, sha256_of, source_sha256
-from harness.images.pull import Log, registries
+from harness.images.pull import Log, ignore, registries
 from harness.system.engine import (
     BaseUnavailable,
     BuildFailed,
@@ -108,9 +108,15 @@ def build_arguments(root: Path, recipe: Recipe, base: Base) -> dict[str, str]:
 
 
 def build_image(
-    client: docker.DockerClient, root: Path, recipe: Recipe, base: Base, *, torch_index: str = "", log: Log
+    client: docker.DockerClient,
+    root: Path,
+    recipe: Recipe,
+    base: Base,
+    *,
+    torch_index: str = "",
+    build_output: Log = ignore,
 ) -> Built:
-    """Builds one image and gives it its name.
+    """Build one image and name it.
 
     Args:
         client: The engine.
@@ -118,7 +124,7 @@ def build_image(
         recipe: The image.
         base: What it stands on.
         torch_index: Where pip finds PyTorch's builds for the CPU; empty for its default index.
-        log: Called with each line of the build's output.
+        build_output: Called with each line that the engine's build prints.
 
     Raises:
         BuildFailed: A step failed; an older image of that name stays as it was.
@@ -136,7 +142,7 @@ def build_image(
             "buildargs": arguments,
             "platform": f"linux/{base.architecture}",
         },
-        log=log,
+        build_output=build_output,
     )
     if source_sha256(root, recipe) != arguments["SOURCE_SHA256"]:
         # The image may hold some files as they were and some as they are: its label would not be true.
@@ -145,8 +151,14 @@ def build_image(
     return Built(recipe.name, image_id, base, time.monotonic() - started)
 
 
-def run_build(client: docker.DockerClient, name: str, options: dict[str, Any], *, log: Log) -> str:
-    """Runs a Dockerfile and returns the new image's ID; the image has no name yet.
+def run_build(client: docker.DockerClient, name: str, options: dict[str, Any], *, build_output: Log) -> str:
+    """Run a Dockerfile and return the new image's ID; the image has no name yet.
+
+    Args:
+        client: The engine.
+        name: What errors call the image.
+        options: Passed to the engine's `build`.
+        build_output: Called with each line that the build prints.
 
     Raises:
         BuildFailed: A step failed.
@@ -162,7 +174,7 @@ def run_build(client: docker.DockerClient, name: str, options: dict[str, Any], *
             output += text
             for line in text.splitlines():
                 if line.strip():
-                    log(line)
+                    build_output(line)
             image_id = message.get("aux", {}).get("ID", image_id)
         if not image_id:
             raise DockerException("the engine named no image at the end of the build")

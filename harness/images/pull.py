@@ -16,6 +16,10 @@ ANSWER_WITHIN_S = 10
 Log = Callable[[str], None]
 
 
+def ignore(line: str) -> None:
+    """Drop a line: the log of a caller who wants none."""
+
+
 class Registries:
     """The registries that an engine reaches; one that left a question unanswered is not asked again.
 
@@ -29,7 +33,7 @@ class Registries:
         self._asking = asking
         self._silent: set[str] = set()
 
-    def find_or_pull(self, reference: str, architecture: str | None = None, *, log: Log = lambda _line: None) -> Image:
+    def find_or_pull(self, reference: str, architecture: str | None = None, *, log: Log = ignore) -> Image:
         """The image on this machine; pulled when it is not here.
 
         Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 import docker
 
 from harness.images.bases import LOCALSTACK, MEMCACHED, REGISTRY, SERVICES, Bases
-from harness.images.pull import Log, registries
+from harness.images.pull import Log, ignore, registries
 from harness.settings import Settings
 from harness.system.private_files import private_folder
 
@@ -33,20 +33,23 @@ class ServiceImages:
     names: dict[str, str]
 
 
-def service_images(client: docker.DockerClient, settings: Settings, *, log: Log) -> ServiceImages:
-    """Finds, pulls or makes all of them; a second time takes a moment.
+def service_images(
+    client: docker.DockerClient, settings: Settings, *, log: Log, build_output: Log = ignore
+) -> ServiceImages:
+    """Find, pull or make all of them; a second call takes a moment.
 
     Args:
         client: The engine.
         settings: The project.
-        log: Called with each line of progress.
+        log: Called with what the harness itself is about to do, line by line.
+        build_output: Called with each line that the engine's builds print.
 
     Raises:
         BaseUnavailable: One can neither be pulled nor made on this machine.
         HarnessError: One cannot be made.
     """
     with _one_at_a_time(settings.cache_dir, log), registries(client) as reachable:
-        bases = Bases(client, settings, reachable, log)
+        bases = Bases(client, settings, reachable, log, build_output)
         found = {
             "localstack": bases.find(LOCALSTACK),
             "memcached": bases.find(MEMCACHED),

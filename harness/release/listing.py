@@ -7,10 +7,10 @@ import docker
 import msgspec
 from docker.models.images import Image
 
-from harness.system.engine import find_image
 from harness.images.catalogue import Recipe, source_sha256
 from harness.images.facts import Facts, facts_of
 from harness.release.record import Push, Unverified, check_verified, load_release
+from harness.system.engine import find_image
 
 
 class Entry(msgspec.Struct, frozen=True):

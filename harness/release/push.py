@@ -10,12 +10,12 @@ import docker
 import msgspec
 from docker.errors import DockerException
 
-from harness.system.engine import RegistryRefused, messages, translated
 from harness.errors import HarnessError
 from harness.images.catalogue import Recipe, source_sha256
 from harness.images.facts import Facts
 from harness.release.record import Push, Verified, check_verified, load_release, now, save_release
 from harness.release.verify import image_under_test
+from harness.system.engine import RegistryRefused, messages, translated
 
 # https://distribution.github.io/distribution/spec/api/ - a registry's host, an optional port, an optional path.
 _REGISTRY = re.compile(r"[a-zA-Z0-9.-]+(:\d{1,5})?(/[a-z0-9._-]+)*")

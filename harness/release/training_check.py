@@ -6,15 +6,15 @@ from contextlib import ExitStack, contextmanager
 
 import msgspec
 
-from harness.system.engine import find_image
+from harness.aws.clients import Clients, clients_for
 from harness.errors import HarnessError
 from harness.release.verify import ImageCheck, ImageUnderTest
-from harness.aws.clients import Clients, clients_for
 from harness.runs.launch import COORDINATOR, Request, check, read_request, run, worker_function
 from harness.runs.site import site_of
 from harness.runs.summary import Summary
 from harness.settings import Settings
 from harness.stack import StackState, start_private_stack
+from harness.system.engine import find_image
 from training.errors import TrainingError
 
 Log = Callable[[str], None]

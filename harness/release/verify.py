@@ -20,11 +20,11 @@ import requests
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from harness.system.engine import engine_architecture, find_image, translated
 from harness.errors import HarnessError
 from harness.images.catalogue import Recipe
 from harness.images.facts import Facts, facts_of
 from harness.release.record import CheckResult, Verified, load_release, now, save_release
+from harness.system.engine import engine_architecture, find_image, translated
 from harness.system.probes import wait_until
 
 # Whoever cleans up finds a container of ours by this label.

@@ -36,7 +36,7 @@ def current_image(name: str, function: FunctionSettings, *, log: Log) -> str:
             built = find_image(client, recipe.name)
             if built is None or not is_current(built, PROJECT, recipe):
                 log(f"building image {recipe.name} ({'not built' if built is None else 'out of date'})")
-                return build_image(client, PROJECT, recipe, find_base(client, None), log=lambda _: None).image_id
+                return build_image(client, PROJECT, recipe, find_base(client, None)).image_id
         image = find_image(client, function.image)
         if image is None:
             raise HarnessError(

@@ -160,7 +160,7 @@ def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> Imag
     client = connect()
     socket = engine_socket()
     # They are made of this harness, whichever project uses it.
-    found = service_images(client, msgspec.structs.replace(settings, root=PROJECT), log=_headlines(log))
+    found = service_images(client, msgspec.structs.replace(settings, root=PROJECT), log=log)
     return Images(
         memcached=found.memcached,
         localstack=found.localstack if s3 == "localstack" else None,
@@ -168,11 +168,6 @@ def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> Imag
         socket=socket,
         registry=found.registry if registry else None,
     )
-
-
-def _headlines(log: Log) -> Log:
-    """Passes on what we say ourselves; the engine's own lines, which begin otherwise, are many."""
-    return lambda line: log(line) if line[:1].islower() else None
 
 
 def _fixed_ports(ports: PortSettings, s3: S3Kind) -> dict[str, int]:

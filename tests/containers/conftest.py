@@ -52,7 +52,7 @@ def own_recipes(engine: docker.DockerClient, base: Base, sources: Path) -> Itera
     own = {name: dataclasses.replace(recipe, name=f"test-{mark}-{name}") for name, recipe in RECIPES.items()}
     try:
         for name in ("linear_ec_1", "linear_ec_2"):
-            build_image(engine, sources, own[name], base, log=lambda _line: None)
+            build_image(engine, sources, own[name], base)
         yield own
     finally:
         for recipe in own.values():

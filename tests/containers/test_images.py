@@ -33,10 +33,6 @@ CODE_REBUILD_S = 5
 LIMITS_MB = {"linear_ec_1": 45, "linear_ec_2": 240}
 
 
-def silent(_line: str) -> None:
-    """Takes a line of the build's output."""
-
-
 def change_one_byte(root: Path) -> None:
     """Changes the code that all images hold."""
     with (root / "lambdas" / "training" / "job.py").open("a") as file:
@@ -68,10 +64,10 @@ def test_change_of_code_makes_one_layer_anew(
 ):
     """All layers but the last are those of the image before, and the build takes seconds."""
     recipe = dataclasses.replace(own_recipes["linear_ec_2"], name=own_recipes["linear_ec_2_nn"].name)
-    before = build_image(engine, project, recipe, base, log=silent)
+    before = build_image(engine, project, recipe, base)
     change_one_byte(project)
 
-    after = build_image(engine, project, recipe, base, log=silent)
+    after = build_image(engine, project, recipe, base)
 
     layers = [engine.images.get(built.image_id).attrs["RootFS"]["Layers"] for built in (before, after)]
     assert before.image_id != after.image_id
@@ -90,7 +86,7 @@ def test_failed_build_takes_no_name(
         file.write("RUN python3 -c 'raise RuntimeError(7)'\n")
 
     with pytest.raises(BuildFailed, match="cannot be built"):
-        build_image(engine, project, recipe, base, log=silent)
+        build_image(engine, project, recipe, base)
 
     assert before == engine.images.get(recipe.name).id
 
@@ -104,7 +100,7 @@ def test_packages_without_a_wheel_are_named(
     requirements.write_text("not-there-at-all==1.0 --hash=sha256:" + 64 * "0" + "\n")
 
     with pytest.raises(BuildFailed, match="finds no wheel of not-there-at-all"):
-        build_image(engine, project, recipe, base, log=silent)
+        build_image(engine, project, recipe, base)
 
 
 def test_failed_check_takes_the_pass_back(engine: docker.DockerClient, own_recipes: dict[str, Recipe], project: Path):

@@ -37,7 +37,7 @@ def broken(engine: docker.DockerClient, base: Base, own_recipes: dict[str, Recip
     assert found == 1
     worker.write_text(code)
     recipe = dataclasses.replace(own_recipes["linear_ec_2"], name=own_recipes["linear_ec_2_nn"].name)
-    build_image(engine, project, recipe, base, log=print)
+    build_image(engine, project, recipe, base, build_output=print)
     return recipe
 
 

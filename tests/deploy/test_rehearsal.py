@@ -48,7 +48,7 @@ def project(engine, tmp_path_factory):
     (root / "harness.toml").write_text(declared.replace("environment = {", "# environment = {"), encoding="utf-8")
     base, release = find_base(engine, None), Release()
     for name in FUNCTIONS:
-        build_image(engine, root, RECIPES[name], base, log=lambda _line: None)
+        build_image(engine, root, RECIPES[name], base)
         facts = image_under_test(engine, RECIPES[name]).facts
         release = release.with_entry(Verified(facts, (CheckResult("assumed", "by this test", 0.0),), now()))
     save_release(root, release)

@@ -2,12 +2,13 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from docker.utils.build import exclude_paths
 
 from harness.guard import SECRET_VARIABLE
-from harness.images.bases import LOCALSTACK, MEMCACHED, PUBLISHED, PUBLISHED_DEBIAN, REGISTRY
+from harness.images.bases import LOCALSTACK, MEMCACHED, PUBLISHED, PUBLISHED_DEBIAN, REGISTRY, Bases
 from harness.stack.localstack import localstack_service
 
 pytestmark = pytest.mark.unit
@@ -69,3 +70,20 @@ def test_build_gets_what_the_dockerfile_copies(dockerfile: str, sources: tuple[s
     assert copied
     assert all(name in sources for name in copied)
     assert all(any(file.startswith(name) for file in sent) for name in copied)
+
+
+def test_build_output_is_not_mixed_with_the_log(settings):
+    """A line of the engine's goes to `build_output`, even when it begins as one of the harness's own lines does."""
+    present = SimpleNamespace(id="sha256:1", labels={}, tag=lambda _name: True)
+    lines = [{"stream": "building wheels\n \n"}, {"stream": "Step 2\n"}, {"aux": {"ID": "sha256:2"}}]
+    engine = SimpleNamespace(
+        images=SimpleNamespace(get=lambda _name: present),
+        api=SimpleNamespace(build=lambda **_options: iter(lines)),
+    )
+    log: list[str] = []
+    output: list[str] = []
+    bases = Bases(engine, settings, SimpleNamespace(), log.append, output.append)
+
+    assert "sha256:2" == bases.make(MEMCACHED)
+    assert [f"building {MEMCACHED}"] == log
+    assert ["building wheels", "Step 2"] == output
