@@ -1,6 +1,6 @@
 """Settings: `harness.toml` and the environment, read once into frozen records.
 
-    [stack]                 what a run stands on
+    [stack]                 the services of a run
     mode = "process"        or "container"
     s3 = "localstack"       or "moto"
     [stack.ports]           memcached, s3, aws, gateway, discovery; absent or 0 picks a free port
@@ -8,7 +8,7 @@
     [functions.NAME]        one table per function: source, include, handler, memory_mb, timeout_s, ...
 
 Paths in the file are relative to it.
-The nearest `harness.toml` upwards from the working directory counts; its folder is the project's root.
+The nearest `harness.toml` in the working directory or above it is used; its folder is the root of the project.
 """
 
 import os
@@ -34,7 +34,7 @@ FunctionName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9-_]{1,64}$")]
 
 
 class PortSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Fixed ports on the loopback interface; 0 picks a free one."""
+    """Fixed ports on the loopback interface; 0 picks a free port."""
 
     memcached: Port = 0
     s3: Port = 0
@@ -44,12 +44,12 @@ class PortSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a run stands on.
+    """The services of a run.
 
     Attributes:
-        mode: As processes of this machine, or as containers.
-        s3: What plays S3.
-        ports: Fixed ports, where they are wanted.
+        mode: Whether the services run as local processes or as containers.
+        s3: The service that emulates S3.
+        ports: Fixed ports, if any.
     """
 
     mode: Literal["process", "container"] = "process"
@@ -61,10 +61,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The Lambda service.
 
     Attributes:
-        account_concurrency: Invocations that run at once before callers get 429.
+        account_concurrency: Invocations that may run at once; further callers get 429.
         retry_time_scale: Factor on the 1 and 2 minutes that AWS waits before it retries a failed event.
         idle_timeout_s: Seconds after which an idle environment is stopped.
-        fork: Whether environments of process mode are forked from a parent that has imported their libraries.
+        fork: Whether environments in process mode are forked from a parent that has already imported their libraries.
     """
 
     account_concurrency: Annotated[int, msgspec.Meta(ge=1)] = 1000
@@ -82,12 +82,12 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         include: Further folders, each packaged under its own name (a library beside the handler).
         memory_mb: Memory size.
         timeout_s: Time limit of one invocation.
-        retries: How often a failed event is tried again (`MaximumRetryAttempts`).
+        retries: How often a failed event is retried (`MaximumRetryAttempts`).
         environment: The function's own environment variables.
         image: The image that it runs from in container mode and on AWS; in process mode it runs from `source`.
         ephemeral_storage_mb: Size of /tmp.
-        recursive: Whether it may be reached through itself more than 16 times (`RecursiveLoop=Allow`).
-        reserved_concurrency: Environments that are kept for it alone; 0 when it shares the account's.
+        recursive: Whether the function may invoke itself, directly or not, more than 16 times (`RecursiveLoop=Allow`).
+        reserved_concurrency: Environments reserved for this function; 0 if it shares the account's.
     """
 
     source: Path
@@ -110,7 +110,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Everything that is set outside of a command's flags."""
+    """All settings other than the flags of a command."""
 
     root: Path
     cache_dir: Path
@@ -120,18 +120,18 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def state_dir(self) -> Path:
-        """Where this project's stack keeps its state and temporary data."""
+        """Return the folder for the state and temporary data of this project's stack."""
         return state_folder(self.root)
 
 
 def load_settings(start: Path | None = None) -> Settings:
-    """Read the nearest `harness.toml` from `start` (default: the working directory) upwards.
+    """Return the settings in the nearest `harness.toml`, from `start` (default: the working directory) upwards.
 
     Raises:
-        HarnessError: There is none, or it does not hold what it should; table and key are named.
+        HarnessError: There is no such file, or it is invalid; the message names the table and the key.
     """
     start = (start or _working_folder()).resolve()
-    # Not `Path.is_file`, which raises where a folder above may not be searched.
+    # `Path.is_file` would raise if a folder above may not be searched.
     path = next((folder / FILE_NAME for folder in (start, *start.parents) if os.path.isfile(folder / FILE_NAME)), None)  # noqa: PTH113
     if path is None:
         raise HarnessError(
@@ -172,7 +172,7 @@ def _file_of(content: dict[str, Any], path: Path) -> _File:
         for key, _ in _items(table):
             _check_key(key, name, kind, path)
     for name, table in _items(functions):
-        # One by one: of a whole file, msgspec would not name the function.
+        # Convert them one by one: for a whole file, msgspec would not name the function.
         _convert(table, FunctionSettings, f"functions.{name}", path)
     return _convert(content, _File, "", path)
 
@@ -201,7 +201,7 @@ def _convert(content: object, kind: type[Converted], table: str, path: Path) -> 
 
 
 def _items(table: object) -> list[tuple[str, Any]]:
-    """The items of a table; none of what is no table, which is found when it is converted."""
+    """Return the items of a table, or nothing if it is not a table: converting it reports that error."""
     return list(table.items()) if isinstance(table, dict) else []
 
 
