@@ -69,9 +69,9 @@ class Faults:
         if self._plan.resource_s:
             time.sleep(self._plan.resource_s)
 
-    def strike(self, service: str, action: Callable[[], str]) -> CallFault | None:
+    def take(self, service: str, action: Callable[[], str]) -> CallFault | None:
         """The fault that hits a call; None when there is none."""
-        return self._calls.strike(service, action)
+        return self._calls.take(service, action)
 
 
 FAULTS = Faults()
@@ -85,7 +85,7 @@ def with_faults(application: Application, faults: Faults = FAULTS) -> Applicatio
             return _take_plan(environ, start_response, faults)
         key, service = signer_of(environ)
         if service and key != access_key():
-            fault = faults.strike(service, lambda: action_of(environ))
+            fault = faults.take(service, lambda: action_of(environ))
             if fault is not None:
                 return refuse(start_response, fault, service, environ)
         return application(environ, start_response)

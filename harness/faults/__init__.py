@@ -1,4 +1,4 @@
-"""Faults from outside: what a plan may ask for, how it is written down, and when each part of it is due."""
+"""Faults injected from outside: what a fault plan can request, how it is written, and when each fault is due."""
 
 from harness.faults.plan import Chaos, Fault, Plan, check_plan
 from harness.faults.text import parse_chaos, parse_fault, read_plan

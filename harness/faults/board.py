@@ -1,59 +1,62 @@
-"""The plans of all runs that are on at the moment."""
+"""The fault plans of all runs in progress."""
 
 from dataclasses import dataclass, field
 
+from harness.faults.injections import Injections
 from harness.faults.plan import Fault
-from harness.faults.strikes import Strikes
 from harness.system.process_identity import ProcessIdentity, is_alive
 
-# A stack that serves many runs need not remember them all.
+# Bounds the memory of a stack that serves many runs.
 _RUNS_KEPT = 64
 
 
 @dataclass
 class Board:
-    """Strikes by run.
+    """Injections by run.
 
     Attributes:
-        runs: The runs whose plans are in force.
-        past: The newest of those whose plans were, the oldest first.
-        owners: The process with which a run's plan ends at the latest, by run; absent where none is known.
+        runs: The runs whose plans are active.
+        past: The most recent runs whose plans have ended, oldest first.
+        owners: The process whose death ends a run's plan, by run; absent where no owner is known.
     """
 
-    runs: dict[str, Strikes] = field(default_factory=dict)
-    past: dict[str, Strikes] = field(default_factory=dict)
+    runs: dict[str, Injections] = field(default_factory=dict)
+    past: dict[str, Injections] = field(default_factory=dict)
     owners: dict[str, ProcessIdentity] = field(default_factory=dict)
 
-    def post(self, run_id: str, strikes: Strikes) -> None:
-        """Puts a run's plan in force."""
-        self.runs[run_id] = strikes
+    def post(self, run_id: str, injections: Injections) -> None:
+        """Activate a run's plan."""
+        self.runs[run_id] = injections
         self.owners.pop(run_id, None)
 
     def orphans(self) -> list[str]:
-        """Return the runs whose owner has died: nobody else would lift their plans."""
+        """Return the runs whose owner has died, and so cannot end their plans."""
         return [run_id for run_id, owner in self.owners.items() if not is_alive(owner)]
 
     def lift(self, run_id: str) -> None:
-        """Ends it: what has no run's key, as a request to S3, would meet it for ever."""
+        """End a run's plan.
+
+        Requests without a run's key, such as requests to S3, would otherwise meet its faults forever.
+        """
         self.owners.pop(run_id, None)
         if run_id in self.runs:
             self.past[run_id] = self.runs.pop(run_id)
         while len(self.past) > _RUNS_KEPT:
             del self.past[next(iter(self.past))]
 
-    def find(self, run_id: str) -> Strikes | None:
-        """A run's strikes, in force or past."""
+    def find(self, run_id: str) -> Injections | None:
+        """Return a run's injections, active or past; None if the run is unknown."""
         return self.runs.get(run_id) or self.past.get(run_id)
 
     def at_command(self, run_id: str | None) -> list[Fault]:
-        """Return the delays that concern every command to Memcached.
+        """Return the delays that apply to every Memcached command.
 
         Args:
-            run_id: The run that the command's key belongs to, which meets its own plan alone; None for no run's.
+            run_id: The run that the command's key belongs to, whose plan alone applies; None if it belongs to no run.
         """
-        concerned = self.runs.values() if run_id is None else [self.runs[run_id]]
-        return [fault for strikes in concerned for fault in strikes.at_command()]
+        affected = self.runs.values() if run_id is None else [self.runs[run_id]]
+        return [fault for injections in affected for fault in injections.at_command()]
 
     def at_request(self, method: str, path: str) -> list[Fault]:
-        """The faults that strike at this request to S3."""
-        return [fault for strikes in self.runs.values() for fault in strikes.at_request(method, path)]
+        """Return the faults to inject at this request to S3."""
+        return [fault for injections in self.runs.values() for fault in injections.at_request(method, path)]

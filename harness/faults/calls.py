@@ -1,6 +1,6 @@
-"""Calls of AWS's APIs that fail because a rehearsal wants them to: throttled, refused, signed with what has expired.
+"""AWS API calls that a rehearsal makes fail: throttled, denied, or signed with expired credentials.
 
-The control plane (moto) and the Lambda service (the gateway) take the same plans, each for the calls that it answers.
+The control plane (moto) and the Lambda service (the gateway) accept the same plans, each for the calls it serves.
 """
 
 import threading
@@ -16,12 +16,12 @@ class CallFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calls that fail.
 
     Attributes:
-        error: AWS's code of the error, for example `Throttling` or `ExpiredToken`.
-        service: The service as it signs, for example `cloudformation`; `*` for every one.
-        action: The operation, for example `CreateChangeSet`; `*` for every one, and the only choice for S3.
-        message: What the service says.
-        status: HTTP status.
-        times: How many calls fail; None for all.
+        error: AWS's error code, for example `Throttling` or `ExpiredToken`.
+        service: The service's signing name, for example `cloudformation`; `*` matches every service.
+        action: The operation, for example `CreateChangeSet`; `*` matches every operation, the only choice for S3.
+        message: The message of the service's error.
+        status: The HTTP status.
+        times: How many calls fail; None for all of them.
     """
 
     error: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9.]+$")]
@@ -33,7 +33,7 @@ class CallFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CallFaults:
-    """The faults in force, and how much of them is used up."""
+    """The active faults, and how often each has been used."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,16 +41,16 @@ class CallFaults:
         self._used: list[int] = []
 
     def put(self, faults: tuple[CallFault, ...]) -> None:
-        """Replaces all faults."""
+        """Replace all faults."""
         with self._lock:
             self._faults, self._used = faults, [0] * len(faults)
 
-    def strike(self, service: str, action: Callable[[], str]) -> CallFault | None:
-        """The fault that hits a call, which counts as one of its times; None when there is none.
+    def take(self, service: str, action: Callable[[], str]) -> CallFault | None:
+        """Return the first fault that applies to a call, counting one use of it; None if none applies.
 
         Args:
             service: The service that is called.
-            action: Tells the operation; asked only when there are faults of some operation.
+            action: Returns the operation; called only if a fault is limited to one operation.
         """
         if not self._faults:
             return None

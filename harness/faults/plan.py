@@ -1,8 +1,8 @@
-"""The plan: which faults a run is to meet, each an action with an address and parameters.
+"""The fault plan of a run: each fault is an action with an address and parameters.
 
-The address is where in a run a fault strikes: (rank, round, step, attempt), read off the wire.
-A part that is left out matches all; the fault then strikes at the first match.
-`CATALOGUE` is the whole vocabulary: what is not in it is refused.
+The address says where in a run a fault is injected: (rank, round, step, attempt), as observed on the wire.
+A part that is omitted matches any value; the fault is then injected at the first match.
+`CATALOGUE` lists every fault that exists; anything else is rejected.
 """
 
 import difflib
@@ -36,23 +36,23 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 
     Attributes:
         action: What happens.
-        target: To what.
-        rank: The rank that it concerns; `all` kills every rank at the first match.
-        round: The round in which it strikes; 0 is the round of joining.
+        target: What it happens to.
+        rank: The rank that it applies to; `all` kills every rank at the first match.
+        round: The round in which it is injected; round 0 is the one in which ranks join.
         step: The step within the round.
-        attempt: The try of the rank, from 1.
-        when: Which moment of a rank's put a kill waits for.
-        how: What a killed function's end looks like to Lambda.
+        attempt: The attempt of the rank, from 1.
+        when: The moment of a rank's put at which a kill happens.
+        how: How the end of a killed function appears to Lambda.
         ms: Delay, milliseconds.
-        kbps: Bandwidth, kilobits a second, each way.
-        s: How long it lasts, seconds.
-        down_s: How long a restarted Memcached is away, seconds.
-        delay_s: How much later an event is delivered again, or an environment starts, seconds.
+        kbps: Bandwidth in each direction, kilobits per second.
+        s: Duration, seconds.
+        down_s: How long a restarted Memcached is down, seconds.
+        delay_s: Delay of an event's second delivery, or of an environment's start, seconds.
         factor: How many times slower a straggler runs.
-        n: How often it strikes.
-        after: After how many invocations of workers the coordinator is killed.
-        key: The S3 objects that it concerns, as a glob pattern.
-        lost: The cold start never comes to an end.
+        n: How often the fault is injected.
+        after: The number of worker invocations after which the coordinator is killed.
+        key: Glob pattern of the S3 objects that it applies to.
+        lost: Whether the cold start never completes.
     """
 
     action: str
@@ -86,9 +86,9 @@ class Kind(NamedTuple):
     """An entry of the catalogue.
 
     Attributes:
-        needs: Keys of which at least one has to be given; empty when none has.
-        takes: Further keys.
-        meaning: What happens, in a line for the user guide.
+        needs: Keys of which exactly one must be given; empty if none is required.
+        takes: Optional keys.
+        meaning: What happens, in one line for the user guide.
     """
 
     needs: tuple[str, ...]
@@ -97,45 +97,45 @@ class Kind(NamedTuple):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All keys, the address first."""
+        """Return all keys, the address first."""
         return (*[k for k in self.takes if k in ADDRESS], *self.needs, *[k for k in self.takes if k not in ADDRESS])
 
 
 ADDRESS = ("rank", "round", "step", "attempt")
 _OBJECTS = ("round", "key", "n")
 
-# The first target of an action is the one meant when none is named.
+# The first target of an action is its default.
 CATALOGUE: dict[tuple[str, str], Kind] = {
     ("kill", "worker"): Kind((), (*ADDRESS, "when", "how"), "the rank's process ends at its put, and Lambda retries"),
-    ("kill", "coordinator"): Kind((), ("after",), "the coordinator ends half-way through its fan-out"),
-    ("kill", "gateway"): Kind((), ADDRESS, "the Lambda service itself ends, and everything in it"),
-    ("freeze", "worker"): Kind(("s", "factor"), ADDRESS, "the rank stands still for s, or runs factor times slower"),
+    ("kill", "coordinator"): Kind((), ("after",), "the coordinator ends halfway through its fan-out"),
+    ("kill", "gateway"): Kind((), ADDRESS, "the Lambda service itself ends, with everything in it"),
+    ("freeze", "worker"): Kind(("s", "factor"), ADDRESS, "the rank is paused for s, or runs factor times slower"),
     ("duplicate", "worker"): Kind((), ("rank", "delay_s"), "Lambda delivers the rank's event twice"),
     ("cold-start", "worker"): Kind(
-        ("delay_s", "lost"), ("rank", "attempt"), "the rank's environment comes late or never"
+        ("delay_s", "lost"), ("rank", "attempt"), "the rank's environment starts late or never"
     ),
-    ("throttle", "worker"): Kind((), ("rank", "n"), "Lambda has no room for the rank's event, n times"),
+    ("throttle", "worker"): Kind((), ("rank", "n"), "Lambda throttles the rank's event n times"),
     ("restart", "memcached"): Kind((), (*ADDRESS, "down_s"), "Memcached is killed and starts empty on the same port"),
     ("evict", "memcached"): Kind((), ADDRESS, "every frame at the address is dropped right after its first store"),
-    ("corrupt", "memcached"): Kind((), (*ADDRESS, "n"), "one byte of the frame is stored wrong"),
-    ("refuse", "memcached"): Kind((), (*ADDRESS, "n"), "the store is refused: out of memory"),
-    ("refuse", "s3"): Kind((), _OBJECTS, "every store is refused as by a full disk, or the first n"),
+    ("corrupt", "memcached"): Kind((), (*ADDRESS, "n"), "one byte of the stored frame is inverted"),
+    ("refuse", "memcached"): Kind((), (*ADDRESS, "n"), "Memcached refuses the store: out of memory"),
+    ("refuse", "s3"): Kind((), _OBJECTS, "every store, or the first n, fails as on a full disk"),
     ("delay", "memcached"): Kind(
-        ("ms",), (*ADDRESS, "n"), "stores at the address come later; with no address, all commands"
+        ("ms",), (*ADDRESS, "n"), "stores at the address are delayed; without an address, all commands"
     ),
-    ("delay", "s3"): Kind(("ms",), _OBJECTS, "requests come later, or the first n"),
+    ("delay", "s3"): Kind(("ms",), _OBJECTS, "every request, or the first n, is delayed"),
     ("bandwidth", "memcached"): Kind(
-        ("kbps",), (*ADDRESS, "s"), "every connection of the run is this slow from then on, until the run ends"
+        ("kbps",), (*ADDRESS, "s"), "every connection of the run is limited to kbps for s, or until the run ends"
     ),
     ("cut", "memcached"): Kind(("s",), ADDRESS, "all connections break, and new ones are refused for s"),
     ("cut", "s3"): Kind(("s",), ("round", "key"), "connections break, and new ones are refused for s"),
-    ("blackhole", "memcached"): Kind(("s",), ADDRESS, "connections are taken, and nothing comes through for s"),
-    ("503", "s3"): Kind((), _OBJECTS, "requests are answered `503 Slow Down`, or the first n"),
+    ("blackhole", "memcached"): Kind(("s",), ADDRESS, "connections are accepted, but no data passes for s"),
+    ("503", "s3"): Kind((), _OBJECTS, "every request, or the first n, is answered with `503 Slow Down`"),
 }
 
 
 def default_target(action: str) -> str | None:
-    """The target that an action has when none is named; None for an unknown action."""
+    """Return the target of an action when none is given; None for an unknown action."""
     return next((target for known, target in CATALOGUE if known == action), None)
 
 
@@ -143,13 +143,13 @@ CHAOS_ACTIONS = ("kill", "freeze", "restart", "evict", "corrupt", "refuse", "del
 
 
 class Chaos(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Faults drawn at random: at each put of a rank in a round one may strike.
+    """Faults drawn at random: each first put of a rank in a round may trigger one.
 
-    What is drawn depends on the seed and the place alone, not on the order in which puts come.
+    A draw depends on the seed, the rank and the round alone, not on the order in which puts arrive.
 
     Attributes:
-        seed: Fixes the draws.
-        rate: Share of all places at which a fault strikes.
+        seed: Seed of the draws.
+        rate: Probability of a fault per rank and round.
     """
 
     seed: Annotated[int, _whole(0)]
@@ -157,7 +157,7 @@ class Chaos(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that a run is to meet."""
+    """All faults of a run."""
 
     faults: tuple[Fault, ...] = ()
     chaos: Chaos | None = None
@@ -167,14 +167,14 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def make_fault(values: dict[str, object], where: str) -> Fault:
-    """Checks a fault's keys and values.
+    """Return a fault after checking its keys and values.
 
     Args:
-        values: `action`, perhaps `target`, and the keys as given.
-        where: The fault as the user wrote it, for messages.
+        values: `action`, optionally `target`, and the keys as given.
+        where: The fault as the user wrote it, for error messages.
 
     Raises:
-        HarnessError: A word, a key or a value is wrong; it is named, with what would be right.
+        HarnessError: A word, a key or a value is invalid; the message names it and what is allowed.
     """
     action = str(values.get("action"))
     targets = [target for known, target in CATALOGUE if known == action]
@@ -201,15 +201,15 @@ def make_fault(values: dict[str, object], where: str) -> Fault:
 
 
 def check_plan(plan: Plan, *, n_workers: int, rounds: int | None) -> None:
-    """Compares the addresses with the job.
+    """Check the addresses of a plan against the job.
 
     Args:
         plan: The plan.
-        n_workers: How many ranks the job has.
-        rounds: How many rounds it has at most; None when only its data tells.
+        n_workers: The number of ranks of the job.
+        rounds: The most rounds that the job can have; None if that depends on its data.
 
     Raises:
-        HarnessError: No run of this job can come to an address.
+        HarnessError: No run of this job can reach an address.
     """
     for fault in plan.faults:
         if isinstance(fault.rank, int) and fault.rank >= n_workers:
@@ -221,10 +221,10 @@ def check_plan(plan: Plan, *, n_workers: int, rounds: int | None) -> None:
 
 
 def check_fault(fault: Fault) -> None:
-    """Check a fault that came over the wire: its fields alone do not say what goes together.
+    """Check a fault that was received over the network, whose fields are valid one by one but may not go together.
 
     Raises:
-        HarnessError: Some do not.
+        HarnessError: Some fields exclude each other.
     """
     make_fault(msgspec.to_builtins(fault), f"{fault.action} {fault.target}")
 
@@ -240,7 +240,7 @@ def _check_value(where: str, key: str, value: object) -> None:
 
 
 def describe(key: str) -> str:
-    """What a key of a fault may hold."""
+    """Return what a key of a fault may hold."""
     hint = _HINTS[key]
     if hint is bool:
         return "true or false"

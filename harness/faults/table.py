@@ -1,4 +1,7 @@
-"""The table of faults in docs/user-guide.md: `python -m harness.faults.table` prints it; a test compares."""
+"""Generate the table of faults in docs/user-guide.md.
+
+`python -m harness.faults.table` prints it; a test compares the two.
+"""
 
 import sys
 
@@ -6,7 +9,7 @@ from harness.faults.plan import CATALOGUE, default_target
 
 
 def fault_table() -> str:
-    """One line per action and target."""
+    """Return the table, one line per action and target."""
     lines = ["| fault | needs | takes | what happens |", "|---|---|---|---|"]
     for (action, target), kind in CATALOGUE.items():
         name = action if default_target(action) == target else f"{action} {target}"

@@ -1,6 +1,6 @@
-"""How a plan is written: on the command line, or in a TOML file.
+"""The text form of a fault plan, on the command line or in a TOML file.
 
---fault "kill rank=2 round=17"          action, perhaps its target, then keys
+--fault "kill rank=2 round=17"          an action, optionally its target, then keys
 --fault "delay s3 ms=200 n=5"
 --chaos "seed=7 rate=0.01"
 
@@ -25,10 +25,10 @@ from harness.faults.plan import CATALOGUE, Chaos, Fault, Plan, make_fault
 
 
 def parse_fault(text: str) -> Fault:
-    """Reads one fault of the command line.
+    """Return the fault that a command-line option describes.
 
     Raises:
-        HarnessError: It is not understood; the word, key or value is named.
+        HarnessError: The text is invalid; the message names the word, key or value.
     """
     action, *words = text.split() or [""]
     values: dict[str, object] = {"action": action}
@@ -48,10 +48,10 @@ def parse_fault(text: str) -> Fault:
 
 
 def parse_chaos(text: str) -> Chaos:
-    """Reads `seed=7 rate=0.01`.
+    """Return the chaos that text such as `seed=7 rate=0.01` describes.
 
     Raises:
-        HarnessError: A key or a value is wrong.
+        HarnessError: A key or a value is invalid.
     """
     values: dict[str, object] = {}
     for word in text.split():
@@ -65,15 +65,15 @@ def parse_chaos(text: str) -> Chaos:
 
 
 def read_plan(path: Path | None, faults: tuple[str, ...] = (), chaos: str | None = None) -> Plan:
-    """Puts a plan together from a file and the command line.
+    """Return the plan that a file and the command line describe together.
 
     Args:
-        path: A TOML file; None for none.
-        faults: Further faults.
-        chaos: Chaos, which wins over the file's.
+        path: A TOML file; None if there is none.
+        faults: Additional faults.
+        chaos: Overrides the chaos in the file.
 
     Raises:
-        HarnessError: Something in it is wrong; it is named.
+        HarnessError: Part of the plan is invalid; the message names it.
     """
     plan = _read_file(path) if path else Plan()
     return Plan(
@@ -111,7 +111,7 @@ def _as_text(table: dict[str, Any]) -> str:
 
 
 def _value(text: str) -> object:
-    """A number where the text is one, else the text."""
+    """Return the text as a number if possible, otherwise unchanged."""
     for kind in (int, float):
         try:
             return kind(text)

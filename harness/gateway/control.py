@@ -81,7 +81,7 @@ def _routes(name: str, method: str, path: str, operation: Operation) -> list[Rou
 
     async def answer(request: Request) -> Response:
         services = services_of(request)
-        fault = services.call_faults.strike("lambda", lambda: name)
+        fault = services.call_faults.take("lambda", lambda: name)
         if fault is not None:
             raise LambdaApiError(fault.error, fault.status, fault.message)
         return await operation(request)

@@ -24,8 +24,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from harness.errors import HarnessError
+from harness.faults.injections import Event, new_event
 from harness.faults.plan import Fault, Plan, check_fault, check_plan
-from harness.faults.strikes import Event, event_of
 from harness.gateway.environment import Environment
 from harness.gateway.errors import invalid_parameter, too_many_requests
 from harness.gateway.requests import decode
@@ -37,14 +37,14 @@ STRAGGLER_PERIOD_S = 0.05
 RUNS_KEPT = 64
 
 
-class Strike(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InjectionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the proxy asks for."""
 
     fault: Fault
     ranks: tuple[int, ...]
 
 
-class Posting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FaultPlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A run's plan.
 
     Attributes:
@@ -94,10 +94,10 @@ class InvocationFaults:
     _running: list[tuple[Owner, Environment]] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def post(self, run_id: str, posting: Posting) -> None:
+    def post(self, run_id: str, request: FaultPlanRequest) -> None:
         """Takes up a run's plan."""
-        faults = posting.plan.faults
-        self._runs[run_id] = _Run(posting.n_workers, faults, [event_of(fault) for fault in faults])
+        faults = request.plan.faults
+        self._runs[run_id] = _Run(request.n_workers, faults, [new_event(fault) for fault in faults])
 
     def lift(self, run_id: str) -> None:
         """End a run's plan; what became of it is kept for a while."""
@@ -121,9 +121,9 @@ class InvocationFaults:
         for number, fault in enumerate(run.faults):
             if fault.target == "coordinator" and run.invoked == (fault.after or (run.n_workers + 1) // 2):
                 await self._kill(Owner(owner.run_id, None), fault)
-                run.events[number].struck()
+                run.events[number].record()
             if fault.action == "duplicate" and fault.rank in (None, owner.rank) and not run.events[number].times:
-                run.events[number].struck(rank=owner.rank)
+                run.events[number].record(rank=owner.rank)
                 again.append(fault.delay_s or 0.0)
         return again
 
@@ -143,10 +143,10 @@ class InvocationFaults:
                 continue
             event = run.events[number]
             if fault.action == "throttle" and event.times < (fault.n or 1):
-                event.struck(rank=owner.rank, attempt=attempt)
+                event.record(rank=owner.rank, attempt=attempt)
                 raise too_many_requests()
             if fault.action == "cold-start" and not event.times:
-                event.struck(rank=owner.rank, attempt=attempt)
+                event.record(rank=owner.rank, attempt=attempt)
                 if fault.lost:
                     raise TimeoutError("the cold start was lost, as planned")
                 await asyncio.sleep(fault.delay_s or 0.0)
@@ -165,16 +165,16 @@ class InvocationFaults:
         finally:
             self._running.remove(entry)
 
-    async def strike(self, run_id: str, strike: Strike) -> None:
+    async def inject(self, run_id: str, request: InjectionRequest) -> None:
         """Kills or freezes ranks, or kills this whole process; returns when it is done."""
-        if strike.fault.target == "gateway":
+        if request.fault.target == "gateway":
             os.kill(os.getpid(), signal.SIGKILL)
-        for rank in strike.ranks:
+        for rank in request.ranks:
             owner = Owner(run_id, rank)
-            if strike.fault.action == "kill":
-                await self._kill(owner, strike.fault)
+            if request.fault.action == "kill":
+                await self._kill(owner, request.fault)
             else:
-                await self._freeze(owner, strike.fault)
+                await self._freeze(owner, request.fault)
 
     async def _kill(self, owner: Owner, fault: Fault) -> None:
         for environment in self._environments(owner):
@@ -219,7 +219,7 @@ class InvocationFaults:
 
 
 @contextlib.contextmanager
-def _refused_in_words() -> Iterator[None]:
+def _as_invalid_parameter() -> Iterator[None]:
     try:
         yield
     except HarnessError as error:
@@ -230,10 +230,10 @@ def control_routes(faults: InvocationFaults) -> list[Route]:
     """The routes by which the network's proxy hands on plans and asks for strikes."""
 
     async def put(request: Request) -> Response:
-        posting = decode(await request.body(), Posting)
-        with _refused_in_words():
-            posting.check()
-        faults.post(request.path_params["run_id"], posting)
+        plan_request = decode(await request.body(), FaultPlanRequest)
+        with _as_invalid_parameter():
+            plan_request.check()
+        faults.post(request.path_params["run_id"], plan_request)
         return Response(status_code=204)
 
     async def get(request: Request) -> Response:
@@ -244,11 +244,11 @@ def control_routes(faults: InvocationFaults) -> list[Route]:
         faults.lift(request.path_params["run_id"])
         return Response(status_code=204)
 
-    async def strike(request: Request) -> Response:
-        wanted = decode(await request.body(), Strike)
-        with _refused_in_words():
-            check_fault(wanted.fault)
-        await faults.strike(request.path_params["run_id"], wanted)
+    async def inject(request: Request) -> Response:
+        injection = decode(await request.body(), InjectionRequest)
+        with _as_invalid_parameter():
+            check_fault(injection.fault)
+        await faults.inject(request.path_params["run_id"], injection)
         return Response(status_code=204)
 
     path = "/_harness/faults/{run_id}"
@@ -256,5 +256,5 @@ def control_routes(faults: InvocationFaults) -> list[Route]:
         Route(path, put, methods=["PUT"]),
         Route(path, get, methods=["GET"]),
         Route(path, delete, methods=["DELETE"]),
-        Route(path + "/strike", strike, methods=["POST"]),
+        Route(path + "/strike", inject, methods=["POST"]),
     ]

@@ -1,4 +1,4 @@
-"""What lies between workers and their cache: the configuration endpoint."""
+"""The network between workers and their cache: the configuration endpoint, and proxies that inject faults."""
 
 from harness.network.discovery import Node, configuration, serve
 

@@ -8,23 +8,25 @@ from harness.network.discovery import Node, serve
 
 
 def main() -> None:
-    """Serves until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m harness.network", description=__doc__)
-    parser.add_argument("--listen", type=node, required=True, metavar="HOST:PORT", help="where clients ask")
+    parser.add_argument(
+        "--listen", type=node, required=True, metavar="HOST:PORT", help="Address that clients connect to."
+    )
     parser.add_argument(
         "--node",
         type=node,
         required=True,
         action="append",
         metavar="HOST:PORT",
-        help="a memcached node; repeatable",
+        help="Address of a memcached node; repeatable.",
     )
     arguments = parser.parse_args()
     asyncio.run(_serve_until_stopped(arguments.listen, arguments.node))
 
 
 def node(text: str) -> Node:
-    """Parses `host:port`."""
+    """Return the node that `host:port` describes."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")

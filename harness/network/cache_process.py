@@ -1,4 +1,4 @@
-"""The real Memcached behind the proxy, as a process that can be killed and started empty."""
+"""The real Memcached behind the proxy: a process that can be killed and restarted empty."""
 
 import asyncio
 import logging
@@ -18,12 +18,12 @@ READY_POLL_S = 0.002
 
 
 class CacheProcess:
-    """One Memcached.
+    """One Memcached process.
 
     Args:
-        node: Where it listens.
-        command: Its whole command line, bound to this process.
-        directory: The stack's folder, in which its deaths are noted; None for nowhere.
+        node: The address that it listens on.
+        command: Its whole command line, which binds it to this process.
+        directory: The stack's folder, in which its deaths are recorded; None to record none.
     """
 
     def __init__(self, node: Node, command: Sequence[str], directory: Path | None = None) -> None:
@@ -34,10 +34,10 @@ class CacheProcess:
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Starts it and waits until it takes connections.
+        """Start the process and wait until it accepts connections.
 
         Raises:
-            HarnessError: It ends, or takes none in time.
+            HarnessError: The process ends, or accepts no connection in time.
         """
         self._process = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.DEVNULL)
         self._back_off.started()
@@ -56,14 +56,14 @@ class CacheProcess:
         )
 
     async def restart(self, down_s: float) -> None:
-        """Kills it and starts it anew on the same port, `down_s` later."""
+        """Kill the process and, after `down_s` seconds, start it again on the same port."""
         async with self._lock:
             await self.kill()
             await asyncio.sleep(down_s)
             await self.start()
 
     async def keep_alive(self) -> None:
-        """Start it again whenever it ends by itself, empty and on the same port; runs until it is cancelled."""
+        """Restart the process, empty and on the same port, whenever it ends by itself; run until cancelled."""
         while self._process is not None:
             status = await self._process.wait()
             async with self._lock:
@@ -81,7 +81,7 @@ class CacheProcess:
                     logger.warning("memcached cannot be started again: %s", error)
 
     async def kill(self) -> None:
-        """Ends it at once."""
+        """Kill the process and wait until it has ended."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()

@@ -8,7 +8,7 @@ r"""ElastiCache's configuration endpoint: answers `config get cluster` with the 
                                  \r\n
                                  END\r\n
 
-`length` counts the lines of version and nodes with their line feeds; without the last, clients wait for ever.
+`length` counts the version line and the node line with their line feeds; without the last one, clients wait forever.
 https://docs.aws.amazon.com/AmazonElastiCache/latest/mem-ug/AutoDiscovery.AddingToYourClientLibrary.html
 """
 
@@ -21,10 +21,10 @@ from harness.network.peer import is_own
 
 logger = logging.getLogger(__name__)
 
-# As memcached does, a line longer than this ends the connection.
+# A longer line ends the connection, as in memcached.
 LONGEST_LINE = 2048
 
-# What the endpoint says it is; clients only look at the first word.
+# The version that the endpoint reports; clients only check that the answer begins with VERSION.
 SERVER_VERSION = b"1.6.18"
 
 # The list of nodes never changes while the endpoint lives, so its version does not either.
@@ -41,14 +41,14 @@ class Node(NamedTuple):
 
 
 def configuration(nodes: Sequence[Node]) -> bytes:
-    """The answer to `config get cluster`."""
+    """Return the answer to `config get cluster`."""
     listed = " ".join(f"{node.host}|{node.host}|{node.port}" for node in nodes)
     payload = f"{CONFIGURATION_VERSION}\n{listed}\n".encode()
     return b"CONFIG cluster 0 %d\r\n%s\r\nEND\r\n" % (len(payload), payload)
 
 
 def answers(nodes: Sequence[Node]) -> dict[bytes, bytes]:
-    """Every command that is understood, with its answer; anything else gets `ERROR`."""
+    """Return the answer to each supported command; any other command gets `ERROR`."""
     return {
         b"config get cluster": configuration(nodes),
         b"version": b"VERSION " + SERVER_VERSION + b"\r\n",
@@ -56,7 +56,7 @@ def answers(nodes: Sequence[Node]) -> dict[bytes, bytes]:
 
 
 async def serve(listen: Node, nodes: Sequence[Node]) -> asyncio.Server:
-    """Listens at `listen` and answers any number of clients."""
+    """Listen at `listen` and answer any number of clients."""
     known = answers(nodes)
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,7 +66,7 @@ async def serve(listen: Node, nodes: Sequence[Node]) -> asyncio.Server:
             else:
                 logger.warning("a connection of another user was refused")
         except (ConnectionError, ValueError) as error:
-            # ValueError is asyncio's word for a line over the limit. Neither concerns any other client.
+            # asyncio raises ValueError for a line over the limit. Other clients are unaffected.
             logger.info("connection ended: %s", error)
         finally:
             writer.close()
@@ -75,9 +75,9 @@ async def serve(listen: Node, nodes: Sequence[Node]) -> asyncio.Server:
 
 
 def is_http(line: bytes) -> bool:
-    """Return whether a line begins an HTTP request, as of a web page: its body could hold commands.
+    """Return whether a line begins an HTTP request, for example from a web page, whose body could contain commands.
 
-    Memcached closes the connection then, and so does whatever stands in for it.
+    Memcached closes the connection then, and so must anything that stands in for it.
     """
     return b" HTTP/" in line and line.rpartition(b" ")[2].startswith(b"HTTP/")
 

@@ -1,9 +1,9 @@
-"""A proxy in front of Memcached that reads keys on the wire and brings about what the plan says.
+"""A proxy in front of Memcached that reads keys on the wire and injects the planned faults.
 
-    worker ----> proxy ----> memcached        commands: heads are read, values are streamed
-    worker <---- proxy <---- memcached        replies: counted, so that one of the proxy's own keeps the order
+    worker ----> proxy ----> memcached        commands: the proxy parses heads and streams values
+    worker <---- proxy <---- memcached        replies: the proxy counts them, so that its own come in order
 
-It speaks the text protocol as far as pymemcache does; anything else passes as a line with one reply.
+It implements the part of the text protocol that pymemcache uses; any other line passes through and expects one reply.
 """
 
 import asyncio
@@ -11,18 +11,18 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
 from harness.faults.board import Board
+from harness.faults.injections import ObservedPut
 from harness.faults.plan import Fault
-from harness.faults.strikes import Sight
 from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node, is_http
-from harness.network.door import Door, reset
 from harness.network.gateway_link import GatewayLink
+from harness.network.listener import Listener, reset
 from harness.network.wire import (
     HEAD_BYTES,
     OUT_OF_MEMORY,
     ReplyCounter,
     Store,
-    read_sight,
+    read_put,
     read_store,
     run_of,
     wants_reply,
@@ -32,18 +32,18 @@ CHUNK_BYTES = 65_536
 _END_OF_LINE = 2
 
 
-class ConnectionOverError(ConnectionError):
+class ConnectionEndedError(ConnectionError):
     """A fault has ended this connection."""
 
 
 @dataclass
-class Weather:
-    """What holds for all connections for a while.
+class NetworkConditions:
+    """Temporary conditions that apply to all connections.
 
     Attributes:
-        silent_until: Nothing comes through before, on the event loop's clock.
-        slow: By run, the bandwidth of each of its connections each way (kbps), and when that limit ends, on the event
-            loop's clock; it ends with the run's plan at the latest.
+        silent_until: Time before which no data passes, on the event loop's clock.
+        slow: By run, the bandwidth of each of its connections in each direction (kbps), and the time at which the limit
+            ends, on the event loop's clock; the limit ends with the run's plan at the latest.
     """
 
     silent_until: float = 0.0
@@ -54,29 +54,29 @@ class MemcachedProxy:
     """The proxy.
 
     Args:
-        listen: Where clients connect.
-        cache: The Memcached behind it.
+        listen: The address that clients connect to.
+        cache: The Memcached behind the proxy.
         board: The plans of all runs.
-        gateway: Carries out what concerns the Lambda service.
+        gateway: Injects the faults of the Lambda service.
     """
 
     def __init__(self, listen: Node, cache: CacheProcess, board: Board, gateway: GatewayLink) -> None:
-        self.door = Door(listen, self._client)
-        self.weather = Weather()
+        self.listener = Listener(listen, self._client)
+        self.conditions = NetworkConditions()
         self.board, self.gateway, self._cache = board, gateway, cache
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def pass_bytes(self, count: int, run_id: str | None) -> None:
-        """Wait as long as these bytes take on a connection of this run."""
-        loop, weather = asyncio.get_running_loop(), self.weather
-        await asyncio.sleep(max(0.0, weather.silent_until - loop.time()))
-        if run_id in weather.slow and run_id in self.board.runs:
-            kbps, until = weather.slow[run_id]
+        """Wait for the time that these bytes take on a connection of this run."""
+        loop, conditions = asyncio.get_running_loop(), self.conditions
+        await asyncio.sleep(max(0.0, conditions.silent_until - loop.time()))
+        if run_id in conditions.slow and run_id in self.board.runs:
+            kbps, until = conditions.slow[run_id]
             if loop.time() < until:
                 await asyncio.sleep(8 * count / (1000 * kbps))
 
-    def strike(self, fault: Fault, run_id: str) -> None:
-        """Brings about what concerns all connections; what lasts goes on by itself."""
+    def inject(self, fault: Fault, run_id: str) -> None:
+        """Start a fault that affects all connections; lasting faults continue in the background."""
         now = asyncio.get_running_loop().time()
         match fault.action:
             case "cut":
@@ -84,25 +84,25 @@ class MemcachedProxy:
             case "restart":
                 self._begin(self._restart(fault.down_s))
             case "blackhole":
-                self.weather.silent_until = now + (fault.s or 0.0)
+                self.conditions.silent_until = now + (fault.s or 0.0)
             case "bandwidth":
-                for over in self.weather.slow.keys() - self.board.runs.keys():
-                    del self.weather.slow[over]
+                for over in self.conditions.slow.keys() - self.board.runs.keys():
+                    del self.conditions.slow[over]
                 until = float("inf") if fault.s is None else now + fault.s
-                self.weather.slow[run_id] = (fault.kbps or 0.0, until)
+                self.conditions.slow[run_id] = (fault.kbps or 0.0, until)
 
     def _begin(self, what: Coroutine[None, None, None]) -> None:
-        # Not a part of the connection that brought it about: that one ends.
+        # The fault outlives the connection that triggered it.
         task = asyncio.create_task(what)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _cut(self, seconds: float) -> None:
-        async with self.door.shut():
+        async with self.listener.outage():
             await asyncio.sleep(seconds)
 
     async def _restart(self, down_s: float) -> None:
-        async with self.door.shut():
+        async with self.listener.outage():
             await self._cache.restart(down_s)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -115,7 +115,7 @@ class MemcachedProxy:
             for pump in pumps:
                 pump.cancel()
             for outcome in await asyncio.gather(*pumps, return_exceptions=True):
-                if isinstance(outcome, ConnectionOverError):
+                if isinstance(outcome, ConnectionEndedError):
                     reset(writer)
             server_writer.close()
 
@@ -127,30 +127,30 @@ class _Connection:
     to_client: asyncio.StreamWriter
     server: asyncio.StreamReader
     to_server: asyncio.StreamWriter
-    # The run whose keys the client has used last.
+    # The run that the client's most recent key belongs to.
     _run_id: str | None = None
     _unanswered: int = 0
     _all_answered: asyncio.Event = field(default_factory=asyncio.Event)
-    # What is due as soon as this client has finished its put: at its next command that is no store.
+    # Faults due once this client has finished its put, which its next command other than a store shows.
     _after_put: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     async def commands(self) -> None:
-        """Passes commands on until the client goes."""
+        """Forward commands until the client closes the connection."""
         while line := await self.client.readline():
             store = read_store(line)
             if store is not None:
                 await self._store(line, store)
                 continue
             if is_http(line):
-                raise ConnectionOverError
-            await self._strike_after_put()
+                raise ConnectionEndedError
+            await self._inject_after_put()
             run_id = self._run_of(line)
             for fault in self.proxy.board.at_command(run_id):
                 await asyncio.sleep((fault.ms or 0.0) / 1000)
             await self._send(line, answered=wants_reply(line))
 
     async def replies(self) -> None:
-        """Passes replies back until Memcached goes."""
+        """Forward replies until Memcached closes the connection."""
         counter = ReplyCounter()
         while chunk := await self.server.read(CHUNK_BYTES):
             await self.proxy.pass_bytes(len(chunk), self._run_id)
@@ -166,19 +166,19 @@ class _Connection:
         board = self.proxy.board
         run_id = run_of(store.key, board.runs)
         self._run_id = run_id or self._run_id
-        sight = read_sight(store.key, run_id, head) if run_id else None
-        due = board.runs[run_id].at_put(sight) if run_id and sight else []
+        put = read_put(store.key, run_id, head) if run_id else None
+        due = board.runs[run_id].at_put(put) if run_id and put else []
         due += board.at_command(run_id)
         flip = refused = dropped = False
         for fault in due:
             if fault.target in {"worker", "gateway"}:
-                await self._strike_lambda(fault, str(run_id), sight)
+                await self._inject_into_lambda(fault, str(run_id), put)
             elif fault.action == "delay":
                 await asyncio.sleep((fault.ms or 0.0) / 1000)
             elif fault.action in {"cut", "restart", "blackhole", "bandwidth"}:
-                self.proxy.strike(fault, str(run_id))
+                self.proxy.inject(fault, str(run_id))
                 if fault.action in {"cut", "restart"}:
-                    raise ConnectionOverError
+                    raise ConnectionEndedError
             flip |= fault.action == "corrupt"
             refused |= fault.action == "refuse"
             dropped |= fault.action == "evict"
@@ -188,12 +188,12 @@ class _Connection:
         await self._send(line + head, answered=not store.noreply)
         await self._stream(left, flip=flip and store.length > len(head))
         if dropped:
-            # The server takes one connection's commands in order: nobody can come between.
+            # The server executes a connection's commands in order, and no other client has read the frame yet.
             self.to_server.write(f"delete {store.key} noreply\r\n".encode())
         await self.to_server.drain()
 
     def _run_of(self, line: bytes) -> str | None:
-        """Return the run that a command's first key belongs to; None for no run's."""
+        """Return the run that a command's first key belongs to; None if it belongs to no run."""
         board = self.proxy.board
         if not board.runs:
             return None
@@ -211,11 +211,11 @@ class _Connection:
         await self.to_server.drain()
 
     async def _stream(self, left: int, *, flip: bool) -> None:
-        """Passes the rest of a value on; `flip` inverts the last byte before the line's end."""
+        """Forward the rest of a value; `flip` inverts its last byte."""
         while left:
             chunk = await self.client.read(min(left, CHUNK_BYTES))
             if not chunk:
-                raise ConnectionOverError
+                raise ConnectionEndedError
             await self.proxy.pass_bytes(len(chunk), self._run_id)
             last = left - _END_OF_LINE - 1
             if flip and last < len(chunk):
@@ -233,23 +233,23 @@ class _Connection:
             self.to_client.write(OUT_OF_MEMORY)
             await self.to_client.drain()
 
-    async def _strike_lambda(self, fault: Fault, run_id: str, sight: Sight | None) -> None:
-        if sight is None:
+    async def _inject_into_lambda(self, fault: Fault, run_id: str, put: ObservedPut | None) -> None:
+        if put is None:
             return
-        strikes = self.proxy.board.find(run_id)
-        if strikes is None:
+        injections = self.proxy.board.find(run_id)
+        if injections is None:
             return
-        gateway, victims = self.proxy.gateway, strikes.victims(fault, sight)
+        gateway, ranks = self.proxy.gateway, injections.target_ranks(fault, put)
         if fault.action == "kill" and fault.when == "after-put":
-            self._after_put.append(lambda: gateway.strike(run_id, fault, victims))
+            self._after_put.append(lambda: gateway.inject(run_id, fault, ranks))
             return
-        await gateway.strike(run_id, fault, victims)
+        await gateway.inject(run_id, fault, ranks)
         if fault.action == "kill":
-            raise ConnectionOverError
+            raise ConnectionEndedError
 
-    async def _strike_after_put(self) -> None:
+    async def _inject_after_put(self) -> None:
         if not self._after_put:
             return
-        for strike in self._after_put:
-            await strike()
-        raise ConnectionOverError
+        for inject in self._after_put:
+            await inject()
+        raise ConnectionEndedError

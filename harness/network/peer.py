@@ -1,6 +1,6 @@
-"""Who is at the other end of a connection on this machine: the kernel knows the user of every socket.
+"""The user at the other end of a local connection, as the kernel knows the owner of every socket.
 
-For protocols without credentials, such as Memcached's; asked once for each connection, some 30 us.
+This protects services whose protocol has no credentials, such as Memcached; it takes about 30 us per connection.
 https://man7.org/linux/man-pages/man7/sock_diag.7.html
 """
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
 _HEADER = struct.Struct("=IHHII")
-# family, protocol, extensions, padding, states; then the socket: ports, addresses, interface, cookie.
+# Family, protocol, extensions, padding, states; then the socket: ports, addresses, interface, cookie.
 _QUESTION = struct.Struct("=BBBBI2s2s16s16sIII")
 _ANY = 0xFFFFFFFF
 _UID_AT = _HEADER.size + 4 + 48 + 12
 _UID = struct.Struct("=I")
 _ROOT = 0
-# Of nobody's: the kernel gives user 0 to a socket whose owner has closed it.
+# Nobody's socket: the kernel reports user 0 for a socket whose owner has closed it.
 _NOBODY = -1
 _STATE_AT = _HEADER.size + 1
 # https://elixir.bootlin.com/linux/latest/source/include/net/tcp_states.h
@@ -26,14 +26,14 @@ _ESTABLISHED = 1
 
 
 def is_own(connection: socket.socket) -> bool:
-    """Return whether the peer is a process of this user or of root; whoever is not on this machine cannot be told.
+    """Return whether the peer is a process of this user or of root.
 
-    A peer that has closed its end already is nobody's.
+    True for a peer on another machine, whose user is unknown; False for one that has already closed its end.
     """
     try:
         peer, own = connection.getpeername(), connection.getsockname()
     except OSError:
-        # It was reset.
+        # The connection was reset.
         return False
     if connection.family != socket.AF_INET or not ip_address(peer[0]).is_loopback:
         return True
@@ -44,7 +44,7 @@ def is_own(connection: socket.socket) -> bool:
 
 
 def _ask_kernel(peer: tuple[str, int], own: tuple[str, int]) -> int | None:
-    """Return the user of the peer's socket; None where the kernel does not say."""
+    """Return the user of the peer's socket; None if the kernel does not answer."""
     ports = [port.to_bytes(2, "big") for port in (peer[1], own[1])]
     addresses = [socket.inet_aton(host).ljust(16, b"\0") for host in (peer[0], own[0])]
     question = _QUESTION.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY, *ports, *addresses, 0, _ANY, _ANY)
@@ -63,8 +63,8 @@ def _ask_kernel(peer: tuple[str, int], own: tuple[str, int]) -> int | None:
 
 
 def _look_up(peer: tuple[str, int], own: tuple[str, int]) -> int | None:
-    """Return the same from /proc, for kernels without sock_diag; None where that cannot be read."""
-    # Addresses as the kernel prints them: a number in the machine's byte order.
+    """Return the user of the peer's socket from /proc, for kernels without sock_diag; None if /proc cannot be read."""
+    # The kernel prints addresses as numbers in the machine's byte order.
     ends = ["{:08X}:{:04X}".format(*struct.unpack("=I", socket.inet_aton(host)), port) for host, port in (peer, own)]
     try:
         lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]

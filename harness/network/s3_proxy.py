@@ -1,7 +1,7 @@
-"""A proxy in front of S3 that brings about what the plan says of its requests.
+"""A proxy in front of S3 that injects the planned faults.
 
-Requests and answers are parsed by h11 and streamed; what a client sends is passed on unchanged, but for
-`Expect: 100-continue`, which is answered here.
+It parses requests and answers with h11 and streams them. A client's bytes pass unchanged, except that the proxy
+itself answers `Expect: 100-continue`.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from harness.faults.board import Board
 from harness.faults.plan import Fault
 from harness.guard import Guard, Refusal
 from harness.network.discovery import Node
-from harness.network.door import Door, reset
+from harness.network.listener import Listener, reset
 
 CHUNK_BYTES = 65_536
-# Status, code and message as S3 words them; a full disk is an internal error to it.
+# S3's own status, code and message; S3 reports a full disk as an internal error.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 _ANSWERS = {
     "503": (503, "SlowDown", "Please reduce your request rate."),
@@ -29,14 +29,14 @@ class S3Proxy:
     """The proxy.
 
     Args:
-        listen: Where clients connect.
-        s3: The real one.
+        listen: The address that clients connect to.
+        s3: The address of the real S3.
         board: The plans of all runs.
-        guard: Decides which requests pass; behind this proxy S3 sees another host.
+        guard: Decides which requests pass; it runs here because S3 behind the proxy sees another host name.
     """
 
     def __init__(self, listen: Node, s3: Node, board: Board, guard: Guard) -> None:
-        self.door = Door(listen, self._client)
+        self.listener = Listener(listen, self._client)
         self._s3, self._board, self._guard = s3, board, guard
         self._cuts: set[asyncio.Task[None]] = set()
 
@@ -46,7 +46,7 @@ class S3Proxy:
         try:
             while await self._exchange(client, server):
                 client.http.start_next_cycle()
-                if server.http.our_state is not h11.IDLE:  # an answer of the proxy's own leaves the server unasked
+                if server.http.our_state is not h11.IDLE:  # IDLE if the proxy itself has answered
                     server.http.start_next_cycle()
         except h11.ProtocolError:
             reset(writer)
@@ -54,7 +54,7 @@ class S3Proxy:
             server.writer.close()
 
     async def _exchange(self, client: "_Peer", server: "_Peer") -> bool:
-        """One request and its answer; tells whether the connection can take another."""
+        """Forward one request and its answer; return whether the connection can take another."""
         request = await client.next_event()
         if not isinstance(request, h11.Request):
             return False
@@ -89,12 +89,12 @@ class S3Proxy:
         return client.http.our_state is h11.DONE and server.http.our_state in {h11.DONE, h11.IDLE}
 
     def _cut(self, fault: Fault) -> None:
-        task = asyncio.create_task(self._shut_for(fault.s or 0.0))
+        task = asyncio.create_task(self._outage(fault.s or 0.0))
         self._cuts.add(task)
         task.add_done_callback(self._cuts.discard)
 
-    async def _shut_for(self, seconds: float) -> None:
-        async with self.door.shut():
+    async def _outage(self, seconds: float) -> None:
+        async with self.listener.outage():
             await asyncio.sleep(seconds)
 
 
@@ -105,13 +105,13 @@ class _Peer:
     http: h11.Connection
 
     async def next_event(self) -> object:
-        """The next part of what the peer sends."""
+        """Return the next part of the peer's message."""
         while (event := self.http.next_event()) is h11.NEED_DATA:
             self.http.receive_data(await self.reader.read(CHUNK_BYTES))
         return event
 
     async def send(self, event: h11.Event) -> None:
-        """Sends a part."""
+        """Send a part of a message."""
         data = self.http.send(event)
         if data:
             self.writer.write(data)
@@ -119,12 +119,12 @@ class _Peer:
 
 
 async def _pass_on(source: _Peer, sink: _Peer) -> None:
-    """Passes a message on to its end."""
+    """Forward one message to its end."""
     while True:
         event = await source.next_event()
         if isinstance(event, h11.ConnectionClosed | type(h11.PAUSED)):
             raise ConnectionError
-        assert isinstance(event, h11.Event)  # noqa: S101 - what is left are parts of a message
+        assert isinstance(event, h11.Event)  # noqa: S101 - only parts of a message remain
         await sink.send(event)
         if isinstance(event, h11.EndOfMessage):
             return

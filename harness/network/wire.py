@@ -1,11 +1,11 @@
-"""What can be read off the wire: whose put a store is, and where one reply of Memcached ends."""
+"""Parsing of Memcached traffic: which rank's put a store is, and where one reply ends."""
 
 import re
 import struct
 from collections.abc import Container
 from typing import NamedTuple
 
-from harness.faults.strikes import Sight
+from harness.faults.injections import ObservedPut
 
 # The start of a frame, as drawn in training/exchange/frame.py: the magic first, the attempt at byte 20.
 FRAME_MAGIC = b"LEC2"
@@ -24,8 +24,8 @@ class Store(NamedTuple):
 
     Attributes:
         key: The key.
-        length: Bytes of the value, without the line's end behind it.
-        noreply: Whether the client wants no answer.
+        length: Length of the value, bytes, without the line end after it.
+        noreply: Whether the client expects no reply.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Store(NamedTuple):
 
 
 def read_store(line: bytes) -> Store | None:
-    """A store command's head; None for any other command, and for one that Memcached will not understand."""
+    """Return the head of a store command; None for any other command, and for one that Memcached would reject."""
     words = line.split()
     # set KEY FLAGS EXPIRY LENGTH [CAS] [noreply]
     if len(words) < 5 or words[0] not in STORES or not words[4].isdigit():
@@ -43,23 +43,23 @@ def read_store(line: bytes) -> Store | None:
 
 
 def wants_reply(line: bytes) -> bool:
-    """Whether Memcached answers this command, which is no store."""
+    """Return whether Memcached replies to this command, which is not a store."""
     words = line.split()
     return bool(words) and words[0] != b"quit" and (words[-1] != b"noreply" or words[0].startswith(b"g"))
 
 
 def run_of(key: str, runs: Container[str]) -> str | None:
-    """The run that a key belongs to: its first part, or its second behind a prefix."""
+    """Return the run that a key belongs to: its first part, or its second one after a prefix; None if it has none."""
     return next((part for part in key.split("/", 2)[:2] if part in runs), None)
 
 
-def read_sight(key: str, run_id: str, head: bytes) -> Sight | None:
-    """Where in its run a frame belongs; None when the key is not a frame's.
+def read_put(key: str, run_id: str, head: bytes) -> ObservedPut | None:
+    """Return the rank, round and step that a frame belongs to; None if the key is not a frame's.
 
     Args:
         key: `[<prefix>/]<run_id>/<round>/<step>/<rank>[/<chunk>]`.
         run_id: The run.
-        head: The first bytes of the value; a later piece of a frame has no header.
+        head: The first bytes of the value; a later chunk of a frame has no header.
     """
     _, _, rest = f"/{key}".partition(f"/{run_id}/")
     place = _PLACE.fullmatch(rest)
@@ -68,14 +68,14 @@ def read_sight(key: str, run_id: str, head: bytes) -> Sight | None:
     attempt = None
     if head.startswith(FRAME_MAGIC) and len(head) >= HEAD_BYTES:
         (attempt,) = _ATTEMPT.unpack_from(head, _ATTEMPT_AT)
-    return Sight(int(place["rank"]), int(place["round"]), int(place["step"]), key, attempt)
+    return ObservedPut(int(place["rank"]), int(place["round"]), int(place["step"]), key, attempt)
 
 
 class ReplyCounter:
-    """Counts whole replies in a stream of Memcached's answers, however it is cut into chunks.
+    """Counts complete replies in the stream of Memcached's answers, however it is divided into chunks.
 
-    A reply is one line, except that `VALUE` and `CONFIG` bring data behind their line, and `STAT` lines, values and
-    a configuration are followed by `END`.
+    A reply is one line, except that data follows the line of `VALUE` and `CONFIG`, and that `END` follows `STAT` lines,
+    values and a configuration.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class ReplyCounter:
         self._data_left = 0
 
     def feed(self, chunk: bytes) -> int:
-        """How many replies end within this chunk."""
+        """Return how many replies end within this chunk."""
         ended, at = 0, 0
         while at < len(chunk):
             if self._data_left:

@@ -9,7 +9,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.faults import Plan, check_plan
-from harness.faults.strikes import Event
+from harness.faults.injections import Event
 from harness.guard import authorization
 from harness.runs.records import damage_named, rank_of
 from harness.stack.state import StackState

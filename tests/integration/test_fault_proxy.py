@@ -24,7 +24,7 @@ from pymemcache.exceptions import MemcacheError, MemcacheServerError
 from harness.errors import HarnessError
 from harness.faults import Plan, parse_fault
 from harness.faults.board import Board
-from harness.faults.strikes import Strikes
+from harness.faults.injections import Injections
 from harness.guard import HEALTH, authorization, session_key
 from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node
@@ -59,10 +59,10 @@ class Network:
             Node("127.0.0.1", self.port), self._cache, self.board, GatewayLink("http://127.0.0.1:1", "no key")
         )
         await self._cache.start()
-        await self._proxy.door.open()
+        await self._proxy.listener.open()
 
     async def _stop(self) -> None:
-        self._proxy.door.close()
+        self._proxy.listener.close()
         await self._cache.kill()
         await self._proxy.gateway.close()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -82,9 +82,9 @@ class Network:
     def plan(self, *faults):
         """A run with these faults; returns its id and what becomes of them."""
         run_id = uuid.uuid4().hex
-        strikes = Strikes(Plan(tuple(map(parse_fault, faults))), n_workers=3)
-        self.board.post(run_id, strikes)
-        return run_id, strikes.events
+        injections = Injections(Plan(tuple(map(parse_fault, faults))), n_workers=3)
+        self.board.post(run_id, injections)
+        return run_id, injections.events
 
     def client(self, timeout_s=5.0):
         """A client as workers use it."""
@@ -415,7 +415,7 @@ sys.stdin.read()
 
 
 def test_the_plan_of_a_killed_run_is_lifted(faulty_stack, s3):
-    """`harness run` that gets SIGKILL cannot lift its plan itself; what it posted strikes no later run."""
+    """`harness run` that gets SIGKILL cannot lift its plan itself; what it posted injections no later run."""
     s3.create_bucket(Bucket="orphan")
     state = faulty_stack.directory / "state.json"
     with subprocess.Popen(

@@ -1,6 +1,6 @@
-"""When faults are due: the plan of one run beside what has been seen of that run so far.
+"""When faults are due: the plan of one run, and what has been observed of that run so far.
 
-Nothing here waits or talks to anybody; whoever sees a put asks, and carries out what is due.
+Nothing here waits or communicates; whoever observes a put asks, and injects the faults that are due.
 """
 
 import dataclasses
@@ -14,22 +14,22 @@ import msgspec
 
 from harness.faults.plan import ALL_RANKS, CHAOS_ACTIONS, Chaos, Fault, Plan, make_fault
 
-# Lambda tries an event three times in all: a rank that chaos kills more often ends its run.
+# Lambda tries an event three times in total, so a third kill of the same rank would end the run.
 _CHAOS_KILLS_PER_RANK = 2
-# With no limit of their own these strike wherever they match; all others once.
+# Without an explicit limit, these faults are injected at every match; all others only once.
 _UNLIMITED = {("delay", "memcached"), ("delay", "s3"), ("refuse", "s3"), ("503", "s3")}
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """One put of a rank as it passes on the wire.
+class ObservedPut:
+    """One put of a rank, as observed on the wire.
 
     Attributes:
-        rank: Who puts.
-        round: In which round.
-        step: In which step of it.
+        rank: The rank that puts.
+        round: The round.
+        step: The step within the round.
         key: The whole key.
-        attempt: The try of the rank, as its frame's header says; None where no header is in sight.
+        attempt: The attempt of the rank, from its frame's header; None if no header was observed.
     """
 
     rank: int
@@ -40,19 +40,19 @@ class Sight:
 
 
 class Event(msgspec.Struct, kw_only=True):
-    """What became of one fault.
+    """The outcome of one fault.
 
     Attributes:
         fault: The fault as text.
-        action: What happened.
-        target: To what.
-        times: How often it struck.
-        at: When it struck first, seconds since the epoch; None when it did not.
-        rank: The rank at whose put it struck first.
-        round: The round.
-        step: The step.
-        attempt: The try of the rank.
-        chaos: Whether it was drawn at random.
+        action: The fault's action.
+        target: The fault's target.
+        times: How often the fault was injected.
+        at: Time of the first injection, seconds since the epoch; None if there was none.
+        rank: The rank whose put triggered the first injection.
+        round: The round of that put.
+        step: The step of that put.
+        attempt: The attempt of that rank.
+        chaos: Whether the fault was drawn at random.
     """
 
     fault: str
@@ -66,25 +66,25 @@ class Event(msgspec.Struct, kw_only=True):
     attempt: int | None = None
     chaos: bool = False
 
-    def struck(self, sight: Sight | None = None, rank: int | None = None, attempt: int | None = None) -> None:
-        """Notes one more strike, with the place of the first one."""
+    def record(self, put: ObservedPut | None = None, rank: int | None = None, attempt: int | None = None) -> None:
+        """Count one more injection, and record where the first one happened."""
         self.times += 1
         if self.times > 1:
             return
         self.at, self.rank, self.attempt = time.time(), rank, attempt
-        if sight is not None:
-            self.rank, self.round, self.step, self.attempt = sight.rank, sight.round, sight.step, sight.attempt
+        if put is not None:
+            self.rank, self.round, self.step, self.attempt = put.rank, put.round, put.step, put.attempt
 
 
 @dataclass
-class Strikes:
+class Injections:
     """The faults of one run.
 
     Attributes:
-        plan: What is planned.
-        n_workers: How many ranks the run has.
-        events: One entry per fault of the plan, then those that chaos has drawn.
-        newest_round: The highest round of which a put was seen; -1 before the first.
+        plan: The run's fault plan.
+        n_workers: The number of ranks.
+        events: One entry per fault of the plan, followed by the faults that chaos has drawn.
+        newest_round: The highest round in which a put was observed; -1 before the first.
     """
 
     plan: Plan
@@ -98,68 +98,68 @@ class Strikes:
     _attempts: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.events = [event_of(fault) for fault in self.plan.faults]
+        self.events = [new_event(fault) for fault in self.plan.faults]
 
-    def at_put(self, sight: Sight) -> list[Fault]:
-        """The faults that strike at this put, noted as having struck."""
-        if sight.attempt is None:
-            # A later piece of a frame is of the try that has put the first one.
-            sight = dataclasses.replace(sight, attempt=self._attempts.get(sight.rank, 1))
-        self._attempts[sight.rank] = sight.attempt or 1
-        self.newest_round = max(self.newest_round, sight.round)
-        due = [fault for number, fault in enumerate(self.plan.faults) if self._is_due(number, fault, sight)]
-        self._keys[sight.rank, sight.round, sight.step].add(sight.key)
+    def at_put(self, put: ObservedPut) -> list[Fault]:
+        """Return the faults to inject at this put, and record them as injected."""
+        if put.attempt is None:
+            # A later chunk of a frame belongs to the attempt that put the first chunk.
+            put = dataclasses.replace(put, attempt=self._attempts.get(put.rank, 1))
+        self._attempts[put.rank] = put.attempt or 1
+        self.newest_round = max(self.newest_round, put.round)
+        due = [fault for number, fault in enumerate(self.plan.faults) if self._is_due(number, fault, put)]
+        self._keys[put.rank, put.round, put.step].add(put.key)
         if self.plan.chaos is not None:
-            due += self._draw(self.plan.chaos, sight)
+            due += self._draw(self.plan.chaos, put)
         return due
 
     def at_command(self) -> list[Fault]:
-        """The delays that concern every command, whatever its key."""
+        """Return the delays that apply to every command, whatever its key."""
         due = [
             (number, fault)
             for number, fault in enumerate(self.plan.faults)
             if _delays_all(fault) and self._left(number, fault)
         ]
         for number, _ in due:
-            self.events[number].struck()
+            self.events[number].record()
         return [fault for _, fault in due]
 
     def at_request(self, method: str, path: str) -> list[Fault]:
-        """The faults that strike at this request to S3, noted as having struck."""
+        """Return the faults to inject at this request to S3, and record them as injected."""
         due = []
         for number, fault in enumerate(self.plan.faults):
             started = fault.round is None or self.newest_round >= fault.round
             named = fault.key is None or fnmatch.fnmatchcase(path.lstrip("/"), fault.key)
             meant = fault.target == "s3" and (fault.action != "refuse" or method == "PUT")
             if meant and started and named and self._left(number, fault):
-                self.events[number].struck()
+                self.events[number].record()
                 due.append(fault)
         return due
 
-    def victims(self, fault: Fault, sight: Sight) -> list[int]:
-        """The ranks that a fault at this put concerns."""
-        return list(range(self.n_workers)) if fault.rank == ALL_RANKS else [sight.rank]
+    def target_ranks(self, fault: Fault, put: ObservedPut) -> list[int]:
+        """Return the ranks that a fault at this put applies to."""
+        return list(range(self.n_workers)) if fault.rank == ALL_RANKS else [put.rank]
 
-    def _is_due(self, number: int, fault: Fault, sight: Sight) -> bool:
+    def _is_due(self, number: int, fault: Fault, put: ObservedPut) -> bool:
         if fault.target == "s3" or not _is_on_the_wire(fault) or _delays_all(fault):
             return False
-        if not self._at_address(fault, sight):
+        if not self._at_address(fault, put):
             return False
-        others = self._keys[sight.rank, sight.round, sight.step] - {sight.key}
+        others = self._keys[put.rank, put.round, put.step] - {put.key}
         if fault.when == "between-chunks" and not others:
             return False
         if fault.action == "evict":
-            # Each frame once: what is put again stays.
-            if (number, sight.key) in self._evicted:
+            # Each frame is evicted once: a republished frame stays.
+            if (number, put.key) in self._evicted:
                 return False
-            self._evicted.add((number, sight.key))
+            self._evicted.add((number, put.key))
         elif not self._left(number, fault):
             return False
-        self.events[number].struck(sight)
+        self.events[number].record(put)
         return True
 
-    def _at_address(self, fault: Fault, sight: Sight) -> bool:
-        place = {"rank": sight.rank, "round": sight.round, "step": sight.step, "attempt": sight.attempt}
+    def _at_address(self, fault: Fault, put: ObservedPut) -> bool:
+        place = {"rank": put.rank, "round": put.round, "step": put.step, "attempt": put.attempt}
         wanted = {key: getattr(fault, key) for key in place}
         return all(value is None or value == ALL_RANKS or value == place[key] for key, value in wanted.items())
 
@@ -167,32 +167,32 @@ class Strikes:
         limit = fault.n or (None if (fault.action, fault.target) in _UNLIMITED else 1)
         return limit is None or self.events[number].times < limit
 
-    def _draw(self, chaos: Chaos, sight: Sight) -> list[Fault]:
-        place = (sight.rank, sight.round)
+    def _draw(self, chaos: Chaos, put: ObservedPut) -> list[Fault]:
+        place = (put.rank, put.round)
         if place in self._drawn:
             return []
         self._drawn.add(place)
-        dice = random.Random(f"{chaos.seed} {sight.rank} {sight.round}")
+        dice = random.Random(f"{chaos.seed} {put.rank} {put.round}")
         if dice.random() >= chaos.rate:
             return []
         fault = _random_fault(dice, *place)
         if fault.action == "kill":
-            if self._chaos_kills[sight.rank] == _CHAOS_KILLS_PER_RANK:
+            if self._chaos_kills[put.rank] == _CHAOS_KILLS_PER_RANK:
                 return []
-            self._chaos_kills[sight.rank] += 1
-        event = event_of(fault, chaos=True)
-        event.struck(sight)
+            self._chaos_kills[put.rank] += 1
+        event = new_event(fault, chaos=True)
+        event.record(put)
         self.events.append(event)
         return [fault]
 
 
-def event_of(fault: Fault, *, chaos: bool = False) -> Event:
-    """The entry of a fault that has not struck yet."""
+def new_event(fault: Fault, *, chaos: bool = False) -> Event:
+    """Return the entry of a fault that has not been injected yet."""
     return Event(fault=str(fault), action=fault.action, target=fault.target, chaos=chaos)
 
 
 def _is_on_the_wire(fault: Fault) -> bool:
-    """Whether a rank's put brings it about; the others are the Lambda service's own."""
+    """Return whether a rank's put triggers this fault; the Lambda service triggers the others itself."""
     return fault.target in {"memcached", "gateway"} or (fault.target == "worker" and fault.action in {"kill", "freeze"})
 
 

@@ -1,4 +1,4 @@
-"""A listening port that can be shut: connections break, and new ones are refused, as by a network that is cut."""
+"""A listening port that can be closed for a while: connections break and new ones are refused, as in an outage."""
 
 import asyncio
 import contextlib
@@ -10,43 +10,43 @@ from harness.network.discovery import Node
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
-# Closing with a wait of no seconds sends RST, as a host does that knows nothing of a connection.
+# Closing a socket with a linger time of 0 s sends RST, as a host does for a connection it does not know.
 _RESET = struct.pack("ii", 1, 0)
 LONGEST_LINE = 1 << 20
 
 
-class Door:
-    """One port of a proxy and the connections behind it.
+class Listener:
+    """One port of a proxy, and its connections.
 
     Args:
-        listen: Where clients connect.
-        serve: Serves one client to the end of its connection.
+        listen: The address that clients connect to.
+        serve: Serves one client until its connection ends.
     """
 
     def __init__(self, listen: Node, serve: Serve) -> None:
         self._listen, self._serve = listen, serve
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
-        self._times_shut = 0
+        self._outages = 0
 
     async def open(self) -> None:
-        """Lets clients in."""
+        """Start to accept clients."""
         self._server = await asyncio.start_server(self._client, *self._listen, limit=LONGEST_LINE)
 
     @contextlib.asynccontextmanager
-    async def shut(self) -> AsyncIterator[None]:
-        """Breaks all connections, and refuses new ones for the length of the block."""
-        self._times_shut += 1
+    async def outage(self) -> AsyncIterator[None]:
+        """Break all connections, and refuse new ones within the block."""
+        self._outages += 1
         self.close()
         try:
             yield
         finally:
-            self._times_shut -= 1
-            if not self._times_shut:
+            self._outages -= 1
+            if not self._outages:
                 await self.open()
 
     def close(self) -> None:
-        """Refuses new connections and breaks those there are."""
+        """Refuse new connections and break the existing ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -56,8 +56,8 @@ class Door:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)
         try:
-            # A client that goes away, or an upstream that does, concerns nobody else; ValueError is asyncio's word
-            # for a line over the limit.
+            # A lost client or upstream affects only this connection. asyncio raises ValueError for a line over the
+            # limit.
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError, ValueError):
                 await self._serve(reader, writer)
         finally:
@@ -66,7 +66,7 @@ class Door:
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Ends a connection at once and without a farewell."""
+    """Close a connection with RST instead of an orderly shutdown."""
     transport = writer.transport
     connection = transport.get_extra_info("socket")
     if connection is not None and not transport.is_closing():

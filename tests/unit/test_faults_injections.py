@@ -4,31 +4,31 @@ import numpy as np
 import pytest
 
 from harness.faults import Chaos, Plan, parse_fault
-from harness.faults.strikes import Sight, Strikes
-from harness.network.wire import ReplyCounter, read_sight, read_store, run_of, wants_reply
+from harness.faults.injections import Injections, ObservedPut
+from harness.network.wire import ReplyCounter, read_put, read_store, run_of, wants_reply
 from training.exchange.frame import Frame, pack
 
 pytestmark = pytest.mark.unit
 
 
-def strikes(*faults, n_workers=3, chaos=None):
-    """The strikes of a run with these faults."""
-    return Strikes(Plan(tuple(map(parse_fault, faults)), chaos), n_workers)
+def injections(*faults, n_workers=3, chaos=None):
+    """Return the injections of a run with these faults."""
+    return Injections(Plan(tuple(map(parse_fault, faults)), chaos), n_workers)
 
 
 def put(rank, round_number, step=0, attempt=1, chunk=""):
     """A put of a rank."""
-    return Sight(rank, round_number, step, f"run/{round_number}/{step}/{rank}{chunk}", attempt)
+    return ObservedPut(rank, round_number, step, f"run/{round_number}/{step}/{rank}{chunk}", attempt)
 
 
 def actions(due):
-    """What strikes, in short."""
+    """Return the faults that are due, as text."""
     return [fault.action for fault in due]
 
 
-def test_a_fault_strikes_at_its_address_and_once():
+def test_a_fault_is_injected_at_its_address_and_once():
     """Another rank, round, step or attempt is let pass, and so is the same put again."""
-    run = strikes("kill rank=1 round=5 step=1 attempt=2")
+    run = injections("kill rank=1 round=5 step=1 attempt=2")
 
     for other in (put(0, 5, 1, 2), put(1, 4, 1, 2), put(1, 5, 0, 2), put(1, 5, 1, 1)):
         assert [] == run.at_put(other)
@@ -40,17 +40,17 @@ def test_a_fault_strikes_at_its_address_and_once():
 
 def test_a_piece_without_header_is_of_the_attempt_that_was_seen_last():
     """Only a frame's first piece tells its attempt."""
-    run = strikes("corrupt rank=1 attempt=2")
+    run = injections("corrupt rank=1 attempt=2")
     run.at_put(put(1, 5, attempt=1))
 
-    assert [] == run.at_put(Sight(1, 5, 0, "run/5/0/1/1"))
+    assert [] == run.at_put(ObservedPut(1, 5, 0, "run/5/0/1/1"))
     run.at_put(put(0, 5, attempt=2))
-    assert [] == run.at_put(Sight(1, 5, 0, "run/5/0/1/1"))
+    assert [] == run.at_put(ObservedPut(1, 5, 0, "run/5/0/1/1"))
 
 
 def test_all_frames_of_a_round_are_evicted_each_once():
     """What a rank puts again after the loss stays."""
-    run = strikes("evict round=2")
+    run = injections("evict round=2")
 
     assert [["evict"]] * 3 == [actions(run.at_put(put(rank, 2))) for rank in range(3)]
     assert [[]] * 3 == [actions(run.at_put(put(rank, 2))) for rank in range(3)]
@@ -59,7 +59,7 @@ def test_all_frames_of_a_round_are_evicted_each_once():
 
 def test_between_chunks_waits_for_the_second():
     """A rank is killed when a part of what belongs together has been put already."""
-    run = strikes("kill rank=0 round=2 when=between-chunks")
+    run = injections("kill rank=0 round=2 when=between-chunks")
 
     assert [] == run.at_put(put(0, 2, chunk="/1"))
     assert [] == run.at_put(put(0, 2, chunk="/1"))
@@ -68,17 +68,17 @@ def test_between_chunks_waits_for_the_second():
 
 def test_one_put_brings_about_the_death_of_all():
     """`rank=all` names every rank of the run as a victim."""
-    run = strikes("kill rank=all round=1")
-    sight = put(2, 1)
+    run = injections("kill rank=all round=1")
+    seen = put(2, 1)
 
-    (fault,) = run.at_put(sight)
+    (fault,) = run.at_put(seen)
 
-    assert [0, 1, 2] == run.victims(fault, sight)
+    assert [0, 1, 2] == run.target_ranks(fault, seen)
 
 
 def test_n_limits_and_delays_go_on():
-    """`n` strikes so often; a delay without `n` has no end."""
-    run = strikes("refuse rank=0 n=2", "delay ms=1", "delay rank=1 ms=1")
+    """`n` limits how often a fault is injected; a delay without `n` has no limit."""
+    run = injections("refuse rank=0 n=2", "delay ms=1", "delay rank=1 ms=1")
 
     assert [["refuse"], ["refuse"], []] == [actions(run.at_put(put(0, r))) for r in (1, 2, 3)]
     assert [["delay"]] * 5 == [actions(run.at_put(put(1, r))) for r in range(5)]
@@ -87,7 +87,7 @@ def test_n_limits_and_delays_go_on():
 
 def test_s3_faults_go_by_key_method_and_round():
     """A store is refused, a read is not; a round starts a fault, a pattern limits it."""
-    run = strikes("refuse s3", "503 s3 n=2 key=data/*", "delay s3 ms=5 round=3")
+    run = injections("refuse s3", "503 s3 n=2 key=data/*", "delay s3 ms=5 round=3")
 
     assert ["refuse"] == actions(run.at_request("PUT", "/runs/x"))
     assert [["503"], ["503"], []] == [actions(run.at_request("GET", "/data/0_2")) for _ in range(3)]
@@ -100,20 +100,20 @@ def test_chaos_depends_on_seed_and_place_alone():
     places = [put(rank, number) for rank in range(3) for number in range(1, 60)]
 
     def drawn(order, seed):
-        run = strikes(chaos=Chaos(seed, 0.2))
-        for sight in order:
-            run.at_put(sight)
-            run.at_put(sight)
+        run = injections(chaos=Chaos(seed, 0.2))
+        for seen in order:
+            run.at_put(seen)
+            run.at_put(seen)
         return sorted(event.fault for event in run.events)
 
-    assert drawn(places, 7) == drawn(sorted(places, key=lambda sight: sight.round), 7)
+    assert drawn(places, 7) == drawn(sorted(places, key=lambda seen: seen.round), 7)
     assert drawn(places, 7) != drawn(places, 8)
     assert 10 < len(drawn(places, 7)) < 60
 
 
 def test_chaos_leaves_lambda_a_retry():
     """No rank is killed more often than Lambda tries again."""
-    run = strikes(n_workers=1, chaos=Chaos(1, 1.0))
+    run = injections(n_workers=1, chaos=Chaos(1, 1.0))
 
     for number in range(200):
         run.at_put(put(0, number))
@@ -136,17 +136,17 @@ def test_chaos_leaves_lambda_a_retry():
 def test_a_key_tells_the_place(key, place):
     """Keys are read with and without a prefix, with slices and pieces; what is no frame has no place."""
     run_id = run_of(key, {"r-1", "17"})
-    sight = read_sight(key, "r-1", b"")
+    seen = read_put(key, "r-1", b"")
 
     assert "r-1" == run_id
-    assert place == (sight and (sight.rank, sight.round, sight.step))
+    assert place == (seen and (seen.rank, seen.round, seen.step))
 
 
 def test_a_frame_tells_its_attempt():
     """The attempt is read where the training library's own frames carry it."""
     frame = b"".join(pack(Frame("r-1", 2, 3, 17, 0, 10, np.zeros(4, np.float32))))
 
-    assert 3 == read_sight("r-1/17/0/2", "r-1", frame[:24]).attempt
+    assert 3 == read_put("r-1/17/0/2", "r-1", frame[:24]).attempt
 
 
 def test_stores_are_told_from_other_commands():
