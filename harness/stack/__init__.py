@@ -1,4 +1,4 @@
-"""What a run stands on: memcached, S3, AWS's control plane, Lambda; started, probed and stopped."""
+"""Start, probe and stop the services that a run needs: Memcached, S3, AWS's control plane and Lambda."""
 
 from harness.stack.control import (
     dead_parts,

@@ -1,4 +1,4 @@
-"""The supervisor's children: started together, awaited together, stopped together."""
+"""The supervisor's child processes: start them together, wait until all are ready, stop them together."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ from harness.system.signals import SignalInbox
 
 logger = logging.getLogger(__name__)
 
-# How long a child that stops gently may take, and how long the kernel may take to bury what was killed.
+# How long a child may take to stop after SIGTERM, and how long the kernel may take to end killed processes.
 GENTLE_STOP_S = 1.0
 BURIAL_S = 2.0
 
@@ -31,11 +31,11 @@ _LONGEST_QUOTE = 400
 
 
 class StopRequestedError(Exception):
-    """A signal asked for the end while the stack was starting."""
+    """A signal requested a stop while the stack was starting."""
 
 
 class PortLostError(HarnessError):
-    """A child found its port taken."""
+    """Another process took a child's port before the child could bind it."""
 
 
 @dataclass
@@ -43,11 +43,11 @@ class Child:
     """A started service.
 
     Attributes:
-        service: What was started.
-        process: Its process; another one after a restart.
-        log: What it prints.
+        service: The service's description.
+        process: Its process; a new one after each restart.
+        log: The file with its output.
         back_off: The delay before its next restart.
-        due: When it is to be started again, on the monotonic clock; None while it runs, or stays dead.
+        due: The time of its next restart, on the monotonic clock; None if no restart is due.
     """
 
     service: Service
@@ -58,12 +58,12 @@ class Child:
 
 
 def start_child(service: Service, directory: Path, root: Path) -> Child:
-    """Starts the service with its output in a log of its own.
+    """Start the service, with its output in its own log.
 
     Args:
-        service: What to start.
+        service: The service to start.
         directory: The stack's folder.
-        root: The project's folder, in which the service works.
+        root: The project's folder, the service's working directory.
     """
     log = directory / f"{service.name}.log"
     log.write_bytes(b"")
@@ -72,7 +72,7 @@ def start_child(service: Service, directory: Path, root: Path) -> Child:
 
 def _start_process(service: Service, directory: Path, root: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
-        # From the main thread only: the kernel kills the child when the thread that started it ends.
+        # Call from the main thread only: the kernel kills the child when the thread that started it ends.
         return subprocess.Popen(
             service.command,
             stdin=subprocess.DEVNULL,
@@ -84,10 +84,10 @@ def _start_process(service: Service, directory: Path, root: Path, log: Path) -> 
 
 
 def restart_the_dead(children: list[Child], directory: Path, root: Path) -> float | None:
-    """Collect every child that ended, and start again those that are made for it, on the same port.
+    """Reap every child that ended, and restart those whose service allows it, on the same port.
 
     Returns:
-        The seconds until another restart is due; None when none is.
+        The seconds until the next restart is due; None if none is.
     """
     for child, status in _bury_the_dead(children):
         restarts = child.service.restarts
@@ -113,23 +113,23 @@ def _restart(child: Child, directory: Path, root: Path) -> None:
     except OSError as error:
         delay_s = child.back_off.next_delay()
         child.due = time.monotonic() + delay_s
-        logger.warning("%s cannot be started again: %s; trying again in %g s", child.service.name, error, delay_s)
+        logger.warning("%s cannot be restarted: %s; next attempt in %g s", child.service.name, error, delay_s)
     else:
         child.due = None
         child.back_off.started()
-        logger.info("%s runs again, pid %d", child.service.name, child.process.pid)
+        logger.info("%s is running again, pid %d", child.service.name, child.process.pid)
 
 
 def wait_until_ready(children: list[Child], inbox: SignalInbox, timeout_s: float) -> dict[str, float]:
-    """Waits until every child answers.
+    """Wait until every child is ready.
 
     Returns:
-        The seconds each child took.
+        The seconds that each child took.
 
     Raises:
-        StopRequestedError: A signal asked for the end.
+        StopRequestedError: A signal requested a stop.
         PortLostError: A child died because its port was taken.
-        HarnessError: A child died for another reason, or does not answer in time.
+        HarnessError: A child died for another reason, or is not ready in time.
     """
     started = told = time.monotonic()
     seconds: dict[str, float] = {}
@@ -157,14 +157,14 @@ def wait_until_ready(children: list[Child], inbox: SignalInbox, timeout_s: float
 
 
 def _bury_the_dead(children: list[Child]) -> list[tuple[Child, int]]:
-    """Collect every child that ended, ours and adopted, so that no zombie is left; return ours with their status."""
+    """Reap every child that ended, our own and adopted ones; return our own with their exit status."""
     ours = {child.process.pid: child for child in children}
     dead = []
     for pid in _ended_children():
         if pid in ours:
             dead.append((ours[pid], ours[pid].process.wait()))
             if ours[pid].service.stops_gently:
-                # It cannot have ended its environments, and the kernel ends only RIE and the runtime.
+                # A dead gateway cannot end its environments, and the kernel ends only RIE and the runtime.
                 end_stack(own_stack_label(), environments_only=True)
         else:
             os.waitpid(pid, 0)
@@ -172,7 +172,7 @@ def _bury_the_dead(children: list[Child]) -> list[tuple[Child, int]]:
 
 
 def stop_children(children: list[Child]) -> None:
-    """Stops them all, and then whatever descends from this process."""
+    """Stop all children, then kill every remaining descendant of this process."""
     gentle = [child for child in children if child.service.stops_gently]
     for child in gentle:
         child.process.terminate()
@@ -181,9 +181,9 @@ def stop_children(children: list[Child]) -> None:
         child.process.kill()
     for child in children:
         child.process.wait()
-    # A killed parent's children become ours, so one look may not find all.
+    # The children of a killed parent become ours, so one pass may not find all.
     if not wait_until(_no_descendants_after_killing_them, BURIAL_S):
-        logger.error("some processes are still there after SIGKILL: %s", psutil.Process().children(recursive=True))
+        logger.error("some processes still exist after SIGKILL: %s", psutil.Process().children(recursive=True))
 
 
 def _no_descendants_after_killing_them() -> bool:
@@ -199,7 +199,7 @@ def _no_descendants_after_killing_them() -> bool:
 
 
 def _ended_children() -> Iterator[int]:
-    """The pid of each ended child; the caller collects it before it asks for the next."""
+    """Yield the PID of each ended child; the caller must reap it before it asks for the next."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -1,11 +1,11 @@
-"""A stack of containers, on two networks of its own.
+"""A stack of containers on two networks of its own.
 
-    functions   internal, and without an address on this machine: functions reach the services, and nothing else;
-                on AWS a VPC without a NAT gateway is like that
-    published   the services alone, for their ports on this machine's loopback interface
+    functions   internal, without an address on this machine: functions reach only the services,
+                as in an AWS VPC without a NAT gateway
+    published   the services only, for their published ports on this machine's loopback interface
 
-Everything that belongs to a stack carries its folder in a label: whoever cleans up finds it by that,
-the functions' containers too, which the gateway starts.
+Everything that belongs to a stack, including the functions' containers that the gateway starts, carries a label
+with the stack's folder, by which clean-up finds it.
 """
 
 import logging
@@ -47,12 +47,12 @@ NAME_LABEL = "lambda-harness.service"
 
 S3_PORT, AWS_PORT, GATEWAY_PORT, MEMCACHED_PORT, DISCOVERY_PORT = 4566, 5000, 9001, 11_211, 11_212
 REGISTRY_PORT = 5000
-# Where LocalStack looks for scripts: https://docs.localstack.cloud/aws/capabilities/config/initialization-hooks/
+# LocalStack's folder for start-up scripts: https://docs.localstack.cloud/aws/capabilities/config/initialization-hooks/
 START_SCRIPT = "/etc/localstack/init/start.d/guard.py"
 GUARD_IN_LOCALSTACK = "/opt/lambda-harness/guard.py"
 MEMCACHED_MB, MEMCACHED_CONNECTIONS = 256, 4096
-# One that dies is started again at the same address, empty, as ElastiCache replaces a node. A restarted container would
-# have another address and another published port.
+# If memcached dies, the loop restarts it empty at the same address, as ElastiCache replaces a node. A restarted
+# container would get a new address and a new published port.
 _RESTARTED_MEMCACHED = (
     f"while :; do memcached -m {MEMCACHED_MB} -c {MEMCACHED_CONNECTIONS} -U 0; "
     'echo "memcached ended with status $?; starting it again" >&2; sleep 0.2; done'
@@ -67,13 +67,13 @@ class ContainerService:
 
     Attributes:
         name: Its name in the state, and its host name in the stack's networks.
-        image: What it runs.
-        command: Its command line; empty for the image's own.
-        port: Where it listens inside; published at a free port of the loopback interface.
-        ready: Asks once, at the published port, whether it answers.
-        memory_mb: The most it may use.
-        environment: Variables.
-        options: Further options of the engine.
+        image: Its image.
+        command: Its command line; empty for the image's default.
+        port: The port inside the container; published on a free port of the loopback interface.
+        ready: Probes the service once, on the published port; returns whether it responds.
+        memory_mb: Its memory limit.
+        environment: Its environment variables.
+        options: Further options for the engine.
     """
 
     name: str
@@ -87,7 +87,7 @@ class ContainerService:
 
 
 class ContainerStack:
-    """See `Parts`."""
+    """Implement `Parts` with containers."""
 
     def __init__(self, plan: StackPlan, images: Images) -> None:
         self._plan, self._images = plan, images
@@ -97,7 +97,7 @@ class ContainerStack:
         self._functions, self._published = f"lambda-harness-{mark}-functions", f"lambda-harness-{mark}-published"
 
     def start(self, inbox: SignalInbox) -> Started:
-        """Starts all services; the gateway after the others, because it is told their addresses."""
+        """Start all services; the gateway comes last, because its command line holds the others' addresses."""
         started = told = time.monotonic()
         self._make_networks()
         services = backing_services(self._plan, self._images)
@@ -136,23 +136,23 @@ class ContainerStack:
         return Started(where, inside, seconds, containers=ids, network=self._functions)
 
     def processes(self) -> dict[str, int]:
-        """Return nothing: its parts are containers."""
+        """Return an empty dictionary: the parts are containers."""
         return {}
 
     def tidy(self) -> float | None:
-        """Do nothing: the engine looks after its containers."""
+        """Do nothing: the engine manages the containers."""
         return None
 
     def stop(self) -> None:
-        """Removes everything that carries this stack's label."""
+        """Remove everything that carries this stack's label."""
         remove_stack(self._client, self._plan.directory)
 
     def _make_networks(self) -> None:
-        with translated("the stack's networks cannot be made"):
+        with translated("the stack's networks cannot be created"):
             self._client.networks.create(
                 self._functions,
                 internal=True,
-                # No address of this machine's on it: not even what listens on all interfaces can be reached.
+                # Without an address on this machine, functions cannot reach even servers on all interfaces.
                 options={"com.docker.network.bridge.inhibit_ipv4": "true"},
                 labels=self._labels,
             )
@@ -183,7 +183,7 @@ class ContainerStack:
         return container
 
     def _inside(self, containers: dict[str, Container]) -> Endpoints:
-        """Where the backing services listen on the functions' network; the gateway is not there yet."""
+        """Return the backing services' addresses on the functions' network, without the gateway, which starts later."""
         address = {name: self._address(container) for name, container in containers.items()}
         aws = f"http://{address['aws']}:{AWS_PORT}"
         return Endpoints(
@@ -210,13 +210,13 @@ class ContainerStack:
 
 
 def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
-    """All but the gateway, the slowest first."""
+    """Return all services except the gateway, the slowest first."""
     s3 = ContainerService(
         name="s3",
         image=images.localstack or "",
         command=(),
         port=S3_PORT,
-        # LocalStack goes on when a script of its start has failed, and would do without its guard.
+        # LocalStack keeps running if a start-up script fails, so check that the guard refuses a call without the key.
         ready=lambda port: (
             answers_http(port, "/_localstack/health", own_key(plan.secret))
             and not answers_http(port, "/_localstack/health")
@@ -249,7 +249,7 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
             ready=lambda port: answers_http(port, HEALTH),
             memory_mb=2048,
             options=_disk_for_objects(plan.directory) if plan.s3 == "moto" else {},
-            # By name: the server looks for the address when it is asked, and all listen by then.
+            # Host names work here: the server resolves them on use, when all services are up.
             environment={
                 CACHE_ENDPOINT: f"discovery:{DISCOVERY_PORT}",
                 **_guarded(plan.secret, "aws"),
@@ -279,21 +279,21 @@ def backing_services(plan: StackPlan, images: Images) -> list[ContainerService]:
 
 
 def _guarded(secret: str, name: str) -> dict[str, str]:
-    """Return the variables by which a service's guard knows the stack's callers."""
+    """Return the variables that the guard of a service needs to verify callers."""
     return {SECRET_VARIABLE: secret, NAMES_VARIABLE: name}
 
 
 def _s3_options(directory: Path) -> dict[str, Any]:
-    # The published image keeps its objects below /tmp, ours does not.
+    # The published image stores objects below /tmp, ours in its own folder.
     options = _disk_for_objects(directory, "/var/lib/localstack")
-    # Our image has the guard in it; the published one runs a script of ours before its port opens.
+    # Our image contains the guard; the published image runs our script before it opens its port.
     guard = {GUARD_IN_LOCALSTACK: PROJECT / "harness" / "guard.py", START_SCRIPT: localstack.START_SCRIPT}
     options["mounts"] += [Mount(inside, str(path), type="bind", read_only=True) for inside, path in guard.items()]
     return options
 
 
 def _disk_for_objects(directory: Path, *folders: str) -> dict[str, Any]:
-    """Options for what keeps S3's objects, which may be larger than what memory holds: volumes, for /tmp too."""
+    """Return options that put S3's objects on volumes, /tmp included, because they may exceed the memory."""
     mounts = [_own_volume(folder, directory) for folder in (*folders, "/tmp")]  # noqa: S108 - the container's own
     return {"mounts": mounts, "tmpfs": {}}
 
@@ -310,21 +310,21 @@ def gateway_service(
     labels: dict[str, str],
     registry: str,
 ) -> ContainerService:
-    """The Lambda service, which starts the functions' containers through the engine's socket.
+    """Return the Lambda service, which starts the functions' containers through the engine's socket.
 
     Args:
-        images: What it runs.
-        plan: How it behaves, and the stack's secret.
-        inside: Where the other services are, as functions see them.
+        images: The stack's images.
+        plan: The stack's plan, with the gateway's settings and the secret.
+        inside: The addresses of the other services, as seen by functions.
         network: The functions' network.
-        labels: Of the functions' containers.
-        registry: Where the engine finds the images of ECR; empty in a stack without a registry.
+        labels: The labels of the functions' containers.
+        registry: The address from which the engine pulls ECR images; empty in a stack without a registry.
     """
     socket, settings = str(images.socket), plan.gateway
     flags = {
         "--host": "0.0.0.0",  # noqa: S104 - inside
         "--port": GATEWAY_PORT,
-        # By the name that it has among functions only, whatever other networks it is in.
+        # The host name on the functions' network; the gateway is also on other networks.
         "--endpoint": f"http://gateway:{GATEWAY_PORT}",
         "--directory": "/tmp/gateway",  # noqa: S108 - the container's own
         "--s3-endpoint": inside.s3,
@@ -350,31 +350,31 @@ def gateway_service(
         options={
             "mounts": [
                 Mount("/var/run/docker.sock", socket, type="bind"),
-                # The kernel tells at once how much memory a function used; the engine takes a second.
+                # The kernel reports a function's memory use at once; the engine takes a second.
                 Mount("/host/cgroup", "/sys/fs/cgroup", type="bind", read_only=True),
             ],
-            # The gateway is no root: it may use the socket as those of its group may.
+            # The gateway does not run as root; the socket's group gives it access.
             "group_add": [images.socket.stat().st_gid],
         },
     )
 
 
 def remove_stack(client: docker.DockerClient, directory: Path) -> None:
-    """Removes the containers, networks and volumes of the stack in that folder.
+    """Remove the containers, networks and volumes of the stack in that folder.
 
     Raises:
-        HarnessError: Some could not be removed.
+        HarnessError: Some of them could not be removed.
     """
     _remove(client, f"{STACK_LABEL}={directory}")
 
 
 def remove_stacks_of_the_dead(root: Path) -> None:
-    """Removes what stacks of this project left behind whose owner was killed; without an engine there is nothing."""
+    """Remove the leftovers of this project's stacks whose owner was killed; do nothing without an engine."""
     try:
         client = connect()
     except EngineUnavailable:
         return
-    with translated("the stacks' containers cannot be looked for"):
+    with translated("the stacks' containers cannot be listed"):
         ours = {"all": True, "filters": {"label": f"{PROJECT_LABEL}={root}"}}
         found = [*client.containers.list(ignore_removed=True, **ours), *client.networks.list(filters=ours["filters"])]
     folders = {Path(_labels_of(thing)[STACK_LABEL]) for thing in found}
@@ -386,9 +386,9 @@ def remove_stacks_of_the_dead(root: Path) -> None:
 
 
 def dead_containers(state: StackState) -> list[str]:
-    """The names of the stack's containers that no longer run."""
+    """Return the names of the stack's containers that have ended."""
     client = connect()
-    with translated("the stack's containers cannot be looked for"):
+    with translated("the stack's containers cannot be listed"):
         label = f"{STACK_LABEL}={state.directory}"
         running = {container.id for container in client.containers.list(filters={"label": label})}
     return [name for name, id_ in state.containers.items() if id_ not in running]
@@ -398,7 +398,7 @@ def _remove(client: docker.DockerClient, label: str) -> None:
     filters = {"label": label}
 
     def none_is_left() -> bool:
-        # The gateway may start one more before it is gone itself, so one look may not find all.
+        # The gateway may start another container before it is removed, so one pass may not find all.
         containers = client.containers.list(all=True, filters=filters, ignore_removed=True)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(_remove_container, containers))
@@ -422,7 +422,7 @@ def _remove_container(container: Container) -> None:
 
 @contextmanager
 def _ignoring_absence() -> Iterator[None]:
-    """Somebody else may clean up at the same time."""
+    """Ignore that a resource is already gone, because another process may clean up at the same time."""
     try:
         yield
     except docker.errors.NotFound:

@@ -1,4 +1,4 @@
-"""Starting, finding and stopping stacks from a command, a run or a test."""
+"""Start, find and stop stacks, from a command, a run or a test."""
 
 import os
 import selectors
@@ -27,27 +27,27 @@ from harness.system.private_files import PRIVATE_FILE
 from harness.system.probes import wait_until
 from harness.system.process_life import ProcessIdentity, inherited_environment, is_alive, require_linux
 
-# Beyond what the supervisor grants its children: it has to start itself and to stop them.
+# Longer than the supervisor waits for its children: it also has to start, and to stop them after a failure.
 REPLY_TIMEOUT_S = READY_TIMEOUT_S + 15.0
-# Containers of many environments take the engine a while.
+# The engine needs a while to stop the containers of many environments.
 STOP_TIMEOUT_S = 40.0
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 
-# Given the stack's folder, the file of its state, and the process with which it ends.
+# Called with the stack's folder, its state file, and the PID of the process with which it ends.
 Planner = Callable[..., StackPlan]
 
 
 def _silent(_line: str) -> None:
-    """Says nothing."""
+    """Discard the message."""
 
 
 def shared_stack(settings: Settings) -> StackState | None:
-    """The stack that `harness up` started; None when there is none.
+    """Return the stack that `harness up` started, or None.
 
-    Cleans up after one that was killed.
+    Clean up first if a stack was killed.
     """
     with shared_stack_lock(settings.state_dir, wait=False) as locked:
-        # Without the lock: whoever has it is starting, stopping or cleaning up at this moment.
+        # Without the lock, another command is starting, stopping or cleaning up the stack right now.
         if locked:
             clean_up_after_the_killed(settings.state_dir)
         return find_shared(settings.state_dir)
@@ -61,20 +61,20 @@ def start_shared_stack(
     registry: bool = False,
     log: Log = _silent,
 ) -> tuple[StackState, bool]:
-    """Starts the shared stack, which stays until `stop_shared_stack`, unless it is up.
+    """Start the shared stack unless it is up; it runs until `stop_shared_stack`.
 
     Args:
         settings: The project's settings.
-        s3: What plays S3; None for what the settings say, or whatever plays it in the stack that is up.
-        mode: How it runs; None for what the settings say, or however the stack that is up does.
-        registry: Whether it must have a container registry.
-        log: Told what takes long before the start.
+        s3: The S3 implementation; None for that of the settings, or of the stack that is up.
+        mode: The mode; None for that of the settings, or of the stack that is up.
+        registry: Whether the stack must have a container registry.
+        log: Called with progress messages before the start.
 
     Returns:
         The stack, and whether this call started it.
 
     Raises:
-        HarnessError: It cannot start, or the one that is up is damaged or has another S3 than asked for.
+        HarnessError: The stack cannot start, or the one that is up is damaged or differs from the request.
     """
     with shared_stack_lock(settings.state_dir, log=log):
         clean_up_after_the_killed(settings.state_dir)
@@ -85,26 +85,26 @@ def start_shared_stack(
         lost = shared_supervisors(settings.state_dir)
         if lost:
             raise HarnessError(
-                "a stack is up, but the files that describe it were removed",
+                "a stack is up, but its state files were removed",
                 f"its supervisor is pid {lost[0].pid}",
                 "run `harness down`, then `harness up`",
             )
         plan = _planner(settings, s3, mode, log, registry=registry)
         process, state = _start_supervisor(settings, plan, state_file(settings.state_dir), None, log)
-        # It outlives this process: nobody here waits for it any more.
+        # The supervisor outlives this process, so pretend that it was waited for.
         process.returncode = 0
         return state, True
 
 
 def stop_shared_stack(settings: Settings, *, log: Log = _silent) -> bool:
-    """Stop the shared stack and wait until nothing of it is left; its state file may be damaged or removed.
+    """Stop the shared stack and wait until it is gone, even if its state file is damaged or missing.
 
     Args:
         settings: The project's settings.
-        log: Called with a line when it takes long.
+        log: Called with a message if stopping takes long.
 
     Returns:
-        Whether one was up.
+        Whether a stack was up.
     """
     with shared_stack_lock(settings.state_dir, log=log):
         supervisors = shared_supervisors(settings.state_dir)
@@ -119,13 +119,13 @@ def stop_shared_stack(settings: Settings, *, log: Log = _silent) -> bool:
 
 
 def dead_parts(state: StackState) -> list[str]:
-    """The names of a stack's processes and containers that no longer run; all of them without a supervisor."""
+    """Return the names of a stack's processes and containers that have ended; all of them without a supervisor."""
     dead = dead_processes(state)
     if not state.containers:
         return dead
     if not is_alive(state.supervisor):
         return [*dead, *state.containers]
-    # The engine's client takes a tenth of a second to import, and process mode does without it.
+    # Importing the engine's client takes a tenth of a second, and process mode does not need it.
     from harness.stack.container_stack import dead_containers  # noqa: PLC0415
 
     return [*dead, *dead_containers(state)]
@@ -141,23 +141,23 @@ def start_private_stack(
     registry: bool = False,
     log: Log = _silent,
 ) -> Iterator[StackState]:
-    """A stack for this process alone, stopped at the end of the block, or when this process dies.
+    """Start a stack for this process alone, and stop it at the end of the block or when this process dies.
 
-    To be called in the main thread: the kernel ties the stack's life to the thread that starts it.
+    Call this in the main thread: the kernel ends the stack together with the thread that started it.
 
     Args:
         settings: The project's settings.
-        s3: What plays S3; None for what the settings say.
-        mode: How it runs; None for what the settings say.
-        faults: Whether it can bring about what a fault plan says.
-        registry: Whether it has a container registry, which takes `mode` container.
-        log: Told what takes long before the start.
+        s3: The S3 implementation; None for that of the settings.
+        mode: The mode; None for that of the settings.
+        faults: Whether the stack can inject faults.
+        registry: Whether the stack has a container registry; requires `mode` container.
+        log: Called with progress messages before the start.
 
     Raises:
-        HarnessError: It cannot start.
+        HarnessError: The stack cannot start.
     """
     if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("a private stack ends with the thread that starts it: start it in the main thread")
+        raise RuntimeError("a private stack ends with the thread that starts it; start it in the main thread")
     with shared_stack_lock(settings.state_dir, wait=False) as locked:
         if locked:
             clean_up_after_the_killed(settings.state_dir)
@@ -176,13 +176,13 @@ def start_private_stack(
 def stack_for_run(
     settings: Settings, *, s3: S3Kind | None = None, mode: Mode | None = None, log: Log = _silent
 ) -> Iterator[StackState]:
-    """The shared stack when one is up, else a private one for the length of the block.
+    """Use the shared stack if one is up, and otherwise a private one for the duration of the block.
 
     Args:
         settings: The project's settings.
-        s3: What must play S3; a shared stack with another one is left alone, and a private one started.
-        mode: How it must run; likewise.
-        log: Told what takes long before a private stack starts.
+        s3: The required S3 implementation; if the shared stack has another, it is left alone and a private one starts.
+        mode: The required mode; likewise.
+        log: Called with progress messages before a private stack starts.
 
     Raises:
         HarnessError: The shared stack is damaged, or a private one cannot start.
@@ -207,12 +207,12 @@ def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None, *, re
     if s3 not in (None, state.s3):
         raise HarnessError(
             f"the stack is up with s3 = {state.s3}, not {s3}",
-            remedy=f"run `harness down` first, or take it as it is, with s3 = {state.s3}",
+            remedy=f"run `harness down` first, or use it as it is, with s3 = {state.s3}",
         )
     if mode not in (None, state.mode):
         raise HarnessError(
             f"the stack is up in {state.mode} mode, not in {mode} mode",
-            remedy=f"run `harness down` first, or take it as it is, in {state.mode} mode",
+            remedy=f"run `harness down` first, or use it as it is, in {state.mode} mode",
         )
     if registry and state.endpoints.registry is None:
         raise HarnessError("the stack is up without a registry", remedy="run `harness down` first")
@@ -220,7 +220,7 @@ def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None, *, re
 
 def _remove_containers_of_the_killed(settings: Settings) -> None:
     if "DOCKER_HOST" in os.environ or DOCKER_SOCKET.exists():
-        # The engine's client takes a tenth of a second to import, and there is none without an engine.
+        # Importing the engine's client takes a tenth of a second; without an engine there are no containers.
         from harness.stack.container_stack import remove_stacks_of_the_dead  # noqa: PLC0415
 
         remove_stacks_of_the_dead(settings.root)
@@ -255,7 +255,7 @@ def _start_supervisor(
         plan = plan_for(directory, state_file=shared_state or own_state_file(directory), owner=owner)
         records.save(plan, directory / PLAN_FILE)
         with os.fdopen(os.open(directory / LOG_FILE, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE), "wb") as output:
-            # A session of its own: Ctrl-C goes to the command, which then stops the stack in order.
+            # In a new session, Ctrl-C reaches only the command, which then stops the stack in order.
             process = subprocess.Popen(
                 [*python_module(SUPERVISOR_MODULE), str(directory), SHARED if owner is None else PRIVATE],
                 stdin=subprocess.DEVNULL,
@@ -301,7 +301,7 @@ def _read_reply(process: subprocess.Popen[bytes], directory: Path, log: Log) -> 
     if not content:
         if no_room := full(directory):
             raise HarnessError(*no_room)
-        raise HarnessError("the stack's supervisor ended without a word", _tail(directory / LOG_FILE))
+        raise HarnessError("the stack's supervisor ended without a reply", _tail(directory / LOG_FILE))
     reply = records.decode(content, Reply)
     if reply.state is None:
         raise HarnessError(reply.what, reply.where, reply.remedy)
@@ -323,7 +323,7 @@ def _stop_supervisor(process: subprocess.Popen[bytes], directory: Path) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    # It has done so itself unless it was killed.
+    # The supervisor has removed the folder itself, unless it was killed.
     remove_folder(directory)
 
 
@@ -335,7 +335,7 @@ def _stop_shared_supervisor(supervisor: ProcessIdentity, log: Log) -> None:
         log(f"waiting for the stack's supervisor (pid {supervisor.pid}) to end")
         if wait_until(lambda: not is_alive(supervisor), STOP_TIMEOUT_S - TELL_EVERY_S):
             return
-    raise HarnessError(f"the stack's supervisor (pid {supervisor.pid}) does not end, not even by SIGKILL")
+    raise HarnessError(f"the stack's supervisor (pid {supervisor.pid}) does not end, even after SIGKILL")
 
 
 def _signal(supervisor: ProcessIdentity, number: signal.Signals) -> None:

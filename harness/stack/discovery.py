@@ -1,4 +1,4 @@
-"""The configuration endpoint that names the memcached node, as ElastiCache's does."""
+"""The configuration endpoint, which lists the memcached node as ElastiCache's does."""
 
 from harness.stack.service import Service, python_module
 from harness.system.ports import LOOPBACK
@@ -7,7 +7,7 @@ from harness.system.process_identity import bound_to_parent
 
 
 def discovery_service(port: int, memcached_port: int) -> Service:
-    """`harness.network`, listing one node."""
+    """Return `harness.network`, listing one node."""
     arguments = ["--listen", f"{LOOPBACK}:{port}", "--node", f"{LOOPBACK}:{memcached_port}"]
     return Service(
         name="discovery",

@@ -1,4 +1,4 @@
-"""What this machine has and lacks for the harness: each check says what it found and how to mend it."""
+"""Check whether this machine meets the harness's requirements; each failed check says how to fix it."""
 
 import errno
 import os
@@ -27,22 +27,22 @@ from harness.system.process_life import NOT_LINUX_REMEDY
 from harness.system.rie import fetch_rie, rie_path
 
 OLDEST_PYTHON = (3, 11)
-# LocalStack, moto and four workers; less works with --s3 moto and fewer workers.
+# For LocalStack, moto and four workers; --s3 moto and fewer workers need less.
 ENOUGH_MEMORY_MB = 1500
-# A worker's pool of connections, several dozen environments, and memcached's side of each.
+# For a worker's connection pool, several dozen environments, and memcached's end of each connection.
 ENOUGH_DESCRIPTORS = 1024
 PROGRAM_TIMEOUT_S = 10
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: What was looked at.
-        ok: Whether it is as it should be.
-        required: Whether the harness cannot work without it.
-        found: What is there, or what is wrong.
-        remedy: How to mend it; empty when it is well.
+        name: The dependency or resource that was checked.
+        ok: Whether the check passed.
+        required: Whether the harness cannot work if it fails.
+        found: What was found, or what is wrong.
+        remedy: How to fix it; empty if the check passed.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Looks at everything the harness stands on, and changes nothing."""
+    """Check everything that the harness depends on, without changing anything."""
     return [
         _operating_system(),
         _python(),
@@ -71,7 +71,7 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def fix(settings: Settings) -> None:
-    """Installs what the harness can install by itself: memcached and the RIE.
+    """Install the dependencies that the harness can install itself: memcached and the RIE.
 
     Raises:
         HarnessError: One of them could not be installed.
@@ -130,7 +130,7 @@ def _localstack(settings: Settings) -> Check:
 
 
 def _state_folder(settings: Settings) -> Check:
-    """Whether stacks can be kept there, and functions that bring shared libraries can load them from there."""
+    """Check that the folder is writable, and that functions can load shared libraries from it."""
     folder = next(each for each in (settings.state_dir, *settings.state_dir.parents) if each.is_dir())
     here = os.statvfs(folder)
     what, remedy = "", ""
@@ -141,7 +141,7 @@ def _state_folder(settings: Settings) -> Check:
     if what:
         return Check("state", ok=False, required=True, found=what, remedy=remedy)
     if here.f_flag & os.ST_NOEXEC:
-        remedy = "functions that bring shared libraries (.so) cannot load them; use a clone on another file system"
+        remedy = "functions that bundle shared libraries (.so) cannot load them; use a clone on another file system"
         return Check("state", ok=False, required=False, found=f"{folder} is mounted noexec", remedy=remedy)
     return Check("state", ok=True, required=True, found=str(settings.state_dir))
 
@@ -149,18 +149,18 @@ def _state_folder(settings: Settings) -> Check:
 def _ports(settings: Settings) -> Check:
     fixed: dict[str, int] = {name: port for name, port in msgspec.structs.asdict(settings.stack.ports).items() if port}
     if shared_stack(settings) is not None:
-        return Check("ports", ok=True, required=True, found="in use by the stack that is up")
+        return Check("ports", ok=True, required=True, found="in use by the running stack")
     try:
         ReservedPorts(["any", *fixed], fixed).close()
     except HarnessError as error:
         return Check("ports", ok=False, required=True, found=error.what, remedy=error.remedy)
-    return Check("ports", ok=True, required=True, found=f"free: {fixed}" if fixed else "free ones on 127.0.0.1")
+    return Check("ports", ok=True, required=True, found=f"free: {fixed}" if fixed else "free ports on 127.0.0.1")
 
 
 def _memory() -> Check:
     available_mb = psutil.virtual_memory().available // 2**20
     ok = available_mb >= ENOUGH_MEMORY_MB
-    remedy = "" if ok else "close something, or use --s3 moto and fewer workers"
+    remedy = "" if ok else "close other programs, or use --s3 moto and fewer workers"
     return Check("memory", ok=ok, required=False, found=f"{available_mb} MB available", remedy=remedy)
 
 
@@ -185,7 +185,7 @@ def _docker(*, required: bool) -> Check:
         engine = _output([program, "version", "--format", "{{.Server.Version}}"])
         if engine:
             return Check("Docker", ok=True, required=required, found=f"engine {engine}")
-        found, remedy = "installed, but no engine answers", "only container mode needs it: start Docker"
+        found, remedy = "installed, but no engine responds", "only container mode needs it: start Docker"
     return Check("Docker", ok=False, required=required, found=found, remedy=remedy)
 
 
@@ -194,7 +194,7 @@ def _version_of(program: Path, flag: str) -> str:
 
 
 def _output(command: list[str]) -> str:
-    """The first line a program prints; nothing when it fails."""
+    """Return the first line that a program prints; an empty string if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""The proxies before Memcached and S3, which bring about what a fault plan says; Memcached itself is their child."""
+"""The proxies that inject the faults of a plan into Memcached and S3; Memcached itself is their child process."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from harness.system.process_identity import bound_to_parent
 
 
 def faults_service(memcached: Path, ports: dict[str, int], where: Endpoints, directory: Path, secret: str) -> Service:
-    """`harness.network.faults` on the ports `faults` (control), `memcached` and `faulty_s3`.
+    """Return `harness.network.faults` on the ports `faults` (control), `memcached` and `faulty_s3`.
 
     Args:
         memcached: The memcached program.
         ports: The stack's ports by name.
-        where: The stack's services.
+        where: The addresses of the stack's services.
         directory: The stack's folder.
-        secret: The stack's.
+        secret: The stack's secret.
     """
     addresses = {
         "--control": ports["faults"],

@@ -1,6 +1,6 @@
-"""The stacks' own folders below `.harness/stacks/`, and the removal of those whose owner was killed.
+"""The folders of stacks below `.harness/stacks/`, and the removal of folders whose owner was killed.
 
-Invariant: a folder whose `owner.json` names a living process is never removed by another.
+Invariant: no process removes a folder whose `owner.json` names another living process.
 """
 
 import logging
@@ -25,15 +25,15 @@ logger = logging.getLogger(__name__)
 PLAN_FILE = "plan.json"
 LOG_FILE = "supervisor.log"
 
-# A folder without an owner is being made at this moment, or its maker died while it made it.
+# A folder without an owner is either being created right now, or its creator died while creating it.
 OWNERLESS_GRACE_S = 60.0
 
 
 def make_folder(state_dir: Path) -> Path:
-    """Makes a stack's folder, owned by this process until a supervisor takes it over.
+    """Create a stack's folder, owned by this process until a supervisor takes it over.
 
     Raises:
-        HarnessError: The project's folder cannot be written to.
+        HarnessError: The project's folder is not writable.
     """
     stacks = state_dir / "stacks"
     with writing_into(state_dir):
@@ -50,7 +50,7 @@ def make_folder(state_dir: Path) -> Path:
 
 
 def open_state_dir(state_dir: Path) -> None:
-    """Make the state folder when it is not there, so that git ignores all of it, whatever the project ignores."""
+    """Create the state folder if missing, with a `.gitignore` that makes git ignore all of it."""
     private_folder(state_dir)
     ignored = state_dir / ".gitignore"
     if not ignored.exists():
@@ -58,12 +58,12 @@ def open_state_dir(state_dir: Path) -> None:
 
 
 def take_over(directory: Path) -> None:
-    """Makes this process the folder's owner."""
+    """Make this process the owner of the folder."""
     records.save(own_identity(), _owner_file(directory))
 
 
 def owner_of(directory: Path) -> ProcessIdentity | None:
-    """The folder's owner; None when nothing tells."""
+    """Return the folder's owner; None if it is unknown."""
     try:
         return records.decode(_owner_file(directory).read_bytes(), ProcessIdentity)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -71,13 +71,13 @@ def owner_of(directory: Path) -> ProcessIdentity | None:
 
 
 def remove_folder(directory: Path) -> None:
-    """Remove the folder and that of its functions' temporary files; somebody else may do so at the same time."""
+    """Remove the folder and its functions' temporary files; safe if another process does so at the same time."""
     remove_scratch(stack_label(directory))
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def keep_logs(directory: Path) -> Path:
-    """Copies the logs out of a folder that is about to go, over those kept before; returns where to."""
+    """Copy the logs out of a folder that is about to be removed, replacing earlier copies; return the new folder."""
     kept = directory.parent.parent / "kept-logs"
     shutil.rmtree(kept, ignore_errors=True)
     private_folder(kept)
@@ -87,23 +87,23 @@ def keep_logs(directory: Path) -> Path:
 
 
 def is_shared(state: StackState) -> bool:
-    """Return whether a stack is the one that `harness up` started, rather than a run's own."""
+    """Return whether `harness up` started the stack, rather than a run."""
     try:
         shared = load_state(state_file(state.directory.parent.parent))
     except HarnessError:
-        return True  # nobody else writes that file
+        return True  # only `harness up` writes that file
     return shared is not None and shared.supervisor == state.supervisor
 
 
 def clean_up_after_the_killed(state_dir: Path) -> None:
-    """Removes the state file and the folders of supervisors that were killed before they could."""
+    """Remove the state file and the folders of supervisors that were killed before they could do so."""
     shared = state_file(state_dir)
     try:
         state = load_state(shared)
     except HarnessError as error:
         if shared.is_dir():
             raise
-        # No command of ours wrote that; a stack that is up has a copy.
+        # None of our commands wrote this content; a stack that is up keeps a copy of its state.
         logger.warning("%s", error)
         shared.unlink(missing_ok=True)
         state = None
@@ -111,7 +111,7 @@ def clean_up_after_the_killed(state_dir: Path) -> None:
         shared.unlink(missing_ok=True)
     for directory in (state_dir / "stacks").glob("s-*"):
         if _is_abandoned(directory):
-            logger.info("removing what a killed stack left in %s", directory)
+            logger.info("removing the leftovers of a killed stack in %s", directory)
             end_stack(stack_label(directory))
             remove_folder(directory)
     clean_up_scratch()

@@ -1,4 +1,4 @@
-"""The Lambda service, as a child of the stack."""
+"""The Lambda service as a child process of the stack."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from harness.system.process_identity import bound_to_parent
 def gateway_service(
     port: int, directory: Path, s3_endpoint: str, aws_endpoint: str, rie: Path, settings: GatewaySettings, secret: str
 ) -> Service:
-    """Return `harness.gateway`, which keeps its data in `directory`; `secret` is the stack's."""
+    """Return `harness.gateway`, which stores its data in `directory`; `secret` is the stack's."""
     arguments = ["--port", str(port), "--directory", str(directory)]
     arguments += ["--s3-endpoint", s3_endpoint, "--aws-endpoint", aws_endpoint, "--rie", str(rie)]
     arguments += ["--account-concurrency", str(settings.account_concurrency)]

@@ -1,4 +1,4 @@
-"""LocalStack's S3 in host mode: without Docker, in a Python environment of its own."""
+"""LocalStack's S3 in host mode: without Docker, in a separate Python environment."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from harness.system.ports import LOOPBACK
 from harness.system.probes import answers_http
 from harness.system.process_identity import bound_to_parent
 
-# S3 and STS only; nothing is fetched from or sent to anywhere.
+# S3 and STS only, without any network traffic to the outside.
 SETTINGS = {
     "SERVICES": "s3,sts",
     "STRICT_SERVICE_LOADING": "1",
@@ -20,16 +20,16 @@ SETTINGS = {
     "DNS_ADDRESS": "0",
     "LS_LOG": "warning",
 }
-# Run by LocalStack's published image, which has a launcher of its own.
+# LocalStack's published image has its own launcher, and runs this script instead.
 START_SCRIPT = Path(__file__).with_name("localstack_start.py")
 LAUNCHER = Path(__file__).with_name("localstack_launcher.py")
 
 
 def find_localstack() -> Path:
-    """The Python of LocalStack's environment.
+    """Return the Python of LocalStack's environment.
 
     Raises:
-        HarnessError: The environment is not there.
+        HarnessError: The environment does not exist.
     """
     python = PROJECT / ".venv-localstack" / "bin" / "python"
     if not python.exists():
@@ -38,17 +38,17 @@ def find_localstack() -> Path:
 
 
 def localstack_service(python: Path, port: int, directory: Path, secret: str) -> Service:
-    """Return S3 and STS only, with all that they write below `directory`; `secret` is the stack's."""
+    """Return LocalStack with S3 and STS only, writing only below `directory`; `secret` is the stack's."""
     return Service(
         name="localstack",
-        # -I: the launcher's folder, where a file is named as the library, is not searched.
+        # -I excludes the launcher's folder from the search path: a file there has the library's name.
         command=bound_to_parent([python, "-I", LAUNCHER, directory / "s3"]),
         ready=lambda: answers_http(port, "/_localstack/health", own_key(secret)),
         environment={
             "GATEWAY_LISTEN": f"{LOOPBACK}:{port}",
             "LOCALSTACK_HOST": f"localhost:{port}",
             "FILESYSTEM_ROOT": str(directory / "localstack"),
-            # Where it believes to be in a container, it puts its files into system folders.
+            # If LocalStack believed that it ran in a container, it would write into system folders.
             "OVERRIDE_IN_DOCKER": "0",
             SECRET_VARIABLE: secret,
             **SETTINGS,

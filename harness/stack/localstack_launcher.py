@@ -1,20 +1,20 @@
-"""Starts LocalStack as a stack's S3: `python -I localstack_launcher.py FOLDER`.
+"""Start LocalStack as a stack's S3: `python -I localstack_launcher.py FOLDER`.
 
-Run by LocalStack's own Python, so it imports nothing of the harness.
-Before it stands the guard of the stack, `guard.py`, loaded from its file.
-It changes five things of LocalStack's that no setting changes:
+LocalStack's own Python runs this file, so it imports nothing from the harness.
+The stack's guard, `guard.py`, is loaded from its file and placed in front of LocalStack.
+The launcher changes five behaviours of LocalStack that have no setting:
 
-- S3 keeps its objects in one folder below the system's temporary directory, whoever runs it, however often.
-- It listens on every interface, whatever address it is given.
-- To know which service a request is for, it reads the descriptions of all of AWS's services: 5 s and 350 MB.
-- It reads and sends objects 64 KB at a time, each with a turn of its event loop: half of the time of a large object.
-- It makes a certificate for HTTPS, which nobody uses here: 0.3 s.
+- S3 stores objects in one fixed folder below the system's temporary directory, shared by all users and instances.
+- It listens on every interface, regardless of the configured address.
+- To find the service of a request, it reads the descriptions of all AWS services: 5 s and 350 MB.
+- It reads and sends objects 64 KB at a time, one event-loop turn each: half of the time for a large object.
+- It creates an HTTPS certificate, which nothing uses here: 0.3 s.
 """
 
-# ruff: noqa: E402 - the collector has to be off before the imports
+# ruff: noqa: E402 - the garbage collector must be off before the imports
 import gc
 
-# Nothing that an import makes is garbage; looking for some takes an eighth of the start.
+# Imports create no garbage; collecting during them takes an eighth of the start-up time.
 gc.disable()
 
 import os
@@ -35,7 +35,7 @@ from twisted.internet import reactor  # type: ignore[import-not-found]
 
 SERVICES = ("s3", "sts")
 CHUNK_BYTES = 1 << 20
-# Beside this file in an image, in the folder above in a clone.
+# In an image it is beside this file, in a clone in the parent folder.
 GUARD = next(path for folder in Path(__file__).resolve().parents[:2] if (path := folder / "guard.py").is_file())
 
 
@@ -45,17 +45,17 @@ def listen_as_told(
     addresses: list[HostAndPort],
     certificate: object,  # noqa: ARG001
 ) -> None:
-    """Listen at these addresses and no others, behind the guard."""
+    """Listen on these addresses only, behind the guard."""
     guard = runpy.run_path(str(GUARD))
     guard["guard_localstack"](gateway)
-    # Nothing that LocalStack starts has any use for it.
+    # The child processes of LocalStack must not inherit the secret.
     del os.environ[guard["SECRET_VARIABLE"]]
     for address in addresses:
         reactor.listenTCP(address.port, TwistedGateway(gateway), interface=address.host)
 
 
 def no_certificate(serial_number: int) -> tuple[None, None, None]:  # noqa: ARG001 - LocalStack's signature
-    """Makes none."""
+    """Create no certificate."""
     return None, None, None
 
 

@@ -1,6 +1,6 @@
-"""Put the stack's guard before LocalStack's published image, which runs this file before its port opens.
+"""Place the stack's guard in front of LocalStack in its published image, which runs this file before it opens its port.
 
-Our own image is started by `localstack_launcher.py`, which does the same, and looks for no such scripts.
+Our own image starts `localstack_launcher.py` instead, which installs the guard itself and runs no such scripts.
 """
 
 import os
@@ -11,7 +11,7 @@ from localstack.runtime.current import get_current_runtime
 
 try:
     runpy.run_path("/opt/lambda-harness/guard.py")["guard_localstack"](get_current_runtime().components.gateway)
-except BaseException:  # noqa: BLE001 - whatever it is
-    # LocalStack would log it and go on, with its door open to everybody.
+except BaseException:  # noqa: BLE001 - any failure
+    # LocalStack would log the failure and continue without the guard, open to everybody.
     traceback.print_exc()
     os._exit(1)

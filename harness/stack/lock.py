@@ -1,4 +1,4 @@
-"""One command at a time starts, stops or cleans up the shared stack."""
+"""A lock that lets one command at a time start, stop or clean up the shared stack."""
 
 import fcntl
 import os
@@ -14,21 +14,21 @@ from harness.system.disk import writing_into
 def shared_stack_lock(
     state_dir: Path, *, wait: bool = True, log: Callable[[str], None] = lambda _line: None
 ) -> Iterator[bool]:
-    """Holds the lock; the kernel gives it back when this process dies.
+    """Hold the lock during the block; the kernel releases it if this process dies.
 
     Args:
-        state_dir: The project's `.harness` folder, made when it is not there.
-        wait: Whether to wait for another command that holds it.
-        log: Called with a line when another command holds it.
+        state_dir: The project's `.harness` folder, created if missing.
+        wait: Whether to wait while another command holds the lock.
+        log: Called with a message if another command holds the lock.
 
     Yields:
-        Whether the lock is held; always True with `wait`.
+        Whether this command holds the lock; always True with `wait`.
 
     Raises:
-        HarnessError: The folder cannot be written to, or is another user's.
+        HarnessError: The folder is not writable, or belongs to another user.
     """
     if not wait and not os.path.lexists(state_dir):
-        # Nothing is up, and looking for it leaves no trace.
+        # No stack is up, and a mere look must not create the folder.
         yield False
         return
     with writing_into(state_dir):

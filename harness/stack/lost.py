@@ -1,7 +1,7 @@
-"""Finds the shared stack, also when its state file was removed or damaged while it is up.
+"""Find the shared stack even if its state file was removed or damaged while the stack was up.
 
-Three places know of it, each of which somebody may delete: `.harness/state.json`, the copy in the stack's own folder,
-and the supervisor's command line.
+Three sources identify it, in this order: `.harness/state.json`, the copy in the stack's own folder, and the
+supervisor's command line. A user may delete either file.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ SHARED, PRIVATE = "shared", "private"
 
 
 def find_shared(state_dir: Path) -> StackState | None:
-    """Return the shared stack that is up; its state file is written again if it is gone or damaged."""
+    """Return the shared stack that is up; restore its state file if it is missing or damaged."""
     state = _readable_state(state_file(state_dir))
     if state is not None:
         return state if is_alive(state.supervisor) else None
@@ -31,8 +31,8 @@ def find_shared(state_dir: Path) -> StackState | None:
 
 
 def shared_supervisors(state_dir: Path) -> list[ProcessIdentity]:
-    """Return the supervisors of this project's shared stacks, found by their command lines."""
-    import psutil  # noqa: PLC0415 - the image of a stack's services has none, and imports this package
+    """Return the supervisors of this project's shared stacks, identified by their command lines."""
+    import psutil  # noqa: PLC0415 - the services' image imports this package, and has no psutil
 
     found = (identity_of(pid) for pid in psutil.pids() if _kind_of(pid, state_dir) == SHARED)
     return [identity for identity in found if identity is not None]
@@ -46,7 +46,7 @@ def _readable_state(path: Path) -> StackState | None:
 
 
 def _kind_of(pid: int, state_dir: Path) -> str:
-    """Return the kind of stack that a process supervises for this project; empty when it does not."""
+    """Return the kind of stack that the process supervises for this project; empty if it supervises none."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
     except OSError:

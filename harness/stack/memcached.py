@@ -1,4 +1,4 @@
-"""The real memcached, as a child process."""
+"""A real memcached as a child process."""
 
 import os
 import resource
@@ -11,7 +11,7 @@ from harness.system.ports import LOOPBACK
 from harness.system.probes import answers_memcached
 from harness.system.process_life import as_nobody_bound_to_parent
 
-# Debian puts it into /usr/bin; elsewhere it may lie where an ordinary user's PATH does not look.
+# Debian installs it into /usr/bin; other systems use folders that may be missing from a user's PATH.
 USUAL_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
 
 MEMORY_MB = 256
@@ -19,10 +19,10 @@ MOST_CONNECTIONS = 4096
 
 
 def find_memcached() -> Path:
-    """The memcached program.
+    """Return the memcached program.
 
     Raises:
-        HarnessError: There is none.
+        HarnessError: memcached is not installed.
     """
     search = os.pathsep.join((os.environ.get("PATH", os.defpath), *USUAL_FOLDERS))
     found = shutil.which("memcached", path=search)
@@ -32,7 +32,7 @@ def find_memcached() -> Path:
 
 
 def memcached_service(program: Path, port: int) -> Service:
-    """Memcached on loopback TCP only, never as root."""
+    """Return Memcached, on loopback TCP only and never as root."""
     command = [program, "-l", LOOPBACK, "-p", port, "-U", 0, "-m", MEMORY_MB, "-c", _connections()]
     return Service(
         name="memcached",
@@ -43,6 +43,6 @@ def memcached_service(program: Path, port: int) -> Service:
 
 
 def _connections() -> int:
-    # Memcached refuses to start when it may not open as many descriptors as it is told to serve.
+    # Memcached refuses to start if its descriptor limit is below its connection limit.
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if hard_limit == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, hard_limit)

@@ -1,4 +1,4 @@
-"""The moto server: AWS's control plane beside Lambda, and S3 on request."""
+"""The moto server: AWS's control plane except Lambda, and optionally S3."""
 
 import sys
 from pathlib import Path
@@ -14,16 +14,16 @@ LAUNCHER = Path(emulation.__file__).with_name("moto_server.py")
 
 
 def moto_service(port: int, cache: str, secret: str) -> Service:
-    """One server for all of its services, by this environment's moto.
+    """Return one server for all of moto's services, run by this environment's Python.
 
     Args:
-        port: Where it listens.
-        cache: `host:port` of the configuration endpoint that its ElastiCache names.
-        secret: The stack's.
+        port: The port on which it listens.
+        cache: `host:port` of the configuration endpoint that its ElastiCache returns.
+        secret: The stack's secret.
     """
     return Service(
         name="moto",
-        # -I: the launcher's folder, where a file is named as the library, is not searched.
+        # -I excludes the launcher's folder from the search path: a file there has the library's name.
         command=bound_to_parent([sys.executable, "-I", LAUNCHER, str(port)]),
         ready=lambda: answers_http(port, HEALTH),
         environment={CACHE_ENDPOINT: cache, SECRET_VARIABLE: secret},

@@ -1,4 +1,4 @@
-"""Memcached from the system's packages, for those who may install them."""
+"""Install memcached from the system's packages, if the user may."""
 
 import os
 import shutil
@@ -8,9 +8,9 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.stack.memcached import find_memcached
 
-# Debian starts the service of a package that it installs, and again at every boot.
-# A policy file forbids the first, unless the administrator has one already; the last lines undo both.
-# What the service manager says about a service that it does not know is of no interest.
+# Debian starts the service of a newly installed package at once and at every boot.
+# A policy file prevents the immediate start, unless the administrator already has one; the last lines undo both.
+# Errors from a service manager that does not know the service are ignored.
 _SCRIPT = """
 set -eu
 policy=/usr/sbin/policy-rc.d
@@ -33,17 +33,17 @@ fi
 
 
 def install_memcached() -> Path:
-    """Installs memcached with apt-get, and leaves no service of it running.
+    """Install memcached with apt-get, and make sure that it does not run as a service.
 
     Returns:
         The program.
 
     Raises:
-        HarnessError: The system has no apt-get, this user may not install, or the installation failed.
+        HarnessError: The system has no apt-get, this user may not install packages, or the installation failed.
     """
     if shutil.which("apt-get") is None:
         raise HarnessError(
-            "memcached is not installed, and there is no apt-get to install it with",
+            "memcached is not installed, and this system has no apt-get",
             remedy="install the package memcached with your system's package manager",
         )
     noninteractive = ["env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1"]
@@ -53,7 +53,7 @@ def install_memcached() -> Path:
         errors = [line for line in done.stderr.splitlines() if line.startswith("E:")]
         raise HarnessError(
             "apt-get could not install memcached",
-            "; ".join(errors[-2:]) or f"it ended with {done.returncode}",
+            "; ".join(errors[-2:]) or f"exit status {done.returncode}",
             "run `apt-get update && apt-get install memcached` as root to see why",
         )
     return find_memcached()
@@ -67,6 +67,6 @@ def _as_root() -> list[str]:
         if allowed:
             return ["sudo", "-n"]
     raise HarnessError(
-        "memcached is not installed, and installing it takes root or sudo without a password",
+        "memcached is not installed, and installing it requires root or passwordless sudo",
         remedy="ask an administrator to run: apt-get install memcached",
     )

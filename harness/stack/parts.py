@@ -1,4 +1,4 @@
-"""What the supervisor has to know of a stack: how its parts are started, looked after and stopped together."""
+"""The interface between the supervisor and a stack: start its parts together, maintain them, stop them."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -9,15 +9,15 @@ from harness.system.signals import SignalInbox
 
 @dataclass(frozen=True)
 class Started:
-    """A stack whose parts all answer.
+    """A stack whose parts all respond.
 
     Attributes:
-        endpoints: Where they listen, as this machine sees them.
-        functions_see: The same as functions see them.
-        seconds: How long each took.
-        processes: Pids by name.
-        containers: IDs by name.
-        network: The functions' network, when they are containers.
+        endpoints: Addresses of the services, as seen from this machine.
+        functions_see: Addresses of the services, as seen by functions.
+        seconds: How long each service took to become ready.
+        processes: PIDs by name.
+        containers: Container IDs by name.
+        network: The functions' network in container mode.
     """
 
     endpoints: Endpoints
@@ -32,22 +32,22 @@ class Parts(Protocol):
     """The parts of one stack."""
 
     def start(self, inbox: SignalInbox) -> Started:
-        """Starts them all and waits until each answers.
+        """Start all parts and wait until each responds.
 
         Raises:
-            StopRequestedError: A signal asked for the end meanwhile.
-            HarnessError: One does not start or does not answer.
+            StopRequestedError: A signal requested a stop during the start.
+            HarnessError: A part does not start or does not respond.
         """
 
     def processes(self) -> dict[str, int]:
-        """Return the pids by name as they are now: a part that was started again has another one."""
+        """Return the current PIDs by name; a part that was restarted has a new PID."""
 
     def tidy(self) -> float | None:
-        """Look after the parts; called after a signal that did not ask for the end, such as the end of a child.
+        """Collect and restart dead parts; called after a signal other than a stop request, such as the end of a child.
 
         Returns:
-            After how many seconds to call again, signal or not; None for never.
+            The seconds after which to call this again even without a signal; None if not needed.
         """
 
     def stop(self) -> None:
-        """Stops whatever was started, and waits until nothing of it is left."""
+        """Stop everything that was started and wait until it is gone."""

@@ -1,6 +1,6 @@
-"""What a stack will consist of: decided by the command that wants it, carried out by the supervisor.
+"""The plan of a stack: made by the command that needs the stack, carried out by the supervisor.
 
-What can be missing (memcached, LocalStack, the emulator, images) is looked for here, before anything is started.
+Dependencies that may be missing (memcached, LocalStack, the emulator, images) are checked here, before any start.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,11 @@ from harness.system.rie import rie_path
 
 
 class Programs(msgspec.Struct, frozen=True):
-    """What runs in process mode.
+    """The programs that a stack runs in process mode.
 
     Attributes:
         memcached: The memcached program.
-        localstack: The Python of LocalStack's environment; None when moto plays S3.
+        localstack: The Python of LocalStack's environment; None if moto provides S3.
         rie: The Lambda Runtime Interface Emulator.
     """
 
@@ -39,14 +39,14 @@ class Programs(msgspec.Struct, frozen=True):
 
 
 class Images(msgspec.Struct, frozen=True):
-    """What runs in container mode; images by name or ID.
+    """The images that a stack runs in container mode, by name or ID.
 
     Attributes:
         memcached: Memcached.
-        localstack: LocalStack; None when moto plays S3.
+        localstack: LocalStack; None if moto provides S3.
         services: Gateway, moto and configuration endpoint.
         registry: A container registry; None in a stack without one.
-        socket: The engine's socket, which the gateway starts functions through.
+        socket: The Docker engine's socket, through which the gateway starts functions.
     """
 
     memcached: str
@@ -57,20 +57,20 @@ class Images(msgspec.Struct, frozen=True):
 
 
 class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A stack to be started.
+    """A stack to start.
 
     Attributes:
-        s3: What plays S3.
+        s3: The S3 implementation.
         root: The project's folder.
         directory: The stack's own folder.
-        state_file: Where its state goes.
-        owner: The pid of the process with which a private stack ends; None for the shared one.
-        fixed_ports: The ports that were set, by name.
-        gateway: How the Lambda service behaves.
-        faults: Whether the proxies that bring about faults stand before Memcached and S3.
-        programs: What runs in process mode; None in container mode.
-        images: What runs in container mode; None in process mode.
-        secret: What the stack's access keys are derived from.
+        state_file: The file to which the stack's state is written.
+        owner: The PID of the process with which a private stack ends; None for the shared stack.
+        fixed_ports: The ports set by the user, by name.
+        gateway: Settings of the Lambda service.
+        faults: Whether fault-injecting proxies are placed in front of Memcached and S3.
+        programs: The programs to run in process mode; None in container mode.
+        images: The images to run in container mode; None in process mode.
+        secret: The secret from which the stack's access keys are derived.
     """
 
     s3: S3Kind
@@ -87,12 +87,12 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mode(self) -> Mode:
-        """How the stack runs."""
+        """The mode in which the stack runs."""
         return "process" if self.images is None else "container"
 
     @property
     def port_names(self) -> list[str]:
-        """The ports this stack needs; with moto as S3, S3 and the rest of AWS are one server."""
+        """The names of the ports this stack needs; if moto provides S3, one server serves S3 and the rest of AWS."""
         s3 = ["s3"] if self.s3 == "localstack" else []
         faults = ["faults", "real_memcached", "faulty_s3"] if self.faults else []
         return ["memcached", *s3, "aws", "discovery", "gateway", *faults]
@@ -113,26 +113,26 @@ def make_plan(  # noqa: PLR0913 - one for each choice
     faults: bool = False,
     registry: bool = False,
 ) -> StackPlan:
-    """Finds everything the stack needs; in container mode images that are missing are pulled or built.
+    """Find everything the stack needs; in container mode, pull or build missing images.
 
     Args:
         settings: The project's settings.
-        s3: What plays S3.
+        s3: The S3 implementation.
         directory: The stack's own folder.
-        state_file: Where its state goes.
-        owner: The pid of the process with which a private stack ends; None for the shared one.
-        mode: How it runs.
-        log: Told what takes long.
-        faults: Whether the proxies that bring about faults stand before Memcached and S3.
-        registry: Whether a container registry is part of it, which takes containers.
+        state_file: The file to which the stack's state is written.
+        owner: The PID of the process with which a private stack ends; None for the shared stack.
+        mode: The mode in which the stack runs.
+        log: Called with progress messages.
+        faults: Whether to place fault-injecting proxies in front of Memcached and S3.
+        registry: Whether to include a container registry; requires container mode.
 
     Raises:
-        HarnessError: Something is not installed; the message says how to install it.
+        HarnessError: A dependency is not installed; the message says how to install it.
     """
     if faults and mode == "container":
-        raise HarnessError("faults are brought about in process mode only", "--mode container", "leave --mode out")
+        raise HarnessError("faults can be injected in process mode only", "--mode container", "leave --mode out")
     if registry and mode == "process":
-        raise HarnessError("a registry is part of a stack in containers only", "--mode process", "use --mode container")
+        raise HarnessError("only a container stack can have a registry", "--mode process", "use --mode container")
     return StackPlan(
         s3=s3,
         root=settings.root,
@@ -153,13 +153,13 @@ def _programs(settings: Settings, s3: S3Kind) -> Programs:
 
 
 def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> Images:
-    # The engine's client takes a tenth of a second to import, and process mode does without it.
+    # Importing the engine's client takes a tenth of a second, and process mode does not need it.
     from harness.images.services import service_images  # noqa: PLC0415
     from harness.system.engine import connect, engine_socket  # noqa: PLC0415
 
     client = connect()
     socket = engine_socket()
-    # They are made of this harness, whichever project uses it.
+    # The images are built from this clone, whichever project uses it.
     found = service_images(client, msgspec.structs.replace(settings, root=PROJECT), log=log)
     return Images(
         memcached=found.memcached,
@@ -184,7 +184,7 @@ def _fixed_ports(ports: PortSettings, s3: S3Kind) -> dict[str, int]:
 
 
 def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
-    """Where the services of the plan listen on this machine."""
+    """Return the addresses at which the planned services listen on this machine."""
     aws = f"http://{LOOPBACK}:{ports['aws']}"
     return Endpoints(
         s3=f"http://{LOOPBACK}:{ports['s3']}" if plan.s3 == "localstack" else aws,
@@ -199,7 +199,7 @@ def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
 
 
 def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list[Service]:
-    """The children to start, the slowest first; none waits for another."""
+    """Return the services to start, the slowest first; none depends on another to start."""
     where = endpoints(plan, ports)
     directory = plan.directory / "gateway"
     localstack = (
@@ -207,7 +207,7 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
         if programs.localstack
         else []
     )
-    # Functions alone meet the faults of S3: the harness prepares and watches a run from outside.
+    # Only functions use the faulty S3: the harness prepares and observes a run through the real one.
     s3 = f"http://{LOOPBACK}:{ports['faulty_s3']}" if plan.faults else where.s3
     return [
         *localstack,

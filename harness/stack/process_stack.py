@@ -1,4 +1,4 @@
-"""A stack of processes: reserved ports, and one child of the supervisor for each service."""
+"""A stack of processes: reserved ports, and one child of the supervisor per service."""
 
 import logging
 
@@ -11,12 +11,12 @@ from harness.system.signals import SignalInbox
 
 logger = logging.getLogger(__name__)
 
-# A port that nobody held can still be lost to a process that asks for just this number.
+# Another process can still take a port between our reservation and the service's bind.
 PORT_ATTEMPTS = 3
 
 
 class ProcessStack:
-    """See `Parts`."""
+    """Implement `Parts` with processes."""
 
     def __init__(self, plan: StackPlan, programs: Programs) -> None:
         self._plan, self._programs = plan, programs
@@ -24,12 +24,12 @@ class ProcessStack:
         self._ports: ReservedPorts | None = None
 
     def start(self, inbox: SignalInbox) -> Started:
-        """Starts all children and waits until each answers; on other ports when one was lost."""
+        """Start all children and wait until each responds; retry on other ports if a port was lost."""
         attempt = 1
         while True:
             self._ports = ports = ReservedPorts(self._plan.port_names, self._plan.fixed_ports)
             try:
-                # Appended one by one: those that run are stopped, also when a later one cannot be started.
+                # Append one at a time, so that `stop` finds the running ones even if a later start fails.
                 for service in services(self._plan, self._programs, ports.numbers):
                     self._children.append(start_child(service, self._plan.directory, self._plan.root))
                 seconds = wait_until_ready(self._children, inbox, READY_TIMEOUT_S)
@@ -44,15 +44,15 @@ class ProcessStack:
             attempt += 1
 
     def processes(self) -> dict[str, int]:
-        """Return the pid of each child by its name."""
+        """Return the PID of each child, by its name."""
         return {child.service.name: child.process.pid for child in self._children}
 
     def tidy(self) -> float | None:
-        """Collect children that ended, and start again those that keep nothing."""
+        """Reap children that ended, and restart the stateless ones."""
         return restart_the_dead(self._children, self._plan.directory, self._plan.root)
 
     def stop(self) -> None:
-        """Stops all children and gives the ports back."""
+        """Stop all children and release the ports."""
         stop_children(self._children)
         self._children.clear()
         if self._ports is not None:

@@ -1,9 +1,9 @@
-"""PyTorch, which only neural networks need: installed when the first of them is trained, as its build for CPUs.
+"""Install PyTorch's CPU build when the first neural network is trained; no other model needs it.
 
-    python -m harness.stack.pytorch        # what `make` calls; ends with 1 where no build for CPUs can be had
+    python -m harness.stack.pytorch        # called by `make`; exits with 1 if no CPU build is available
 
-On Linux, pip's usual index has PyTorch's build for NVIDIA's cards, which brings gigabytes that nothing here uses.
-So pip is first asked what it would install; see requirements/torch.txt for the index of CPU builds.
+On Linux, pip's default index has PyTorch's CUDA build, which downloads gigabytes that nothing here uses.
+Therefore pip is first asked what it would install; requirements/torch.txt names the index of CPU builds.
 """
 
 import importlib.util
@@ -22,11 +22,11 @@ import httpx
 
 from harness.errors import HarnessError
 
-# Names this variable, as `make` and the builds of images do, where pip finds PyTorch's CPU builds.
+# This variable holds the index of PyTorch's CPU builds; `make` and the image builds use it too.
 INDEX_VARIABLE = "TORCH_INDEX"
 REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "torch.txt"
 
-# Packages that only the build for NVIDIA's cards depends on.
+# Packages that only the CUDA build depends on.
 _FOR_CARDS = re.compile(r"nvidia-|cuda-|triton$")
 _SIZE_WITHIN_S = 10.0
 _MB = 1_000_000
@@ -38,7 +38,7 @@ class Package:
 
     Attributes:
         name: Its name and version.
-        url: Where pip would take it from.
+        url: The address from which pip would download it.
     """
 
     name: str
@@ -46,18 +46,18 @@ class Package:
 
 
 def is_installed() -> bool:
-    """Return whether the functions of process mode can import PyTorch; it is not imported."""
+    """Return whether functions in process mode can import PyTorch, without importing it."""
     return importlib.util.find_spec("torch") is not None
 
 
 def ensure_pytorch(log: Callable[[str], None]) -> None:
-    """Install PyTorch's CPU build into the harness's own environment, unless it is there.
+    """Install PyTorch's CPU build into the harness's own environment, unless it is installed.
 
     Args:
         log: Called with the size before the download.
 
     Raises:
-        HarnessError: pip finds no build for CPUs, or cannot install it.
+        HarnessError: pip finds no CPU build, or cannot install it.
     """
     if is_installed():
         return
@@ -65,13 +65,13 @@ def ensure_pytorch(log: Callable[[str], None]) -> None:
     log("PyTorch is needed and not installed: asking pip for its CPU build")
     packages = check_build(planned(REQUIREMENTS, index))
     log(f"installing PyTorch (once): {download_size(packages)} to download")
-    # Byte code of all of torch takes longer than the installation; the import writes what is used.
+    # Compiling all of torch takes longer than installing it; the import compiles the modules that it uses.
     _pip(REQUIREMENTS, index, "--no-compile")
     importlib.invalidate_caches()
     done = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise HarnessError(
-            "PyTorch was installed and cannot be imported",
+            "PyTorch was installed, but cannot be imported",
             (done.stderr.strip().splitlines() or ["it printed nothing"])[-1],
             f"see {REQUIREMENTS}",
         )
@@ -81,11 +81,11 @@ def planned(requirements: Path, index: str = "") -> list[Package]:
     """Return the packages that pip would install, without installing or downloading any.
 
     Args:
-        requirements: What is to be installed.
-        index: The address of the index to look in; empty for pip's usual one.
+        requirements: The requirements file.
+        index: The address of the package index; empty for pip's default.
 
     Raises:
-        HarnessError: pip cannot tell.
+        HarnessError: pip cannot resolve the requirements.
     """
     report = json.loads(_pip(requirements, index, "--dry-run", "--report", "-"))
     return [
@@ -95,23 +95,23 @@ def planned(requirements: Path, index: str = "") -> list[Package]:
 
 
 def check_build(packages: list[Package]) -> list[Package]:
-    """Return the packages if they are a build for CPUs.
+    """Return the packages if they are a CPU build.
 
     Raises:
-        HarnessError: They are the build for NVIDIA's cards; its size is named.
+        HarnessError: They are the CUDA build; the message gives its size.
     """
     for_cards = [package for package in packages if _FOR_CARDS.match(package.name.lower().partition(" ")[0])]
     if for_cards:
         raise HarnessError(
-            f"pip's index has PyTorch's build for NVIDIA's cards only: {download_size(packages)}",
+            f"pip's index has only PyTorch's CUDA build: {download_size(packages)}",
             f"{len(for_cards)} packages such as {for_cards[0].name}",
-            f"set {INDEX_VARIABLE} to PyTorch's index of CPU builds ({REQUIREMENTS} says where it is named)",
+            f"set {INDEX_VARIABLE} to PyTorch's index of CPU builds (see {REQUIREMENTS})",
         )
     return packages
 
 
 def download_size(packages: list[Package]) -> str:
-    """Return the size of the packages in MB, as far as their servers name it."""
+    """Return the total size of the packages in MB, as far as their servers report it."""
     sizes = [_size(package.url) for package in packages]
     known = sum(size for size in sizes if size is not None)
     return f"{'over ' if None in sizes else ''}{known / _MB:,.0f} MB"
@@ -148,9 +148,9 @@ def _pip(requirements: Path, index: str, *options: str) -> str:
 
 
 def main() -> None:
-    """Install PyTorch where it is missing; end with 1 and the reason where that cannot be done."""
+    """Install PyTorch if it is missing; exit with 1 and the reason if that fails."""
     try:
-        ensure_pytorch(lambda line: print(f"setup: {line}", file=sys.stderr))  # noqa: T201 - make's own manner
+        ensure_pytorch(lambda line: print(f"setup: {line}", file=sys.stderr))  # noqa: T201 - `make` prints progress
     except HarnessError as error:
         sys.exit(f"setup: {error}")
 

@@ -1,24 +1,25 @@
-"""What the supervisor tells the command that started it, once: the stack is ready, or has failed."""
+"""The one message from the supervisor to the command that started it: the stack is ready, or it failed."""
 
 import msgspec
 
 from harness.stack.state import StackState
 
-# How long the supervisor waits for its children.
+# How long the supervisor waits for its children to become ready.
 READY_TIMEOUT_S = 60.0
-# While it waits, it says in its log for whom, this often; the lines begin so, and the command shows them.
+# How often the supervisor logs which services it waits for. The command recognises these lines by their beginning,
+# and shows them.
 TELL_EVERY_S = 5.0
 WAITING = "waiting for "
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The stack, or the three parts of the `HarnessError` that says why there is none.
+    """The ready stack, or the three parts of the `HarnessError` that explains the failure.
 
     Attributes:
-        state: The stack, all of whose services answer.
-        what: What went wrong.
-        where: Where.
-        remedy: What to do.
+        state: The stack, if all of its services respond.
+        what: The error: what happened.
+        where: The error: where it happened.
+        remedy: The error: what to do.
     """
 
     state: StackState | None = None

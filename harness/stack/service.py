@@ -1,4 +1,4 @@
-"""What the supervisor has to know about a child: how to start it, ask whether it is ready, and stop it."""
+"""The description of a supervised child process: how to start it, probe it and stop it."""
 
 import sys
 from collections.abc import Callable
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Service:
-    """One child of the supervisor.
+    """One child process of the supervisor.
 
     Attributes:
-        name: Names its log, its entry in the state and its part in messages.
-        command: The whole command line, bound to its parent.
-        ready: Asks the service once whether it answers.
-        environment: Variables beside the clean environment.
-        stops_gently: It gets SIGTERM and a moment, as it has children of its own.
-            All others hold nothing that outlives the stack, and are killed at once.
-        restarts: The supervisor starts it again when it dies: it keeps nothing that its clients cannot restore.
+        name: The name of its log, of its entry in the state, and in messages.
+        command: The complete command line, which ends with its parent.
+        ready: Probes the service once; returns whether it responds.
+        environment: Variables in addition to the clean environment.
+        stops_gently: Whether to stop it with SIGTERM first, because it has children of its own.
+            All other services hold nothing that outlives the stack, and are killed at once.
+        restarts: Whether the supervisor restarts it when it dies; it holds no state that its clients cannot restore.
     """
 
     name: str
@@ -28,5 +28,5 @@ class Service:
 
 
 def python_module(name: str) -> list[str]:
-    """Return a command that runs a module of ours; -I keeps the user's Python settings and files away from it."""
+    """Return a command that runs one of our modules; -I isolates it from the user's Python settings and files."""
     return [sys.executable, "-I", "-m", name]

@@ -1,4 +1,4 @@
-"""What a running stack is: addresses, processes, and the file that tells other commands about it."""
+"""The state of a running stack (addresses, processes) and the file through which other commands find it."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ Mode = Literal["process", "container"]
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """Where the services listen.
+    """The addresses of a stack's services.
 
     Attributes:
         s3: URL of S3.
@@ -24,10 +24,10 @@ class Endpoints(msgspec.Struct, frozen=True):
         lambda_: URL of the Lambda service.
         memcached: `host:port` of the memcached node.
         discovery: `host:port` of the configuration endpoint that lists the node.
-        faults: URL at which fault plans are taken; None in a stack without faults.
-        registry: `host:port` of the container registry; None in a stack without one. It is the engine of this machine
-            that pushes and pulls, so functions have no use for it.
-        access_key: The access key that all of them know: who has it may do all, so that it is kept as a secret.
+        faults: URL that accepts fault plans; None in a stack without faults.
+        registry: `host:port` of the container registry; None in a stack without one. Only this machine's engine
+            pushes and pulls; functions do not use it.
+        access_key: The access key that every service accepts. It grants full access, so it is kept secret.
     """
 
     s3: str
@@ -44,17 +44,17 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
     """One running stack.
 
     Attributes:
-        pid: The supervisor's pid.
+        pid: The supervisor's PID.
         started: The supervisor's start time, in clock ticks after boot.
-        mode: How the stack runs.
-        s3: What plays S3.
-        directory: The stack's own folder: logs and temporary data, removed when it stops.
-        endpoints: Where the services listen, as this machine sees them.
-        functions_see: The same as functions see them.
-        processes: The pid of each child, by its name.
+        mode: The mode in which the stack runs.
+        s3: The S3 implementation.
+        directory: The stack's own folder, with logs and temporary data; removed when the stack stops.
+        endpoints: Addresses of the services, as seen from this machine.
+        functions_see: Addresses of the services, as seen by functions.
+        processes: The PID of each child, by its name.
         containers: The ID of each container, by its name.
         network: The functions' network in container mode.
-        seconds: How long each child took until it answered.
+        seconds: How long each service took to become ready.
     """
 
     pid: int
@@ -71,22 +71,22 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def supervisor(self) -> ProcessIdentity:
-        """The process that owns everything else."""
+        """The process that owns all the others."""
         return ProcessIdentity(self.pid, self.started)
 
 
 def state_file(state_dir: Path) -> Path:
-    """Where the shared stack's state lies."""
+    """Return the path of the shared stack's state file."""
     return state_dir / "state.json"
 
 
 def own_state_file(directory: Path) -> Path:
-    """Return where a stack, shared or private, keeps its state in its own folder."""
+    """Return the path of the state file in the stack's own folder, for shared and private stacks alike."""
     return directory / "state.json"
 
 
 def current_state(state: StackState) -> StackState:
-    """Return a running stack's state as it is now: a part that was started again has another pid."""
+    """Return the current state of a running stack; a part that was restarted has a new PID."""
     try:
         return load_state(own_state_file(state.directory)) or state
     except HarnessError:
@@ -94,10 +94,10 @@ def current_state(state: StackState) -> StackState:
 
 
 def load_state(path: Path) -> StackState | None:
-    """Reads the file; None when there is none.
+    """Read a state file; return None if it does not exist.
 
     Raises:
-        HarnessError: The file is there and holds something else.
+        HarnessError: The file exists but cannot be read as a state.
     """
     try:
         return records.decode(path.read_bytes(), StackState)
@@ -112,35 +112,35 @@ def load_state(path: Path) -> StackState | None:
 
 
 def dead_processes(state: StackState) -> list[str]:
-    """The names of the processes that no longer run; all of them when the supervisor does not."""
+    """Return the names of the processes that have ended; all of them if the supervisor has ended."""
     if not is_alive(state.supervisor):
         return list(state.processes)
-    # The supervisor buries its dead at once, and a child cannot have started before it.
+    # The supervisor reaps its children at once, and no child can have started before it.
     identities = {name: identity_of(pid) for name, pid in state.processes.items()}
     return [name for name, identity in identities.items() if identity is None or identity.started < state.started]
 
 
 def docker_flags(state: StackState) -> list[str]:
-    """Flags for `docker run` with which a function's image finds this stack, once it is in the functions' network.
+    """Return `docker run` flags that point a function's image to this stack, once it joins the functions' network.
 
     Raises:
-        HarnessError: The stack runs in process mode, on addresses that containers cannot reach.
+        HarnessError: The stack runs in process mode; containers cannot reach its addresses.
     """
     if state.mode != "container":
         raise HarnessError(
-            "the stack runs in process mode, where containers cannot reach it",
+            "the stack runs in process mode, and containers cannot reach it",
             remedy="run `harness down`, then `harness up --mode container`",
         )
     inside = msgspec.structs.replace(state, endpoints=state.functions_see)
-    # In a file, as a command line with a key in it is for every user of the machine to read.
+    # A file, because every user of the machine can read a command line, and the key is secret.
     path = state.directory / "docker.env"
     write_private(path, "".join(f"{'='.join(item)}\n" for item in client_environment(inside).items()).encode())
-    # Relative where that is shorter: a shell splits what a command prints at the spaces of an absolute path.
+    # Relative if that is shorter: in `$(...)` a shell would split an absolute path at its spaces.
     return ["--env-file", min(str(path), os.path.relpath(path), key=len)]
 
 
 def without_key(state: StackState) -> StackState:
-    """Return what may be printed and kept: the state without the access key."""
+    """Return the state without the access key, safe to print and store."""
     shown = {
         name: msgspec.structs.replace(getattr(state, name), access_key="") for name in ("endpoints", "functions_see")
     }
@@ -148,7 +148,7 @@ def without_key(state: StackState) -> StackState:
 
 
 def client_environment(state: StackState) -> dict[str, str]:
-    """The variables with which boto3 and the AWS CLI talk to this stack instead of AWS."""
+    """Return the variables that make boto3 and the AWS CLI use this stack instead of AWS."""
     return {
         "AWS_ENDPOINT_URL": state.endpoints.aws,
         "AWS_ENDPOINT_URL_S3": state.endpoints.s3,

@@ -1,20 +1,20 @@
-"""The process that owns a stack: `python -m harness.stack.supervisor FOLDER KIND`, FOLDER holding `plan.json`.
+"""The process that owns a stack: `python -m harness.stack.supervisor FOLDER KIND`, where FOLDER holds `plan.json`.
 
-KIND, `shared` or `private`, is a mark for `harness down`, which may have to find the process by its command line.
+KIND, `shared` or `private`, lets `harness down` find the supervisor of the shared stack by its command line.
 
     command                        supervisor                       processes or containers
-    makes FOLDER, plan.json
+    creates FOLDER, plan.json
     starts ----------------------> starts all at once -----------> LocalStack, moto, gateway, ...
-                                   asks each until it answers
+                                   probes each until it responds
                                    writes the state file
-    reads one Reply from stdout <- the state, or why not
+    reads one Reply from stdout <- the state, or the error
                                    waits for a signal
     SIGTERM, or its own death ---> removes the state file
                                    stops ------------------------->
                                    removes FOLDER
 
-Invariant: however this process ends, its processes end with it, as the kernel kills them when it is gone;
-unless it was killed itself, it leaves no file and no container behind either.
+Invariant: however this process ends, the kernel ends its child processes with it;
+unless it is killed, it also leaves no file and no container behind.
 """
 
 import logging
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Runs the plan until a signal asks for the end."""
+    """Start the planned stack and run it until a signal requests a stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(PRIVATE_UMASK)
     plan = records.decode(Path(sys.argv[1], PLAN_FILE).read_bytes(), StackPlan)
@@ -62,11 +62,11 @@ def main() -> None:
                     wait_s = parts.tidy()
                     state = _updated(state, parts.processes(), plan)
         except StopRequestedError:
-            logger.info("asked to stop while starting")
+            logger.info("stop requested while starting")
         except HarnessError as error:
             _reply_failure(error.what, error.where, error.remedy, plan)
         except Exception as error:
-            # Ours to mend: the traceback goes to the log, one line to whoever waits.
+            # A bug of ours: write the traceback to the log, and one line to the waiting command.
             logger.exception("the supervisor failed")
             _reply_failure("the stack's supervisor failed", f"{type(error).__name__}: {error}", "", plan)
         finally:
@@ -78,11 +78,11 @@ def main() -> None:
 
 def _parts_of(plan: StackPlan) -> Parts:
     if plan.images is not None:
-        # The engine's client takes a tenth of a second to import, and process mode does without it.
+        # Importing the engine's client takes a tenth of a second, and process mode does not need it.
         from harness.stack.container_stack import ContainerStack  # noqa: PLC0415
 
         return ContainerStack(plan, plan.images)
-    assert plan.programs is not None  # noqa: S101 - a plan has one of the two
+    assert plan.programs is not None  # noqa: S101 - a plan has either images or programs
     return ProcessStack(plan, plan.programs)
 
 
@@ -107,32 +107,32 @@ def _report(plan: StackPlan, started: Started) -> StackState:
 
 
 def _save(state: StackState, plan: StackPlan) -> None:
-    """Save the state where commands look for it, and in the stack's own folder, from which it can be restored."""
+    """Save the state where commands look for it, and in the stack's own folder as a backup."""
     for path in {own_state_file(plan.directory), plan.state_file}:
         records.save(state, path)
 
 
 def _updated(state: StackState, processes: dict[str, int], plan: StackPlan) -> StackState:
-    """Save the state when a part has another pid than before."""
+    """Save the state if the PID of a part has changed."""
     if processes == state.processes:
         return state
     state = msgspec.structs.replace(state, processes=processes)
     try:
         _save(state, plan)
     except OSError as error:
-        logger.warning("the state file keeps the old pid: %s", error)
+        logger.warning("cannot update the pid in the state file: %s", error)
     return state
 
 
 def _reply(reply: Reply) -> None:
-    """Tells whoever waits, once.
+    """Send the one reply to the waiting command.
 
     Raises:
-        BrokenPipeError: Nobody waits any more, so the stack is not wanted.
+        BrokenPipeError: The command has ended, so the stack is not needed.
     """
     sys.stdout.buffer.write(records.encode(reply))
     sys.stdout.buffer.flush()
-    # The reader reads to the end; what might print later goes to the log.
+    # The command reads until the pipe closes; later output goes to the log.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
@@ -140,7 +140,7 @@ def _forget_state(plan: StackPlan) -> None:
     try:
         state = load_state(plan.state_file)
     except HarnessError:
-        # Somebody wrote over it, so it is not ours.
+        # Another program overwrote the file, so it is not ours to remove.
         return
     if state is not None and state.supervisor == own_identity():
         plan.state_file.unlink(missing_ok=True)
@@ -148,7 +148,7 @@ def _forget_state(plan: StackPlan) -> None:
 
 def _reply_failure(what: str, where: str, remedy: str, plan: StackPlan) -> None:
     if no_room := full(plan.directory):
-        # Whatever failed, failed of this; and there is no room for logs either.
+        # A full disk is the cause of any failure, and leaves no room to keep the logs.
         _reply(Reply(None, *no_room))
         return
     logs = f"logs: {keep_logs(plan.directory)}"

@@ -1,4 +1,4 @@
-"""PyTorch is installed when it is needed, and never as the build for NVIDIA's cards."""
+"""PyTorch is installed when it is needed, and never as its CUDA build."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_a_build_for_cards_is_refused_before_its_download(wheel, name):
 
     with pytest.raises(HarnessError) as refused:
         check_build(packages)
-    assert "NVIDIA's cards only: 5 MB" in refused.value.what
+    assert "only PyTorch's CUDA build: 5 MB" in refused.value.what
     assert name in refused.value.where
     assert "TORCH_INDEX" in refused.value.remedy
 
