@@ -1,4 +1,4 @@
-"""The harness's own error: something the user can mend, told in three lines at most."""
+"""The harness's error: a failure that the user can fix, in three lines at most."""
 
 
 class HarnessError(Exception):

@@ -1,4 +1,4 @@
-"""The guard before every HTTP service of a stack: whose requests pass, and what the others are answered.
+"""The guard of every HTTP service of a stack: which requests pass, and how the others are refused.
 
     a web page       sends its `Origin`, or a name of its own as `Host`   -> 403
     another user     has no credentials of this stack                     -> 403, in AWS's words

@@ -1,4 +1,4 @@
-"""IAM's evaluation of policies: who may call what on which resource.
+"""An evaluation of IAM policies: who may call which action on which resource.
 
 moto checks a caller's actions but no resources and no conditions, and the mistakes are in these.
 Evaluated are identity policies, and resource policies that speak to everybody (`Principal: "*"`):

@@ -1,4 +1,4 @@
-"""Settings: `harness.toml` and the environment, read once into frozen records.
+"""The settings: `harness.toml` and the environment, read once into frozen records.
 
     [stack]                 the services of a run
     mode = "process"        or "container"

@@ -1,1 +1,1 @@
-"""What runs and deployments share about AWS: clients, errors as users read them, functions created or updated."""
+"""Clients of AWS's services, AWS's errors in a user's terms, and functions created by the Lambda API."""

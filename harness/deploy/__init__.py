@@ -1,4 +1,4 @@
-"""From a laptop to AWS and back: one CloudFormation stack, and functions by the Lambda API.
+"""The deployment to AWS, or its rehearsal: one CloudFormation stack, and functions by the Lambda API.
 
 template.yaml   everything that functions stand on
 template        reads it: resources, parameters, outputs

@@ -1,4 +1,4 @@
-"""What the moto server lacks for a rehearsal of a deployment, added to it when it starts.
+"""Additions to moto server for rehearsed deployments: CloudFormation, ElastiCache, ECR, EC2 and access.
 
     cloudformation.py   change sets, updates, rollbacks and events as AWS has them; moto's own are a sketch of these
     operation.py        one operation on one stack: resources in their order, rolled back when one fails

@@ -1,1 +1,1 @@
-"""Images before they go to AWS: verified in a stack, recorded by digest, listed, pushed."""
+"""The images' way to AWS: verified in a stack, recorded by digest, listed, pushed."""

@@ -1,1 +1,1 @@
-"""What runs cost and how they would scale: simulation, forecast."""
+"""Simulation and forecast: what a run costs on AWS, and how it scales with workers and memory."""

@@ -1,1 +1,1 @@
-"""This machine: processes, ports, private files, signals, the Docker engine, Lambda's emulator."""
+"""This machine: processes, ports, private files, signals, the Docker engine, and AWS's emulator RIE."""

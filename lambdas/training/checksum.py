@@ -1,4 +1,4 @@
-"""CRC-32, as zlib, zip and gzip compute it: over frames, states and partitions.
+"""CRC-32 as zlib, zip and gzip compute it, for frames, states and partitions.
 
 zlib-ng computes it with the processor's carry-less multiplication, ten times as fast as zlib: of a large all-reduce
 the checksum is then no longer the longest part.

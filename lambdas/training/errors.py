@@ -1,4 +1,4 @@
-"""Everything the training library raises on purpose, by what the caller should do about it.
+"""Every error that the training library raises on purpose, by what the caller should do about it.
 
 TrainingError
  +-- InputError          mend the job or the data, then run again

@@ -1,4 +1,4 @@
-"""The job: the event that starts a run, checked field by field before anything happens.
+"""The job: the event that starts a run, checked field by field before anything starts.
 
 The keys are the original's, with ours added; see `docs/user-guide.md` for a table.
 `Job` is what the coordinator takes, `WorkerJob` what it sends to one worker.

@@ -1,1 +1,1 @@
-"""A partition of the data: read from its formats, checked against its manifest, with its labels."""
+"""A worker's partition: parsed from its format and checked against its manifest, with its labels."""
