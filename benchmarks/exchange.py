@@ -21,12 +21,12 @@ from benchmarks.figure import Figure, Goal
 from benchmarks.ranks import Team, run_ranks
 from benchmarks.stage import memcached
 from benchmarks.turns import scaled
-from training.exchange import cost_model
+from training.exchange.channel.memcached import MemcachedChannel
+from training.exchange.collectives import cost_model
 from training.exchange.exchange import Exchange
 from training.exchange.frame import HEADER_BYTES
 from training.exchange.mailbox import Mailbox
-from training.exchange.memcached import MemcachedChannel
-from training.exchange.recovery import Recovery
+from training.exchange.recovery.recovery import Recovery
 
 SMALL, LARGE = 29, 1_000_000
 SCALES = (2, 4, 8, 16, 32, 64)

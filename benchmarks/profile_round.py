@@ -14,10 +14,11 @@ import numpy as np
 
 from harness.settings import load_settings
 from harness.stack import start_private_stack
+from training.exchange.channel.memcached import MemcachedChannel
 from training.exchange.exchange import Exchange
-from training.exchange.mailbox import Mailbox, Place
-from training.exchange.memcached import MemcachedChannel
-from training.exchange.recovery import Recovery
+from training.exchange.keys import Place
+from training.exchange.mailbox import Mailbox
+from training.exchange.recovery.recovery import Recovery
 
 WARM_UP, TIMED, PROFILED = 500, 2500, 1000
 PATIENCE_S = 60

@@ -14,10 +14,10 @@ from benchmarks.exchange import State
 from benchmarks.figure import Figure, Goal
 from benchmarks.ranks import Team, run_ranks
 from benchmarks.stage import memcached
+from training.exchange.channel.memcached import MemcachedChannel
 from training.exchange.exchange import Exchange
 from training.exchange.mailbox import Mailbox
-from training.exchange.memcached import MemcachedChannel
-from training.exchange.recovery import Recovery
+from training.exchange.recovery.recovery import Recovery
 from training.model.linear import logistic_regression
 
 BLOCKS, ROUNDS = 30, 50

@@ -28,9 +28,11 @@ from harness.report.network import Network
 from harness.report.simulate import simulate
 from harness.settings import load_settings
 from harness.stack import start_private_stack
-from training.exchange.exchange import NAMED, Exchange
-from training.exchange.mailbox import Mailbox, Place
-from training.exchange.memcached import MemcachedChannel
+from training.exchange.channel.memcached import MemcachedChannel
+from training.exchange.collectives.registry import REGISTRY
+from training.exchange.exchange import Exchange
+from training.exchange.keys import Place
+from training.exchange.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -70,7 +72,7 @@ def main(*, world_sizes: str, constants_only: bool) -> None:
         ratios = []
         for world_size in map(int, world_sizes.split(",")):
             for part_bytes in PART_BYTES:
-                for name in NAMED:
+                for name in REGISTRY:
                     real = _measured(host, int(port), name, world_size, part_bytes)
                     simulated = simulate(name, world_size, part_bytes, network).seconds
                     ratios.append(simulated / real)

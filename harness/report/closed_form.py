@@ -8,7 +8,7 @@ A collective is a row of phases, in each of which ranks put or get; a phase take
 
 A put and the first look behind it are one trip, but ranks begin at once, so that this look comes too early for all
 but the last of them: the get is a phase of its own.
-Ranks that have nothing else to do poll (`training.exchange.pace`, as in a run's first rounds, which have learnt
+Ranks that have nothing else to do poll (`training.exchange.backoff`, as in a run's first rounds, which have learnt
 nothing yet), and read the pieces that lie on one node while the others are still being put.
 
 Before the first phase the store removes an earlier round's values.
@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.report.network import Network
+from training.exchange.backoff import LONGEST_DELAY_PER_RANK_S, LONGEST_DELAY_S, delays
+from training.exchange.collectives.two_level import WHOLE_UP_TO_BYTES, group_of, leaders_of
 from training.exchange.frame import HEADER_BYTES
-from training.exchange.pace import LONGEST_DELAY_PER_RANK_S, LONGEST_DELAY_S, delays
-from training.exchange.two_level import WHOLE_UP_TO_BYTES, group_of, leaders_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from harness.report.chart import Chart, svg
 from harness.report.closed_form import phases, polls_within, seconds
 from harness.report.network import ELASTICACHE, S3, Network
 from harness.report.simulate import simulate
+from training.exchange.collectives.registry import REGISTRY
 
-COLLECTIVES = ("all_gather", "reduce", "reduce_scatter", "two_level")
+COLLECTIVES = tuple(REGISTRY)
 WORLD_SIZES = (2, 8, 32, 64, 128, 256, 512, 1000)
 # A linear model on HIGGS (29 floats); softmax on 28 x 28 pixels; a linear model on RCV1; neural networks.
 PART_BYTES = {"116 B": 116, "31 KB": 31_400, "189 KB": 189_000, "1 MB": 1_000_000, "4 MB": 4_000_000, "100 MB": 10**8}

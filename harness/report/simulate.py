@@ -11,7 +11,7 @@ from harness.report.virtual_time import VirtualTime
 from training.exchange.clock import Clock
 from training.exchange.exchange import Exchange
 from training.exchange.mailbox import Mailbox
-from training.exchange.recovery import Recovery
+from training.exchange.recovery.recovery import Recovery
 
 # Payloads larger than this are simulated by shorter ones, each byte of which stands for several.
 LARGEST_PAYLOAD_BYTES = 20_000
@@ -44,7 +44,7 @@ def simulate(
     """Times one all-reduce as it is early in a run: frames of an earlier round are removed meanwhile.
 
     Args:
-        collective: A name of `training.exchange.collective.COLLECTIVES`.
+        collective: A name of `training.exchange.collectives.registry.REGISTRY`.
         world_size: Ranks.
         part_bytes: Bytes of one rank's part.
         network: The constants.

@@ -20,7 +20,7 @@ from typing import cast
 from harness.report.network import Network
 from harness.report.virtual_time import Action, VirtualTime
 from training.errors import ValueTooLarge
-from training.exchange.channel import Landing, Value, joined, land, size_of
+from training.exchange.channel.base import Landing, Value, joined, land, size_of
 from training.exchange.frame import HEADER_BYTES, MAGIC
 
 
@@ -102,7 +102,7 @@ class SimulatedStore:
 
 
 class SimulatedChannel:
-    """One rank's channel to the store; a `training.exchange.channel.Channel`.
+    """One rank's channel to the store; a `training.exchange.channel.base.Channel`.
 
     Args:
         store: The store.

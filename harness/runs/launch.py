@@ -32,8 +32,8 @@ from harness.settings import Settings
 from harness.stack.pytorch import ensure_pytorch
 from harness.stack.state import StackState
 from training.errors import ChannelError, TrainingError
-from training.exchange.mailbox import abort_run
-from training.exchange.memcached import MemcachedChannel
+from training.exchange.channel.memcached import MemcachedChannel
+from training.exchange.run_signals import abort_run
 from training.job import Job, decode_job
 from training.matrix import ROWS
 from training.run.results import RunFolder, get_object

@@ -17,8 +17,8 @@ import msgspec
 from training.data.labels import classes_of, too_many_labels
 from training.data.manifest import MANIFEST_KEY, PartitionSet, decode_manifest
 from training.errors import ChannelError, InputError, JobError
-from training.exchange.cost_model import Link, probe
-from training.exchange.memcached import MemcachedChannel
+from training.exchange.channel.memcached import MemcachedChannel
+from training.exchange.collectives.cost_model import Link, probe
 from training.job import Job, decode_job
 from training.matrix import ROWS
 from training.run.invoking import CONNECTIONS, invoke_event

@@ -12,7 +12,7 @@ import msgspec
 
 from training.data.manifest import Partition
 from training.errors import InputError, JobError
-from training.exchange.cost_model import Link
+from training.exchange.collectives.cost_model import Link
 from training.matrix import ROWS, DatasetType, check_combination, with_defaults
 
 Model = Literal["lr", "svm", "sparse_lr", "sparse_svm", "kmeans", "sparse_kmeans", "mlp", "mobilenet", "resnet"]

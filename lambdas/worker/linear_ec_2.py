@@ -46,13 +46,15 @@ from training.errors import (  # noqa: E402
     TrainingError,
     ValueTooLarge,
 )
-from training.exchange.cost_model import USUAL  # noqa: E402
+from training.exchange.channel.memcached import MemcachedChannel  # noqa: E402
+from training.exchange.collectives.cost_model import USUAL  # noqa: E402
 from training.exchange.exchange import Exchange, Stopped  # noqa: E402
 from training.exchange.frame import Encoding  # noqa: E402
-from training.exchange.lease import Lease  # noqa: E402
-from training.exchange.mailbox import Mailbox, abort_run, key_of  # noqa: E402
-from training.exchange.memcached import MemcachedChannel  # noqa: E402
-from training.exchange.recovery import Recovery, through_faults  # noqa: E402
+from training.exchange.keys import key_of  # noqa: E402
+from training.exchange.mailbox import Mailbox  # noqa: E402
+from training.exchange.recovery.lease import Lease  # noqa: E402
+from training.exchange.recovery.recovery import Recovery, through_faults  # noqa: E402
+from training.exchange.run_signals import abort_run  # noqa: E402
 from training.job import WorkerJob, decode_worker_job  # noqa: E402
 from training.model.registry import gradient_model  # noqa: E402
 from training.run.checkpoint import RunCheckpoints  # noqa: E402

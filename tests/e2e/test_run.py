@@ -15,7 +15,7 @@ from harness.runs.functions import make_declared
 from harness.runs.launch import RESULT_BUCKET
 from tests.support.running import run_job
 from training.errors import InputError, JobError
-from training.exchange.cost_model import USUAL
+from training.exchange.collectives.cost_model import USUAL
 from training.run.results import RunFolder
 
 pytestmark = pytest.mark.e2e

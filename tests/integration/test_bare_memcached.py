@@ -13,7 +13,7 @@ from harness.stack.memcached import find_memcached
 from harness.system.probes import answers_memcached, wait_until
 from harness.system.process_identity import free_port
 from training.errors import ChannelError
-from training.exchange.memcached import MemcachedChannel
+from training.exchange.channel.memcached import MemcachedChannel
 
 pytestmark = pytest.mark.integration
 

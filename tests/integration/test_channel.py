@@ -5,8 +5,8 @@ import uuid
 import pytest
 
 from training.errors import ChannelError, ValueTooLarge
-from training.exchange.memcached import MemcachedChannel
-from training.exchange.memory import MemoryChannel
+from training.exchange.channel.memcached import MemcachedChannel
+from training.exchange.channel.memory import MemoryChannel
 
 pytestmark = pytest.mark.integration
 

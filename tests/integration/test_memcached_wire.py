@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from training.errors import ChannelError, ValueTooLarge
-from training.exchange.memcached import MemcachedChannel
+from training.exchange.channel.memcached import MemcachedChannel
 
 pytestmark = pytest.mark.integration
 

@@ -15,11 +15,11 @@ from harness.system.ports import ReservedPorts
 from harness.system.probes import answers_memcached, wait_until
 from tests.support.ranks import on_all_ranks
 from training.errors import ChannelError, ChannelSilent, RanksMissing
+from training.exchange.channel.memcached import MemcachedChannel
 from training.exchange.exchange import Exchange
-from training.exchange.lease import Lease
 from training.exchange.mailbox import Mailbox
-from training.exchange.memcached import MemcachedChannel
-from training.exchange.recovery import Recovery
+from training.exchange.recovery.lease import Lease
+from training.exchange.recovery.recovery import Recovery
 
 pytestmark = pytest.mark.integration
 

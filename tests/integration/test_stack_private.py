@@ -20,7 +20,7 @@ from harness.stack import StackState, client_environment, stack_for_run, start_p
 from harness.system import records
 from harness.system.probes import wait_until
 from harness.system.process_life import identity_of, is_alive
-from training.exchange.discovery import discover
+from training.exchange.channel.discovery import discover
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,8 @@ from sklearn.preprocessing import StandardScaler
 from tests.support.ranks import exchange_of, on_all_ranks
 from tests.support.training_alone import dealt, train_together
 from training.algorithm.standardisation import Standardiser
+from training.exchange.channel.memory import MemoryChannel
 from training.exchange.frame import Encoding
-from training.exchange.memory import MemoryChannel
 from training.run.model_file import TrainedModel, decode_model, encode_model
 
 ROWS = 1201

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import ChannelError, RunAborted, Superfluous, TrainingError
+from training.exchange.channel.memory import MemoryChannel
 from training.exchange.clock import Clock
 from training.exchange.exchange import Exchange
 from training.exchange.frame import Flag
 from training.exchange.mailbox import Mailbox
-from training.exchange.memory import MemoryChannel
-from training.exchange.recovery import Recovery, through_faults
+from training.exchange.recovery.recovery import Recovery, through_faults
 
 ROUNDS = 6
 PATIENCE_S = 30.0

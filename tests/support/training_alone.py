@@ -5,7 +5,7 @@ import numpy as np
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.algorithm import admm, gradient_averaging, model_averaging
 from training.algorithm.epochs import Shard
-from training.exchange.memory import MemoryChannel
+from training.exchange.channel.memory import MemoryChannel
 from training.job import Job
 from training.model.registry import gradient_model
 from training.run.telemetry import Telemetry

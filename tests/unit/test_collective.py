@@ -1,18 +1,20 @@
 """The collectives: all ranks get the same sum, bit for bit, in rank order."""
 
 import time
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.errors import ChannelError, FrameError, RanksMissing, RunAborted
-from training.exchange.collective import COLLECTIVES
-from training.exchange.cost_model import Link, probe, quickest
+from training.exchange.channel.memory import MemoryChannel
+from training.exchange.collectives.cost_model import Link, probe
+from training.exchange.collectives.registry import EXACT, REGISTRY, quickest
 from training.exchange.frame import Encoding
-from training.exchange.memory import MemoryChannel
+from training.job import SyncMode
 
-MODES = sorted(COLLECTIVES)
+MODES = sorted(EXACT)
 
 
 def parts_of(world_size, size=31, seed=0):
@@ -174,6 +176,11 @@ def test_auto_is_exact(world_size):
 def test_the_model_goes_by_the_link(latency_s, bytes_per_s, chosen):
     """On a quick link four ranks gather 20 KB, on a narrow one they reduce and scatter them."""
     assert chosen == quickest(4, 20_000, Link(latency_s, bytes_per_s))
+
+
+def test_a_job_can_ask_for_every_collective():
+    """The job's choices are the registry's names, `auto` and the stale one."""
+    assert {*REGISTRY, "async", "auto"} == set(get_args(SyncMode))
 
 
 class SlowStore(MemoryChannel):

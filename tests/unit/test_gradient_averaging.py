@@ -7,7 +7,7 @@ from tests.support.ranks import exchange_of, on_all_ranks
 from training.algorithm import gradient_averaging
 from training.algorithm.epochs import Shard
 from training.errors import InputError
-from training.exchange.memory import MemoryChannel
+from training.exchange.channel.memory import MemoryChannel
 from training.job import Job
 from training.model.linear import logistic_regression
 from training.run.telemetry import Telemetry

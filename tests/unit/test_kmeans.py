@@ -12,9 +12,9 @@ from tests.support.ranks import exchange_of, on_all_ranks
 from training.algorithm.epochs import Shard
 from training.algorithm.expectation_maximisation import train
 from training.errors import InputError
+from training.exchange.channel.memory import MemoryChannel
 from training.exchange.exchange import Exchange
 from training.exchange.mailbox import Mailbox
-from training.exchange.memory import MemoryChannel
 from training.exchange.packing import pack_state, unpack_state
 from training.job import Job
 from training.model import kmeans

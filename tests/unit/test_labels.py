@@ -8,7 +8,7 @@ from training.algorithm.epochs import Shard
 from training.algorithm.labels import Labelling
 from training.data.labels import classes_of, format_label, format_labels
 from training.errors import InputError, JobError
-from training.exchange.memory import MemoryChannel
+from training.exchange.channel.memory import MemoryChannel
 from training.job import WorkerJob, decode_job
 
 EVENT = {"data_bucket": "bucket", "n_features": 1, "host": "h", "run_id": "r"}

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from training.errors import ChannelError, Superfluous
+from training.exchange.channel.memory import MemoryChannel
 from training.exchange.clock import Clock
-from training.exchange.lease import BEAT_S, STANDS_STILL_S, Holder, Lease
-from training.exchange.memory import MemoryChannel
+from training.exchange.recovery.lease import BEAT_S, STANDS_STILL_S, Holder, Lease
 
 pytestmark = pytest.mark.unit
 

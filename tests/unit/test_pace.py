@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from training.exchange.pace import EAGER_LOOKS, MEMORY, Pace
+from training.exchange.backoff import EAGER_LOOKS, MEMORY, Pace
 
 pytestmark = pytest.mark.unit
 

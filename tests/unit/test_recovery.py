@@ -9,15 +9,16 @@ import pytest
 
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.errors import ChannelError, FrameError, RanksMissing
-from training.exchange.collective import COLLECTIVES
+from training.exchange.channel.memory import MemoryChannel
+from training.exchange.collectives.registry import EXACT
 from training.exchange.frame import Encoding, Flag, Frame, pack
-from training.exchange.mailbox import Mailbox, Place
-from training.exchange.memory import MemoryChannel
-from training.exchange.recovery import Recovery
+from training.exchange.keys import Place
+from training.exchange.mailbox import Mailbox
+from training.exchange.recovery.recovery import Recovery
 
 pytestmark = pytest.mark.unit
 
-MODES = sorted(COLLECTIVES)
+MODES = sorted(EXACT)
 
 
 def patient(channel, rank, world_size, mode, *, notes=None, timeout_s=20.0, **options):

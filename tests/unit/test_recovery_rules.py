@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.exchange.position import HandOver, Phase, Position, Reput, TakeSnapshot, Wait, decide
+from training.exchange.recovery.rules import HandOver, Phase, Position, Reput, TakeSnapshot, Wait, decide
 
 pytestmark = pytest.mark.unit
 

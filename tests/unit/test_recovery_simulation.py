@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.support.simulation import Fault, Schedule, Simulation
 from training.errors import StateLost
-from training.exchange import two_level
-from training.exchange.collective import COLLECTIVES
+from training.exchange.collectives import two_level
+from training.exchange.collectives.registry import EXACT
 
 pytestmark = pytest.mark.unit
 
@@ -87,7 +87,7 @@ def replay(schedule):
 
 
 @settings(max_examples=SCHEDULES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
-@given(schedules(st.integers(2, 4), sorted(COLLECTIVES)))
+@given(schedules(st.integers(2, 4), sorted(EXACT)))
 def test_every_schedule_ends_with_the_undisturbed_bits_or_one_clear_error(schedule):
     """Whatever is lost, delayed, doubled or dies, all ranks finish with the bits of the undisturbed run; none hangs."""
     replay(schedule)

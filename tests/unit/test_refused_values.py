@@ -8,12 +8,14 @@ import pytest
 
 from tests.support.ranks import exchange_of
 from training.errors import FrameError, ImpossibleValue, RunAborted
+from training.exchange.channel.memory import MemoryChannel
 from training.exchange.frame import Flag, Frame, pack, unpack
-from training.exchange.lease import MOST_ATTEMPTS, MOST_BEATS, MOST_LINKS, Holder, Lease
-from training.exchange.mailbox import LONGEST_ABORT_BYTES, Mailbox, Place, abort_run
-from training.exchange.memory import MemoryChannel
-from training.exchange.position import Phase, Position, pack_position, read_position
-from training.exchange.recovery import Recovery
+from training.exchange.keys import Place
+from training.exchange.mailbox import Mailbox
+from training.exchange.recovery.lease import MOST_ATTEMPTS, MOST_BEATS, MOST_LINKS, Holder, Lease
+from training.exchange.recovery.recovery import Recovery
+from training.exchange.recovery.rules import Phase, Position, pack_position, read_position
+from training.exchange.run_signals import LONGEST_ABORT_BYTES, abort_run
 
 pytestmark = pytest.mark.unit
 

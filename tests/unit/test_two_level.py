@@ -5,11 +5,11 @@ import pytest
 
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.errors import RanksMissing
-from training.exchange.collective import STEPS_PER_CALL, Call
+from training.exchange.channel.memory import MemoryChannel
+from training.exchange.collectives.call import STEPS_PER_CALL, Call
+from training.exchange.collectives.two_level import WHOLE_UP_TO_BYTES, group_of, leaders_of, two_level
 from training.exchange.frame import Encoding, Flag
 from training.exchange.mailbox import Mailbox
-from training.exchange.memory import MemoryChannel
-from training.exchange.two_level import WHOLE_UP_TO_BYTES, group_of, leaders_of, two_level
 
 pytestmark = pytest.mark.unit
 

@@ -9,17 +9,16 @@ import msgspec
 import numpy as np
 
 from training.errors import DamagedFrame, StateLost, TrainingError
-from training.exchange.collective import COLLECTIVES, STEPS_PER_CALL, Call, Collective, Latest, Total
-from training.exchange.cost_model import USUAL, Link, quickest
+from training.exchange.collectives.call import STEPS_PER_CALL, Call, Collective, Total
+from training.exchange.collectives.cost_model import USUAL, Link
+from training.exchange.collectives.registry import REGISTRY, quickest
+from training.exchange.collectives.stale import Latest
 from training.exchange.frame import Array, Encoding, Flag
 from training.exchange.mailbox import Mailbox
 from training.exchange.packing import pack_state, state_length, unpack_state
-from training.exchange.position import Phase
-from training.exchange.recovery import Agreed, Snapshot
-from training.exchange.two_level import two_level
+from training.exchange.recovery.recovery import Agreed, Snapshot
+from training.exchange.recovery.rules import Phase
 
-# What a job can ask for by name; `auto` chooses among those of equal bits, which are the flat ones.
-NAMED: dict[str, Collective] = {**COLLECTIVES, "two_level": two_level}
 # How often a rank that is alone looks whether its run was given up.
 LOOK_INTERVAL_S = 0.5
 # Once is usual after a death, twice may be.
@@ -358,7 +357,7 @@ class Exchange:
         )
 
     def _collective(self, values: Array) -> str:
-        return self._sync_mode if self._sync_mode in NAMED else quickest(self.world_size, values.nbytes, self._link)
+        return self._sync_mode if self._sync_mode in REGISTRY else quickest(self.world_size, values.nbytes, self._link)
 
     def _timed(self, collective: str | Latest, values: Array, samples: int, encoding: Encoding | None) -> Total:
         if self.world_size == 1:
@@ -367,7 +366,7 @@ class Exchange:
         call = Call(self.mailbox, self._round, self._next_step, self._timeouts[self._round > 0], encoding, self._flags)
         self._next_step += STEPS_PER_CALL
         started = time.perf_counter()
-        run: Collective = NAMED[collective] if isinstance(collective, str) else collective
+        run: Collective = REGISTRY[collective].run if isinstance(collective, str) else collective
         total = run(call, values, samples)
         if isinstance(collective, str):
             self._agreed_flags |= total.flags

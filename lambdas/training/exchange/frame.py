@@ -72,6 +72,8 @@ _HEADER = struct.Struct("<4sBBBbQIIIIQI")
 _CRC = struct.Struct("<I")
 _SIZE = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size + _CRC.size
+# The largest count that a header can hold.
+MOST_COUNT = 2**32 - 1
 # The largest power of two that float16 holds is 2^15.
 _FLOAT16_TOP_EXPONENT = 15
 

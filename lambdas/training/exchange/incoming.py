@@ -9,8 +9,9 @@ which says what is wrong with it.
 
 from collections.abc import Callable, Mapping
 
-from training.exchange.channel import Landing, Value, cut, joined, size_of
+from training.exchange.channel.base import Landing, Value, cut, joined, size_of
 from training.exchange.frame import HEADER_BYTES, Array, bytes_of, payload_length
+from training.exchange.keys import piece_key
 
 # The array in which a rank's values are to be received.
 Target = Callable[[int], Array]
@@ -85,8 +86,3 @@ class Incoming:
     def begin_anew(self) -> None:
         """Forgets what came: it was damaged, or may have been put again meanwhile."""
         self._pieces, self._landed = [], set()
-
-
-def piece_key(key: str, index: int) -> str:
-    """The key of a piece; the first one lies under the plain key."""
-    return f"{key}/{index}" if index else key

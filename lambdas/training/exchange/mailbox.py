@@ -11,9 +11,9 @@ This is the plain layer: a channel that fails and a damaged frame are errors her
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,37 +26,22 @@ from training.errors import (
     RunAborted,
     Superfluous,
 )
-from training.exchange.channel import Channel, Landing, Value, cut, size_of
+from training.exchange.backoff import Pace
+from training.exchange.channel.base import Channel, Landing, Value
 from training.exchange.clock import Clock
-from training.exchange.frame import HEADER_BYTES, Array, Encoding, Frame, pack, unpack
-from training.exchange.incoming import Incoming, Target, piece_key
-from training.exchange.pace import Pace
-from training.exchange.position import MOST_COUNT
+from training.exchange.frame import HEADER_BYTES, MOST_COUNT, Array, Encoding, Frame, pack, unpack
+from training.exchange.incoming import Incoming, Target
+from training.exchange.keys import ABORT, DONE, Place, folder, key_of, piece_key, pieces_of
+from training.exchange.run_signals import abort_run, read_abort
+from training.exchange.waiting import Wait
 
 if TYPE_CHECKING:
-    from training.exchange.recovery import PatientWait, Recovery
+    from training.exchange.recovery.recovery import PatientWait, Recovery
 
 logger = logging.getLogger(__name__)
 
 # Up to this size a frame is copied once rather than sent in two parts; above it, its array goes out as it is.
 COPY_BYTES = 16_384
-# The key that is there once all ranks have stored their results.
-OVER = "over"
-LONGEST_ABORT_BYTES = 4096
-
-
-class Place(NamedTuple):
-    """Where in a run frames belong.
-
-    Attributes:
-        round: The round.
-        step: The step within it.
-        merged: Whether the frames hold merged values rather than the ranks' own parts.
-    """
-
-    round: int
-    step: int
-    merged: bool = False
 
 
 class Mailbox:
@@ -96,9 +81,9 @@ class Mailbox:
         self.channel, self.clock = channel, clock
         self.recovery: Recovery | None = None
         self.holds_from = self.began_at = self.joins_at = 0
-        self._prefixes = {False: _folder(part_prefix), True: _folder(merged_prefix)}
+        self._prefixes = {False: folder(part_prefix), True: folder(merged_prefix)}
         self._part_prefix = part_prefix
-        self._abort_key = self.key("abort")
+        self._abort_key = self.key(ABORT)
         self._held: dict[int, dict[str, Value]] = {}
         self._paces: dict[tuple[int, bool], Pace] = {}
         self._join_pace = Pace(world_size, joining=True)
@@ -282,7 +267,7 @@ class Mailbox:
         """
         looks = looks or Pace(self.world_size).delays()
         if self.recovery is None:
-            return Wait(self, place, timeout_s, looks)
+            return Wait(self.look, self.clock, self.run_id, place, timeout_s, looks)
         return self.recovery.wait(place, timeout_s, looks)
 
     def look(self, keys: list[str], landings: Mapping[str, Landing] | None = None) -> dict[str, Any]:
@@ -295,7 +280,7 @@ class Mailbox:
         abort_key = self._abort_key
         found: dict[str, Any] = self.channel.trip({}, [*keys, abort_key], landings)
         if abort_key in found:
-            raise RunAborted(_read_abort(abort_key, found[abort_key]))
+            raise RunAborted(read_abort(abort_key, found[abort_key]))
         return found
 
     def _first_look(
@@ -364,7 +349,7 @@ class Mailbox:
             round_number: The round after the last.
             timeout_s: How long to stay at most.
         """
-        place, over = Place(round_number, 0), self.key(OVER)
+        place, over = Place(round_number, 0), self.key(DONE)
         missing = {self._key(place, rank): rank for rank in self.others}
         wait = self.wait(place, timeout_s)
         try:
@@ -463,96 +448,10 @@ class Mailbox:
         return self.key(f"private/{self.rank}/{round_number}")
 
 
-class Wait:
-    """A plain wait: looks ever less often, up to a deadline.
-
-    Args:
-        mailbox: What waits.
-        place: What it waits for.
-        timeout_s: How long at most.
-        looks: Seconds between its looks.
-    """
-
-    def __init__(self, mailbox: Mailbox, place: Place, timeout_s: float, looks: Iterator[float]) -> None:
-        self._mailbox, self._place, self._timeout_s = mailbox, place, timeout_s
-        self._delays = looks
-        self._started = mailbox.clock.now()
-
-    def look(self, keys: list[str], landings: Mapping[str, Landing] | None = None) -> Mapping[str, Any]:
-        """What is there of these keys.
-
-        Raises:
-            RunAborted: A rank gave the run up meanwhile.
-            ChannelError: The channel is not reachable.
-        """
-        return self._mailbox.look(keys, landings)
-
-    def damaged(self, error: DamagedFrame) -> None:
-        """A damaged frame is an error: nobody puts it again.
-
-        Raises:
-            DamagedFrame: Always.
-        """
-        raise error
-
-    def pause(self, missing: Iterable[int], *, progress: bool, more: bool = False) -> bool:
-        """Waits a little, unless more is there already; returns whether to begin anew, which is never needed here.
-
-        Raises:
-            RanksMissing: The deadline passed; the error names who is missing.
-        """
-        waited = self._mailbox.clock.now() - self._started
-        if waited >= self._timeout_s:
-            raise RanksMissing(self._mailbox.run_id, self._place.round, self._place.step, sorted(missing), waited)
-        if not (progress and more):
-            self._mailbox.clock.pause(min(next(self._delays), self._timeout_s - waited))
-        return False
-
-    def over(self) -> None:
-        """Everything is there."""
-
-
-def key_of(run_id: str, name: str, part_prefix: str = "") -> str:
-    """The key of something that is not a frame: `abort`, `over`, `lease/<rank>`, `position/<rank>`."""
-    return f"{_folder(part_prefix)}{run_id}/{name}"
-
-
-def abort_run(channel: Channel, run_id: str, cause: str, part_prefix: str = "") -> None:
-    """Ends a run for all its ranks, from within or from outside.
-
-    Raises:
-        ChannelError: The channel is not reachable.
-    """
-    limit = min(LONGEST_ABORT_BYTES, channel.max_value_bytes)
-    # A character that is cut in two would be no text.
-    text = cause.encode(errors="replace")[:limit].decode(errors="ignore")
-    channel.put_many({key_of(run_id, "abort", part_prefix): text.encode()})
-
-
-def _read_abort(key: str, value: bytes) -> str:
-    if len(value) > LONGEST_ABORT_BYTES:
-        raise ImpossibleValue(key, f"the cause has {len(value)} bytes, allowed are {LONGEST_ABORT_BYTES}")
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise ImpossibleValue(key, f"the cause {value[:40]!r} is no UTF-8") from error
-
-
 def _read_clock(key: str, value: bytes) -> int:
     if not (value.isdigit() and int(value) <= MOST_COUNT):
         raise ImpossibleValue(key, f"{value[:40]!r} is no round")
     return int(value)
-
-
-def pieces_of(key: str, value: Value, limit: int) -> dict[str, Value]:
-    """The pieces in which a value is stored, by key."""
-    if size_of(value) <= limit:
-        return {key: value}
-    return {piece_key(key, index): piece for index, piece in enumerate(cut(value, limit))}
-
-
-def _folder(prefix: str) -> str:
-    return f"{prefix}/" if prefix else ""
 
 
 def _wishes(incoming: Mapping[int, Incoming]) -> tuple[list[str], dict[str, Landing]]:

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from training.errors import DamagedFrame, InputError
-from training.exchange.pace import delays
-from training.exchange.recovery import Note
+from training.exchange.backoff import delays
+from training.exchange.recovery.recovery import Note
 from training.job import WorkerJob
 from training.run.results import RunFolder, StorageError
 

@@ -26,10 +26,9 @@ import msgspec
 
 from training.checksum import crc32
 from training.errors import ImpossibleValue
+from training.exchange.frame import MOST_COUNT
 
 NOBODY = -1
-# What a frame's header can hold.
-MOST_COUNT = 2**32 - 1
 LONGEST_TOKEN = 64
 _CRC = struct.Struct("<I")
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from training.errors import ValueTooLarge
-from training.exchange.channel import Landing, Value, joined, land, size_of
+from training.exchange.channel.base import Landing, Value, joined, land, size_of
 
 
 class MemoryChannel:

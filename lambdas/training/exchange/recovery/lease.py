@@ -26,7 +26,7 @@ from enum import IntEnum, unique
 import msgspec
 
 from training.errors import ChannelError, ChannelSilent, ImpossibleValue, Superfluous
-from training.exchange.channel import Channel
+from training.exchange.channel.base import Channel
 from training.exchange.clock import Clock
 
 logger = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ import math
 
 import numpy as np
 
-from training.exchange.collective import Call, Total, add_in_order, put_together
+from training.exchange.collectives.call import Call, Total, add_in_order, put_together
 from training.exchange.frame import Array
-from training.exchange.mailbox import Place
+from training.exchange.keys import Place
 
 # Group sums up to this size go to all leaders whole, which takes a trip less and moves more bytes.
 WHOLE_UP_TO_BYTES = 16_384

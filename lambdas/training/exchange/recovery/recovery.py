@@ -24,13 +24,13 @@ import msgspec
 from numpy.typing import NDArray
 
 from training.errors import ChannelError, DamagedFrame, ImpossibleValue, RanksMissing, Superfluous, ValueTooLarge
-from training.exchange.channel import Landing, Value
+from training.exchange.channel.base import Landing, Value
 from training.exchange.clock import Clock
-from training.exchange.incoming import piece_key
-from training.exchange.mailbox import OVER, Mailbox, Place, pieces_of
+from training.exchange.frame import MOST_COUNT
+from training.exchange.keys import DONE, Place, piece_key, pieces_of
+from training.exchange.mailbox import Mailbox
 from training.exchange.packing import pack_state, state_length, unpack_state
-from training.exchange.position import (
-    MOST_COUNT,
+from training.exchange.recovery.rules import (
     NOBODY,
     HandOver,
     Phase,
@@ -233,7 +233,7 @@ class Recovery:
 
     def watched(self) -> list[str]:
         """Keys to look at during a long wait: the others' positions, and the snapshot that was asked for."""
-        keys = [self._mailbox.key(OVER), *(self._position_key(rank) for rank in self._mailbox.others)]
+        keys = [self._mailbox.key(DONE), *(self._position_key(rank) for rank in self._mailbox.others)]
         return keys if self._own.asks == NOBODY else [*keys, self._snapshot_key(self._own)]
 
     def withdraw(self) -> None:
@@ -290,7 +290,7 @@ class Recovery:
         return []
 
     def _check_over(self, found: Mapping[str, bytes], now: float) -> None:
-        over = self._mailbox.key(OVER) in found
+        over = self._mailbox.key(DONE) in found
         if not over and now >= self._next_question:
             over = self._is_over()
             if not over and self.is_outdated():

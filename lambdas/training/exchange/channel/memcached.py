@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import cast
 
 from training.errors import ChannelError, ChannelSilent, ValueTooLarge
-from training.exchange.channel import Landing, Value, parts_of, size_of
-from training.exchange.connection import JOIN_BYTES, ClosedError, Connection, NoAnswerError
-from training.exchange.discovery import FULL, discover, is_full, no_connections_left
+from training.exchange.channel.base import Landing, Value, parts_of, size_of
+from training.exchange.channel.connection import JOIN_BYTES, ClosedError, Connection, NoAnswerError
+from training.exchange.channel.discovery import FULL, discover, is_full, no_connections_left
 
 # Longer than any run: a chain of functions may take hours, and what a finished run leaves goes by itself.
 TTL_S = 6 * 3600

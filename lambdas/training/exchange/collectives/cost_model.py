@@ -18,12 +18,11 @@ Thakur, Rabenseifner, Gropp 2005, Optimization of Collective Communication Opera
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
-from training.exchange.channel import Channel, Value
+from training.exchange.channel.base import Channel, Value
 
 # A frame's own time: header, key and check at a rank; its key and item at the store.
 FRAME_S = 25e-6
@@ -92,28 +91,40 @@ def _timed_trip(
     return now() - started, found
 
 
-def seconds(collective: str, world_size: int, part_bytes: int, link: Link = USUAL) -> float:
-    """What one all-reduce takes by the model.
+class Cost(NamedTuple):
+    """What one all-reduce costs.
 
-    Args:
-        collective: `all_gather`, `reduce` or `reduce_scatter`.
-        world_size: Ranks.
-        part_bytes: Bytes of one rank's part.
-        link: How the ranks reach the store.
+    Attributes:
+        round_trips: Round trips on the longest chain that one rank has to wait for.
+        frames: Frames on that chain.
+        chain_bytes: Bytes on that chain.
+        store_frames: Frames that the store moves.
+        store_bytes: Bytes that the store moves.
     """
-    w, m = world_size, part_bytes
-    if collective == "all_gather":
-        trips, frames, chain, store_frames, store = 1, w, w * m, w * w, w * w * m
-    elif collective == "reduce":
-        trips, frames, chain, store_frames, store = 3, w + 2, (w + 2) * m, 3 * w - 2, (3 * w - 2) * m
-    else:
-        trips, frames, chain = 2, 3 * w - 2, (3 * w - 2) * m // w
-        store_frames, store = w * (3 * w - 2), (3 * w - 2) * m
-    at_rank = trips * link.latency_s + frames * FRAME_S + chain / link.bytes_per_s
-    return at_rank + store_frames * STORE_FRAME_S + store / (STORE_RANKS * link.bytes_per_s)
+
+    round_trips: int
+    frames: int
+    chain_bytes: int
+    store_frames: int
+    store_bytes: int
 
 
-@cache
-def quickest(world_size: int, part_bytes: int, link: Link = USUAL) -> str:
-    """The collective that `auto` takes; the same on every rank, as it depends on nothing else."""
-    return min(("all_gather", "reduce", "reduce_scatter"), key=lambda name: seconds(name, world_size, part_bytes, link))
+def all_gather_cost(w: int, m: int) -> Cost:
+    """Return the cost of `all_gather` for `w` ranks with parts of `m` bytes."""
+    return Cost(1, w, w * m, w * w, w * w * m)
+
+
+def reduce_cost(w: int, m: int) -> Cost:
+    """Return the cost of `reduce` for `w` ranks with parts of `m` bytes."""
+    return Cost(3, w + 2, (w + 2) * m, 3 * w - 2, (3 * w - 2) * m)
+
+
+def reduce_scatter_cost(w: int, m: int) -> Cost:
+    """Return the cost of `reduce_scatter` for `w` ranks with parts of `m` bytes."""
+    return Cost(2, 3 * w - 2, (3 * w - 2) * m // w, w * (3 * w - 2), (3 * w - 2) * m)
+
+
+def seconds(cost: Cost, link: Link = USUAL) -> float:
+    """Return how long an all-reduce of this cost takes over a link."""
+    at_rank = cost.round_trips * link.latency_s + cost.frames * FRAME_S + cost.chain_bytes / link.bytes_per_s
+    return at_rank + cost.store_frames * STORE_FRAME_S + cost.store_bytes / (STORE_RANKS * link.bytes_per_s)

@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from training.exchange.channel import Landing
+from training.exchange.channel.base import Landing
 
 # Small replies, and those of many ranks at once, come with one system call.
 BUFFER_BYTES = 65_536

@@ -1,0 +1,1 @@
+"""Collectives: how ranks add their values through a channel; `registry` lists them."""

@@ -1,0 +1,57 @@
+"""The flat collectives: every rank exchanges with every other, or all with rank 0.
+
+Invariant: after round k every rank holds the same values, bit for bit, computed from the parts of ranks
+0 .. n-1 added in rank order.
+
+    all_gather       everyone reads everyone and adds           1 round trip: a put, and a get behind it
+    reduce           rank 0 adds, everyone reads the sum        2 puts in a row
+    reduce_scatter   rank r adds slice r, everyone reads all    2 puts in a row, each of a w-th of the bytes
+"""
+
+import numpy as np
+
+from training.exchange.collectives.call import Call, Total, add_in_order, put_together
+from training.exchange.frame import Array
+from training.exchange.keys import Place
+
+
+def all_gather(call: Call, values: Array, samples: int) -> Total:
+    """Every rank reads every part and adds them itself."""
+    box, place = call.mailbox, Place(call.round, call.step)
+    parcel = box.parcel(place, values, samples, call.flags, call.encoding)
+    frames = call.collect(place, box.others, values, posting=parcel)
+    return add_in_order(frames, box.rank, Total(box.as_received(values, call.encoding), samples, call.flags))
+
+
+def reduce(call: Call, values: Array, samples: int) -> Total:
+    """Rank 0 reads every part, adds them, and stores the sum for the others."""
+    box = call.mailbox
+    parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
+    if box.rank == 0:
+        frames = call.collect(parts, box.others, values)
+        total = add_in_order(frames, 0, Total(values, samples, call.flags))
+        box.post(merged, total.values, total.samples, total.flags, call.encoding)
+        return total._replace(values=box.as_received(total.values, call.encoding))
+    parcel = box.parcel(parts, values, samples, call.flags, call.encoding)
+    frame = call.collect(merged, [0], values, posting=parcel)[0]
+    return Total(frame.payload, frame.samples, frame.flags)
+
+
+def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
+    """Rank r reads slice r of every part, adds them, and stores the sum; every rank reads all summed slices."""
+    box = call.mailbox
+    parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
+    slices = np.array_split(values, box.world_size)
+    # In a ring: while this rank stores the slice for the i-th rank behind it, the i-th before it stores that for this.
+    ring = [(box.rank + step) % box.world_size for step in range(1, box.world_size)]
+    parcel = box.parcel(parts, {rank: slices[rank] for rank in ring}, samples, call.flags, call.encoding)
+    frames = call.collect(parts, ring[::-1], slices[box.rank], posting=parcel, slices=True)
+    own = add_in_order(frames, box.rank, Total(slices[box.rank], samples, call.flags))
+    # The sums of the others are received where they belong.
+    whole = np.empty_like(values)
+    places = np.array_split(whole, box.world_size)
+    lengths = {rank: place.size for rank, place in enumerate(places)}
+    parcel = box.parcel(merged, own.values, own.samples, own.flags, call.encoding)
+    frames = call.collect(merged, box.others, values, posting=parcel, target=places.__getitem__, lengths=lengths)
+    put_together(dict(enumerate(places)), frames, box.rank, box.as_received(own.values, call.encoding))
+    return Total(whole, own.samples, own.flags)

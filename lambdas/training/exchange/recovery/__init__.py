@@ -1,0 +1,1 @@
+"""Recovery: what a rank does when a wait becomes long; `rules` decides, `recovery` carries out."""
