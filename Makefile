@@ -66,7 +66,7 @@ destroy-aws: $(PROJECT) ## remove what deploy-aws made; REHEARSE=1: the rehearsa
 test-containers: setup ready-for-container ## run the same tests on containers, and those of the images
 	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --mode container --numprocesses=2 --dist loadgroup \
 	    tests/containers tests/integration/test_gateway.py tests/integration/test_channel.py tests/integration/test_data.py \
-	    tests/e2e tests/deploy/test_rehearsal.py $(ARGS)
+	    tests/e2e $(ARGS)
 
 .PHONY: matrix
 matrix: setup torch ## run a small job in every cell of the training matrix and print the table

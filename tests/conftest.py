@@ -28,6 +28,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# The folder below tests/ in which a file lies is the tier of its tests.
+TIERS = ("unit", "parity", "integration", "deploy", "e2e", "faults", "containers")
+
 # These modules import torch; the other tests that need it start a process that does.
 NEEDING_TORCH = {"test_neural.py", "test_torch.py"}
 
@@ -36,6 +39,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave modules that import torch alone where they are deselected and it is missing, as by `make test-local`."""
     deselected = "not torch" in config.getoption("markexpr")
     return True if collection_path.name in NEEDING_TORCH and deselected and not is_installed() else None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test with its tier."""
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if folder not in TIERS:
+        raise pytest.UsageError(
+            f"{item.path}: a test lies in a folder of tests/ named after a tier: {', '.join(TIERS)}"
+        )
+    item.add_marker(folder)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -21,7 +21,7 @@ from harness.settings import Settings
 from harness.system.probes import wait_until
 from tests.support.functions import ROLE
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[2]
 HARNESS = Path(sys.executable).with_name("harness")

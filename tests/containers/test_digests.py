@@ -1,14 +1,11 @@
 """What ran is what is pushed: one digest from the rehearsal to the registry."""
 
 import msgspec
-import pytest
 
 from harness.release.push import push_images
 from harness.release.verify import SMOKE_CHECKS, image_under_test, verify_and_record
 from harness.stack import start_private_stack
 from tests.support.running import run_job
-
-pytestmark = pytest.mark.containers
 
 NAMES = ("linear_ec_1", "linear_ec_2")
 

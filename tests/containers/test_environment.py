@@ -23,8 +23,6 @@ from harness.system.probes import wait_until
 from tests.support.functions import ROLE, code_arguments, handlers_image
 from tests.support.running import run_job
 
-pytestmark = pytest.mark.containers
-
 
 @pytest.fixture(scope="module")
 def stack(engine, base, settings):

@@ -4,14 +4,11 @@ import uuid
 from pathlib import Path
 
 import docker
-import pytest
 
 from harness.images.build import Base
 from harness.images.removal import own_images, remove_images
 from harness.system.engine import find_image
 from tests.support.containers import LABEL
-
-pytestmark = pytest.mark.containers
 
 
 def test_own_images_go_with_their_earlier_builds(engine: docker.DockerClient, base: Base, tmp_path: Path):

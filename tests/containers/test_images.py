@@ -27,8 +27,6 @@ from harness.system.process_identity import free_port
 from tests.support.containers import forget_name
 from tests.support.cut_link import cut_link
 
-pytestmark = pytest.mark.containers
-
 CODE_REBUILD_S = 5
 LIMITS_MB = {"linear_ec_1": 45, "linear_ec_2": 240}
 

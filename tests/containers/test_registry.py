@@ -12,8 +12,6 @@ from harness.cli._stack_text import describe
 from harness.stack import start_private_stack
 from tests.support.functions import ROLE, handlers_image, remove_image
 
-pytestmark = [pytest.mark.containers, pytest.mark.integration]
-
 REPOSITORY = "rehearsal/functions"
 
 

@@ -16,7 +16,7 @@ from harness.release.training_check import training_check
 from harness.release.verify import SMOKE_CHECKS, CheckFailed, image_under_test, verify_and_record
 from harness.settings import Settings
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def with_images(settings: Settings, **images: str) -> Settings:

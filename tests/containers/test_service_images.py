@@ -18,8 +18,6 @@ from harness.system.engine import BaseUnavailable, find_image
 from harness.system.probes import wait_until
 from harness.system.process_identity import free_port
 
-pytestmark = pytest.mark.containers
-
 ROOT = Path(__file__).parents[2]
 # Two on an idle machine; other tests run beside this one.
 CODE_REBUILD_S = 15

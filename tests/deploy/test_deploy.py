@@ -31,8 +31,6 @@ from harness.settings import FunctionSettings, load_settings
 from tests.conftest import HARNESS
 from tests.support.functions import HANDLERS
 
-pytestmark = pytest.mark.integration
-
 ACCOUNT = "123456789012"
 
 

@@ -16,8 +16,6 @@ from harness.settings import load_settings
 from harness.stack import start_private_stack
 from harness.system.probes import wait_until
 
-pytestmark = pytest.mark.integration
-
 ACCOUNT, REGION = "123456789012", "us-east-1"
 PARAMETERS = {"AvailabilityZones": "us-east-1a,us-east-1b", "S3PrefixListId": "pl-0123456789abcdef0"}
 # Long enough to be seen, and no test waits for one that it does not look at.

@@ -16,8 +16,6 @@ from harness.runs.functions import package
 from harness.settings import FunctionSettings, load_settings
 from tests.support.functions import HANDLERS
 
-pytestmark = pytest.mark.integration
-
 NAME = "roles"
 WORKER = "linear_ec_2"
 

@@ -20,8 +20,6 @@ from harness.guard import authorization
 from harness.system.engine import connect
 from harness.system.probes import wait_until
 
-pytestmark = pytest.mark.e2e
-
 HARNESS = Path(sys.executable).with_name("harness")
 # The prompt is back within this time; the engine takes a while for each container.
 INTERRUPTED_WITHIN_S = {"process": 3.0, "container": 12.0}

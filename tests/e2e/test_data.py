@@ -11,8 +11,6 @@ from harness.errors import HarnessError
 from harness.runs.predict import model_of_run
 from tests.support.running import run_job
 
-pytestmark = pytest.mark.e2e
-
 JOB = {"n_workers": 2, "n_features": 3, "valid_ratio": 0, "n_epochs": 4, "batch_size": 10, "lr": 0.5}
 
 

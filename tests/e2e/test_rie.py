@@ -20,8 +20,6 @@ import pytest
 from harness.system.process_identity import free_port
 from tests.support.gateway import runs
 
-pytestmark = pytest.mark.e2e
-
 ROOT = Path(__file__).parents[2]
 HARNESS = Path(sys.executable).with_name("harness")
 WITHIN_S = 60.0

@@ -18,8 +18,6 @@ from training.errors import InputError, JobError
 from training.exchange.collectives.cost_model import USUAL
 from training.run.results import RunFolder
 
-pytestmark = pytest.mark.e2e
-
 
 @pytest.fixture(scope="module")
 def clients(stack):

@@ -14,8 +14,6 @@ import pytest
 
 from harness.system.probes import wait_until
 
-pytestmark = pytest.mark.e2e
-
 HARNESS = Path(sys.executable).with_name("harness")
 NOBODY = 54_321  # a number that no user has
 CHEAP = (["status"], ["doctor"], ["down"])

@@ -8,8 +8,6 @@ import pytest
 
 from tests.conftest import HARNESS
 
-pytestmark = pytest.mark.faults
-
 ROOT = Path(__file__).parents[2]
 DATA = "synthetic:rows=2000,features=5"
 JOB = ["--s3", "moto", "--data", DATA, "--n-workers", "3", "--batch-size", "50", "--n-epochs", "2"]

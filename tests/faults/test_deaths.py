@@ -14,8 +14,6 @@ from harness.system.probes import wait_until
 from tests.support.fault_jobs import N_WORKERS
 from tests.support.running import run_job
 
-pytestmark = pytest.mark.faults
-
 # Some hundred rounds, so that a part dies in the midst of them.
 JOB = {"data": "synthetic:rows=600,features=5", "n_workers": N_WORKERS, "batch_size": 10, "n_epochs": 20}
 

@@ -23,8 +23,6 @@ from tests.support.fault_jobs import DATA, JOBS, N_WORKERS, WORKER
 from tests.support.running import run_job
 from training.run.results import RunFolder
 
-pytestmark = pytest.mark.faults
-
 WITHIN_S = 30
 
 

@@ -10,8 +10,6 @@ import pytest
 
 from tests.support.fault_jobs import BIG, JOBS, PATTERNS
 
-pytestmark = pytest.mark.faults
-
 
 @dataclass(frozen=True)
 class Scenario:

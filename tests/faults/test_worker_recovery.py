@@ -14,7 +14,7 @@ from harness.stack import start_private_stack
 from tests.support.running import run_job
 from training.run.results import RunFolder
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 DATA = "synthetic:rows=6000,features=10"
 # Some seconds of rounds.

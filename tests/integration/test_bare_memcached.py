@@ -15,8 +15,6 @@ from harness.system.process_identity import free_port
 from training.errors import ChannelError
 from training.exchange.channel.memcached import MemcachedChannel
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.mark.parametrize("collective", ["all_gather", "reduce", "reduce_scatter"])
 def test_bare_ranks_move_the_bytes_of_a_collective(memcached_address, collective):

@@ -8,8 +8,6 @@ from training.errors import ChannelError, ValueTooLarge
 from training.exchange.channel.memcached import MemcachedChannel
 from training.exchange.channel.memory import MemoryChannel
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture(params=["memory", "memcached", "plain memcached"])
 def channel(request):

@@ -25,8 +25,6 @@ HARNESS = Path(sys.executable).with_name("harness")
 PARTITION = (HARNESS, "data", "partition")
 SCRIPT = Path(__file__).parents[2] / "fixtures" / "partition_data.py"
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 def endpoint(s3_endpoint):

@@ -25,8 +25,6 @@ from harness.stack import StackState, client_environment
 from harness.stack.state import Mode
 from tests.support.functions import code_arguments, handlers_image
 
-pytestmark = pytest.mark.integration
-
 ROOT = Path(__file__).parents[2]
 HTTP_SERVICES = ("lambda_", "aws", "s3")
 PATHS = {"lambda_": "/2015-03-31/functions", "aws": "/", "s3": "/"}

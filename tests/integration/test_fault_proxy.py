@@ -37,8 +37,6 @@ from harness.system.ports import ReservedPorts
 from training.errors import FrameError
 from training.exchange.frame import HEADER_BYTES, Frame, pack, unpack
 
-pytestmark = pytest.mark.integration
-
 
 class Network:
     """A proxy in a thread of its own, with a real memcached behind it."""

@@ -24,8 +24,6 @@ from harness.stack import start_private_stack
 from harness.system.probes import wait_until
 from tests.support.functions import HANDLERS, ROLE, code_arguments, handlers_image, lines_of
 
-pytestmark = pytest.mark.integration
-
 RIE_WARNING = re.compile(r"\d+ \w+ \d{4} .*\(rapid\)")
 
 

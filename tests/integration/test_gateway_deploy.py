@@ -15,8 +15,6 @@ from harness.stack import start_private_stack
 from harness.system.probes import wait_until
 from tests.support.functions import ROLE, code_arguments, handlers_image, lines_of
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture(scope="module")
 def image(mode, tmp_path_factory):

@@ -19,8 +19,6 @@ from harness.stack import start_private_stack
 from harness.system.probes import wait_until
 from tests.support.functions import lines_of
 
-pytestmark = pytest.mark.integration
-
 HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
 WITHIN_S = 20
 

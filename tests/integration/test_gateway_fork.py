@@ -16,8 +16,6 @@ from harness.system.probes import wait_until
 from tests.support.functions import HANDLERS
 from tests.support.gateway import Service, runs
 
-pytestmark = pytest.mark.integration
-
 LOOK = """
 import os, random, secrets, signal, ssl, sys, tempfile, threading, time, uuid
 libraries = {name for name in ("boto3", "numpy") if name in sys.modules}

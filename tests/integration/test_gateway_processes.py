@@ -15,8 +15,6 @@ from harness.system.probes import wait_until
 from harness.system.process_labels import stack_label
 from tests.support.gateway import Service, runs
 
-pytestmark = pytest.mark.integration
-
 GONE_WITHIN_S = 10
 
 # Children that stay in the handler's session, leave it, and leave everything that a process inherits by default.

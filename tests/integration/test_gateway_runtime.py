@@ -11,8 +11,6 @@ from harness.settings import load_settings
 from harness.stack import start_private_stack
 from tests.support.gateway import Service
 
-pytestmark = pytest.mark.integration
-
 # The runtime or Python itself has imported these before AWS puts the function's folder into `sys.path`.
 STANDARD = (
     *("abc", "base64", "codecs", "collections", "contextlib", "datetime", "decimal", "enum", "functools", "importlib"),

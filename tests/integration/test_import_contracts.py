@@ -11,8 +11,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
-pytestmark = pytest.mark.integration
-
 # A module, and one that it must not import: a room far above its own, or one that its room does not know.
 FORBIDDEN = [
     ("harness/system/ports.py", "harness.deploy.apply"),

@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.integration
-
 # A verb that meets the exception as `doing` says, then waits.
 VERB = """
 import os, signal, sys, time

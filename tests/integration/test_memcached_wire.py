@@ -9,8 +9,6 @@ import pytest
 from training.errors import ChannelError, ValueTooLarge
 from training.exchange.channel.memcached import MemcachedChannel
 
-pytestmark = pytest.mark.integration
-
 SETTINGS = b"STAT item_size_max 1048576\r\nEND\r\n"
 
 

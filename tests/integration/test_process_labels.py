@@ -27,8 +27,6 @@ from harness.system.process_labels import (
 )
 from tests.support.gateway import runs
 
-pytestmark = pytest.mark.integration
-
 WITHIN_S = 10
 NOT_RUNNING = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
 # Waits for a line, so that it is labelled before it starts anything; then for ever.

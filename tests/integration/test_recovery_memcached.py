@@ -21,8 +21,6 @@ from training.exchange.mailbox import Mailbox
 from training.exchange.recovery.lease import Lease
 from training.exchange.recovery.recovery import Recovery
 
-pytestmark = pytest.mark.integration
-
 RANKS, ROUNDS = 3, 400
 
 

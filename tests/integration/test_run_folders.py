@@ -16,8 +16,6 @@ from training.errors import InputError, TrainingError
 from training.run import results
 from training.run.results import RunFolder
 
-pytestmark = pytest.mark.integration
-
 JOB = {"dataset": "rows", "n_workers": 2, "data_bucket": "rows", "n_features": 3, "host": "h", "port": 1}
 
 NO_MODEL = b"PK no archive"

@@ -18,8 +18,6 @@ from harness.stack import localstack, memcached, start_private_stack
 from harness.stack.localstack import find_localstack
 from harness.stack.memcached import find_memcached
 
-pytestmark = pytest.mark.integration
-
 FakeMemcached = Callable[[str], None]
 
 

@@ -5,11 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from harness.system.process_life import identity_of, is_alive, own_identity
-
-pytestmark = pytest.mark.integration
 
 
 def test_a_zombie_is_dead():

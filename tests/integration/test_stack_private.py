@@ -22,8 +22,6 @@ from harness.system.probes import wait_until
 from harness.system.process_life import identity_of, is_alive
 from training.exchange.channel.discovery import discover
 
-pytestmark = pytest.mark.integration
-
 OWNER = """
 import sys
 from pathlib import Path

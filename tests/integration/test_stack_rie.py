@@ -12,8 +12,6 @@ from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.stack import fetch_rie, rie_path
 
-pytestmark = pytest.mark.integration
-
 FETCH = """
 from pathlib import Path
 from harness.settings import load_settings

@@ -18,8 +18,6 @@ from harness.stack import StackState, shared_stack, stack_for_run, start_shared_
 from harness.system.probes import wait_until
 from harness.system.process_life import ProcessIdentity, identity_of, is_alive
 
-pytestmark = pytest.mark.integration
-
 # How long a child may outlive its parent, and a stack the signal that ends it.
 GONE_WITHIN_S = 1.0
 STOPPED_WITHIN_S = 3.0

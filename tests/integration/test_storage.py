@@ -8,8 +8,6 @@ import pytest
 from training.errors import InputError
 from training.run.results import RANGE_BYTES, get_large_object
 
-pytestmark = pytest.mark.integration
-
 MOST = 1 << 30
 
 

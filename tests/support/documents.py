@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+DOCUMENTS = ("README.md", "docs/user-guide.md")
 RIE_PORT = "9000"
 
 # A comment above a block says why it is not run, or that it needs containers.

@@ -12,8 +12,6 @@ from training.algorithm.advice import advise, constant_loss, zero_loss
 from training.algorithm.epochs import EpochReport
 from training.job import Job
 
-pytestmark = pytest.mark.unit
-
 JOB = {"data_bucket": "bucket", "n_features": 3, "n_workers": 2, "host": "h"}
 
 

@@ -7,8 +7,6 @@ import pytest
 
 from fixtures.ahead import Ahead, map_ahead
 
-pytestmark = pytest.mark.unit
-
 
 def failing_after(count):
     """Some numbers, and then an error."""

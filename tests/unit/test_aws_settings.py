@@ -10,8 +10,6 @@ from harness.deploy.target import aws_target
 from harness.errors import HarnessError
 from training.errors import InputError
 
-pytestmark = pytest.mark.unit
-
 ONE_TRY = Config(retries={"total_max_attempts": 1}, connect_timeout=2)
 NOBODY = "http://127.0.0.1:1"
 

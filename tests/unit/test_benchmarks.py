@@ -8,8 +8,6 @@ from benchmarks.figure import BenchmarkError, Figure, Goal
 from benchmarks.machine import this_machine
 from benchmarks.results import BEGIN, END, README, Results, cells, load, number, save, update_readme
 
-pytestmark = pytest.mark.unit
-
 
 def figure(**changes):
     """A figure with two samples of each."""

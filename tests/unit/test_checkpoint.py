@@ -13,8 +13,6 @@ from training.job import WorkerJob
 from training.run.checkpoint import RunCheckpoints
 from training.run.results import RunFolder
 
-pytestmark = pytest.mark.unit
-
 JOB = WorkerJob(
     data_bucket="bucket",
     n_features=3,

@@ -11,8 +11,6 @@ from harness.cli.main import cli
 from harness.errors import HarnessError
 from training.errors import InputError
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("arguments", "words"),

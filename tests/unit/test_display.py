@@ -3,13 +3,9 @@
 import re
 import time
 
-import pytest
-
 from harness.cli import display
 from harness.cli.display import RunDisplay
 from harness.runs.follow import Progress, RankProgress
-
-pytestmark = pytest.mark.unit
 
 
 def test_a_long_wait_is_told_without_a_terminal(monkeypatch, capsys):

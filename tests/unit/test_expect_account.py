@@ -6,8 +6,6 @@ from click.testing import CliRunner
 from harness.cli.main import cli
 from harness.errors import HarnessError
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     "arguments",

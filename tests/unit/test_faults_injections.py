@@ -8,8 +8,6 @@ from harness.faults.injections import Injections, ObservedPut
 from harness.network.wire import ReplyCounter, read_put, read_store, run_of, wants_reply
 from training.exchange.frame import Frame, pack
 
-pytestmark = pytest.mark.unit
-
 
 def injections(*faults, n_workers=3, chaos=None):
     """Return the injections of a run with these faults."""

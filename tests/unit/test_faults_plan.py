@@ -9,8 +9,6 @@ from harness.faults import Chaos, Fault, Plan, check_plan, parse_chaos, parse_fa
 from harness.faults.plan import CATALOGUE
 from harness.faults.table import fault_table
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("text", "fault"),

@@ -10,8 +10,6 @@ from harness.errors import HarnessError
 from harness.runs.follow import HERE, follow, waits
 from training.errors import InputError
 
-pytestmark = pytest.mark.unit
-
 RUN, RETRIES = "r1", 2
 REQUESTS = [f"00000000-0000-0000-0000-00000000000{rank}" for rank in (0, 1)]
 

@@ -18,8 +18,6 @@ from training.job import Job
 from training.run.model_file import TrainedModel, encode_model
 from training.run.results import RunFolder
 
-pytestmark = pytest.mark.unit
-
 BUCKET = "lambda-harness-runs"
 RUN = Measured(
     run_id="a-run",

@@ -4,8 +4,6 @@ import pytest
 
 from harness.gateway.forking.imports import imported_by
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def read(tmp_path):

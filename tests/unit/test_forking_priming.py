@@ -4,10 +4,6 @@ import json
 import subprocess
 import sys
 
-import pytest
-
-pytestmark = pytest.mark.unit
-
 # Prints what a session and a client of it are made of; with an argument the process is primed first.
 PROGRAM = """
 import json, sys

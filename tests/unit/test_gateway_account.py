@@ -5,8 +5,6 @@ import pytest
 from harness.gateway.account import Account
 from harness.gateway.errors import LambdaApiError
 
-pytestmark = pytest.mark.unit
-
 
 def reason_of(account, function):
     """Why an invocation is refused."""

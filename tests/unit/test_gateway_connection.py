@@ -4,8 +4,6 @@ import pytest
 
 from harness.gateway.connection import HttpAnswer, read_answer
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("received", "answer"),

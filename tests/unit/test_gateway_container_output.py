@@ -3,11 +3,7 @@
 import asyncio
 import threading
 
-import pytest
-
 from harness.gateway.rie_container import Output
-
-pytestmark = pytest.mark.unit
 
 
 def test_a_container_waits_while_there_is_no_room_and_nothing_is_lost():

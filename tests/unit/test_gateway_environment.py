@@ -11,8 +11,6 @@ from harness.gateway.names import LATEST
 from harness.gateway.rie_container import Output
 from harness.gateway.sandbox import exit_reason_in
 
-pytestmark = pytest.mark.unit
-
 
 class Function:
     """What an environment asks of its function."""

@@ -21,8 +21,6 @@ from harness.gateway.records import Vpc
 from harness.gateway.requests import CreateRequest, decode
 from harness.gateway.traces import trace_of
 
-pytestmark = pytest.mark.unit
-
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:records"
 F = Identifier("f", "")
 

@@ -3,13 +3,8 @@
 import asyncio
 import json
 
-import pytest
-
 from harness.gateway import logs
 from harness.gateway.logs import ALL_STREAMS_BYTES, BATCH_BYTES, BATCH_LINES, FULL_LINES, LEAST_FULL_BYTES, LogService
-
-pytestmark = pytest.mark.unit
-
 
 MUTE = object()
 

@@ -9,8 +9,6 @@ import pytest
 from harness.gateway import limits
 from harness.gateway.output import LONGEST_LINE_BYTES, Lines, Pipe, RieLines, Tail, split_character
 
-pytestmark = pytest.mark.unit
-
 RIE_REPORT = (
     "REPORT RequestId: {}\tDuration: 1.40 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\tMax Memory Used: 128 MB\t\n"
 )

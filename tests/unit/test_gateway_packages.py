@@ -19,8 +19,6 @@ from harness.gateway.packages import CodeFolders
 from harness.gateway.records import Function
 from harness.gateway.requests import Code, ImageConfig
 
-pytestmark = pytest.mark.unit
-
 FILE, PROGRAM, LINK, FOLDER, PIPE = 0o100644, 0o100755, 0o120777, 0o040755, 0o010644
 APP = ("app.py", "def handler(event, context): return 1", FILE)
 COULD_NOT_UNZIP = "Could not unzip uploaded file. Please check your file, then try to upload again."

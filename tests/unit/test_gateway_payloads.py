@@ -9,8 +9,6 @@ from harness.gateway.destinations import Ended, record
 from harness.gateway.environment import Answer
 from harness.gateway.payloads import error_object, is_client_context, raised_by_runtime, read_json
 
-pytestmark = pytest.mark.unit
-
 RAISED = {"errorMessage": "m", "errorType": "T", "requestId": "an-id", "stackTrace": []}
 
 

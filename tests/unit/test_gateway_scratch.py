@@ -11,8 +11,6 @@ from harness.gateway import scratch
 from harness.gateway.scratch import make_scratch, programs_in, remove_scratch
 from harness.system.process_labels import stack_label
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize("noexec", ["first", "second", None])
 def test_programs_are_where_they_can_be_executed(monkeypatch, tmp_path, noexec):

@@ -18,8 +18,6 @@ from starlette.routing import Route
 from harness.gateway import server
 from harness.system.probes import wait_until
 
-pytestmark = pytest.mark.unit
-
 WITHIN_S = 0.3
 ANSWERED_WITHIN_S = 10
 

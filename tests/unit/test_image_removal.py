@@ -4,8 +4,6 @@ import pytest
 
 from harness.images.removal import choose
 
-pytestmark = pytest.mark.unit
-
 SOURCE, INPUTS, STAGE = {"source.sha256": "1"}, {"inputs.sha256": "1"}, {"lambda-harness.stage": "code"}
 
 

@@ -29,8 +29,6 @@ from harness.release.record import (
 )
 from harness.system.engine import EngineUnavailable, RegistryRefused, check_api, failure, messages
 
-pytestmark = pytest.mark.unit
-
 ROOT = Path(__file__).parents[2]
 TIME = datetime(2026, 11, 23, tzinfo=UTC)
 FACTS = Facts("linear_ec_2", "sha256:aaa", "amd64", "some/base:1", "sha256:base", "c0ffee", "source", "requirements")

@@ -3,15 +3,11 @@
 import asyncio
 import os
 
-import pytest
-
 from harness.faults.board import Board
 from harness.gateway import __main__ as gateway_process
 from harness.gateway.packages import CodeFolders
 from harness.network import faults
 from harness.system.process_identity import ProcessIdentity
-
-pytestmark = pytest.mark.unit
 
 
 def failing_once(calls, done):

@@ -8,8 +8,6 @@ from training.exchange.channel.memory import MemoryChannel
 from training.exchange.clock import Clock
 from training.exchange.recovery.lease import BEAT_S, STANDS_STILL_S, Holder, Lease
 
-pytestmark = pytest.mark.unit
-
 KEY = "run/lease/1"
 
 

@@ -7,8 +7,6 @@ import pytest
 from training.data.manifest import decode_manifest
 from training.errors import InputError
 
-pytestmark = pytest.mark.unit
-
 
 def test_another_programs_object_of_that_name_is_no_manifest():
     """Buckets that the original filled may hold a web application's `manifest.json`; runs on them go on."""

@@ -7,8 +7,6 @@ import pytest
 
 from harness.network import Node, configuration, serve
 
-pytestmark = pytest.mark.unit
-
 ONE_NODE = b"CONFIG cluster 0 28\r\n1\n127.0.0.1|127.0.0.1|11211\n\r\nEND\r\n"
 
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = ["mlp", "mobilenet", "resnet"]
 CLASSES = 4
 
-pytestmark = [pytest.mark.unit, pytest.mark.torch]
+pytestmark = pytest.mark.torch
 
 
 @pytest.fixture(autouse=True)

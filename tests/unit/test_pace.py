@@ -6,8 +6,6 @@ import pytest
 
 from training.exchange.backoff import EAGER_LOOKS, MEMORY, Pace
 
-pytestmark = pytest.mark.unit
-
 
 def first(pace, count=6):
     """The first seconds between looks."""

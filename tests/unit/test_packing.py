@@ -17,8 +17,6 @@ from harness.gateway.requests import Code, ImageConfig
 from harness.runs.functions import package
 from harness.settings import FunctionSettings
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def source(tmp_path):

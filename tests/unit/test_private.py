@@ -11,8 +11,6 @@ from harness.stack.lock import shared_stack_lock
 from harness.system import private_files, records
 from harness.system.process_life import inherited_environment
 
-pytestmark = pytest.mark.unit
-
 
 def mode_of(path: Path) -> int:
     """The permission bits."""

@@ -13,8 +13,6 @@ ROOT = Path(__file__).parents[2]
 LINUX = {"python_version": "3.11", "sys_platform": "linux", "platform_system": "Linux"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-pytestmark = pytest.mark.unit
-
 
 def requirements_of(name: str) -> set[str]:
     """The requirements that a .in file names, those of the files that it includes too."""

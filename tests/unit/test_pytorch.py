@@ -5,8 +5,6 @@ import pytest
 from harness.errors import HarnessError
 from harness.stack.pytorch import Package, check_build, download_size
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def wheel(tmp_path):

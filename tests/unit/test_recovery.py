@@ -16,8 +16,6 @@ from training.exchange.keys import Place
 from training.exchange.mailbox import Mailbox
 from training.exchange.recovery.recovery import Recovery
 
-pytestmark = pytest.mark.unit
-
 MODES = sorted(EXACT)
 
 

@@ -4,8 +4,6 @@ import pytest
 
 from training.exchange.recovery.rules import HandOver, Phase, Position, Reput, TakeSnapshot, Wait, decide
 
-pytestmark = pytest.mark.unit
-
 
 def standing(rank, round_number=7, phase=Phase.TRAINING, **fields):
     """A rank that waits in a round and holds that round and the one before."""

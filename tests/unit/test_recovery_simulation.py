@@ -16,8 +16,6 @@ from training.errors import StateLost
 from training.exchange.collectives import two_level
 from training.exchange.collectives.registry import EXACT
 
-pytestmark = pytest.mark.unit
-
 SCHEDULES = int(os.environ.get("HARNESS_SCHEDULES", "500"))
 KINDS = ("restart", "outage", "refuse", "evict", "corrupt", "kill", "freeze", "duplicate")
 # What empties the cache, so that what a dead rank alone had may be gone.

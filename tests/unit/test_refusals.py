@@ -5,8 +5,6 @@ from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, Re
 
 from harness.aws.errors import translated
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize("kind", [EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError])
 def test_a_service_of_this_machine_is_not_taken_for_aws(kind):

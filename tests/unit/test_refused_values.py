@@ -17,8 +17,6 @@ from training.exchange.recovery.recovery import Recovery
 from training.exchange.recovery.rules import Phase, Position, pack_position, read_position
 from training.exchange.run_signals import LONGEST_ABORT_BYTES, abort_run
 
-pytestmark = pytest.mark.unit
-
 PLACE = {"run_id": "run", "rank": 3, "round_number": 7, "step": 1}
 LEASE = "run/lease/1"
 

@@ -15,8 +15,6 @@ from harness.report.simulated_store import SimulatedChannel, SimulatedStore
 from harness.report.virtual_time import VirtualTime
 from training.errors import ValueTooLarge
 
-pytestmark = pytest.mark.unit
-
 DOCS = Path(__file__).parents[2] / "docs"
 UNITS = {"ms": 1e-3, "s": 1.0}
 SIMPLE = Network(

@@ -11,8 +11,6 @@ from harness.guard import SECRET_VARIABLE
 from harness.images.bases import LOCALSTACK, MEMCACHED, PUBLISHED, PUBLISHED_DEBIAN, REGISTRY, Bases
 from harness.stack.localstack import localstack_service
 
-pytestmark = pytest.mark.unit
-
 ROOT = Path(__file__).parents[2]
 
 

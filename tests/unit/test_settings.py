@@ -9,8 +9,6 @@ import pytest
 from harness.errors import HarnessError
 from harness.settings import load_settings
 
-pytestmark = pytest.mark.unit
-
 FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
 
 

@@ -12,8 +12,6 @@ from harness.stack.state import Endpoints, StackState, dead_processes, load_stat
 from harness.system import records
 from harness.system.process_life import ProcessIdentity, own_identity
 
-pytestmark = pytest.mark.unit
-
 ENDPOINTS = Endpoints(s3="http://s3", aws="http://aws", lambda_="http://l", memcached="m:1", discovery="d:1")
 
 

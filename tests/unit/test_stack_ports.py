@@ -8,8 +8,6 @@ import pytest
 from harness.errors import HarnessError
 from harness.system.ports import LOOPBACK, ReservedPorts
 
-pytestmark = pytest.mark.unit
-
 
 def test_each_service_gets_a_port_of_its_own():
     """No two names share a free port."""

@@ -7,8 +7,6 @@ import pytest
 
 from harness.system.process_life import ProcessIdentity, clean_environment, is_alive, own_identity
 
-pytestmark = pytest.mark.unit
-
 
 def test_a_process_recognises_itself():
     """A running process is alive under its own identity."""

@@ -9,8 +9,6 @@ import pytest
 
 from harness.cli import _terminal
 
-pytestmark = pytest.mark.unit
-
 HARNESS = Path(sys.executable).with_name("harness")
 
 

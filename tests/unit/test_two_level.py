@@ -11,8 +11,6 @@ from training.exchange.collectives.two_level import WHOLE_UP_TO_BYTES, group_of,
 from training.exchange.frame import Encoding, Flag
 from training.exchange.mailbox import Mailbox
 
-pytestmark = pytest.mark.unit
-
 WORLD_SIZES = [1, 2, 3, 5, 8, 16]
 # Group sums go to all leaders whole, or in slices.
 SIZES = {"whole": 31, "slices": WHOLE_UP_TO_BYTES // 4 + 31}

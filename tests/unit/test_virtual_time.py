@@ -6,8 +6,6 @@ import pytest
 
 from harness.report.virtual_time import Stalled, VirtualTime
 
-pytestmark = pytest.mark.unit
-
 
 def test_tasks_go_on_in_the_order_in_which_they_are_due():
     """Two tasks that sleep take turns by time, and at the same time by who asked first."""

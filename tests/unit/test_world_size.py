@@ -9,8 +9,6 @@ from harness.runs.launch import DEFAULT_WORKERS, check, read_request
 from training.errors import InputError
 from training.job import Job, decode_job
 
-pytestmark = pytest.mark.unit
-
 
 def test_a_run_of_data_that_is_partitioned_for_it_has_four_workers(tmp_path):
     """`harness run` alone is a whole command; flags and a job file still decide."""

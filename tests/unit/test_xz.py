@@ -15,8 +15,6 @@ from fixtures.data_file import read_rows
 from fixtures.xz import XzWriter, find_blocks
 from training.errors import InputError
 
-pytestmark = pytest.mark.unit
-
 TEXT = b"".join(b"%d 1:%d 2:0.5\n" % (row % 2, row) for row in range(3000))
 
 

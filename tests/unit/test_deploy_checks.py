@@ -24,28 +24,6 @@ SETTINGS = load_settings()
 Edit = Callable[[dict[str, Any]], object]
 
 
-@pytest.mark.integration
-@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "ap-southeast-2"])
-def test_the_template_is_free_of_findings(region: str):
-    """cfn-lint has no error, no warning and no advice, and neither have our own rules."""
-    assert check_template(BODY, PARAMETERS, region=region) == []
-
-
-@pytest.mark.integration
-def test_what_cfn_lint_finds_is_told_with_its_line():
-    """A property that does not exist is an error, and our rules wait until it is mended."""
-    lines = BODY.splitlines()
-    where = next(number for number, line in enumerate(lines) if "EnableDnsSupport" in line)
-    lines[where] = "      EnableDnsSuport: true"
-
-    findings = check_template("\n".join(lines), PARAMETERS)
-
-    assert [finding.rule for finding in findings] == ["E3002"]
-    assert findings[0].where == f"template.yaml, line {where + 1}"
-    assert "EnableDnsSuport" in findings[0].what
-    assert findings[0].level == "error"
-
-
 def drop(*path: str | int) -> Edit:
     """An edit that removes what lies at the path below Resources."""
 
@@ -81,7 +59,6 @@ BLOCK = ("DataBucket", "PublicAccessBlockConfiguration", "BlockPublicPolicy")
 ANYWHERE = [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     ("edit", "rule", "where", "said"),
     [
@@ -134,7 +111,6 @@ def test_a_trap_in_the_template_is_found(edit: Edit, rule: str, where: str, said
     )
 
 
-@pytest.mark.unit
 def test_a_missing_checkpoint_must_be_told_from_a_forbidden_one():
     """Without IfExists S3 answers a GetObject of an absent key with 403, and a run that resumes would fail."""
     body = BODY.replace("StringLikeIfExists", "StringLike")
@@ -146,7 +122,6 @@ def test_a_missing_checkpoint_must_be_told_from_a_forbidden_one():
     assert {finding.where for finding in findings} == {"LinearEc1Role", "LinearEc2Role", "LinearEc2NnRole"}
 
 
-@pytest.mark.unit
 def test_an_output_that_harness_reads_is_missed():
     """A hand-edited template that lacks one is refused before a stack is made of it."""
     template = copy.deepcopy(TEMPLATE)
@@ -157,7 +132,6 @@ def test_an_output_that_harness_reads_is_missed():
     assert [(one.rule, one.where) for one in findings] == [("output", "Outputs.LinearEc2NnRepositoryUri")]
 
 
-@pytest.mark.unit
 def test_a_template_too_large_for_cloudformation_is_found():
     """CloudFormation takes 51,200 bytes."""
     findings = check_template(BODY + "#" * 51_200, PARAMETERS, lint=False)
@@ -172,7 +146,6 @@ def changed(name: str, **fields: Any):
     return msgspec.structs.replace(SETTINGS, functions={**SETTINGS.functions, name: function})
 
 
-@pytest.mark.unit
 class TestFunctions:
     """What harness.toml declares, beside the run that is wanted."""
 
@@ -254,7 +227,6 @@ CREATION = {
 }
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
@@ -272,7 +244,6 @@ def test_a_trap_in_the_arguments_of_create_function_is_found(change: dict[str, A
     assert check_creation("linear_ec_2", {**CREATION, "SnapStart": {"ApplyOn": "None"}}) == []
 
 
-@pytest.mark.unit
 def test_the_functions_that_deploy_creates_are_free_of_traps():
     """Each by its image's digest, with its own role, in both subnets and the group of the functions."""
     resolver = Resolver(TEMPLATE, PARAMETERS)

@@ -24,8 +24,6 @@ from harness.deploy.template import load_template
 from harness.errors import HarnessError
 from harness.iam import NO_STATEMENT, Decision, actions_allowed, decide
 
-pytestmark = pytest.mark.unit
-
 ROOT = Path(__file__).parents[2]
 BODY = load_template()
 DEPLOYMENT = Deployment(BODY)

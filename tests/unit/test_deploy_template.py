@@ -19,8 +19,6 @@ from harness.errors import HarnessError
 from harness.images.catalogue import RECIPES
 from harness.settings import load_settings
 
-pytestmark = pytest.mark.unit
-
 GIVEN = {"AvailabilityZones": "us-east-1a,us-east-1b", "S3PrefixListId": "pl-63a5400a"}
 
 

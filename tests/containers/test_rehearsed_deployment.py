@@ -18,7 +18,7 @@ from harness.settings import load_settings
 from harness.system.probes import wait_until
 from tests.conftest import HARNESS
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(600), pytest.mark.xdist_group("rehearsal")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("rehearsal")]
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("linear_ec_1", "linear_ec_2")

@@ -12,8 +12,6 @@ from harness.cli.main import cli
 from harness.deploy.prices import Prices, total_per_hour
 from harness.deploy.template import describe, load_template, parameters_of, with_defaults
 
-pytestmark = pytest.mark.unit
-
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/aws.md").read_text()
 WORKFLOW = (ROOT / ".github/workflows/deploy.yml").read_text()
