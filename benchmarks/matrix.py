@@ -13,7 +13,7 @@ from fixtures.cells import small_job
 from harness.aws.clients import clients_for
 from harness.errors import HarnessError
 from harness.runs.launch import read_request, run
-from harness.runs.site import site_of
+from harness.runs.run_target import stack_target
 from harness.runs.summary import Summary
 from harness.settings import load_settings
 from harness.stack import stack_for_run
@@ -30,12 +30,12 @@ def main(*, model: str | None) -> None:
     failed = 0
     settings = load_settings()
     with stack_for_run(settings) as stack:
-        site = site_of(stack, clients_for(stack.endpoints))
+        target = stack_target(stack, clients_for(stack.endpoints))
         for cell in chosen:
             data, event = small_job(cell)
             request = read_request(data, None, event)
             try:
-                summary = run(request, settings, site, report=lambda _: None, watch=lambda _: None)
+                summary = run(request, settings, target, report=lambda _: None, watch=lambda _: None)
             except (HarnessError, TrainingError) as error:
                 failed += 1
                 table.add_row(*cell, f"FAILED: {error}")

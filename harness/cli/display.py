@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.cli._terminal import printable
 from harness.runs.defaults import described
-from harness.runs.follow import Progress, RankProgress, waits
+from harness.runs.progress import Progress, RankProgress, waits
 from harness.runs.summary import Summary
 
 # A terminal has so many lines; beyond them the ranks are counted.

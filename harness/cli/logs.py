@@ -43,16 +43,16 @@ def command(
     from harness.aws.clients import clients_for
     from harness.aws.errors import aws_errors
     from harness.errors import HarnessError
-    from harness.runs.follow import HERE, LogTail, has_log
     from harness.runs.functions import declared
     from harness.runs.health import check_parts
+    from harness.runs.log_tail import LOCAL_POLLING, LogTail, has_log
     from harness.settings import load_settings
     from harness.stack import shared_stack
 
-    settings, pace = load_settings(), HERE
+    settings, polling = load_settings(), LOCAL_POLLING
     if target is not None:
         where = target_of(target, region, settings, expect_account)
-        logs, pace = where.run_clients().logs, where.pace
+        logs, polling = where.run_clients().logs, where.polling
     else:
         refuse_account_without_target(expect_account)
         stack = shared_stack(settings)
@@ -63,7 +63,7 @@ def command(
     with aws_errors(f"reading the log of {function}"):
         if function not in settings.functions and not has_log(logs, function):
             declared(settings, function)  # there is neither the function nor a log of it
-    tail = LogTail(logs, f"/aws/lambda/{function}", int(1000 * (time.time() - 60 * since)), pace)
+    tail = LogTail(logs, f"/aws/lambda/{function}", int(1000 * (time.time() - 60 * since)), polling)
     while True:
         with aws_errors(f"reading the log of {function}"):
             lines = list(tail.lines())
@@ -71,4 +71,4 @@ def command(
             echo(f"{datetime.fromtimestamp(timestamp / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {message}")
         if not follow:
             return
-        time.sleep(pace.longest_poll_s)
+        time.sleep(polling.longest_poll_s)

@@ -20,7 +20,7 @@ from harness.cli.target_options import (
 
 if TYPE_CHECKING:
     from harness.deploy.target import Target
-    from harness.runs.site import Site
+    from harness.runs.run_target import RunTarget
 
 
 @click.command()
@@ -90,7 +90,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     from harness.errors import HarnessError
     from harness.runs.faults import check_faults
     from harness.runs.launch import check, read_request, run, save_event, save_model
-    from harness.runs.site import site_of
+    from harness.runs.run_target import stack_target
     from harness.settings import load_settings
     from harness.stack import stack_for_run, start_private_stack
 
@@ -115,7 +115,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
         with RunDisplay() as display, ExitStack() as held:
             if target is not None:
                 display.stage("looking at the deployment")
-                site = _deployed(target_of(target, region, settings, expect_account), stack)
+                run_target = _deployed(target_of(target, region, settings, expect_account), stack)
             else:
                 display.stage("starting the stack")
                 log = display.stage
@@ -125,11 +125,11 @@ def command(  # noqa: PLR0913 - keywords only, each an option
                     else stack_for_run(settings, s3=s3, mode=mode, log=log)
                 )
                 state = held.enter_context(stack_of_run)
-                site = site_of(state, clients_for(state.endpoints))
+                run_target = stack_target(state, clients_for(state.endpoints))
             with aws_errors("the run"):
-                summary = run(request, settings, site, report=display.stage, watch=display.watch, faults=plan)
+                summary = run(request, settings, run_target, report=display.stage, watch=display.watch, faults=plan)
                 if model_file is not None:
-                    save_model(site.clients.s3, summary, model_file)
+                    save_model(run_target.clients.s3, summary, model_file)
     if event_file is not None:
         save_event(summary, event_file)
     if as_json:
@@ -138,9 +138,9 @@ def command(  # noqa: PLR0913 - keywords only, each an option
         print_summary(summary)
 
 
-def _deployed(target: "Target", stack: str) -> "Site":
+def _deployed(target: "Target", stack: str) -> "RunTarget":
     from functools import partial
 
-    from harness.deploy.site import deployed_site
+    from harness.deploy.run_target import deployed_run_target
 
-    return deployed_site(target, stack, partial(click.echo, err=True))
+    return deployed_run_target(target, stack, partial(click.echo, err=True))

@@ -126,7 +126,7 @@ def results_of(
     """
     from harness.aws.clients import clients_for
     from harness.aws.errors import aws_errors
-    from harness.deploy.site import deployed_site
+    from harness.deploy.run_target import deployed_run_target
     from harness.errors import HarnessError
     from harness.runs.catalogue import result_buckets
     from harness.runs.health import check_parts
@@ -135,8 +135,8 @@ def results_of(
 
     if kind is not None:
         target = target_of(kind, region, settings, expect_account)
-        site = deployed_site(target, stack, lambda line: click.echo(line, err=True))
-        return site.clients.s3, [site.bucket]
+        deployed = deployed_run_target(target, stack, lambda line: click.echo(line, err=True))
+        return deployed.clients.s3, [deployed.bucket]
     refuse_account_without_target(expect_account)
     state = shared_stack(settings)
     if state is None:

@@ -11,7 +11,7 @@ from fixtures.emulation import DIRECT
 from harness.aws.clients import SEVERAL_TRIES, Clients, aws_clients, clients_for, emulation_session
 from harness.aws.errors import aws_settings
 from harness.errors import HarnessError
-from harness.runs.follow import HERE, ON_AWS, Pace
+from harness.runs.log_tail import AWS_POLLING, LOCAL_POLLING, PollingProfile
 from harness.stack.state import StackState
 
 Kind = Literal["aws", "rehearsal"]
@@ -79,9 +79,9 @@ class Target:
         return aws_clients(self.session) if self.stack is None else clients_for(self.stack.endpoints)
 
     @property
-    def pace(self) -> Pace:
-        """How quickly its services tell what happens."""
-        return ON_AWS if self.stack is None else HERE
+    def polling(self) -> PollingProfile:
+        """How its services are polled."""
+        return AWS_POLLING if self.stack is None else LOCAL_POLLING
 
 
 def aws_target(region: str | None) -> Target:

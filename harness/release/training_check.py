@@ -10,7 +10,7 @@ from harness.aws.clients import Clients, clients_for
 from harness.errors import HarnessError
 from harness.release.verify import ImageCheck, ImageUnderTest
 from harness.runs.launch import COORDINATOR, Request, check, read_request, run, worker_function
-from harness.runs.site import site_of
+from harness.runs.run_target import stack_target
 from harness.runs.summary import Summary
 from harness.settings import Settings
 from harness.stack import StackState, start_private_stack
@@ -47,7 +47,7 @@ def training_check(settings: Settings, *, log: Log) -> Iterator[ImageCheck]:
             log(f"training on {image.facts.name}")
             clients = clients_for(stack.endpoints)
             try:
-                summary = run(request, on_these, site_of(stack, clients), report=_silent, watch=_silent)
+                summary = run(request, on_these, stack_target(stack, clients), report=_silent, watch=_silent)
             except TrainingError as error:
                 raise HarnessError(str(error)) from error
             _check_digests(clients, summary)

@@ -5,7 +5,7 @@ Prices: https://aws.amazon.com/lambda/pricing/ (us-east-1, x86, first tier; read
 
 from dataclasses import dataclass
 
-from harness.runs.follow import Report
+from harness.runs.progress import InvocationReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,6 @@ class LambdaPrices:
     per_request: float = 0.20 / 1e6
 
 
-def invocation_cost_usd(report: Report, prices: LambdaPrices) -> float:
-    """Price of one invocation: its billed time by its memory size, and the request."""
+def invocation_cost_usd(report: InvocationReport, prices: LambdaPrices) -> float:
+    """Return the price of one invocation: billed time x memory size, plus the request."""
     return report.billed_ms / 1000 * report.memory_mb / 1024 * prices.per_gb_s + prices.per_request

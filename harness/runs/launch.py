@@ -21,12 +21,15 @@ from harness.faults import Plan
 from harness.runs.data import Data, check_shape, prepare_data
 from harness.runs.defaults import defaults_for, described
 from harness.runs.faults import check_faults, fault_records, in_force, read_events
-from harness.runs.follow import RETRY_DELAYS_S, LogTail, Watcher, follow, read_report
+from harness.runs.follow import RETRY_DELAYS_S, follow
 from harness.runs.functions import declared
 from harness.runs.health import check_parts, deaths_named, restart_events
+from harness.runs.log_lines import read_report
+from harness.runs.log_tail import LogTail
+from harness.runs.progress import Watcher
 from harness.runs.records import damage_named
+from harness.runs.run_target import RunTarget
 from harness.runs.scale import uneven_features
-from harness.runs.site import Site
 from harness.runs.summary import Summary, summarise
 from harness.settings import Settings
 from harness.stack.pytorch import ensure_pytorch
@@ -130,7 +133,7 @@ def check(request: Request) -> Job:
 def run(
     request: Request,
     settings: Settings,
-    site: Site,
+    target: RunTarget,
     *,
     report: Reporter,
     watch: Watcher,
@@ -141,7 +144,7 @@ def run(
     Args:
         request: What the user asks for.
         settings: The project's settings.
-        site: Where.
+        target: Where the run takes place.
         report: Told each stage in a few words.
         watch: Told the progress of the ranks.
         faults: What the run is to meet.
@@ -150,40 +153,40 @@ def run(
         HarnessError: The run failed; the first cause is told.
         TrainingError: The job or its data is wrong.
     """
-    with deaths_named(site.stack):
-        return _run(request, settings, site, report=report, watch=watch, faults=faults)
+    with deaths_named(target.stack):
+        return _run(request, settings, target, report=report, watch=watch, faults=faults)
 
 
 def _run(
-    request: Request, settings: Settings, site: Site, *, report: Reporter, watch: Watcher, faults: Plan | None
+    request: Request, settings: Settings, target: RunTarget, *, report: Reporter, watch: Watcher, faults: Plan | None
 ) -> Summary:
-    clients, stack = site.clients, site.stack
+    clients, stack = target.clients, target.stack
     request = _with_world_size(request, clients)
     draft = check(request)
     if faults:
         if stack is None:
-            raise HarnessError("faults are brought about on this machine only", f"the run is to be on {site.mode}")
+            raise HarnessError("faults are brought about on this machine only", f"the run is to be on {target.mode}")
         check_faults(faults, draft, request.event)
     if stack is not None and stack.mode == "process" and ROWS[draft.model].neural:
         ensure_pytorch(report)
     report("making functions ready")
     worker = worker_function(settings, draft)
     # Before the data: environments import their libraries meanwhile.
-    images = {name: site.make_ready(name, settings, report) for name in (COORDINATOR, worker)}
+    images = {name: target.make_ready(name, settings, report) for name in (COORDINATOR, worker)}
     _check_concurrency(clients, worker, draft.n_workers)
     report("preparing data")
-    data = prepare_data(request.data, draft, clients.s3, site.bucket)
+    data = prepare_data(request.data, draft, clients.s3, target.bucket)
     check_shape(request.event, data)
     chosen = defaults_for(request.event, draft, data.manifest, data.shape.get("n_classes", 2))
     if chosen:
         report(described(chosen))
-    job = msgspec.to_builtins(decode_job({**chosen, **_complete(request, data, site)}, Job))
-    if not site.bucket:
+    job = msgspec.to_builtins(decode_job({**chosen, **_complete(request, data, target)}, Job))
+    if not target.bucket:
         _create_bucket(clients, job["result_bucket"])
     folder = RunFolder(clients.s3, job["result_bucket"], job["run_id"])
     report("invoking the coordinator")
     invoked_at, started = time.time(), time.perf_counter()
-    tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at), site.pace)
+    tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at), target.polling)
     with (
         in_force(stack, job["run_id"], draft.n_workers, faults) if stack else nullcontext(),
         _workers_stopped_on_failure(job, stack, folder),
@@ -215,7 +218,7 @@ def _run(
     with damage_named(folder):
         summary = summarise(
             folder,
-            mode=site.mode,
+            mode=target.mode,
             images={name: digest for name, digest in images.items() if digest},
             job=job,
             defaults=chosen,
@@ -280,14 +283,14 @@ def save_event(summary: Summary, path: Path) -> None:
         raise HarnessError(f"the event cannot be saved: {error.strerror}", str(path)) from error
 
 
-def _complete(request: Request, data: Data, site: Site) -> dict[str, Any]:
+def _complete(request: Request, data: Data, target: RunTarget) -> dict[str, Any]:
     """The whole event: what the user set, then what the data and the place say."""
-    host, port = site.discovery.rsplit(":", 1)
+    host, port = target.discovery.rsplit(":", 1)
     return {
         "dataset": data.name,
         **data.shape,
         "run_id": f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-        "result_bucket": site.bucket or RESULT_BUCKET,
+        "result_bucket": target.bucket or RESULT_BUCKET,
         **request.event,
         "data_bucket": data.bucket,
         "data_prefix": data.prefix,

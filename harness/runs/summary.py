@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from harness.runs.cost import LambdaPrices, invocation_cost_usd
-from harness.runs.follow import Progress, Report
+from harness.runs.progress import InvocationReport, Progress
 from harness.runs.records import record_names
 from training.run.invoking import CONNECTIONS
 from training.run.results import RunFolder
@@ -113,7 +113,7 @@ def summarise(  # noqa: PLR0913 - keywords only, each a part of the summary
     images: dict[str, str],
     job: dict[str, Any],
     defaults: dict[str, Any],
-    reports: list[Report],
+    reports: list[InvocationReport],
     progress: Progress,
     invoked_at: float,
     seconds: float,

@@ -22,7 +22,7 @@ from harness.deploy.destroy import destroy
 from harness.deploy.inventory import standing
 from harness.deploy.plan import plan_resources
 from harness.deploy.rehearsal import standing_rehearsal
-from harness.deploy.site import deployed_site
+from harness.deploy.run_target import deployed_run_target
 from harness.deploy.target import Target, aws_target
 from harness.deploy.template import check_zones, describe, load_template, region_parameters, with_defaults
 from harness.errors import HarnessError
@@ -468,7 +468,7 @@ def test_a_zone_that_the_region_lacks_is_refused(target):
 def test_a_run_on_what_is_not_deployed_is_refused(target, name):
     """Before any data is made."""
     with pytest.raises(HarnessError, match=f"{name} is not deployed in us-east-1") as caught:
-        deployed_site(target, name, _silent)
+        deployed_run_target(target, name, _silent)
 
     assert "harness deploy --rehearse" in caught.value.remedy
 

@@ -3,7 +3,7 @@
 from harness.aws.clients import clients_for
 from harness.faults import read_plan
 from harness.runs.launch import read_request, run
-from harness.runs.site import site_of
+from harness.runs.run_target import stack_target
 
 
 def run_job(
@@ -19,5 +19,5 @@ def run_job(
     """Runs a job, with faults given as on the command line, and returns its summary."""
     request = read_request(data, None, event)
     plan = read_plan(None, tuple(faults), chaos)
-    site = site_of(stack, clients_for(stack.endpoints))
-    return run(request, settings, site, report=lambda _: None, watch=watch, faults=plan)
+    target = stack_target(stack, clients_for(stack.endpoints))
+    return run(request, settings, target, report=lambda _: None, watch=watch, faults=plan)

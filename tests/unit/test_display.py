@@ -5,7 +5,7 @@ import time
 
 from harness.cli import display
 from harness.cli.display import RunDisplay
-from harness.runs.follow import Progress, RankProgress
+from harness.runs.progress import Progress, RankProgress
 
 
 def test_a_long_wait_is_told_without_a_terminal(monkeypatch, capsys):

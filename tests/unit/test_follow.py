@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from harness.errors import HarnessError
-from harness.runs.follow import HERE, follow, waits
+from harness.runs.follow import follow
+from harness.runs.log_tail import LOCAL_POLLING
+from harness.runs.progress import waits
 from training.errors import InputError
 
 RUN, RETRIES = "r1", 2
@@ -17,7 +19,7 @@ REQUESTS = [f"00000000-0000-0000-0000-00000000000{rank}" for rank in (0, 1)]
 class Story:
     """A run's log and folder, look by look: in each the lines that are new and the objects that there are then."""
 
-    pace = HERE
+    polling = LOCAL_POLLING
     run_id = RUN
 
     def __init__(self, *looks):

@@ -1,4 +1,4 @@
-"""A run on what was deployed: the functions are there, and are compared with the working tree, not made anew."""
+"""A deployment as the target of runs: its functions are compared with the working tree, and not changed."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,20 +9,20 @@ from harness.deploy.stack import Log, StackInfo, read_stack
 from harness.deploy.target import Target
 from harness.errors import HarnessError
 from harness.release.record import load_release
-from harness.runs.site import Site
+from harness.runs.run_target import RunTarget
 from harness.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 
-def deployed_site(target: Target, name: str, warn: Log) -> Site:
-    """The deployment as a place for runs.
+def deployed_run_target(target: Target, name: str, warn: Log) -> RunTarget:
+    """Return a deployment as the target of runs.
 
     Args:
         target: Where.
         name: The stack's name.
-        warn: Told when a function is not what the working tree has.
+        warn: Called when a function differs from the working tree.
 
     Raises:
         HarnessError: There is no such deployment, or it is not complete.
@@ -44,13 +44,13 @@ def deployed_site(target: Target, name: str, warn: Log) -> Site:
             warn(f"{function}: {key} is not what the working tree has; `harness deploy{rehearse}` brings it up to date")
         return digest
 
-    return Site(
+    return RunTarget(
         mode=target.kind,
         clients=clients,
         discovery=f"{functions.output(stack, 'CacheHost')}:{functions.output(stack, 'CachePort')}",
         make_ready=make_ready,
         bucket=functions.output(stack, "DataBucket"),
-        pace=target.pace,
+        polling=target.polling,
     )
 
 

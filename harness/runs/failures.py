@@ -1,0 +1,80 @@
+"""When a run is lost, and what the user is told about it.
+
+A worker that fails writes the cause below `failed/`; a worker that dies leaves only the platform's words in the log.
+Neither ends the run by itself: Lambda retries the event, and the worker's peers wait for it.
+The run is lost when a worker reports that a retry cannot help, when Lambda has used up its retries, or when every
+worker has failed, so that nobody is left to wait.
+"""
+
+from harness.errors import HarnessError
+from harness.runs.progress import Progress
+from harness.runs.records import Failure, rank_of
+from training.errors import InputError
+from training.run.results import RunFolder
+
+
+def raise_failure(folder: RunFolder, present: set[str], progress: Progress, retries: int) -> None:
+    """Raise the first cause of a lost run; return when the run may still succeed.
+
+    Args:
+        folder: The run's folder.
+        present: The names of its objects.
+        progress: The run's progress.
+        retries: How often Lambda retries a failed event.
+
+    Raises:
+        HarnessError: The run is lost.
+    """
+    failures = _read_failures(folder, present, progress)
+    # Lambda retries what is not final in a minute or two. Where every rank has failed, the address of the cache or
+    # of S3 is more likely to be wrong, so that is reported at once.
+    nobody_left = all(rank.state == "failed" for rank in progress.ranks)
+    if any(failure.final for failure in failures) or (failures and nobody_left):
+        # A rank that was told to stop, or that waited in vain, did not cause the failure if another one did.
+        first = min(failures, key=lambda failure: (failure.kind in {"RunAborted", "RanksMissing"}, failure.time))
+        raise HarnessError(f"worker {first.rank} failed: {first.cause}", f"run folder: {folder.location('')}")
+    for request_id, count in progress.failures.items():
+        if count > retries:
+            raise_out_of_memory(progress)
+            rank = progress.ranks[progress.requests[request_id]]
+            often = f", {count} times" if count > 1 else ""
+            raise HarnessError(
+                f"worker {rank.rank} {rank.state}{often}: {rank.cause}", f"request {request_id}", "see `harness logs`"
+            )
+
+
+def raise_out_of_memory(progress: Progress) -> None:
+    """Raise if a worker ran out of memory.
+
+    On AWS, too, only the reported memory distinguishes a lack of memory from any other SIGKILL.
+
+    Raises:
+        HarnessError: A killed worker had used all of its memory.
+    """
+    for report in progress.reports:
+        rank = progress.ranks[progress.requests[report.request_id]]
+        if rank.state == "died" and "signal: killed" in rank.cause and report.used_mb >= report.memory_mb:
+            raise HarnessError(
+                f"worker {rank.rank} ran out of memory: Runtime.ExitError: {rank.cause}",
+                f"request {report.request_id}; its memory size is {report.memory_mb} MB",
+                "raise the function's memory_mb, take more workers, or a smaller batch_size",
+            )
+
+
+def _read_failures(folder: RunFolder, present: set[str], progress: Progress) -> list[Failure]:
+    """Return the failures that workers stored; skip any other object in their folder, and report it once."""
+    failures = []
+    for name in sorted(present):
+        if not name.startswith("failed/") or name in progress.unreadable:
+            continue
+        try:
+            failure = folder.read_as(name, Failure) if rank_of(name) is not None else None
+            cause = f"{folder.location(name)} is not what a worker stores there"
+        except InputError as error:
+            failure, cause = None, str(error)
+        if failure is not None:
+            failures.append(failure)
+        else:
+            progress.unreadable.add(name)
+            progress.events.append({"event": "skipped", "note": cause})
+    return failures
