@@ -60,7 +60,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     from harness.runs.predict import model_of_file, model_of_run, predict_file
     from harness.settings import load_settings
     from harness.stack.pytorch import ensure_pytorch
-    from training.matrix import ROWS
+    from training.model.catalogue import MODELS
 
     if (run_id is None) == (model_file is None):
         raise HarnessError("name either a run or a --model-file", remedy="see `harness predict --help`")
@@ -71,7 +71,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
         with aws_errors("looking for the run"):
             bucket = bucket_of_run(s3, buckets, run_id or "")
         model = model_of_run(s3, bucket, run_id or "")
-    if ROWS[model.model].neural:
+    if MODELS[model.model].needs_pytorch:
         ensure_pytorch(partial(click.echo, err=True))
     prediction = predict_file(model, data_file, output, zero_based=zero_based)
     for note in prediction.notes:

@@ -22,7 +22,7 @@ from typing import Any
 from fixtures.moments import Moments
 from fixtures.partitions import Manifest
 from training.job import Job
-from training.matrix import ROWS
+from training.model.catalogue import MODELS
 
 ROUNDS_PER_EPOCH = 10
 # Below this, rounding a worker's share would make the global batch another one with each number of workers.
@@ -49,14 +49,14 @@ def defaults_for(event: Mapping[str, Any], job: Job, manifest: Manifest | None, 
     """
     if manifest is None or job.optim == "em":
         return {}
-    row = ROWS[job.model]
+    row = MODELS[job.model]
     rows = max(1, round(manifest.rows * (1 - job.valid_ratio)))
     largest_batch = int(row.defaults.get("batch_size", 1000))
     global_batch = max(rows // ROUNDS_PER_EPOCH, LEAST_GLOBAL_BATCH)
     batch_size = min(largest_batch, math.ceil(min(global_batch, rows) / job.n_workers))
     batch_size = event.get("batch_size", batch_size)
     chosen = {"batch_size": batch_size}
-    if row.neural:
+    if row.needs_pytorch:
         rounds = max(1, round(rows / (batch_size * job.n_workers)))
         enough = MLP_ROUNDS if job.model == "mlp" else CONVOLUTION_ROUNDS
         chosen["n_epochs"] = _within(enough / rounds, int(row.defaults["n_epochs"]), MOST_EPOCHS)
@@ -66,7 +66,7 @@ def defaults_for(event: Mapping[str, Any], job: Job, manifest: Manifest | None, 
     moments = manifest.standardised_moments if job.standardise else manifest.moments
     if moments is not None:
         together = job.n_workers if job.optim == "grad_avg" else 1
-        if not (row.neural and "lr" in event):  # who sets lr sets momentum too
+        if not (row.needs_pytorch and "lr" in event):  # who sets lr sets momentum too
             chosen |= _learning_rate(job, n_classes, moments, batch_size * together)
         if job.optim == "admm":
             chosen["rho"] = _rounded_down(max(LEAST_RHO, min(job.rho, moments.mean_square / (4 * manifest.features))))
@@ -81,13 +81,13 @@ def described(chosen: Mapping[str, Any]) -> str:
 
 def _learning_rate(job: Job, classes: int, moments: Moments, batch: int) -> dict[str, float]:
     """Return the rate for steps on so many rows; with the momentum that belongs to it where a model has one."""
-    row = ROWS[job.model]
-    if row.neural:
+    row = MODELS[job.model]
+    if row.needs_pytorch:
         # The first layer's curvature grows with the rows; up to some size of them the model's own rate is right.
         rate = _rounded_down(0.5 / (moments.mean_square + 1))
         own: dict[str, float] = {key: row.defaults[key] for key in ("lr", "momentum")}
         return own | {"lr": rate} if rate < own["lr"] else {}
-    curvature = 1.0 if job.model.endswith("svm") else 0.25 if classes == 2 else 0.5
+    curvature = 1.0 if row.loss == "hinge" else 0.25 if classes == 2 else 0.5
     rate = 1 / (curvature * (moments.largest + moments.mean_square / batch))
     if not job.model.startswith("sparse"):
         rate = min(rate, max(USUAL_LR, 1 / (curvature * (moments.mean_square + 1))))

@@ -38,7 +38,7 @@ from training.errors import ChannelError, TrainingError
 from training.exchange.channel.memcached import MemcachedChannel
 from training.exchange.run_signals import abort_run
 from training.job import Job, decode_job
-from training.matrix import ROWS
+from training.model.catalogue import MODELS, training_function
 from training.run.results import RunFolder, get_object
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def read_request(data: str | None, job_file: Path | None, flags: dict[str, Any])
     event = {**(_read_event(job_file) if job_file else {}), **flags}
     if data is None and "data_bucket" in event:
         return Request(event, BucketSpec(str(event["data_bucket"]), str(event.get("data_prefix", ""))))
-    row = ROWS.get(str(event.get("model", "lr")), ROWS["lr"])
+    row = MODELS.get(str(event.get("model", "lr")), MODELS["lr"])
     default = DEFAULT_DATA.get(str(event.get("dataset_type")), DEFAULT_DATA[row.data_types[0]])
     spec = parse_data_spec(data or default)
     return Request(event if isinstance(spec, BucketSpec) else {"n_workers": DEFAULT_WORKERS, **event}, spec)
@@ -167,7 +167,7 @@ def _run(
         if stack is None:
             raise HarnessError("faults are brought about on this machine only", f"the run is to be on {target.mode}")
         check_faults(faults, draft, request.event)
-    if stack is not None and stack.mode == "process" and ROWS[draft.model].neural:
+    if stack is not None and stack.mode == "process" and MODELS[draft.model].needs_pytorch:
         ensure_pytorch(report)
     report("making functions ready")
     worker = worker_function(settings, draft)
@@ -249,10 +249,8 @@ def _with_world_size(request: Request, clients: Clients) -> Request:
 
 
 def worker_function(settings: Settings, job: Job) -> str:
-    """The function that the coordinator starts for such a job: neural networks have an image of their own."""
-    names = declared(settings, COORDINATOR).environment
-    worker = names.get("WORKER_FUNCTION_NAME", "linear_ec_2")
-    return names.get("NEURAL_WORKER_FUNCTION_NAME", worker) if ROWS[job.model].neural else worker
+    """Return the name of the function that the coordinator invokes for this job."""
+    return training_function(job.model, declared(settings, COORDINATOR).environment)
 
 
 def save_model(s3: "S3Client", summary: Summary, path: Path) -> None:

@@ -29,7 +29,7 @@ from training.run.results import RunFolder
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from training.matrix import DatasetType
+    from training.model.catalogue import DatasetType
 
 
 # A block of dense rows takes at most this much, and predictions wait in memory up to this much, else on disk.

@@ -20,13 +20,9 @@ from training.errors import ChannelError, InputError, JobError
 from training.exchange.channel.memcached import MemcachedChannel
 from training.exchange.collectives.cost_model import Link, probe
 from training.job import Job, decode_job
-from training.matrix import ROWS
+from training.model.catalogue import training_function
 from training.run.invoking import CONNECTIONS, invoke_event
 from training.run.results import JobRecord, RunFolder, get_object, list_partitions, s3_client
-
-WORKER_FUNCTION = os.environ.get("WORKER_FUNCTION_NAME", "linear_ec_2")
-# Neural networks need PyTorch, which makes an image five times as large: it may be a function of its own.
-NEURAL_WORKER_FUNCTION = os.environ.get("NEURAL_WORKER_FUNCTION_NAME", WORKER_FUNCTION)
 
 # Who does not answer a probe at once is not waited for: workers have patience of their own.
 PROBE_TIMEOUT_S = 1.0
@@ -141,4 +137,4 @@ def _invoke_worker(job: Job, rank: int, cache_link: object, partitions: _Partiti
         event["expected"] = msgspec.to_builtins(partition)
     if cache_link is not None:
         event["cache_link"] = cache_link
-    return invoke_event(NEURAL_WORKER_FUNCTION if ROWS[job.model].neural else WORKER_FUNCTION, event)
+    return invoke_event(training_function(job.model, os.environ), event)

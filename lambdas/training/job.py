@@ -6,16 +6,20 @@ The keys are the original's, with ours added; see `docs/user-guide.md` for a tab
 
 import math
 from functools import cache
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
 import msgspec
 
 from training.data.manifest import Partition
 from training.errors import InputError, JobError
 from training.exchange.collectives.cost_model import Link
-from training.matrix import ROWS, DatasetType, check_combination, with_defaults
+from training.matrix import check_combination, with_defaults
+from training.model.catalogue import MODELS, DatasetType
 
-Model = Literal["lr", "svm", "sparse_lr", "sparse_svm", "kmeans", "sparse_kmeans", "mlp", "mobilenet", "resnet"]
+if TYPE_CHECKING:
+    Model = str
+else:
+    Model = Literal[tuple(MODELS)]  # a type checker cannot read a table
 Optimiser = Literal["grad_avg", "model_avg", "admm", "em"]
 SyncMode = Literal["reduce", "reduce_scatter", "all_gather", "two_level", "async", "auto"]
 ChannelName = Literal["memcached"]
@@ -154,7 +158,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     @property
     def data_type(self) -> DatasetType:
         """What the partitions hold."""
-        return self.dataset_type or ROWS[self.model].data_types[0]
+        return self.dataset_type or MODELS[self.model].data_types[0]
 
     @property
     def results(self) -> str:

@@ -4,52 +4,12 @@ This table is the only place that says so: the job's check, the README's table a
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from training.errors import InputError
-
-DatasetType = Literal["dense_libsvm", "sparse_libsvm", "cifar10"]
+from training.model.catalogue import DENSE, MODELS
 
 SYNCHRONOUS = ("reduce", "reduce_scatter", "all_gather", "two_level", "auto")
-
-
-class ModelRow(NamedTuple):
-    """What a model goes with.
-
-    Attributes:
-        title: What it is.
-        data_types: `dataset_type`s, its default first.
-        optimisers: `optim`s, its default first.
-        defaults: What its job has where the event says nothing and the job's own default would not suit.
-        neural: Whether it needs PyTorch.
-    """
-
-    title: str
-    data_types: tuple[DatasetType, ...]
-    optimisers: tuple[str, ...]
-    defaults: Mapping[str, Any] = {}
-    neural: bool = False
-
-
-_DENSE: DatasetType = "dense_libsvm"
-_SPARSE: DatasetType = "sparse_libsvm"
-_IMAGES: DatasetType = "cifar10"
-_CONVEX = ("grad_avg", "model_avg", "admm")
-_NEURAL = ("grad_avg", "model_avg")
-_UNTIL_SETTLED = {"n_epochs": 100}
-_SMALL_STEPS = {"lr": 0.02, "momentum": 0.9, "batch_size": 32, "n_epochs": 5}
-
-ROWS: Mapping[str, ModelRow] = {
-    "lr": ModelRow("logistic regression, softmax for more than two classes", (_DENSE,), _CONVEX),
-    "svm": ModelRow("linear SVM, hinge loss, one against the rest", (_DENSE,), _CONVEX),
-    "sparse_lr": ModelRow("logistic regression on sparse rows", (_SPARSE,), _CONVEX),
-    "sparse_svm": ModelRow("linear SVM on sparse rows", (_SPARSE,), _CONVEX),
-    "kmeans": ModelRow("k-means", (_DENSE,), ("em",), _UNTIL_SETTLED),
-    "sparse_kmeans": ModelRow("k-means on sparse rows", (_SPARSE,), ("em",), _UNTIL_SETTLED),
-    "mlp": ModelRow("one hidden layer", (_DENSE, _IMAGES), _NEURAL, {**_SMALL_STEPS, "lr": 0.005}, neural=True),
-    "mobilenet": ModelRow("depthwise separable convolutions", (_IMAGES,), _NEURAL, _SMALL_STEPS, neural=True),
-    "resnet": ModelRow("residual convolutions", (_IMAGES,), _NEURAL, _SMALL_STEPS, neural=True),
-}
 
 # What an optimiser's job has where neither the event nor the model says more: admm's rounds are to end near a minimum.
 _OPTIMISER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"admm": {"n_epochs": 10}}
@@ -82,7 +42,7 @@ class Cell(NamedTuple):
 
 def cells() -> Iterator[Cell]:
     """Every legal combination."""
-    for model, row in ROWS.items():
+    for model, row in MODELS.items():
         for data_type in row.data_types:
             for optim in row.optimisers:
                 for sync_mode in SYNC_MODES[optim]:
@@ -94,7 +54,7 @@ def with_defaults(event: Mapping[str, Any]) -> dict[str, Any]:
 
     Momentum belongs to the steps of a default `lr`: who sets `lr` sets both.
     """
-    row = ROWS[event.get("model", "lr")]
+    row = MODELS[event.get("model", "lr")]
     optim = row.optimisers[0]
     defaults = {"optim": optim, **row.defaults, **_OPTIMISER_DEFAULTS.get(event.get("optim", optim), {})}
     if "lr" in event:
@@ -112,9 +72,9 @@ def check_combination(job: Mapping[str, Any]) -> None:
         InputError: Which field needs what, and what it got.
     """
     model, optim, sync_mode = job["model"], job["optim"], job["sync_mode"]
-    row = ROWS[model]
+    row = MODELS[model]
     if optim not in row.optimisers:
-        _refuse("optim", optim, "model", [name for name, other in ROWS.items() if optim in other.optimisers], model)
+        _refuse("optim", optim, "model", [name for name, other in MODELS.items() if optim in other.optimisers], model)
     if job["dataset_type"] not in (None, *row.data_types):
         _refuse("model", model, "dataset_type", row.data_types, job["dataset_type"])
     if sync_mode not in SYNC_MODES[optim]:
@@ -127,12 +87,12 @@ def check_combination(job: Mapping[str, Any]) -> None:
     if job["n_init"] > 1 and job["kmeans_init"] != "kmeans++":
         _refuse("n_init", job["n_init"], "kmeans_init", ["kmeans++"], job["kmeans_init"])
     data_type = job["dataset_type"] or row.data_types[0]
-    if job["standardise"] and data_type != _DENSE:
+    if job["standardise"] and data_type != DENSE:
         if job["dataset_type"] is not None:
-            _refuse("standardise", "true", "dataset_type", [_DENSE], data_type)
+            _refuse("standardise", "true", "dataset_type", [DENSE], data_type)
         # Nobody has named a type: it is the model's.
         _refuse(
-            "standardise", "true", "model", [name for name, other in ROWS.items() if _DENSE in other.data_types], model
+            "standardise", "true", "model", [name for name, other in MODELS.items() if DENSE in other.data_types], model
         )
 
 

@@ -32,10 +32,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(_CPUS))
 import msgspec  # noqa: E402
 import numpy as np  # noqa: E402
 
-from training.algorithm.epochs import Outcome, Shard  # noqa: E402
+from training.algorithm.epochs import Outcome  # noqa: E402
 from training.algorithm.labels import Labelling  # noqa: E402
 from training.algorithm.standardisation import Standardiser  # noqa: E402
 from training.data import dataset  # noqa: E402
+from training.data.shard import Shard  # noqa: E402
 from training.errors import (  # noqa: E402
     ChannelError,
     ChannelSilent,
@@ -56,7 +57,7 @@ from training.exchange.recovery.lease import Lease  # noqa: E402
 from training.exchange.recovery.recovery import Recovery, through_faults  # noqa: E402
 from training.exchange.run_signals import abort_run  # noqa: E402
 from training.job import WorkerJob, decode_worker_job  # noqa: E402
-from training.model.registry import gradient_model  # noqa: E402
+from training.model.catalogue import make_model  # noqa: E402
 from training.run.checkpoint import RunCheckpoints  # noqa: E402
 from training.run.invoking import InvokeError, invoke_event  # noqa: E402
 from training.run.model_file import TrainedModel, encode_model  # noqa: E402
@@ -312,7 +313,7 @@ def _train(job: WorkerJob, n_classes: int, shard: Shard, exchange: Exchange, tel
     train: Callable[..., Outcome] = importlib.import_module(f"training.algorithm.{_ALGORITHMS[job.optim]}").train
     if job.optim == "em":
         return train(job, shard, exchange, telemetry)
-    model = gradient_model(job.model, n_features=job.n_features, n_classes=n_classes, hidden_units=job.hidden_units)
+    model = make_model(job.model, n_features=job.n_features, n_classes=n_classes, hidden_units=job.hidden_units)
     return train(job, model, shard, exchange, telemetry)
 
 

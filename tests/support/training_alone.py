@@ -4,10 +4,10 @@ import numpy as np
 
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.algorithm import admm, gradient_averaging, model_averaging
-from training.algorithm.epochs import Shard
+from training.data.shard import Shard
 from training.exchange.channel.memory import MemoryChannel
 from training.job import Job
-from training.model.registry import gradient_model
+from training.model.catalogue import make_model
 from training.run.telemetry import Telemetry
 
 ALGORITHMS = {"grad_avg": gradient_averaging.train, "model_avg": model_averaging.train, "admm": admm.train}
@@ -49,6 +49,6 @@ def train_together(shards, *, sync_mode="reduce", max_staleness=0, model="lr", o
     def rank_main(rank):
         exchange = exchange_of(channel, rank, len(shards), sync_mode, max_staleness=max_staleness)
         telemetry = Telemetry("run", rank, 1, "request")
-        return ALGORITHMS[optim](config, gradient_model(model, **shape), shards[rank], exchange, telemetry)
+        return ALGORITHMS[optim](config, make_model(model, **shape), shards[rank], exchange, telemetry)
 
     return on_all_ranks(len(shards), rank_main)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.algorithm import gradient_averaging
-from training.algorithm.epochs import Shard
+from training.data.shard import Shard
 from training.errors import InputError
 from training.exchange.channel.memory import MemoryChannel
 from training.job import Job

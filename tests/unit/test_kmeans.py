@@ -9,8 +9,8 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 
 from tests.support.ranks import exchange_of, on_all_ranks
-from training.algorithm.epochs import Shard
 from training.algorithm.expectation_maximisation import train
+from training.data.shard import Shard
 from training.errors import InputError
 from training.exchange.channel.memory import MemoryChannel
 from training.exchange.exchange import Exchange

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.support.ranks import exchange_of, on_all_ranks
-from training.algorithm.epochs import Shard
 from training.algorithm.labels import Labelling
 from training.data.labels import classes_of, format_label, format_labels
+from training.data.shard import Shard
 from training.errors import InputError, JobError
 from training.exchange.channel.memory import MemoryChannel
 from training.job import WorkerJob, decode_job

@@ -7,14 +7,15 @@ import pytest
 
 from training.errors import InputError
 from training.job import Job, decode_job
-from training.matrix import ROWS, SYNC_MODES, Cell, cells
+from training.matrix import SYNC_MODES, Cell, cells
+from training.model.catalogue import MODELS
 
 EVENT = {"data_bucket": "bucket", "n_features": 3, "n_workers": 2, "host": "h"}
 LEGAL = list(cells())
 EVERY = [
     Cell(model, data_type, optim, sync_mode)
     for model, data_type, optim, sync_mode in itertools.product(
-        ROWS, ("dense_libsvm", "sparse_libsvm", "cifar10"), SYNC_MODES, SYNC_MODES["grad_avg"]
+        MODELS, ("dense_libsvm", "sparse_libsvm", "cifar10"), SYNC_MODES, SYNC_MODES["grad_avg"]
     )
 ]
 

@@ -14,12 +14,13 @@ import torch
 
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.algorithm import gradient_averaging
-from training.algorithm.epochs import Shard
+from training.data.shard import Shard
 from training.errors import InputError
 from training.exchange.channel.memory import MemoryChannel
 from training.job import Job
 from training.model import neural
-from training.model.neural import IMAGE_FEATURES, neural_model, resnet
+from training.model.catalogue import make_model
+from training.model.neural import IMAGE_FEATURES, mlp, resnet
 from training.run.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ def one_thread():
 
 def network(name):
     """The network of a name, for small tests."""
-    return neural_model(name, n_features=IMAGE_FEATURES, n_classes=CLASSES, hidden_units=16)
+    return make_model(name, n_features=IMAGE_FEATURES, n_classes=CLASSES, hidden_units=16)
 
 
 def striped_images(rows, seed):
@@ -99,7 +100,7 @@ def test_the_gradient_is_the_slope_of_the_loss(name):
 def test_the_gradient_of_mlp_is_the_closed_form():
     """PyTorch's mlp agrees with the same network written out in NumPy."""
     random = np.random.default_rng(0)
-    model = neural_model("mlp", n_features=5, n_classes=3, hidden_units=4)
+    model = mlp(n_features=5, n_classes=3, hidden_units=4)
     parameters = random.normal(size=model.initial(0).size).astype(np.float32)
     x, y = random.normal(size=(50, 5)).astype(np.float32), random.integers(0, 3, 50)
 
@@ -193,7 +194,7 @@ def test_networks_learn(name, lr):
 
 def test_weights_start_with_variance_two_by_inputs():
     """He's initialisation, whatever the layer; normalisations start as identities, biases at 0."""
-    model = resnet(10, blocks=3)
+    model = resnet(IMAGE_FEATURES, 10, blocks=3)
     parts = model.parts()
     values = np.split(model.initial(0), np.cumsum([math.prod(shape) for _, shape in parts])[:-1])
     starts = list(zip(parts, values, strict=True))
@@ -303,7 +304,7 @@ def test_the_documented_layers_are_the_actual_ones():
 
     actual = {}
     for name in NAMES:
-        model = neural_model(name, n_features=IMAGE_FEATURES, n_classes=10, hidden_units=64)
+        model = make_model(name, n_features=IMAGE_FEATURES, n_classes=10, hidden_units=64)
         counts = [sum(math.prod(part.shape) for part in layer.parts()) for layer in model.layers]
         actual[name] = ([count for count in counts if count], model.initial(0).size)
     assert documented == actual
@@ -311,7 +312,7 @@ def test_the_documented_layers_are_the_actual_ones():
 
 def test_three_blocks_a_stage_are_the_resnet_20_of_the_paper():
     """He et al. 2016, table 6: twenty layers with weights, 0.27 million parameters."""
-    parts = resnet(10, blocks=3).parts()
+    parts = resnet(IMAGE_FEATURES, 10, blocks=3).parts()
 
     assert 20 == sum(part.kind == "weight" for part in parts)
     assert 0.27 == round(sum(math.prod(part.shape) for part in parts) / 1e6, 2)
@@ -321,7 +322,7 @@ def test_three_blocks_a_stage_are_the_resnet_20_of_the_paper():
 def test_rows_that_are_no_images_are_refused(name):
     """A convolutional network names the features it needs, and those it got."""
     with pytest.raises(InputError, match=f"model={name} needs n_features=3072 .*; got 28"):
-        neural_model(name, n_features=28, n_classes=2, hidden_units=1)
+        make_model(name, n_features=28, n_classes=2, hidden_units=1)
 
 
 @pytest.mark.parametrize("module", ["training.model.linear", "linear_ec_2", "linear_ec_1"])

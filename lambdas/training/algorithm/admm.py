@@ -31,7 +31,6 @@ from training.algorithm.advice import advise
 from training.algorithm.epochs import (
     EpochReport,
     Outcome,
-    Shard,
     State,
     check_finite,
     evaluate,
@@ -39,6 +38,7 @@ from training.algorithm.epochs import (
     join,
     penalty_of,
 )
+from training.data.shard import Shard
 from training.exchange.exchange import Exchange
 from training.job import Job
 from training.model.base import Model, Parameters

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from training.algorithm.epochs import Advice, EpochReport
 from training.job import Job
+from training.model.catalogue import MODELS
 
 # A loss that falls by more than this share in the last epoch has not arrived ...
 STILL_FALLING = 0.05
@@ -56,7 +57,7 @@ def advise(job: Job, epochs: Sequence[EpochReport], class_rows: Sequence[int]) -
 
 def zero_loss(job: Job, n_classes: int) -> float:
     """Return the mean loss of the zero model."""
-    if job.model.endswith("svm"):
+    if MODELS[job.model].loss == "hinge":
         return 1.0 if n_classes == 2 else float(n_classes)
     return math.log(n_classes)
 
@@ -64,7 +65,7 @@ def zero_loss(job: Job, n_classes: int) -> float:
 def constant_loss(job: Job, class_rows: Sequence[int]) -> float:
     """Return the mean loss of the best model that answers the same for every row."""
     shares = [rows / sum(class_rows) for rows in class_rows if rows > 0]
-    if not job.model.endswith("svm"):
+    if MODELS[job.model].loss != "hinge":
         return -sum(share * math.log(share) for share in shares)
     machines = shares[:1] if len(class_rows) == 2 else shares
     return sum(2 * min(share, 1 - share) for share in machines)

@@ -7,27 +7,11 @@ from typing import NamedTuple, TypedDict
 import msgspec
 import numpy as np
 
+from training.data.shard import Shard
 from training.errors import InputError
 from training.exchange.exchange import Exchange
 from training.job import Job
-from training.model.base import Classes, Model, Parameters, Rows
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One rank's rows.
-
-    Attributes:
-        x: Training rows (rows, features).
-        y: Their classes (rows,).
-        valid_x: Validation rows; may be none.
-        valid_y: Their classes.
-    """
-
-    x: Rows
-    y: Classes
-    valid_x: Rows
-    valid_y: Classes
+from training.model.base import Model, Parameters
 
 
 class Score(msgspec.Struct, frozen=True):

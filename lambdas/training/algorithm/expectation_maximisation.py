@@ -24,7 +24,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from training.algorithm.epochs import Advice, EpochReport, Outcome, Score, Shard, State, good_enough
+from training.algorithm.epochs import Advice, EpochReport, Outcome, Score, State, good_enough
+from training.data.shard import Shard
 from training.errors import InputError
 from training.exchange.exchange import Exchange
 from training.job import Job

@@ -18,7 +18,6 @@ from training.algorithm.advice import advise
 from training.algorithm.epochs import (
     EpochReport,
     Outcome,
-    Shard,
     State,
     check_finite,
     evaluate,
@@ -27,6 +26,7 @@ from training.algorithm.epochs import (
     penalty_of,
 )
 from training.algorithm.significance import SignificanceFilter
+from training.data.shard import Shard
 from training.exchange.exchange import Exchange
 from training.job import Job
 from training.model.base import Model, Parameters

@@ -5,9 +5,9 @@ A rank alone cannot tell: it may hold no row of some class, and would number the
 
 import numpy as np
 
-from training.algorithm.epochs import Shard
 from training.data.dataset import distinct_labels, to_classes
 from training.data.labels import MOST_LABELS, classes_of, too_many_labels
+from training.data.shard import Shard
 from training.exchange.exchange import Exchange
 from training.job import WorkerJob
 

@@ -15,7 +15,6 @@ from training.algorithm.epochs import (
     EpochReport,
     Outcome,
     Penalty,
-    Shard,
     State,
     check_finite,
     evaluate,
@@ -23,6 +22,7 @@ from training.algorithm.epochs import (
     join,
     penalty_of,
 )
+from training.data.shard import Shard
 from training.exchange.exchange import Exchange
 from training.job import Job
 from training.model.base import Model, Parameters

@@ -16,8 +16,8 @@ Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance.
 
 import numpy as np
 
-from training.algorithm.epochs import Shard
 from training.data.scaling import Float64, Scaling, blocks_of
+from training.data.shard import Shard
 from training.exchange.exchange import Exchange
 from training.model.base import Rows
 

@@ -20,8 +20,8 @@ from training.data.cifar10 import IMAGE_BYTES, split_records
 from training.data.labels import format_label, format_labels
 from training.data.libsvm import is_text, parse_dense, parse_sparse
 from training.errors import InputError
-from training.matrix import DatasetType
 from training.model.base import Rows
+from training.model.catalogue import DatasetType
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -305,13 +305,18 @@ class NeuralNetwork:
 
 
 def mlp(n_features: int, n_classes: int, hidden_units: int) -> NeuralNetwork:
-    """One hidden layer."""
+    """Return a network of one hidden layer."""
     layers = (Dense(n_features, hidden_units, relu=True), Dense(hidden_units, n_classes))
     return NeuralNetwork(layers, n_classes, rows_at_once=1024)
 
 
-def mobilenet(n_classes: int) -> NeuralNetwork:
-    """Depthwise separable convolutions; the module's docstring has the table."""
+def mobilenet(n_features: int, n_classes: int) -> NeuralNetwork:
+    """Return depthwise separable convolutions; the module's docstring has the table.
+
+    Raises:
+        InputError: The rows are no images.
+    """
+    _check_images("mobilenet", n_features)
     layers = (
         Images(),
         Convolution(3, 16, 3),
@@ -328,8 +333,15 @@ def mobilenet(n_classes: int) -> NeuralNetwork:
     return NeuralNetwork(layers, n_classes, rows_at_once=32)
 
 
-def resnet(n_classes: int, blocks: int = 1) -> NeuralNetwork:
-    """Residual convolutions, three stages of so many blocks: 1 is ResNet-8 (the module's table), 3 is ResNet-20."""
+def resnet(n_features: int, n_classes: int, blocks: int = 1) -> NeuralNetwork:
+    """Return residual convolutions in three stages of `blocks` blocks each.
+
+    One block gives ResNet-8 (the module's table), three give ResNet-20.
+
+    Raises:
+        InputError: The rows are no images.
+    """
+    _check_images("resnet", n_features)
     layers: tuple[Layer, ...] = (
         Images(),
         Convolution(3, 16, 3),
@@ -344,25 +356,11 @@ def resnet(n_classes: int, blocks: int = 1) -> NeuralNetwork:
     return NeuralNetwork(layers, n_classes, rows_at_once=32)
 
 
-def neural_model(name: str, *, n_features: int, n_classes: int, hidden_units: int) -> NeuralNetwork:
-    """The network of a job.
-
-    Args:
-        name: The job's model: mlp, mobilenet or resnet.
-        n_features: Columns of the rows.
-        n_classes: Number of classes.
-        hidden_units: Width of mlp's hidden layer; the others do not heed it.
-
-    Raises:
-        InputError: The rows cannot be the images that the network needs.
-    """
-    if name == "mlp":
-        return mlp(n_features, n_classes, hidden_units)
+def _check_images(name: str, n_features: int) -> None:
     if n_features != IMAGE_FEATURES:
         raise InputError(
             f"model={name} needs n_features={IMAGE_FEATURES} (3 colours of 32 x 32 pixels); got {n_features}"
         )
-    return {"mobilenet": mobilenet, "resnet": resnet}[name](n_classes)
 
 
 def _start(part: Part, generator: torch.Generator) -> Tensor:

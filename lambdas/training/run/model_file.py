@@ -12,9 +12,8 @@ from training.data.labels import are_numbers
 from training.data.scaling import Scaling
 from training.errors import InputError
 from training.job import Job
-from training.matrix import DatasetType
 from training.model.base import Parameters, Rows
-from training.model.registry import gradient_model
+from training.model.catalogue import MODELS, DatasetType, make_model
 
 
 class TrainedModel(NamedTuple):
@@ -65,11 +64,11 @@ class TrainedModel(NamedTuple):
     def predict(self, x: Rows) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
         """The class of each row, and its scores (rows, classes); a clustering has clusters and no scores."""
         rows = self.scaling.apply(x) if self.scaling else x
-        if self.model.endswith("kmeans"):
+        if MODELS[self.model].maker is None:
             from training.model.kmeans import predict  # noqa: PLC0415 - nothing else needs it
 
             return predict(self.parameters, rows), None
-        model = gradient_model(
+        model = make_model(
             self.model, n_features=self.n_features, n_classes=self.n_classes, hidden_units=self.hidden_units
         )
         scores = model.predict(self.parameters, rows)

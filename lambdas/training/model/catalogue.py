@@ -1,0 +1,174 @@
+"""The catalogue of models: one row per model, the only place that lists them.
+
+The job's choices, the training matrix, README's table and the function that trains a model are read from it.
+To add a model, write its module and its tests, and add its row.
+
+The coordinator reads this module and has neither NumPy nor PyTorch, and importing PyTorch takes two seconds.
+A row therefore names its maker, and `make_model` imports the maker's module when a job needs it.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from training.errors import InputError
+
+if TYPE_CHECKING:  # NumPy is needed to run a model, not to list it
+    from training.model.base import Model
+
+DatasetType = Literal["dense_libsvm", "sparse_libsvm", "cifar10"]
+LossKind = Literal["cross_entropy", "hinge", "inertia"]
+
+
+class WorkerImage(NamedTuple):
+    """A worker's image.
+
+    Attributes:
+        name: Name of the image, and of the function that runs it.
+        variables: Environment variables of the coordinator that name the function; the first that is set counts.
+    """
+
+    name: str
+    variables: tuple[str, ...]
+
+
+WORKER = WorkerImage("linear_ec_2", ("WORKER_FUNCTION_NAME",))
+# PyTorch makes an image five times as large, so neural networks may have a function of their own.
+PYTORCH_WORKER = WorkerImage("linear_ec_2_nn", ("NEURAL_WORKER_FUNCTION_NAME", *WORKER.variables))
+
+
+class ModelRow(NamedTuple):
+    """One model.
+
+    Attributes:
+        title: A short description for people.
+        data_types: The `dataset_type`s it takes, its default first.
+        optimisers: The `optim`s that train it, its default first.
+        loss: The loss that training minimises.
+        defaults: Job values for keys that the event leaves out, where the job's own default would not suit.
+        maker: `module.function` below `training.model`, called with the number of features and of classes;
+            None for a clustering, which has no gradient.
+        options: Keys of the job that the maker takes as well.
+        image: The image of the workers that train it.
+    """
+
+    title: str
+    data_types: tuple[DatasetType, ...]
+    optimisers: tuple[str, ...]
+    loss: LossKind
+    maker: str | None
+    defaults: Mapping[str, Any] = {}
+    options: tuple[str, ...] = ()
+    image: WorkerImage = WORKER
+
+    @property
+    def needs_pytorch(self) -> bool:
+        """Whether PyTorch has to be installed to train the model or to predict with it."""
+        return self.image is PYTORCH_WORKER
+
+
+DENSE: DatasetType = "dense_libsvm"
+SPARSE: DatasetType = "sparse_libsvm"
+IMAGES: DatasetType = "cifar10"
+_CONVEX = ("grad_avg", "model_avg", "admm")
+_NEURAL = ("grad_avg", "model_avg")
+_UNTIL_SETTLED = {"n_epochs": 100}
+_SMALL_STEPS = {"lr": 0.02, "momentum": 0.9, "batch_size": 32, "n_epochs": 5}
+
+MODELS: Mapping[str, ModelRow] = {
+    "lr": ModelRow(
+        "logistic regression, softmax for more than two classes",
+        (DENSE,),
+        _CONVEX,
+        "cross_entropy",
+        "linear.logistic_regression",
+    ),
+    "svm": ModelRow(
+        "linear SVM, hinge loss, one against the rest",
+        (DENSE,),
+        _CONVEX,
+        "hinge",
+        "linear.support_vector_machine",
+    ),
+    "sparse_lr": ModelRow(
+        "logistic regression on sparse rows",
+        (SPARSE,),
+        _CONVEX,
+        "cross_entropy",
+        "linear.logistic_regression",
+    ),
+    "sparse_svm": ModelRow(
+        "linear SVM on sparse rows",
+        (SPARSE,),
+        _CONVEX,
+        "hinge",
+        "linear.support_vector_machine",
+    ),
+    "kmeans": ModelRow("k-means", (DENSE,), ("em",), "inertia", None, _UNTIL_SETTLED),
+    "sparse_kmeans": ModelRow("k-means on sparse rows", (SPARSE,), ("em",), "inertia", None, _UNTIL_SETTLED),
+    "mlp": ModelRow(
+        "one hidden layer",
+        (DENSE, IMAGES),
+        _NEURAL,
+        "cross_entropy",
+        "neural.mlp",
+        {**_SMALL_STEPS, "lr": 0.005},
+        options=("hidden_units",),
+        image=PYTORCH_WORKER,
+    ),
+    "mobilenet": ModelRow(
+        "depthwise separable convolutions",
+        (IMAGES,),
+        _NEURAL,
+        "cross_entropy",
+        "neural.mobilenet",
+        _SMALL_STEPS,
+        image=PYTORCH_WORKER,
+    ),
+    "resnet": ModelRow(
+        "residual convolutions",
+        (IMAGES,),
+        _NEURAL,
+        "cross_entropy",
+        "neural.resnet",
+        _SMALL_STEPS,
+        image=PYTORCH_WORKER,
+    ),
+}
+
+
+def training_function(model: str, environment: Mapping[str, str]) -> str:
+    """Return the name of the function that trains a model.
+
+    Args:
+        model: The model's name.
+        environment: The coordinator's environment variables.
+    """
+    named = (environment[variable] for variable in MODELS[model].image.variables if variable in environment)
+    return next(named, WORKER.name)
+
+
+def make_model(name: str, *, n_features: int, n_classes: int, **options: int) -> "Model":
+    """Return a model that is trained by its gradient.
+
+    Args:
+        name: The model's name.
+        n_features: Columns of the data.
+        n_classes: Number of classes.
+        options: Further keys of the job; the maker gets those that its row names.
+
+    Raises:
+        InputError: The model has no gradient, needs PyTorch where there is none, or cannot take such rows.
+    """
+    row = MODELS[name]
+    if row.maker is None:
+        raise InputError(f"model={name} has no gradient; it is trained by optim={' or '.join(row.optimisers)}")
+    module, _, function = row.maker.partition(".")
+    try:
+        maker = getattr(importlib.import_module(f"training.model.{module}"), function)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(f"model={name} needs PyTorch, which {row.image.name} has and this function lacks") from error
+    model: Model = maker(n_features, n_classes, **{key: options[key] for key in row.options})
+    return model
