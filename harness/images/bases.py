@@ -1,14 +1,14 @@
-"""Stand-ins for images that cannot be pulled, made from Debian's packages and PyPI's.
+"""Stand-ins for images that cannot be pulled, built from Debian and PyPI packages.
 
-    debian                       the root of them all: debian:bookworm-slim, or what debootstrap makes
+    debian                       the root of all: debian:bookworm-slim, or the result of debootstrap
     ├── lambda-python-build      Python, pip and the wheels of all functions
-    ├── lambda-python            keeps the contract of AWS's base image for Python
-    ├── memcached, registry      from Debian's packages
-    └── python                   Debian's Python, for want of the official image
+    ├── lambda-python            has the contract of AWS's base image for Python
+    ├── memcached, registry      from Debian packages
+    └── python                   Debian's Python, in place of the official image
         ├── localstack           LocalStack's S3, as process mode runs it
-        └── services             gateway, moto and configuration endpoint: ours, and built everywhere
+        └── services             gateway, moto and configuration endpoint: our own, always built
 
-An image carries the checksum of what it was made from, so that a second run builds nothing.
+A label of each image holds the checksum of its inputs, so that a second run builds nothing.
 """
 
 import os
@@ -36,11 +36,11 @@ MEMCACHED = "lambda-harness/memcached:1.6"
 REGISTRY = "lambda-harness/registry:2"
 SERVICES = "lambda-harness/services"
 
-# Each stand-in beside the image whose place it takes; all pinned, and all to be had without an account.
+# Each stand-in, with the image that it replaces; all are pinned, and can be pulled without an account.
 PUBLISHED = {
     STAND_IN_BASE: AWS_BASE,
     PYTHON: "python:3.11.13-slim-bookworm",
-    # The last of LocalStack's images that asks for no token.
+    # The last LocalStack image that requires no token.
     LOCALSTACK: "localstack/localstack:4.14.0",
     MEMCACHED: "memcached:1.6.38-bookworm",
     REGISTRY: "registry:2.8.3",
@@ -48,7 +48,7 @@ PUBLISHED = {
 PUBLISHED_DEBIAN = "debian:bookworm-slim"
 
 INPUTS = "inputs.sha256"
-# Names that begin so are given by the harness alone.
+# The prefix of names that only the harness gives.
 OWN_NAMES = "lambda-harness/"
 _LAMBDA_PYTHON = "images/lambda-python"
 _PACKAGES = "images/packages"
@@ -60,15 +60,15 @@ _DEBOOTSTRAP = ("debootstrap", "--variant=minbase", "--include=ca-certificates",
 
 @dataclass(frozen=True)
 class Bases:
-    """What images stand on, pulled or made here.
+    """Find, pull or build base images.
 
     Attributes:
         client: The engine.
-        settings: The project.
-        registries: Where published images come from.
+        settings: The project's settings.
+        registries: The registries of published images.
         log: Called with what the harness itself is about to do, line by line.
         build_output: Called with each line that the engine's builds print, which are many.
-        torch_index: Where pip finds PyTorch's builds for the CPU; empty for its default index.
+        torch_index: The package index of PyTorch's CPU builds; empty for pip's default.
     """
 
     client: docker.DockerClient
@@ -80,13 +80,13 @@ class Bases:
     _made: dict[str, str] = field(default_factory=dict)
 
     def find(self, stand_in: str) -> tuple[str, str]:
-        """The name and the ID of what there is: the stand-in where it was made, else what it stands for.
+        """Return the name and the ID of the stand-in if it was built, and otherwise of the published image.
 
-        A stand-in that was made is kept up to date; none is made where the published image is to be had.
+        An existing stand-in is kept up to date; a new one is built only if the published image cannot be pulled.
 
         Raises:
-            BaseUnavailable: Neither is here, the one cannot be pulled and the other not be made.
-            HarnessError: The stand-in cannot be made.
+            BaseUnavailable: The published image cannot be pulled, and the stand-in cannot be built here.
+            HarnessError: Building the stand-in failed.
         """
         if find_image(self.client, stand_in) is None:
             reference = PUBLISHED[stand_in]
@@ -97,13 +97,13 @@ class Bases:
         return stand_in, self.make(stand_in)
 
     def make(self, stand_in: str) -> str:
-        """The ID of the stand-in, which is made when it is missing or out of date.
+        """Return the ID of the stand-in; build it if it is missing or out of date.
 
         Raises:
-            BaseUnavailable: Debian can neither be pulled nor made.
-            HarnessError: It cannot be made.
+            BaseUnavailable: Debian can neither be pulled nor built.
+            HarnessError: Building the stand-in failed.
         """
-        # Once a run: an image that others stand on is asked for by each of them.
+        # Build once per command, because several images share a base.
         if stand_in not in self._made:
             recipes = {
                 STAND_IN_BASE: self._lambda_python,
@@ -158,7 +158,7 @@ class Bases:
         return self._on_packages(SERVICES, "requirements/services.txt", ("images/services", "harness", "fixtures"))
 
     def _on_packages(self, name: str, requirements: str, sources: tuple[str, ...]) -> str:
-        """An image of a few files on one of many packages, so that a change of the files takes no time."""
+        """Build an image in two layers, our files on the packages, so that a change of our files rebuilds quickly."""
         python_name, python = self.find(PYTHON)
         packages_name = f"{name.partition(':')[0]}-packages"
         labels = _labels(python_name, python, sha256_of(self.settings.root, (_PACKAGES, requirements)))
@@ -179,7 +179,7 @@ class Bases:
             return self._build(name, context, {"PYTHON": python}, labels)
 
     def _current(self, name: str, labels: Mapping[str, str]) -> str | None:
-        """The ID of the image of that name when it was made from just these inputs."""
+        """Return the ID of the image of that name if it was built from exactly these inputs."""
         image = find_image(self.client, name)
         return str(image.id) if image is not None and labels.items() <= image.labels.items() else None
 
@@ -194,7 +194,7 @@ class Bases:
                 "path": str(context),
                 "buildargs": arguments,
                 "labels": labels,
-                # apt-get reaches what the host reaches.
+                # With the host's network, apt-get works wherever it works on the host.
                 "network_mode": "host",
                 **options,
             },
@@ -214,25 +214,25 @@ class Bases:
         return str(present.id)
 
     def _bootstrapped_debian(self) -> Image:
-        """Debian from its package archive; it takes root, because the tree belongs to root."""
+        """Build Debian from its package archive; requires root, because root owns the tree."""
         if os.geteuid() != 0 or shutil.which("debootstrap") is None:
             raise BaseUnavailable(
-                f"{PUBLISHED_DEBIAN} cannot be pulled, and making Debian anew takes root and debootstrap",
+                f"{PUBLISHED_DEBIAN} cannot be pulled, and building Debian requires root and debootstrap",
                 remedy="check the network; or run, as root: apt-get install debootstrap, then `make base-images`",
             )
-        self.log("making Debian with debootstrap (a minute or more)")
+        self.log("building Debian with debootstrap (a minute or more)")
         with tempfile.TemporaryDirectory(prefix="debian-") as scratch:
             tree, archive = Path(scratch) / "tree", Path(scratch) / "tree.tar"
-            run([*_DEBOOTSTRAP, str(tree)], "debootstrap cannot make Debian")
+            run([*_DEBOOTSTRAP, str(tree)], "debootstrap cannot build Debian")
             for leftover in ("var/cache/apt/archives", "var/lib/apt/lists"):
                 shutil.rmtree(tree / leftover)
                 (tree / leftover / "partial").mkdir(parents=True)
-            run(["tar", "-C", str(tree), "-cf", str(archive), "."], "the tree of Debian cannot be packed")
+            run(["tar", "-C", str(tree), "-cf", str(archive), "."], "Debian's tree cannot be packed")
             repository, _, tag = DEBIAN.partition(":")
             with translated("Debian cannot be imported"):
                 answer = self.client.api.import_image_from_file(str(archive), repository, tag)
         image = find_image(self.client, DEBIAN)
-        if image is None:  # the engine reports a failure in an answer of status 200
+        if image is None:  # the engine reports this failure in a response of status 200
             raise failure("Debian cannot be imported", answer)
         return image
 
@@ -242,17 +242,17 @@ def _labels(base_name: str, base_id: str, inputs: str) -> dict[str, str]:
 
 
 def build_bases(bases: Bases, *, everything: bool = False) -> dict[str, str]:
-    """Makes the stand-ins for what can neither be found nor pulled, and brings those that there are up to date.
+    """Build stand-ins for images that cannot be pulled, and update existing stand-ins.
 
     Args:
-        bases: Where and how.
-        everything: Whether to make all of them, whatever can be pulled.
+        bases: The engine, settings and registries to use.
+        everything: Whether to build all stand-ins, even of images that can be pulled.
 
     Returns:
-        The ID of each image that there is now, by its name.
+        The ID of each image, by its name.
 
     Raises:
-        HarnessError: One cannot be had.
+        HarnessError: An image can neither be pulled nor built.
     """
     if everything:
         return {stand_in: bases.make(stand_in) for stand_in in PUBLISHED}

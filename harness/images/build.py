@@ -1,4 +1,4 @@
-"""Building: an image from its Dockerfile on a base, named only when all of it succeeded."""
+"""Build an image from its Dockerfile and base; name it only after the whole build succeeded."""
 
 import re
 import time
@@ -30,12 +30,12 @@ STAND_IN_BUILD = "lambda-harness/lambda-python-build:3.11"
 
 @dataclass(frozen=True)
 class Base:
-    """What an image stands on.
+    """The base of an image.
 
     Attributes:
-        name: As a user names it.
-        digest: The registry's digest; of an image that was never in a registry, its ID.
-        image_id: The engine's ID of it.
+        name: The reference that a user would type.
+        digest: The registry's digest, or the image's ID if it was never in a registry.
+        image_id: The engine's ID of the base.
         build_image: The image in which packages are installed.
         architecture: `amd64` or `arm64`.
     """
@@ -58,17 +58,17 @@ class Built:
 
 
 def find_base(client: docker.DockerClient, name: str | None, architecture: str | None = None) -> Base:
-    """The base of that name, pulled when it is not here.
+    """Return the base of that name; pull it if necessary.
 
-    Without a name: the stand-in of `make base-images` where it was built, else AWS's own.
+    Without a name, return the stand-in of `make base-images` if it was built, and otherwise AWS's base.
 
     Args:
         client: The engine.
         name: A reference such as `public.ecr.aws/lambda/python:3.12`.
-        architecture: What the image is to run on; None means the engine's own.
+        architecture: The target architecture; None for the engine's own.
 
     Raises:
-        BaseUnavailable: It is not here and cannot be pulled, or is for another architecture.
+        BaseUnavailable: The base cannot be pulled, or is for another architecture.
     """
     architecture = architecture or engine_architecture(client)
     stand_in = find_image(client, STAND_IN_BASE) if name in (None, STAND_IN_BASE) else None
@@ -86,7 +86,7 @@ def find_base(client: docker.DockerClient, name: str | None, architecture: str |
         base = Base(reference, digest, image.id, image.id, architecture_of(image))
     if base.architecture != architecture:
         raise BaseUnavailable(
-            f"the base is for {base.architecture}, the image is to run on {architecture}",
+            f"the base is for {base.architecture}, but the image must run on {architecture}",
             base.name,
             f"remove it (`docker rmi {base.name}`), so that the one for {architecture} is pulled",
         )
@@ -94,7 +94,7 @@ def find_base(client: docker.DockerClient, name: str | None, architecture: str |
 
 
 def build_arguments(root: Path, recipe: Recipe, base: Base) -> dict[str, str]:
-    """The arguments of the Dockerfile: what the image stands on and what it says about itself."""
+    """Return the arguments of the Dockerfile: the image's base, and the values of its labels."""
     return {
         "BASE_IMAGE": base.image_id,
         "BUILD_IMAGE": base.build_image,
@@ -122,12 +122,12 @@ def build_image(
         client: The engine.
         root: The project's root, from which files are copied as .dockerignore allows.
         recipe: The image.
-        base: What it stands on.
-        torch_index: Where pip finds PyTorch's builds for the CPU; empty for its default index.
+        base: The image's base.
+        torch_index: The package index of PyTorch's CPU builds; empty for pip's default.
         build_output: Called with each line that the engine's build prints.
 
     Raises:
-        BuildFailed: A step failed; an older image of that name stays as it was.
+        BuildFailed: A step failed; an older image keeps the name.
     """
     started = time.monotonic()
     arguments = build_arguments(root, recipe, base)
@@ -145,8 +145,8 @@ def build_image(
         build_output=build_output,
     )
     if source_sha256(root, recipe) != arguments["SOURCE_SHA256"]:
-        # The image may hold some files as they were and some as they are: its label would not be true.
-        raise BuildFailed(f"image {recipe.name}: its source was changed during the build", remedy="build it again")
+        # The image may mix old and new files, so its checksum label would be wrong.
+        raise BuildFailed(f"image {recipe.name}: its source changed during the build", remedy="build it again")
     name_image(client, image_id, recipe.name)
     return Built(recipe.name, image_id, base, time.monotonic() - started)
 
@@ -162,7 +162,7 @@ def run_build(client: docker.DockerClient, name: str, options: dict[str, Any], *
 
     Raises:
         BuildFailed: A step failed.
-        HarnessError: The engine could not build, for example for want of room.
+        HarnessError: The engine could not build, for example because the disk is full.
     """
     what = f"image {name} cannot be built"
     image_id, output = "", ""
@@ -177,12 +177,12 @@ def run_build(client: docker.DockerClient, name: str, options: dict[str, Any], *
                     build_output(line)
             image_id = message.get("aux", {}).get("ID", image_id)
         if not image_id:
-            raise DockerException("the engine named no image at the end of the build")
+            raise DockerException("the engine returned no image ID at the end of the build")
     return image_id
 
 
 def name_image(client: docker.DockerClient, image_id: str, name: str) -> None:
-    """Gives the image that name, which another one may have had before."""
+    """Give the image that name; take it from another image if necessary."""
     with translated(f"image {name} cannot be named"):
         client.images.get(image_id).tag(name)
 
@@ -192,12 +192,14 @@ def _build_error(what: str, cause: str, output: str) -> HarnessError:
     missing = re.search(r"No matching distribution found for (\S+)", plain)
     if missing:
         return BuildFailed(
-            f"{what}: the build finds no wheel of {missing[1]} that runs on its base",
-            "either it reaches no package index, or the base's C library is older than the wheel's",
+            f"{what}: the build finds no wheel of {missing[1]} for its base",
+            "either it cannot reach a package index, or the base's C library is too old for the wheel",
             "run `make base-images` again, or name a newer base: --base public.ecr.aws/lambda/python:3.12",
         )
     errors = [line for line in plain.splitlines() if "ERROR" in line or "Error" in line]
     general = failure(what, cause)
     if "no room" in general.what or "another architecture" in general.what:
         return general
-    return BuildFailed(what, errors[-1].strip()[:300] if errors else general.where, "--verbose shows all of the build")
+    return BuildFailed(
+        what, errors[-1].strip()[:300] if errors else general.where, "--verbose shows the complete output"
+    )

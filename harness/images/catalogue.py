@@ -1,8 +1,8 @@
-"""The images that functions run from, and what each is made of.
+"""The images of the functions, and the sources of each.
 
 An image is named after its function.
-Its source is identified by one SHA-256 over the files that its Dockerfile copies, so that an image and the
-working tree can be compared; the label `revision` says which commit last touched these files.
+One SHA-256 over the files that the Dockerfile copies identifies its source, so that an image can be compared with the
+working tree; the label `revision` names the commit that last changed these files.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 SOURCE = "source.sha256"
 REQUIREMENTS = "requirements.sha256"
-# A stage of a Dockerfile: the builder keeps its layers, without a name, as a cache.
+# Marks a stage of a Dockerfile; the builder keeps its layers as an unnamed cache.
 STAGE = "lambda-harness.stage"
 
 _SHARED = ("lambdas/training", "images/slim.py")
@@ -26,15 +26,15 @@ _SHARED = ("lambdas/training", "images/slim.py")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one image is made.
+    """The recipe of one image.
 
     Attributes:
-        name: The image's name, and its function's.
-        dockerfile: Relative to the project's root, as all paths here.
+        name: The name of the image and of its function.
+        dockerfile: The path of the Dockerfile; like all paths here, relative to the project's root.
         code: Files and folders that the Dockerfile copies.
         requirements: Files of pinned packages that it installs.
-        packages: What the smoke test imports and uses, as Python statements.
-        arguments: The build's arguments beside those of every image.
+        packages: Python statements with which the smoke test imports and exercises the packages.
+        arguments: Build arguments in addition to those of every image.
     """
 
     name: str
@@ -68,7 +68,7 @@ _TORCH_PACKAGES = (
     + """
 import torch
 from torch.nn import functional
-assert torch.version.cuda is None, "this is the build for NVIDIA's cards; name PyTorch's CPU index in TORCH_INDEX"
+assert torch.version.cuda is None, "this is PyTorch's CUDA build; set TORCH_INDEX to the index of its CPU builds"
 weights = torch.ones(3, 3, requires_grad=True)
 functional.cross_entropy(torch.from_numpy(matrix[:5, :3].astype("float32")) @ weights, torch.zeros(5).long()).backward()
 functional.conv2d(torch.ones(1, 3, 8, 8), torch.ones(4, 3, 3, 3))
@@ -107,7 +107,7 @@ RECIPES = {
 
 
 def recipes(names: tuple[str, ...]) -> list[Recipe]:
-    """The recipes of that name; all of them when no name is given.
+    """Return the recipes of those names; all recipes if no name is given.
 
     Raises:
         HarnessError: There is no such image.
@@ -119,15 +119,15 @@ def recipes(names: tuple[str, ...]) -> list[Recipe]:
 
 
 def sha256_of(root: Path, paths: tuple[str, ...]) -> str:
-    """One SHA-256 over names and contents of files, those below folders included.
+    """Return one SHA-256 over the names and contents of files, including all files below folders.
 
     Raises:
-        HarnessError: One of them is missing.
+        HarnessError: A file or folder is missing.
     """
     digest = hashlib.sha256()
     for path in _files(root, paths):
         content = path.read_bytes()
-        # The length keeps a name apart from the content before it.
+        # The length separates a name from the content before it.
         digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
@@ -145,19 +145,19 @@ def _files(root: Path, paths: tuple[str, ...]) -> Iterator[Path]:
                 if file.is_file() and file.suffix != ".pyc" and "__pycache__" not in file.parts
             )
         else:
-            raise HarnessError(f"{name} is missing", str(root), "images are built inside a clone of the project")
+            raise HarnessError(f"{name} is missing", str(root), "build images inside a clone of the project")
 
 
 def source_sha256(root: Path, recipe: Recipe) -> str:
-    """What identifies an image's source: its code and its pinned packages."""
+    """Return the checksum that identifies an image's source: its code and its pinned packages."""
     return sha256_of(root, (*recipe.code, *recipe.requirements))
 
 
 def revision_of(root: Path, recipe: Recipe) -> str:
-    """The commit that last touched the image's source, with `-dirty` when files were changed since.
+    """Return the commit that last changed the image's source, with `-dirty` if files were changed since.
 
-    A commit that touches none of these files leaves the image as it is.
-    Outside of a git repository it is `unknown`.
+    Other commits do not affect the image.
+    Return `unknown` outside of a git repository.
     """
     paths = (*recipe.code, *recipe.requirements)
     commit = _git(root, "log", "-1", "--format=%H", "--", *paths)

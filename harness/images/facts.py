@@ -1,4 +1,4 @@
-"""What an image's configuration and labels say about it."""
+"""Read an image's facts from its configuration and labels."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ from harness.system.engine import architecture_of
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What an image says about itself.
+    """The facts recorded in an image.
 
     Attributes:
-        name: As it was asked for.
+        name: The name by which it was requested.
         image_id: `sha256:...` of its configuration.
         architecture: `amd64` or `arm64`.
-        base_name: What it stands on.
-        base_digest: The base's digest in its registry, or its ID.
+        base_name: The name of its base.
+        base_digest: The base's digest in its registry, or the base's ID.
         revision: The commit of its source.
-        source_sha256: Over its code and its pinned packages.
-        requirements_sha256: Over its pinned packages.
+        source_sha256: The checksum of its code and its pinned packages.
+        requirements_sha256: The checksum of its pinned packages.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 def facts_of(name: str, image: Image) -> Facts:
-    """What the image's configuration and labels say; a label that is missing is empty."""
+    """Return the facts of an image; a missing label gives an empty value."""
     labels = image.labels
     return Facts(
         name=name,
@@ -52,8 +52,8 @@ def is_current(image: Image, root: Path, recipe: catalogue.Recipe) -> bool:
     """Return whether the image was built from the sources in the working tree.
 
     Args:
-        image: The image by the recipe's name.
+        image: The image of the recipe's name.
         root: The clone.
-        recipe: What it is built from.
+        recipe: The image's recipe.
     """
     return facts_of(recipe.name, image).source_sha256 == catalogue.source_sha256(root, recipe)

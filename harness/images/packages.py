@@ -1,6 +1,6 @@
-"""Python packages for images: fetched here, on the host, where the user's pip is set up, for the images' Linux.
+"""Download Python packages for images on the host, where the user's pip is configured, for the images' Linux.
 
-Builds reach no package index: they find wheels, or a folder of installed packages, in what is sent to the engine.
+Builds use no package index: the build context holds the wheels, or a folder of installed packages.
 """
 
 import subprocess
@@ -11,43 +11,43 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 
-# Wheels for Debian bookworm, whose C library is 2.36; pip wants to be told every older kind that will do as well.
+# Wheels for Debian bookworm, with C library 2.36; pip must also be given every older tag that is compatible.
 _MANYLINUX = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014")
 # The kernel's names for the engine's two architectures.
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def download_wheels(requirements: Path, folder: Path, architecture: str, *options: str) -> None:
-    """Downloads wheels for Python 3.11.
+    """Download wheels for Python 3.11.
 
     Args:
-        requirements: What to download.
-        folder: Where the wheels go.
+        requirements: The requirements file.
+        folder: The folder for the wheels.
         architecture: `amd64` or `arm64`.
-        options: Further options of pip's.
+        options: Further options for pip.
 
     Raises:
-        HarnessError: One cannot be had.
+        HarnessError: A wheel cannot be downloaded.
     """
     command = [*_pip("download", architecture), "--only-binary", ":all:", *options]
     run([*command, "--dest", str(folder), "--requirement", str(requirements)], _what("download", requirements))
 
 
 def install_packages(requirements: Path, folder: Path, architecture: str) -> None:
-    """Installs pinned and hashed packages for Python 3.11 into a folder; all they need must be among them.
+    """Install pinned and hashed packages for Python 3.11 into a folder; the file must list all dependencies.
 
     Args:
-        requirements: What to install.
-        folder: Where to; what a PYTHONPATH names later.
+        requirements: The requirements file.
+        folder: The target folder, which a PYTHONPATH will contain.
         architecture: `amd64` or `arm64`.
 
     Raises:
-        HarnessError: One cannot be had.
+        HarnessError: A package cannot be installed.
     """
-    # Without --only-binary: a package that is published as source alone is pure Python here, and pip builds it.
+    # No --only-binary: pip builds the packages that are published as source only; all of them are pure Python.
     command = [*_pip("install", architecture), "--no-compile", "--no-deps", "--require-hashes"]
     run([*command, "--target", str(folder), "--requirement", str(requirements)], _what("install", requirements))
-    # Whoever runs in the image may read them, however private this user's files are.
+    # Any user in the image must be able to read the files, even if this user's umask is strict.
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -65,20 +65,20 @@ def _what(verb: str, requirements: Path) -> str:
 
 
 def run(command: Sequence[str], what: str) -> None:
-    """Runs a program that needs the network and room.
+    """Run a program that needs the network and disk space.
 
     Raises:
-        HarnessError: It failed; begins with `what` and tells the program's last errors.
+        HarnessError: The program failed; the message begins with `what` and quotes the program's last errors.
     """
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
     output = f"{done.stdout}\n{done.stderr}"
     if "No space left" in output:
-        raise HarnessError(f"{what}: no room left on the disk", tempfile.gettempdir(), "make room, or set TMPDIR")
+        raise HarnessError(f"{what}: no room left on the disk", tempfile.gettempdir(), "free some space, or set TMPDIR")
     errors = [line for line in output.splitlines() if line.startswith(("E:", "ERROR", "W:"))]
     raise HarnessError(
         what,
-        "; ".join(errors[-2:])[:300] or f"{command[0]} ended with {done.returncode}",
+        "; ".join(errors[-2:])[:300] or f"{command[0]} exited with status {done.returncode}",
         "check the network and run this again",
     )

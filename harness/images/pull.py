@@ -1,4 +1,4 @@
-"""Pulling images that others publish: at once clear when it cannot work."""
+"""Pull published images, and fail quickly if a registry is unreachable."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,22 +10,22 @@ from docker.models.images import Image
 from harness.errors import HarnessError
 from harness.system.engine import BaseUnavailable, connect, find_image, translated
 
-# A registry that does not name an image's digest within this time does not count as reachable.
+# A registry that does not return an image's digest within this time counts as unreachable.
 ANSWER_WITHIN_S = 10
 
 Log = Callable[[str], None]
 
 
 def ignore(line: str) -> None:
-    """Drop a line: the log of a caller who wants none."""
+    """Discard a line, for callers that want no log."""
 
 
 class Registries:
-    """The registries that an engine reaches; one that left a question unanswered is not asked again.
+    """The registries that an engine can reach; a registry that timed out once is not tried again.
 
     Args:
-        client: The engine that pulls.
-        asking: The same engine, with little patience for each answer.
+        client: A client of the engine, for pulls.
+        asking: A client of the same engine with a short timeout, for probes.
     """
 
     def __init__(self, client: docker.DockerClient, asking: docker.DockerClient) -> None:
@@ -34,16 +34,16 @@ class Registries:
         self._silent: set[str] = set()
 
     def find_or_pull(self, reference: str, architecture: str | None = None, *, log: Log = ignore) -> Image:
-        """The image on this machine; pulled when it is not here.
+        """Return the image from this machine; pull it if necessary.
 
         Args:
-            reference: With a tag.
+            reference: The image's name with a tag.
             architecture: `amd64` or `arm64`; None for the engine's own.
-            log: Called before something is pulled.
+            log: Called before an image is pulled.
 
         Raises:
-            BaseUnavailable: It is not here, and cannot be pulled.
-            HarnessError: There is no room for it.
+            BaseUnavailable: The image is not on this machine and cannot be pulled.
+            HarnessError: The disk is full.
         """
         return find_image(self._client, reference) or self._pull(reference, architecture, log)
 
@@ -55,7 +55,7 @@ class Registries:
             raise _unavailable(reference, silence)
         try:
             with translated(f"{reference} cannot be pulled"):
-                # The engine's pull hides a dead network behind minutes of attempts; this is one question.
+                # On a dead network the engine retries a pull for minutes; this probe makes one request.
                 self._asking.images.get_registry_data(reference)
                 log(f"pulling {reference}")
                 platform = f"linux/{architecture}" if architecture else None
@@ -71,7 +71,7 @@ class Registries:
 
 @contextmanager
 def registries(client: docker.DockerClient) -> Iterator[Registries]:
-    """The registries that this engine reaches, for the length of the block."""
+    """Yield the registries that this engine can reach, for the duration of the block."""
     asking = connect(timeout_s=ANSWER_WITHIN_S)
     try:
         yield Registries(client, asking)

@@ -1,6 +1,6 @@
-"""Removing the images that the harness has built, their earlier builds, and the stages that were built on the way.
+"""Remove the images that the harness built, with earlier builds and intermediate stages.
 
-What is the harness's own, by label, name and ancestry:
+The harness recognises its own images by label, name and ancestry:
 
     linear_ec_2, 127.0.0.1:5000/linear_ec_2     label `source.sha256`, and such a name
     lambda-harness/...                          stand-ins, and names that the harness gave to published images
@@ -8,7 +8,7 @@ What is the harness's own, by label, name and ancestry:
     no name, label `lambda-harness.stage`       a stage of a Dockerfile, kept as the builder's cache
     no name, built on one of these              the same
 
-An image that has a name of somebody else's too keeps that name, and so stays; images that were pulled are not touched.
+An image that also has a name given by somebody else keeps that name, and so remains; pulled images are not touched.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -27,13 +27,13 @@ _NO_NAME = "<none>:<none>"
 
 
 class OwnImage(msgspec.Struct, frozen=True):
-    """One image of the harness's.
+    """One image that the harness built.
 
     Attributes:
-        image_id: The engine's ID of it.
-        names: What the harness calls it; none for an earlier build or a stage.
-        others: Names that somebody else has given it: it stays under these.
-        size: Bytes, layers that it shares with others included.
+        image_id: The engine's ID of the image.
+        names: The names that the harness gave it; none for an earlier build or a stage.
+        others: The names that somebody else gave it, which it keeps.
+        size: Its size in bytes, including layers that it shares with other images.
         containers: The containers that use it.
     """
 
@@ -45,17 +45,17 @@ class OwnImage(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """What to call it."""
+        """The image's name in messages."""
         return ", ".join(self.names) or f"{self.image_id.removeprefix('sha256:')[:12]} (an earlier build)"
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """What came of a removal.
+    """The result of a removal.
 
     Attributes:
-        removed: The images that have lost their names or are gone.
-        kept: Those that others still use.
-        freed_bytes: What the engine's layers take less; 0 where it does not say.
+        removed: The images that were removed or lost their names.
+        kept: The images that are still in use.
+        freed_bytes: The disk space freed; 0 if the engine does not report it.
     """
 
     removed: list[OwnImage]
@@ -64,11 +64,11 @@ class Removal(msgspec.Struct, frozen=True):
 
 
 def own_images(client: docker.DockerClient, names: Collection[str] = ()) -> list[OwnImage]:
-    """Return the images that the harness has built.
+    """Return the images that the harness built.
 
     Args:
         client: The engine.
-        names: Only those of these names; all when there are none.
+        names: The names to look for; empty for all images.
     """
     with translated("the engine's images cannot be listed"):
         images = client.api.images(all=True)
@@ -79,12 +79,12 @@ def own_images(client: docker.DockerClient, names: Collection[str] = ()) -> list
 def choose(
     images: Iterable[Mapping[str, Any]], containers: Iterable[Mapping[str, Any]], names: Collection[str] = ()
 ) -> list[OwnImage]:
-    """Decide which images are the harness's own.
+    """Select the images that the harness built.
 
     Args:
-        images: As the engine lists them, those without a name too.
-        containers: As the engine lists them, those that have ended too.
-        names: Only images of these names; all when there are none.
+        images: The engine's list of images, including unnamed ones.
+        containers: The engine's list of containers, including ended ones.
+        names: The names to look for; empty for all images.
     """
     users: dict[str, list[str]] = {}
     for container in containers:
@@ -92,10 +92,10 @@ def choose(
         users.setdefault(container["ImageID"], []).append(name.removeprefix("/"))
     listed = {image["Id"]: image for image in images}
     own = {identity for identity, image in listed.items() if _is_own(image)}
-    # A stage stands on a base of ours, layer by layer; the engine lists them in no order.
+    # Add unnamed images built on ours, layer by layer, until none is left; the engine's list has no order.
     while more := {i for i, image in listed.items() if i not in own and image["ParentId"] in own and not _tags(image)}:
         own |= more
-    # What has no name and bears another image goes with that one.
+    # The engine removes an unnamed parent together with its last child.
     bearing = {image["ParentId"] for image in listed.values()}
     found = []
     for identity in own:
@@ -108,42 +108,42 @@ def choose(
             found.append(
                 OwnImage(identity, ours, others, listed[identity]["Size"], tuple(sorted(users.get(identity, ()))))
             )
-    # By name; what has none comes last, the largest first.
+    # Sort by name; unnamed images come last, the largest first.
     return sorted(found, key=lambda image: (not image.names, image.names, -image.size, image.image_id))
 
 
 def remove_images(client: docker.DockerClient, images: Iterable[OwnImage]) -> Removal:
-    """Remove images; those that a container uses, or that others are built on, stay as they are.
+    """Remove images, except those that a container uses or that other images are built on.
 
     Args:
         client: The engine.
-        images: What `own_images` has found.
+        images: The result of `own_images`.
 
     Raises:
-        HarnessError: The engine fails.
+        HarnessError: The engine reported an error.
     """
     before = _layers_bytes(client)
     left, removed = [image for image in images if not image.containers], []
     kept = [image for image in images if image.containers]
-    # What others are built on can be removed only after them: as long as something goes, try again.
+    # A parent can be removed only after its children, so repeat while there is progress.
     progress = True
     while left and progress:
         done = [image for image in left if _remove(client, image)]
         removed += done
         left = [image for image in left if image not in done]
         progress = bool(done)
-    # Others may build meanwhile.
+    # A concurrent build may have added layers, so the difference can be negative.
     return Removal(removed, kept + left, max(0, before - _layers_bytes(client)))
 
 
 def _remove(client: docker.DockerClient, image: OwnImage) -> bool:
-    """Whether the image's own names, or all of it, are gone now."""
+    """Remove the image, or just our names for it; return whether that succeeded."""
     for reference in image.names or (image.image_id,):
         with translated(f"image {reference} cannot be removed"):
             try:
                 client.images.remove(reference)
             except ImageNotFound:
-                continue  # it went with another one
+                continue  # already removed with another image
             except APIError as error:
                 if error.status_code == 409:
                     return False
@@ -152,7 +152,7 @@ def _remove(client: docker.DockerClient, image: OwnImage) -> bool:
 
 
 def _layers_bytes(client: docker.DockerClient) -> int:
-    with translated("the engine cannot tell how much room its layers take"):
+    with translated("the engine cannot report the disk space of its layers"):
         return int(client.df().get("LayersSize") or 0)
 
 

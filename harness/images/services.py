@@ -1,4 +1,4 @@
-"""The images of what a stack in containers stands on."""
+"""The images of the services in a container stack."""
 
 import fcntl
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from harness.system.private_files import private_folder
 
 @dataclass(frozen=True)
 class ServiceImages:
-    """The images by ID: what was found, whatever happens to its name later.
+    """The images by ID, so that a later change of a name has no effect.
 
     Attributes:
         localstack: S3 and STS at port 4566.
@@ -36,17 +36,17 @@ class ServiceImages:
 def service_images(
     client: docker.DockerClient, settings: Settings, *, log: Log, build_output: Log = ignore
 ) -> ServiceImages:
-    """Find, pull or make all of them; a second call takes a moment.
+    """Find, pull or build all images of services; a repeated call is quick.
 
     Args:
         client: The engine.
-        settings: The project.
+        settings: The project's settings.
         log: Called with what the harness itself is about to do, line by line.
         build_output: Called with each line that the engine's builds print.
 
     Raises:
-        BaseUnavailable: One can neither be pulled nor made on this machine.
-        HarnessError: One cannot be made.
+        BaseUnavailable: An image can neither be pulled nor built on this machine.
+        HarnessError: Building an image failed.
     """
     with _one_at_a_time(settings.cache_dir, log), registries(client) as reachable:
         bases = Bases(client, settings, reachable, log, build_output)
@@ -62,12 +62,12 @@ def service_images(
 
 @contextmanager
 def _one_at_a_time(folder: Path, log: Log) -> Iterator[None]:
-    """Two commands at once would make the same images twice; the kernel gives the lock back when one dies."""
+    """Hold a lock, so that concurrent commands do not build the same images; the kernel releases it at death."""
     private_folder(folder)
     with (folder / "images.lock").open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log("waiting for another command that makes images")
+            log("waiting for another command that builds images")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

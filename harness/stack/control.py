@@ -157,7 +157,7 @@ def start_private_stack(
         HarnessError: The stack cannot start.
     """
     if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("a private stack ends with the thread that starts it; start it in the main thread")
+        raise RuntimeError("a private stack ends with the thread that starts it: start it in the main thread")
     with shared_stack_lock(settings.state_dir, wait=False) as locked:
         if locked:
             clean_up_after_the_killed(settings.state_dir)

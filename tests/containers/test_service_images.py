@@ -161,7 +161,7 @@ def test_machine_that_can_do_neither_is_told_what_to_do(
     with registries(engine) as reachable, pytest.raises(BaseUnavailable) as raised:
         Bases(engine, settings, reachable, print).make(PYTHON)
 
-    assert "takes root and debootstrap" in raised.value.what
+    assert "requires root and debootstrap" in raised.value.what
     assert "make base-images" in raised.value.remedy
     assert time.monotonic() - started < 5
 
