@@ -126,7 +126,7 @@ def dead_parts(state: StackState) -> list[str]:
     if not is_alive(state.supervisor):
         return [*dead, *state.containers]
     # Importing the engine's client takes a tenth of a second, and process mode does not need it.
-    from harness.stack.container_stack import dead_containers  # noqa: PLC0415
+    from harness.stack.container_labels import dead_containers  # noqa: PLC0415
 
     return [*dead, *dead_containers(state)]
 
@@ -221,7 +221,7 @@ def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None, *, re
 def _remove_containers_of_the_killed(settings: Settings) -> None:
     if "DOCKER_HOST" in os.environ or DOCKER_SOCKET.exists():
         # Importing the engine's client takes a tenth of a second; without an engine there are no containers.
-        from harness.stack.container_stack import remove_stacks_of_the_dead  # noqa: PLC0415
+        from harness.stack.container_labels import remove_stacks_of_the_dead  # noqa: PLC0415
 
         remove_stacks_of_the_dead(settings.root)
 

@@ -38,7 +38,7 @@ class Programs(msgspec.Struct, frozen=True):
     rie: Path
 
 
-class Images(msgspec.Struct, frozen=True):
+class StackImages(msgspec.Struct, frozen=True):
     """The images that a stack runs in container mode, by name or ID.
 
     Attributes:
@@ -81,7 +81,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     fixed_ports: dict[str, int]
     gateway: GatewaySettings
     programs: Programs | None = None
-    images: Images | None = None
+    images: StackImages | None = None
     faults: bool = False
     secret: str
 
@@ -152,7 +152,7 @@ def _programs(settings: Settings, s3: S3Kind) -> Programs:
     return Programs(find_memcached(), find_localstack() if s3 == "localstack" else None, rie_path(settings))
 
 
-def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> Images:
+def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> StackImages:
     # Importing the engine's client takes a tenth of a second, and process mode does not need it.
     from harness.images.services import service_images  # noqa: PLC0415
     from harness.system.engine import connect, engine_socket  # noqa: PLC0415
@@ -161,7 +161,7 @@ def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> Imag
     socket = engine_socket()
     # The images are built from this clone, whichever project uses it.
     found = service_images(client, msgspec.structs.replace(settings, root=PROJECT), log=log)
-    return Images(
+    return StackImages(
         memcached=found.memcached,
         localstack=found.localstack if s3 == "localstack" else None,
         services=found.services,

@@ -18,7 +18,7 @@ import pytest
 from harness.aws.clients import clients_for
 from harness.errors import HarnessError
 from harness.stack import start_private_stack
-from harness.stack.container_stack import PROJECT_LABEL, STACK_LABEL
+from harness.stack.container_labels import PROJECT_LABEL, STACK_LABEL
 from harness.system.probes import wait_until
 from tests.support.functions import ROLE, code_arguments, handlers_image
 from tests.support.running import run_job
