@@ -1,4 +1,4 @@
-"""The clone that this harness is installed from: requirement files, LocalStack's environment and images' sources."""
+"""The clone from which this harness is installed: requirement files, LocalStack's environment and image sources."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Deaths of a stack's parts: what ended, how, and whether it was started again.
+"""Deaths of a stack's parts: which part ended, how, and whether it is restarted.
 
 The supervisor and the fault proxy append to one file in the stack's folder; runs and commands read it.
 """
@@ -13,9 +13,9 @@ import msgspec
 logger = logging.getLogger(__name__)
 
 DEATHS_FILE = "deaths.jsonl"
-# The first restart is immediate; a part that dies again soon is started ever later, up to the longest delay.
+# The first restart is immediate; the delay doubles each time the part dies again soon, up to the longest one.
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.25, 10.0
-# A part that has lived this long has started well.
+# A part that has run this long counts as stable, and the delay starts over.
 STEADY_S = 30.0
 
 
@@ -26,7 +26,7 @@ class Death(msgspec.Struct, frozen=True):
         name: The part.
         status: Its exit status, or minus the number of the signal that killed it.
         at: When it ended, seconds since the epoch.
-        restarts: Whether it is started again.
+        restarts: Whether it is restarted.
     """
 
     name: str
@@ -46,11 +46,11 @@ class BackOff:
         self._started = time.monotonic()
 
     def started(self) -> None:
-        """Note that the part has just been started."""
+        """Record that the part has just been started."""
         self._started = time.monotonic()
 
     def next_delay(self) -> float:
-        """Return the seconds to wait before the part, which has just died, is started again."""
+        """Return the seconds to wait before the part, which has just died, is restarted."""
         if time.monotonic() - self._started >= STEADY_S:
             self._next_s = 0.0
         delay_s = self._next_s
@@ -69,16 +69,16 @@ def describe_status(status: int) -> str:
 
 
 def note_death(directory: Path, death: Death) -> None:
-    """Append a death to the stack's file; a full disk must not stop whoever restarts the part."""
+    """Append a death to the stack's file; only log an error, so that a full disk does not prevent the restart."""
     try:
         with (directory / DEATHS_FILE).open("ab") as file:
             file.write(msgspec.json.encode(death) + b"\n")
     except OSError as error:
-        logger.warning("%s, which %s does not hold: %s", death, DEATHS_FILE, error)
+        logger.warning("%s; this could not be recorded in %s: %s", death, DEATHS_FILE, error)
 
 
 def read_deaths(directory: Path) -> list[Death]:
-    """Return all deaths of a stack's parts, the oldest first."""
+    """Return all deaths of a stack's parts, oldest first."""
     try:
         lines = (directory / DEATHS_FILE).read_bytes().splitlines()
     except OSError:
@@ -88,5 +88,5 @@ def read_deaths(directory: Path) -> list[Death]:
         try:
             deaths.append(msgspec.json.decode(line, type=Death))
         except msgspec.DecodeError:
-            continue  # its writer was killed half-way
+            continue  # the writer was killed in the middle of the line
     return deaths

@@ -1,4 +1,4 @@
-"""Folders that cannot be written to, each told as what it is: full, read-only, somebody else's."""
+"""Errors for folders that cannot be written to: the disk is full or read-only, or the folder is another user's."""
 
 import errno
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 from harness.errors import HarnessError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-# Below this, nothing of ours that is worth writing fits.
+# With less free space than this, the harness cannot work.
 _LEAST_BYTES = 64 << 10
 
 
 @contextmanager
 def writing_into(folder: Path) -> Iterator[None]:
-    """Within the block, turn an OSError into one HarnessError that names the folder and what is wrong with it."""
+    """Within the block, turn an OSError into a HarnessError that names the folder and the problem."""
     try:
         yield
     except OSError as error:
@@ -24,7 +24,7 @@ def writing_into(folder: Path) -> Iterator[None]:
 
 
 def not_writable(folder: Path, error: OSError) -> HarnessError:
-    """Return the error for a folder, or a file in it, that cannot be written to."""
+    """Return the error for a folder that cannot be written to, or that holds a file that cannot be written."""
     if error.errno in _FULL:
         return HarnessError(*(full(folder) or _no_room(folder, "no space left, or a quota is used up")))
     owner = _owner_of(folder)
@@ -33,12 +33,12 @@ def not_writable(folder: Path, error: OSError) -> HarnessError:
             f"{folder} belongs to another user ({_name_of(owner)})",
             remedy="run the command as that user, or work in a clone of your own",
         )
-    remedy = "work in a clone of your own, or in a folder that can be written to"
+    remedy = "work in a clone of your own, or in a folder that you can write to"
     return HarnessError(f"cannot write to {folder}: {error.strerror}", remedy=remedy)
 
 
 def full(*folders: Path) -> tuple[str, str, str] | None:
-    """Return what, where and remedy when one of the folders' file systems has no room; None when all have some."""
+    """Return problem, place and remedy if the file system of one of the folders is full; None if all have space."""
     for folder in folders:
         try:
             there = os.statvfs(folder)
@@ -46,16 +46,16 @@ def full(*folders: Path) -> tuple[str, str, str] | None:
             continue
         if there.f_bavail * there.f_frsize < _LEAST_BYTES:
             return _no_room(folder, "no space left on its file system")
-        # A file system without a fixed number of inodes says 0 of 0.
+        # A file system without a fixed number of inodes reports 0 of 0.
         if there.f_files and not there.f_favail:
             return _no_room(folder, "no inodes left on its file system")
     return None
 
 
 def _no_room(folder: Path, what: str) -> tuple[str, str, str]:
-    # A stack's own folder will be gone when the user reads this.
+    # Name the mount point: a stack's own folder will be gone when the user reads this.
     mounted = next((each for each in (folder, *folder.parents) if each.is_mount()), folder)
-    return f"{folder} is full: {what}", "", f"free some (`df {mounted}`, `df -i {mounted}`), then try again"
+    return f"{folder} is full: {what}", "", f"free some space (`df {mounted}`, `df -i {mounted}`), then try again"
 
 
 def _owner_of(folder: Path) -> int | None:

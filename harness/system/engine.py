@@ -1,10 +1,10 @@
-"""The Docker engine: reached, asked, and its errors translated; nowhere else.
+"""The Docker engine: the only module that connects to it, queries it and translates its errors.
 
-EngineUnavailable   no engine, or one too old
-BaseUnavailable     an image that others stand on is neither here nor can be pulled
+EngineUnavailable   there is no engine, or it is too old
+BaseUnavailable     a base image is neither on this machine nor can be pulled
 BuildFailed         a step of a Dockerfile failed
-RegistryRefused     a push was refused or broke off
-HarnessError        anything else that the engine reports, in its own words
+RegistryRefused     a push was refused or interrupted
+HarnessError        any other error, in the engine's own words
 """
 
 import os
@@ -22,35 +22,35 @@ from docker.models.images import Image
 
 from harness.errors import HarnessError
 
-# The API of Docker 20.10 (2020), the oldest engine that this was run with.
+# The API of Docker 20.10 (2020), the oldest engine that the harness was tested with.
 MINIMUM_API = (1, 41)
 _NO_ROOM = "no space left on device"
 
 
 class EngineUnavailable(HarnessError):
-    """There is no engine to talk to."""
+    """The Docker engine cannot be reached or used."""
 
 
 class BaseUnavailable(HarnessError):
-    """An image that others stand on cannot be had."""
+    """A base image is not available."""
 
 
 class BuildFailed(HarnessError):
-    """A step of a Dockerfile failed; no image was named."""
+    """A step of a Dockerfile failed, so no image was tagged."""
 
 
 class RegistryRefused(HarnessError):
-    """A registry did not take an image, or cannot be reached."""
+    """A registry refused an image, or cannot be reached."""
 
 
 def connect(timeout_s: float = 600) -> docker.DockerClient:
-    """A client of the engine that Docker's own variables name; by default the one on this machine.
+    """Return a client of the engine that Docker's own variables name, by default the one on this machine.
 
     Args:
-        timeout_s: How long the engine may be silent.
+        timeout_s: How long the engine may take to respond.
 
     Raises:
-        EngineUnavailable: None answers, this user may not use it, or it is too old.
+        EngineUnavailable: No engine responds, this user may not use it, or it is too old.
     """
     try:
         client = docker.from_env(version="auto", timeout=timeout_s)
@@ -62,30 +62,30 @@ def connect(timeout_s: float = 600) -> docker.DockerClient:
 
 
 def engine_socket() -> Path:
-    """The engine's socket on this machine, for containers that talk to the engine themselves.
+    """Return the engine's socket on this machine, for containers that use the engine themselves.
 
     Raises:
-        EngineUnavailable: The engine is reached by other means.
+        EngineUnavailable: The engine is not reached through a local socket.
     """
     address = os.environ.get("DOCKER_HOST", "") or "unix:///var/run/docker.sock"
     if not address.startswith("unix://"):
         raise EngineUnavailable(
-            f"the Docker engine is at {address}; container mode needs one on this machine, by its socket",
-            remedy="set DOCKER_HOST to unix:///... or leave it out",
+            f"the Docker engine is at {address}; container mode needs one on this machine, with a Unix socket",
+            remedy="set DOCKER_HOST to unix:///..., or unset it",
         )
     return Path(address.removeprefix("unix://"))
 
 
 def check_api(api_version: str) -> None:
-    """Refuses an engine that speaks an older API than ours.
+    """Check that the engine's API is recent enough.
 
     Raises:
-        EngineUnavailable: It does.
+        EngineUnavailable: It is too old.
     """
     if tuple(map(int, api_version.split("."))) < MINIMUM_API:
-        wanted = ".".join(map(str, MINIMUM_API))
+        minimum = ".".join(map(str, MINIMUM_API))
         raise EngineUnavailable(
-            f"the Docker engine is too old: its API is {api_version}, at least {wanted} is needed",
+            f"the Docker engine is too old: its API is {api_version}, at least {minimum} is needed",
             remedy="install Docker 20.10 or newer",
         )
 
@@ -101,7 +101,7 @@ def _unavailable(cause: str) -> EngineUnavailable:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turns the engine's errors within the block into one HarnessError that begins with `what`."""
+    """Within the block, turn the engine's errors into a HarnessError that begins with `what`."""
     try:
         yield
     except DockerException as error:
@@ -112,12 +112,12 @@ def translated(what: str) -> Iterator[None]:
 
 
 def failure(what: str, cause: str) -> HarnessError:
-    """The error for something that the engine could not do."""
+    """Return the error for an operation that the engine could not perform."""
     if _NO_ROOM in cause:
         return HarnessError(
             f"{what}: no room left on the disk",
             _one_line(cause),
-            "`harness images rm` removes what the harness built; `docker system df` shows what else takes room",
+            "`harness images rm` removes what the harness built; `docker system df` shows what else uses space",
         )
     if "exec format error" in cause:
         return HarnessError(
@@ -129,7 +129,7 @@ def failure(what: str, cause: str) -> HarnessError:
 
 
 def messages(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The parts of an answer that comes bit by bit; a broken connection is an error of the engine.
+    """Yield the parts of a streamed answer, turning a broken connection into an engine error.
 
     Raises:
         DockerException: The connection broke.
@@ -137,16 +137,16 @@ def messages(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     try:
         for message in stream:
             if "error" in message:
-                # Who reads it looks no further; the engine's connection is free only after the answer's end.
-                with suppress(requests.exceptions.RequestException):  # the error in hand is what counts
+                # The caller stops at an error, but the engine's connection is free only after the answer's end.
+                with suppress(requests.exceptions.RequestException):  # report the engine's error instead
                     deque(stream, maxlen=0)
             yield message
     except requests.exceptions.RequestException as error:
-        raise DockerException(f"the engine broke off: {error}") from error
+        raise DockerException(f"the connection to the engine broke: {error}") from error
 
 
 def find_image(client: docker.DockerClient, reference: str) -> Image | None:
-    """The image of that name or ID on this machine; None when there is none."""
+    """Return the image with this name or ID on this machine; None if there is none."""
     try:
         with translated(f"cannot look for image {reference}"):
             return client.images.get(reference)
@@ -157,16 +157,16 @@ def find_image(client: docker.DockerClient, reference: str) -> Image | None:
 
 
 def architecture_of(image: Image) -> str:
-    """`amd64` or `arm64`, as the image says."""
+    """Return the architecture that the image declares, such as `amd64` or `arm64`."""
     return str(image.attrs["Architecture"])
 
 
 def engine_architecture(client: docker.DockerClient) -> str:
-    """`amd64` or `arm64`: what the engine runs without emulation."""
+    """Return the architecture that the engine runs natively, such as `amd64` or `arm64`."""
     with translated("cannot ask the engine for its architecture"):
         return str(client.version()["Arch"])
 
 
 def _one_line(text: str) -> str:
-    # The Go and Python layers below nest their messages; the last 300 characters hold the cause.
+    # The Go and Python layers nest their messages, so the cause is in the last 300 characters.
     return re.sub(r"\s+", " ", text).strip()[-300:]

@@ -1,8 +1,8 @@
-"""Ports on the loopback interface, reserved so that nobody else is given them before our child listens.
+"""Ports on the loopback interface, reserved so that no other process gets them before our child listens.
 
-A socket that is bound but does not listen keeps its number from everyone who asks the kernel for a free one.
-A child can still bind the same number, as both set SO_REUSEADDR.
-The supervisor holds these sockets as long as the stack lives.
+The kernel does not offer the port of a socket that is bound but does not listen to anyone who asks for a free one.
+A child can still bind it, because both sockets set SO_REUSEADDR.
+The supervisor holds these sockets as long as the stack runs.
 """
 
 import errno
@@ -16,14 +16,14 @@ LOOPBACK = "127.0.0.1"
 
 
 class ReservedPorts:
-    """A port per service, held until `close`."""
+    """One port per service, reserved until `close`."""
 
     def __init__(self, names: Iterable[str], fixed: Mapping[str, int]) -> None:
-        """Reserves them all or none.
+        """Reserve all ports, or none.
 
         Args:
             names: The services that need a port.
-            fixed: The port a service must have; absent or 0 for a free one.
+            fixed: The required port of a service; absent or 0 picks a free one.
 
         Raises:
             HarnessError: A fixed port is taken.
@@ -36,7 +36,7 @@ class ReservedPorts:
             self._sockets = sockets.pop_all()
 
     def close(self) -> None:
-        """Gives the ports back."""
+        """Release the ports."""
         self._sockets.close()
 
 
@@ -53,6 +53,6 @@ def _reserve(name: str, port: int) -> socket.socket:
         raise HarnessError(
             f"port {port}, set for {name}, {problem}",
             f"{LOOPBACK}:{port}; [stack.ports] in harness.toml",
-            f"stop what listens there, or set {name} to another port, or to 0 for a free one",
+            f"stop the process that listens there, or set {name} to another port, or to 0 for a free one",
         ) from error
     return reserved

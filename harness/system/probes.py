@@ -1,4 +1,4 @@
-"""Is a service ready? Each probe asks once and answers at once; whoever waits does so by `wait_until`."""
+"""Readiness probes: each checks a service once and returns at once; `wait_until` repeats one."""
 
 import http.client
 import socket
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from harness.guard import authorization
 from harness.system.ports import LOOPBACK
 
-# One probe never takes longer than this.
+# The longest that one probe can take.
 PROBE_TIMEOUT_S = 0.5
 
 FIRST_DELAY_S = 0.002
@@ -19,7 +19,7 @@ _HTTP_OK = 200
 
 
 def answers_http(port: int, path: str, access_key: str = "") -> bool:
-    """Return whether GET of `path` is answered with 200; signed with this key, where there is one."""
+    """Return whether GET of `path` is answered with 200; the request is signed with the access key, if one is given."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=PROBE_TIMEOUT_S)
     try:
         connection.request("GET", path, headers=authorization(access_key) if access_key else {})
@@ -31,7 +31,7 @@ def answers_http(port: int, path: str, access_key: str = "") -> bool:
 
 
 def answers_memcached(port: int) -> bool:
-    """Whether `version` is answered as memcached does."""
+    """Return whether `version` is answered as memcached answers it."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=PROBE_TIMEOUT_S) as connection:
             connection.sendall(b"version\r\n")
@@ -41,12 +41,12 @@ def answers_memcached(port: int) -> bool:
 
 
 def next_delay(delay_s: float) -> float:
-    """The wait after a wait of `delay_s`."""
+    """Return the delay that follows a delay of `delay_s`."""
     return min(delay_s * BACK_OFF, LONGEST_DELAY_S)
 
 
 def wait_until(predicate: Callable[[], bool], timeout_s: float) -> bool:
-    """Polls with back-off until the predicate holds or the time is over; returns whether it held."""
+    """Poll with back-off until the predicate holds or the time is up; return whether it held."""
     deadline = time.monotonic() + timeout_s
     delay_s = FIRST_DELAY_S
     while not predicate():

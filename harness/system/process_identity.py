@@ -1,7 +1,7 @@
-"""Processes that end with whoever started them, how a process is known, and ports.
+"""Processes: how they are identified, tied to the process that started them, and given ports.
 
-Invariant: a process is known by its pid *and* its start time.
-A pid that the kernel has given to another process since is never taken for ours.
+Invariant: a process is identified by its pid *and* its start time.
+A pid that the kernel has since given to another process is never mistaken for ours.
 """
 
 import os
@@ -23,10 +23,10 @@ _DEAD_STATES = "ZX"
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True):
-    """One process for all time.
+    """The identity of one process, which no other process ever has.
 
     Attributes:
-        pid: The kernel's number, which it uses again later.
+        pid: The kernel's number, which it reuses later.
         started: Start time in clock ticks after boot.
     """
 
@@ -35,7 +35,7 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
 
 
 def identity_of(pid: int) -> ProcessIdentity | None:
-    """Return the identity of the process that has this pid now; None when none has, a zombie, or a hidden one."""
+    """Return the identity of the process that has this pid now; None if there is none, or it is a zombie or hidden."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -48,26 +48,26 @@ def identity_of(pid: int) -> ProcessIdentity | None:
 
 
 def own_identity() -> ProcessIdentity:
-    """The identity of the calling process."""
-    # Whoever asks runs, so there is one.
+    """Return the identity of the calling process."""
+    # The caller runs, so the identity exists.
     return cast("ProcessIdentity", identity_of(os.getpid()))
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
-    """Whether exactly this process still runs."""
+    """Return whether this very process still runs."""
     return identity_of(identity.pid) == identity
 
 
 def bound_to_parent(command: Sequence[str | Path]) -> list[str]:
-    """The command, wrapped so that the kernel kills it when the thread that starts it ends."""
+    """Return the command, wrapped so that the kernel kills its process when the thread that starts it ends."""
     return [setpriv(), "--pdeathsig", "KILL", "--", *map(str, command)]
 
 
 def setpriv() -> str:
-    """The program that ties a process to its parent.
+    """Return the program that ties a process to its parent.
 
     Raises:
-        HarnessError: It is not installed.
+        HarnessError: The program is not installed.
     """
     found = shutil.which("setpriv")
     if found is None:
@@ -77,25 +77,25 @@ def setpriv() -> str:
 
 @contextmanager
 def reserved_ports(count: int) -> Iterator[list[int]]:
-    """Ports of the loopback interface that the kernel gives to nobody else within the block.
+    """Provide ports of the loopback interface that the kernel gives to nobody else within the block.
 
     A server that sets SO_REUSEADDR, as nearly all do, can listen on them.
-    Without a reservation a port may go to a connection before the server has it: even to that of whoever waits for the
-    server, which then is connected to itself.
+    Without a reservation, the kernel may give the port to a connection before the server binds it. It may even give it
+    to the client that waits for the server, which then connects to itself.
     """
     with ExitStack() as stack:
         ports = []
         for _ in range(count):
             holder = stack.enter_context(socket.socket())
             holder.bind(("127.0.0.1", 0))
-            # Only now: before, the kernel would also offer ports that connections have just left.
+            # Set it only after `bind`, which would otherwise also pick ports that connections have just left.
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             ports.append(holder.getsockname()[1])
         yield ports
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
+    """Return a port of the loopback interface on which nobody listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -3,8 +3,8 @@
 A process that calls `setsid`, forks twice or clears its environment variables leaves its session, its parent and its
 variables behind, but not its resource limits.
 One of these has had no effect since Linux 2.4.25: `RLIMIT_LOCKS`.
-Every process inherits it through fork and exec, any user may set it, and anyone with the same user may read it.
-Its soft value carries the label (docs/decisions/0018):
+Every process inherits it through fork and exec, any user may set it, and any process of the same user may read it.
+Its soft value holds the label (docs/decisions/0018):
 
      63    55 54                        23 22                   0
     +--------+----------------------------+----------------------+
@@ -41,7 +41,7 @@ _LOCKS_LINE = re.compile(rb"^Max file locks\s+(\d+)", re.MULTILINE)
 
 
 def stack_label(directory: Path) -> int:
-    """Return the label of the stack that has this folder; the folder's name is random and never reused."""
+    """Return the label of the stack with this folder, whose name is random and never reused."""
     return label_of_stack(zlib.crc32(directory.name.encode(errors="surrogateescape")))
 
 
@@ -59,12 +59,12 @@ def own_stack_label() -> int:
 
 
 def label_of_stack(number: int) -> int:
-    """Return the label of the stack that has this number, of which 0 is none."""
+    """Return the label of the stack with this number; 0 stands for number 1."""
     return (number or 1) << _ENVIRONMENT_BITS
 
 
 def stack_number(stack: int) -> int:
-    """Return the number of a stack in its label."""
+    """Return the number of the stack in a label."""
     return stack >> _ENVIRONMENT_BITS
 
 
@@ -74,7 +74,7 @@ def environment_label(stack: int, number: int) -> int:
 
 
 def set_label(pid: int, label: int) -> None:
-    """Label a process and all that it starts from now on.
+    """Label a process and every process that it starts from now on.
 
     Raises:
         ProcessLookupError: The process has ended.
@@ -91,7 +91,7 @@ def set_label(pid: int, label: int) -> None:
 
 
 def label_of(pid: int) -> int | None:
-    """Return a process's or thread's label; None when there is no such process or it has no label."""
+    """Return the label of a process or thread; None if it does not exist or has no label."""
     try:
         label = resource.prlimit(pid, _RLIMIT_LOCKS)[0]
     except ProcessLookupError:
@@ -102,7 +102,7 @@ def label_of(pid: int) -> int | None:
 
 
 def has_services(stack: int) -> bool:
-    """Return whether a process of the stack itself runs, one that belongs to none of its environments."""
+    """Return whether a process of the stack itself is running, rather than of one of its environments."""
     return any(True for _ in _running(lambda found: found == stack, but=0))
 
 
@@ -112,35 +112,35 @@ def end_environment(label: int) -> bool:
 
 
 def end_stack(stack: int, *, environments_only: bool = False) -> bool:
-    """Kill every process of a stack other than this one, and wait until all have ended; return whether they have.
+    """Kill every process of a stack except this one, and wait until all have ended; return whether they have.
 
     Args:
         stack: The stack's label.
-        environments_only: Whether the stack's own services go on.
+        environments_only: Whether to leave the stack's own services running.
     """
     return _end(lambda found: stack_number(found) == stack_number(stack) and not (environments_only and found == stack))
 
 
 class Members:
-    """The processes of one environment beside RIE and the client that stands in for a forked runtime.
+    """The processes of one environment, except RIE and the client that stands in for a forked runtime.
 
-    Looking at every process takes half a millisecond, too long for each invocation.
-    Process IDs are assigned in ascending order, and /proc/loadavg holds the last one.
-    So only the IDs assigned during an invocation are looked at, as a rule none or a few.
+    Scanning every process takes half a millisecond, too long for each invocation.
+    The kernel assigns process IDs in ascending order, and /proc/loadavg holds the last one.
+    So only the IDs assigned during an invocation are checked, usually none or a few.
 
     Args:
         label: The environment's label.
         rie: The pid of RIE, which is never stopped.
     """
 
-    # Above this, listing /proc is as quick.
+    # For more candidates than this, listing /proc is as fast.
     MOST_CANDIDATES = 200
 
     def __init__(self, label: int, rie: int) -> None:
         self._label = label
         self._rie = rie
         self._pids: list[int] = []
-        # The others will be started by RIE.
+        # RIE has not started any other process yet.
         self._last_seen = self._thawed = last_pid()
         self._begin = self._last_seen
         self._looked_again = True
@@ -154,10 +154,10 @@ class Members:
         self._stop_new()
 
     def look_again(self) -> bool:
-        """Stop the children of forks that were in flight during `freeze`; return whether more may appear.
+        """Stop the children of forks that were in progress during `freeze`; return whether more may appear.
 
-        A fork of a large process takes milliseconds, and its child cannot be seen before the end, even if its process
-        ID has been assigned. The parent stops after it.
+        A fork of a large process takes milliseconds. Its child has a process ID early, but is visible only at the end.
+        The parent stops only when the fork is complete.
         """
         stopped = all(_status_of(pid).get("State", "Z")[0] in "TtZX" for pid in self._pids)
         self._last_seen = self._begin
@@ -168,7 +168,7 @@ class Members:
         """Let all processes continue, children before their parents."""
         if self.frozen:
             self.frozen = False
-            # A frozen environment starts no process; without a second look, one may have appeared unseen.
+            # A frozen environment starts no process, but without a second check one may have appeared unseen.
             now = last_pid()
             self._last_seen = now if self._looked_again else self._thawed
             self._thawed = now
@@ -213,19 +213,19 @@ class Members:
         status = _status_of(pid)
         if not str(self._rie) != status.get("Tgid") == str(pid):
             return False
-        # Any process may call itself so; the client is RIE's child.
+        # Any process may take such a name, but only the client is also RIE's child.
         return not (status["Name"].startswith("fork ") and status["PPid"] == str(self._rie))
 
 
 def last_pid() -> int:
-    """Return the process ID that the kernel assigned last; threads take one too."""
+    """Return the process ID that the kernel assigned last; threads use one, too."""
     return int(os.pread(_loadavg(), 100, 0).rsplit(b" ", 1)[1])
 
 
 @cache
 def last_pid_is_own() -> bool:
-    """Return whether `last_pid` speaks of this process's namespace; lxcfs may show a container another one's."""
-    for _ in range(3):  # the numbers may begin again from the lowest in between
+    """Return whether `last_pid` refers to this process's namespace; in a container, lxcfs may show another one's."""
+    for _ in range(3):  # retry, because the numbers may wrap around
         before = last_pid()
         thread = threading.Thread(target=bool)
         thread.start()
@@ -237,7 +237,7 @@ def last_pid_is_own() -> bool:
 
 @cache
 def _loadavg() -> int:
-    """Return an open descriptor of /proc/loadavg; opening the file takes longer than reading it."""
+    """Return an open descriptor of /proc/loadavg, because opening the file takes longer than reading it."""
     return os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
 
 
@@ -245,7 +245,7 @@ def _end(matches: Callable[[int], bool]) -> bool:
     deadline = time.monotonic() + END_WITHIN_S
     delay_s = _FIRST_POLL_S
     while running := list(_running(matches, os.getpid())):
-        # All are stopped before any is killed, so that none starts another meanwhile.
+        # Stop all before killing any, so that none can start another process.
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in running:
                 with suppress(ProcessLookupError, PermissionError):
@@ -258,7 +258,7 @@ def _end(matches: Callable[[int], bool]) -> bool:
 
 
 def _running(matches: Callable[[int], bool], but: int) -> Iterator[int]:
-    """Yield the processes with such a label, other than one, that have not ended."""
+    """Yield the running processes with a matching label, except one."""
     for pid in _all_pids():
         label = label_of(pid)
         if label is not None and matches(label) and pid != but and _status_of(pid).get("State", "Z")[0] not in "ZX":
@@ -270,7 +270,7 @@ def _all_pids() -> Iterator[int]:
 
 
 def _status_of(pid: int) -> dict[str, str]:
-    """Return what /proc says of a process; nothing when it has ended, or is hidden (`hidepid`)."""
+    """Return the fields of a process's /proc status; nothing if it has ended, or is hidden (`hidepid`)."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -287,7 +287,7 @@ def _may_signal(pid: int) -> bool:
 
 
 def _label_in_file(pid: int) -> int | None:
-    """Return the label of a set-ID program, whose limits only a file shows that anyone may read."""
+    """Return the label of a set-ID program from the file of its limits, which anyone may read."""
     try:
         found = _LOCKS_LINE.search(Path(f"/proc/{pid}/limits").read_bytes())
     except (FileNotFoundError, ProcessLookupError, PermissionError):

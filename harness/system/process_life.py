@@ -1,6 +1,6 @@
-"""Processes as Linux sees them: identity, life tied to a parent, a clean environment.
+"""Linux processes: life tied to a parent, adoption of orphans, a clean environment.
 
-`harness.system.process_identity` says how a process is known.
+`harness.system.process_identity` explains how a process is identified.
 """
 
 import ctypes
@@ -55,31 +55,31 @@ _INHERITED_KINDS = ("LC_",)
 
 
 def require_linux() -> None:
-    """Refuses to start processes where there is no /proc and no signal at a parent's death.
+    """Check that this system has /proc and can signal the death of a parent.
 
     Raises:
         HarnessError: This is not Linux.
     """
     if platform.system() != "Linux":
         raise HarnessError(
-            f"processes can be started and watched on Linux only; this is {platform.system()}",
+            f"processes can be started and watched only on Linux; this is {platform.system()}",
             remedy=NOT_LINUX_REMEDY,
         )
 
 
 def adopt_orphans() -> None:
-    """Makes descendants whose parent dies children of this process, so that none escapes a sweep."""
+    """Make this process the parent of its orphaned descendants, so that none escapes a sweep."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(parent: int) -> bool:
-    """Asks the kernel for SIGTERM when the thread that started this process ends.
+    """Ask the kernel for SIGTERM when the thread that started this process ends.
 
     Args:
-        parent: The pid of the parent that is meant.
+        parent: The pid of the expected parent.
 
     Returns:
-        False when that parent has already gone, so that no signal will come.
+        False if that parent has already ended, so that no signal will come.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     return os.getppid() == parent
@@ -93,9 +93,9 @@ def _prctl(option: int, value: int) -> None:
 
 
 def as_nobody_bound_to_parent(command: Sequence[str | Path]) -> list[str]:
-    """As `bound_to_parent`; when this process is root, the command runs as `nobody`.
+    """Return the command as `bound_to_parent` does, run as `nobody` if this process is root.
 
-    A change of user clears the signal, so it has to be set in the same call, after the change.
+    A change of user clears the parent-death signal, so `setpriv` must set it after the change, in the same call.
     """
     if os.geteuid() != 0:
         return bound_to_parent(command)
@@ -105,10 +105,10 @@ def as_nobody_bound_to_parent(command: Sequence[str | Path]) -> list[str]:
 
 
 def inherited_environment() -> dict[str, str]:
-    """Return what a stack's supervisor takes over from the shell: what finds programs, files and the engine.
+    """Return the variables that a stack's supervisor inherits from the shell, to find programs, files and the engine.
 
-    The rest stays behind: credentials, tokens and passwords in a shell's variables are no business of a process that
-    goes on for days, and Python's own settings would change how it runs.
+    The others are left out: a process that runs for days must not hold the shell's credentials, tokens and passwords,
+    and Python's own settings would change how it runs.
     """
     return {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_KINDS)
@@ -116,7 +116,7 @@ def inherited_environment() -> dict[str, str]:
 
 
 def clean_environment(directory: Path) -> dict[str, str]:
-    """An environment in which nothing of the user's (proxies, AWS profiles, Python settings) reaches a child.
+    """Return an environment that hides the user's settings (proxies, AWS profiles, Python settings) from a child.
 
     Args:
         directory: The stack's own folder, which serves as home and holds temporary files.

@@ -1,4 +1,4 @@
-"""Records as JSON, with paths in them, in files that are replaced in one step."""
+"""Records, including paths, as JSON in files that are replaced atomically."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -11,21 +11,21 @@ Record = TypeVar("Record")
 
 
 def encode(record: object) -> bytes:
-    """The record as JSON."""
+    """Return the record as JSON."""
     return msgspec.json.encode(record, enc_hook=_encode_path)
 
 
 def decode(content: bytes, kind: type[Record]) -> Record:
-    """The record in this JSON.
+    """Return the record that the JSON describes.
 
     Raises:
-        msgspec.DecodeError: It holds something else.
+        msgspec.DecodeError: The content does not match the record.
     """
     return msgspec.json.decode(content, type=kind, dec_hook=_decode_path)
 
 
 def save(record: object, path: Path) -> None:
-    """Write the file, its owner's alone, so that a reader sees all of it or none."""
+    """Write the record to a private file, so that a reader sees all of it or none."""
     write_private(path, msgspec.json.format(encode(record)) + b"\n")
 
 

