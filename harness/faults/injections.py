@@ -103,7 +103,7 @@ class Injections:
     def at_put(self, put: ObservedPut) -> list[Fault]:
         """Return the faults to inject at this put, and record them as injected."""
         if put.attempt is None:
-            # A later chunk of a frame belongs to the attempt that put the first chunk.
+            # A later piece of a frame belongs to the attempt that put the first piece.
             put = dataclasses.replace(put, attempt=self._attempts.get(put.rank, 1))
         self._attempts[put.rank] = put.attempt or 1
         self.newest_round = max(self.newest_round, put.round)

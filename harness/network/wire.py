@@ -59,7 +59,7 @@ def read_put(key: str, run_id: str, head: bytes) -> ObservedPut | None:
     Args:
         key: `[<prefix>/]<run_id>/<round>/<step>/<rank>[/<chunk>]`.
         run_id: The run.
-        head: The first bytes of the value; a later chunk of a frame has no header.
+        head: The first bytes of the value; a later piece of a frame has no header.
     """
     _, _, rest = f"/{key}".partition(f"/{run_id}/")
     place = _PLACE.fullmatch(rest)
