@@ -27,7 +27,7 @@ _MANIFESTS = (
 )
 
 
-class Image(models.Image):
+class RegistryImage(models.Image):
     """An image that lies in the registry."""
 
     def get_image_size_in_bytes(self) -> int | None:
@@ -36,7 +36,7 @@ class Image(models.Image):
         return None if layers is None else sum(layer["size"] for layer in layers)
 
 
-class Backend(models.ECRBackend, TaggableResourcesMixin):  # type: ignore[misc]  # both name their calls tag_resource
+class RegistryBackend(models.ECRBackend, TaggableResourcesMixin):  # type: ignore[misc]  # both name their calls tag_resource
     """The repositories of one account in one region."""
 
     SERVICE_NAMESPACE = "ecr"
@@ -94,7 +94,7 @@ class Backend(models.ECRBackend, TaggableResourcesMixin):  # type: ignore[misc] 
         with _registry() as registry:
             answer = registry.get(f"/v2/{name}/tags/list")
             tags: list[str] = (answer.json().get("tags") or []) if answer.status_code == httpx.codes.OK else []
-            images: dict[str, Image] = {}
+            images: dict[str, RegistryImage] = {}
             for tag in sorted(tags):
                 manifest = registry.get(f"/v2/{name}/manifests/{tag}", headers={"Accept": ", ".join(_MANIFESTS)})
                 if manifest.status_code != httpx.codes.OK:
@@ -104,7 +104,7 @@ class Backend(models.ECRBackend, TaggableResourcesMixin):  # type: ignore[misc] 
                     images[digest].update_tag(tag)
                 else:
                     media = manifest.headers["Content-Type"]
-                    images[digest] = Image(self.account_id, tag, manifest.text, name, media, digest)
+                    images[digest] = RegistryImage(self.account_id, tag, manifest.text, name, media, digest)
         # An image keeps the time of its push.
         known = {image.get_image_digest(): image for image in repository.images}
         for digest, image in images.items():
@@ -126,4 +126,4 @@ def _registry() -> httpx.Client:
 
 def install(_endpoint: str) -> None:
     """Puts this into moto's place."""
-    models.ecr_backends.backend = Backend
+    models.ecr_backends.backend = RegistryBackend

@@ -112,7 +112,7 @@ def _show_as_memcached(cluster: Any, where: dict[str, Any]) -> None:  # noqa: AN
     ]
 
 
-class Responses(responses.ElastiCacheResponse):
+class CacheResponses(responses.ElastiCacheResponse):
     """The calls that moto lacks, or answers otherwise than AWS."""
 
     def create_cache_cluster(self) -> ActionResult:
@@ -259,7 +259,7 @@ def _tagged(self: Backend) -> Iterator[TaggedResource]:
 
 def install(_endpoint: str) -> None:
     """Adds all of this to moto's ElastiCache."""
-    for name, value in vars(Responses).items():
+    for name, value in vars(CacheResponses).items():
         if not name.startswith("__"):
             setattr(responses.ElastiCacheResponse, name, value)
     Backend.iter_tagged_resources = _tagged  # type: ignore[method-assign]

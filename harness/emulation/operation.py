@@ -10,255 +10,35 @@ Every step is an event of the stack's, with the reason when it failed.
 """
 
 import logging
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from moto.cloudformation.exceptions import UnformattedGetAttTemplateException, ValidationError
-from moto.cloudformation.models import Event
+from moto.cloudformation.exceptions import ValidationError
 
 from harness.emulation.faults import Faults
+from harness.emulation.plan import DesiredStack, changed_properties, properties_of
 from harness.emulation.resources.base import (
     Api,
     Change,
+    CreatedResource,
     Handler,
-    Made,
     Properties,
-    Request,
     ResourceRefused,
+    ResourceRequest,
     generated_name,
     reason,
 )
 from harness.emulation.resources.table import TYPES
-from harness.emulation.template import EMPTY, Scope, Template, evaluate, make_scope, outputs_of
+from harness.emulation.stack import Stack, StackResource
+from harness.emulation.template import outputs_of
 
 logger = logging.getLogger(__name__)
-
-UNKNOWN = "{{changeSet:KNOWN_AFTER_APPLY}}"
-
-
-@dataclass
-class Resource:
-    """A resource that exists, with the attributes by which moto's answers show it.
-
-    Attributes:
-        logical_resource_id: Its name in the template.
-        cf_resource_type: Its type.
-        physical_resource_id: What `Ref` gives.
-        attributes: What `Fn::GetAtt` gives.
-        properties: As it was made, the stack's tags among them.
-        retained: Whether it stays when it leaves the stack.
-        resource_status: The state of the last operation on it.
-        resource_status_reason: Why that failed.
-        timestamp: When that was.
-    """
-
-    logical_resource_id: str
-    cf_resource_type: str
-    physical_resource_id: str
-    attributes: dict[str, str] = field(default_factory=dict)
-    properties: Properties = field(default_factory=dict)
-    retained: bool = False
-    resource_status: str = ""
-    resource_status_reason: str = ""
-    timestamp: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def get_cfn_attribute(self, attribute: str) -> str:
-        """What `Fn::GetAtt` gives.
-
-        Raises:
-            UnformattedGetAttTemplateException: There is no such attribute.
-        """
-        if attribute not in self.attributes:
-            raise UnformattedGetAttTemplateException
-        return self.attributes[attribute]
-
-
-class NotYetKnown:
-    """A resource that a change set will create or replace: what `Ref` and `Fn::GetAtt` will give is not known."""
-
-    physical_resource_id = UNKNOWN
-
-    def get_cfn_attribute(self, _attribute: str) -> str:
-        """Not known, either."""
-        return UNKNOWN
-
-
-class Stack:
-    """One stack, with the attributes by which moto's answers show it."""
-
-    class Meta:
-        """How moto's answers call what is called otherwise here."""
-
-        serialization_aliases = {"Parameters": "parameter_list", "Outputs": "output_list"}  # noqa: RUF012 - moto's convention
-
-    def __init__(self, stack_id: str, name: str, account_id: str, region_name: str) -> None:
-        self.stack_id, self.name = stack_id, name
-        self.account_id, self.region_name = account_id, region_name
-        self.source: Template = EMPTY
-        self.stack_parameters: dict[str, str] = {}
-        self.tags: dict[str, str] = {}
-        self.role_arn: str | None = None
-        self.notification_arns: list[str] = []
-        self.policy = ""
-        self.enable_termination_protection = False
-        self.disable_rollback = False
-        self.creation_time = datetime.now(UTC)
-        self.last_updated_time: datetime | None = None
-        self.deletion_time: datetime | None = None
-        self.status = "REVIEW_IN_PROGRESS"
-        self.status_reason = ""
-        self.resources: dict[str, Resource] = {}
-        self.outputs: list[dict[str, str]] = []
-        self.events: list[Event] = []
-        # Set when the stack is deleted while it is still being created.
-        self.cancelled = threading.Event()
-        self.work: threading.Thread | None = None
-
-    @property
-    def template(self) -> str:
-        """The template's text."""
-        return self.source.body
-
-    @property
-    def description(self) -> str:
-        """The template's description."""
-        return self.source.description
-
-    @property
-    def parameter_list(self) -> list[dict[str, str]]:
-        """The parameters as `DescribeStacks` lists them."""
-        hidden = {name for name, given in (self.source.content.get("Parameters") or {}).items() if given.get("NoEcho")}
-        return [
-            {"ParameterKey": name, "ParameterValue": "****" if name in hidden else value}
-            for name, value in self.stack_parameters.items()
-        ]
-
-    @property
-    def output_list(self) -> list[dict[str, str]] | None:
-        """The outputs as `DescribeStacks` lists them, which leaves an empty list out."""
-        return self.outputs or None
-
-    def scope(self, template: Template, parameters: dict[str, str]) -> Scope:
-        """What the names in a template stand for, the stack's resources among them."""
-        own = {
-            "AWS::AccountId": self.account_id,
-            "AWS::Region": self.region_name,
-            "AWS::StackId": self.stack_id,
-            "AWS::StackName": self.name,
-            "AWS::URLSuffix": "amazonaws.com",
-            "AWS::Partition": "aws",
-        }
-        scope = make_scope(template, own, parameters)
-        scope.update(self.resources)
-        return scope
-
-    def turn(self, status: str, why: str = "") -> None:
-        """Takes on a state, and says so in an event."""
-        self.status, self.status_reason = status, why
-        self._event(self.name, self.stack_id, "AWS::CloudFormation::Stack", status, why)
-
-    def turn_resource(self, resource: Resource, status: str, why: str = "") -> None:
-        """A resource takes on a state."""
-        resource.resource_status, resource.resource_status_reason = status, why
-        resource.timestamp = datetime.now(UTC)
-        self._event(resource.logical_resource_id, resource.physical_resource_id, resource.cf_resource_type, status, why)
-
-    def _event(self, logical_id: str, physical_id: str, kind: str, status: str, why: str) -> None:
-        self.events.append(
-            Event(
-                stack_id=self.stack_id,
-                stack_name=self.name,
-                logical_resource_id=logical_id,
-                physical_resource_id=physical_id,
-                resource_type=kind,
-                resource_status=status,
-                resource_status_reason=why or None,
-                resource_properties=None,
-            )
-        )
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a stack is to become.
-
-    Attributes:
-        template: Its template.
-        parameters: The values of all parameters.
-        tags: Tags of the stack, which all its resources get.
-    """
-
-    template: Template
-    parameters: dict[str, str]
-    tags: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One resource that a change set adds, modifies or removes."""
-
-    action: str
-    logical_resource_id: str
-    resource_type: str
-    physical_resource_id: str = ""
-    replacement: str | None = None
 
 
 class Failed(Exception):
     """A resource could not be created, changed or deleted; its event says why."""
-
-
-def unsupported(template: Template) -> list[str]:
-    """The types in a template that are not emulated."""
-    return sorted({definition["Type"] for definition in template.resources.values()} - TYPES.keys())
-
-
-def plan(stack: Stack, wanted: Wanted) -> list[Step]:
-    """What would have to be done, as far as it can be known before anything is."""
-    scope = stack.scope(wanted.template, wanted.parameters)
-    order = wanted.template.order(scope)
-    # What the template calls a resource and does not exist is not known yet.
-    scope.update({name: NotYetKnown() for name in order if name not in stack.resources})
-    steps = []
-    for logical_id in order:
-        kind = wanted.template.resources[logical_id]["Type"]
-        existing = stack.resources.get(logical_id)
-        if existing is None:
-            steps.append(Step("Add", logical_id, kind))
-            continue
-        properties = _properties(wanted, logical_id, scope)
-        changed = _changed(existing.properties, properties)
-        if not changed and kind == existing.cf_resource_type:
-            continue
-        replaced = kind != existing.cf_resource_type or not TYPES[kind].changes_in_place(changed)
-        if replaced:
-            scope[logical_id] = NotYetKnown()
-        steps.append(Step("Modify", logical_id, kind, existing.physical_resource_id, str(replaced)))
-    steps += [
-        Step("Remove", name, resource.cf_resource_type, resource.physical_resource_id)
-        for name, resource in stack.resources.items()
-        if name not in order
-    ]
-    return steps
-
-
-def _properties(wanted: Wanted, logical_id: str, scope: Scope) -> Properties:
-    """The properties of a resource, evaluated, with the stack's tags beneath its own."""
-    definition = wanted.template.resources[logical_id]
-    properties: Properties = evaluate(definition.get("Properties", {}), scope)
-    if TYPES[definition["Type"]].taggable:
-        tags = {**wanted.tags, **{tag["Key"]: str(tag["Value"]) for tag in properties.get("Tags", [])}}
-        if tags:
-            properties["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
-    return properties
-
-
-def _changed(old: Properties, new: Properties) -> set[str]:
-    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
 
 
 class Operation:
@@ -273,7 +53,7 @@ class Operation:
     def __init__(self, stack: Stack, api: Api, faults: Faults) -> None:
         self._stack, self._api, self._faults = stack, api, faults
 
-    def create(self, wanted: Wanted) -> None:
+    def create(self, wanted: DesiredStack) -> None:
         """Creates everything, or nothing."""
         stack = self._stack
         try:
@@ -282,33 +62,33 @@ class Operation:
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the stack says so and does not stand still
             if stack.cancelled.is_set():
                 return  # it is deleted next, and says that it is
-            stack.turn("ROLLBACK_IN_PROGRESS", self._told(error))
+            stack.set_status("ROLLBACK_IN_PROGRESS", self._describe(error))
             left = self._delete_all(list(stack.resources.values()))
             stack.resources = {resource.logical_resource_id: resource for resource in left}
-            stack.turn("ROLLBACK_FAILED" if left else "ROLLBACK_COMPLETE")
+            stack.set_status("ROLLBACK_FAILED" if left else "ROLLBACK_COMPLETE")
             return
         if not stack.cancelled.is_set():
-            stack.turn("CREATE_COMPLETE")
+            stack.set_status("CREATE_COMPLETE")
 
-    def update(self, wanted: Wanted) -> None:
+    def update(self, wanted: DesiredStack) -> None:
         """Changes everything that differs, or nothing."""
         stack = self._stack
         undo: list[Callable[[], None]] = []
-        replaced: list[Resource] = []
+        replaced: list[StackResource] = []
         try:
             self._apply(wanted, undo, replaced)
             outputs = outputs_of(wanted.template, stack.scope(wanted.template, wanted.parameters))
         except Exception as error:  # noqa: BLE001 - as above
-            stack.turn("UPDATE_ROLLBACK_IN_PROGRESS", self._told(error))
+            stack.set_status("UPDATE_ROLLBACK_IN_PROGRESS", self._describe(error))
             try:
                 for step in reversed(undo):
                     step()
             except Failed as again:
-                stack.turn("UPDATE_ROLLBACK_FAILED", str(again))
+                stack.set_status("UPDATE_ROLLBACK_FAILED", str(again))
             else:
-                stack.turn("UPDATE_ROLLBACK_COMPLETE")
+                stack.set_status("UPDATE_ROLLBACK_COMPLETE")
             return
-        stack.turn("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        stack.set_status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         stack.source, stack.stack_parameters, stack.tags = wanted.template, wanted.parameters, wanted.tags
         stack.outputs, stack.last_updated_time = outputs, datetime.now(UTC)
         order = wanted.template.order(stack.scope(wanted.template, wanted.parameters))
@@ -317,7 +97,7 @@ class Operation:
             del stack.resources[resource.logical_resource_id]
         # What cannot be cleaned up stays behind and is no longer the stack's, as on AWS.
         self._delete_all([*gone, *replaced])
-        stack.turn("UPDATE_COMPLETE")
+        stack.set_status("UPDATE_COMPLETE")
 
     def delete(self, retain: list[str]) -> bool:
         """Deletes everything but what is to be retained; answers whether nothing else is left."""
@@ -330,13 +110,13 @@ class Operation:
         }
         if left:
             names = ", ".join(resource.logical_resource_id for resource in left)
-            stack.turn("DELETE_FAILED", f"The following resource(s) failed to delete: [{names}]. ")
+            stack.set_status("DELETE_FAILED", f"The following resource(s) failed to delete: [{names}]. ")
             return False
         stack.deletion_time = datetime.now(UTC)
-        stack.turn("DELETE_COMPLETE")
+        stack.set_status("DELETE_COMPLETE")
         return True
 
-    def _apply(self, wanted: Wanted, undo: list[Callable[[], None]], replaced: list[Resource]) -> None:
+    def _apply(self, wanted: DesiredStack, undo: list[Callable[[], None]], replaced: list[StackResource]) -> None:
         """Creates and changes what differs; notes how each step is undone, and what it replaced.
 
         Raises:
@@ -349,9 +129,9 @@ class Operation:
             existing = stack.resources.get(logical_id)
             if stack.cancelled.is_set():
                 raise Failed("Resource creation cancelled")
-            made = existing or Resource(logical_id, definition["Type"], "")
+            made = existing or StackResource(logical_id, definition["Type"], "")
             try:
-                properties = _properties(wanted, logical_id, scope)
+                properties = properties_of(wanted, logical_id, scope)
                 _check_properties(definition["Type"], properties)
             except (ValidationError, ResourceRefused) as error:
                 self._fail(made, "CREATE" if existing is None else "UPDATE", str(error))
@@ -366,14 +146,14 @@ class Operation:
 
     def _bring_to(
         self,
-        existing: Resource,
+        existing: StackResource,
         definition: Properties,
         properties: Properties,
         undo: list[Callable[[], None]],
-        replaced: list[Resource],
-    ) -> Resource:
+        replaced: list[StackResource],
+    ) -> StackResource:
         """Makes an existing resource what it is to be; another one takes its place when it cannot become so."""
-        changed, kind = _changed(existing.properties, properties), definition["Type"]
+        changed, kind = changed_properties(existing.properties, properties), definition["Type"]
         if not changed and kind == existing.cf_resource_type:
             return existing
         if kind == existing.cf_resource_type and TYPES[kind].changes_in_place(changed):
@@ -382,7 +162,7 @@ class Operation:
             undo.append(lambda: self._update(existing, before))
             return existing
         logical_id = existing.logical_resource_id
-        self._stack.turn_resource(
+        self._stack.set_resource_status(
             existing,
             "UPDATE_IN_PROGRESS",
             "Requested update requires the creation of a new physical resource; hence creating one.",
@@ -400,14 +180,14 @@ class Operation:
 
     def _create(
         self, logical_id: str, kind: str, properties: Properties, *, retained: bool, verb: str = "CREATE"
-    ) -> Resource:
-        resource = Resource(logical_id, kind, "", properties=properties, retained=retained)
-        self._stack.turn_resource(resource, f"{verb}_IN_PROGRESS")
+    ) -> StackResource:
+        resource = StackResource(logical_id, kind, "", properties=properties, retained=retained)
+        self._stack.set_resource_status(resource, f"{verb}_IN_PROGRESS")
 
         def exists(physical_id: str) -> None:
             resource.physical_resource_id = physical_id
 
-        request = Request(self._api, generated_name(self._stack.name, logical_id), properties, exists)
+        request = ResourceRequest(self._api, generated_name(self._stack.name, logical_id), properties, exists)
         try:
             made = self._call(resource, verb, lambda handler: handler.create(request))
         except Failed:
@@ -415,14 +195,14 @@ class Operation:
                 resource.retained = False
                 self._delete(resource)
             raise
-        assert isinstance(made, Made)  # noqa: S101 - what creating answers
+        assert isinstance(made, CreatedResource)  # noqa: S101 - what creating answers
         resource.physical_resource_id, resource.attributes = made.physical_id, dict(made.attributes)
         self._stack.resources[logical_id] = resource
-        self._stack.turn_resource(resource, f"{verb}_COMPLETE")
+        self._stack.set_resource_status(resource, f"{verb}_COMPLETE")
         return resource
 
-    def _update(self, resource: Resource, properties: Properties) -> None:
-        self._stack.turn_resource(resource, "UPDATE_IN_PROGRESS")
+    def _update(self, resource: StackResource, properties: Properties) -> None:
+        self._stack.set_resource_status(resource, "UPDATE_IN_PROGRESS")
         change = Change(self._api, resource.physical_resource_id, resource.properties, properties)
 
         def change_in_place(handler: Handler) -> None:
@@ -431,15 +211,15 @@ class Operation:
 
         self._call(resource, "UPDATE", change_in_place)
         resource.properties = properties
-        self._stack.turn_resource(resource, "UPDATE_COMPLETE")
+        self._stack.set_resource_status(resource, "UPDATE_COMPLETE")
 
-    def _undo_creation(self, resource: Resource) -> None:
+    def _undo_creation(self, resource: StackResource) -> None:
         if self._delete_all([resource]):
             raise Failed(f"{resource.logical_resource_id}: {resource.resource_status_reason}")
         if self._stack.resources.get(resource.logical_resource_id) is resource:
             del self._stack.resources[resource.logical_resource_id]
 
-    def _delete_all(self, resources: list[Resource]) -> list[Resource]:
+    def _delete_all(self, resources: list[StackResource]) -> list[StackResource]:
         """Deletes in reverse order, and again for as long as that helps; answers what is left."""
         left = list(reversed(resources))
         while True:
@@ -448,11 +228,11 @@ class Operation:
                 return still
             left = still
 
-    def _delete(self, resource: Resource) -> bool:
+    def _delete(self, resource: StackResource) -> bool:
         if resource.retained:
-            self._stack.turn_resource(resource, "DELETE_SKIPPED")
+            self._stack.set_resource_status(resource, "DELETE_SKIPPED")
             return True
-        self._stack.turn_resource(resource, "DELETE_IN_PROGRESS")
+        self._stack.set_resource_status(resource, "DELETE_IN_PROGRESS")
         try:
             self._call(
                 resource,
@@ -461,10 +241,10 @@ class Operation:
             )
         except Failed:
             return False
-        self._stack.turn_resource(resource, "DELETE_COMPLETE")
+        self._stack.set_resource_status(resource, "DELETE_COMPLETE")
         return True
 
-    def _call(self, resource: Resource, verb: str, call: Callable[[Handler], Any]) -> Any:  # noqa: ANN401
+    def _call(self, resource: StackResource, verb: str, call: Callable[[Handler], Any]) -> Any:  # noqa: ANN401
         """Calls a resource's handler.
 
         Raises:
@@ -485,13 +265,13 @@ class Operation:
             missing = isinstance(error, KeyError)
             self._fail(resource, verb, reason(ResourceRefused(f"required key {error} not found") if missing else error))
 
-    def _fail(self, resource: Resource, verb: str, why: str) -> None:
+    def _fail(self, resource: StackResource, verb: str, why: str) -> None:
         """Raises `Failed`; what already exists keeps its state in the stack."""
-        self._stack.turn_resource(resource, f"{verb}_FAILED", why)
+        self._stack.set_resource_status(resource, f"{verb}_FAILED", why)
         raise Failed(f"The following resource(s) failed to {verb.lower()}: [{resource.logical_resource_id}]. ")
 
     @staticmethod
-    def _told(error: Exception) -> str:
+    def _describe(error: Exception) -> str:
         if not isinstance(error, Failed):
             logger.error("an operation failed", exc_info=error)
         return str(error)

@@ -6,10 +6,10 @@ from typing import Any
 from harness.emulation.resources.base import (
     Api,
     Change,
+    CreatedResource,
     Handler,
-    Made,
     Properties,
-    Request,
+    ResourceRequest,
     dropped_tags,
     names,
 )
@@ -18,7 +18,7 @@ from harness.emulation.resources.base import (
 _LONGEST_ROLE_NAME = 64
 
 
-def _create_role(request: Request) -> Made:
+def _create_role(request: ResourceRequest) -> CreatedResource:
     iam, given = request.api.iam, request.properties
     optional = {key: given[key] for key in ("Description", "Path", "PermissionsBoundary") if key in given}
     role = iam.create_role(
@@ -30,7 +30,7 @@ def _create_role(request: Request) -> Made:
     )["Role"]
     request.exists(role["RoleName"])
     _put_policies(request.api, role["RoleName"], given)
-    return Made(role["RoleName"], {"Arn": role["Arn"], "RoleId": role["RoleId"]})
+    return CreatedResource(role["RoleName"], {"Arn": role["Arn"], "RoleId": role["RoleId"]})
 
 
 def _short(name: str) -> str:
@@ -81,9 +81,9 @@ def _delete_role(api: Api, role: str, given: Properties) -> None:
     api.iam.delete_role(RoleName=role)
 
 
-def _create_policy(request: Request) -> Made:
+def _create_policy(request: ResourceRequest) -> CreatedResource:
     _put_policy(request.api, request.properties)
-    return Made(request.name)
+    return CreatedResource(request.name)
 
 
 def _put_policy(api: Api, given: Properties) -> None:
@@ -117,12 +117,12 @@ def _budget(name: str, given: Properties) -> tuple[dict[str, Any], list[dict[str
     return budget, notifications
 
 
-def _create_budget(request: Request) -> Made:
+def _create_budget(request: ResourceRequest) -> CreatedResource:
     budget, notifications = _budget(request.name, request.properties)
     request.api.budgets.create_budget(
         AccountId=request.api.account, Budget=budget, NotificationsWithSubscribers=notifications
     )
-    return Made(budget["BudgetName"])
+    return CreatedResource(budget["BudgetName"])
 
 
 def _delete_budget(api: Api, name: str, _: Properties) -> None:

@@ -54,7 +54,7 @@ def _client(service: str, endpoint: str, region: str) -> Any:  # noqa: ANN401 - 
 
 
 @dataclass(frozen=True)
-class Made:
+class CreatedResource:
     """A resource that was created.
 
     Attributes:
@@ -67,7 +67,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Request:
+class ResourceRequest:
     """What a handler is asked.
 
     Attributes:
@@ -123,7 +123,7 @@ class Handler:
         taggable: Whether it takes tags, the stack's among them.
     """
 
-    create: Callable[[Request], Made]
+    create: Callable[[ResourceRequest], CreatedResource]
     delete: Callable[[Api, str, Properties], None]
     properties: frozenset[str]
     mutable: frozenset[str] = frozenset()

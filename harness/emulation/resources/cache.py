@@ -6,17 +6,17 @@ from typing import Any
 from harness.emulation.resources.base import (
     Api,
     Change,
+    CreatedResource,
     Handler,
-    Made,
     Properties,
-    Request,
     ResourceRefused,
+    ResourceRequest,
     dropped_tags,
     names,
 )
 
 
-def _name(request: Request) -> str:
+def _name(request: ResourceRequest) -> str:
     """A name within ElastiCache's limits (a letter first, 40 characters), as short as CloudFormation's own."""
     stack, _, rest = request.name.partition("-")
     return f"{stack[:3]}-{rest[:2]}-{hashlib.sha256(request.name.encode()).hexdigest()[:12]}".lower()
@@ -30,7 +30,7 @@ def _retag(change: Change, kind: str) -> None:
         change.api.elasticache.add_tags_to_resource(ResourceName=arn, Tags=change.new.get("Tags", []))
 
 
-def _create_subnet_group(request: Request) -> Made:
+def _create_subnet_group(request: ResourceRequest) -> CreatedResource:
     given = request.properties
     group = request.api.elasticache.create_cache_subnet_group(
         CacheSubnetGroupName=given.get("CacheSubnetGroupName", _name(request)).lower(),
@@ -38,10 +38,10 @@ def _create_subnet_group(request: Request) -> Made:
         SubnetIds=given["SubnetIds"],
         Tags=request.tags,
     )["CacheSubnetGroup"]
-    return Made(group["CacheSubnetGroupName"])
+    return CreatedResource(group["CacheSubnetGroupName"])
 
 
-def _create_parameter_group(request: Request) -> Made:
+def _create_parameter_group(request: ResourceRequest) -> CreatedResource:
     given, elasticache = request.properties, request.api.elasticache
     group = elasticache.create_cache_parameter_group(
         CacheParameterGroupName=_name(request),
@@ -52,7 +52,7 @@ def _create_parameter_group(request: Request) -> Made:
     name = group["CacheParameterGroupName"]
     request.exists(name)
     _set_parameters(request.api, name, given)
-    return Made(name, {"CacheParameterGroupName": name})
+    return CreatedResource(name, {"CacheParameterGroupName": name})
 
 
 def _set_parameters(api: Api, name: str, given: Properties) -> None:
@@ -80,7 +80,7 @@ _SAME = names(
 )
 
 
-def _create_cluster(request: Request) -> Made:
+def _create_cluster(request: ResourceRequest) -> CreatedResource:
     given, elasticache = request.properties, request.api.elasticache
     if given.get("Engine") != "memcached":
         raise ResourceRefused(f"only Engine memcached is emulated, not {given.get('Engine')}")
@@ -102,7 +102,7 @@ def _create_cluster(request: Request) -> Made:
         "ConfigurationEndpoint.Address": endpoint["Address"],
         "ConfigurationEndpoint.Port": str(endpoint["Port"]),
     }
-    return Made(name, attributes)
+    return CreatedResource(name, attributes)
 
 
 def _update_cluster(change: Change) -> None:

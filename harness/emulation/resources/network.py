@@ -6,17 +6,17 @@ from typing import Any
 from harness.emulation.resources.base import (
     Api,
     Change,
+    CreatedResource,
     Handler,
-    Made,
     Properties,
-    Request,
+    ResourceRequest,
     dropped_tags,
     flag,
     names,
 )
 
 
-def _specification(kind: str, request: Request) -> list[dict[str, Any]]:
+def _specification(kind: str, request: ResourceRequest) -> list[dict[str, Any]]:
     return [{"ResourceType": kind, "Tags": request.tags}] if request.tags else []
 
 
@@ -28,7 +28,7 @@ def _retag(change: Change) -> None:
             change.api.ec2.create_tags(Resources=[change.physical_id], Tags=change.new["Tags"])
 
 
-def _create_vpc(request: Request) -> Made:
+def _create_vpc(request: ResourceRequest) -> CreatedResource:
     ec2, given = request.api.ec2, request.properties
     vpc = ec2.create_vpc(
         CidrBlock=given["CidrBlock"],
@@ -41,7 +41,7 @@ def _create_vpc(request: Request) -> Made:
         Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}, {"Name": "group-name", "Values": ["default"]}]
     )["SecurityGroups"]
     attributes = {"VpcId": vpc["VpcId"], "CidrBlock": vpc["CidrBlock"], "DefaultSecurityGroup": groups[0]["GroupId"]}
-    return Made(vpc["VpcId"], attributes)
+    return CreatedResource(vpc["VpcId"], attributes)
 
 
 def _set_dns(api: Api, vpc: str, given: Properties) -> None:
@@ -55,7 +55,7 @@ def _update_vpc(change: Change) -> None:
     _retag(change)
 
 
-def _create_subnet(request: Request) -> Made:
+def _create_subnet(request: ResourceRequest) -> CreatedResource:
     given = request.properties
     optional = {key: given[key] for key in ("AvailabilityZone",) if key in given}
     subnet = request.api.ec2.create_subnet(
@@ -68,23 +68,23 @@ def _create_subnet(request: Request) -> Made:
     if flag(given.get("MapPublicIpOnLaunch", False)):
         request.api.ec2.modify_subnet_attribute(SubnetId=subnet["SubnetId"], MapPublicIpOnLaunch={"Value": True})
     attributes = {key: subnet[key] for key in ("SubnetId", "VpcId", "CidrBlock", "AvailabilityZone")}
-    return Made(subnet["SubnetId"], attributes)
+    return CreatedResource(subnet["SubnetId"], attributes)
 
 
-def _create_route_table(request: Request) -> Made:
+def _create_route_table(request: ResourceRequest) -> CreatedResource:
     table = request.api.ec2.create_route_table(
         VpcId=request.properties["VpcId"], TagSpecifications=_specification("route-table", request)
     )["RouteTable"]
-    return Made(table["RouteTableId"], {"RouteTableId": table["RouteTableId"]})
+    return CreatedResource(table["RouteTableId"], {"RouteTableId": table["RouteTableId"]})
 
 
-def _create_association(request: Request) -> Made:
+def _create_association(request: ResourceRequest) -> CreatedResource:
     given = request.properties
     answer = request.api.ec2.associate_route_table(SubnetId=given["SubnetId"], RouteTableId=given["RouteTableId"])
-    return Made(answer["AssociationId"], {"Id": answer["AssociationId"]})
+    return CreatedResource(answer["AssociationId"], {"Id": answer["AssociationId"]})
 
 
-def _create_endpoint(request: Request) -> Made:
+def _create_endpoint(request: ResourceRequest) -> CreatedResource:
     given = request.properties
     arguments: dict[str, Any] = {
         key: given[key]
@@ -101,7 +101,7 @@ def _create_endpoint(request: Request) -> Made:
         TagSpecifications=_specification("vpc-endpoint", request),
         **arguments,
     )["VpcEndpoint"]
-    return Made(endpoint["VpcEndpointId"], {"Id": endpoint["VpcEndpointId"]})
+    return CreatedResource(endpoint["VpcEndpointId"], {"Id": endpoint["VpcEndpointId"]})
 
 
 def _update_endpoint(change: Change) -> None:
@@ -117,7 +117,7 @@ def _document(document: Any) -> str:  # noqa: ANN401 - JSON, or JSON as text
     return document if isinstance(document, str) else json.dumps(document)
 
 
-def _create_group(request: Request) -> Made:
+def _create_group(request: ResourceRequest) -> CreatedResource:
     ec2, given = request.api.ec2, request.properties
     group: str = ec2.create_security_group(
         GroupName=given.get("GroupName", request.name),
@@ -130,7 +130,7 @@ def _create_group(request: Request) -> Made:
         # Rules of the template's own replace the one that lets everything out.
         ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[_everything()])
     _authorise(request.api, group, given)
-    return Made(group, {"GroupId": group, "Id": group, "VpcId": given["VpcId"]})
+    return CreatedResource(group, {"GroupId": group, "Id": group, "VpcId": given["VpcId"]})
 
 
 def _authorise(api: Api, group: str, given: Properties) -> None:
@@ -176,23 +176,23 @@ def _permission(rule: Properties) -> dict[str, Any]:
     return permission
 
 
-def _create_ingress(request: Request) -> Made:
+def _create_ingress(request: ResourceRequest) -> CreatedResource:
     answer = request.api.ec2.authorize_security_group_ingress(
         GroupId=request.properties["GroupId"], IpPermissions=[_permission(request.properties)]
     )
     return _rule(answer)
 
 
-def _create_egress(request: Request) -> Made:
+def _create_egress(request: ResourceRequest) -> CreatedResource:
     answer = request.api.ec2.authorize_security_group_egress(
         GroupId=request.properties["GroupId"], IpPermissions=[_permission(request.properties)]
     )
     return _rule(answer)
 
 
-def _rule(answer: dict[str, Any]) -> Made:
+def _rule(answer: dict[str, Any]) -> CreatedResource:
     identity = answer["SecurityGroupRules"][0]["SecurityGroupRuleId"]
-    return Made(identity, {"Id": identity})
+    return CreatedResource(identity, {"Id": identity})
 
 
 def _delete_ingress(api: Api, _: str, given: Properties) -> None:

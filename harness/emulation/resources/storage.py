@@ -8,11 +8,11 @@ from botocore.exceptions import ClientError
 from harness.emulation.resources.base import (
     Api,
     Change,
+    CreatedResource,
     Handler,
-    Made,
     Properties,
-    Request,
     ResourceRefused,
+    ResourceRequest,
     dropped_tags,
     flag,
     names,
@@ -23,7 +23,7 @@ from harness.emulation.resources.base import (
 _DEFAULT_REGION = "us-east-1"
 
 
-def _create_bucket(request: Request) -> Made:
+def _create_bucket(request: ResourceRequest) -> CreatedResource:
     s3, given, region = request.api.s3, request.properties, request.api.region
     bucket = given.get("BucketName", request.name.lower()[:63])
     try:
@@ -43,7 +43,7 @@ def _create_bucket(request: Request) -> Made:
         "DomainName": f"{bucket}.s3.amazonaws.com",
         "RegionalDomainName": f"{bucket}.s3.{region}.amazonaws.com",
     }
-    return Made(bucket, attributes)
+    return CreatedResource(bucket, attributes)
 
 
 def _configure_bucket(api: Api, bucket: str, given: Properties) -> None:
@@ -114,12 +114,12 @@ def _put_bucket_policy(api: Api, given: Properties) -> None:
     api.s3.put_bucket_policy(Bucket=given["Bucket"], Policy=json.dumps(given["PolicyDocument"], default=str))
 
 
-def _create_bucket_policy(request: Request) -> Made:
+def _create_bucket_policy(request: ResourceRequest) -> CreatedResource:
     _put_bucket_policy(request.api, request.properties)
-    return Made(request.properties["Bucket"])
+    return CreatedResource(request.properties["Bucket"])
 
 
-def _create_repository(request: Request) -> Made:
+def _create_repository(request: ResourceRequest) -> CreatedResource:
     given = request.properties
     arguments: dict[str, Any] = {"imageTagMutability": given.get("ImageTagMutability", "MUTABLE")}
     if "EncryptionConfiguration" in given:
@@ -137,7 +137,7 @@ def _create_repository(request: Request) -> Made:
         _put_lifecycle(request.api, name, given)
     if "RepositoryPolicyText" in given:
         _put_repository_policy(request.api, name, given)
-    return Made(name, {"Arn": repository["repositoryArn"], "RepositoryUri": repository["repositoryUri"]})
+    return CreatedResource(name, {"Arn": repository["repositoryArn"], "RepositoryUri": repository["repositoryUri"]})
 
 
 def _scanning(given: Properties) -> dict[str, bool]:
@@ -185,7 +185,7 @@ def _log_group_arn(api: Api, name: str) -> str:
     return f"arn:aws:logs:{api.region}:{api.account}:log-group:{name}"
 
 
-def _create_log_group(request: Request) -> Made:
+def _create_log_group(request: ResourceRequest) -> CreatedResource:
     given = request.properties
     name = given.get("LogGroupName", request.name)
     tags = {"tags": tag_map(request.tags)} if request.tags else {}
@@ -193,7 +193,7 @@ def _create_log_group(request: Request) -> Made:
     request.exists(name)
     if "RetentionInDays" in given:
         request.api.logs.put_retention_policy(logGroupName=name, retentionInDays=int(given["RetentionInDays"]))
-    return Made(name, {"Arn": f"{_log_group_arn(request.api, name)}:*"})
+    return CreatedResource(name, {"Arn": f"{_log_group_arn(request.api, name)}:*"})
 
 
 def _update_log_group(change: Change) -> None:
@@ -221,12 +221,12 @@ def _queue_attributes(given: Properties) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in texts.items()}
 
 
-def _create_queue(request: Request) -> Made:
+def _create_queue(request: ResourceRequest) -> CreatedResource:
     given, sqs = request.properties, request.api.sqs
     name = given.get("QueueName", request.name[:80])
     url = sqs.create_queue(QueueName=name, Attributes=_queue_attributes(given), tags=tag_map(request.tags))["QueueUrl"]
     arn = f"arn:aws:sqs:{request.api.region}:{request.api.account}:{name}"
-    return Made(url, {"Arn": arn, "QueueName": name, "QueueUrl": url})
+    return CreatedResource(url, {"Arn": arn, "QueueName": name, "QueueUrl": url})
 
 
 def _update_queue(change: Change) -> None:
@@ -244,10 +244,10 @@ def _put_queue_policy(api: Api, given: Properties, policy: str) -> None:
         api.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
 
 
-def _create_queue_policy(request: Request) -> Made:
+def _create_queue_policy(request: ResourceRequest) -> CreatedResource:
     given = request.properties
     _put_queue_policy(request.api, given, json.dumps(given["PolicyDocument"], default=str))
-    return Made(request.name)
+    return CreatedResource(request.name)
 
 
 def _update_queue_policy(change: Change) -> None:
