@@ -102,7 +102,7 @@ def measured_network(host: str, port: int) -> Network:
         for mailbox in many:
             mailbox.post(Place(1, 0), small, 1, 0)
         slices = dict.fromkeys(range(64), small)
-        put = took(200, lambda index: channel.put_many(sender.parcel(Place(10 + index, 0), slices, 1, 0)))
+        put = took(200, lambda index: channel.put_many(sender.outgoing(Place(10 + index, 0), slices, 1, 0)))
         got = took(200, lambda _: many[0].collect(Place(1, 0), many[0].others, np.dtype(np.float32), timeout_s=5))
         put_large = took(100, lambda index: sender.post(Place(1000 + index % 4, 0), large, 1, 0))
         total = large.copy()

@@ -20,7 +20,7 @@ from typing import cast
 from harness.report.network import Network
 from harness.report.virtual_time import Action, VirtualTime
 from training.errors import ValueTooLarge
-from training.exchange.channel.base import Landing, Value, joined, land, size_of
+from training.exchange.channel.base import ReceiveBuffer, Value, joined, receive_into, size_of
 from training.exchange.frame import HEADER_BYTES, MAGIC
 
 
@@ -114,10 +114,10 @@ class SimulatedChannel:
         scaled = int(store.network.max_value_bytes / store.bytes_per_byte)
         self.max_value_bytes = max(scaled, 2 * HEADER_BYTES)
 
-    def trip(
-        self, values: Mapping[str, Value], keys: Sequence[str], landings: Mapping[str, Landing] | None = None
+    def round_trip(
+        self, values: Mapping[str, Value], keys: Sequence[str], buffers: Mapping[str, ReceiveBuffer] | None = None
     ) -> dict[str, Value]:
-        """Stores values, then reads keys; see `Channel.trip`."""
+        """Stores values, then reads keys; see `Channel.round_trip`."""
         for key, value in values.items():
             if size_of(value) > self.max_value_bytes:
                 raise ValueTooLarge(f"value of {key} has {size_of(value)} bytes, the limit is {self.max_value_bytes}")
@@ -128,16 +128,16 @@ class SimulatedChannel:
             size = sum(map(self._store.size_of, held.values()))
             self._store.traffic.bytes_in += size
             self._trip(node, len(its_keys), len(held), size, partial(self._serve, node, held, wanted, found))
-        landings = landings or {}
-        return {key: land(value, landings.get(key)) for key, value in found.items()}
+        buffers = buffers or {}
+        return {key: receive_into(value, buffers.get(key)) for key, value in found.items()}
 
     def put_many(self, values: Mapping[str, Value]) -> None:
         """Stores values; see `Channel.put_many`."""
-        self.trip(values, ())
+        self.round_trip(values, ())
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The values that are there; see `Channel.get_many`."""
-        return cast("dict[str, bytes]", self.trip({}, keys))  # without a landing a value is bytes
+        return cast("dict[str, bytes]", self.round_trip({}, keys))  # without a landing a value is bytes
 
     def add(self, key: str, value: bytes) -> bool:
         """Stores a value unless its key is there; see `Channel.add`."""

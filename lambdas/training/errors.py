@@ -13,7 +13,7 @@ TrainingError
       +-- RanksMissing   a deadline passed and these ranks had not sent their part
       +-- RunAborted     another rank gave the run up; carries its cause
       +-- StateLost      what a rank alone had is gone with the cache
-      +-- Superfluous    another try of this rank goes on, or the run is over: this one writes nothing more
+      +-- DuplicateDelivery    another try of this rank goes on, or the run is over: this one writes nothing more
 """
 
 from collections.abc import Sequence
@@ -121,5 +121,5 @@ class StateLost(ExchangeError):
     """A rank died, and what it alone had (ADMM's dual) is gone with the cache."""
 
 
-class Superfluous(ExchangeError):
+class DuplicateDelivery(ExchangeError):
     """Another delivery of this rank's event has its lease, or the run is over: this one writes nothing more."""

@@ -40,10 +40,10 @@ from training.data.shard import Shard  # noqa: E402
 from training.errors import (  # noqa: E402
     ChannelError,
     ChannelSilent,
+    DuplicateDelivery,
     ExchangeError,
     InputError,
     RunAborted,
-    Superfluous,
     TrainingError,
     ValueTooLarge,
 )
@@ -104,7 +104,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     limit = TimeLimit(context, job, telemetry)
     try:
         _run(job, lease, folder, telemetry, limit)
-    except Superfluous as reason:
+    except DuplicateDelivery as reason:
         lease.leave()
         telemetry.line("superfluous", cause=str(reason))
         return _answer(job, duplicate=True)
@@ -202,7 +202,7 @@ def _gather(
     Nothing goes on loading once this is over, whichever way: Lambda would go on with it in the next invocation.
 
     Raises:
-        Superfluous: Another delivery of the event goes on, or all ranks have stored their results.
+        DuplicateDelivery: Another delivery of the event goes on, or all ranks have stored their results.
         TrainingError: The run was given up, or rows, S3 or the cache are not as they should be.
     """
     with ThreadPoolExecutor(2) as pool:
@@ -214,7 +214,7 @@ def _gather(
         names = listing.result()
         # This rank's own results are not enough: another rank may still need it.
         if _is_over(job, folder, names):
-            raise Superfluous("all ranks have stored their results")
+            raise DuplicateDelivery("all ranks have stored their results")
         return loading.result(), names, channel
 
 
@@ -222,7 +222,7 @@ def _take(lease: Lease, job: WorkerJob, telemetry: Telemetry) -> None:
     """Takes the lease of the rank.
 
     Raises:
-        Superfluous: Another delivery of the event has it, or is done.
+        DuplicateDelivery: Another delivery of the event has it, or is done.
         ChannelError: The cache is not reachable.
     """
     try:
@@ -232,7 +232,7 @@ def _take(lease: Lease, job: WorkerJob, telemetry: Telemetry) -> None:
     finally:
         telemetry.attempt = lease.attempt
     if not taken:
-        raise Superfluous(f"another delivery of the event of rank {job.rank} goes on")
+        raise DuplicateDelivery(f"another delivery of the event of rank {job.rank} goes on")
 
 
 def _is_over(job: WorkerJob, folder: RunFolder, names: list[str]) -> bool:

@@ -48,7 +48,7 @@ def test_replies_come_in_any_pieces(size):
 
     with node(PLAIN, (SETTINGS, cut[0], cut[1:])) as port:
         channel = MemcachedChannel("127.0.0.1", port)
-        found = channel.trip({"c": b"1"}, ["a", "b", "absent"])
+        found = channel.round_trip({"c": b"1"}, ["a", "b", "absent"])
         channel.close()
 
     assert {"a": b"END\r\n", "b": b""} == found
@@ -59,14 +59,14 @@ def test_a_large_value_lands_where_it_belongs():
     value = bytes(range(256)) * 1024
     reply = b"VALUE a 0 %d\r\n%b\r\nVALUE b 0 3\r\nabc\r\nEND\r\n" % (len(value), value)
     head, body, wrong = bytearray(48), bytearray(len(value) - 48), bytearray(4)
-    landings = {"a": (memoryview(head), memoryview(body)), "b": (memoryview(wrong),)}
+    buffers = {"a": (memoryview(head), memoryview(body)), "b": (memoryview(wrong),)}
 
     with node(PLAIN, (SETTINGS, reply)) as port:
         channel = MemcachedChannel("127.0.0.1", port)
-        found = channel.trip({}, ["a", "b"], landings)
+        found = channel.round_trip({}, ["a", "b"], buffers)
         channel.close()
 
-    assert found["a"] is landings["a"]
+    assert found["a"] is buffers["a"]
     assert value == bytes(head + body)
     assert b"abc" == found["b"]
 
@@ -75,7 +75,7 @@ def test_large_values_go_out_while_others_come_in():
     """A node that takes the rest of a request only when its first answers are read: neither end waits for the other."""
     size = 8 << 20  # more than the kernel keeps on the way
     values = {f"out{index}": bytes([index]) * size for index in range(3)}
-    landings = {f"in{index}": (memoryview(bytearray(size)),) for index in range(3)}
+    buffers = {f"in{index}": (memoryview(bytearray(size)),) for index in range(3)}
     asked = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -99,14 +99,14 @@ def test_large_values_go_out_while_others_come_in():
         thread.start()
         channel = MemcachedChannel("127.0.0.1", listener.getsockname()[1], timeout_s=5)
         channel.max_value_bytes = size
-        found = channel.trip(values, list(landings), landings)
+        found = channel.round_trip(values, list(buffers), buffers)
         channel.close()
         thread.join(5)
 
     # Each is asked for one value later than its own: a peer in step has stored it by then.
     assert ["out0", "out1", "in0", "out2", "in1", "in2"] == asked
-    assert landings == found
-    assert all(bytes(landing[0]) == key[-1:].encode() * size for key, landing in landings.items())
+    assert buffers == found
+    assert all(bytes(landing[0]) == key[-1:].encode() * size for key, landing in buffers.items())
 
 
 def test_a_value_that_is_refused_at_its_first_bytes_swallows_nothing_else():
@@ -145,7 +145,7 @@ def test_a_refusal_is_told_and_the_connection_goes_on():
     with node(PLAIN, (SETTINGS, full, b"END\r\n")) as port:
         channel = MemcachedChannel("127.0.0.1", port)
         with pytest.raises(ChannelError, match=r"storing k2 \(3 bytes\): out of memory"):
-            channel.trip({"k1": b"abc", "k2": b"abc"}, ["a"])
+            channel.round_trip({"k1": b"abc", "k2": b"abc"}, ["a"])
         found = channel.get_many(["a"])
         channel.close()
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import ChannelError, RunAborted, Superfluous, TrainingError
+from training.errors import ChannelError, DuplicateDelivery, RunAborted, TrainingError
 from training.exchange.channel.memory import MemoryChannel
 from training.exchange.clock import Clock
 from training.exchange.exchange import Exchange
@@ -194,7 +194,7 @@ class Simulation:
 
         def check():
             if self.time >= task.fenced_at:
-                raise Superfluous(f"rank {task.rank}, attempt {task.attempt}")
+                raise DuplicateDelivery(f"rank {task.rank}, attempt {task.attempt}")
 
         def note(event, **values):
             self.notes.append((round(self.time, 4), event, task.rank, values))
@@ -225,7 +225,7 @@ class Simulation:
 
         try:
             through_faults(exchange.start, course)
-        except Superfluous:
+        except DuplicateDelivery:
             return
         except (RunAborted, ChannelError):
             raise

@@ -190,9 +190,9 @@ class SlowStore(MemoryChannel):
         super().__init__(**options)
         self.link, self.now = link, 0.0
 
-    def trip(self, values, keys, landings=None):
+    def round_trip(self, values, keys, buffers=None):
         """As the store in memory, and time goes by."""
-        found = super().trip(values, keys, landings)
+        found = super().round_trip(values, keys, buffers)
         moved = sum(map(len, [*values.values(), *found.values()]))
         self.now += self.link.latency_s + moved / self.link.bytes_per_s
         return found
@@ -212,9 +212,9 @@ def test_the_probe_tells_how_a_store_is_reached(limit):
 class ForgetfulStore(SlowStore):
     """A store that lets go of what it has just taken."""
 
-    def trip(self, values, keys, landings=None):
+    def round_trip(self, values, keys, buffers=None):
         """As a store that evicts at once."""
-        super().trip(values, keys, landings)
+        super().round_trip(values, keys, buffers)
         return {}
 
 

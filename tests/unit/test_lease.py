@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from training.errors import ChannelError, Superfluous
+from training.errors import ChannelError, DuplicateDelivery
 from training.exchange.channel.memory import MemoryChannel
 from training.exchange.clock import Clock
-from training.exchange.recovery.lease import BEAT_S, STANDS_STILL_S, Holder, Lease
+from training.exchange.recovery.lease import HEARTBEAT_S, STANDS_STILL_S, Holder, Lease
 
 KEY = "run/lease/1"
 
@@ -47,10 +47,10 @@ def test_a_second_delivery_leaves_a_holder_that_lives():
     channel = MemoryChannel()
     holder = lease_on(channel)
     holder.acquire(1)
-    waiting = Waiting(holder.beat)
+    waiting = Waiting(holder.heartbeat)
 
     assert not lease_on(channel, waiting).acquire(1)
-    assert waiting.now < 2 * BEAT_S
+    assert waiting.now < 2 * HEARTBEAT_S
 
 
 def test_a_holder_that_stands_still_is_replaced():
@@ -62,10 +62,10 @@ def test_a_holder_that_stands_still_is_replaced():
     assert retry.acquire(1)
     assert (2, 2) == (retry.attempt, retry.tries)
     assert STANDS_STILL_S <= waiting.now < STANDS_STILL_S + 0.2
-    holder.beat()
-    with pytest.raises(Superfluous, match="taken run/lease/1 over"):
+    holder.heartbeat()
+    with pytest.raises(DuplicateDelivery, match="taken run/lease/1 over"):
         holder.check()
-    retry.beat()
+    retry.heartbeat()
     retry.check()
 
 
@@ -110,7 +110,7 @@ def test_a_lease_lost_with_the_cache_is_taken_again():
     holder.acquire(1)
     channel.delete_many([KEY])
 
-    holder.beat()
+    holder.heartbeat()
 
     holder.check()
     assert holder.token == msgspec.msgpack.decode(channel.get_many([KEY])[KEY], type=Holder).token

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.exchange.recovery.rules import HandOver, Phase, Position, Reput, TakeSnapshot, Wait, decide
+from training.exchange.recovery.rules import HandOver, Phase, Position, Republish, TakeSnapshot, Wait, decide
 
 
 def standing(rank, round_number=7, phase=Phase.TRAINING, **fields):
@@ -20,13 +20,13 @@ def new(rank, **fields):
 RULES = {
     "alone it waits": (standing(0), [], Wait()),
     "peers that wait for somebody else are left alone": (standing(0), [standing(1, missing=(2,))], Wait()),
-    "who misses its frames gets them again": (standing(0), [standing(1, missing=(0, 2))], Reput((1,))),
+    "who misses its frames gets them again": (standing(0), [standing(1, missing=(0, 2))], Republish((1,))),
     "all who miss them get them at once": (
         standing(0),
         [standing(1, missing=(0,)), standing(2, 6, missing=(0,))],
-        Reput((1, 2)),
+        Republish((1, 2)),
     ),
-    "a new rank's frames of round 0 too": (new(0), [new(1, missing=(0,))], Reput((1,))),
+    "a new rank's frames of round 0 too": (new(0), [new(1, missing=(0,))], Republish((1,))),
     "new ranks among themselves join as at the start": (new(0), [new(1), new(2)], Wait()),
     "a new rank goes on from one that trains": (new(0), [standing(1), new(2)], TakeSnapshot(1)),
     "from the one furthest behind": (new(0), [standing(1, 8), standing(2, 7)], TakeSnapshot(2)),
@@ -64,7 +64,7 @@ RULES = {
         HandOver(new(2, asks=0)),
     ),
     "who asks another does not": (standing(0), [new(1, asks=2)], Wait()),
-    "a new rank has no state to give": (new(0), [new(1, asks=0, missing=(0,))], Reput((1,))),
+    "a new rank has no state to give": (new(0), [new(1, asks=0, missing=(0,))], Republish((1,))),
 }
 
 

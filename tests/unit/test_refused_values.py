@@ -12,7 +12,7 @@ from training.exchange.channel.memory import MemoryChannel
 from training.exchange.frame import Flag, Frame, pack, unpack
 from training.exchange.keys import Place
 from training.exchange.mailbox import Mailbox
-from training.exchange.recovery.lease import MOST_ATTEMPTS, MOST_BEATS, MOST_LINKS, Holder, Lease
+from training.exchange.recovery.lease import MOST_ATTEMPTS, MOST_HEARTBEATS, MOST_LINKS, Holder, Lease
 from training.exchange.recovery.recovery import Recovery
 from training.exchange.recovery.rules import Phase, Position, pack_position, read_position
 from training.exchange.run_signals import LONGEST_ABORT_BYTES, abort_run
@@ -64,8 +64,8 @@ def test_a_frame_with_unknown_flags_ends_the_wait_at_once():
         (Holder("t", attempt=-1), "attempt is -1"),
         (Holder("t", attempt=MOST_ATTEMPTS + 1), "attempt is"),
         (Holder("t", tries=5), "tries is 5, allowed are 1 to 1"),
-        (Holder("t", beat=-1), "beat is -1"),
-        (Holder("t", beat=MOST_BEATS + 1), "beat is"),
+        (Holder("t", heartbeat=-1), "heartbeat is -1"),
+        (Holder("t", heartbeat=MOST_HEARTBEATS + 1), "heartbeat is"),
         (Holder("t" * 65), "token has 65"),
         (["t", "soon"], "no lease"),
         (["t", 1, 1, 1, 0, 7], "no lease"),
@@ -118,7 +118,7 @@ def received(value):
         ({"holds_from": 12}, "holds_from is 12"),
         ({"began_at": -1}, "began_at is -1"),
         ({"step": -1}, "step is -1"),
-        ({"beat": -1}, "beat is -1"),
+        ({"heartbeat": -1}, "heartbeat is -1"),
         ({"attempt": 0}, "attempt is 0"),
         ({"asks": 3}, "asks is 3"),
         ({"missing": (0, 9)}, "missing, its largest is 9"),
@@ -134,7 +134,7 @@ def test_impossible_positions_are_refused(fields, named):
     assert caught.value.key == "run/position/1"
 
 
-def test_a_damaged_position_is_none_and_waits_for_the_next_beat():
+def test_a_damaged_position_is_none_and_waits_for_the_next_heartbeat():
     """Whichever byte changed: the checksum tells damage from what was written so."""
     value = pack_position(position())
     assert received(value) == position()
@@ -168,7 +168,7 @@ def test_impossible_abort_texts_are_refused(cause):
     channel.put_many({"run/abort": cause})
 
     with pytest.raises(ImpossibleValue, match="run/abort: the cause"):
-        mailbox.look([])
+        mailbox.poll([])
 
 
 def test_an_abort_text_is_cut_between_characters():
@@ -177,7 +177,7 @@ def test_an_abort_text_is_cut_between_characters():
     abort_run(channel, "run", "é" * LONGEST_ABORT_BYTES)
 
     with pytest.raises(RunAborted, match="ééé"):
-        Mailbox(channel, run_id="run", rank=0, world_size=2).look([])
+        Mailbox(channel, run_id="run", rank=0, world_size=2).poll([])
 
 
 @pytest.mark.parametrize("clock", [b"-1", b"soon", b"", b"99999999999", "٣".encode()])

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 # A peer's frame is often there already or comes within one trip; only then does a rank give the core away.
-EAGER_LOOKS = 4
+EAGER_POLLS = 4
 FIRST_DELAY_S = 20e-6
 DELAY_GROWTH = 1.3
 LONGEST_DELAY_S = 2e-3
@@ -27,12 +27,12 @@ JOIN_DELAY_S = 1e-3
 SHORT_S = 1e-3
 # So many waits are remembered.
 MEMORY = 8
-SILENT_SHARE, LOOK_SHARE = 0.5, 0.05
+SILENT_SHARE, POLL_SHARE = 0.5, 0.05
 # However long waits usually are: a rank that comes back, an abort and a lost frame are to be heard of.
 LONGEST_SILENCE_S = 0.1
 
 
-class Pace:
+class AdaptiveBackoff:
     """The pace of one kind of wait.
 
     Args:
@@ -61,12 +61,12 @@ class Pace:
         if least < SHORT_S:
             return delays(self._longest_s)
         silence = (max(0.0, min(SILENT_SHARE * least, LONGEST_SILENCE_S) - gone_s()) for _ in range(1))
-        return itertools.chain(silence, _growing(LOOK_SHARE * least, self._longest_s))
+        return itertools.chain(silence, _growing(POLL_SHARE * least, self._longest_s))
 
 
 def delays(longest_s: float = LONGEST_DELAY_S) -> Iterator[float]:
     """Seconds between looks of a wait of which nothing is known: none at first, then ever longer; without end."""
-    return itertools.chain(itertools.repeat(0.0, EAGER_LOOKS), _growing(FIRST_DELAY_S, longest_s))
+    return itertools.chain(itertools.repeat(0.0, EAGER_POLLS), _growing(FIRST_DELAY_S, longest_s))
 
 
 def _growing(delay: float, longest_s: float) -> Iterator[float]:

@@ -20,7 +20,7 @@ from training.exchange.recovery.recovery import Agreed, Snapshot
 from training.exchange.recovery.rules import Phase
 
 # How often a rank that is alone looks whether its run was given up.
-LOOK_INTERVAL_S = 0.5
+ABORT_POLL_S = 0.5
 # Once is usual after a death, twice may be.
 MOST_FALL_BACKS = 3
 
@@ -107,7 +107,7 @@ class Exchange:
         self._link = link if update_encoding == Encoding.FLOAT32 else USUAL
         self._round = 0
         self._next_step = 0
-        self._next_look = 0.0
+        self._next_poll = 0.0
         self._used: set[str] = set()
         self._worst_error = 0.0
         self._agreed: dict[str, Agreed] = {}
@@ -238,7 +238,7 @@ class Exchange:
 
         Raises:
             RunAborted: The run was given up, and this rank is alone.
-            Superfluous: Another try of this rank goes on, or the run is over.
+            DuplicateDelivery: Another try of this rank goes on, or the run is over.
         """
         alone = private is not None and self.mailbox.recovery is not None and self.world_size > 1
         self._enter(number, state, Phase.TRAINING if number else Phase.NEW, keep_earlier=alone)
@@ -271,7 +271,7 @@ class Exchange:
 
         Raises:
             Rejoin: A rank needs frames that this one no longer holds.
-            Superfluous: Another try of this rank goes on, or the run is over.
+            DuplicateDelivery: Another try of this rank goes on, or the run is over.
         """
         if self.world_size > 1:
             self._enter(rounds + 1, state, Phase.FINISHED)
@@ -320,9 +320,9 @@ class Exchange:
                 self.mailbox.leave_round_0(number)
             self.mailbox.forget(number - self._rounds_kept)
         # Who waits for others learns of an abort while it waits.
-        if self.world_size == 1 and time.monotonic() > self._next_look:
+        if self.world_size == 1 and time.monotonic() > self._next_poll:
             self.mailbox.check_abort()
-            self._next_look = time.monotonic() + LOOK_INTERVAL_S
+            self._next_poll = time.monotonic() + ABORT_POLL_S
         self._round, self._next_step = number, 0
         self._flags, self._agreed_flags = self._signals() if phase == Phase.TRAINING else 0, 0
         if self.mailbox.recovery is not None:

@@ -9,7 +9,7 @@ which says what is wrong with it.
 
 from collections.abc import Callable, Mapping
 
-from training.exchange.channel.base import Landing, Value, cut, joined, size_of
+from training.exchange.channel.base import ReceiveBuffer, Value, cut, joined, size_of
 from training.exchange.frame import HEADER_BYTES, Array, bytes_of, payload_length
 from training.exchange.keys import piece_key
 
@@ -26,23 +26,23 @@ class Incoming:
         target: What receives its payload, if that is known; C-contiguous.
 
     Attributes:
-        landings: Where its pieces are to be received, by key; empty where the target is not known.
+        buffers: Where its pieces are to be received, by key; empty where the target is not known.
     """
 
     def __init__(self, key: str, limit: int, target: Array | None = None) -> None:
         self._key = key
-        self.landings: Mapping[str, Landing] = {}
+        self.buffers: Mapping[str, ReceiveBuffer] = {}
         self._pieces: list[Value] = []
-        self._landed: set[str] = set()
+        self._filled: set[str] = set()
         if target is not None:
             self._header, self._body = memoryview(bytearray(HEADER_BYTES)), bytes_of(target)
             pieces = cut((self._header, self._body), limit)
-            self.landings = {piece_key(key, index): piece for index, piece in enumerate(pieces)}  # type: ignore[misc]
+            self.buffers = {piece_key(key, index): piece for index, piece in enumerate(pieces)}  # type: ignore[misc]
 
     def wanted(self) -> list[str]:
         """The keys to look at next."""
-        if self.landings:
-            return [key for key in self.landings if key not in self._landed]
+        if self.buffers:
+            return [key for key in self.buffers if key not in self._filled]
         return [piece_key(self._key, len(self._pieces))]
 
     def take(self, found: Mapping[str, Value]) -> bool:
@@ -53,12 +53,12 @@ class Incoming:
             if value is None:
                 continue
             came = True
-            if not self.landings:
+            if not self.buffers:
                 self._pieces.append(value)
-            elif value is self.landings[key]:
-                self._landed.add(key)
+            elif value is self.buffers[key]:
+                self._filled.add(key)
             else:
-                self.landings, self._landed = {}, set()
+                self.buffers, self._filled = {}, set()
                 break
         return came
 
@@ -73,8 +73,8 @@ class Incoming:
         Raises:
             DamagedFrame: These are not the first bytes of a frame.
         """
-        if self.landings:
-            return (self._header, self._body) if len(self._landed) == len(self.landings) else None
+        if self.buffers:
+            return (self._header, self._body) if len(self._filled) == len(self.buffers) else None
         if not self._pieces:
             return None
         length = HEADER_BYTES + payload_length(joined(self._pieces[:1]))
@@ -85,4 +85,4 @@ class Incoming:
 
     def begin_anew(self) -> None:
         """Forgets what came: it was damaged, or may have been put again meanwhile."""
-        self._pieces, self._landed = [], set()
+        self._pieces, self._filled = [], set()

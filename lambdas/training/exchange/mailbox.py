@@ -20,14 +20,14 @@ import numpy as np
 from training.errors import (
     ChannelError,
     DamagedFrame,
+    DuplicateDelivery,
     ExchangeError,
     ImpossibleValue,
     RanksMissing,
     RunAborted,
-    Superfluous,
 )
-from training.exchange.backoff import Pace
-from training.exchange.channel.base import Channel, Landing, Value
+from training.exchange.backoff import AdaptiveBackoff
+from training.exchange.channel.base import Channel, ReceiveBuffer, Value
 from training.exchange.clock import Clock
 from training.exchange.frame import HEADER_BYTES, MOST_COUNT, Array, Encoding, Frame, pack, unpack
 from training.exchange.incoming import Incoming, Target
@@ -85,8 +85,8 @@ class Mailbox:
         self._part_prefix = part_prefix
         self._abort_key = self.key(ABORT)
         self._held: dict[int, dict[str, Value]] = {}
-        self._paces: dict[tuple[int, bool], Pace] = {}
-        self._join_pace = Pace(world_size, joining=True)
+        self._paces: dict[tuple[int, bool], AdaptiveBackoff] = {}
+        self._join_pace = AdaptiveBackoff(world_size, joining=True)
 
     def post(self, place: Place, values: Array, samples: int, flags: int, encoding: Encoding | None = None) -> None:
         """Stores this rank's frame.
@@ -94,9 +94,9 @@ class Mailbox:
         Raises:
             ChannelError: The channel is not reachable or refused the frame.
         """
-        self._put(self.parcel(place, values, samples, flags, encoding))
+        self._put(self.outgoing(place, values, samples, flags, encoding))
 
-    def parcel(
+    def outgoing(
         self,
         place: Place,
         parts: Array | Mapping[int, Array],
@@ -113,19 +113,19 @@ class Mailbox:
             flags: What this rank asks of all.
             encoding: How float32 values are laid down.
         """
-        parcel: dict[str, Value] = {}
+        outgoing: dict[str, Value] = {}
         for receiver, values in parts.items() if isinstance(parts, Mapping) else ((None, parts),):
             frame = Frame(self.run_id, self.rank, self.attempt, place.round, place.step, samples, values, flags)
             header, body = pack(frame, encoding)
             key, whole = self._key(place, self.rank, receiver), (header, body)
             if len(body) <= COPY_BYTES:
-                parcel |= pieces_of(key, header + body, self.channel.max_value_bytes)
+                outgoing |= pieces_of(key, header + body, self.channel.max_value_bytes)
             else:
                 # It may be put again in the next round, so nobody may change it.
                 values.setflags(write=False)
-                parcel |= pieces_of(key, whole, self.channel.max_value_bytes)
-        self._held.setdefault(place.round, {}).update(parcel)
-        return parcel
+                outgoing |= pieces_of(key, whole, self.channel.max_value_bytes)
+        self._held.setdefault(place.round, {}).update(outgoing)
+        return outgoing
 
     def as_received(self, values: Array, encoding: Encoding | None) -> Array:
         """The values as peers read them once they have travelled in this encoding."""
@@ -153,7 +153,7 @@ class Mailbox:
             dtype: What their values are.
             timeout_s: How long to wait at most.
             slices: Whether they were sent to this rank alone.
-            posting: A parcel that is stored in the same trip as the first look.
+            posting: A outgoing that is stored in the same trip as the first look.
             target: Gives the array in which a rank's values are received, if they are as many; None for small ones,
                 and where nobody knows how many they will be.
 
@@ -170,7 +170,7 @@ class Mailbox:
         started = self.clock.now()
         came_at: float | None = None
         if target is None:
-            found = self._first_look(posting, list(keys.values()), {})
+            found = self._first_poll(posting, list(keys.values()), {})
             came_at = started if found else None
             frames = self._whole_frames(found, keys, place, dtype)
             if not keys:
@@ -184,7 +184,7 @@ class Mailbox:
                 left, progress = len(keys), len(keys) < left
                 wait.pause(keys, progress=progress)
                 looked_at = self.clock.now()
-                found = wait.look(list(keys.values()))
+                found = wait.poll(list(keys.values()))
                 came_at = looked_at if found and came_at is None else came_at
                 frames |= self._whole_frames(found, keys, place, dtype)
                 if not keys:
@@ -216,7 +216,7 @@ class Mailbox:
         incoming = {rank: Incoming(key, limit, target and target(rank)) for rank, key in keys.items()}
         looked_at = self.clock.now()
         came_at: float | None = None
-        found: Mapping[str, Any] = self._first_look(posting, *_wishes(incoming))
+        found: Mapping[str, Any] = self._first_poll(posting, *_wishes(incoming))
         while True:
             came = False
             for rank, its in list(incoming.items()):
@@ -236,12 +236,12 @@ class Mailbox:
                 for its in incoming.values():
                     its.begin_anew()
             looked_at = self.clock.now()
-            found = wait.look(*_wishes(incoming))
+            found = wait.poll(*_wishes(incoming))
 
-    def _pace(self, place: Place) -> Pace:
+    def _pace(self, place: Place) -> AdaptiveBackoff:
         if place.round == 0:
             return self._join_pace
-        return self._paces.setdefault((place.step, place.merged), Pace(self.world_size))
+        return self._paces.setdefault((place.step, place.merged), AdaptiveBackoff(self.world_size))
 
     def _whole_frames(
         self, found: Mapping[str, Any], keys: dict[int, str], place: Place, dtype: np.dtype[Any]
@@ -265,12 +265,12 @@ class Mailbox:
             timeout_s: How long at most.
             looks: Seconds between its looks.
         """
-        looks = looks or Pace(self.world_size).delays()
+        looks = looks or AdaptiveBackoff(self.world_size).delays()
         if self.recovery is None:
-            return Wait(self.look, self.clock, self.run_id, place, timeout_s, looks)
+            return Wait(self.poll, self.clock, self.run_id, place, timeout_s, looks)
         return self.recovery.wait(place, timeout_s, looks)
 
-    def look(self, keys: list[str], landings: Mapping[str, Landing] | None = None) -> dict[str, Any]:
+    def poll(self, keys: list[str], buffers: Mapping[str, ReceiveBuffer] | None = None) -> dict[str, Any]:
         """The values that are there.
 
         Raises:
@@ -278,19 +278,19 @@ class Mailbox:
             ChannelError: The channel is not reachable.
         """
         abort_key = self._abort_key
-        found: dict[str, Any] = self.channel.trip({}, [*keys, abort_key], landings)
+        found: dict[str, Any] = self.channel.round_trip({}, [*keys, abort_key], buffers)
         if abort_key in found:
             raise RunAborted(read_abort(abort_key, found[abort_key]))
         return found
 
-    def _first_look(
-        self, posting: Mapping[str, Value] | None, keys: list[str], landings: Mapping[str, Landing]
+    def _first_poll(
+        self, posting: Mapping[str, Value] | None, keys: list[str], buffers: Mapping[str, ReceiveBuffer]
     ) -> dict[str, Any]:
-        """Stores a parcel and looks; whether the run was given up is asked by later looks alone."""
+        """Stores a outgoing and looks; whether the run was given up is asked by later looks alone."""
         if posting is not None:
-            return (self.recovery or self.channel).trip(posting, keys, landings)
+            return (self.recovery or self.channel).round_trip(posting, keys, buffers)
         try:
-            return self.channel.trip({}, keys, landings)
+            return self.channel.round_trip({}, keys, buffers)
         except ChannelError:
             if self.recovery is None:
                 raise
@@ -355,13 +355,13 @@ class Mailbox:
         try:
             self.post(place, np.zeros(0, np.float32), 0, 0)
             while missing:
-                found = wait.look([*missing, over])
+                found = wait.poll([*missing, over])
                 missing = {} if over in found else {key: rank for key, rank in missing.items() if key not in found}
                 if missing:
                     wait.pause(missing.values(), progress=False)
             wait.over()
             self.channel.put_many({over: b"1"})
-        except (ChannelError, RanksMissing, RunAborted, Superfluous) as error:
+        except (ChannelError, RanksMissing, RunAborted, DuplicateDelivery) as error:
             logger.info("left without a farewell: %s", error)
 
     def forget(self, round_number: int) -> None:
@@ -391,7 +391,7 @@ class Mailbox:
         self._held.clear()
         self.holds_from = self.began_at = round_number
 
-    def put_again(self) -> int:
+    def republish(self) -> int:
         """Stores all frames that are held once more; returns how many pieces they are.
 
         Raises:
@@ -416,7 +416,7 @@ class Mailbox:
             RunAborted: It was.
         """
         try:
-            self.look([])
+            self.poll([])
         except ChannelError as error:
             if self.recovery is None:
                 raise
@@ -454,10 +454,10 @@ def _read_clock(key: str, value: bytes) -> int:
     return int(value)
 
 
-def _wishes(incoming: Mapping[int, Incoming]) -> tuple[list[str], dict[str, Landing]]:
+def _wishes(incoming: Mapping[int, Incoming]) -> tuple[list[str], dict[str, ReceiveBuffer]]:
     """Keys to look at for what has not come yet, and where their values are to be received."""
     keys = [key for its in incoming.values() for key in its.wanted()]
-    landings: dict[str, Landing] = {}
+    buffers: dict[str, ReceiveBuffer] = {}
     for its in incoming.values():
-        landings |= its.landings
-    return keys, landings
+        buffers |= its.buffers
+    return keys, buffers

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from training.errors import DamagedFrame, RanksMissing
-from training.exchange.channel.base import Landing
+from training.exchange.channel.base import ReceiveBuffer
 from training.exchange.clock import Clock
 from training.exchange.keys import Place
 
@@ -23,7 +23,7 @@ class Wait:
 
     def __init__(
         self,
-        poll: Callable[[list[str], Mapping[str, Landing] | None], dict[str, Any]],
+        poll: Callable[[list[str], Mapping[str, ReceiveBuffer] | None], dict[str, Any]],
         clock: Clock,
         run_id: str,
         place: Place,
@@ -34,14 +34,14 @@ class Wait:
         self._timeout_s, self._delays = timeout_s, delays
         self._started = clock.now()
 
-    def look(self, keys: list[str], landings: Mapping[str, Landing] | None = None) -> Mapping[str, Any]:
+    def poll(self, keys: list[str], buffers: Mapping[str, ReceiveBuffer] | None = None) -> Mapping[str, Any]:
         """Return the values that are there of these keys.
 
         Raises:
             RunAborted: A rank gave the run up.
             ChannelError: The channel is not reachable.
         """
-        return self._poll(keys, landings)
+        return self._poll(keys, buffers)
 
     def damaged(self, error: DamagedFrame) -> None:
         """Raise: nobody stores a damaged frame again.

@@ -12,7 +12,7 @@ from typing import Protocol
 # copied together first. What is put must not change while it may be put again.
 Value = bytes | memoryview | tuple[bytes | memoryview, ...]
 # Where a value is to be received: writable parts, filled one behind the other.
-Landing = tuple[memoryview, ...]
+ReceiveBuffer = tuple[memoryview, ...]
 
 
 class Channel(Protocol):
@@ -24,15 +24,15 @@ class Channel(Protocol):
 
     max_value_bytes: int
 
-    def trip(
-        self, values: Mapping[str, Value], keys: Sequence[str], landings: Mapping[str, Landing] | None = None
+    def round_trip(
+        self, values: Mapping[str, Value], keys: Sequence[str], buffers: Mapping[str, ReceiveBuffer] | None = None
     ) -> dict[str, Value]:
         """Stores values, then reads keys, in one trip; keys that are not there are left out.
 
         Args:
             values: What to store.
             keys: What to read.
-            landings: Where values are received without a copy, by key, if they are just as long: the landing itself
+            buffers: Where values are received without a copy, by key, if they are just as long: the landing itself
                 then stands for the value in the answer. Otherwise, and for other keys, the answer holds bytes.
 
         Raises:
@@ -104,7 +104,7 @@ def joined(values: Iterable[Value]) -> bytes:
     return b"".join(part for value in values for part in parts_of(value))
 
 
-def land(value: bytes, landing: Landing | None) -> Value:
+def receive_into(value: bytes, landing: ReceiveBuffer | None) -> Value:
     """A value where it is to be received, if it is just as long; else the value itself."""
     if landing is None or size_of(landing) != len(value):
         return value

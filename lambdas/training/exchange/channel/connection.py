@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from training.exchange.channel.base import Landing
+from training.exchange.channel.base import ReceiveBuffer
 
 # Small replies, and those of many ranks at once, come with one system call.
 BUFFER_BYTES = 65_536
@@ -95,7 +95,7 @@ class Connection:
         self._start = at + len(_END)
         return line
 
-    def value(self, length: int, landing: Landing | None) -> bytes | Landing:
+    def value(self, length: int, landing: ReceiveBuffer | None) -> bytes | ReceiveBuffer:
         """The bytes behind a `VALUE` line: in the landing, if there is one of just this length.
 
         Raises:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import cast
 
 from training.errors import ChannelError, ChannelSilent, ValueTooLarge
-from training.exchange.channel.base import Landing, Value, parts_of, size_of
+from training.exchange.channel.base import ReceiveBuffer, Value, parts_of, size_of
 from training.exchange.channel.connection import JOIN_BYTES, ClosedError, Connection, NoAnswerError
 from training.exchange.channel.discovery import FULL, discover, is_full, no_connections_left
 
@@ -28,7 +28,7 @@ _OUT_OF_MEMORY = b"out of memory"
 
 
 # What one node has to do in a trip: values to store, keys to read.
-Errand = tuple[Connection, Mapping[str, Value], Sequence[str]]
+NodeRequest = tuple[Connection, Mapping[str, Value], Sequence[str]]
 
 
 class MemcachedChannel:
@@ -50,37 +50,37 @@ class MemcachedChannel:
         self._deletes: dict[str, list[bytes]] = {node.name: [] for node in self._nodes}
         self.max_value_bytes = min(map(self._item_limit, self._nodes)) - ITEM_OVERHEAD_BYTES
 
-    def trip(
-        self, values: Mapping[str, Value], keys: Sequence[str], landings: Mapping[str, Landing] | None = None
+    def round_trip(
+        self, values: Mapping[str, Value], keys: Sequence[str], buffers: Mapping[str, ReceiveBuffer] | None = None
     ) -> dict[str, Value]:
-        """Stores values, then reads keys; see `Channel.trip`."""
-        errands = self._errands(values, keys)
+        """Stores values, then reads keys; see `Channel.round_trip`."""
+        node_requests = self._node_requests(values, keys)
         found: dict[str, Value] = {}
         refusals: list[ChannelError] = []
         try:
             # All requests are made before one is sent, and sent before the first reply is waited for.
-            requests = [self._request(node, stores, reads) for node, stores, reads in errands]
-            for (node, _, _), request in zip(errands, requests, strict=True):
+            requests = [self._request(node, stores, reads) for node, stores, reads in node_requests]
+            for (node, _, _), request in zip(node_requests, requests, strict=True):
                 node.send(request)
-            for node, stores, reads in errands:
+            for node, stores, reads in node_requests:
                 for key, value, asked in _in_turns(stores, reads):
                     if key and (reply := node.line()) != b"STORED":
                         refusals.append(self._refusal(node, key, size_of(value), reply))
                     if asked:
-                        _read_values(node, landings or {}, found)
+                        _read_values(node, buffers or {}, found)
         except (OSError, ValueError) as error:
-            raise _failure(node, error, [unsure for unsure, _, _ in errands]) from error
+            raise _failure(node, error, [unsure for unsure, _, _ in node_requests]) from error
         if refusals:
             raise min(refusals, key=lambda refusal: not isinstance(refusal, ValueTooLarge))
         return found
 
     def put_many(self, values: Mapping[str, Value]) -> None:
         """Stores values; see `Channel.put_many`."""
-        self.trip(values, ())
+        self.round_trip(values, ())
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The values that are there; see `Channel.get_many`."""
-        return cast("dict[str, bytes]", self.trip({}, keys))  # without a landing a value is bytes
+        return cast("dict[str, bytes]", self.round_trip({}, keys))  # without a landing a value is bytes
 
     def add(self, key: str, value: bytes) -> bool:
         """Stores a value unless its key is there; see `Channel.add`."""
@@ -151,7 +151,7 @@ class MemcachedChannel:
                 parts.append(f"get {' '.join(asked)}\r\n".encode())
         return parts
 
-    def _errands(self, values: Mapping[str, Value], keys: Sequence[str]) -> list[Errand]:
+    def _node_requests(self, values: Mapping[str, Value], keys: Sequence[str]) -> list[NodeRequest]:
         if len(self._nodes) == 1:
             return [(self._nodes[0], values, keys)] if values or keys else []
         stores: dict[Connection, dict[str, Value]] = {node: {} for node in self._nodes}
@@ -258,14 +258,14 @@ def _store(command: str, key: str, value: Value, mark: bytes = b"") -> list[byte
     return [head, *parts_of(value), b"\r\n"]
 
 
-def _read_values(node: Connection, landings: Mapping[str, Landing], found: dict[str, Value]) -> None:
+def _read_values(node: Connection, buffers: Mapping[str, ReceiveBuffer], found: dict[str, Value]) -> None:
     while (line := node.line()) != b"END":
         # VALUE <key> <flags> <bytes>
         words = line.split()
         if len(words) != 4 or words[0] != b"VALUE":
             raise ConnectionError(f"`get` was answered with {line[:80]!r}")
         key = words[1].decode()
-        found[key] = node.value(int(words[3]), landings.get(key))
+        found[key] = node.value(int(words[3]), buffers.get(key))
 
 
 def _expect(line: bytes, expected: bytes) -> None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from training.errors import ValueTooLarge
-from training.exchange.channel.base import Landing, Value, joined, land, size_of
+from training.exchange.channel.base import ReceiveBuffer, Value, joined, receive_into, size_of
 
 
 class MemoryChannel:
@@ -19,16 +19,16 @@ class MemoryChannel:
         self._values: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
-    def trip(
-        self, values: Mapping[str, Value], keys: Sequence[str], landings: Mapping[str, Landing] | None = None
+    def round_trip(
+        self, values: Mapping[str, Value], keys: Sequence[str], buffers: Mapping[str, ReceiveBuffer] | None = None
     ) -> dict[str, Value]:
-        """Stores values, then reads keys; see `Channel.trip`."""
+        """Stores values, then reads keys; see `Channel.round_trip`."""
         if values:
             self.put_many(values)
         if not keys:
             return {}
-        landings = landings or {}
-        return {key: land(value, landings.get(key)) for key, value in self.get_many(keys).items()}
+        buffers = buffers or {}
+        return {key: receive_into(value, buffers.get(key)) for key, value in self.get_many(keys).items()}
 
     def put_many(self, values: Mapping[str, Value]) -> None:
         """Stores values; see `Channel.put_many`."""

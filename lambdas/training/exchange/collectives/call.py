@@ -13,7 +13,7 @@ from training.exchange.keys import Place
 from training.exchange.mailbox import Mailbox
 
 # From this size on values are received straight into their array; smaller ones come with the reply's line.
-LANDING_BYTES = 16_384
+IN_PLACE_BYTES = 16_384
 # As many as the longest collective needs: `two_level` has four.
 STEPS_PER_CALL = 4
 
@@ -65,7 +65,7 @@ class Call(NamedTuple):
         """
         # Only values that travel as they are have a length that is known beforehand.
         plain = self.encoding in {None, Encoding.FLOAT32} or like.dtype == np.float64
-        if not plain or like.nbytes < LANDING_BYTES:
+        if not plain or like.nbytes < IN_PLACE_BYTES:
             target = None
         elif target is None:
             target = _new_array(like)

@@ -87,7 +87,7 @@ def _timed_trip(
     channel: Channel, values: dict[str, bytes], key: str, now: Callable[[], float]
 ) -> tuple[float, Mapping[str, Value]]:
     started = now()
-    found = channel.trip(values, [key])
+    found = channel.round_trip(values, [key])
     return now() - started, found
 
 

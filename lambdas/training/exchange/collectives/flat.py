@@ -18,8 +18,8 @@ from training.exchange.keys import Place
 def all_gather(call: Call, values: Array, samples: int) -> Total:
     """Every rank reads every part and adds them itself."""
     box, place = call.mailbox, Place(call.round, call.step)
-    parcel = box.parcel(place, values, samples, call.flags, call.encoding)
-    frames = call.collect(place, box.others, values, posting=parcel)
+    outgoing = box.outgoing(place, values, samples, call.flags, call.encoding)
+    frames = call.collect(place, box.others, values, posting=outgoing)
     return add_in_order(frames, box.rank, Total(box.as_received(values, call.encoding), samples, call.flags))
 
 
@@ -32,8 +32,8 @@ def reduce(call: Call, values: Array, samples: int) -> Total:
         total = add_in_order(frames, 0, Total(values, samples, call.flags))
         box.post(merged, total.values, total.samples, total.flags, call.encoding)
         return total._replace(values=box.as_received(total.values, call.encoding))
-    parcel = box.parcel(parts, values, samples, call.flags, call.encoding)
-    frame = call.collect(merged, [0], values, posting=parcel)[0]
+    outgoing = box.outgoing(parts, values, samples, call.flags, call.encoding)
+    frame = call.collect(merged, [0], values, posting=outgoing)[0]
     return Total(frame.payload, frame.samples, frame.flags)
 
 
@@ -44,14 +44,14 @@ def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
     slices = np.array_split(values, box.world_size)
     # In a ring: while this rank stores the slice for the i-th rank behind it, the i-th before it stores that for this.
     ring = [(box.rank + step) % box.world_size for step in range(1, box.world_size)]
-    parcel = box.parcel(parts, {rank: slices[rank] for rank in ring}, samples, call.flags, call.encoding)
-    frames = call.collect(parts, ring[::-1], slices[box.rank], posting=parcel, slices=True)
+    outgoing = box.outgoing(parts, {rank: slices[rank] for rank in ring}, samples, call.flags, call.encoding)
+    frames = call.collect(parts, ring[::-1], slices[box.rank], posting=outgoing, slices=True)
     own = add_in_order(frames, box.rank, Total(slices[box.rank], samples, call.flags))
     # The sums of the others are received where they belong.
     whole = np.empty_like(values)
     places = np.array_split(whole, box.world_size)
     lengths = {rank: place.size for rank, place in enumerate(places)}
-    parcel = box.parcel(merged, own.values, own.samples, own.flags, call.encoding)
-    frames = call.collect(merged, box.others, values, posting=parcel, target=places.__getitem__, lengths=lengths)
+    outgoing = box.outgoing(merged, own.values, own.samples, own.flags, call.encoding)
+    frames = call.collect(merged, box.others, values, posting=outgoing, target=places.__getitem__, lengths=lengths)
     put_together(dict(enumerate(places)), frames, box.rank, box.as_received(own.values, call.encoding))
     return Total(whole, own.samples, own.flags)

@@ -53,7 +53,7 @@ class Latest:
     def _await_clocks(self, call: Call) -> dict[int, int]:
         wait = call.mailbox.wait(Place(call.round, call.step), call.timeout_s)
         while True:
-            clocks = call.mailbox.clocks(wait.look(call.mailbox.clock_keys))
+            clocks = call.mailbox.clocks(wait.poll(call.mailbox.clock_keys))
             lagging = sorted(rank for rank, clock in clocks.items() if clock < call.round - self._max_staleness)
             if not lagging:
                 wait.over()

@@ -45,8 +45,8 @@ def two_level(call: Call, values: Array, samples: int) -> Total:
     parts, total_place = Place(call.round, call.step), Place(call.round, call.step + 3, merged=True)
     leader, members = group[0], group[1:]
     if box.rank != leader:
-        parcel = box.parcel(parts, values, samples, call.flags, call.encoding)
-        frame = call.collect(total_place, [leader], values, posting=parcel)[leader]
+        outgoing = box.outgoing(parts, values, samples, call.flags, call.encoding)
+        frame = call.collect(total_place, [leader], values, posting=outgoing)[leader]
         return Total(frame.payload, frame.samples, frame.flags)
     own = Total(values, samples, call.flags)
     if members:
@@ -65,19 +65,19 @@ def _among_leaders(call: Call, own: Total) -> Total:
     if not others:
         return own
     if own.values.nbytes <= WHOLE_UP_TO_BYTES:
-        parcel = box.parcel(sums, own.values, own.samples, own.flags, call.encoding)
-        frames = call.collect(sums, others, own.values, posting=parcel)
+        outgoing = box.outgoing(sums, own.values, own.samples, own.flags, call.encoding)
+        frames = call.collect(sums, others, own.values, posting=outgoing)
         return add_in_order(frames, box.rank, own._replace(values=box.as_received(own.values, call.encoding)))
     slices = dict(zip(leaders, np.array_split(own.values, len(leaders)), strict=True))
     mine = slices.pop(box.rank)
-    parcel = box.parcel(sums, slices, own.samples, own.flags, call.encoding)
-    frames = call.collect(sums, others, mine, posting=parcel, slices=True)
+    outgoing = box.outgoing(sums, slices, own.samples, own.flags, call.encoding)
+    frames = call.collect(sums, others, mine, posting=outgoing, slices=True)
     total = add_in_order(frames, box.rank, own._replace(values=mine))
     whole = np.empty_like(own.values)
     places = dict(zip(leaders, np.array_split(whole, len(leaders)), strict=True))
     lengths = {leader: place.size for leader, place in places.items()}
-    parcel = box.parcel(merged, total.values, total.samples, total.flags, call.encoding)
-    frames = call.collect(merged, others, own.values, posting=parcel, target=places.__getitem__, lengths=lengths)
+    outgoing = box.outgoing(merged, total.values, total.samples, total.flags, call.encoding)
+    frames = call.collect(merged, others, own.values, posting=outgoing, target=places.__getitem__, lengths=lengths)
     put_together(places, frames, box.rank, box.as_received(total.values, call.encoding))
     return total._replace(values=whole)
 

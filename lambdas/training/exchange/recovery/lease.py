@@ -25,13 +25,13 @@ from enum import IntEnum, unique
 
 import msgspec
 
-from training.errors import ChannelError, ChannelSilent, ImpossibleValue, Superfluous
+from training.errors import ChannelError, ChannelSilent, DuplicateDelivery, ImpossibleValue
 from training.exchange.channel.base import Channel
 from training.exchange.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-BEAT_S = 0.3
+HEARTBEAT_S = 0.3
 # Four beats: a busy machine may lose one or two.
 STANDS_STILL_S = 1.2
 WATCH_POLL_S = 0.05
@@ -39,7 +39,7 @@ RETRY_S = 0.1
 
 
 # More than any run comes to: Lambda ends an invocation after 15 minutes, which are 3,000 beats.
-MOST_LINKS, MOST_ATTEMPTS, MOST_BEATS = 10_000, 100_000, 10_000_000
+MOST_LINKS, MOST_ATTEMPTS, MOST_HEARTBEATS = 10_000, 100_000, 10_000_000
 LONGEST_TOKEN = 64
 
 
@@ -60,7 +60,7 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
         link: Which link of the chain of functions it is, from 1.
         attempt: Which try of the rank it is over all links, from 1.
         tries: Which try of this link it is, from 1.
-        beat: Grows while the holder lives.
+        heartbeat: Grows while the holder lives.
         state: Whether it still holds it.
     """
 
@@ -68,7 +68,7 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
     link: int = 1
     attempt: int = 1
     tries: int = 1
-    beat: int = 0
+    heartbeat: int = 0
     state: State = State.HELD
 
 
@@ -146,7 +146,7 @@ class Lease:
 
     def keep(self) -> None:
         """Moves the beat from now on, in a thread of its own."""
-        self._thread = threading.Thread(target=self._beat_on, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._keep_alive, name="lease", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
@@ -154,12 +154,12 @@ class Lease:
 
         Raises:
             ImpossibleValue: No try of this rank can have written the lease that is there.
-            Superfluous: Another one does.
+            DuplicateDelivery: Another one does.
         """
         if self._refusal is not None:
             raise self._refusal
         if self._lost:
-            raise Superfluous(f"another delivery of this event has taken {self._key} over")
+            raise DuplicateDelivery(f"another delivery of this event has taken {self._key} over")
 
     def leave(self, *, done: bool = False) -> None:
         """Gives the lease back, so that the next try or link need not watch it first."""
@@ -177,14 +177,14 @@ class Lease:
                 logger.warning("the lease stays: %s", error)
         self._channel.close()
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Moves the beat once; finds out whether the lease is lost.
 
         Raises:
             ChannelError: The channel is not reachable.
         """
         channel = self._open()
-        moved = msgspec.structs.replace(self._holder, beat=self._holder.beat + 1)
+        moved = msgspec.structs.replace(self._holder, heartbeat=self._holder.heartbeat + 1)
         if channel.replace_if(self._key, _packed(self._holder), _packed(moved)):
             self._holder = moved
             return
@@ -199,10 +199,10 @@ class Lease:
         if not self._lost:
             self._holder = holder  # a beat was stored though its answer was lost
 
-    def _beat_on(self) -> None:
-        while not self._stop.wait(BEAT_S) and not self._lost:
+    def _keep_alive(self) -> None:
+        while not self._stop.wait(HEARTBEAT_S) and not self._lost:
             try:
-                self.beat()
+                self.heartbeat()
             except ChannelError as error:
                 logger.debug("no beat: %s", error)
             except ImpossibleValue as error:
@@ -241,7 +241,7 @@ def _read_holder(key: str, value: bytes) -> Holder:
         "link": (holder.link, 1, MOST_LINKS),
         "attempt": (holder.attempt, 1, MOST_ATTEMPTS),
         "tries": (holder.tries, 1, holder.attempt),
-        "beat": (holder.beat, 0, MOST_BEATS),
+        "heartbeat": (holder.heartbeat, 0, MOST_HEARTBEATS),
     }
     for name, (count, least, most) in counters.items():
         if not least <= count <= most:

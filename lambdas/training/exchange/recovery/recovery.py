@@ -23,8 +23,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from numpy.typing import NDArray
 
-from training.errors import ChannelError, DamagedFrame, ImpossibleValue, RanksMissing, Superfluous, ValueTooLarge
-from training.exchange.channel.base import Landing, Value
+from training.errors import ChannelError, DamagedFrame, DuplicateDelivery, ImpossibleValue, RanksMissing, ValueTooLarge
+from training.exchange.channel.base import ReceiveBuffer, Value
 from training.exchange.clock import Clock
 from training.exchange.frame import MOST_COUNT
 from training.exchange.keys import DONE, Place, piece_key, pieces_of
@@ -35,7 +35,7 @@ from training.exchange.recovery.rules import (
     HandOver,
     Phase,
     Position,
-    Reput,
+    Republish,
     TakeSnapshot,
     decide,
     pack_position,
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 # A wait is long when nothing came for this time: several rounds of a healthy run.
 LONG_WAIT_S = 0.25
-BEAT_S = 0.25
+HEARTBEAT_S = 0.25
 # A rank whose beat did not move for this time does not wait any more, or never did.
 LIVE_S = 1.0
 # How long a new rank listens before it decides who is furthest behind.
@@ -126,7 +126,7 @@ class Recovery:
         mailbox: This rank's mailbox; it uses this layer from now on.
         token: Names this try of the rank; no other try has the same.
         clock: What waits go by.
-        check: Called before every round and on every long wait; raises `Superfluous` when this rank must stop.
+        check: Called before every round and on every long wait; raises `DuplicateDelivery` when this rank must stop.
         note: Told what recovery did.
         is_over: Whether all ranks have stored their results; asked now and then in a long wait.
 
@@ -158,8 +158,8 @@ class Recovery:
         self._moved: dict[int, float] = {}
         self._answered: set[tuple[str, int]] = set()
         self._asked_at = 0.0
-        self._next_beat = 0.0
-        self._next_reput = 0.0
+        self._next_heartbeat = 0.0
+        self._next_republish = 0.0
         self._first_heard = 0.0
         self._question_gap = FIRST_QUESTION_GAP_S
         self._next_question = clock.now() + self._question_gap
@@ -191,15 +191,15 @@ class Recovery:
         self._state, self.patience_s = state, patience_s
         self._own = msgspec.structs.replace(self._own, phase=phase, round=number, asks=NOBODY)
 
-    def trip(
-        self, values: Mapping[str, Value], keys: Sequence[str], landings: Mapping[str, Landing] | None = None
+    def round_trip(
+        self, values: Mapping[str, Value], keys: Sequence[str], buffers: Mapping[str, ReceiveBuffer] | None = None
     ) -> dict[str, Value]:
         """Stores values, then reads keys; a channel that fails is tried again until the round's deadline.
 
         Raises:
             ChannelError: It failed until then.
         """
-        return self._patiently(lambda: self._channel.trip(values, keys, landings))
+        return self._patiently(lambda: self._channel.round_trip(values, keys, buffers))
 
     def put_many(self, values: Mapping[str, Value]) -> None:
         """Stores values; a channel that fails is tried again until the round's deadline.
@@ -258,7 +258,7 @@ class Recovery:
 
         Raises:
             Rejoin: This rank goes on from another's state.
-            Superfluous: Another try of this rank goes on, or the run is over.
+            DuplicateDelivery: Another try of this rank goes on, or the run is over.
             ImpossibleValue: Somebody else writes to the run's keys.
         """
         self.check()
@@ -282,9 +282,9 @@ class Recovery:
         elif isinstance(action, HandOver):
             self._hand_over(action.to)
             return [f"handed its state to rank {action.to.rank}"]
-        elif isinstance(action, Reput) and now >= self._next_reput:
-            self._next_reput = now + BEAT_S
-            frames = self._mailbox.put_again()
+        elif isinstance(action, Republish) and now >= self._next_republish:
+            self._next_republish = now + HEARTBEAT_S
+            frames = self._mailbox.republish()
             self.note("reput", round=place.round, frames=frames, ranks=action.ranks)
             return ["put its frames again"]
         return []
@@ -298,7 +298,7 @@ class Recovery:
             self._question_gap = min(2 * self._question_gap, LONGEST_QUESTION_GAP_S)
             self._next_question = now + self._question_gap
         if over:
-            raise Superfluous("all ranks have stored their results")
+            raise DuplicateDelivery("all ranks have stored their results")
 
     def _patiently(self, trip: Callable[[], Answer]) -> Answer:
         started, delay, cause = self._clock.now(), FIRST_RETRY_S, ""
@@ -346,7 +346,7 @@ class Recovery:
                 self._moved[rank] = now
             if known is None:
                 self._heard[rank] = (position, 0.0)  # it may be of long ago: only a beat that moves is alive
-            elif (known.token, known.beat) != (position.token, position.beat):
+            elif (known.token, known.heartbeat) != (position.token, position.heartbeat):
                 self._heard[rank] = (position, now)
         return news
 
@@ -365,13 +365,13 @@ class Recovery:
             holds_from=self._mailbox.holds_from,
             began_at=self._mailbox.began_at,
         )
-        if at_once or now >= self._next_beat or stands != self._own:
+        if at_once or now >= self._next_heartbeat or stands != self._own:
             self._own = stands
             self._publish(now)
 
     def _publish(self, now: float) -> None:
-        self._own = msgspec.structs.replace(self._own, beat=self._own.beat + 1)
-        self._next_beat = now + BEAT_S
+        self._own = msgspec.structs.replace(self._own, heartbeat=self._own.heartbeat + 1)
+        self._next_heartbeat = now + HEARTBEAT_S
         self._try_to_put({self._position_key(self._own.rank): pack_position(self._own)})
 
     def _hand_over(self, to: Position) -> None:
@@ -465,11 +465,11 @@ class PatientWait:
     def _long(self) -> bool:
         return self._clock.now() - self._progress >= self._long_wait_s
 
-    def look(self, keys: list[str], landings: Mapping[str, Landing] | None = None) -> Mapping[str, Any]:
+    def poll(self, keys: list[str], buffers: Mapping[str, ReceiveBuffer] | None = None) -> Mapping[str, Any]:
         """What is there of these keys; nothing while the channel fails."""
         try:
             wanted = [*keys, *self._recovery.watched()] if self._long else keys
-            self._found = self._mailbox.look(wanted, landings)
+            self._found = self._mailbox.poll(wanted, buffers)
         except ChannelError as error:
             if self._failure is None:
                 self._causes.append(str(error))
@@ -493,7 +493,7 @@ class PatientWait:
             RanksMissing: The deadline passed; the error names who is missing.
             ChannelError: The deadline passed, and the channel failed at the end.
             Rejoin: This rank goes on from another's state.
-            Superfluous: Another try of this rank goes on, or the run is over.
+            DuplicateDelivery: Another try of this rank goes on, or the run is over.
         """
         now = self._clock.now()
         if progress:
@@ -518,7 +518,7 @@ class PatientWait:
         self._clock.sleep(min(self._poll_s, rest))
         anew = now >= self._next_start
         if anew:
-            self._next_start = now + BEAT_S
+            self._next_start = now + HEARTBEAT_S
         return anew
 
     def over(self) -> None:

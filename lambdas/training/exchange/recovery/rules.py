@@ -49,7 +49,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
         rank: The rank.
         token: Names this try of the rank; no other has the same.
         attempt: Which try it is, from 1.
-        beat: Grows while the rank waits.
+        heartbeat: Grows while the rank waits.
         phase: How far it is.
         round: The round that it waits in.
         step: The step within the round.
@@ -63,7 +63,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     rank: int
     token: str
     attempt: int = 1
-    beat: int = 0
+    heartbeat: int = 0
     phase: Phase = Phase.TRAINING
     round: int = 0
     step: int = 0
@@ -78,7 +78,7 @@ class Wait(NamedTuple):
     """There is nothing to do but to look again."""
 
 
-class Reput(NamedTuple):
+class Republish(NamedTuple):
     """Put the held frames again, for these ranks."""
 
     ranks: tuple[int, ...]
@@ -96,7 +96,7 @@ class TakeSnapshot(NamedTuple):
     donor: int
 
 
-Action = Wait | Reput | HandOver | TakeSnapshot
+Action = Wait | Republish | HandOver | TakeSnapshot
 
 
 def decide(
@@ -127,7 +127,7 @@ def decide(
         if joins or behind.round < own.began_at:
             return TakeSnapshot(behind.rank) if settled else Wait()
     in_need = tuple(other.rank for other in others if own.rank in other.missing and own.holds_from <= other.round)
-    return Reput(in_need) if in_need else Wait()
+    return Republish(in_need) if in_need else Wait()
 
 
 def pack_position(position: Position) -> bytes:
@@ -158,7 +158,7 @@ def read_position(value: bytes, key: str, *, rank: int, world_size: int, last_ro
     bounds = {
         "rank": (position.rank, rank, rank),
         "attempt": (position.attempt, 1, MOST_COUNT),
-        "beat": (position.beat, 0, MOST_COUNT),
+        "heartbeat": (position.heartbeat, 0, MOST_COUNT),
         "question": (position.question, 0, MOST_COUNT),
         "round": (position.round, 0, last_round),
         "step": (position.step, 0, MOST_COUNT),
