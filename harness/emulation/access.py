@@ -26,7 +26,7 @@ from harness.emulation.faults import Application, Environ, StartResponse, action
 from harness.errors import HarnessError
 from harness.faults.calls import CallFault
 from harness.gateway.credentials import Caller, caller_of
-from harness.gateway.permissions import ROUTE, Question, Verdict
+from harness.gateway.permissions import ROUTE, AccessDecision, Question
 from harness.guard import signed_by, wsgi_header
 from harness.iam import NO_STATEMENT, Context, Decision, Policy, decide_on_the_way
 
@@ -74,10 +74,10 @@ def _answer_question(environ: Environ, start_response: StartResponse) -> Iterabl
         return [message]
     caller = caller_of(question.token)
     policies = _identity_policies(caller) if caller else None
-    verdict = Verdict(allowed=True, message="")
+    verdict = AccessDecision(allowed=True, message="")
     if caller is not None and policies is not None:
         decision = _decided(caller, policies, question.action, question.resource, {})
-        verdict = Verdict(decision.allowed, _message(caller, question.action, question.resource, decision))
+        verdict = AccessDecision(decision.allowed, _message(caller, question.action, question.resource, decision))
     content = msgspec.json.encode(verdict)
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(content)))])
     return [content]

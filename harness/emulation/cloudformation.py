@@ -5,7 +5,7 @@ from typing import Any
 from moto.cloudformation import models, responses
 from moto.core.responses import ActionResult, EmptyResult
 
-from harness.emulation.plan import ResourceChange
+from harness.emulation.plan import PlannedChange
 from harness.emulation.stack import Stack, StackResource
 from harness.emulation.stack_backend import StackBackend
 
@@ -26,7 +26,7 @@ class ResourceView:
 class ChangeView:
     """A change as `DescribeChangeSet` shows it."""
 
-    def __init__(self, step: ResourceChange) -> None:
+    def __init__(self, step: PlannedChange) -> None:
         self.type, self.resource_change = "Resource", step
 
 

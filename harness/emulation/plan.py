@@ -29,7 +29,7 @@ class DesiredStack:
 
 
 @dataclass(frozen=True)
-class ResourceChange:
+class PlannedChange:
     """One resource that a change set adds, modifies or removes."""
 
     action: str
@@ -54,7 +54,7 @@ def unsupported(template: Template) -> list[str]:
     return sorted({definition["Type"] for definition in template.resources.values()} - TYPES.keys())
 
 
-def plan(stack: Stack, wanted: DesiredStack) -> list[ResourceChange]:
+def plan(stack: Stack, wanted: DesiredStack) -> list[PlannedChange]:
     """What would have to be done, as far as it can be known before anything is."""
     scope = stack.scope(wanted.template, wanted.parameters)
     order = wanted.template.order(scope)
@@ -65,7 +65,7 @@ def plan(stack: Stack, wanted: DesiredStack) -> list[ResourceChange]:
         kind = wanted.template.resources[logical_id]["Type"]
         existing = stack.resources.get(logical_id)
         if existing is None:
-            steps.append(ResourceChange("Add", logical_id, kind))
+            steps.append(PlannedChange("Add", logical_id, kind))
             continue
         properties = properties_of(wanted, logical_id, scope)
         changed = changed_properties(existing.properties, properties)
@@ -74,9 +74,9 @@ def plan(stack: Stack, wanted: DesiredStack) -> list[ResourceChange]:
         replaced = kind != existing.cf_resource_type or not TYPES[kind].changes_in_place(changed)
         if replaced:
             scope[logical_id] = NotYetKnown()
-        steps.append(ResourceChange("Modify", logical_id, kind, existing.physical_resource_id, str(replaced)))
+        steps.append(PlannedChange("Modify", logical_id, kind, existing.physical_resource_id, str(replaced)))
     steps += [
-        ResourceChange("Remove", name, resource.cf_resource_type, resource.physical_resource_id)
+        PlannedChange("Remove", name, resource.cf_resource_type, resource.physical_resource_id)
         for name, resource in stack.resources.items()
         if name not in order
     ]

@@ -8,7 +8,8 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ import click
 from starlette.applications import Starlette
 
 from harness.gateway import cgroup
-from harness.gateway.account import Account
+from harness.gateway.account import AccountLimits
 from harness.gateway.app import create_app
 from harness.gateway.destinations import Destinations
 from harness.gateway.environment import Environment, SandboxStarter, start_environment
@@ -24,7 +25,7 @@ from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
-from harness.gateway.network import Network
+from harness.gateway.network import VpcNetwork
 from harness.gateway.packages import CodeFolders
 from harness.gateway.parents import Parents
 from harness.gateway.permissions import Permissions
@@ -39,6 +40,23 @@ from harness.guard import SECRET_VARIABLE, guard_from_environment, own_key
 from harness.system.process_labels import own_stack_label
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandboxes:
+    """How functions run: as processes of this machine, or in containers.
+
+    Attributes:
+        packages: Takes in the code that functions are created from.
+        start: Starts a sandbox for an environment.
+        parents: Pre-imported parents from which environments are forked, if any.
+        stack: The label of the stack's processes; None in container mode.
+    """
+
+    packages: Packages
+    start: SandboxStarter
+    parents: Parents | None = None
+    stack: int | None = None
 
 
 @click.command()
@@ -83,7 +101,7 @@ def main(  # noqa: PLR0913 - one for each flag
     idle_timeout_s: float,
     fork: bool,
 ) -> None:
-    """Serves the Lambda API until it is told to stop."""
+    """Serve the Lambda API until a signal stops the process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     own = by_address(endpoint or f"http://{host}:{port}")
     # Functions make files as on Lambda, within folders that only the stack's owner may enter.
@@ -97,55 +115,46 @@ def main(  # noqa: PLR0913 - one for each flag
         "AWS_ENDPOINT_URL_S3": by_address(s3_endpoint),
         "AWS_ENDPOINT_URL_LAMBDA": own,
     }
-    code = CodeFolders(directory / "functions")
-    provided, key = Provided(addresses, secret), own_key(secret)
-    parents: Parents | None = None
-    stack: int | None = None
+    code, key = CodeFolders(directory / "functions"), own_key(secret)
+    provided = Provided(addresses, secret)
     if network is not None:
-        packages, start_sandbox = _containers(network, labels, provided, cgroups, registry)
+        sandboxes = _containers(network, labels, provided, cgroups, registry)
     elif rie is not None:
-        stack = own_stack_label()
-        scratch = make_scratch(stack)
-        parents = Parents(scratch, provided, stack) if fork else None
-        packages = code.package
-        start_sandbox = Processes(rie, scratch, provided, stack, parents).start
+        sandboxes = _processes(rie, code, provided, fork=fork)
     else:
         raise click.UsageError("give --rie for process mode, or --network for container mode")
+    logs, account, faults = LogService(aws_endpoint, key), AccountLimits(account_concurrency), InvocationFaults()
 
+    async def start(function: Function) -> Environment:
+        return await start_environment(function, sandboxes.start, log=lambda stream: logs.stream(function.name, stream))
+
+    functions = FunctionStore(sandboxes.packages, account)
+    pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=sandboxes.parents)
+    destinations = Destinations(aws_endpoint, key)
+    invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, logs.write)
+    guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
+    vpcs, permissions = VpcNetwork(aws_endpoint, key), Permissions(aws_endpoint, key)
+    services = Services(functions, pool, invoker, faults, account, vpcs, permissions)
+    app = create_app(services, _lifespan(services, logs, code, sandboxes), guard)
+    serve(app, host=host, port=port)
+
+
+def _lifespan(
+    services: Services, logs: LogService, code: CodeFolders, sandboxes: Sandboxes
+) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         logs.start()
-        removal = asyncio.create_task(remove_unneeded(code, functions))
+        removal = asyncio.create_task(remove_unneeded(code, services.functions))
         yield
         removal.cancel()
-        await invoker.stop()
-        await pool.stop()
+        await services.invoker.stop()
+        await services.pool.stop()
         await logs.stop()
-        if stack is not None:
-            remove_scratch(stack)
+        if sandboxes.stack is not None:
+            remove_scratch(sandboxes.stack)
 
-    async def start(function: Function) -> Environment:
-        return await start_environment(function, start_sandbox, log=lambda stream: logs.stream(function.name, stream))
-
-    logs = LogService(aws_endpoint, key)
-    account = Account(account_concurrency)
-    functions = FunctionStore(packages, account)
-    pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=parents)
-    faults = InvocationFaults()
-    invoker = Invoker(
-        functions,
-        pool,
-        faults,
-        retry_time_scale,
-        Destinations(aws_endpoint, key),
-        logs.write,
-    )
-    guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
-    network_of_functions = Network(aws_endpoint, key)
-    permissions = Permissions(aws_endpoint, key)
-    services = Services(functions, pool, invoker, faults, account, network_of_functions, permissions)
-    app = create_app(services, lifespan, guard)
-    serve(app, host=host, port=port)
+    return lifespan
 
 
 async def remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
@@ -160,16 +169,23 @@ async def remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
             logger.exception("code that no function needs was not removed")
 
 
+def _processes(rie: Path, code: CodeFolders, provided: Provided, *, fork: bool) -> Sandboxes:
+    stack = own_stack_label()
+    scratch = make_scratch(stack)
+    parents = Parents(scratch, provided, stack) if fork else None
+    return Sandboxes(code.package, Processes(rie, scratch, provided, stack, parents).start, parents, stack)
+
+
 def _containers(
     network: str, labels: tuple[str, ...], provided: Provided, cgroups: Path, registry: str | None
-) -> tuple[Packages, SandboxStarter]:
+) -> Sandboxes:
     # docker-py takes a tenth of a second to import, and process mode does without it.
     from harness.gateway.rie_container import Containers  # noqa: PLC0415
     from harness.system.engine import connect  # noqa: PLC0415
 
     parsed = dict(label.partition("=")[::2] for label in labels)
     containers = Containers(connect(), network, parsed, provided, os.cpu_count() or 1, cgroups, registry)
-    return containers.package, containers.start
+    return Sandboxes(containers.package, containers.start)
 
 
 def by_address(url: str) -> str:

@@ -11,7 +11,7 @@ from harness.gateway.errors import invalid_parameter, too_many_requests
 
 
 @dataclass
-class Account:
+class AccountLimits:
     """The account's limits and reservations, and how many invocations run.
 
     Attributes:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from harness.faults.calls import CallFault
 from harness.gateway import limits
-from harness.gateway.account import Account
+from harness.gateway.account import AccountLimits
 from harness.gateway.errors import LambdaApiError, request_too_large
 from harness.gateway.records import Function
 from harness.gateway.requests import AccountRequest, ConfigurationRequest, CreateRequest, decode
@@ -194,23 +194,23 @@ async def _versions(request: Request) -> Response:
 
 async def _create_alias(request: Request) -> Response:
     alias = services_of(request).functions.create_alias(_name(request), await request.body())
-    return JSONResponse(alias.shown(), status_code=201)
+    return JSONResponse(alias.to_api(), status_code=201)
 
 
 async def _aliases(request: Request) -> Response:
     version = request.query_params.get("FunctionVersion")
     aliases = services_of(request).functions.aliases(_name(request), version)
-    return JSONResponse({"Aliases": [alias.shown() for alias in aliases]})
+    return JSONResponse({"Aliases": [alias.to_api() for alias in aliases]})
 
 
 async def _get_alias(request: Request) -> Response:
-    return JSONResponse(services_of(request).functions.alias(_name(request), request.path_params["alias"]).shown())
+    return JSONResponse(services_of(request).functions.alias(_name(request), request.path_params["alias"]).to_api())
 
 
 async def _update_alias(request: Request) -> Response:
     functions = services_of(request).functions
     alias = functions.update_alias(_name(request), request.path_params["alias"], await request.body())
-    return JSONResponse(alias.shown())
+    return JSONResponse(alias.to_api())
 
 
 async def _delete_alias(request: Request) -> Response:
@@ -236,12 +236,13 @@ async def _delete_concurrency(request: Request) -> Response:
 
 
 async def _list_events(request: Request) -> Response:
-    configs = services_of(request).functions.event_invoke_configs(_name(request))
+    functions = services_of(request).functions
+    configs = functions.events.list_all(functions.get(_name(request)).name)
     return JSONResponse({"FunctionEventInvokeConfigs": configs})
 
 
 async def _get_events(request: Request) -> Response:
-    return JSONResponse(services_of(request).functions.event_invoke_config(_name(request), _qualifier(request)))
+    return JSONResponse(services_of(request).functions.events.get(_name(request), _qualifier(request)))
 
 
 async def _put_events(request: Request) -> Response:
@@ -253,12 +254,12 @@ async def _update_events(request: Request) -> Response:
 
 
 async def _set_events(request: Request, *, keep: bool) -> Response:
-    put = services_of(request).functions.put_event_invoke_config
+    put = services_of(request).functions.events.put
     return JSONResponse(put(_name(request), _qualifier(request), await request.body(), keep=keep))
 
 
 async def _delete_events(request: Request) -> Response:
-    services_of(request).functions.delete_event_invoke_config(_name(request), _qualifier(request))
+    services_of(request).functions.events.delete(_name(request), _qualifier(request))
     return Response(status_code=204)
 
 
@@ -301,10 +302,10 @@ async def _put_account(request: Request) -> Response:
     wanted, account = decode(await request.body(), AccountRequest), services_of(request).account
     account.concurrency = wanted.concurrency or account.concurrency
     account.memory_mb = wanted.memory_mb or account.memory_mb
-    return JSONResponse(_shown(account))
+    return JSONResponse(_to_api(account))
 
 
-def _shown(account: Account) -> dict[str, int]:
+def _to_api(account: AccountLimits) -> dict[str, int]:
     return {"concurrency": account.concurrency, "memory_mb": account.memory_mb}
 
 

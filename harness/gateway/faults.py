@@ -77,7 +77,7 @@ class Owner:
 
 
 @dataclass
-class _Run:
+class _FaultedRun:
     n_workers: int
     faults: tuple[Fault, ...]
     events: list[Event]
@@ -89,15 +89,15 @@ class _Run:
 class InvocationFaults:
     """The faults of all runs, as far as the Lambda service brings them about."""
 
-    _runs: dict[str, _Run] = field(default_factory=dict)
-    _past: dict[str, _Run] = field(default_factory=dict)
+    _runs: dict[str, _FaultedRun] = field(default_factory=dict)
+    _past: dict[str, _FaultedRun] = field(default_factory=dict)
     _running: list[tuple[Owner, Environment]] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def post(self, run_id: str, request: FaultPlanRequest) -> None:
         """Takes up a run's plan."""
         faults = request.plan.faults
-        self._runs[run_id] = _Run(request.n_workers, faults, [new_event(fault) for fault in faults])
+        self._runs[run_id] = _FaultedRun(request.n_workers, faults, [new_event(fault) for fault in faults])
 
     def lift(self, run_id: str) -> None:
         """End a run's plan; what became of it is kept for a while."""

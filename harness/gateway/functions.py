@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from harness.gateway import limits
-from harness.gateway.account import Account
+from harness.gateway.account import AccountLimits
 from harness.gateway.configuration_checks import (
     check_dead_letters,
     check_handler,
@@ -27,16 +26,15 @@ from harness.gateway.errors import (
     precondition_failed,
     version_in_use,
 )
+from harness.gateway.event_configs import EventInvokeConfigs
 from harness.gateway.names import LATEST, Identifier, function_arn, parse_alias, parse_identifier
 from harness.gateway.packages import CodeFolders
-from harness.gateway.records import Alias, EventInvokeConfig, Function, Packages, Vpc
+from harness.gateway.records import Alias, Function, Packages, Vpc
 from harness.gateway.requests import (
     ConcurrencyRequest,
     ConfigurationRequest,
     CreateAliasRequest,
     CreateRequest,
-    DestinationConfig,
-    EventInvokeRequest,
     ImageConfig,
     PublishRequest,
     RecursionRequest,
@@ -56,16 +54,19 @@ class FunctionStore:
     Args:
         packages: Takes in their code.
         account: What the account is allowed.
+
+    Attributes:
+        events: How their events are treated.
     """
 
-    def __init__(self, packages: Packages, account: Account) -> None:
+    def __init__(self, packages: Packages, account: AccountLimits) -> None:
         self._packages = packages
         self._account = account
         self._functions: dict[str, Function] = {}
         self._versions: dict[str, dict[str, Function]] = {}
         self._published: dict[str, int] = {}
         self._aliases: dict[str, dict[str, Alias]] = {}
-        self._events: dict[Identifier, EventInvokeConfig] = {}
+        self.events = EventInvokeConfigs(self.find)
         self._tags: dict[str, dict[str, str]] = {}
         # Taking in an image may take long, so the calls that do are made in threads.
         self._changing = threading.RLock()
@@ -230,7 +231,7 @@ class FunctionStore:
             del self._versions[name][version]
             return [gone]
         del self._functions[name], self._aliases[name], self._published[name], self._tags[name]
-        self._events = {key: config for key, config in self._events.items() if key.name != name}
+        self.events.remove_all(name)
         self._account.release(name)
         return [function, *self._versions.pop(name).values()]
 
@@ -300,7 +301,7 @@ class FunctionStore:
         """DeleteAlias; one that is not there is deleted already."""
         name = self.get(identifier).name
         self._aliases[name].pop(alias, None)
-        self._events.pop(Identifier(name, alias), None)
+        self.events.remove(Identifier(name, alias))
 
     def _check_version(self, name: str, version: str) -> None:
         if version != LATEST and version not in self._versions[name]:
@@ -316,64 +317,6 @@ class FunctionStore:
         number = str(self._published[function.name])
         versions[number] = msgspec.structs.replace(wanted, version=number, revision=str(uuid.uuid4()))
         return versions[number]
-
-    # Events: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
-
-    def events_of(self, identifier: Identifier) -> EventInvokeConfig:
-        """How events are treated that were sent to a function, a version or an alias: each has its own."""
-        return self._events.get(_own(identifier), EventInvokeConfig())
-
-    def event_invoke_config(self, identifier: str, qualifier: str | None) -> dict[str, Any]:
-        """GetFunctionEventInvokeConfig."""
-        key, arn = self._event_key(identifier, qualifier)
-        if key not in self._events:
-            raise not_found(f"The function {arn} doesn't have an EventInvokeConfig")
-        return self._events[key].shown(arn)
-
-    def event_invoke_configs(self, identifier: str) -> list[dict[str, Any]]:
-        """ListFunctionEventInvokeConfigs."""
-        name = self.get(identifier).name
-        return [config.shown(function_arn(*key)) for key, config in self._events.items() if key.name == name]
-
-    def put_event_invoke_config(
-        self, identifier: str, qualifier: str | None, body: bytes, *, keep: bool
-    ) -> dict[str, Any]:
-        """PutFunctionEventInvokeConfig, and with `keep` UpdateFunctionEventInvokeConfig.
-
-        Args:
-            identifier: The function.
-            qualifier: A version or an alias.
-            body: The request.
-            keep: What the request leaves out stays as it is; else it goes back to AWS's default.
-        """
-        request = decode(body, EventInvokeRequest)
-        key, arn = self._event_key(identifier, qualifier)
-        before = self._events.get(key, EventInvokeConfig()) if keep else EventInvokeConfig()
-        destinations = request.destination_config
-        if destinations is None:
-            on_failure, on_success = before.on_failure, before.on_success
-        else:
-            on_failure, on_success = _queues(destinations)
-        retries, age = request.maximum_retry_attempts, request.maximum_event_age_in_seconds
-        self._events[key] = EventInvokeConfig(
-            before.max_retries if retries is None else retries,
-            before.max_age_s if age is None else age,
-            on_failure,
-            on_success,
-            datetime.now(UTC),
-        )
-        return self._events[key].shown(arn)
-
-    def delete_event_invoke_config(self, identifier: str, qualifier: str | None) -> None:
-        """DeleteFunctionEventInvokeConfig."""
-        key, arn = self._event_key(identifier, qualifier)
-        if self._events.pop(key, None) is None:
-            raise not_found(f"The function {arn} doesn't have an EventInvokeConfig")
-
-    def _event_key(self, identifier: str, qualifier: str | None) -> tuple[Identifier, str]:
-        key = _own(parse_identifier(identifier, qualifier))
-        self.find(key)
-        return key, function_arn(*key)
 
     # What belongs to a function and to none of its versions.
 
@@ -411,20 +354,8 @@ class FunctionStore:
         return changed
 
 
-def _own(identifier: Identifier) -> Identifier:
-    return Identifier(identifier.name, identifier.qualifier or LATEST)
-
-
 def _frozen(function: Function) -> dict[str, Any]:
     return {key: value for key, value in msgspec.structs.asdict(function).items() if key not in _NOT_OF_A_VERSION}
-
-
-def _queues(destinations: DestinationConfig) -> tuple[str, str]:
-    arns = destinations.on_failure.destination or "", destinations.on_success.destination or ""
-    for arn in arns:
-        if arn and not arn.startswith(f"arn:aws:sqs:{limits.REGION}:"):
-            raise invalid_parameter(f"The destination {arn} is not emulated: only SQS queues of {limits.REGION} are.")
-    return arns
 
 
 def _check_routing(config: dict[str, dict[str, float]]) -> None:

@@ -162,7 +162,7 @@ class Invoker:
                     return
                 delay = limits.RETRY_DELAYS_S[min(failures, 1)]
                 failures += 1
-            events = self._functions.events_of(invocation.identifier)
+            events = self._functions.events.of(invocation.identifier)
             delay *= self._scale
             exhausted = failures > events.max_retries
             too_old = time.monotonic() + delay - accepted > events.max_age_s
@@ -176,7 +176,7 @@ class Invoker:
     async def _tell(self, invocation: Invocation, condition: Condition, tries: int, last: Finished | None) -> None:
         """Sends a record of an event's end to the destination that is set for it, if one is."""
         name, qualifier = invocation.identifier
-        events = self._functions.events_of(invocation.identifier)
+        events = self._functions.events.of(invocation.identifier)
         queue = events.on_success if condition == "Success" else events.on_failure
         if not queue:
             return

@@ -19,7 +19,7 @@ VERSION = "2016-11-15"
 _MESSAGE = re.compile(rb"<Message>(.*?)</Message>", re.DOTALL)
 
 
-class Network:
+class VpcNetwork:
     """Subnets and security groups.
 
     Args:

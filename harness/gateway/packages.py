@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.gateway import limits
 from harness.gateway.errors import invalid_parameter, zipped_too_large
 from harness.gateway.records import Function, Package
-from harness.gateway.requests import Code, ImageConfig
+from harness.gateway.requests import FunctionCode, ImageConfig
 from harness.gateway.unpacking import COULD_NOT_UNZIP, unpack
 
 # Decoding holds the interpreter, and with it all other invocations: piece by piece it lets go in between.
@@ -38,7 +38,7 @@ class CodeFolders:
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
 
-    def package(self, name: str, code: Code, config: ImageConfig, architecture: str) -> Package:
+    def package(self, name: str, code: FunctionCode, config: ImageConfig, architecture: str) -> Package:
         """Unpack a deployment package; see `Packages`."""
         del config
         if code.image_uri or code.s3_bucket or code.zip_file is None:

@@ -23,7 +23,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resource: str
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class AccessDecision(msgspec.Struct, frozen=True):
     """The answer; when it is no, in AWS's words."""
 
     allowed: bool
@@ -66,6 +66,6 @@ class Permissions:
             connection.close()
         if answer.status != HTTPStatus.OK:
             raise LambdaApiError("ServiceException", 500, f"IAM: {answer.body[:400].decode(errors='replace')}")
-        verdict = msgspec.json.decode(answer.body, type=Verdict)
+        verdict = msgspec.json.decode(answer.body, type=AccessDecision)
         if not verdict.allowed:
             raise LambdaApiError("AccessDeniedException", 403, verdict.message)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
-from harness.gateway.account import Account
+from harness.gateway.account import AccountLimits
 from harness.gateway.environment import Environment
 from harness.gateway.packages import CodeFolders
 from harness.gateway.records import Function
@@ -48,7 +48,7 @@ class Pool:
         self,
         start: Starter,
         code: CodeFolders,
-        account: Account,
+        account: AccountLimits,
         *,
         idle_timeout_s: float,
         preparations: Preparations | None = None,

@@ -8,7 +8,7 @@ import msgspec
 
 from harness.gateway import limits
 from harness.gateway.names import LATEST, function_arn
-from harness.gateway.requests import Code, ImageConfig
+from harness.gateway.requests import FunctionCode, ImageConfig
 
 
 class EventInvokeConfig(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class EventInvokeConfig(msgspec.Struct, frozen=True):
     on_success: str = ""
     modified: datetime | None = None
 
-    def shown(self, arn: str) -> dict[str, Any]:
+    def to_api(self, arn: str) -> dict[str, Any]:
         """As `GetFunctionEventInvokeConfig` shows it."""
         assert self.modified is not None  # noqa: S101 - defaults are not shown
         destinations = {"OnSuccess": self.on_success, "OnFailure": self.on_failure}
@@ -87,7 +87,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 class Packages(Protocol):
     """Takes in what functions are created from."""
 
-    def __call__(self, name: str, code: Code, config: ImageConfig, architecture: str) -> Package:
+    def __call__(self, name: str, code: FunctionCode, config: ImageConfig, architecture: str) -> Package:
         """The package of a function.
 
         Raises:
@@ -239,7 +239,7 @@ class Alias(msgspec.Struct, frozen=True):
     description: str
     revision: str
 
-    def shown(self) -> dict[str, str]:
+    def to_api(self) -> dict[str, str]:
         """As `GetAlias` shows it."""
         return {
             "AliasArn": function_arn(self.function, self.name),

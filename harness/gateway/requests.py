@@ -25,7 +25,7 @@ class Variables(msgspec.Struct, rename="pascal"):
     variables: dict[str, str] = {}
 
 
-class Code(msgspec.Struct, rename="pascal"):
+class FunctionCode(msgspec.Struct, rename="pascal"):
     """`Code` of the API: where a deployment package comes from."""
 
     zip_file: str | None = None
@@ -33,7 +33,7 @@ class Code(msgspec.Struct, rename="pascal"):
     s3_bucket: str | None = None
 
 
-class UpdateCodeRequest(Code, rename="pascal"):
+class UpdateCodeRequest(FunctionCode, rename="pascal"):
     """Body of UpdateFunctionCode."""
 
     publish: bool = False
@@ -79,7 +79,7 @@ class CreateRequest(msgspec.Struct, rename="pascal"):
 
     function_name: str
     role: RoleArn
-    code: Code
+    code: FunctionCode
     runtime: str = ""
     handler: str = ""
     description: str = ""

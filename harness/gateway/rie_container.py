@@ -27,7 +27,7 @@ from harness.errors import HarnessError
 from harness.gateway.cgroup import memory_group
 from harness.gateway.errors import invalid_parameter
 from harness.gateway.records import Function, Image, Package
-from harness.gateway.requests import Code, ImageConfig
+from harness.gateway.requests import FunctionCode, ImageConfig
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, exit_reason_in, lambda_variables
 from harness.system.engine import architecture_of, engine_architecture, find_image, translated
 
@@ -71,7 +71,7 @@ class Containers:
     registry: str | None = None
     calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CALLS_AT_ONCE))
 
-    def package(self, name: str, code: Code, config: ImageConfig, architecture: str) -> Package:
+    def package(self, name: str, code: FunctionCode, config: ImageConfig, architecture: str) -> Package:
         """The image that a function is created from.
 
         Raises:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from harness.faults.calls import CallFaults
-from harness.gateway.account import Account
+from harness.gateway.account import AccountLimits
 from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invoker
-from harness.gateway.network import Network
+from harness.gateway.network import VpcNetwork
 from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
 
@@ -22,8 +22,8 @@ class Services:
     pool: Pool
     invoker: Invoker
     faults: InvocationFaults
-    account: Account
-    network: Network
+    account: AccountLimits
+    network: VpcNetwork
     permissions: Permissions
     call_faults: CallFaults = field(default_factory=CallFaults)
 

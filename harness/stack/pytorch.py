@@ -33,7 +33,7 @@ _MB = 1_000_000
 
 
 @dataclass(frozen=True)
-class Package:
+class Distribution:
     """One package that pip would install.
 
     Attributes:
@@ -77,7 +77,7 @@ def ensure_pytorch(log: Callable[[str], None]) -> None:
         )
 
 
-def planned(requirements: Path, index: str = "") -> list[Package]:
+def planned(requirements: Path, index: str = "") -> list[Distribution]:
     """Return the packages that pip would install, without installing or downloading any.
 
     Args:
@@ -89,12 +89,12 @@ def planned(requirements: Path, index: str = "") -> list[Package]:
     """
     report = json.loads(_pip(requirements, index, "--dry-run", "--report", "-"))
     return [
-        Package(f"{item['metadata']['name']} {item['metadata']['version']}", item["download_info"]["url"])
+        Distribution(f"{item['metadata']['name']} {item['metadata']['version']}", item["download_info"]["url"])
         for item in report["install"]
     ]
 
 
-def check_build(packages: list[Package]) -> list[Package]:
+def check_build(packages: list[Distribution]) -> list[Distribution]:
     """Return the packages if they are a CPU build.
 
     Raises:
@@ -110,7 +110,7 @@ def check_build(packages: list[Package]) -> list[Package]:
     return packages
 
 
-def download_size(packages: list[Package]) -> str:
+def download_size(packages: list[Distribution]) -> str:
     """Return the total size of the packages in MB, as far as their servers report it."""
     sizes = [_size(package.url) for package in packages]
     known = sum(size for size in sizes if size is not None)

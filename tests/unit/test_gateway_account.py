@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.gateway.account import Account
+from harness.gateway.account import AccountLimits
 from harness.gateway.errors import LambdaApiError
 
 
@@ -15,7 +15,7 @@ def reason_of(account, function):
 
 def test_a_reservation_is_kept_free_for_its_function():
     """The others run out of room before the account does, and the function itself does not."""
-    account = Account(102)
+    account = AccountLimits(102)
     account.reserve("a", 2)
     for _ in range(100):
         account.enter("b")
@@ -32,7 +32,7 @@ def test_a_reservation_is_kept_free_for_its_function():
 
 def test_what_runs_moves_when_a_reservation_is_made_or_given_back():
     """Nothing is counted twice or forgotten, whenever the invocations that run by then end."""
-    account = Account(101)
+    account = AccountLimits(101)
     account.enter("a")
     account.reserve("a", 1)
 
@@ -51,7 +51,7 @@ def test_what_runs_moves_when_a_reservation_is_made_or_given_back():
 @pytest.mark.parametrize(("concurrency", "most", "least"), [(1000, 900, 100), (10, 0, 10)])
 def test_some_concurrency_must_stay_unreserved(concurrency, most, least):
     """AWS's 100, and all of a new account's ten."""
-    account = Account(concurrency)
+    account = AccountLimits(concurrency)
     account.reserve("a", most)
 
     with pytest.raises(LambdaApiError, match=rf"below its minimum value of \[{least}\]"):

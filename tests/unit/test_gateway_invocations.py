@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from harness.gateway.account import Account
+from harness.gateway.account import AccountLimits
 from harness.gateway.destinations import Destinations
 from harness.gateway.environment import Environment
 from harness.gateway.faults import InvocationFaults
@@ -84,7 +84,7 @@ def with_invoker(folder, start, use):
             package.writestr("app.py", "")
         async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
             host, port = server.sockets[0].getsockname()
-            code, account = CodeFolders(folder), Account(10)
+            code, account = CodeFolders(folder), AccountLimits(10)
             functions = FunctionStore(code.package, account)
             functions.create(
                 decode(json.dumps(CREATE | {"Code": {"ZipFile": encoded(archive)}}).encode(), CreateRequest), Vpc()

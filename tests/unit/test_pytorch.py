@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import HarnessError
-from harness.stack.pytorch import Package, check_build, download_size
+from harness.stack.pytorch import Distribution, check_build, download_size
 
 
 @pytest.fixture
@@ -16,7 +16,11 @@ def wheel(tmp_path):
 
 def test_a_build_for_cpus_is_taken(wheel):
     """What it depends on is the same few packages everywhere."""
-    packages = [Package("torch 2.13.0+cpu", wheel), Package("sympy 1.14.0", wheel), Package("filelock 4.3.1", wheel)]
+    packages = [
+        Distribution("torch 2.13.0+cpu", wheel),
+        Distribution("sympy 1.14.0", wheel),
+        Distribution("filelock 4.3.1", wheel),
+    ]
 
     assert packages == check_build(packages)
 
@@ -24,7 +28,7 @@ def test_a_build_for_cpus_is_taken(wheel):
 @pytest.mark.parametrize("name", ["nvidia-cublas 13.1.0.3", "triton 3.7.0", "cuda-bindings 13.0.3"])
 def test_a_build_for_cards_is_refused_before_its_download(wheel, name):
     """Gigabytes that nothing uses are not fetched; the error says how large it is and what to set."""
-    packages = [Package("torch 2.13.0", wheel), Package(name, wheel)]
+    packages = [Distribution("torch 2.13.0", wheel), Distribution(name, wheel)]
 
     with pytest.raises(HarnessError) as refused:
         check_build(packages)
@@ -35,7 +39,7 @@ def test_a_build_for_cards_is_refused_before_its_download(wheel, name):
 
 def test_a_size_that_nobody_names_is_told_as_a_lower_bound(wheel):
     """The user hears of a download's size before it begins, as far as it can be known."""
-    gone = Package("gone 1", "file:///there/is/no/such.whl")
+    gone = Distribution("gone 1", "file:///there/is/no/such.whl")
 
-    assert "2 MB" == download_size([Package("torch", wheel)])
-    assert "over 2 MB" == download_size([Package("torch", wheel), gone])
+    assert "2 MB" == download_size([Distribution("torch", wheel)])
+    assert "over 2 MB" == download_size([Distribution("torch", wheel), gone])

@@ -42,7 +42,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class Request:
+class ForkRequest:
     """What a client asks for.
 
     Attributes:
@@ -173,7 +173,7 @@ class Server:
         self._by_client: dict[int, Runtime] = {}
         self._by_end: dict[int, Runtime] = {}
 
-    def run(self) -> Request | None:
+    def run(self) -> ForkRequest | None:
         """Serves until no more are wanted and all have ended.
 
         Returns:
@@ -205,7 +205,7 @@ class Server:
                     self._bury(self._by_end.pop(number))
         return None
 
-    def _fork_for(self, client: socket.socket) -> Request | None:
+    def _fork_for(self, client: socket.socket) -> ForkRequest | None:
         """Forks; returns the request in the forked process alone."""
         request = receive(client)
         if request is None:
@@ -262,7 +262,7 @@ class Server:
                 runtime.client.close()
 
 
-def receive(client: socket.socket) -> Request | None:
+def receive(client: socket.socket) -> ForkRequest | None:
     """The client's request; None when it has gone, or is another user's."""
     try:
         message, descriptors, _, _ = socket.recv_fds(client, REQUEST_BYTES, 3)
@@ -273,10 +273,10 @@ def receive(client: socket.socket) -> Request | None:
     if label is None or len(descriptors) != 3:
         close(descriptors)
         return None
-    return Request(message.split(b"\0"), descriptors, label)
+    return ForkRequest(message.split(b"\0"), descriptors, label)
 
 
-def become_fresh(request: Request, code: str, handler: str) -> None:
+def become_fresh(request: ForkRequest, code: str, handler: str) -> None:
     """Make a forked process what `python bootstrap.py CODE HANDLER` would be before it runs its first line.
 
     Args:
