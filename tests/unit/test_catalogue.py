@@ -1,0 +1,77 @@
+"""The catalogue of models: each row names things that exist, and what reads it follows."""
+
+import ast
+import importlib.util
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from training.algorithm.registry import ALGORITHMS
+from training.errors import InputError
+from training.job import Model, Optimiser, WorkerJob
+from training.matrix import SYNC_MODES
+from training.model.catalogue import MODELS, PYTORCH_WORKER, WORKER, make_model, training_function
+
+WITH_MAKER = [name for name, row in MODELS.items() if row.maker is not None]
+
+
+@pytest.mark.parametrize("name", WITH_MAKER)
+def test_every_maker_exists_and_takes_what_its_row_says(name):
+    """A row's maker is a function of `training.model` with features, classes and the row's options as parameters."""
+    row = MODELS[name]
+    module, _, function = row.maker.partition(".")
+    source = Path(importlib.util.find_spec(f"training.model.{module}").origin).read_text()
+
+    found = {node.name: node.args for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+
+    assert function in found
+    parameters = [argument.arg for argument in found[function].args]
+    assert ["n_features", "n_classes", *row.options] == parameters[: 2 + len(row.options)]
+    assert len(parameters) - len(found[function].defaults) <= 2 + len(row.options)
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_MAKER if not MODELS[name].needs_pytorch])
+def test_a_model_is_made_from_its_row(name):
+    """`make_model` imports the maker and passes on what it takes, whatever else the job has."""
+    model = make_model(name, n_features=5, n_classes=3, hidden_units=64)
+
+    assert 3 == model.n_classes
+    assert np.float32 == model.initial(0).dtype
+
+
+def test_a_clustering_is_no_gradient_model():
+    """K-means has no gradient: the error names the optimiser that trains it."""
+    with pytest.raises(InputError, match="model=kmeans has no gradient; it is trained by optim=em"):
+        make_model("kmeans", n_features=5, n_classes=3)
+
+
+def test_the_jobs_choices_are_the_rows():
+    """A job may ask for every model of the catalogue and for no other, and every optimiser has its algorithm."""
+    assert tuple(MODELS) == get_args(Model)
+    assert {optim for row in MODELS.values() for optim in row.optimisers} == set(get_args(Optimiser))
+    assert set(get_args(Optimiser)) == set(ALGORITHMS) == set(SYNC_MODES)
+    assert all(importlib.util.find_spec(f"training.algorithm.{module}") for module in ALGORITHMS.values())
+
+
+def test_defaults_and_options_are_keys_of_the_job():
+    """Whatever a row sets or passes on is a field of the job."""
+    keys = {key for row in MODELS.values() for key in (*row.defaults, *row.options)}
+
+    assert keys <= set(WorkerJob.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("environment", "plain", "neural"),
+    [
+        ({}, WORKER.name, WORKER.name),
+        ({"WORKER_FUNCTION_NAME": "mine"}, "mine", "mine"),
+        ({"NEURAL_WORKER_FUNCTION_NAME": PYTORCH_WORKER.name}, WORKER.name, PYTORCH_WORKER.name),
+        ({"WORKER_FUNCTION_NAME": "mine", "NEURAL_WORKER_FUNCTION_NAME": "other"}, "mine", "other"),
+    ],
+)
+def test_the_function_that_trains_a_model_is_the_coordinators_setting(environment, plain, neural):
+    """Neural networks may have a function of their own; without one they share the other models' function."""
+    assert plain == training_function("lr", environment)
+    assert neural == training_function("mlp", environment)
