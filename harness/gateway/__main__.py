@@ -1,6 +1,6 @@
 """The gateway's process: `python -m harness.gateway --port P --directory DIR ...`, started by the stack.
 
-With `--rie` functions run as processes of this machine; with `--network` as containers in that network.
+With `--rie`, functions run as processes of this machine; with `--network`, as containers in that network.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
 from harness.gateway.records import Function, Packages
 from harness.gateway.rie_process import Processes
-from harness.gateway.sandbox import Provided
+from harness.gateway.sandbox import StackAccess
 from harness.gateway.scratch import make_scratch, remove_scratch
 from harness.gateway.server import serve
 from harness.gateway.services import Services
@@ -47,7 +47,7 @@ class Sandboxes:
     """How functions run: as processes of this machine, or in containers.
 
     Attributes:
-        packages: Takes in the code that functions are created from.
+        packages: Imports the code that functions are created from.
         start: Starts a sandbox for an environment.
         parents: Pre-imported parents from which environments are forked, if any.
         stack: The label of the stack's processes; None in container mode.
@@ -60,28 +60,28 @@ class Sandboxes:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", type=int, required=True, help="Port to listen at.")
-@click.option("--endpoint", help="What functions find in AWS_ENDPOINT_URL_LAMBDA.  [default: this host and port]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, required=True, help="Port to listen on.")
+@click.option("--endpoint", help="Value of AWS_ENDPOINT_URL_LAMBDA in functions.  [default: this host and port]")
 @click.option(
     "--directory", type=click.Path(path_type=Path), required=True, help="Folder for code and temporary files."
 )
-@click.option("--s3-endpoint", required=True, help="What functions find in AWS_ENDPOINT_URL_S3.")
-@click.option("--aws-endpoint", required=True, help="What functions find in AWS_ENDPOINT_URL; takes the logs.")
+@click.option("--s3-endpoint", required=True, help="Value of AWS_ENDPOINT_URL_S3 in functions.")
+@click.option("--aws-endpoint", required=True, help="Value of AWS_ENDPOINT_URL in functions; receives the logs.")
 @click.option("--rie", type=click.Path(path_type=Path, exists=True), help="The RIE binary, for process mode.")
 @click.option("--network", help="Docker network of the functions' containers, for container mode.")
-@click.option("--registry", metavar="HOST:PORT", help="Where the engine finds the images of ECR, for container mode.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of these containers; repeatable.")
+@click.option("--registry", metavar="HOST:PORT", help="Registry that serves ECR's images, for container mode.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of the containers; repeatable.")
 @click.option(
     "--cgroups",
     type=click.Path(path_type=Path),
     default=cgroup.MOUNT,
     show_default=True,
-    help="Where the control groups of the engine's machine are to be read.",
+    help="Mount point of the control groups of the engine's machine.",
 )
-@click.option("--account-concurrency", type=int, default=1000, show_default=True, help="Invocations at once.")
-@click.option("--retry-time-scale", type=float, default=1.0, show_default=True, help="Factor on AWS's retry waits.")
-@click.option("--idle-timeout-s", type=float, default=600.0, show_default=True, help="Life of an idle environment.")
+@click.option("--account-concurrency", type=int, default=1000, show_default=True, help="Most concurrent invocations.")
+@click.option("--retry-time-scale", type=float, default=1.0, show_default=True, help="Factor on AWS's retry delays.")
+@click.option("--idle-timeout-s", type=float, default=600.0, show_default=True, help="Life of idle environments.")
 @click.option("--fork/--no-fork", default=True, show_default=True, help="Fork environments from pre-imported parents.")
 def main(  # noqa: PLR0913 - one for each flag
     *,
@@ -103,24 +103,24 @@ def main(  # noqa: PLR0913 - one for each flag
 ) -> None:
     """Serve the Lambda API until a signal stops the process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    own = by_address(endpoint or f"http://{host}:{port}")
-    # Functions make files as on Lambda, within folders that only the stack's owner may enter.
+    own = with_ip_address(endpoint or f"http://{host}:{port}")
+    # Functions create files with Lambda's umask, within folders that only the stack's owner may enter.
     os.umask(0o022)
     secret = os.environ.get(SECRET_VARIABLE, "")
     guard = guard_from_environment("lambda")
-    # What this process starts is given credentials, and no secret from which to derive others.
+    # Child processes receive their own credentials, not the secret from which others could be derived.
     os.environ.pop(SECRET_VARIABLE, None)
     addresses = {
-        "AWS_ENDPOINT_URL": by_address(aws_endpoint),
-        "AWS_ENDPOINT_URL_S3": by_address(s3_endpoint),
+        "AWS_ENDPOINT_URL": with_ip_address(aws_endpoint),
+        "AWS_ENDPOINT_URL_S3": with_ip_address(s3_endpoint),
         "AWS_ENDPOINT_URL_LAMBDA": own,
     }
     code, key = CodeFolders(directory / "functions"), own_key(secret)
-    provided = Provided(addresses, secret)
+    access = StackAccess(addresses, secret)
     if network is not None:
-        sandboxes = _containers(network, labels, provided, cgroups, registry)
+        sandboxes = _containers(network, labels, access, cgroups, registry)
     elif rie is not None:
-        sandboxes = _processes(rie, code, provided, fork=fork)
+        sandboxes = _processes(rie, code, access, fork=fork)
     else:
         raise click.UsageError("give --rie for process mode, or --network for container mode")
     logs, account, faults = LogService(aws_endpoint, key), AccountLimits(account_concurrency), InvocationFaults()
@@ -158,38 +158,38 @@ def _lifespan(
 
 
 async def remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
-    """Remove the code of deleted functions, and code that was replaced, as soon as no environment runs it."""
+    """Remove the code of deleted functions, and replaced code, as soon as no environment runs it."""
     while True:
         await code.unneeded.wait()
         code.unneeded.clear()
         try:
             await asyncio.to_thread(functions.remove_unneeded_code, code)
         except Exception:
-            # The next removal may succeed, and takes with it what is left.
-            logger.exception("code that no function needs was not removed")
+            # The next removal may succeed, and also removes what is left now.
+            logger.exception("could not remove code that no function needs")
 
 
-def _processes(rie: Path, code: CodeFolders, provided: Provided, *, fork: bool) -> Sandboxes:
+def _processes(rie: Path, code: CodeFolders, access: StackAccess, *, fork: bool) -> Sandboxes:
     stack = own_stack_label()
     scratch = make_scratch(stack)
-    parents = Parents(scratch, provided, stack) if fork else None
-    return Sandboxes(code.package, Processes(rie, scratch, provided, stack, parents).start, parents, stack)
+    parents = Parents(scratch, access, stack) if fork else None
+    return Sandboxes(code.package, Processes(rie, scratch, access, stack, parents).start, parents, stack)
 
 
 def _containers(
-    network: str, labels: tuple[str, ...], provided: Provided, cgroups: Path, registry: str | None
+    network: str, labels: tuple[str, ...], access: StackAccess, cgroups: Path, registry: str | None
 ) -> Sandboxes:
-    # docker-py takes a tenth of a second to import, and process mode does without it.
+    # docker-py takes 0.1 s to import, and process mode does not need it.
     from harness.gateway.rie_container import Containers  # noqa: PLC0415
     from harness.system.engine import connect  # noqa: PLC0415
 
     parsed = dict(label.partition("=")[::2] for label in labels)
-    containers = Containers(connect(), network, parsed, provided, os.cpu_count() or 1, cgroups, registry)
+    containers = Containers(connect(), network, parsed, access, os.cpu_count() or 1, cgroups, registry)
     return Sandboxes(containers.package, containers.start)
 
 
-def by_address(url: str) -> str:
-    """The URL with its host as an address: boto3 would put a bucket's name before a host's name."""
+def with_ip_address(url: str) -> str:
+    """Return the URL with its host as an IP address, because boto3 would prefix a host name with the bucket's name."""
     parts = urlsplit(url)
     address = socket.gethostbyname(parts.hostname or "")
     return parts._replace(netloc=f"{address}:{parts.port}").geturl()

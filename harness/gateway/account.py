@@ -1,4 +1,4 @@
-"""What the emulated account is allowed, and what of it is reserved.
+"""The limits of the emulated account, and its reserved concurrency.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 """
@@ -12,12 +12,12 @@ from harness.gateway.errors import invalid_parameter, too_many_requests
 
 @dataclass
 class AccountLimits:
-    """The account's limits and reservations, and how many invocations run.
+    """The account's limits and reservations, and the number of running invocations.
 
     Attributes:
         concurrency: Invocations that may run at once.
-        memory_mb: The most that a function may have; new accounts get less than Lambda's most.
-        reserved: The part of the concurrency that a function has for itself, by its name.
+        memory_mb: The largest memory size of a function; new accounts have a lower limit than Lambda's own.
+        reserved: The concurrency reserved for a function, by its name.
     """
 
     concurrency: int
@@ -28,14 +28,14 @@ class AccountLimits:
 
     @property
     def unreserved(self) -> int:
-        """What is left for functions without a reservation."""
+        """Return the concurrency left for functions without a reservation."""
         return self.concurrency - sum(self.reserved.values())
 
     def reserve(self, function: str, executions: int) -> None:
-        """Reserves a part of the concurrency.
+        """Reserve a part of the concurrency for a function.
 
         Raises:
-            LambdaApiError: Too little would be left for the others.
+            LambdaApiError: Too little would be left for the other functions.
         """
         least = min(limits.LEAST_UNRESERVED, self.concurrency)
         if self.unreserved + self.reserved.get(function, 0) - executions < least:
@@ -43,18 +43,18 @@ class AccountLimits:
                 "Specified ReservedConcurrentExecutions for function decreases account's "
                 f"UnreservedConcurrentExecution below its minimum value of [{least}]."
             )
-        self._count_anew(function, executions)
+        self._set_reservation(function, executions)
 
     def release(self, function: str) -> None:
-        """Gives a function's reservation back, if it has one."""
+        """Release a function's reservation, if it has one."""
         if function in self.reserved:
-            self._count_anew(function, None)
+            self._set_reservation(function, None)
 
     def check_memory(self, memory_mb: int) -> None:
-        """Checks a function's memory size.
+        """Check a function's memory size.
 
         Raises:
-            LambdaApiError: The account may not have so much.
+            LambdaApiError: It exceeds the account's limit.
         """
         if memory_mb > self.memory_mb:
             raise invalid_parameter(
@@ -63,7 +63,7 @@ class AccountLimits:
             )
 
     def enter(self, function: str) -> None:
-        """Counts an invocation that is to run.
+        """Count an invocation that is about to run.
 
         Raises:
             LambdaApiError: The function's reservation, or the account's concurrency, is used up (429).
@@ -78,13 +78,13 @@ class AccountLimits:
         self._running[function] += 1
 
     def leave(self, function: str) -> None:
-        """Counts an invocation that has ended."""
+        """Count an invocation that has ended."""
         self._running[function] -= 1
         if function not in self.reserved:
             self._unreserved_running -= 1
 
-    def _count_anew(self, function: str, executions: int | None) -> None:
-        """Changes a reservation; what runs at this moment moves to the pool that it counts in from now on."""
+    def _set_reservation(self, function: str, executions: int | None) -> None:
+        """Set or remove a reservation, and recount the running invocations by the pool that they now belong to."""
         if executions is None:
             del self.reserved[function]
         else:

@@ -1,4 +1,4 @@
-"""The Lambda API over HTTP: what boto3, the AWS CLI and curl talk to.
+"""The Lambda API over HTTP, for boto3, the AWS CLI and curl.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
 """
@@ -39,23 +39,23 @@ INVOCATIONS = "/2015-03-31/functions/{name}/invocations"
 
 
 class FunctionsOnlyInvoke:
-    """Refuses a deployed function's calls of the Lambda service other than Invoke: no role that we deploy allows any.
+    """Refuses calls other than Invoke by a deployed function, because no role that we deploy allows any.
 
     Args:
-        app: What is behind it.
+        app: The application behind it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request on, or answers 403."""
+        """Forward a request, or answer 403."""
         if scope["type"] == "http" and not scope["path"].endswith("/invocations"):
             caller = caller_of(_signed(Request(scope)).token)
             if caller is not None and caller.role != limits.ANY_ROLE:
                 message = f"User: {caller.arn} is not authorized to perform this call: only Invoke is evaluated here"
-                refused = LambdaApiError("AccessDeniedException", 403, message)
-                answer = await _api_error(Request(scope), refused)
+                denied = LambdaApiError("AccessDeniedException", 403, message)
+                answer = await _api_error(Request(scope), denied)
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -68,12 +68,12 @@ def create_app(services: Services, lifespan: Lifespan, guard: Guard) -> Starlett
     """Return the application.
 
     Args:
-        services: What the routes stand on.
-        lifespan: Starts and stops that.
-        guard: Stands before all of it.
+        services: The parts of the Lambda service.
+        lifespan: Starts and stops them.
+        guard: Checks every request first.
     """
     app = Starlette(
-        # Looked for in this order.
+        # The first matching route wins.
         routes=[
             Route(INVOCATIONS, _invoke, methods=["POST"]),
             Route("/_harness/environments", _environments),
@@ -125,7 +125,7 @@ async def _invoke(request: Request) -> Response:
 
 
 async def _payload(request: Request, limit: int) -> bytes:
-    """The request's body within its limit; an absent one is the empty object, as on AWS."""
+    """Return the request's body within its limit; a missing body is the empty object, as on AWS."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -144,17 +144,17 @@ async def _environments(request: Request) -> Response:
 
 
 def _signed(request: Request) -> Signed:
-    """Return the credentials that the guard has seen."""
+    """Return the credentials that the guard has checked."""
     return signed_by(request.headers.get, request.url.query)
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
-    """For a caller that went away before its request was whole: nobody gets this answer."""
+    """Answer a caller that disconnected before its request was complete; nobody receives this answer."""
     return Response(status_code=400)
 
 
 async def _service_error(request: Request, error: Exception) -> Response:
-    """Answer an error of our own as AWS does; the server logs it."""
+    """Answer an internal error as AWS does; the server logs it."""
     return await _api_error(request, LambdaApiError("ServiceException", 500, f"{type(error).__name__}: {error}"))
 
 

@@ -1,6 +1,6 @@
-"""What the kernel knows of a container's memory, read from its control group.
+"""The kernel's memory figures for a container, read from its control group.
 
-The engine tells the same, but takes a second for it.
+The engine reports the same figures, but takes a second to do so.
 https://docs.kernel.org/admin-guide/cgroup-v1/memory.html, https://docs.kernel.org/admin-guide/cgroup-v2.html
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
-# Where engines put a container's group below the mount, under version 1 and version 2; and the files that count.
+# The places of a container's group below the mount, for versions 1 and 2, with the files that hold the figures.
 _PLACES = (
     ("memory/docker/{id}", "memory.max_usage_in_bytes", "memory.oom_control"),
     ("memory/system.slice/docker-{id}.scope", "memory.max_usage_in_bytes", "memory.oom_control"),
@@ -23,22 +23,22 @@ class MemoryGroup:
     """The control group of one container.
 
     Attributes:
-        peak: File with the most bytes that were ever used.
-        events: File that counts processes killed for want of memory.
+        peak: File with the peak memory usage, bytes.
+        events: File that counts processes killed because memory ran out.
     """
 
     peak: Path
     events: Path
 
     def peak_mb(self) -> int:
-        """The most memory that was ever used, page cache and /tmp included; 0 when the group is gone."""
+        """Return the peak memory usage, page cache and /tmp included, MB; 0 if the group is gone."""
         try:
             return int(self.peak.read_text()) // 2**20
         except OSError:
             return 0
 
     def kills(self) -> int:
-        """How many processes were killed for want of memory; 0 when the group is gone."""
+        """Return how many processes were killed because memory ran out; 0 if the group is gone."""
         try:
             found = re.search(r"^oom_kill (\d+)$", self.events.read_text(), re.MULTILINE)
         except OSError:
@@ -47,7 +47,7 @@ class MemoryGroup:
 
 
 def memory_group(container_id: str, mount: Path) -> MemoryGroup | None:
-    """The group of a running container; None where the engine keeps it elsewhere, or the kernel counts no peaks."""
+    """Return the group of a running container; None if the engine keeps it elsewhere or the kernel records no peaks."""
     for place, peak, events in _PLACES:
         folder = mount / place.format(id=container_id)
         if (folder / peak).exists():

@@ -1,4 +1,4 @@
-"""What Lambda refuses of a function's configuration, and what this emulation cannot do and so refuses by name.
+"""Checks of a function's configuration: what Lambda refuses, and what this emulation does not support.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 """
@@ -53,7 +53,7 @@ def check_handler(handler: str) -> None:
 
 
 def check_runtime(runtime: str | None) -> None:
-    """Refuse runtimes that Lambda does not have or no longer takes, and those that are not Python."""
+    """Refuse runtimes that Lambda does not have or no longer accepts, and those that are not Python."""
     if not runtime or _PYTHON.fullmatch(runtime):
         return
     if runtime in _ENDED_PYTHON:
@@ -97,7 +97,7 @@ def check_variables(variables: Mapping[str, str]) -> None:
             f"{_UNABLE} contains reserved keys that are currently not supported for modification. "
             f"Reserved keys used in this request: {', '.join(reserved)}"
         )
-    # No process starts with NUL in its environment.
+    # A process cannot start with NUL in its environment.
     if unfit := [name for name, value in variables.items() if "\0" in name + value]:
         raise invalid_parameter(f"{_UNABLE} contain characters that are not allowed: {', '.join(map(repr, unfit))}")
     for name in variables:

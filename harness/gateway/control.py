@@ -1,8 +1,8 @@
 """The control plane: functions, versions, aliases, concurrency, events and tags.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
-What is asked for is done when the answer comes; the answer itself says `Pending` or `InProgress` as AWS's does, so that
-whoever waits for `Active` does so here, too.
+An operation is complete when its answer arrives, but the answer says `Pending` or `InProgress` as on AWS, so that
+callers have to wait for `Active` here, too.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ Operation = Callable[[Request], Awaitable[Response]]
 
 
 def control_plane() -> list[Route]:
-    """The routes."""
+    """Return the routes."""
     functions, one = "/2015-03-31/functions", "/2015-03-31/functions/{name}"
     events = "/2019-09-25/functions/{name}/event-invoke-config"
     recursion = "/2024-08-31/functions/{name}/recursion-config"
@@ -77,7 +77,7 @@ def control_plane() -> list[Route]:
 
 
 def _routes(name: str, method: str, path: str, operation: Operation) -> list[Route]:
-    """One operation; some clients put a slash behind its path."""
+    """Return the routes of one operation, with and without the trailing slash that some clients send."""
 
     async def answer(request: Request) -> Response:
         services = services_of(request)
@@ -100,18 +100,18 @@ def _qualifier(request: Request) -> str | None:
 
 async def _list(request: Request) -> Response:
     functions = services_of(request).functions
-    shown = functions.all()
+    listed = functions.all()
     if request.query_params.get("FunctionVersion") == "ALL":
-        shown = [version for function in shown for version in functions.versions(function.name)]
-    return JSONResponse({"Functions": [function.configuration() for function in shown]})
+        listed = [version for function in listed for version in functions.versions(function.name)]
+    return JSONResponse({"Functions": [function.configuration() for function in listed]})
 
 
 async def _create(request: Request) -> Response:
     services, body = services_of(request), await _code_request(request, "CreateFunction")
-    # In threads: packages are large, and other invocations go on.
-    wanted = await asyncio.to_thread(decode, body, CreateRequest)
-    vpc = await services.network.vpc_of(wanted.vpc_config)
-    function = await asyncio.to_thread(services.functions.create, wanted, vpc)
+    # Packages are large: threads keep the event loop free for other invocations.
+    create = await asyncio.to_thread(decode, body, CreateRequest)
+    vpc = await services.network.vpc_of(create.vpc_config)
+    function = await asyncio.to_thread(services.functions.create, create, vpc)
     services.pool.prepare(services.functions.get(function.name))
     return JSONResponse(function.configuration(**CREATING), status_code=201)
 
@@ -119,15 +119,15 @@ async def _create(request: Request) -> Response:
 async def _get(request: Request) -> Response:
     services = services_of(request)
     function = services.functions.get(_name(request), _qualifier(request))
-    shown = {
+    answer = {
         "Configuration": function.configuration(),
         "Code": function.code_location(),
         "Tags": services.functions.tags(function.name),
     }
     reserved = services.account.reserved.get(function.name)
     if reserved is not None:
-        shown["Concurrency"] = {"ReservedConcurrentExecutions": reserved}
-    return JSONResponse(shown)
+        answer["Concurrency"] = {"ReservedConcurrentExecutions": reserved}
+    return JSONResponse(answer)
 
 
 async def _get_configuration(request: Request) -> Response:
@@ -155,7 +155,7 @@ async def _update_configuration(request: Request) -> Response:
 
 
 def _renew(services: Services, before: Function) -> None:
-    """Lets the environments of a function go that was changed, and prepares for new ones; a dry run changes nothing."""
+    """Retire the environments of a changed function and prepare for new ones; a dry run changes nothing."""
     now = services.functions.get(before.name)
     if now.revision != before.revision:
         services.pool.retire(now, successor=now.revision)
@@ -165,7 +165,7 @@ def _renew(services: Services, before: Function) -> None:
 
 
 async def _code_request(request: Request, operation: str) -> bytes:
-    """Return the body of a request that may hold a package."""
+    """Return the body of a request that may contain a package."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
@@ -298,10 +298,10 @@ async def _account_settings(request: Request) -> Response:
 
 
 async def _put_account(request: Request) -> Response:
-    """What a rehearsal wants the account to be allowed."""
-    wanted, account = decode(await request.body(), AccountRequest), services_of(request).account
-    account.concurrency = wanted.concurrency or account.concurrency
-    account.memory_mb = wanted.memory_mb or account.memory_mb
+    """Set the account's limits for a rehearsal."""
+    changes, account = decode(await request.body(), AccountRequest), services_of(request).account
+    account.concurrency = changes.concurrency or account.concurrency
+    account.memory_mb = changes.memory_mb or account.memory_mb
     return JSONResponse(_to_api(account))
 
 
@@ -310,7 +310,7 @@ def _to_api(account: AccountLimits) -> dict[str, int]:
 
 
 async def _put_call_faults(request: Request) -> Response:
-    """What a rehearsal wants to go wrong: a list of faults, which replaces the one before."""
+    """Replace the list of API calls that a rehearsal makes fail."""
     faults = decode(await request.body() or b"[]", tuple[CallFault, ...])
     services_of(request).call_faults.put(faults)
     return Response(msgspec.json.encode(faults), media_type="application/json")

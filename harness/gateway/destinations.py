@@ -1,4 +1,4 @@
-"""Destinations of asynchronous invocations: a record of an event's end, in a queue.
+"""Destinations of asynchronous invocations: queues that receive a record of each event's outcome.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 """
@@ -27,17 +27,17 @@ Condition = Literal["Success", "RetriesExhausted", "EventAgeExceeded"]
 
 
 @dataclass(frozen=True)
-class Ended:
-    """An event that is over.
+class EndedEvent:
+    """An event that has ended.
 
     Attributes:
-        request_id: Its id.
-        arn: What it was sent to, with the qualifier.
+        request_id: The request's id.
+        arn: ARN of the invoked function, with the qualifier.
         condition: How it ended.
         tries: How often it ran.
         payload: JSON.
         version: The version that ran.
-        answer: The last answer; None when it never ran.
+        answer: The last answer; None if the event never ran.
     """
 
     request_id: str
@@ -54,20 +54,20 @@ class Destinations:
 
     Args:
         endpoint: Address of the service.
-        access_key: The stack's own.
+        access_key: The stack's own access key.
     """
 
     def __init__(self, endpoint: str, access_key: str) -> None:
         self._endpoint = endpoint
-        # As for the logs: the signature is not looked at, and boto3 costs the gateway 20 MB.
+        # As for the logs: the signature is not checked, and boto3 would cost the gateway 20 MB.
         self._headers = {
             **authorization(access_key, "sqs"),
             "Content-Type": "application/x-amz-json-1.0",
             "X-Amz-Target": TARGET,
         }
 
-    async def send(self, queue: str, ended: Ended) -> None:
-        """Sends a record; one that cannot be sent is lost, and the log says so, as CloudWatch would on AWS."""
+    async def send(self, queue: str, ended: EndedEvent) -> None:
+        """Send a record; log one that cannot be sent, as CloudWatch would show it on AWS."""
         *_, account, name = queue.split(":")
         message = {"QueueUrl": f"{self._endpoint}/{account}/{name}", "MessageBody": record(ended).decode()}
         connection = HttpConnection(urlsplit(self._endpoint).netloc)
@@ -79,13 +79,13 @@ class Destinations:
         finally:
             connection.close()
         if answer.status != HTTPStatus.OK:
-            told = answer.body[:200].decode(errors="replace")
-            logger.error("the record of event %s did not reach %s: %s", ended.request_id, queue, told)
+            cause = answer.body[:200].decode(errors="replace")
+            logger.error("the record of event %s did not reach %s: %s", ended.request_id, queue, cause)
 
 
-def record(ended: Ended) -> bytes:
-    """Return the record as AWS writes it, in JSON; an answer that is not JSON is a string in it."""
-    made: dict[str, object] = {
+def record(ended: EndedEvent) -> bytes:
+    """Return the record as JSON in AWS's form; an answer that is not JSON becomes a string in it."""
+    fields: dict[str, object] = {
         "version": "1.0",
         "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
         "requestContext": {
@@ -100,5 +100,5 @@ def record(ended: Ended) -> bytes:
         context: dict[str, object] = {"statusCode": 200, "executedVersion": ended.version}
         if ended.answer.error:
             context["functionError"] = ended.answer.error
-        made |= {"responseContext": context, "responsePayload": embedded(ended.answer.payload)}
-    return msgspec.json.encode(made)
+        fields |= {"responseContext": context, "responsePayload": embedded(ended.answer.payload)}
+    return msgspec.json.encode(fields)

@@ -1,7 +1,7 @@
 """An execution environment: one RIE with one runtime behind it, for one invocation at a time.
 
-RIE crashes on overlapping invocations and when its caller goes away, so an environment belongs to one invocation
-until that is over, whatever the caller does.
+RIE crashes on overlapping invocations and when its caller disconnects, so an environment belongs to one invocation
+until that has ended, whatever the caller does.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
 
@@ -28,15 +28,15 @@ from harness.gateway.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
 
-# Given the function and the name of its log stream.
+# Takes the function and the name of its log stream.
 SandboxStarter = Callable[[Function, str], Awaitable[Sandbox]]
 
 RIE_PATH = "/2015-03-31/functions/function/invocations"
-# RIE enforces the function's time limit; this much later it is taken for dead.
+# RIE enforces the function's time limit; this much later, the gateway considers RIE dead.
 RIE_GRACE_S = 5.0
-# The last lines of an invocation are on their way already when its answer comes.
+# How long the last lines of an invocation may arrive after its answer.
 OUTPUT_WITHIN_S = 0.5
-# After a death no more output comes once none has come for so long.
+# After a death, the output is complete once none has arrived for this long.
 QUIET_S = 0.05
 _LONGEST_QUOTE = 200
 
@@ -44,28 +44,28 @@ _TIMED_OUT = re.compile(rb"^Task timed out after [\d.]+ seconds$")
 
 
 class LogWriter(Protocol):
-    """One environment's log stream."""
+    """The log stream of one environment."""
 
     @property
     def full(self) -> bool:
-        """Whether so many lines wait to be sent that the function is to wait too."""
+        """Return whether so many lines are queued that the function must wait."""
 
     def write(self, text: str, *, urgent: bool = False) -> None:
-        """Take whole lines, each one an event; a carriage return is a line's end within one.
+        """Queue whole lines, each as one event; a carriage return is a line end within an event.
 
-        Urgent ones are sent soon, with all before them.
+        Urgent lines are sent soon, with all lines before them.
         """
 
     def when_room(self, call: Callable[[], None]) -> None:
-        """Call once there is room again."""
+        """Call the function once there is room again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one invocation.
+    """The outcome of one invocation.
 
     Attributes:
-        payload: The function's answer, or the error as AWS words it.
+        payload: The function's answer, or the error in AWS's words.
         error: AWS's `X-Amz-Function-Error`: `Unhandled`, or None on success.
         usable: Whether the environment can take another invocation.
     """
@@ -75,7 +75,7 @@ class Answer:
     usable: bool = True
 
 
-# RIE has answered with an error and without a body.
+# Stands for an error that RIE answered without a body.
 _SILENT = Answer(b"", "Unhandled", usable=False)
 
 
@@ -95,36 +95,36 @@ class Environment:
     _lines: Lines = field(default_factory=Lines)
     _rie_lines: RieLines = field(default_factory=RieLines)
     _tail: Tail = field(default_factory=Tail)
-    _came: asyncio.Event = field(default_factory=asyncio.Event)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _error_logged: bool = False
     _end: How | None = None
 
     async def invoke(
         self, request_id: str, payload: bytes, headers: dict[str, str], *, arn: str = "", trace: str = ""
     ) -> Answer:
-        """Runs one invocation to its end and writes its log.
+        """Run one invocation to its end and write its log.
 
         Args:
-            request_id: What the function sees as `aws_request_id`.
+            request_id: The function's `aws_request_id`.
             payload: JSON.
             headers: Further headers for RIE (client context).
-            arn: What was called, with the qualifier.
-            trace: What the function sees as `_X_AMZN_TRACE_ID`.
+            arn: ARN of the invoked function, with the qualifier.
+            trace: The function's `_X_AMZN_TRACE_ID`.
         """
         self._tail.clear()
         self._rie_lines.begin(request_id)
         self._error_logged = False
-        self.usable = False  # until this invocation is over: a cancelled one leaves RIE in an unknown state
+        self.usable = False  # until this invocation has ended: a cancelled one leaves RIE in an unknown state
         self._end = None
         self._write(f"START RequestId: {request_id} Version: {self.function.version}\n")
         self.sandbox.thaw()
         started = time.perf_counter()
         answer = await self._post(request_id, payload, {**headers, **self.sandbox.headers(arn, trace)})
         seconds = time.perf_counter() - started
-        complete = await self._read_the_rest(alive=answer.usable)
+        complete = await self._drain_output(alive=answer.usable)
         answer = self._as_aws(answer, request_id, complete=complete, seconds=seconds)
         if answer is _SILENT:
-            answer = self._told_by_rie(request_id)
+            answer = self._runtime_exit(request_id)
         memory_mb = await self._memory_used_mb()
         end = self._planned_end()
         if end == "oom":
@@ -137,46 +137,46 @@ class Environment:
         self.invocations += 1
         self.usable = answer.usable
         if answer.usable:
-            # The answer, the log and the memory are known: nothing of the function runs until the next invocation.
+            # The answer, the log and the memory are complete: freeze the function until the next invocation.
             self.sandbox.freeze()
         return answer
 
     @property
     def tail(self) -> bytes:
-        """The last 4 KB of the current invocation's log."""
+        """Return the last 4 KB of the current invocation's log."""
         return self._tail.content
 
     @property
     def name(self) -> str:
-        """Its name in the access key that its function signs requests with."""
+        """Return the environment's name, which is part of the access key that its function signs requests with."""
         return environment_name(self.stream)
 
     @property
     def alive(self) -> bool:
-        """Whether it could take an invocation."""
+        """Return whether the environment could take an invocation."""
         return self.sandbox.alive
 
     def _planned_end(self) -> How | None:
         return self._end
 
     async def kill(self, how: How) -> None:
-        """Ends the handler's process in the middle of its work, for a fault plan.
+        """Kill the handler's process in the middle of its work, for a fault plan.
 
         Args:
-            how: Whose deed it is to look like: from outside a process can only be killed, while AWS words
-                an exit of its own and reports the whole memory as used where that ran out.
+            how: Which failure to imitate. We can only send SIGKILL; for `exit` and `oom`, the error text and the
+                reported memory are adjusted to match AWS.
         """
         self._end = how
         await self.sandbox.signal(Signals.SIGKILL)
 
     async def stop(self) -> None:
-        """Ends its sandbox."""
+        """Stop the sandbox."""
         self.rie.close()
         await self.sandbox.stop()
         self._write_function_lines(self._lines.end())
 
     def read_output(self) -> None:
-        """Begin to pass the function's output on to its log."""
+        """Start to forward the function's output to its log."""
         self.sandbox.read_output(self._take)
 
     async def _post(self, request_id: str, payload: bytes, headers: dict[str, str]) -> Answer:
@@ -192,16 +192,16 @@ class Environment:
                 return Answer(response.body, "Unhandled", usable=False)
             if not response.body:
                 return _SILENT
-            said = f"RIE answered {response.status}: {response.body[:_LONGEST_QUOTE].decode(errors='replace')!r}"
-            logger.warning("%s: %s", self.function.name, said)
-            return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: {said}")
+            quote = f"RIE answered {response.status}: {response.body[:_LONGEST_QUOTE].decode(errors='replace')!r}"
+            logger.warning("%s: %s", self.function.name, quote)
+            return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: {quote}")
         return Answer(response.body)
 
-    def _told_by_rie(self, request_id: str) -> Answer:
-        """Return the answer when the runtime ended while it started, of which RIE says nothing in its own."""
+    def _runtime_exit(self, request_id: str) -> Answer:
+        """Return the answer for a runtime that ended during its start, which RIE's own answer does not mention."""
         reason = self.sandbox.exit_reason()
         if not reason:
-            reason = "RIE answered without a word"
+            reason = "RIE answered with an error and no body"
             logger.warning("%s: %s", self.function.name, reason)
         return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
 
@@ -210,7 +210,7 @@ class Environment:
 
         A handler may *return* such a body.
         So an error must carry this invocation's id, and the runtime must have logged it too, as far as the log is
-        complete; and no time is up before the time limit.
+        complete; and a timeout is believed only after the time limit.
         """
         if answer.error is not None:
             return answer
@@ -234,15 +234,15 @@ class Environment:
         )
 
     async def _memory_used_mb(self) -> int:
-        """The sandbox's measure; 0 when nobody can tell, which is no reason to lose an answer."""
+        """Return the sandbox's peak memory; 0 if it cannot be measured, so that the answer is not lost."""
         try:
             return await self.sandbox.max_memory_mb()
         except OSError:
             logger.exception("%s: the memory of an environment cannot be measured", self.function.name)
             return 0
 
-    async def _read_the_rest(self, *, alive: bool) -> bool:
-        """Log all that the function has printed so far, however it ended; whether that is all for certain."""
+    async def _drain_output(self, *, alive: bool) -> bool:
+        """Log the rest of the function's output, however it ended; return whether the log is certainly complete."""
         self.sandbox.drain_output()
         complete = True
         if not self.sandbox.shares_output:
@@ -250,18 +250,18 @@ class Environment:
         elif alive:
             complete = await _within(OUTPUT_WITHIN_S, self._rie_lines.ended)
         else:
-            # RIE writes no END behind the output of a runtime that has died.
+            # RIE writes no END after the output of a runtime that has died.
             deadline = time.monotonic() + OUTPUT_WITHIN_S
-            self._came.clear()
-            while time.monotonic() < deadline and await _within(QUIET_S, self._came):
-                self._came.clear()
+            self._arrived.clear()
+            while time.monotonic() < deadline and await _within(QUIET_S, self._arrived):
+                self._arrived.clear()
             complete = False
         self._write_function_lines(self._lines.end() + self._rie_lines.end())
         return complete
 
     def _take(self, chunk: bytes) -> bool:
-        """Log a chunk of output; whether there is room for more."""
-        self._came.set()
+        """Log a chunk of output; return whether there is room for more."""
+        self._arrived.set()
         text = self._lines.add(chunk)
         if self.sandbox.shares_output:
             text = self._rie_lines.add(text)
@@ -274,7 +274,7 @@ class Environment:
     def _write_function_lines(self, text: str) -> None:
         if not text:
             return
-        # It may follow what the function printed without a line's end.
+        # The error may follow output without a line end, so look anywhere in the text.
         self._error_logged = self._error_logged or "[ERROR] " in text
         self._write(text)
 
@@ -285,12 +285,12 @@ class Environment:
 
 
 async def start_environment(function: Function, start: SandboxStarter, log: Callable[[str], LogWriter]) -> Environment:
-    """Starts an environment; the handler itself is loaded by the first invocation.
+    """Start an environment; the first invocation loads the handler.
 
     Args:
-        function: What it runs.
+        function: The function that it runs.
         start: Starts its sandbox.
-        log: Opens the log stream of that name.
+        log: Opens the log stream with a given name.
 
     Raises:
         OSError: The sandbox cannot be started.
@@ -320,7 +320,7 @@ async def _within(seconds: float, event: asyncio.Event) -> bool:
 
 
 def sandbox_failure(message: str) -> Answer:
-    """Return what callers get when their invocation broke through no fault of the function's."""
+    """Return the answer for an invocation that failed through no fault of the function."""
     return _failure("Sandbox.Failure", message)
 
 

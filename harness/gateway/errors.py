@@ -1,4 +1,4 @@
-"""Errors of the Lambda API, in AWS's words: the type's name, the HTTP status, the message.
+"""Errors of the Lambda API in AWS's words: the error's name, the HTTP status, the message.
 
 https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html and each operation's page.
 """
@@ -10,9 +10,9 @@ class LambdaApiError(Exception):
     """An error answer of the Lambda API.
 
     Args:
-        type_: AWS's name of the error, as boto3 shows it in `Error.Code`.
+        type_: AWS's name of the error, which boto3 puts in `Error.Code`.
         status: HTTP status.
-        message: What AWS says.
+        message: AWS's message.
         reason: AWS's code of the cause, for the errors that have one.
     """
 
@@ -22,27 +22,27 @@ class LambdaApiError(Exception):
 
 
 def function_not_found(arn: str) -> LambdaApiError:
-    """404: there is no such function."""
+    """Return a 404: the function does not exist."""
     return LambdaApiError("ResourceNotFoundException", 404, f"Function not found: {arn}")
 
 
 def function_exists(name: str) -> LambdaApiError:
-    """409: the function's name is taken."""
+    """Return a 409: the function's name is taken."""
     return LambdaApiError("ResourceConflictException", 409, f"Function already exist: {name}")
 
 
 def invalid_parameter(message: str) -> LambdaApiError:
-    """400: a parameter that is well-formed but not allowed."""
+    """Return a 400: a parameter is well-formed but not allowed."""
     return LambdaApiError("InvalidParameterValueException", 400, message)
 
 
 def validation_failed(message: str) -> LambdaApiError:
-    """400: a parameter breaks the API's schema."""
+    """Return a 400: a parameter violates the API's schema."""
     return LambdaApiError("ValidationException", 400, f"1 validation error detected: {message}")
 
 
 def body_not_json(message: str) -> LambdaApiError:
-    """400: the payload is not JSON."""
+    """Return a 400: the body is not JSON."""
     return LambdaApiError("InvalidRequestContentException", 400, f"Could not parse request body into json: {message}")
 
 
@@ -54,7 +54,7 @@ def client_context_invalid() -> LambdaApiError:
 
 
 def request_too_large(limit: int, operation: str) -> LambdaApiError:
-    """413: the payload is above the limit of its invocation type."""
+    """Return a 413: the request exceeds the size limit of its operation."""
     return LambdaApiError(
         "RequestEntityTooLargeException",
         413,
@@ -63,23 +63,23 @@ def request_too_large(limit: int, operation: str) -> LambdaApiError:
 
 
 def zipped_too_large() -> LambdaApiError:
-    """413: a deployment package above the limit for direct uploads."""
+    """Return a 413: the deployment package exceeds the limit for direct uploads."""
     message = f"Zipped size must be smaller than {limits.ZIPPED_BYTES} bytes"
     return LambdaApiError("RequestEntityTooLargeException", 413, message)
 
 
 def unzipped_too_large() -> LambdaApiError:
-    """400: a deployment package that is too large once unpacked."""
+    """Return a 400: the deployment package is too large when unpacked."""
     return invalid_parameter(f"Unzipped size must be smaller than {limits.UNZIPPED_BYTES} bytes")
 
 
 def no_room(folder: str) -> LambdaApiError:
-    """507: this machine has no room for a package; boto3 does not try this status again."""
+    """Return a 507: this machine has no space for a package; boto3 does not retry this status."""
     return LambdaApiError("ServiceException", 507, f"No space left on the disk that holds {folder}")
 
 
 def recursive_invocation(name: str) -> LambdaApiError:
-    """400: a function that was reached through itself too often."""
+    """Return a 400: the function has invoked itself too often, directly or through others."""
     return LambdaApiError(
         "RecursiveInvocationException",
         400,
@@ -88,22 +88,22 @@ def recursive_invocation(name: str) -> LambdaApiError:
 
 
 def too_many_requests(reason: str = "ConcurrentInvocationLimitExceeded") -> LambdaApiError:
-    """429: no concurrency is left, the account's or the function's own."""
+    """Return a 429: the account's or the function's concurrency is used up."""
     return LambdaApiError("TooManyRequestsException", 429, "Rate Exceeded.", reason)
 
 
 def not_found(message: str) -> LambdaApiError:
-    """404: something of a function that is not there."""
+    """Return a 404: a part of a function does not exist."""
     return LambdaApiError("ResourceNotFoundException", 404, message)
 
 
 def alias_exists(arn: str) -> LambdaApiError:
-    """409: the alias's name is taken."""
+    """Return a 409: the alias's name is taken."""
     return LambdaApiError("ResourceConflictException", 409, f"Alias already exists: {arn}")
 
 
 def version_in_use(name: str, version: str, aliases: list[str]) -> LambdaApiError:
-    """409: a version to which aliases point cannot be deleted."""
+    """Return a 409: a version cannot be deleted while aliases point to it."""
     return LambdaApiError(
         "ResourceConflictException",
         409,
@@ -112,7 +112,7 @@ def version_in_use(name: str, version: str, aliases: list[str]) -> LambdaApiErro
 
 
 def precondition_failed() -> LambdaApiError:
-    """412: somebody else has changed it meanwhile."""
+    """Return a 412: the resource was changed since the caller read it."""
     return LambdaApiError(
         "PreconditionFailedException",
         412,

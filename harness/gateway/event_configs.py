@@ -1,4 +1,4 @@
-"""How events are treated that were sent to a function, a version or an alias; each has settings of its own.
+"""How events are handled that were sent to a function, a version or an alias; each has its own settings.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
 """
@@ -30,24 +30,24 @@ class EventInvokeConfigs:
         return self._configs.get(_own(identifier), EventInvokeConfig())
 
     def get(self, identifier: str, qualifier: str | None) -> dict[str, Any]:
-        """GetFunctionEventInvokeConfig."""
+        """Perform GetFunctionEventInvokeConfig."""
         key, arn = self._key(identifier, qualifier)
         if key not in self._configs:
             raise not_found(f"The function {arn} doesn't have an EventInvokeConfig")
         return self._configs[key].to_api(arn)
 
     def list_all(self, name: str) -> list[dict[str, Any]]:
-        """ListFunctionEventInvokeConfigs."""
+        """Perform ListFunctionEventInvokeConfigs."""
         return [config.to_api(function_arn(*key)) for key, config in self._configs.items() if key.name == name]
 
     def put(self, identifier: str, qualifier: str | None, body: bytes, *, keep: bool) -> dict[str, Any]:
-        """PutFunctionEventInvokeConfig, and with `keep` UpdateFunctionEventInvokeConfig.
+        """Perform PutFunctionEventInvokeConfig, or with `keep` UpdateFunctionEventInvokeConfig.
 
         Args:
             identifier: The function.
             qualifier: A version or an alias.
             body: The request.
-            keep: Whether settings that the request omits keep their values; otherwise they return to AWS's defaults.
+            keep: Whether settings that the request omits stay unchanged instead of returning to AWS's defaults.
         """
         request = decode(body, EventInvokeRequest)
         key, arn = self._key(identifier, qualifier)
@@ -68,7 +68,7 @@ class EventInvokeConfigs:
         return self._configs[key].to_api(arn)
 
     def delete(self, identifier: str, qualifier: str | None) -> None:
-        """DeleteFunctionEventInvokeConfig."""
+        """Perform DeleteFunctionEventInvokeConfig."""
         key, arn = self._key(identifier, qualifier)
         if self._configs.pop(key, None) is None:
             raise not_found(f"The function {arn} doesn't have an EventInvokeConfig")

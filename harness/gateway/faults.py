@@ -1,11 +1,11 @@
-"""Faults of the Lambda service: environments that die, stand still or come late, events that come twice or too soon.
+"""Faults of the Lambda service: environments that die, freeze or start late, events that are duplicated or throttled.
 
     network's proxy sees a put of rank 2 in round 17 ---POST .../strike---> the rank's process is killed
-    an event of the run is taken -----------------------------------------> delivered twice, throttled, the coordinator
+    an event of the run is accepted --------------------------------------> delivered twice, throttled, the coordinator
                                                                             killed in the middle of its fan-out
 
-Whose an invocation is, its payload tells: `run_id` and, for a worker, `worker_index`.
-Without a plan nothing here does anything.
+The payload identifies an invocation's run and rank: `run_id` and, for a worker, `worker_index`.
+Without a plan, nothing here has any effect.
 """
 
 import asyncio
@@ -31,26 +31,31 @@ from harness.gateway.errors import invalid_parameter, too_many_requests
 from harness.gateway.requests import decode
 from harness.system.process_identity import ProcessIdentity
 
-# A straggler stands still for most of each of these.
+# A straggler is stopped for a share of each period.
 STRAGGLER_PERIOD_S = 0.05
-# A stack that serves many runs need not remember them all.
+# Bounds the memory of a stack that serves many runs.
 RUNS_KEPT = 64
 
 
 class InjectionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the proxy asks for."""
+    """A fault that the proxy asks the gateway to inject.
+
+    Attributes:
+        fault: The fault.
+        ranks: The ranks to which it applies.
+    """
 
     fault: Fault
     ranks: tuple[int, ...]
 
 
 class FaultPlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A run's plan.
+    """A run's fault plan.
 
     Attributes:
-        n_workers: How many ranks the run has.
+        n_workers: The number of ranks.
         plan: The plan.
-        owner: The process that will lift it; when that has died, the network's proxy lifts the plan without it.
+        owner: The process that will end the plan; if it dies first, the network's proxy ends the plan.
     """
 
     n_workers: Annotated[int, msgspec.Meta(ge=1)]
@@ -58,10 +63,10 @@ class FaultPlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     owner: ProcessIdentity | None = None
 
     def check(self) -> None:
-        """Check what the fields alone do not say.
+        """Check what the types of the fields do not guarantee.
 
         Raises:
-            HarnessError: A fault is none, or no run can come to it.
+            HarnessError: A fault is invalid, or no run can reach its address.
         """
         for fault in self.plan.faults:
             check_fault(fault)
@@ -70,7 +75,7 @@ class FaultPlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose an invocation is: a run, and a rank or its coordinator (None)."""
+    """The run and the rank that an invocation belongs to; the rank is None for the coordinator."""
 
     run_id: str
     rank: int | None
@@ -87,7 +92,7 @@ class _FaultedRun:
 
 @dataclass
 class InvocationFaults:
-    """The faults of all runs, as far as the Lambda service brings them about."""
+    """The faults of all runs that the Lambda service injects."""
 
     _runs: dict[str, _FaultedRun] = field(default_factory=dict)
     _past: dict[str, _FaultedRun] = field(default_factory=dict)
@@ -95,24 +100,24 @@ class InvocationFaults:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def post(self, run_id: str, request: FaultPlanRequest) -> None:
-        """Takes up a run's plan."""
+        """Activate a run's plan."""
         faults = request.plan.faults
         self._runs[run_id] = _FaultedRun(request.n_workers, faults, [new_event(fault) for fault in faults])
 
     def lift(self, run_id: str) -> None:
-        """End a run's plan; what became of it is kept for a while."""
+        """End a run's plan; its outcome is kept for a while."""
         if run_id in self._runs:
             self._past[run_id] = self._runs.pop(run_id)
         while len(self._past) > RUNS_KEPT:
             del self._past[next(iter(self._past))]
 
     def events(self, run_id: str) -> list[Event]:
-        """What became of a run's faults, one entry for each."""
+        """Return the outcomes of a run's faults, one entry for each."""
         run = self._runs.get(run_id) or self._past.get(run_id)
         return run.events if run else []
 
-    async def taken(self, payload: bytes) -> list[float]:
-        """To be told of every event that is taken; answers after how many seconds it is to be delivered again."""
+    async def on_event(self, payload: bytes) -> list[float]:
+        """Inject the faults that an accepted event triggers; return the delays of its extra deliveries, seconds."""
         owner = self._owner(payload)
         if owner is None or owner.rank is None:
             return []
@@ -128,11 +133,11 @@ class InvocationFaults:
         return again
 
     async def before_start(self, payload: bytes, attempt: int) -> None:
-        """To be told before an environment is given to an invocation.
+        """Inject the faults that apply before an environment is assigned to an invocation.
 
         Raises:
-            LambdaApiError: There is to be no room for it (429).
-            TimeoutError: Its environment is not to start.
+            LambdaApiError: The plan throttles the invocation (429).
+            TimeoutError: The plan loses the cold start.
         """
         owner = self._owner(payload)
         if owner is None or owner.rank is None:
@@ -153,7 +158,7 @@ class InvocationFaults:
 
     @contextlib.contextmanager
     def running(self, payload: bytes, environment: Environment) -> Iterator[None]:
-        """For as long as an environment works on an invocation."""
+        """Register, within the block, that an environment works on an invocation."""
         owner = self._owner(payload)
         if owner is None:
             yield
@@ -166,7 +171,7 @@ class InvocationFaults:
             self._running.remove(entry)
 
     async def inject(self, run_id: str, request: InjectionRequest) -> None:
-        """Kills or freezes ranks, or kills this whole process; returns when it is done."""
+        """Kill or freeze ranks, or kill this whole process; return when that is done."""
         if request.fault.target == "gateway":
             os.kill(os.getpid(), signal.SIGKILL)
         for rank in request.ranks:
@@ -206,7 +211,7 @@ class InvocationFaults:
         return [environment for its_owner, environment in self._running if its_owner == owner]
 
     def _owner(self, payload: bytes) -> Owner | None:
-        """Whose an invocation is; None when no plan concerns it."""
+        """Return the run and rank of an invocation; None if no plan applies to it."""
         if not self._runs:
             return None
         content: Any = json.loads(payload)
@@ -227,7 +232,7 @@ def _as_invalid_parameter() -> Iterator[None]:
 
 
 def control_routes(faults: InvocationFaults) -> list[Route]:
-    """The routes by which the network's proxy hands on plans and asks for strikes."""
+    """Return the routes by which the network's proxy sends plans and requests injections."""
 
     async def put(request: Request) -> Response:
         plan_request = decode(await request.body(), FaultPlanRequest)

@@ -44,19 +44,19 @@ from harness.gateway.requests import (
     decode,
 )
 
-# What of a record is no part of what a version freezes.
-_NOT_OF_A_VERSION = ("version", "revision", "modified", "recursion_allowed")
+# Fields in which two records of the same version may differ.
+_NOT_PART_OF_A_VERSION = ("version", "revision", "modified", "recursion_allowed")
 
 
 class FunctionStore:
     """All functions of the account.
 
     Args:
-        packages: Takes in their code.
-        account: What the account is allowed.
+        packages: Imports their code.
+        account: The account's limits.
 
     Attributes:
-        events: How their events are treated.
+        events: How their asynchronous events are handled.
     """
 
     def __init__(self, packages: Packages, account: AccountLimits) -> None:
@@ -68,22 +68,22 @@ class FunctionStore:
         self._aliases: dict[str, dict[str, Alias]] = {}
         self.events = EventInvokeConfigs(self.find)
         self._tags: dict[str, dict[str, str]] = {}
-        # Taking in an image may take long, so the calls that do are made in threads.
+        # Importing an image may take long, so such calls run in threads.
         self._changing = threading.RLock()
 
     def get(self, identifier: str, qualifier: str | None = None) -> Function:
-        """The function, or the version of it, that a name or an ARN and a qualifier stand for.
+        """Return the function, or the version of it, that a name or an ARN and a qualifier identify.
 
         Raises:
-            LambdaApiError: There is none, or the identifier is malformed.
+            LambdaApiError: It does not exist, or the identifier is malformed.
         """
         return self.find(parse_identifier(identifier, qualifier))
 
     def find(self, identifier: Identifier) -> Function:
-        """The function, or the version of it.
+        """Return the function, or the version of it, that an identifier names.
 
         Raises:
-            LambdaApiError: There is none.
+            LambdaApiError: It does not exist.
         """
         name, qualifier = identifier
         function = self._functions.get(name)
@@ -98,19 +98,19 @@ class FunctionStore:
         published = self._versions[name].get(version)
         if published is None:
             raise function_not_found(function_arn(name, qualifier))
-        # Recursion is the function's, not the version's.
+        # Recursion is a setting of the function, not of a version.
         return msgspec.structs.replace(published, recursion_allowed=function.recursion_allowed)
 
     def all(self) -> list[Function]:
-        """All functions by name."""
+        """Return all functions, sorted by name."""
         return [self._functions[name] for name in sorted(self._functions)]
 
     def create(self, request: CreateRequest, vpc: Vpc) -> Function:
-        """CreateFunction.
+        """Perform CreateFunction.
 
         Args:
             request: The request.
-            vpc: What its `VpcConfig` stands for.
+            vpc: The VPC that its `VpcConfig` describes.
         """
         name = parse_identifier(request.function_name).name
         with self._changing:
@@ -147,18 +147,18 @@ class FunctionStore:
             return self._publish(function, None) if request.publish else function
 
     def code_folders(self) -> set[Path]:
-        """Return the folders of code that versions have."""
+        """Return the folders of the code of all versions."""
         versions = [version for published in list(self._versions.values()) for version in list(published.values())]
         packages = [function.package for function in (*list(self._functions.values()), *versions)]
         return {package.folder for package in packages if package.folder is not None}
 
     def remove_unneeded_code(self, folders: CodeFolders) -> None:
-        """Remove the unpacked code that no version has and no environment runs; it may take a while."""
+        """Remove unpacked code that belongs to no version and that no environment runs; this may take a while."""
         with self._changing:
             folders.remove_all_but(self.code_folders())
 
     def update_code(self, identifier: str, body: bytes) -> Function:
-        """UpdateFunctionCode; a dry run answers with what would be."""
+        """Perform UpdateFunctionCode; a dry run returns the result without storing it."""
         request = decode(body, UpdateCodeRequest)
         with self._changing:
             function = self.get(identifier)
@@ -171,12 +171,12 @@ class FunctionStore:
             return self._publish(changed, None) if request.publish else changed
 
     def update_configuration(self, identifier: str, body: bytes, vpc: Vpc | None) -> Function:
-        """UpdateFunctionConfiguration.
+        """Perform UpdateFunctionConfiguration.
 
         Args:
             identifier: The function.
             body: The request.
-            vpc: What its `VpcConfig` stands for; None where it has none.
+            vpc: The VPC that its `VpcConfig` describes; None if the request has none.
         """
         request = decode(body, ConfigurationRequest)
         function = self.get(identifier)
@@ -217,19 +217,19 @@ class FunctionStore:
         return self._replace(function, **{key: value for key, value in changes.items() if value is not None})
 
     def delete(self, identifier: str, qualifier: str | None) -> list[Function]:
-        """DeleteFunction: of one version when one is named; answers with what is gone."""
+        """Perform DeleteFunction, of one version if the qualifier names one; return the deleted records."""
         name, version = parse_identifier(identifier, qualifier)
         if version == LATEST:
             raise invalid_parameter("$LATEST version cannot be deleted without deleting the function.")
         function = self.get(name)
         if version:
-            gone = self._versions[name].get(version)
-            if gone is None:
+            deleted = self._versions[name].get(version)
+            if deleted is None:
                 raise function_not_found(function_arn(name, version))
             if aliases := [alias.name for alias in self._aliases[name].values() if alias.version == version]:
                 raise version_in_use(name, version, aliases)
             del self._versions[name][version]
-            return [gone]
+            return [deleted]
         del self._functions[name], self._aliases[name], self._published[name], self._tags[name]
         self.events.remove_all(name)
         self._account.release(name)
@@ -238,7 +238,7 @@ class FunctionStore:
     # Versions and aliases: https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
 
     def publish(self, identifier: str, body: bytes) -> Function:
-        """PublishVersion: what has not changed since the last version is that version."""
+        """Perform PublishVersion; return the newest version if nothing has changed since."""
         request = decode(body, PublishRequest)
         function = self.get(identifier)
         _check_revision(function, request.revision_id)
@@ -250,12 +250,12 @@ class FunctionStore:
         return self._publish(function, request.description)
 
     def versions(self, identifier: str) -> list[Function]:
-        """ListVersionsByFunction: `$LATEST`, then the published ones."""
+        """Perform ListVersionsByFunction: `$LATEST`, then the published versions."""
         function = self.get(identifier)
         return [function, *self._versions[function.name].values()]
 
     def create_alias(self, identifier: str, body: bytes) -> Alias:
-        """CreateAlias."""
+        """Perform CreateAlias."""
         request = decode(body, CreateAliasRequest)
         name = self.get(identifier).name
         alias = parse_alias(request.name)
@@ -263,24 +263,24 @@ class FunctionStore:
         if alias in self._aliases[name]:
             raise alias_exists(function_arn(name, alias))
         self._check_version(name, request.function_version)
-        made = Alias(name, alias, request.function_version, request.description, str(uuid.uuid4()))
-        self._aliases[name][alias] = made
-        return made
+        created = Alias(name, alias, request.function_version, request.description, str(uuid.uuid4()))
+        self._aliases[name][alias] = created
+        return created
 
     def alias(self, identifier: str, alias: str) -> Alias:
-        """GetAlias."""
+        """Perform GetAlias."""
         name = self.get(identifier).name
         if alias not in self._aliases[name]:
             raise not_found(f"Cannot find alias arn: {function_arn(name, alias)}")
         return self._aliases[name][alias]
 
     def aliases(self, identifier: str, version: str | None) -> list[Alias]:
-        """ListAliases: those of one version when it is named."""
+        """Perform ListAliases, for one version if it is named."""
         name = self.get(identifier).name
         return [alias for alias in self._aliases[name].values() if version in (None, alias.version)]
 
     def update_alias(self, identifier: str, alias: str, body: bytes) -> Alias:
-        """UpdateAlias."""
+        """Perform UpdateAlias."""
         request = decode(body, UpdateAliasRequest)
         existing = self.alias(identifier, alias)
         _check_routing(request.routing_config)
@@ -298,7 +298,7 @@ class FunctionStore:
         return changed
 
     def delete_alias(self, identifier: str, alias: str) -> None:
-        """DeleteAlias; one that is not there is deleted already."""
+        """Perform DeleteAlias; deleting an alias that does not exist succeeds."""
         name = self.get(identifier).name
         self._aliases[name].pop(alias, None)
         self.events.remove(Identifier(name, alias))
@@ -309,41 +309,41 @@ class FunctionStore:
 
     def _publish(self, function: Function, description: str | None) -> Function:
         versions = self._versions[function.name]
-        wanted = function if description is None else msgspec.structs.replace(function, description=description)
+        current = function if description is None else msgspec.structs.replace(function, description=description)
         newest = versions.get(str(self._published[function.name]))
-        if newest is not None and _frozen(newest) == _frozen(wanted):
+        if newest is not None and _frozen(newest) == _frozen(current):
             return newest
         self._published[function.name] += 1
         number = str(self._published[function.name])
-        versions[number] = msgspec.structs.replace(wanted, version=number, revision=str(uuid.uuid4()))
+        versions[number] = msgspec.structs.replace(current, version=number, revision=str(uuid.uuid4()))
         return versions[number]
 
-    # What belongs to a function and to none of its versions.
+    # Settings of a function that are not part of any version.
 
     def put_recursion_config(self, identifier: str, body: bytes) -> Function:
-        """PutFunctionRecursionConfig."""
+        """Perform PutFunctionRecursionConfig."""
         allowed = decode(body, RecursionRequest).recursive_loop == "Allow"
-        # No new revision: environments are the same as before.
+        # Keep the revision, because the environments stay valid.
         function = msgspec.structs.replace(self.get(identifier), recursion_allowed=allowed)
         self._functions[function.name] = function
         return function
 
     def put_concurrency(self, identifier: str, body: bytes) -> int:
-        """PutFunctionConcurrency."""
-        wanted = decode(body, ConcurrencyRequest).reserved_concurrent_executions
-        self._account.reserve(self.get(identifier).name, wanted)
-        return wanted
+        """Perform PutFunctionConcurrency; return the reserved concurrency."""
+        reserved = decode(body, ConcurrencyRequest).reserved_concurrent_executions
+        self._account.reserve(self.get(identifier).name, reserved)
+        return reserved
 
     def tags(self, identifier: str) -> dict[str, str]:
-        """ListTags."""
+        """Perform ListTags."""
         return self._tags[self.get(identifier).name]
 
     def tag(self, identifier: str, body: bytes) -> None:
-        """TagResource."""
+        """Perform TagResource."""
         self.tags(identifier).update(decode(body, TagsRequest).tags)
 
     def untag(self, identifier: str, keys: list[str]) -> None:
-        """UntagResource."""
+        """Perform UntagResource."""
         tags = self.tags(identifier)
         for key in keys:
             tags.pop(key, None)
@@ -355,7 +355,7 @@ class FunctionStore:
 
 
 def _frozen(function: Function) -> dict[str, Any]:
-    return {key: value for key, value in msgspec.structs.asdict(function).items() if key not in _NOT_OF_A_VERSION}
+    return {key: value for key, value in msgspec.structs.asdict(function).items() if key not in _NOT_PART_OF_A_VERSION}
 
 
 def _check_routing(config: dict[str, dict[str, float]]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.gateway import limits
-from harness.gateway.destinations import Condition, Destinations, Ended
+from harness.gateway.destinations import Condition, Destinations, EndedEvent
 from harness.gateway.environment import Answer, sandbox_failure
 from harness.gateway.errors import LambdaApiError
 from harness.gateway.faults import InvocationFaults
@@ -46,7 +46,7 @@ class Invocation:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class InvocationResult:
     """An answer, the last 4 KB of its log, and the version that ran."""
 
     answer: Answer
@@ -83,7 +83,7 @@ class Invoker:
         self._log = log
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def run(self, invocation: Invocation) -> Finished:
+    async def run(self, invocation: Invocation) -> InvocationResult:
         """Runs an invocation to its end, also when the caller goes away meanwhile: RIE must not lose its caller.
 
         Raises:
@@ -96,7 +96,7 @@ class Invoker:
     async def queue(self, invocation: Invocation) -> None:
         """Takes an event; it runs, and is tried again when it fails, in the background."""
         self._keep(asyncio.create_task(self._run_event(invocation)))
-        for delay_s in await self._faults.taken(invocation.payload):
+        for delay_s in await self._faults.on_event(invocation.payload):
             self._keep(asyncio.create_task(self._run_event(invocation, delay_s)))
 
     async def stop(self) -> None:
@@ -105,7 +105,7 @@ class Invoker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, invocation: Invocation, attempt: int = 1) -> Finished:
+    async def _run(self, invocation: Invocation, attempt: int = 1) -> InvocationResult:
         """Run an invocation once; whatever breaks here is the failure of the invocation, as AWS reports its own.
 
         Raises:
@@ -128,7 +128,7 @@ class Invoker:
                         arn=function_arn(*invocation.identifier),
                         trace=invocation.trace,
                     )
-                return Finished(answer, environment.tail, function.version)
+                return InvocationResult(answer, environment.tail, function.version)
         except LambdaApiError:
             raise
         except Exception as error:
@@ -138,13 +138,13 @@ class Invoker:
             line = f"RequestId: {invocation.request_id} Error: "
             line += cause if started else f"the environment did not start: {cause}"
             self._log(function.name, line)
-            return Finished(sandbox_failure(line), line.encode(errors="replace"), function.version)
+            return InvocationResult(sandbox_failure(line), line.encode(errors="replace"), function.version)
 
     async def _run_event(self, invocation: Invocation, delay_s: float = 0.0) -> None:
         await asyncio.sleep(delay_s)
         accepted = time.monotonic()
         failures, throttled = 0, 0
-        last: Finished | None = None
+        last: InvocationResult | None = None
         while True:
             try:
                 last = await self._run(invocation, failures + 1)
@@ -158,7 +158,7 @@ class Invoker:
                 throttled += 1
             else:
                 if last.answer.error is None:
-                    await self._tell(invocation, "Success", failures + 1, last)
+                    await self._send_record(invocation, "Success", failures + 1, last)
                     return
                 delay = limits.RETRY_DELAYS_S[min(failures, 1)]
                 failures += 1
@@ -170,17 +170,19 @@ class Invoker:
                 await asyncio.sleep(delay)
                 continue
             logger.warning("event %s of %s was given up", invocation.request_id, invocation.identifier.name)
-            await self._tell(invocation, "RetriesExhausted" if exhausted else "EventAgeExceeded", failures, last)
+            await self._send_record(invocation, "RetriesExhausted" if exhausted else "EventAgeExceeded", failures, last)
             return
 
-    async def _tell(self, invocation: Invocation, condition: Condition, tries: int, last: Finished | None) -> None:
+    async def _send_record(
+        self, invocation: Invocation, condition: Condition, tries: int, last: InvocationResult | None
+    ) -> None:
         """Sends a record of an event's end to the destination that is set for it, if one is."""
         name, qualifier = invocation.identifier
         events = self._functions.events.of(invocation.identifier)
         queue = events.on_success if condition == "Success" else events.on_failure
         if not queue:
             return
-        ended = Ended(
+        ended = EndedEvent(
             request_id=invocation.request_id,
             arn=function_arn(name, qualifier or LATEST),
             condition=condition,

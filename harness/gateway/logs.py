@@ -136,7 +136,7 @@ class LogService:
                 if not stream.pending:
                     del self._waiting[stream]
                 await self._send(stream, batch)
-                stream.say_room()
+                stream.notify_waiters()
                 self._press(stream)
             if self._waiting:
                 self._wake.set()
@@ -246,7 +246,7 @@ class LogStream:
         self._bytes -= size_sent
         return batch, size_sent
 
-    def say_room(self) -> None:
+    def notify_waiters(self) -> None:
         """Call those who wait for room, if there is."""
         if self._calls and not self.full:
             calls, self._calls = self._calls, {}

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.gateway.records import Function
-from harness.gateway.sandbox import Provided, process_variables
+from harness.gateway.sandbox import StackAccess, process_variables
 from harness.system.process_identity import bound_to_parent
 from harness.system.process_labels import end_environment, environment_label, set_label
 
@@ -62,16 +62,16 @@ class Parents:
 
     Args:
         scratch: The stack's folder for temporary files.
-        provided: What every function sees.
+        access: What every function sees.
         stack: The stack's label.
     """
 
     # Environments are numbered from 1.
     FIRST_NUMBER = 1 << 22
 
-    def __init__(self, scratch: Path, provided: Provided, stack: int) -> None:
+    def __init__(self, scratch: Path, access: StackAccess, stack: int) -> None:
         self._scratch = scratch
-        self._provided = provided
+        self._access = access
         self._stack = stack
         self._numbers = itertools.count(self.FIRST_NUMBER)
         self._by_function: dict[str, _Parent] = {}
@@ -130,7 +130,7 @@ class Parents:
             shutil.rmtree(parent.folder, ignore_errors=True)
 
     async def _start(self, parent: _Parent, function: Function, listener: socket.socket) -> asyncio.subprocess.Process:
-        variables = process_variables(function, "", parent.folder, self._provided)
+        variables = process_variables(function, "", parent.folder, self._access)
         environment = {key: value for key, value in variables.items() if key not in _OF_AN_ENVIRONMENT}
         if function.memory_mb < 2 * MEMORY_PER_CPU_MB:
             # One virtual CPU is one BLAS thread; more of them would keep the parent from forking.

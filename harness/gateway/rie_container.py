@@ -28,7 +28,7 @@ from harness.gateway.cgroup import memory_group
 from harness.gateway.errors import invalid_parameter
 from harness.gateway.records import Function, Image, Package
 from harness.gateway.requests import FunctionCode, ImageConfig
-from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, exit_reason_in, lambda_variables
+from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, StackAccess, exit_reason_in, lambda_variables
 from harness.system.engine import architecture_of, engine_architecture, find_image, translated
 
 RIE_PORT = 8080
@@ -56,7 +56,7 @@ class Containers:
         client: The engine.
         network: The only network they are in.
         labels: By which whoever cleans up finds them.
-        provided: What every function sees.
+        access: What every function sees.
         cpus: The engine's processors: no container can have more.
         cgroups: Where the control groups of the engine's machine are to be read.
         registry: `host:port` at which the engine finds what AWS calls ECR; None when nothing plays it.
@@ -65,7 +65,7 @@ class Containers:
     client: docker.DockerClient
     network: str
     labels: dict[str, str]
-    provided: Provided
+    access: StackAccess
     cpus: int
     cgroups: Path
     registry: str | None = None
@@ -80,8 +80,8 @@ class Containers:
         del name
         if code.image_uri is None:
             raise invalid_parameter("Container mode takes container images as Code.ImageUri only.")
-        reference = self._here(code.image_uri)
-        image = find_image(self.client, reference) or self._pulled(reference, code.image_uri)
+        reference = self._engine_reference(code.image_uri)
+        image = find_image(self.client, reference) or self._pull(reference, code.image_uri)
         found = _ARCHITECTURES.get(architecture_of(image), architecture_of(image))
         here = _ARCHITECTURES[engine_architecture(self.client)]
         if found not in (architecture, here) or architecture != here:
@@ -103,12 +103,12 @@ class Containers:
             size=image.attrs["Size"],
         )
 
-    def _here(self, uri: str) -> str:
+    def _engine_reference(self, uri: str) -> str:
         """Under what reference the engine finds an image: ECR is the stack's registry."""
         ecr = _ECR.match(uri)
         return f"{self.registry}/{uri[ecr.end() :]}" if ecr and self.registry else uri
 
-    def _pulled(self, reference: str, uri: str) -> Any:  # noqa: ANN401 - docker-py's image
+    def _pull(self, reference: str, uri: str) -> Any:  # noqa: ANN401 - docker-py's image
         try:
             with translated(f"image {reference} cannot be pulled"):
                 return self.client.images.pull(reference)
@@ -127,7 +127,7 @@ class Containers:
         try:
             address = await self.call(lambda: self._start(container, output))
             sandbox = ContainerSandbox(self, container, output, address, function.memory_mb)
-            await _until_it_listens(sandbox, function.name)
+            await _wait_until_listening(sandbox, function.name)
         except BaseException:
             await asyncio.shield(self.call(lambda: _remove(container)))
             raise
@@ -152,7 +152,7 @@ class Containers:
             command=list(function.image.command) or None,
             entrypoint=list(function.image.entry_point) or None,
             working_dir=function.image.working_directory or None,
-            environment={**lambda_variables(function, stream, self.provided), "LOG_LEVEL": "error"},
+            environment={**lambda_variables(function, stream, self.access), "LOG_LEVEL": "error"},
             labels=self.labels,
             network=self.network,
             user=USER,
@@ -233,13 +233,13 @@ class Output:
                 self._room.acquire()
                 if self._loop.is_closed():
                     return
-                self._loop.call_soon_threadsafe(self._came, chunk)
+                self._loop.call_soon_threadsafe(self._arrived, chunk)
         except (OSError, DockerException):
             pass  # the container was removed, or the engine went away: that is the end of the output
         finally:
             self.ended = True
 
-    def _came(self, chunk: bytes) -> None:
+    def _arrived(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
         self._hand_over()
 
@@ -329,7 +329,7 @@ def _resolved(uri: str, reference: str, digests: list[str], identity: str) -> st
     return identity
 
 
-async def _until_it_listens(sandbox: ContainerSandbox, name: str) -> None:
+async def _wait_until_listening(sandbox: ContainerSandbox, name: str) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     while not await _listens(sandbox.address):
         if not sandbox.alive:

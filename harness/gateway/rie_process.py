@@ -31,7 +31,7 @@ from harness.gateway.output import Pipe
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
 from harness.gateway.runtime.bootstrap import NONCE
-from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, Provided, exit_reason_in, process_variables
+from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, StackAccess, exit_reason_in, process_variables
 from harness.system.process_identity import bound_to_parent, reserved_ports
 from harness.system.process_labels import Members, end_environment, environment_label, label_of, set_label
 
@@ -43,7 +43,7 @@ START_ATTEMPTS = 3
 LEAST_NUMBER = 100
 READ_BYTES = 65_536
 # How long after a freeze a fork that was in flight may take.
-SECOND_LOOK_S = 0.02
+RECHECK_AFTER_S = 0.02
 _PEAK_KB = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
@@ -65,7 +65,7 @@ class ProcessSandbox:
     nonce: str = field(repr=False)
     shares_output: bool = False
     _runtime: "RuntimeStatus | None" = None
-    _second_look: asyncio.TimerHandle | None = None
+    _recheck: asyncio.TimerHandle | None = None
 
     @property
     def alive(self) -> bool:
@@ -121,16 +121,16 @@ class ProcessSandbox:
     def freeze(self) -> None:
         """Stop the handler's process and all that it has started; RIE goes on."""
         self.members.freeze()
-        self._look_later()
+        self._schedule_recheck()
 
     def thaw(self) -> None:
         """Let them continue."""
-        self._look_no_more()
+        self._cancel_recheck()
         self.members.thaw()
 
     async def stop(self) -> None:
         """End RIE, the runtime and all that it has started, and remove the folder."""
-        self._look_no_more()
+        self._cancel_recheck()
         self._forget_runtime()
         if not await asyncio.to_thread(end_environment, self.label):
             logger.error("processes of an environment do not end, not even by SIGKILL: see %s", self.folder)
@@ -139,16 +139,16 @@ class ProcessSandbox:
         self.errors.close()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
-    def _look_later(self, seconds: float = SECOND_LOOK_S) -> None:
-        self._second_look = asyncio.get_running_loop().call_later(seconds, self._look_again, seconds)
+    def _schedule_recheck(self, seconds: float = RECHECK_AFTER_S) -> None:
+        self._recheck = asyncio.get_running_loop().call_later(seconds, self._recheck_now, seconds)
 
-    def _look_again(self, waited_s: float) -> None:
-        if self.members.look_again():
-            self._look_later(2 * waited_s)
+    def _recheck_now(self, waited_s: float) -> None:
+        if self.members.freeze_late_children():
+            self._schedule_recheck(2 * waited_s)
 
-    def _look_no_more(self) -> None:
-        if self._second_look is not None:
-            self._second_look.cancel()
+    def _cancel_recheck(self) -> None:
+        if self._recheck is not None:
+            self._recheck.cancel()
 
     def _forget_runtime(self) -> None:
         if self._runtime is not None:
@@ -194,14 +194,14 @@ class Processes:
     Attributes:
         rie: The RIE binary.
         scratch: The stack's folder for temporary files, in which each sandbox gets one of its own.
-        provided: What every function sees.
+        access: What every function sees.
         stack: The stack's label.
         parents: What runtimes are forked from; None starts fresh ones.
     """
 
     rie: Path
     scratch: Path
-    provided: Provided
+    access: StackAccess
     stack: int
     parents: Parents | None
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -224,7 +224,7 @@ class Processes:
             folder.mkdir(mode=0o700)
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
             nonce = secrets.token_urlsafe(16)
-            variables = {**process_variables(function, stream, folder, self.provided), NONCE: nonce}
+            variables = {**process_variables(function, stream, folder, self.access), NONCE: nonce}
             errors = undo.enter_context(tempfile.TemporaryFile())
             reading, writing = output_pipe()
             undo.callback(os.close, reading)

@@ -81,7 +81,7 @@ def exit_reason_in(errors: str) -> str:
 
 
 @dataclass(frozen=True)
-class Provided:
+class StackAccess:
     """What the environments of a stack are given.
 
     Attributes:
@@ -93,7 +93,7 @@ class Provided:
     secret: str = field(repr=False)
 
 
-def lambda_variables(function: Function, stream: str, provided: Provided) -> dict[str, str]:
+def lambda_variables(function: Function, stream: str, access: StackAccess) -> dict[str, str]:
     """What Lambda itself sets in a function's environment, in the order of AWS's page, and the function's own.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
@@ -101,7 +101,7 @@ def lambda_variables(function: Function, stream: str, provided: Provided) -> dic
     Args:
         function: The function.
         stream: Name of its log stream.
-        provided: What every function sees.
+        access: What every function sees.
     """
     return {
         "AWS_DEFAULT_REGION": limits.REGION,
@@ -114,20 +114,20 @@ def lambda_variables(function: Function, stream: str, provided: Provided) -> dic
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": stream,
-        **credentials(function, stream, provided.secret),
-        **provided.addresses,
+        **credentials(function, stream, access.secret),
+        **access.addresses,
         **function.variables,
     }
 
 
-def process_variables(function: Function, stream: str, folder: Path, provided: Provided) -> dict[str, str]:
+def process_variables(function: Function, stream: str, folder: Path, access: StackAccess) -> dict[str, str]:
     """What a function finds in its environment in process mode; on AWS the first ones come from the image.
 
     Args:
         function: The function.
         stream: Name of its log stream.
         folder: For its temporary files, in the stack's folder for these.
-        provided: What every function sees.
+        access: What every function sees.
     """
     return {
         "_HANDLER": function.handler,
@@ -139,5 +139,5 @@ def process_variables(function: Function, stream: str, folder: Path, provided: P
         # Process mode has no file system of its own per environment; temporary files go to a folder of its own.
         "TMPDIR": str(folder),
         "HOME": str(folder),
-        **lambda_variables(function, stream, provided),
+        **lambda_variables(function, stream, access),
     }

@@ -72,7 +72,7 @@ class LimitedRequests(WholeAnswers):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
         """For asyncio."""
         super().connection_made(transport)
-        self._look_at_phase()
+        self._update_phase()
         self._timer = self.loop.call_later(HEAD_WITHIN_S, self._check)
         now, silent = self.loop.time(), self._silent
         silent[self] = now
@@ -86,7 +86,7 @@ class LimitedRequests(WholeAnswers):
         """For uvicorn: whenever something came, and when an answer is complete."""
         super().handle_events()
         if self.conn.their_state is not self._phase:
-            self._look_at_phase()
+            self._update_phase()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """For asyncio."""
@@ -100,7 +100,7 @@ class LimitedRequests(WholeAnswers):
         self._silent.pop(self, None)
         self.transport.abort()
 
-    def _look_at_phase(self) -> None:
+    def _update_phase(self) -> None:
         self._phase = self.conn.their_state
         limit = _LIMITS.get(self._phase, math.inf)
         self._deadline = self.loop.time() + limit

@@ -100,7 +100,7 @@ def unpack(package: bytes, folder: Path) -> None:
         if error.errno in _NO_ROOM:
             raise no_room(str(folder.parent)) from error
         if error.errno == errno.ENAMETOOLONG:
-            raise _refused("a path is too long") from error
+            raise _unzip_error("a path is too long") from error
         if not folder.exists():
             raise
         # Another call with the same package was quicker.
@@ -115,7 +115,7 @@ def _remove(partial: Path) -> None:
         partial.parent.rmdir()
 
 
-def _refused(cause: str) -> LambdaApiError:
+def _unzip_error(cause: str) -> LambdaApiError:
     return invalid_parameter(f"{COULD_NOT_UNZIP} ({cause})")
 
 
@@ -125,7 +125,7 @@ def _opened(package: bytes) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(io.BytesIO(package))
     except _DAMAGED as error:
-        raise _refused(str(error) or "it is no zip") from error
+        raise _unzip_error(str(error) or "it is no zip") from error
     if not archive.infolist():
         raise invalid_parameter(EMPTY)
     return archive
@@ -136,17 +136,17 @@ def _entries(archive: zipfile.ZipFile) -> Iterator[_Entry]:
         name = _name(info)
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if "\\" in name or "\0" in name:
-            raise _refused(f"{name[:_NAME_BYTES]!r}: names are separated by /, and hold no \\ and no NUL")
+            raise _unzip_error(f"{name[:_NAME_BYTES]!r}: names are separated by /, and hold no \\ and no NUL")
         if name.startswith("/") or ".." in parts:
-            raise _refused(f"{name[:_NAME_BYTES]!r} is outside of the package")
+            raise _unzip_error(f"{name[:_NAME_BYTES]!r} is outside of the package")
         path = PurePosixPath(*parts)
         too_long = max((len(part.encode()) for part in parts), default=0) > _NAME_BYTES
         if too_long or len(f"{_TASK_ROOT}{path}".encode()) >= _PATH_BYTES:
-            raise _refused(f"{name[:50]!r}... is too long")
+            raise _unzip_error(f"{name[:50]!r}... is too long")
         if info.flag_bits & _ENCRYPTED:
-            raise _refused(f"{path} is encrypted")
+            raise _unzip_error(f"{path} is encrypted")
         if info.compress_type not in _METHODS:
-            raise _refused(f"{path} is compressed by method {info.compress_type}; use deflate")
+            raise _unzip_error(f"{path} is compressed by method {info.compress_type}; use deflate")
         yield _Entry(info, path, *_kind_and_mode(info, path))
 
 
@@ -171,7 +171,7 @@ def _kind_and_mode(info: zipfile.ZipInfo, path: PurePosixPath) -> tuple[_Kind, i
     if kind == stat.S_IFLNK:
         return _Kind.LINK, 0o777
     if kind not in (0, stat.S_IFREG):
-        raise _refused(f"{path} is no file, folder or link")
+        raise _unzip_error(f"{path} is no file, folder or link")
     return _Kind.FILE, stat.S_IMODE(unix) & 0o777 if unix else 0o644
 
 
@@ -181,14 +181,14 @@ def _check_paths(entries: list[_Entry]) -> None:
     for entry in entries:
         before = kinds.setdefault(entry.path, entry.kind)
         if before is not entry.kind:
-            raise _refused(f"{entry.path} is a {before.value} and a {entry.kind.value}")
+            raise _unzip_error(f"{entry.path} is a {before.value} and a {entry.kind.value}")
         for parent in entry.path.parents:
             if kinds.setdefault(parent, _Kind.FOLDER) is not _Kind.FOLDER:
-                raise _refused(f"{parent} is a {kinds[parent].value} and a folder")
+                raise _unzip_error(f"{parent} is a {kinds[parent].value} and a folder")
     files = [entry.path for entry in entries if entry.kind is not _Kind.FOLDER]
     if len(files) > len(set(files)):
         twice = next(path for path, count in Counter(files).items() if count > 1)
-        raise _refused(f"{twice} is in it twice")
+        raise _unzip_error(f"{twice} is in it twice")
 
 
 def _check_sizes(entries: list[_Entry]) -> None:
@@ -234,7 +234,7 @@ def _write_file(archive: zipfile.ZipFile, entry: _Entry, path: Path, room: int) 
 def _target(archive: zipfile.ZipFile, entry: _Entry) -> bytes:
     target = b"".join(_inflated(archive, entry)) if entry.info.file_size < _PATH_BYTES else b""
     if not target or b"\0" in target:
-        raise _refused(f"{entry.path} is a link to nowhere")
+        raise _unzip_error(f"{entry.path} is a link to nowhere")
     return target
 
 
@@ -244,4 +244,4 @@ def _inflated(archive: zipfile.ZipFile, entry: _Entry) -> Iterator[bytes]:
             while chunk := source.read(_CHUNK_BYTES):
                 yield chunk
     except _DAMAGED as error:
-        raise _refused(f"{entry.path}: {error}") from error
+        raise _unzip_error(f"{entry.path}: {error}") from error

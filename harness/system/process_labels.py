@@ -143,17 +143,17 @@ class Members:
         # RIE has not started any other process yet.
         self._last_seen = self._thawed = last_pid()
         self._begin = self._last_seen
-        self._looked_again = True
+        self._rechecked = True
         self.frozen = False
 
     def freeze(self) -> None:
         """Stop all processes, including those that appear while the others are being stopped."""
         self.frozen = True
-        self._begin, self._looked_again = self._last_seen, False
+        self._begin, self._rechecked = self._last_seen, False
         self._signal(self._pids, signal.SIGSTOP)
         self._stop_new()
 
-    def look_again(self) -> bool:
+    def freeze_late_children(self) -> bool:
         """Stop the children of forks that were in progress during `freeze`; return whether more may appear.
 
         A fork of a large process takes milliseconds. Its child has a process ID early, but is visible only at the end.
@@ -161,8 +161,8 @@ class Members:
         """
         stopped = all(_status_of(pid).get("State", "Z")[0] in "TtZX" for pid in self._pids)
         self._last_seen = self._begin
-        self._looked_again = not self._stop_new() and stopped
-        return not self._looked_again
+        self._rechecked = not self._stop_new() and stopped
+        return not self._rechecked
 
     def thaw(self) -> None:
         """Let all processes continue, children before their parents."""
@@ -170,7 +170,7 @@ class Members:
             self.frozen = False
             # A frozen environment starts no process, but without a second check one may have appeared unseen.
             now = last_pid()
-            self._last_seen = now if self._looked_again else self._thawed
+            self._last_seen = now if self._rechecked else self._thawed
             self._thawed = now
             self._signal(reversed(self._pids), signal.SIGCONT)
 

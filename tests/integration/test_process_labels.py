@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.gateway.rie_process import SECOND_LOOK_S, runtime_of
+from harness.gateway.rie_process import RECHECK_AFTER_S, runtime_of
 from harness.gateway.scratch import clean_up_scratch, make_scratch
 from harness.system import process_labels
 from harness.system.probes import wait_until
@@ -171,9 +171,9 @@ def test_the_child_of_a_fork_in_flight_is_stopped_too(stack, start, tmp_path):
     for number in range(12):
         members.freeze()
         if number % 3:
-            time.sleep(SECOND_LOOK_S)
-            while members.look_again():
-                time.sleep(SECOND_LOOK_S)
+            time.sleep(RECHECK_AFTER_S)
+            while members.freeze_late_children():
+                time.sleep(RECHECK_AFTER_S)
             assert wait_until(lambda: not still_run(), 1), number
         members.thaw()
         time.sleep(0.01)  # in which it forks

@@ -78,7 +78,7 @@ def answered_with(response):
 @pytest.mark.parametrize(
     ("response", "told"),
     [
-        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "RIE answered without a word"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "RIE answered with an error and no body"),
         (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\nbusy", "RIE answered 400: 'busy'"),
         (b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n17", "RIE answered 500: '17'"),
         (b"", "the execution environment is gone"),

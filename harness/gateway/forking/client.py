@@ -18,7 +18,7 @@ import sys
 
 ANSWER_BYTES = 64
 # What a process may be told in a friendly way; all else has its usual effect on the client, and the runtime follows.
-PASSED_ON = (
+FORWARDED_SIGNALS = (
     _signal.SIGHUP,
     _signal.SIGINT,
     _signal.SIGQUIT,
@@ -36,7 +36,7 @@ def main() -> None:
     if connection is None or pid is None:
         # A process keeps its parent-death signal when it becomes another program.
         os.execv(runtime[0], runtime)  # noqa: S606 - that is the point
-    for number in PASSED_ON:
+    for number in FORWARDED_SIGNALS:
         _signal.signal(number, lambda number, _: os.kill(pid, number))
     own_name = os.open("/proc/self/comm", os.O_WRONLY)
     os.write(own_name, b"fork %d" % pid)
@@ -77,7 +77,7 @@ def end_as(status: int) -> None:
     """Ends with the wait status of another process."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        if number in PASSED_ON:
+        if number in FORWARDED_SIGNALS:
             _signal.signal(number, _signal.SIG_DFL)
         os.kill(os.getpid(), number)
     os._exit(os.waitstatus_to_exitcode(status))

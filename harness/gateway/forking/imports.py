@@ -51,13 +51,13 @@ def imported_by(code: Path, handler: str) -> Imports:
     if runtime is not None and runtime.origin is not None:
         folders.append(Path(runtime.origin).parents[1])
     reading = _Reading(code, folders)
-    with suppress(_ReadEnough):
+    with suppress(_StopReading):
         reading.visit(f"{RUNTIME}.__main__")
         reading.visit(handler.rpartition(".")[0].replace("/", "."))
     return Imports(list(reading.found), reading.sources, sorted(reading.services))
 
 
-class _ReadEnough(Exception):
+class _StopReading(Exception):
     """What is imported from here on is left to the runtimes."""
 
 
@@ -95,7 +95,7 @@ class _Reading:
         if path is None:
             return
         if len(self.sources) == MOST_MODULES:
-            raise _ReadEnough
+            raise _StopReading
         self.sources.append(path)
         try:
             tree = ast.parse(path.read_bytes())
@@ -128,7 +128,7 @@ def _names(body: list[ast.stmt], package: str) -> Iterator[str]:
     """What the statements import when they run, in their order; functions only define what would.
 
     Raises:
-        _ReadEnough: The next statement changes the environment, which the next import may read.
+        _StopReading: The next statement changes the environment, which the next import may read.
     """
     for statement in body:
         match statement:
@@ -148,7 +148,7 @@ def _names(body: list[ast.stmt], package: str) -> Iterator[str]:
                     yield from _names(getattr(statement, name, []), package)
             case _:
                 if _changes_environment(statement):
-                    raise _ReadEnough
+                    raise _StopReading
 
 
 def _services(tree: ast.Module) -> set[str]:

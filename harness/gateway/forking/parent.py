@@ -98,7 +98,7 @@ def prepare(code: Path, handler: str, without: list[str]) -> None:
 
     def check(name: str) -> None:
         if threads() > 1 or open_descriptors() != before:
-            say(f"{name} is left to each runtime: it starts threads or opens files")
+            log(f"{name} is left to each runtime: it starts threads or opens files")
             # A thread cannot be taken back: begin anew.
             flag = [] if without else ["--without"]
             os.execv(sys.executable, [*sys.orig_argv, *flag, name])  # noqa: S606 - to become another is the point
@@ -180,7 +180,7 @@ class Server:
             None then; in each forked process, the request that it was forked for.
         """
         if self._refusal:
-            say(f"environments start cold: {self._refusal}")
+            log(f"environments start cold: {self._refusal}")
         self._poll.register(self._control, select.POLLIN)
         self._poll.register(self._listener, select.POLLIN)
         wanted = True
@@ -202,7 +202,7 @@ class Server:
                 elif number in self._by_client:
                     self._kill(self._by_client.pop(number))
                 elif number in self._by_end:
-                    self._bury(self._by_end.pop(number))
+                    self._reap(self._by_end.pop(number))
         return None
 
     def _fork_for(self, client: socket.socket) -> ForkRequest | None:
@@ -213,7 +213,7 @@ class Server:
             return None
         if not self._refusal and threads() > 1:
             self._refusal = "a library has started a thread meanwhile"
-            say(f"environments start cold: {self._refusal}")
+            log(f"environments start cold: {self._refusal}")
         pid = None if self._refusal else fork()
         if pid == 0:
             self._close_all()
@@ -221,13 +221,13 @@ class Server:
             return request
         close(request.descriptors)
         if pid is None:
-            tell(client, b"cold")
+            send(client, b"cold")
             self._forget(client)
             return None
         runtime = Runtime(pid, os.pidfd_open(pid), client)
         self._by_client[client.fileno()] = self._by_end[runtime.end] = runtime
         self._poll.register(runtime.end, select.POLLIN)
-        tell(client, b"forked %d" % pid)
+        send(client, b"forked %d" % pid)
         return None
 
     def _kill(self, runtime: Runtime) -> None:
@@ -237,13 +237,13 @@ class Server:
         runtime.client = None
         os.kill(runtime.pid, signal.SIGKILL)
 
-    def _bury(self, runtime: Runtime) -> None:
+    def _reap(self, runtime: Runtime) -> None:
         """The runtime has ended, and its client is to end in the same way."""
         _, status = os.waitpid(runtime.pid, 0)
         self._poll.unregister(runtime.end)
         close([runtime.end])
         if runtime.client is not None:
-            tell(runtime.client, b"ended %d" % status)
+            send(runtime.client, b"ended %d" % status)
             del self._by_client[runtime.client.fileno()]
             self._forget(runtime.client)
 
@@ -314,11 +314,11 @@ def fork() -> int | None:
     try:
         return os.fork()
     except OSError as error:
-        say(f"an environment starts cold: {error}")
+        log(f"an environment starts cold: {error}")
         return None
 
 
-def tell(client: socket.socket, message: bytes) -> None:
+def send(client: socket.socket, message: bytes) -> None:
     """Answers a client; one that has gone is noticed elsewhere."""
     with suppress(OSError):
         client.send(message)
@@ -340,7 +340,7 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Writes a line to the gateway's log."""
     sys.stderr.write(f"pre-imported parent in {Path.cwd()}: {text}\n")
 

@@ -40,13 +40,13 @@ def prime_botocore(services: Iterable[str]) -> None:
         # With a region and keys of no account, so that none are looked for anywhere.
         with suppress(Exception):
             clients(service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
-    _begin_with(Loader, "_cache", session.get_component("data_loader"), "search_paths", Loader().search_paths)
+    _preload(Loader, "_cache", session.get_component("data_loader"), "search_paths", Loader().search_paths)
     emitter = session.get_component("event_emitter")
-    _begin_with(EventAliaser, "_alias_name_cache", emitter, "_event_aliases", getattr(hooks, "EVENT_ALIASES", None))
+    _preload(EventAliaser, "_alias_name_cache", emitter, "_event_aliases", getattr(hooks, "EVENT_ALIASES", None))
     _remember_builtin_handlers()
 
 
-def _begin_with(kind: Any, cache: str, filled: Any, depends_on: str, usual: Any) -> None:  # noqa: ANN401 - botocore's
+def _preload(kind: Any, cache: str, filled: Any, depends_on: str, usual: Any) -> None:  # noqa: ANN401 - botocore's
     """Makes new objects of a class begin with what one of them has found out.
 
     Args:
@@ -57,14 +57,14 @@ def _begin_with(kind: Any, cache: str, filled: Any, depends_on: str, usual: Any)
         usual: That one's value; an object in which it is another begins with nothing.
     """
     found: dict[Any, Any] = getattr(filled, cache, {})
-    begin = kind.__init__
+    initialise = kind.__init__
 
-    def begin_with_what_was_found(one: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - botocore's
-        begin(one, *arguments, **options)
+    def preloaded_init(one: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - botocore's
+        initialise(one, *arguments, **options)
         if getattr(one, depends_on, None) == usual and hasattr(one, cache):
             getattr(one, cache).update(found)
 
-    kind.__init__ = begin_with_what_was_found
+    kind.__init__ = preloaded_init
 
 
 def _remember_builtin_handlers() -> None:
