@@ -12,7 +12,8 @@ from rich.table import Table
 from fixtures.cells import small_job
 from harness.aws.clients import clients_for
 from harness.errors import HarnessError
-from harness.runs.launch import read_request, run
+from harness.runs.launch import run
+from harness.runs.prepared import prepare_run
 from harness.runs.run_target import stack_target
 from harness.runs.summary import Summary
 from harness.settings import load_settings
@@ -33,9 +34,10 @@ def main(*, model: str | None) -> None:
         target = stack_target(stack, clients_for(stack.endpoints))
         for cell in chosen:
             data, event = small_job(cell)
-            request = read_request(data, None, event)
             try:
-                summary = run(request, settings, target, report=lambda _: None, watch=lambda _: None)
+                summary = run(
+                    prepare_run(data, None, event), settings, target, report=lambda _: None, watch=lambda _: None
+                )
             except (HarnessError, TrainingError) as error:
                 failed += 1
                 table.add_row(*cell, f"FAILED: {error}")

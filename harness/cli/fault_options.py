@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from harness.faults import Plan
+    from harness.runs.prepared import PreparedRun
     from harness.settings import Settings
     from training.job import Job
 
@@ -52,8 +53,7 @@ def fault_plan(flags: dict[str, Any]) -> "Plan":
 
 def with_flags(settings: "Settings", job: "Job", flags: dict[str, Any]) -> "Settings":
     """The settings with what the flags want otherwise for this job."""
-    from harness.runs.functions import for_run
-    from harness.runs.launch import worker_function
+    from harness.runs.functions import for_run, worker_function
 
     return for_run(
         settings,
@@ -64,6 +64,6 @@ def with_flags(settings: "Settings", job: "Job", flags: dict[str, Any]) -> "Sett
     )
 
 
-def needs_own_stack(plan: "Plan", flags: dict[str, Any]) -> bool:
-    """Whether the shared stack cannot serve: it has no proxies, and a time scale of its own."""
-    return bool(plan) or flags["retry_time_scale"] is not None
+def needs_own_stack(run: "PreparedRun", flags: dict[str, Any]) -> bool:
+    """Return whether the shared stack cannot serve this run: it has no fault proxies, and its own time scale."""
+    return bool(run.faults) or flags["retry_time_scale"] is not None

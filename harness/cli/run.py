@@ -1,9 +1,9 @@
 """`harness run`: the whole flow in one command."""
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
 
@@ -19,8 +19,14 @@ from harness.cli.target_options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from harness.deploy.target import Target
+    from harness.runs.prepared import PreparedRun
     from harness.runs.run_target import RunTarget
+    from harness.runs.summary import Summary
+    from harness.settings import Settings
+    from harness.stack.plan import Log
 
 
 @click.command()
@@ -82,60 +88,56 @@ def command(  # noqa: PLR0913 - keywords only, each an option
       harness run --target aws --n-workers 4
       harness run --fault "kill rank=1 round=10" --retry-time-scale 0.02
     """
-    import msgspec
-
-    from harness.aws.clients import clients_for
     from harness.aws.errors import aws_errors
-    from harness.cli.display import RunDisplay, print_summary
-    from harness.errors import HarnessError
-    from harness.runs.faults import check_faults
-    from harness.runs.launch import check, read_request, run, save_event, save_model
-    from harness.runs.run_target import stack_target
+    from harness.cli.display import RunDisplay
+    from harness.runs.launch import run
+    from harness.runs.output_files import save_event, save_model
+    from harness.runs.prepared import prepare_run
     from harness.settings import load_settings
-    from harness.stack import stack_for_run, start_private_stack
 
-    for option, path in (("--model-file", model_file), ("--save-event", event_file)):
-        if path is not None and not path.parent.is_dir():
-            raise HarnessError(f"the folder of {option} {path} does not exist", remedy="make it first")
+    _check_folders({"--model-file": model_file, "--save-event": event_file})
     given = job_event(flags)
     with errors_name_flags(given):
-        request = read_request(data, job_file, given)
-        plan = fault_plan(flags)
-        job = check(request)
-        check_faults(plan, job, request.event)
-        settings = with_flags(load_settings(), job, flags)
-        own = needs_own_stack(plan, flags)
+        prepared = prepare_run(data, job_file, given, fault_plan(flags))
+        settings = with_flags(load_settings(), prepared.job, flags)
+        own = needs_own_stack(prepared, flags)
         if target is None:
             refuse_account_without_target(expect_account)
         elif own or s3 or mode:
-            raise HarnessError(
-                f"--target {target} is what was deployed; it takes no faults, no time scale, no --s3 and no --mode",
-                remedy="leave them out, or leave --target out",
-            )
+            _refuse_with_target(target)
         with RunDisplay() as display, ExitStack() as held:
             if target is not None:
                 display.stage("looking at the deployment")
                 run_target = _deployed(target_of(target, region, settings, expect_account), stack)
             else:
                 display.stage("starting the stack")
-                log = display.stage
-                stack_of_run = (
-                    start_private_stack(settings, s3=s3, mode=mode, faults=bool(plan), log=log)
-                    if own
-                    else stack_for_run(settings, s3=s3, mode=mode, log=log)
-                )
-                state = held.enter_context(stack_of_run)
-                run_target = stack_target(state, clients_for(state.endpoints))
+                started = _started(settings, prepared, s3, mode, own=own, log=display.stage)
+                run_target = held.enter_context(started)
             with aws_errors("the run"):
-                summary = run(request, settings, run_target, report=display.stage, watch=display.watch, faults=plan)
+                summary = run(prepared, settings, run_target, report=display.stage, watch=display.watch)
                 if model_file is not None:
                     save_model(run_target.clients.s3, summary, model_file)
     if event_file is not None:
         save_event(summary, event_file)
-    if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(summary)))
-    else:
-        print_summary(summary)
+    _print(summary, as_json=as_json)
+
+
+def _check_folders(paths: "Mapping[str, Path | None]") -> None:
+    """Refuse a file in a folder that does not exist, before the run: at its end the results would be lost."""
+    from harness.errors import HarnessError
+
+    for option, path in paths.items():
+        if path is not None and not path.parent.is_dir():
+            raise HarnessError(f"the folder of {option} {path} does not exist", remedy="make it first")
+
+
+def _refuse_with_target(target: str) -> NoReturn:
+    from harness.errors import HarnessError
+
+    raise HarnessError(
+        f"--target {target} is what was deployed; it takes no faults, no time scale, no --s3 and no --mode",
+        remedy="leave them out, or leave --target out",
+    )
 
 
 def _deployed(target: "Target", stack: str) -> "RunTarget":
@@ -144,3 +146,38 @@ def _deployed(target: "Target", stack: str) -> "RunTarget":
     from harness.deploy.run_target import deployed_run_target
 
     return deployed_run_target(target, stack, partial(click.echo, err=True))
+
+
+@contextmanager
+def _started(
+    settings: "Settings",
+    prepared: "PreparedRun",
+    s3: Literal["localstack", "moto"] | None,
+    mode: Literal["process", "container"] | None,
+    *,
+    own: bool,
+    log: "Log",
+) -> "Iterator[RunTarget]":
+    """Use the stack that is up, or start one for the length of the block."""
+    from harness.aws.clients import clients_for
+    from harness.runs.run_target import stack_target
+    from harness.stack import stack_for_run, start_private_stack
+
+    stack = (
+        start_private_stack(settings, s3=s3, mode=mode, faults=bool(prepared.faults), log=log)
+        if own
+        else stack_for_run(settings, s3=s3, mode=mode, log=log)
+    )
+    with stack as state:
+        yield stack_target(state, clients_for(state.endpoints))
+
+
+def _print(summary: "Summary", *, as_json: bool) -> None:
+    import msgspec
+
+    from harness.cli.display import print_summary
+
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(summary)))
+    else:
+        print_summary(summary)

@@ -130,7 +130,7 @@ def results_of(
     from harness.errors import HarnessError
     from harness.runs.catalogue import result_buckets
     from harness.runs.health import check_parts
-    from harness.runs.launch import RESULT_BUCKET
+    from harness.runs.prepared import RESULT_BUCKET
     from harness.stack import shared_stack
 
     if kind is not None:

@@ -9,7 +9,9 @@ import msgspec
 from harness.aws.clients import Clients, clients_for
 from harness.errors import HarnessError
 from harness.release.verify import ImageCheck, ImageUnderTest
-from harness.runs.launch import COORDINATOR, Request, check, read_request, run, worker_function
+from harness.runs.functions import COORDINATOR, worker_function
+from harness.runs.launch import run
+from harness.runs.prepared import PreparedRun, prepare_run
 from harness.runs.run_target import stack_target
 from harness.runs.summary import Summary
 from harness.settings import Settings
@@ -39,7 +41,7 @@ def training_check(settings: Settings, *, log: Log) -> Iterator[ImageCheck]:
         started: list[StackState] = []
 
         def train(image: ImageUnderTest) -> str:
-            request, on_these = _job_for(image, settings)
+            prepared, on_these = _run_for(image, settings)
             if not started:
                 log("starting a stack in containers")
                 started.append(stacks.enter_context(start_private_stack(settings, mode="container", log=log)))
@@ -47,7 +49,7 @@ def training_check(settings: Settings, *, log: Log) -> Iterator[ImageCheck]:
             log(f"training on {image.facts.name}")
             clients = clients_for(stack.endpoints)
             try:
-                summary = run(request, on_these, stack_target(stack, clients), report=_silent, watch=_silent)
+                summary = run(prepared, on_these, stack_target(stack, clients), report=_silent, watch=_silent)
             except TrainingError as error:
                 raise HarnessError(str(error)) from error
             _check_digests(clients, summary)
@@ -56,20 +58,20 @@ def training_check(settings: Settings, *, log: Log) -> Iterator[ImageCheck]:
         yield ImageCheck("training run", train)
 
 
-def _job_for(image: ImageUnderTest, settings: Settings) -> tuple[Request, Settings]:
-    """A job in which the image's function takes part, and settings in which every function names a digest.
+def _run_for(image: ImageUnderTest, settings: Settings) -> tuple[PreparedRun, Settings]:
+    """Return a run in which the image's function takes part, and settings in which every function names a digest.
 
     Raises:
         HarnessError: The image is no function's, or an image that the job needs beside it is not built.
     """
     name = image.recipe.name
     for data, event in _JOBS:
-        request = read_request(data, None, {"n_workers": _N_WORKERS, **event})
-        functions = {key: settings.functions[key] for key in (COORDINATOR, worker_function(settings, check(request)))}
+        prepared = prepare_run(data, None, {"n_workers": _N_WORKERS, **event})
+        functions = {key: settings.functions[key] for key in (COORDINATOR, worker_function(settings, prepared.job))}
         if name in {function.image for function in functions.values()}:
             digests = {key: _digest(image, function.image) for key, function in functions.items()}
             pinned = {key: msgspec.structs.replace(function, image=digests[key]) for key, function in functions.items()}
-            return request, msgspec.structs.replace(settings, functions=pinned)
+            return prepared, msgspec.structs.replace(settings, functions=pinned)
     raise HarnessError(
         f"no function of the training runs from image {name}",
         "harness.toml",

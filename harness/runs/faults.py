@@ -14,7 +14,7 @@ from harness.guard import authorization
 from harness.runs.records import damage_named, rank_of
 from harness.stack.state import StackState
 from harness.system.process_identity import own_identity
-from training.job import Job
+from training.job import MOST_WORKERS, Job
 from training.run.results import RunFolder
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def check_faults(plan: Plan, job: Job, event: Mapping[str, Any]) -> None:
 
     Args:
         plan: The plan.
-        job: The job as far as it is known.
+        job: The job as far as it is known; its number of workers is 0 until the partitions are counted.
         event: The keys of it that the user set.
 
     Raises:
@@ -36,7 +36,8 @@ def check_faults(plan: Plan, job: Job, event: Mapping[str, Any]) -> None:
     """
     # Only the data says how many batches an epoch has, and how many epochs a run has by default.
     rounds = {"model_avg": event.get("n_epochs"), "admm": job.n_admm_epochs}.get(job.optim)
-    check_plan(plan, n_workers=job.n_workers, rounds=rounds)
+    # No plan is refused for a number of workers that is not known yet.
+    check_plan(plan, n_workers=job.n_workers or MOST_WORKERS, rounds=rounds)
 
 
 def post_plan(stack: StackState, run_id: str, n_workers: int, plan: Plan) -> None:

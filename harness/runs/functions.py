@@ -12,9 +12,13 @@ from harness.runs.packing import packed_files, zipped
 from harness.settings import FunctionSettings, Settings
 from harness.stack.plan import Log
 from harness.stack.state import Mode
+from training.job import Job
+from training.model.catalogue import training_function
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+
+COORDINATOR = "linear_ec_1"
 
 
 def declared(settings: Settings, name: str) -> FunctionSettings:
@@ -30,6 +34,11 @@ def declared(settings: Settings, name: str) -> FunctionSettings:
             f"add a table [functions.{name}]",
         )
     return settings.functions[name]
+
+
+def worker_function(settings: Settings, job: Job) -> str:
+    """Return the name of the function that the coordinator invokes for this job."""
+    return training_function(job.model, declared(settings, COORDINATOR).environment)
 
 
 def for_run(

@@ -62,6 +62,10 @@ RunId = Annotated[
         description="1 to 80 letters, digits, `.`, `_` or `-`, the first a letter or digit",
     ),
 ]
+FeatureCount = Annotated[int, msgspec.Meta(ge=1, le=10_000_000, description="an integer from 1 to 10000000")]
+MOST_WORKERS = 1000
+WorldSize = Annotated[int, msgspec.Meta(ge=1, le=MOST_WORKERS, description=f"an integer from 1 to {MOST_WORKERS}")]
+HostName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]+$", description="a host name or an address")]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400, description="seconds, above 0 and up to 86400")]
 
 
@@ -112,9 +116,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """
 
     data_bucket: BucketName
-    n_features: Annotated[int, msgspec.Meta(ge=1, le=10_000_000, description="an integer from 1 to 10000000")]
-    n_workers: Annotated[int, msgspec.Meta(ge=1, le=1000, description="an integer from 1 to 1000")]
-    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]+$", description="a host name or an address")]
+    n_features: FeatureCount
+    n_workers: WorldSize
+    host: HostName
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="a port, 1 to 65535")] = 11211
     data_prefix: KeyFolder = ""
     dataset: Annotated[str, msgspec.Meta(max_length=1024, description="a text of at most 1024 characters")] = ""

@@ -12,7 +12,7 @@ import pytest
 from harness.aws.clients import clients_for
 from harness.errors import HarnessError
 from harness.runs.functions import make_declared
-from harness.runs.launch import RESULT_BUCKET
+from harness.runs.prepared import RESULT_BUCKET
 from tests.support.running import run_job
 from training.errors import InputError, JobError
 from training.exchange.collectives.cost_model import USUAL

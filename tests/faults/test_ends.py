@@ -16,7 +16,8 @@ from harness.errors import HarnessError
 from harness.faults import Plan, parse_fault
 from harness.guard import authorization
 from harness.runs.faults import post_plan, read_events
-from harness.runs.launch import COORDINATOR, RESULT_BUCKET
+from harness.runs.functions import COORDINATOR
+from harness.runs.prepared import RESULT_BUCKET
 from harness.stack import start_private_stack
 from harness.system.probes import wait_until
 from tests.support.fault_jobs import DATA, JOBS, N_WORKERS, WORKER

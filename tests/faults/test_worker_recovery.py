@@ -9,7 +9,7 @@ import pytest
 
 from harness.aws.clients import clients_for
 from harness.errors import HarnessError
-from harness.runs.launch import RESULT_BUCKET
+from harness.runs.prepared import RESULT_BUCKET
 from harness.stack import start_private_stack
 from tests.support.running import run_job
 from training.run.results import RunFolder

@@ -10,8 +10,8 @@ from harness.aws.clients import clients_for
 from harness.errors import HarnessError
 from harness.report.measured import measured_run
 from harness.runs.catalogue import bucket_of_run, list_runs, result_buckets
-from harness.runs.launch import RESULT_BUCKET
 from harness.runs.predict import model_of_run
+from harness.runs.prepared import RESULT_BUCKET
 from training.errors import InputError, TrainingError
 from training.run import results
 from training.run.results import RunFolder

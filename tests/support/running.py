@@ -2,7 +2,8 @@
 
 from harness.aws.clients import clients_for
 from harness.faults import read_plan
-from harness.runs.launch import read_request, run
+from harness.runs.launch import run
+from harness.runs.prepared import prepare_run
 from harness.runs.run_target import stack_target
 
 
@@ -17,7 +18,6 @@ def run_job(
     **event,
 ):
     """Runs a job, with faults given as on the command line, and returns its summary."""
-    request = read_request(data, None, event)
-    plan = read_plan(None, tuple(faults), chaos)
+    prepared = prepare_run(data, None, event, read_plan(None, tuple(faults), chaos))
     target = stack_target(stack, clients_for(stack.endpoints))
-    return run(request, settings, target, report=lambda _: None, watch=watch, faults=plan)
+    return run(prepared, settings, target, report=lambda _: None, watch=watch)

@@ -5,7 +5,7 @@ import pytest
 from fixtures.datasets import parse_data_spec
 from fixtures.partitions import count_partitions
 from harness.runs.data import prepare_data
-from harness.runs.launch import DEFAULT_WORKERS, check, read_request
+from harness.runs.prepared import DEFAULT_WORKERS, prepare_run
 from training.errors import InputError
 from training.job import Job, decode_job
 
@@ -14,9 +14,9 @@ def test_a_run_of_data_that_is_partitioned_for_it_has_four_workers(tmp_path):
     """`harness run` alone is a whole command; flags and a job file still decide."""
     (tmp_path / "event.json").write_text('{"n_workers": 3}')
 
-    assert DEFAULT_WORKERS == check(read_request(None, None, {})).n_workers == 4
-    assert 3 == check(read_request(None, tmp_path / "event.json", {})).n_workers
-    assert 2 == check(read_request("sklearn:wine", tmp_path / "event.json", {"n_workers": 2})).n_workers
+    assert DEFAULT_WORKERS == prepare_run(None, None, {}).job.n_workers == 4
+    assert 3 == prepare_run(None, tmp_path / "event.json", {}).job.n_workers
+    assert 2 == prepare_run("sklearn:wine", tmp_path / "event.json", {"n_workers": 2}).job.n_workers
 
 
 def test_partitions_are_counted_by_their_manifest(s3):
