@@ -91,7 +91,7 @@ def with_invoker(folder, start, use):
             )
             destinations = {"OnFailure": {"Destination": QUEUE}, "OnSuccess": {"Destination": QUEUE}}
             config = json.dumps({"MaximumRetryAttempts": 1, "DestinationConfig": destinations})
-            functions.put_event_invoke_config("f", None, config.encode(), keep=False)
+            functions.events.put("f", None, config.encode(), keep=False)
             pool = Pool(start, code, account, idle_timeout_s=60)
             sent_to = Destinations(f"http://{host}:{port}", "a-key")
             invoker = Invoker(

@@ -17,7 +17,7 @@ from harness.gateway import limits
 from harness.gateway.errors import LambdaApiError
 from harness.gateway.packages import CodeFolders
 from harness.gateway.records import Function
-from harness.gateway.requests import Code, ImageConfig
+from harness.gateway.requests import FunctionCode, ImageConfig
 
 FILE, PROGRAM, LINK, FOLDER, PIPE = 0o100644, 0o100755, 0o120777, 0o040755, 0o010644
 APP = ("app.py", "def handler(event, context): return 1", FILE)
@@ -33,7 +33,9 @@ def folders(tmp_path):
 @pytest.fixture
 def unpack(folders):
     """Unpacks a package of function `f`."""
-    return lambda data: folders.package("f", Code(base64.b64encode(data).decode()), ImageConfig(), limits.ARCHITECTURE)
+    return lambda data: folders.package(
+        "f", FunctionCode(base64.b64encode(data).decode()), ImageConfig(), limits.ARCHITECTURE
+    )
 
 
 def zipped(*entries, method=zipfile.ZIP_DEFLATED):

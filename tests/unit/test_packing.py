@@ -13,7 +13,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.gateway import limits
 from harness.gateway.packages import CodeFolders
-from harness.gateway.requests import Code, ImageConfig
+from harness.gateway.requests import FunctionCode, ImageConfig
 from harness.runs.functions import package
 from harness.settings import FunctionSettings
 
@@ -78,7 +78,7 @@ def test_a_function_finds_what_was_packed(source, tmp_path):
     (source / "lib" / "libx.so").symlink_to("libx.so.1")
     (source / "lib64").symlink_to("lib")
 
-    code = Code(base64.b64encode(packed(source)).decode())
+    code = FunctionCode(base64.b64encode(packed(source)).decode())
     folder = CodeFolders(tmp_path / "functions").package("f", code, ImageConfig(), limits.ARCHITECTURE).folder
 
     assert "ran\n" == subprocess.run([folder / "bin" / "tool"], check=True, capture_output=True, text=True).stdout
