@@ -1,9 +1,10 @@
-"""The deployment to AWS, or its rehearsal: one CloudFormation stack, and functions by the Lambda API.
+"""Deploy to AWS, or rehearse it: one CloudFormation stack, and functions through the Lambda API.
 
-template.yaml   everything that functions stand on
-template        reads it: resources, parameters, outputs
-intrinsics      resolves !Ref, !Sub and their like, as CloudFormation would
-prices          what each resource costs while it stands
-checks          what cfn-lint and our own rules find wrong before AWS does
-policy          who may do what: IAM's evaluation, and the table of calls that roles must allow or deny
+template.yaml   the infrastructure of the functions
+template        reads the template: resources, parameters, outputs
+intrinsics      resolves !Ref, !Sub and other intrinsic functions as CloudFormation does
+prices          the hourly price of each resource
+checks          finds mistakes before AWS does, with cfn-lint and our own rules
+policy          extracts the policies of roles and endpoints from the template
+access          the table of calls that the roles must allow or deny
 """

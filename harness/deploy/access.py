@@ -1,8 +1,8 @@
-"""What the functions' roles must allow, and what they must not: a table of calls, judged by the template's policies.
+"""A table of calls that the functions' roles must allow or deny, evaluated against the template's policies.
 
 `python -m harness.deploy.access` prints it.
-The calls that must be allowed are those that the handlers make, and Lambda on their behalf; `operations_in` reads the
-former out of the handlers' sources, so that a new call without its permission is noticed before AWS refuses it.
+The roles must allow the calls that the handlers make, and those that Lambda makes on their behalf; `operations_in`
+reads the former from the handlers' sources, so that a test finds a call without permission before AWS refuses it.
 """
 
 import ast
@@ -23,7 +23,7 @@ from harness.errors import HarnessError
 COORDINATOR, WORKERS = "linear_ec_1", ("linear_ec_2", "linear_ec_2_nn")
 FUNCTIONS = (COORDINATOR, *WORKERS)
 
-# What IAM calls the operations that handlers use.
+# The IAM actions of the operations that handlers use.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html
 ACTIONS = {
     ("s3", "get_object"): "s3:GetObject",
@@ -36,16 +36,16 @@ ACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that a function, or Lambda by its role, may or may not make.
+    """One call by a function, or by Lambda in the function's role, that must be allowed or denied.
 
     Attributes:
-        function: Whose role.
-        action: What is called.
-        resource: On what.
-        expected: Whether it should be allowed.
-        why: What it is for, or what would be wrong with it.
-        context: What the request brings along.
-        from_code: Whether the handler makes it, through the VPC's endpoints; else Lambda does, from outside.
+        function: The function whose role is used.
+        action: The IAM action.
+        resource: The ARN of the resource.
+        expected: Whether the call should be allowed.
+        why: The purpose of the call, or the harm that it would do.
+        context: The condition keys of the request.
+        from_code: Whether the handler makes the call, through the VPC's endpoints; otherwise Lambda makes it.
     """
 
     function: str
@@ -59,12 +59,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the policies say about a call.
+    """The policies' decision about a call.
 
     Attributes:
         call: The call.
-        allowed: What they say.
-        by: Which statement decided.
+        allowed: The decision.
+        by: The statement that decided.
     """
 
     call: Call
@@ -73,7 +73,7 @@ class Verdict:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the policies say what they should."""
+        """Whether the decision is the expected one."""
         return self.allowed == self.call.expected
 
 
@@ -109,7 +109,7 @@ class Deployment:
         self.queue = self._arn(f"sqs:{self._at}:{stack}-failures")
 
     def policies_of(self, function: str) -> list[iam.Policy]:
-        """The policies of a function's role.
+        """Return the policies of a function's role.
 
         Raises:
             HarnessError: The template has no role for it.
@@ -120,7 +120,7 @@ class Deployment:
         return self._roles[role]
 
     def judge(self, call: Call) -> Verdict:
-        """What the role, the bucket's policy and the endpoint on the way say about a call."""
+        """Evaluate a call against the role, the bucket's policy and the endpoint that the call passes."""
         service = call.action.partition(":")[0]
         context = {"aws:SecureTransport": "true", **call.context}
         if call.from_code:
@@ -136,15 +136,15 @@ class Deployment:
         return Verdict(call, decision.allowed, decision.by)
 
     def function(self, name: str, qualifier: str = "") -> str:
-        """A function's ARN."""
+        """Return a function's ARN."""
         return self._arn(f"lambda:{self._at}:function:{name}") + (f":{qualifier}" if qualifier else "")
 
     def logs(self, name: str) -> str:
-        """The ARN of a stream in a function's log group."""
+        """Return the ARN of a stream in a function's log group."""
         return self._arn(f"logs:{self._at}:log-group:/aws/lambda/{name}:log-stream:1")
 
     def interface(self) -> str:
-        """The ARN of a network interface."""
+        """Return the ARN of a network interface."""
         return self._arn(f"ec2:{self._at}:network-interface/eni-0123")
 
     def _arn(self, rest: str) -> str:
@@ -152,12 +152,12 @@ class Deployment:
 
 
 def judge_all(deployment: Deployment) -> list[Verdict]:
-    """The table: every call with what the deployment's policies say about it."""
+    """Return the table: every call, with the decision of the deployment's policies."""
     return [deployment.judge(call) for function in FUNCTIONS for call in calls_of(function, deployment)]
 
 
 def calls_of(function: str, at: Deployment) -> Iterator[Call]:
-    """What a function's role must allow and must deny."""
+    """Yield the calls that a function's role must allow, and those that it must deny."""
     yield from _coordinators(at) if function == COORDINATOR else _workers(function, at)
     yield from _everybodys(function, at)
 
@@ -191,15 +191,15 @@ def _workers(function: str, at: Deployment) -> Iterator[Call]:
 
     other = next(name for name in WORKERS if name != function)
     yield call("s3:GetObject", f"{at.bucket}/data/higgs/0_4", "its partition")
-    yield call("s3:ListBucket", at.bucket, "what lies in the run's folder", s3_prefix="runs/r1/")
+    yield call("s3:ListBucket", at.bucket, "list the run's folder", s3_prefix="runs/r1/")
     yield call("s3:ListBucket", at.bucket, "an absent checkpoint is a 404, not a 403")
-    yield call("s3:GetObject", f"{at.bucket}/runs/r1/checkpoint/7/shared", "go on from a checkpoint")
+    yield call("s3:GetObject", f"{at.bucket}/runs/r1/checkpoint/7/shared", "resume from a checkpoint")
     yield call("s3:PutObject", f"{at.bucket}/runs/r1/checkpoint/7.json", "name a checkpoint")
     yield call("s3:DeleteObject", f"{at.bucket}/runs/r1/checkpoint/5/shared", "an old checkpoint")
     yield call("s3:PutObject", f"{at.bucket}/runs/r1/model.npz", "the model")
     yield call("s3:PutObject", f"{at.bucket}/runs/r1/workers/0.1.json", "its own record")
-    yield call("lambda:InvokeFunction", at.function(function), "go on in another invocation")
-    yield call("lambda:InvokeFunction", at.function(function, ALIAS), "go on, by its alias")
+    yield call("lambda:InvokeFunction", at.function(function), "continue in another invocation")
+    yield call("lambda:InvokeFunction", at.function(function, ALIAS), "continue, by its alias")
     yield call("lambda:InvokeFunction", at.function(COORDINATOR), "start a run", ok=False)
     yield call("lambda:InvokeFunction", at.function(other), "start the other worker", ok=False)
     yield call("s3:PutObject", f"{at.bucket}/data/higgs/0_4", "change the data", ok=False)
@@ -221,12 +221,12 @@ def _everybodys(function: str, at: Deployment) -> Iterator[Call]:
         yield call(action, at.interface(), "Lambda joins it to the VPC", ok=True, from_code=False)
     for action in ("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"):
         yield call(action, "*", "Lambda joins it to the VPC", ok=True, from_code=False)
-    yield call("ec2:CreateNetworkInterface", at.interface(), "make interfaces by itself", ok=False)
+    yield call("ec2:CreateNetworkInterface", at.interface(), "create interfaces itself", ok=False)
     yield call("ec2:DescribeNetworkInterfaces", "*", "look around in the VPC", ok=False)
     yield call("logs:PutLogEvents", at.logs(other), "write another function's log", ok=False, from_code=False)
-    yield call("logs:CreateLogGroup", at.logs(function), "a log group without an end", ok=False, from_code=False)
+    yield call("logs:CreateLogGroup", at.logs(function), "a log group without retention", ok=False, from_code=False)
     yield call("sqs:ReceiveMessage", at.queue, "read failures", ok=False)
-    yield call("sqs:PurgeQueue", at.queue, "throw failures away", ok=False)
+    yield call("sqs:PurgeQueue", at.queue, "discard failures", ok=False)
     yield call("s3:ListBucket", at.bucket, "list all of the bucket", ok=False, s3_prefix="")
     yield call("s3:GetObject", f"{at.bucket}-of-others/data/0_4", "another bucket", ok=False)
     yield call("s3:PutObject", f"{at.bucket}/elsewhere", "write outside of runs/", ok=False)
@@ -234,19 +234,19 @@ def _everybodys(function: str, at: Deployment) -> Iterator[Call]:
     yield call("s3:DeleteBucket", at.bucket, "remove the bucket", ok=False)
     yield call("s3:PutBucketPolicy", at.bucket, "open the bucket", ok=False)
     yield call("lambda:UpdateFunctionCode", at.function(function), "change its own code", ok=False)
-    yield call("iam:PassRole", "*", "hand a role on", ok=False)
+    yield call("iam:PassRole", "*", "pass a role on", ok=False)
     yield call("sts:AssumeRole", "*", "take another role", ok=False)
 
 
 def _keys(context: Mapping[str, str]) -> dict[str, str]:
-    """Condition keys from keyword arguments: `s3_prefix` is `s3:prefix`."""
+    """Return condition keys from keyword arguments: `s3_prefix` becomes `s3:prefix`."""
     return {key.replace("_", ":", 1): value for key, value in context.items()}
 
 
 def operations_in(folder: Path) -> set[tuple[str, str]]:
-    """The AWS operations that Python files call, as (service, operation): `("s3", "get_object")`.
+    """Return the AWS operations that Python files call, as (service, operation): `("s3", "get_object")`.
 
-    Read from the sources: the services that `boto3.client` is called with, and every method or paginator of theirs.
+    Read the sources: collect the services passed to `boto3.client`, and every call of their methods or paginators.
     """
     trees = [ast.parse(path.read_text()) for path in sorted(folder.rglob("*.py"))]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
@@ -271,7 +271,7 @@ def _first_text(call: ast.Call) -> str:
 
 
 def text_of(verdicts: list[Verdict]) -> str:
-    """The table for a terminal: call, role, expected, and what the policies say."""
+    """Format the table for a terminal: role, call, expected and actual decision."""
     rows = [("role", "call", "on", "expected", "is", "by", "for"), *map(_row, verdicts)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

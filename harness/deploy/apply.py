@@ -1,9 +1,9 @@
-"""From checks to a deployment: plan, stack, images, functions; what is so already is left alone.
+"""Deploy: check, plan, then create or update the stack, the images and the functions.
 
-    check  ->  plan  ->  ask  ->  stack  ->  images  ->  functions  ->  what to run next
+    check  ->  plan  ->  confirm  ->  stack  ->  images  ->  functions  ->  what to run next
 
-Every step looks at what there is before it changes anything, so that a deployment that was interrupted, by whatever,
-goes on when the command is run again.
+Every step reads the current state and changes only the differences, so that deploying again is a no-op and an
+interrupted deployment resumes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -42,23 +42,23 @@ Log = Callable[[str], None]
 
 DEFAULT_STACK = "lambda-harness"
 DEFAULT_WORKERS = 10
-# Stands for an image that no registry has: no function has its code.
+# A placeholder for an image that was never pushed; no function has its digest.
 _NOT_YET = Push("", "", "sha256:", now())
 _LONGEST_QUOTE = 400
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for.
+    """The user's request.
 
     Attributes:
         stack: The stack's name.
-        parameters: Parameters of the template that were given.
-        n_workers: The largest run that is to be possible: so much concurrency is reserved for each worker function;
-            0 for no reservation, None for what they have, or `DEFAULT_WORKERS` when there are none yet.
-        model_bytes: The largest model that workers will exchange; 0 when that is not known.
-        expect_account: The account that it must be; None for any.
-        dry_run: Whether only the plan is wanted.
+        parameters: The template parameters that were given.
+        n_workers: The number of workers in the largest run, which sets the concurrency reserved for each worker
+            function; 0 for no reservation, None for the current one, or `DEFAULT_WORKERS` if there is none yet.
+        model_bytes: The size of the largest model that workers will exchange; 0 if not known.
+        expect_account: The required account; None for any.
+        dry_run: Whether to stop after the plan.
     """
 
     stack: str = DEFAULT_STACK
@@ -70,12 +70,12 @@ class Request:
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a deployment came to.
+    """The result of a deployment.
 
     Attributes:
         status: `deployed`, `unchanged`, `planned` (a dry run) or `declined`.
-        plan: What it was to change.
-        outputs: What the stack says of itself; empty when there is none yet.
+        plan: The planned changes.
+        outputs: The stack's outputs; empty if there is no stack yet.
     """
 
     status: str
@@ -84,17 +84,17 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def deploy(target: Target, settings: Settings, request: Request, *, log: Log, agree: Callable[[Plan], bool]) -> Outcome:
-    """Makes a deployment what the template, harness.toml and the verified images say.
+    """Bring a deployment to the state that the template, harness.toml and the verified images describe.
 
     Args:
-        target: Where.
+        target: The account and region.
         settings: The project's settings.
-        request: What is asked for.
-        log: Told what happens, line by line.
-        agree: Shown the plan before anything is changed; False leaves all as it is.
+        request: The user's request.
+        log: Called with progress messages.
+        agree: Called with the plan before any change; if it returns False, nothing is changed.
 
     Raises:
-        HarnessError: A check failed, AWS refused, or something could not be made; run again, it goes on.
+        HarnessError: A check failed, AWS refused a call, or a resource could not be created; another call resumes.
     """
     with aws_errors(f"deploying the stack {request.stack}"):
         work = _check(target, settings, request, log)
@@ -117,19 +117,19 @@ def deploy(target: Target, settings: Settings, request: Request, *, log: Log, ag
 
 @dataclass(frozen=True)
 class _Work:
-    """What the checks found, for the steps that follow.
+    """The results of the checks, for the later steps.
 
     Attributes:
-        target: Where.
-        settings: With the concurrency that is to be reserved.
-        request: What is asked for.
-        log: Told what happens.
+        target: The account and region.
+        settings: The project's settings, with the concurrency to reserve.
+        request: The user's request.
+        log: Called with progress messages.
         body: The template.
-        account: Whose account it is.
-        found: The stack as it is; None when there is none.
+        account: The account.
+        found: The current stack; None if there is none.
         parameters: The value of every parameter.
-        engine: The engine that pushes.
-        registry: Where to.
+        engine: The engine that pushes the images.
+        registry: The registry to push to.
     """
 
     target: Target
@@ -165,7 +165,7 @@ def _check(target: Target, settings: Settings, request: Request, log: Log) -> _W
     if found is not None and not found.stillborn:
         found = _told_only(found) if request.dry_run else stack.clear(cfn, found, log)
     elif found is not None:
-        log(f"stack        {name} is {found.status}, left by an earlier try: it is deleted first")
+        log(f"stack        {name} is {found.status}, left by an earlier attempt: it is deleted first")
     parameters = _parameters(target, body, found, request.parameters)
     n_workers = request.n_workers
     if n_workers is None:
@@ -193,12 +193,14 @@ def _told_only(found: StackInfo) -> StackInfo | None:
     if found.status == stack.REVIEW:
         return None
     raise HarnessError(
-        f"the stack {found.name} is {found.status}", found.reason, "a deployment that is not dry would see to it first"
+        f"the stack {found.name} is {found.status}",
+        found.reason,
+        "a deployment without --dry-run would repair it first",
     )
 
 
 def _parameters(target: Target, body: str, found: StackInfo | None, given: Mapping[str, str]) -> dict[str, str]:
-    """A stack that stands keeps what it was made with, unless something else is asked for."""
+    """Return the value of every parameter; an existing stack keeps its values unless new ones are given."""
     if found is not None and found.stands:
         known = parameters_of(body)
         base = {key: value for key, value in found.parameters.items() if key in known}
@@ -213,7 +215,7 @@ def _parameters(target: Target, body: str, found: StackInfo | None, given: Mappi
 
 
 def _plan(work: _Work) -> tuple[Plan, ChangeSet | None]:
-    """What would change; of a stack that stands, CloudFormation itself says so."""
+    """Return the planned changes; for an existing stack, CloudFormation computes them."""
     stands = work.found is not None and work.found.stands
     change_set = None
     if stands:
@@ -245,9 +247,9 @@ def _all_new(work: _Work) -> list[PlannedFunction]:
 
 
 def _plan_functions(work: _Work, states: list[images.ImageState]) -> list[PlannedFunction]:
-    """What differs of each; one whose image is still to be pushed changes its code at least."""
+    """Return the changes of each function; one whose image must still be pushed changes at least its code."""
     found, pushes = work.found, {state.facts.name: state.push or _NOT_YET for state in states}
-    assert found is not None  # noqa: S101 - the caller knows
+    assert found is not None  # noqa: S101 - the caller checked
     return [
         PlannedFunction(wanted.name, [step.what for step in pending(work.functions, wanted)])
         for wanted in functions.wanted_functions(work.settings, found, pushes, work.tags)
@@ -255,7 +257,7 @@ def _plan_functions(work: _Work, states: list[images.ImageState]) -> list[Planne
 
 
 def _make_stack(work: _Work, change_set: ChangeSet | None) -> StackInfo:
-    """The stack, as the template has it."""
+    """Create or update the stack, and return it."""
     found = work.found
     if found is not None and found.stands and change_set is None:
         return found
@@ -268,22 +270,22 @@ def _make_stack(work: _Work, change_set: ChangeSet | None) -> StackInfo:
 
 
 def _make_functions(work: _Work, stands: StackInfo) -> None:
-    """The images in their repositories, and the functions from their digests."""
+    """Push the images, and create or update the functions from their digests."""
     pushes = {state.facts.name: _push(work, state) for state in _image_states(work)}
     wanted = list(functions.wanted_functions(work.settings, stands, pushes, work.tags))
     traps = [trap for one in wanted for trap in check_creation(one.name, one.creation())]
     preflight.refuse_errors(traps, work.log)
     for one in wanted:
         done = create_or_update(work.functions, one)
-        work.log(f"function     {one.name}: {', '.join(done) or 'as it should be'}")
+        work.log(f"function     {one.name}: {', '.join(done) or 'up to date'}")
 
 
 @contextmanager
 def _while_it_stands(work: _Work, stands: StackInfo) -> Iterator[None]:
-    """Says so when somebody removes or changes the stack meanwhile, be it that the block fails by it or not.
+    """Raise if the stack was changed or deleted while the block ran, whether or not the block failed because of it.
 
     Raises:
-        HarnessError: That; or what failed, when the stack is as it was.
+        HarnessError: The stack was changed or deleted; or the block's own error.
     """
     failed: Exception | None = None
     try:
@@ -293,9 +295,9 @@ def _while_it_stands(work: _Work, stands: StackInfo) -> Iterator[None]:
     state = _state_now(work, stands)
     if state != stands.status:
         raise HarnessError(
-            f"the stack {stands.name} was {stands.status} and is {state}: somebody is at work on it",
+            f"the stack {stands.name} was {stands.status} and is {state}: somebody else is changing it",
             " ".join(str(failed).split())[:_LONGEST_QUOTE] if failed else "",
-            "when they have finished, run `harness deploy` again: it goes on, or makes it anew",
+            "when they have finished, run `harness deploy` again: it resumes, or creates the stack again",
         ) from failed
     if failed is not None:
         raise failed
@@ -305,7 +307,7 @@ def _state_now(work: _Work, stands: StackInfo) -> str:
     try:
         now = stack.read_stack(work.cfn, stands.id)
     except ClientError:
-        return stands.status  # whether it stands is not to be known: what failed first is the better reason
+        return stands.status  # the state cannot be read: report the first failure
     except BotoCoreError:
         return "gone with the emulation" if work.target.kind == "rehearsal" else stands.status
     return now.status if now else "gone"
@@ -317,7 +319,7 @@ def _image_states(work: _Work) -> list[images.ImageState]:
 
 def _push(work: _Work, state: images.ImageState) -> Push:
     pushed = images.push(work.engine, work.settings.root, state, work.registry)
-    work.log(f"image        {pushed.repository}@{pushed.digest}{', there already' if state.push else ', pushed'}")
+    work.log(f"image        {pushed.repository}@{pushed.digest}{', already there' if state.push else ', pushed'}")
     return pushed
 
 

@@ -1,10 +1,10 @@
-"""Mistakes that a rehearsal cannot show, found before AWS does: cfn-lint's rules, and traps that we know of.
+"""Find mistakes that a rehearsal cannot show before AWS does, with cfn-lint's rules and our own.
 
-template    no way from the functions to a service that they call; a service whose group lets nobody in; resources
-            without tags; permissions on everything; roles that do not allow what handlers call, or allow more
-functions   a time limit left at 3 s, a worker that may not call itself, too little concurrency, an item limit below
-            the model, a function that the template has no role for
-creation    SnapStart on an image, an image by its tag, a function outside of the VPC
+template    a service that functions call but cannot reach; a service whose security group admits nobody; resources
+            without tags; permissions on everything; roles that allow less or more than the handlers' calls
+functions   a time limit left at 3 s, a worker that may not invoke itself, too little concurrency, an item limit below
+            the model's size, a function without a role in the template
+creation    SnapStart on an image, an image referenced by tag, a function outside of the VPC
 """
 
 from collections.abc import Mapping
@@ -25,24 +25,24 @@ _LONGEST_MESSAGE = 240
 def check_template(
     body: str, parameters: Mapping[str, str] | None = None, *, region: str = REGION, lint: bool = True
 ) -> list[Finding]:
-    """What is wrong with a template; an empty list when nothing is.
+    """Return the mistakes in a template.
 
     Args:
         body: The template.
         parameters: Values that differ from the defaults.
-        region: Where it will be deployed; what cfn-lint knows differs by region.
-        lint: Whether cfn-lint is asked, too, which takes some seconds.
+        region: The region of the deployment; cfn-lint's rules depend on it.
+        lint: Whether to run cfn-lint too, which takes some seconds.
 
     Raises:
-        HarnessError: The template is no YAML, or uses a function that is not known here.
+        HarnessError: The template is not valid YAML, or uses an unknown intrinsic function.
     """
     given = parameters or {}
     template = parse(body)
     findings = _lint(body, region) if lint else []
     if any(finding.level == "error" for finding in findings):
-        return findings  # our rules presume what cfn-lint checks
+        return findings  # our rules assume a template that passes cfn-lint
     if len(body.encode()) > TEMPLATE_BYTES:
-        size = f"the template has {len(body.encode())} bytes, CloudFormation takes {TEMPLATE_BYTES}"
+        size = f"the template has {len(body.encode())} bytes, CloudFormation accepts {TEMPLATE_BYTES}"
         findings.append(Finding("template-size", FILE_NAME, size, "shorten it"))
     resolver = Resolver(template, given, region=region)
     for rule in (*network_rules.RULES, *resource_rules.RULES):
@@ -51,7 +51,7 @@ def check_template(
 
 
 def _lint(body: str, region: str) -> list[Finding]:
-    # It takes seconds to import, and most callers of this module want it last.
+    # Importing cfn-lint takes seconds, and most callers of this module do not need it.
     from cfnlint.api import lint  # noqa: PLC0415
     from cfnlint.config import ManualArgs  # noqa: PLC0415
 
@@ -60,7 +60,7 @@ def _lint(body: str, region: str) -> list[Finding]:
         Finding(
             match.rule.id,
             f"{FILE_NAME}, line {match.linenumber}",
-            # A reference to nothing is told with all that there is.
+            # The message about a dangling reference lists every name in the template.
             shorten(match.message, _LONGEST_MESSAGE, placeholder=" ..."),
             match.rule.source_url or match.rule.description,
             "error" if match.rule.id.startswith("E") else "warning",

@@ -1,7 +1,7 @@
-"""A deployed function beside the one that a run on this machine makes of the same declaration.
+"""Compare deployed functions with the local functions that the same declarations give on this machine.
 
-The local one is made in a stack of its own, which ends with the comparison: what it has is read from the Lambda API,
-as what the deployed one has, and is not what this code believes of it.
+The local functions are created in a private stack that ends with the comparison. Both configurations are read from
+the Lambda API, so the comparison does not rely on what this code intends.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,15 +23,15 @@ from harness.stack import start_private_stack
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-# What a place gives to a function. Whatever else differs is a difference that a rehearsal on this machine misses.
+# Differences that every deployment has. Any other difference is one that runs on this machine would miss.
 EXPECTED = MappingProxyType(
     {
         "FunctionArn": "account and region",
         "Role": "the stack's role for it",
         "VpcConfig": "the stack's subnets and security group",
         "CodeSha256": "the registry's digest of the image",
-        "RevisionId": "made up anew by each change",
-        "LastModified": "when it was made",
+        "RevisionId": "new after each change",
+        "LastModified": "time of the last change",
         "OnFailure": "the stack's queue",
         "ReservedConcurrentExecutions": "deploy --n-workers",
     }
@@ -41,14 +41,14 @@ _WIDTH = 44
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One key in which a deployed function is not as the local one.
+    """One key in which a deployed function differs from the local one.
 
     Attributes:
-        function: Its name.
-        key: The key, as the Lambda API has it.
-        local: The value here; `-` when it has none.
-        deployed: The value there.
-        why: What makes it differ in every deployment; empty when nothing should.
+        function: The function's name.
+        key: The key in the Lambda API.
+        local: The local value; `-` if there is none.
+        deployed: The deployed value; `-` if there is none.
+        why: The reason why it differs in every deployment; empty if it should not differ.
     """
 
     function: str
@@ -59,16 +59,16 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def compare(target: Target, settings: Settings, stack: str, log: Log) -> list[Difference]:
-    """In what the functions of a deployment differ from those of a run on this machine.
+    """Return the differences between a deployment's functions and those on this machine.
 
     Args:
-        target: Where the deployment is.
-        settings: What the functions are declared as.
+        target: The account and region of the deployment.
+        settings: The project's settings, which declare the functions.
         stack: The stack's name.
-        log: Told what takes long.
+        log: Called with progress messages.
 
     Raises:
-        HarnessError: Nothing is deployed, or the functions cannot be made here.
+        HarnessError: Nothing is deployed, or the functions cannot be created here.
     """
     deployed: LambdaClient = target.client("lambda")
     with aws_errors(f"looking for the functions of {stack}"):
@@ -86,7 +86,7 @@ def compare(target: Target, settings: Settings, stack: str, log: Log) -> list[Di
 
 
 def differences(function: str, local: Mapping[str, Any], deployed: Mapping[str, Any]) -> Iterator[Difference]:
-    """The keys in which two configurations differ, in the order of their names."""
+    """Yield the keys in which two configurations differ, in alphabetical order."""
     for key in sorted(local.keys() | deployed.keys()):
         here, there = local.get(key), deployed.get(key)
         if here != there:
@@ -94,7 +94,7 @@ def differences(function: str, local: Mapping[str, Any], deployed: Mapping[str, 
 
 
 def told(found: list[Difference]) -> Iterator[str]:
-    """The table for a terminal; long values are cut."""
+    """Format the differences as a table for a terminal; long values are truncated."""
     rows = [("function", "key", "why", "here", "deployed")]
     rows += [
         (each.function, each.key, each.why or "NOT EXPECTED", _cut(each.local), _cut(each.deployed)) for each in found
@@ -107,7 +107,7 @@ def told(found: list[Difference]) -> Iterator[str]:
 
 
 def _configuration(client: "LambdaClient", name: str) -> dict[str, Any]:
-    """All that the API says of how a function is set up; how it changes at this moment is left out."""
+    """Return a function's complete configuration from the API, without the progress of a pending change."""
     found: Any = client.get_function(FunctionName=name)
     events: Any = client.get_function_event_invoke_config(FunctionName=name)
     changing = {key for key in found["Configuration"] if key.startswith(("State", "LastUpdateStatus"))}
@@ -124,7 +124,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - whatever the API answers
+def _text(value: Any) -> str:  # noqa: ANN401 - any value from the API
     if value is None:
         return _ABSENT
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,7 +1,7 @@
-"""Removing a deployment: functions first, then the stack, and at the end a look at what is left.
+"""Remove a deployment: the functions, then the stack, and finally list what is left.
 
-A bucket with objects and a repository with images are kept unless they are to be emptied: the stack stays with them,
-`DELETE_FAILED`, until it is destroyed again; all that costs by the hour is gone by then.
+A bucket with objects and a repository with images are kept unless the user asks to empty them. The stack then remains
+with them as `DELETE_FAILED` until it is destroyed again; everything with an hourly price is already removed.
 """
 
 import time
@@ -18,11 +18,11 @@ from harness.deploy.target import Client, Target
 from harness.errors import HarnessError
 from harness.settings import Settings
 
-# Lambda takes its network interfaces out of the VPC some time after the last function in it is gone.
+# Lambda removes its network interfaces from the VPC some time after the last function was deleted.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
 INTERFACES_GONE_WITHIN_S = 45 * 60.0
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.5, 15.0
-# What S3 and ECR take at once.
+# The largest batches that S3 and ECR accept.
 _OBJECTS, _IMAGES = 1000, 100
 _HOLDERS = {"AWS::S3::Bucket", "AWS::ECR::Repository"}
 
@@ -46,16 +46,16 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """What is to be removed.
+    """The resources to remove.
 
     Attributes:
         target: `aws` or `rehearsal`.
         account: The account's number.
         region: The region.
         stack: The stack's name.
-        status: CloudFormation's state of it; empty when there is no stack.
-        standing: All that stands.
-        contents: What is not empty.
+        status: The stack's status in CloudFormation; empty if there is no stack.
+        standing: All existing resources.
+        contents: The buckets and repositories that are not empty.
     """
 
     target: str
@@ -68,12 +68,12 @@ class Removal(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a removal came to.
+    """The result of a removal.
 
     Attributes:
         status: `removed`, `partly` (something is left), `nothing` (there was nothing), `planned` or `declined`.
-        removal: What was to be removed.
-        left: What stands now.
+        removal: The resources that were to be removed.
+        left: The resources that still exist.
     """
 
     status: str
@@ -83,13 +83,13 @@ class Outcome(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for.
+    """The user's request.
 
     Attributes:
         stack: The stack's name.
-        empty: Whether objects and images are to go, too.
-        expect_account: The account that it must be; None for any.
-        dry_run: Whether it is only to be told what stands.
+        empty: Whether to delete objects and images too.
+        expect_account: The required account; None for any.
+        dry_run: Whether to only list the existing resources.
     """
 
     stack: str
@@ -101,17 +101,17 @@ class Request:
 def destroy(
     target: Target, settings: Settings, request: Request, *, log: Log, agree: Callable[[Removal], bool]
 ) -> Outcome:
-    """Removes everything that a deployment made.
+    """Remove everything that a deployment created.
 
     Args:
-        target: Where.
+        target: The account and region.
         settings: The project's settings, for the functions' names.
-        request: What is asked for.
-        log: Told what happens, line by line.
-        agree: Shown what is to be removed; False leaves all as it is.
+        request: The user's request.
+        log: Called with progress messages.
+        agree: Called with the resources to remove; if it returns False, nothing is changed.
 
     Raises:
-        HarnessError: AWS refused, or something could not be removed; run again, it goes on.
+        HarnessError: AWS refused a call, or a resource could not be removed; another call resumes.
     """
     with aws_errors(f"removing the stack {request.stack}"):
         account = preflight.check_account(target, request.expect_account, log)
@@ -133,7 +133,7 @@ def destroy(
         if found is not None:
             _await_interfaces(target, found, log)
             if request.empty:
-                # Looked for again: the wait may have been long, and whoever deployed meanwhile has pushed.
+                # List again: the wait may have been long, and another deployment may have pushed images.
                 _empty(target, list(_contents(target, found)), log)
             _delete(target, found, request, log)
         left = standing(target, request.stack, names, deleted=_deleted(cfn, found))
@@ -141,7 +141,7 @@ def destroy(
 
 
 def _delete(target: Target, found: StackInfo, request: Request, log: Log) -> None:
-    """Deletes the stack; what holds something is kept when it was not to be emptied."""
+    """Delete the stack; keep buckets and repositories that are not empty unless the request empties them."""
     cfn = target.client("cloudformation")
     try:
         stack.delete(cfn, found, log)
@@ -162,7 +162,7 @@ def _resources(cfn: Client, found: StackInfo | None) -> list[dict[str, str]]:
 
 
 def _deleted(cfn: Client, found: StackInfo | None) -> set[str]:
-    """Physical IDs of what CloudFormation says it has deleted."""
+    """Return the physical IDs of the resources that CloudFormation deleted."""
     return {
         resource["PhysicalResourceId"]
         for resource in _resources(cfn, found)
@@ -213,7 +213,7 @@ def _empty(target: Target, contents: list[Contents], log: Log) -> None:
                     )
             _abort_uploads(s3, entry.name)
         else:
-            # By digest: an image may have several tags.
+            # By digest, because an image may have several tags.
             digests = {image["imageDigest"] for image in _images(target, entry.name)}
             for batch in _batches(({"imageDigest": digest} for digest in digests), _IMAGES):
                 ecr.batch_delete_image(repositoryName=entry.name, imageIds=batch)
@@ -237,7 +237,7 @@ def _batches(items: Iterator[dict[str, str]], size: int) -> Iterator[list[dict[s
 
 
 def _await_interfaces(target: Target, found: StackInfo, log: Log) -> None:
-    """A security group and a subnet cannot go while an interface of a function that is gone is still in them."""
+    """Wait until the deleted functions' network interfaces are gone; they block the security group and the subnets."""
     group = found.outputs.get("FunctionSecurityGroupId")
     if group is None:
         return
@@ -253,7 +253,7 @@ def _await_interfaces(target: Target, found: StackInfo, log: Log) -> None:
             if interface["Status"] == "available":
                 ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
         if not told:
-            log(f"waiting      for Lambda to let go of {len(interfaces)} network interfaces; up to half an hour")
+            log(f"waiting      for Lambda to release {len(interfaces)} network interfaces; up to half an hour")
             told = True
         if time.monotonic() > deadline:
             ids = ", ".join(interface["NetworkInterfaceId"] for interface in interfaces)

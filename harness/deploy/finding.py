@@ -1,4 +1,4 @@
-"""What checks find: something that would go wrong on AWS, and what would be right."""
+"""The result of a check: a mistake that would fail on AWS, and how to correct it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,14 +6,14 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that would go wrong on AWS.
+    """A mistake that would fail on AWS.
 
     Attributes:
-        rule: Which rule found it; cfn-lint's have a letter and a number.
+        rule: The rule that found it; cfn-lint's rules have a letter and a number.
         where: The resource, function or line.
-        what: What is wrong, with the value.
-        remedy: What would be right.
-        level: An `error` keeps a deployment from working; a `warning` makes it slow or dear.
+        what: The mistake, with the wrong value.
+        remedy: The correction.
+        level: An `error` prevents a deployment from working; a `warning` makes it slow or expensive.
     """
 
     rule: str

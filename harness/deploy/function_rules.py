@@ -1,4 +1,4 @@
-"""Rules about the functions: what harness.toml declares, beside the run that is wanted and the cache that it uses."""
+"""Rules for the functions that harness.toml declares, given the size of a run and the cache."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,9 +12,9 @@ from harness.settings import FunctionSettings, Settings
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 UNRESERVED_CONCURRENCY = 100
-# Two rounds of frames are kept for ranks that come back, a third is being written.
+# Two rounds of frames are kept for ranks that recover; a third is being written.
 ROUNDS_IN_CACHE = 3
-# Memcached keeps some of an item for its header and key.
+# Memcached stores a header and the key within an item.
 _ITEM_OVERHEAD_BYTES = 512
 # GiB of a node: https://docs.aws.amazon.com/AmazonElastiCache/latest/mem-ug/CacheNodes.SupportedTypes.html
 _NODE_GIB = {
@@ -43,16 +43,16 @@ def check_functions(
     account_concurrency: int | None = None,
     body: str | None = None,
 ) -> list[Finding]:
-    """What is wrong with the declared functions for a run of some size; an empty list when nothing is.
+    """Return the mistakes in the declared functions for a run of a given size.
 
     Args:
         settings: The project's settings.
         parameters: The value of every parameter of the template.
-        n_workers: How many workers a run will have.
-        model_bytes: Size of the model's parameters; 0 when not known.
-        reserved: Reserved concurrency by function; a function that is absent has none.
-        account_concurrency: The account's limit; None when not known.
-        body: The template whose roles functions need; None to leave that out.
+        n_workers: The number of workers in a run.
+        model_bytes: The size of the model's parameters; 0 if not known.
+        reserved: The reserved concurrency by function; functions that are absent have none.
+        account_concurrency: The account's limit; None if not known.
+        body: The template that must have the functions' roles; None to skip that check.
     """
     images = {name: function for name, function in settings.functions.items() if function.image}
     findings = [finding for name, function in images.items() for finding in _function(name, function)]
@@ -64,23 +64,23 @@ def check_functions(
 
 
 def check_creation(name: str, arguments: Mapping[str, Any]) -> list[Finding]:
-    """What is wrong with the arguments of a `CreateFunction`; an empty list when nothing is.
+    """Return the mistakes in the arguments of a `CreateFunction` call.
 
     Args:
         name: The function.
-        arguments: As boto3 takes them.
+        arguments: The arguments for boto3.
     """
     where, findings = f"functions.{name}", []
     is_image = arguments.get("PackageType") == "Image"
     if is_image and arguments.get("SnapStart", {}).get("ApplyOn", "None") != "None":
-        findings.append(Finding("snapstart", where, "SnapStart does not take container images", "leave SnapStart out"))
+        findings.append(Finding("snapstart", where, "SnapStart does not support container images", "remove SnapStart"))
     if is_image and "@sha256:" not in arguments["Code"].get("ImageUri", ""):
         findings.append(
             Finding(
                 "digest",
                 where,
-                f"the image {arguments['Code'].get('ImageUri')} is named by a tag",
-                "name it by its digest: repository@sha256:...",
+                f"the image {arguments['Code'].get('ImageUri')} is referenced by a tag",
+                "reference it by its digest: repository@sha256:...",
             )
         )
     if "Timeout" not in arguments:
@@ -88,7 +88,7 @@ def check_creation(name: str, arguments: Mapping[str, Any]) -> list[Finding]:
     vpc = arguments.get("VpcConfig", {})
     if not vpc.get("SubnetIds") or not vpc.get("SecurityGroupIds"):
         findings.append(
-            Finding("vpc", where, "the function is in no VPC, and Memcached is", "give it the stack's VpcConfig")
+            Finding("vpc", where, "the function is in no VPC, but Memcached is", "give it the stack's VpcConfig")
         )
     return findings
 
@@ -101,7 +101,7 @@ def _function(name: str, function: FunctionSettings) -> Iterator[Finding]:
         yield Finding(
             "recursion",
             where,
-            f"the worker may not call itself: Lambda stops it after {limits.RECURSIVE_INVOCATIONS} links",
+            f"the worker may not invoke itself: Lambda stops a chain after {limits.RECURSIVE_INVOCATIONS} invocations",
             "set recursive = true in harness.toml",
         )
     variables = sum(len(key.encode()) + len(value.encode()) for key, value in function.environment.items())
@@ -109,7 +109,7 @@ def _function(name: str, function: FunctionSettings) -> Iterator[Finding]:
         yield Finding(
             "environment",
             where,
-            f"its environment variables have {variables} bytes, Lambda takes {limits.ENVIRONMENT_VARIABLES_BYTES}",
+            f"its environment variables have {variables} bytes, Lambda accepts {limits.ENVIRONMENT_VARIABLES_BYTES}",
             "shorten them",
         )
 
@@ -118,7 +118,7 @@ def _timeout(name: str, seconds: int) -> Finding:
     return Finding(
         "timeout",
         f"functions.{name}",
-        f"its time limit is {seconds} s, which Lambda takes when nothing is said; joining a VPC alone may take longer",
+        f"its time limit is {seconds} s, Lambda's default; just joining a VPC may take longer",
         "set timeout_s in harness.toml",
     )
 
@@ -132,9 +132,9 @@ def _concurrency(
             yield Finding(
                 "concurrency",
                 f"functions.{name}",
-                f"{reserved[name]} invocations are reserved for it, the run needs {least} at once: the rest would wait "
-                "for peers that cannot start",
-                f"reserve {least}, or take fewer workers",
+                f"{reserved[name]} concurrent invocations are reserved for it, but the run needs {least}: "
+                "the workers would wait for peers that cannot start",
+                f"reserve {least}, or use fewer workers",
             )
     if account is None:
         return
@@ -143,8 +143,8 @@ def _concurrency(
         yield Finding(
             "concurrency",
             "account",
-            f"of the account's {account} concurrent invocations {sum(reserved.values())} would be reserved, and Lambda "
-            f"wants {UNRESERVED_CONCURRENCY} left",
+            f"{sum(reserved.values())} of the account's {account} concurrent invocations would be reserved, but Lambda "
+            f"requires that {UNRESERVED_CONCURRENCY} stay unreserved",
             "reserve fewer or none (--n-workers), or ask for a higher quota of concurrent executions",
         )
     unreserved = max((n_workers for name in images if name in access.WORKERS and name not in reserved), default=0)
@@ -152,8 +152,8 @@ def _concurrency(
         yield Finding(
             "concurrency",
             "account",
-            f"the account runs {left} invocations at once, the run needs {unreserved + 1}",
-            "take fewer workers, or ask for a higher quota of concurrent executions",
+            f"the account allows {left} unreserved concurrent invocations, but the run needs {unreserved + 1}",
+            "use fewer workers, or ask for a higher quota of concurrent executions",
         )
 
 
@@ -165,8 +165,8 @@ def _cache(parameters: Mapping[str, str], n_workers: int, model_bytes: int) -> I
         yield Finding(
             "item-size",
             "CacheItemBytes",
-            f"a model of {model_bytes} bytes travels in {pieces} pieces of at most {item} bytes",
-            "raise CacheItemBytes to the next power of two above the model",
+            f"a model of {model_bytes} bytes is split into {pieces} items of at most {item} bytes",
+            "raise CacheItemBytes to the next power of two above the model's size",
             "warning",
         )
     gib = _NODE_GIB.get(parameters["CacheNodeType"])
@@ -175,10 +175,10 @@ def _cache(parameters: Mapping[str, str], n_workers: int, model_bytes: int) -> I
         yield Finding(
             "cache-memory",
             "CacheNodeType",
-            f"{ROUNDS_IN_CACHE} rounds of {n_workers} workers are {needed / 2**30:.2f} GiB, "
+            f"{ROUNDS_IN_CACHE} rounds of {n_workers} workers need {needed / 2**30:.2f} GiB, "
             f"{parameters['CacheNodes']} {parameters['CacheNodeType']} hold {gib * int(parameters['CacheNodes']):g}: "
             "frames would be evicted before they are read",
-            "take a larger CacheNodeType or more CacheNodes",
+            "choose a larger CacheNodeType or more CacheNodes",
         )
 
 
@@ -188,6 +188,6 @@ def _roles_for(images: Mapping[str, FunctionSettings], template: Mapping[str, An
             yield Finding(
                 "role",
                 f"functions.{name}",
-                "the template has no role and repository for it",
-                f"add {camel(name)}Role, {camel(name)}Repository and their outputs, or declare it without an image",
+                "the template has no role and repository for this function",
+                f"add {camel(name)}Role, {camel(name)}Repository and their outputs, or remove its image",
             )

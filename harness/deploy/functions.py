@@ -1,4 +1,4 @@
-"""The functions of a deployment: each by its image's digest, with its own role, in the stack's private subnets."""
+"""The functions of a deployment: each from its image's digest, with its own role, in the stack's private subnets."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def deployed_names(settings: Settings) -> list[str]:
-    """The functions that a deployment has: those that run from an image."""
+    """Return the functions that are deployed: those that have an image."""
     return [name for name, function in settings.functions.items() if function.image]
 
 
 def with_reservations(settings: Settings, n_workers: int) -> Settings:
-    """The settings with so much concurrency for each worker function that a run of that size never waits for it."""
+    """Return the settings, with enough concurrency reserved for each worker function that a run never waits for it."""
     reserved = {
         name: msgspec.structs.replace(function, reserved_concurrency=n_workers if name in WORKERS else 0)
         for name, function in settings.functions.items()
@@ -33,14 +33,14 @@ def with_reservations(settings: Settings, n_workers: int) -> Settings:
 
 
 def reserved(client: "LambdaClient", stack: str, default: int) -> int:
-    """The concurrency that is reserved for a deployment's worker functions now.
+    """Return the concurrency that is currently reserved for a deployment's worker functions.
 
-    A function that has no alias yet was interrupted while it was made: what it lacks was not decided by anybody.
+    Ignore a function without the alias: its creation was interrupted, so a missing reservation was not intended.
 
     Args:
-        client: A client.
-        stack: The stack that they belong to.
-        default: What counts when none is finished.
+        client: A Lambda client.
+        stack: The stack of the functions.
+        default: The result if no function is complete.
     """
     finished = [name for name in present(client, WORKERS, stack) if _is_finished(client, name)]
     found = [client.get_function(FunctionName=name) for name in finished]
@@ -48,7 +48,7 @@ def reserved(client: "LambdaClient", stack: str, default: int) -> int:
 
 
 def _is_finished(client: "LambdaClient", name: str) -> bool:
-    """Whether it was made to its last step, which gives it the alias."""
+    """Return whether the last step of the function's creation, the alias, was completed."""
     try:
         client.get_alias(FunctionName=name, Name=ALIAS)
     except client.exceptions.ResourceNotFoundException:
@@ -57,15 +57,15 @@ def _is_finished(client: "LambdaClient", name: str) -> bool:
 
 
 def tags_of(project: str, stack: str) -> dict[str, str]:
-    """What everything of a deployment is tagged with."""
+    """Return the tags of all resources of a deployment."""
     return {PROJECT_TAG: project, STACK_TAG: stack}
 
 
 def output(stack: StackInfo, name: str) -> str:
-    """An output of the stack.
+    """Return an output of the stack.
 
     Raises:
-        HarnessError: It has no such output.
+        HarnessError: The stack has no such output.
     """
     if name not in stack.outputs:
         raise HarnessError(
@@ -77,7 +77,7 @@ def output(stack: StackInfo, name: str) -> str:
 
 
 def placement_of(stack: StackInfo, function: str, tags: Mapping[str, str]) -> Placement:
-    """What the stack gives to one function.
+    """Return the role, network and other values from the stack for one function.
 
     Raises:
         HarnessError: The stack lacks an output.
@@ -95,13 +95,13 @@ def placement_of(stack: StackInfo, function: str, tags: Mapping[str, str]) -> Pl
 def wanted_functions(
     settings: Settings, stack: StackInfo, pushes: Mapping[str, Push], tags: Mapping[str, str]
 ) -> Iterator[Wanted]:
-    """The functions as they should be.
+    """Yield the desired state of each function.
 
     Args:
-        settings: What they are declared as.
-        stack: What they stand on.
-        pushes: Where the image of each was pushed, by the image's name.
-        tags: What they are tagged with.
+        settings: The project's settings, which declare the functions.
+        stack: The stack that provides their infrastructure.
+        pushes: The push of each image, by the image's name.
+        tags: The functions' tags.
     """
     for name in deployed_names(settings):
         function = settings.functions[name]
@@ -111,7 +111,7 @@ def wanted_functions(
 
 
 def present(client: "LambdaClient", names: Iterable[str], stack: str) -> list[str]:
-    """Those of the functions that exist and belong to that stack."""
+    """Return the functions that exist and belong to that stack."""
     found = []
     for name in names:
         with suppress(client.exceptions.ResourceNotFoundException):
@@ -121,10 +121,10 @@ def present(client: "LambdaClient", names: Iterable[str], stack: str) -> list[st
 
 
 def check_owner(client: "LambdaClient", names: Iterable[str], stack: str) -> None:
-    """A function of the same name that another stack or somebody made is not taken over.
+    """Check that no function of the same name belongs to another stack or user.
 
     Raises:
-        HarnessError: There is one.
+        HarnessError: There is such a function.
     """
     for name in names:
         with suppress(client.exceptions.ResourceNotFoundException):
@@ -138,7 +138,7 @@ def check_owner(client: "LambdaClient", names: Iterable[str], stack: str) -> Non
 
 
 def remove(client: "LambdaClient", name: str, log: Log) -> None:
-    """Deletes a function with its versions and aliases, and how its events are treated."""
+    """Delete a function with its versions, aliases and event invoke configurations."""
     log(f"deleting function {name}")
     with suppress(client.exceptions.ResourceNotFoundException):
         for config in client.list_function_event_invoke_configs(FunctionName=name)["FunctionEventInvokeConfigs"]:

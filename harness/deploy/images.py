@@ -1,4 +1,4 @@
-"""The images of a deployment: verified on this machine, pushed into the stack's repositories, known by digest."""
+"""The images of a deployment: verified on this machine, pushed to the stack's repositories, referenced by digest."""
 
 import base64
 from collections.abc import Iterable
@@ -26,9 +26,9 @@ class ImageState:
     """An image of the deployment.
 
     Attributes:
-        recipe: How it is made.
-        facts: The very image that was verified.
-        push: Where it lies already; None when it is still to be pushed.
+        recipe: The image's recipe.
+        facts: The facts of the verified image.
+        push: The push that put it into its repository; None if it must still be pushed.
     """
 
     recipe: Recipe
@@ -37,28 +37,28 @@ class ImageState:
 
 
 def recipes_of(settings: Settings) -> list[Recipe]:
-    """The images that functions run from.
+    """Return the recipes of the functions' images.
 
     Raises:
-        HarnessError: One is none of the project's own, so that nothing tells whether it was verified.
+        HarnessError: An image is not one of the project's, so that no record shows whether it was verified.
     """
     names = dict.fromkeys(function.image for function in settings.functions.values() if function.image)
     for name in names:
         if name not in RECIPES:
             raise HarnessError(
-                f"image {name} is none of the project's",
+                f"image {name} is not one of the project's",
                 "harness.toml",
-                f"deployments take verified images only: {', '.join(RECIPES)}",
+                f"only verified images can be deployed: {', '.join(RECIPES)}",
             )
     return [RECIPES[name] for name in names]
 
 
 def verified(client: docker.DockerClient, root: Path, recipes: Iterable[Recipe]) -> list[Facts]:
-    """The images on this machine, each of which passed its checks.
+    """Return the images on this machine, after checking that each was verified.
 
     Raises:
-        Unverified: One did not, or is not of this source.
-        HarnessError: One is not built.
+        Unverified: An image was not verified, or was built from other sources.
+        HarnessError: An image is not built.
     """
     release = load_release(root)
     facts = []
@@ -69,7 +69,7 @@ def verified(client: docker.DockerClient, root: Path, recipes: Iterable[Recipe])
 
 
 def registry_of(target: Target, account: str, stack: str) -> str:
-    """Where a stack's repositories are: each image at `<registry>/<image name>`.
+    """Return the registry of a stack's repositories; each image is at `<registry>/<image name>`.
 
     https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
     """
@@ -80,27 +80,27 @@ def registry_of(target: Target, account: str, stack: str) -> str:
 
 
 def log_in(target: Target, client: docker.DockerClient) -> None:
-    """Lets the engine push to ECR for twelve hours; the token stays in this process.
+    """Log the engine in to ECR for twelve hours; the token stays in this process.
 
     https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
 
     Raises:
-        HarnessError: ECR gives no token, or does not take it.
+        HarnessError: ECR issues no token, or does not accept it.
     """
     with aws_errors("fetching a token for docker login"):
         (token,) = target.client("ecr").get_authorization_token()["authorizationData"]
     if target.stack is not None:
-        return  # the emulation's registry asks for no name
+        return  # the emulated registry requires no login
     user, _, password = base64.b64decode(token["authorizationToken"]).decode().partition(":")
     with translated(f"docker login to {token['proxyEndpoint']} failed"):
         client.login(user, password, registry=token["proxyEndpoint"], reauth=True)
 
 
 def states(client: docker.DockerClient, root: Path, recipes: Iterable[Recipe], registry: str) -> list[ImageState]:
-    """The verified images, and which of them lie in their repositories already.
+    """Return the verified images, with the pushes of those that are in their repositories already.
 
     Raises:
-        HarnessError: One is not built or not verified.
+        HarnessError: An image is not built or not verified.
     """
     recipes = list(recipes)
     return [
@@ -110,10 +110,10 @@ def states(client: docker.DockerClient, root: Path, recipes: Iterable[Recipe], r
 
 
 def push(client: docker.DockerClient, root: Path, state: ImageState, registry: str) -> Push:
-    """Pushes an image unless it is there.
+    """Push an image unless it is in its repository already.
 
     Raises:
-        HarnessError: The registry did not take it, or the push broke off; run again, it sends what is missing.
+        HarnessError: The registry refused the image, or the push was interrupted; another push sends the rest.
     """
     if state.push is not None:
         return state.push
@@ -122,14 +122,14 @@ def push(client: docker.DockerClient, root: Path, state: ImageState, registry: s
 
 
 def forget_registry(root: Path, registry: str) -> None:
-    """Takes a registry that is no more out of the record of the release, and its names of images off the engine."""
+    """Remove a registry that no longer exists from the release record, and its image names from the engine."""
     _forget_pushes(root, registry)
     client = connect()
     with translated(f"the names of {registry} cannot be removed"):
         for image in client.images.list():
             for name in (*image.tags, *(image.attrs["RepoDigests"] or ())):
                 if name.startswith(f"{registry}/"):
-                    with suppress(docker.errors.ImageNotFound):  # the last tag takes the digests along
+                    with suppress(docker.errors.ImageNotFound):  # removing the last tag removes the digests too
                         client.images.remove(name, noprune=True)
     client.close()
 
@@ -145,7 +145,7 @@ def _forget_pushes(root: Path, registry: str) -> None:
 
 
 def _pushed(client: docker.DockerClient, root: Path, facts: Facts, registry: str) -> Push | None:
-    """The recorded push to that registry, when the registry still says the same."""
+    """Return the recorded push to that registry, if the registry still has that digest."""
     entry = load_release(root).find(facts.image_id)
     repository = f"{registry}/{facts.name}"
     known = next((push for push in entry.pushes if push.repository == repository), None) if entry else None
@@ -155,5 +155,5 @@ def _pushed(client: docker.DockerClient, root: Path, facts: Facts, registry: str
         with translated(f"cannot ask for {repository}"):
             stored: str = client.images.get_registry_data(f"{repository}:{known.tag}").id
     except HarnessError:
-        return None  # the repository was emptied or removed since, or is not reachable: the push will tell
+        return None  # emptied, removed or unreachable: push again, which reports the cause
     return known if stored == known.digest else None

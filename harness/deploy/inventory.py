@@ -1,11 +1,12 @@
-"""What stands by a stack's tag, asked of the services themselves, and what it costs.
+"""List all resources with a stack's tag, as the services report them, with their prices.
 
     everything but roles and functions   Resource Groups Tagging API
     roles, which that API leaves out      IAM
-    functions                             the Lambda API, which alone knows those of a rehearsal
+    functions                             the Lambda API, the only one that knows a rehearsal's functions
 
 https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/overview.html
-That API shows some resources for a while after they are gone: what CloudFormation says it has deleted is left out.
+The tagging API lists some resources for a while after their deletion, so those that CloudFormation reports as deleted
+are left out.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -24,11 +25,11 @@ _BUCKET, _REPOSITORY = 0.023, 0.10
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """One resource that stands.
+    """One existing resource.
 
     Attributes:
         arn: Its ARN.
-        usd_per_day: What it costs while it stands; None when the price is not known.
+        usd_per_day: Its daily price; None if the price is not known.
     """
 
     arn: str
@@ -36,13 +37,13 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 def standing(target: Target, stack: str, names: Iterable[str], deleted: Collection[str] = ()) -> list[Standing]:
-    """All resources that carry the stack's tag.
+    """Return all resources with the stack's tag.
 
     Args:
-        target: Where.
+        target: The account and region.
         stack: The stack's name.
-        names: Functions that a deployment may have.
-        deleted: IDs of resources that are known to be gone.
+        names: The functions that a deployment may have.
+        deleted: IDs of resources that are known to be deleted.
     """
     arns = [*_tagged(target, stack), *_roles(target, stack), *_functions(target, stack, names)]
     left = [arn for arn in dict.fromkeys(arns) if not any(_names(arn, identity) for identity in deleted)]
@@ -61,7 +62,7 @@ def _tagged(target: Target, stack: str) -> list[str]:
 def _roles(target: Target, stack: str) -> list[str]:
     iam = target.client("iam")
     roles = [role for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]]
-    # CloudFormation begins a role's name with the stack's, as much of it as there is room for.
+    # CloudFormation begins a role's name with the stack's name, truncated to the available length.
     ours = [role for role in roles if role["RoleName"].startswith(stack[:20])]
     return [role["Arn"] for role in ours if _has_tag(iam.list_role_tags(RoleName=role["RoleName"])["Tags"], stack)]
 
@@ -77,7 +78,7 @@ def _has_tag(tags: Iterable[dict[str, str]], stack: str) -> bool:
 
 
 def _names(arn: str, identity: str) -> bool:
-    """Whether an ARN is that of a resource's physical ID: a name, an ID, an ARN, or a queue's URL."""
+    """Return whether an ARN belongs to a physical ID: a name, an ID, an ARN, or a queue's URL."""
     tail = identity.rpartition("/")[2] if identity.startswith("https://") else identity
     return arn == identity or arn.endswith((f":{tail}", f"/{tail}"))
 

@@ -1,4 +1,4 @@
-"""Rules about the network: functions reach what they call, and nothing else."""
+"""Rules for the network: functions can reach the services that they call, and nothing else."""
 
 import ipaddress
 import re
@@ -11,10 +11,10 @@ from harness.deploy.intrinsics import Resolver
 Template = Mapping[str, Any]
 
 _HTTPS, _MEMCACHED = 443, 11211
-# What EC2 takes in the description of a group and of its rules; cfn-lint lets others pass.
+# The characters that EC2 accepts in descriptions of groups and rules; cfn-lint does not check them.
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpRange.html
 _DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=;{}!$*]{0,255}")
-# What handlers call from within the VPC.
+# The services that handlers call from within the VPC.
 _SERVICES = ("s3", "lambda")
 
 
@@ -24,7 +24,10 @@ def _vpc_names(template: Template, resolver: Resolver) -> Iterator[Finding]:
         for setting in ("EnableDnsSupport", "EnableDnsHostnames"):
             if not properties.get(setting, setting == "EnableDnsSupport"):
                 yield Finding(
-                    "vpc-dns", name, f"{setting} is off: the Lambda endpoint's name is not found", f"{setting}: true"
+                    "vpc-dns",
+                    name,
+                    f"{setting} is off: the Lambda endpoint's name cannot be resolved",
+                    f"{setting}: true",
                 )
     outside = [
         name
@@ -32,11 +35,11 @@ def _vpc_names(template: Template, resolver: Resolver) -> Iterator[Finding]:
         if entry["Type"] in {"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway"}
     ]
     for name in outside:
-        yield Finding("private", name, "a way to the internet, which no function needs", "remove it", "warning")
+        yield Finding("private", name, "a route to the internet, which no function needs", "remove it", "warning")
 
 
 def _subnets(_template: Template, resolver: Resolver) -> Iterator[Finding]:
-    """Subnets lie within the VPC, side by side, in different zones."""
+    """Check that subnets are within the VPC, do not overlap, and are in different zones."""
     vpcs = {f"vpc-{name}": resolver.properties(name) for name in resolver.of_type("AWS::EC2::VPC")}
     seen: dict[str, ipaddress.IPv4Network] = {}
     zones: dict[str, str] = {}
@@ -50,7 +53,12 @@ def _subnets(_template: Template, resolver: Resolver) -> Iterator[Finding]:
             )
         for other, others in seen.items():
             if network.overlaps(others):
-                yield Finding("subnet", name, f"{network} overlaps {other}'s {others}", "choose two SubnetCidrs apart")
+                yield Finding(
+                    "subnet",
+                    name,
+                    f"{network} overlaps {other}'s {others}",
+                    "choose two SubnetCidrs that do not overlap",
+                )
         if properties["AvailabilityZone"] in zones:
             yield Finding(
                 "subnet",
@@ -62,7 +70,7 @@ def _subnets(_template: Template, resolver: Resolver) -> Iterator[Finding]:
 
 
 def _endpoints(template: Template, resolver: Resolver) -> Iterator[Finding]:
-    """From the functions' subnets there is a way to every service that handlers call."""
+    """Check that the functions' subnets have an endpoint for every service that handlers call."""
     subnets = set(_output(template, resolver, "SubnetIds").split(","))
     group = _output(template, resolver, "FunctionSecurityGroupId")
     endpoints = {name: resolver.properties(name) for name in resolver.of_type("AWS::EC2::VPCEndpoint")}
@@ -72,7 +80,7 @@ def _endpoints(template: Template, resolver: Resolver) -> Iterator[Finding]:
             yield Finding(
                 "endpoint",
                 f"endpoint of {service}",
-                f"functions in the VPC have no way to {service}: calls hang until they time out",
+                f"functions in the VPC cannot reach {service}: calls hang until they time out",
                 f"add an AWS::EC2::VPCEndpoint for com.amazonaws.REGION.{service}",
             )
         for name, entry in found.items():
@@ -91,14 +99,14 @@ def _gateway_endpoint(
         yield Finding(
             "endpoint",
             name,
-            f"no route table of the endpoint belongs to {subnet}",
+            f"no route table of the endpoint is associated with {subnet}",
             "associate the subnet with a route table in RouteTableIds",
         )
     if not any("DestinationPrefixListId" in rule and _covers(rule, _HTTPS) for rule in _egress_of(resolver, group)):
         yield Finding(
             "endpoint",
             name,
-            "the functions' group lets nothing out to its prefix list on port 443",
+            "the functions' security group allows no egress to its prefix list on port 443",
             "add an egress rule",
         )
 
@@ -108,18 +116,21 @@ def _interface_endpoint(
 ) -> Iterator[Finding]:
     if not endpoint.get("PrivateDnsEnabled", False):
         yield Finding(
-            "endpoint", name, "PrivateDnsEnabled is off: boto3 finds the public address", "PrivateDnsEnabled: true"
+            "endpoint", name, "PrivateDnsEnabled is off: boto3 resolves the public address", "PrivateDnsEnabled: true"
         )
     for subnet in sorted(subnets - set(endpoint.get("SubnetIds", []))):
-        yield Finding("endpoint", name, f"not in {subnet}, where functions are", "add it to SubnetIds", "warning")
+        yield Finding("endpoint", name, f"not in {subnet}, where functions run", "add it to SubnetIds", "warning")
     own = endpoint.get("SecurityGroupIds", [])
     if not any(_lets_in(resolver, target, group, _HTTPS) for target in own):
         yield Finding(
-            "endpoint", name, "its security group lets the functions not in on port 443", "add an ingress rule for them"
+            "endpoint", name, "its security group admits no functions on port 443", "add an ingress rule for them"
         )
     if not any(_lets_out(resolver, group, target, _HTTPS) for target in own):
         yield Finding(
-            "endpoint", name, "the functions' group lets nothing out to it on port 443", "add an egress rule to it"
+            "endpoint",
+            name,
+            "the functions' security group allows no egress to it on port 443",
+            "add an egress rule to it",
         )
 
 
@@ -128,26 +139,30 @@ def _cache_reachable(template: Template, resolver: Resolver) -> Iterator[Finding
     for name in resolver.of_type("AWS::ElastiCache::CacheCluster"):
         own = resolver.properties(name).get("VpcSecurityGroupIds", [])
         if not any(_lets_in(resolver, target, group, _MEMCACHED) for target in own):
-            yield Finding("cache", name, "its security group lets the functions not in", "add an ingress rule for them")
+            yield Finding("cache", name, "its security group admits no functions", "add an ingress rule for them")
         if not any(_lets_out(resolver, group, target, _MEMCACHED) for target in own):
-            yield Finding("cache", name, "the functions' group lets nothing out to it", "add an egress rule to it")
+            yield Finding(
+                "cache", name, "the functions' security group allows no egress to it", "add an egress rule to it"
+            )
 
 
 def _egress(_template: Template, resolver: Resolver) -> Iterator[Finding]:
-    """A group without a rule lets everything out; so does one with a rule for all addresses."""
+    """Check for unrestricted egress: a group without egress rules, or with a rule for all addresses."""
     for name in resolver.of_type("AWS::EC2::SecurityGroup"):
         rules = resolver.properties(name).get("SecurityGroupEgress", [])
         if not rules:
             yield Finding(
-                "egress", name, "no rule for outgoing traffic lets everything out", "state SecurityGroupEgress"
+                "egress", name, "without an egress rule, all outgoing traffic is allowed", "set SecurityGroupEgress"
             )
         for rule in rules:
             if {rule.get("CidrIp"), rule.get("CidrIpv6")} & {"0.0.0.0/0", "::/0"}:
-                yield Finding("egress", name, "lets everything out", "name a group or prefix list instead of a range")
+                yield Finding(
+                    "egress", name, "allows all outgoing traffic", "use a group or prefix list instead of a range"
+                )
 
 
 def _descriptions(_template: Template, resolver: Resolver) -> Iterator[Finding]:
-    """An apostrophe, for one, makes EC2 refuse a group or a rule."""
+    """Check descriptions for characters that EC2 refuses, such as an apostrophe."""
     for name in resolver.of_type("AWS::EC2::SecurityGroup"):
         properties = resolver.properties(name)
         yield from _described(name, properties.get("GroupDescription", ""))
@@ -161,7 +176,10 @@ def _descriptions(_template: Template, resolver: Resolver) -> Iterator[Finding]:
 def _described(name: str, text: str) -> Iterator[Finding]:
     if not _DESCRIPTION.fullmatch(text):
         yield Finding(
-            "description", name, f"EC2 takes no such description: {text}", "letters, digits and ._-:/()#,@[]+=;{}!$*"
+            "description",
+            name,
+            f"EC2 does not accept this description: {text}",
+            "use letters, digits and ._-:/()#,@[]+=;{}!$*",
         )
 
 
@@ -185,7 +203,7 @@ def _egress_of(resolver: Resolver, group: str) -> list[dict[str, Any]]:
 
 
 def _rules_of(resolver: Resolver, group: str, kind: str) -> list[dict[str, Any]]:
-    """A group's rules, whether they stand within it or are resources of their own."""
+    """Return a group's rules, both its inline rules and those that are separate resources."""
     groups = resolver.of_type("AWS::EC2::SecurityGroup")
     within = [rule for name in groups if group == f"sg-{name}" for rule in resolver.properties(name).get(kind, [])]
     apart = map(resolver.properties, resolver.of_type(f"AWS::EC2::{kind}"))

@@ -1,4 +1,4 @@
-"""What a deployment would change, resource by resource, and what it costs while it stands."""
+"""The plan of a deployment: its changes, resource by resource, and its hourly price."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,8 +16,8 @@ class PlannedResource(msgspec.Struct, frozen=True):
         logical_id: Its name in the template.
         type: Its type.
         action: `create`, `update`, `replace`, `remove`, or `keep`.
-        usd_per_hour: What it costs while it stands; None when that is not known.
-        by_use: What it costs by use, in words.
+        usd_per_hour: Its hourly price while it exists; None if the price is not known.
+        by_use: Its usage-based price, in words.
     """
 
     logical_id: str
@@ -36,24 +36,24 @@ class PlannedImage(msgspec.Struct, frozen=True):
 
 
 class PlannedFunction(msgspec.Struct, frozen=True):
-    """One function, and what changes of it; nothing when it is as it should be."""
+    """One function and its changes; no changes if it is up to date."""
 
     name: str
     changes: list[str]
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A deployment before it is carried out.
+    """A deployment before it is executed.
 
     Attributes:
         target: `aws` or `rehearsal`.
         account: The account's number.
         region: The region.
         stack: The stack's name.
-        resources: All resources of the stack, those that stay as they are, too.
+        resources: All resources of the stack, including unchanged ones.
         images: The functions' images.
         functions: The functions.
-        usd_per_hour: What all that stands costs, used or not.
+        usd_per_hour: The hourly price of everything, used or not.
     """
 
     target: str
@@ -67,7 +67,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether everything is as it should be."""
+        """Whether the deployment is already up to date."""
         return not (
             any(resource.action != "keep" for resource in self.resources)
             or any(image.action != "keep" for image in self.images)
@@ -78,13 +78,13 @@ class Plan(msgspec.Struct, frozen=True):
 def plan_resources(
     resources: list[Resource], parameters: Mapping[str, str], *, exists: bool, change_set: ChangeSet | None
 ) -> list[PlannedResource]:
-    """The resources of the stack with what becomes of each.
+    """Return the resources of the stack, with the action for each.
 
     Args:
-        resources: Those of the template.
+        resources: The template's resources.
         parameters: The value of every parameter.
-        exists: Whether the stack stands already.
-        change_set: What changes of one that stands; None when nothing does.
+        exists: Whether the stack exists already.
+        change_set: The changes to an existing stack; None if there are none.
     """
     changed = {change.logical_id: change for change in change_set.changes} if change_set else {}
     planned = [
@@ -103,7 +103,7 @@ def plan_resources(
 
 
 def told(plan: Plan) -> Iterator[str]:
-    """The plan for people, line by line."""
+    """Format the plan for a terminal, line by line."""
     yield f"stack {plan.stack} in {plan.region}, account {plan.account}" + (
         " (rehearsal: nothing leaves this machine)" if plan.target == "rehearsal" else ""
     )
@@ -120,7 +120,7 @@ def told(plan: Plan) -> Iterator[str]:
         yield f"  {action:<8} function {function.name:<15} {changes if action == 'update' else ''}".rstrip()
     unknown = [resource.logical_id for resource in plan.resources if resource.usd_per_hour is None]
     yield (
-        f"  standing, used or not: {plan.usd_per_hour:.3f} USD per hour, "
+        f"  fixed cost, used or not: {plan.usd_per_hour:.3f} USD per hour, "
         f"{prices.HOURS_PER_DAY * plan.usd_per_hour:.2f} per day"
         + (f", without {', '.join(unknown)}, whose price is not known" if unknown else "")
         + f" (us-east-1, {prices.READ})"

@@ -1,4 +1,4 @@
-"""The policies that a template has: its roles', and those of the endpoints of its VPC."""
+"""Extract the policies of a template's roles and VPC endpoints."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from harness.iam import Policy
 def role_policies(
     body: str, parameters: Mapping[str, str], account: str = ACCOUNT, region: str = REGION, *, stack: str = STACK
 ) -> dict[str, list[Policy]]:
-    """The policies of every role of a template, by the role's logical ID.
+    """Return the policies of every role of a template, by the role's logical ID.
 
     Args:
         body: The template.
@@ -28,7 +28,7 @@ def role_policies(
 
 
 def endpoint_policies(resolver: Resolver) -> dict[str, list[Policy]]:
-    """The policies of the VPC's endpoints, by service (`s3`, `lambda`): a request must pass them and the role's."""
+    """Return the policies of the VPC's endpoints, by service; they apply in addition to the role's policies."""
     return {
         properties["ServiceName"].rsplit(".", 1)[-1]: [properties["PolicyDocument"]]
         for properties in map(resolver.properties, resolver.of_type("AWS::EC2::VPCEndpoint"))

@@ -1,6 +1,6 @@
-"""What is checked before anything is changed: who is calling, where, how much is allowed, and what would be deployed.
+"""Checks before any change: the caller, account and region, the quotas, and what would be deployed.
 
-Each check says in a line what it found; the first that fails ends the command.
+Each check logs its result in one line; the first failure ends the command.
 """
 
 import difflib
@@ -23,10 +23,10 @@ from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.system.engine import connect
 
-# The services that a deployment uses, by the names that boto3 knows them by.
+# The services that a deployment uses, by their names in boto3.
 SERVICES = ("cloudformation", "ec2", "ecr", "elasticache", "lambda", "logs", "s3", "sqs")
 
-# Stand for what only a region tells.
+# A placeholder for a value that depends on the region.
 _ANY_PREFIX_LIST = "pl-63a5400a"
 
 Log = Callable[[str], None]
@@ -34,12 +34,12 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Account:
-    """Whose account it is, and how much may run in it at once.
+    """The caller's account, and its concurrency limit.
 
     Attributes:
         id: The account's number.
-        caller: ARN of who is calling.
-        concurrency: Functions that may run at once in the region.
+        caller: The ARN of the caller.
+        concurrency: The account's limit of concurrent executions in the region.
     """
 
     id: str
@@ -48,15 +48,15 @@ class Account:
 
 
 def check_account(target: Target, expected: str | None, log: Log) -> Account:
-    """Who is calling, and in which account and region.
+    """Check the caller, the account and the region, and return the account.
 
     Args:
-        target: Where.
-        expected: The account that it must be; None for any.
-        log: Told what was found.
+        target: The account and region.
+        expected: The required account; None for any.
+        log: Called with the results.
 
     Raises:
-        HarnessError: There are no credentials that AWS accepts, it is another account, or the region lacks a service.
+        HarnessError: AWS accepts no credentials, the account is another one, or the region lacks a service.
     """
     check_region(target)
     identity = require_account(target, expected)
@@ -64,15 +64,15 @@ def check_account(target: Target, expected: str | None, log: Log) -> Account:
     with aws_errors("asking Lambda for the account's limits"):
         settings = target.client("lambda").get_account_settings()
     concurrency = int(settings["AccountLimit"]["ConcurrentExecutions"])
-    log(f"concurrency  {concurrency} functions at once")
+    log(f"concurrency  {concurrency} concurrent executions")
     return Account(identity["Account"], identity["Arn"], concurrency)
 
 
 def require_account(target: Target, expected: str | None) -> dict[str, str]:
-    """Return who is calling: STS's account and ARN.
+    """Return the caller's account and ARN from STS.
 
     Raises:
-        HarnessError: There are no credentials that AWS accepts, or they are of another account than the expected one.
+        HarnessError: AWS accepts no credentials, or they belong to another account than the expected one.
     """
     with aws_errors("asking AWS who is calling"):
         identity = target.client("sts").get_caller_identity()
@@ -86,25 +86,25 @@ def require_account(target: Target, expected: str | None) -> dict[str, str]:
 
 
 def check_region(target: Target) -> None:
-    """Whether the region has what a deployment needs, as this version of boto3 knows it.
+    """Check, with boto3's data, that the region has the services that a deployment needs.
 
     Raises:
-        HarnessError: It lacks a service, or does not exist.
+        HarnessError: The region lacks a service, or does not exist.
     """
     for service in SERVICES:
         if target.region not in target.session.get_available_regions(service, partition_name=target.partition):
             raise HarnessError(
                 f"region {target.region} has no {service}",
                 "a deployment needs " + ", ".join(SERVICES),
-                "take another region: --region, or AWS_REGION",
+                "choose another region: --region, or AWS_REGION",
             )
 
 
 def check_bucket_name(target: Target, bucket: str) -> None:
-    """Bucket names are the whole world's: another account may have this one, or an earlier deployment left it.
+    """Check that the bucket's name is free; names are global, and an earlier deployment may have left the bucket.
 
     Raises:
-        HarnessError: It is taken.
+        HarnessError: The name is taken.
     """
     s3 = target.client("s3")
     try:
@@ -121,18 +121,18 @@ def check_bucket_name(target: Target, bucket: str) -> None:
             ) from error
         raise translated(f"looking for the bucket {bucket}", error) from error
     raise HarnessError(
-        f"there is a bucket {bucket} already, and it is of no stack",
-        "an earlier deployment was made to leave it, or somebody made it",
+        f"there is a bucket {bucket} already, and it belongs to no stack",
+        "an earlier deployment left it, or somebody else created it",
         "remove it, or choose another --stack",
     )
 
 
 def check_on_this_machine(settings: Settings, given: Mapping[str, str]) -> None:
-    """What needs nothing but this machine, to be looked at before an emulation is started for the rest.
+    """Run the checks that need only this machine, before an emulation is started for the others.
 
     Args:
-        settings: The functions.
-        given: Parameters of the template.
+        settings: The project's settings, which declare the functions.
+        given: The given template parameters.
 
     Raises:
         HarnessError: A parameter is wrong, there is no engine, or an image was not verified.
@@ -143,10 +143,10 @@ def check_on_this_machine(settings: Settings, given: Mapping[str, str]) -> None:
 
 
 def check_images(client: docker.DockerClient, settings: Settings, log: Log) -> None:
-    """Whether every image was verified, as it is and from this source.
+    """Check that every image was verified, in its current state and from the current sources.
 
     Raises:
-        HarnessError: One was not.
+        HarnessError: An image was not.
     """
     for facts in images.verified(client, settings.root, images.recipes_of(settings)):
         log(f"image        {facts.name} {facts.image_id.removeprefix('sha256:')[:12]}, verified")
@@ -162,16 +162,16 @@ def findings_of(
     account: Account | None = None,
     model_bytes: int = 0,
 ) -> list[Finding]:
-    """What would go wrong on AWS, as far as it can be told without AWS.
+    """Return the mistakes that would fail on AWS and can be found without AWS.
 
     Args:
-        settings: The functions, with their reserved concurrency.
+        settings: The project's settings, which declare the functions.
         body: The template.
         parameters: The value of every parameter.
-        n_workers: The largest run that is to be possible.
-        region: Where it will be deployed.
-        account: Its concurrency; None when it is not known.
-        model_bytes: The largest model that workers will exchange; 0 when that is not known.
+        n_workers: The number of workers in the largest run.
+        region: The region of the deployment.
+        account: The account, for its concurrency limit; None if not known.
+        model_bytes: The size of the largest model that workers will exchange; 0 if not known.
     """
     reserved = {name: n_workers for name in WORKERS if n_workers and name in settings.functions}
     return [
@@ -191,14 +191,14 @@ def findings_of(
 def offline(
     settings: Settings, given: Mapping[str, str], n_workers: int, region: str | None = None, model_bytes: int = 0
 ) -> tuple[list[Finding], list[Verdict]]:
-    """What `harness deploy --check` tells: findings, and what the roles allow and deny.
+    """Return the results for `harness deploy --check`: findings, and the decisions of the roles' policies.
 
     Args:
-        settings: The functions.
-        given: Parameters of the template.
-        n_workers: The largest run that is to be possible.
-        region: Where it will be deployed; None for no region in particular.
-        model_bytes: The largest model that workers will exchange; 0 when that is not known.
+        settings: The project's settings, which declare the functions.
+        given: The given template parameters.
+        n_workers: The number of workers in the largest run.
+        region: The region of the deployment; None for a default.
+        model_bytes: The size of the largest model that workers will exchange; 0 if not known.
 
     Raises:
         HarnessError: A parameter is wrong, or there is no such region.
@@ -216,15 +216,15 @@ def offline(
 
 
 def _of_a_region(region: str) -> dict[str, str]:
-    """Parameters that only a region tells, made up."""
+    """Return placeholders for the parameters that depend on the region."""
     return {"AvailabilityZones": f"{region}a,{region}b", "S3PrefixListId": _ANY_PREFIX_LIST}
 
 
 def refuse_errors(findings: Iterable[Finding], log: Log) -> None:
-    """Tells what was found.
+    """Log the findings, and raise if one is an error.
 
     Raises:
-        HarnessError: Some of it would keep the deployment from working; the first is named, the others are told.
+        HarnessError: At least one finding is an error; the first is in the message, the others are logged.
     """
     errors: list[Finding] = []
     for finding in findings:
@@ -238,9 +238,9 @@ def refuse_errors(findings: Iterable[Finding], log: Log) -> None:
 
 
 def memory_note(settings: Settings) -> str:
-    """What AWS tells only when a function is created: how much memory a new account may give to one."""
+    """Return a warning about the memory limit of new accounts, which AWS reports only when a function is created."""
     large = [name for name, function in settings.functions.items() if function.memory_mb > NEW_ACCOUNTS_MEMORY_MB]
     if not large:
         return ""
     names = ", ".join(large)
-    return f"new accounts may be limited to {NEW_ACCOUNTS_MEMORY_MB} MB a function; more is declared for {names}"
+    return f"new accounts may be limited to {NEW_ACCOUNTS_MEMORY_MB} MB per function; {names} declare more"

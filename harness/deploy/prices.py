@@ -1,8 +1,8 @@
-"""What a deployment costs while it stands, used or not.
+"""The hourly price of a deployment, used or not.
 
-Prices: us-east-1, on demand, as third parties republish AWS's pages; read in November 2026. AWS's pages count:
-https://aws.amazon.com/elasticache/pricing/ - https://aws.amazon.com/privatelink/pricing/
-Other regions cost up to twice as much: give your own `Prices`.
+Prices: us-east-1, on demand, read in November 2026 from third parties that republish AWS's pages. AWS's own pages are
+authoritative: https://aws.amazon.com/elasticache/pricing/ - https://aws.amazon.com/privatelink/pricing/
+Other regions cost up to twice as much; pass your own `Prices`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ _CACHE_NODES = MappingProxyType(
     }
 )
 
-# These cost nothing by the hour; what they cost by use is said beside them.
+# Resources without an hourly price, and their usage-based prices.
 _BY_USE = {
     "AWS::S3::Bucket": "0.023 USD per GB and month; 0.005 per 1,000 PUT, 0.0004 per 1,000 GET",
     "AWS::ECR::Repository": "0.10 USD per GB and month",
@@ -53,7 +53,7 @@ _FREE = {
     "AWS::ElastiCache::SubnetGroup",
     "AWS::IAM::Role",
     "AWS::S3::BucketPolicy",
-    # Without actions of its own a budget costs nothing.
+    # A budget without actions is free.
     "AWS::Budgets::Budget",
 }
 
@@ -72,34 +72,34 @@ class Prices:
 
 
 def price_per_hour(resource: Resource, parameters: Mapping[str, str], prices: Prices | None = None) -> float | None:
-    """USD per hour that a resource costs while it stands; 0 when it costs by use only, or nothing.
+    """Return a resource's price in USD per hour; 0 if it is free or has only a usage-based price.
 
     Args:
-        resource: As `harness.deploy.template.describe` gives it.
-        parameters: The value of every parameter, as `with_defaults` gives them.
-        prices: Other prices than us-east-1's.
+        resource: A resource from `harness.deploy.template.describe`.
+        parameters: The value of every parameter, from `with_defaults`.
+        prices: Prices of another region; None for us-east-1's.
 
     Returns:
-        None when the price is not known: a node type or a kind of resource that is not listed here.
+        The price; None for a node type or a type of resource that is not listed here.
     """
     prices = prices or Prices()
     if resource.type == "AWS::ElastiCache::CacheCluster":
         node = prices.cache_node.get(parameters["CacheNodeType"])
         return None if node is None else node * int(parameters["CacheNodes"])
     if resource.type == "AWS::EC2::VPCEndpoint":
-        # A gateway endpoint is free; an interface endpoint is paid in each zone that it has a subnet in.
+        # A gateway endpoint is free; an interface endpoint is charged for each zone with a subnet.
         zones = len(parameters["AvailabilityZones"].split(","))
         return prices.interface_endpoint * zones if resource.variant == "Interface" else 0.0
     return 0.0 if resource.type in _FREE or resource.type in _BY_USE else None
 
 
 def by_use(resource: Resource) -> str:
-    """What a resource costs by use, in words; empty when nothing."""
+    """Return a resource's usage-based price, in words; empty if there is none."""
     if resource.type == "AWS::EC2::VPCEndpoint" and resource.variant == "Interface":
         return "0.01 USD per GB"
     return _BY_USE.get(resource.type, "")
 
 
 def total_per_hour(resources: Iterable[Resource], parameters: Mapping[str, str], prices: Prices | None = None) -> float:
-    """USD per hour of all resources whose price is known."""
+    """Return the price in USD per hour of all resources whose price is known."""
     return sum(price_per_hour(resource, parameters, prices) or 0.0 for resource in resources)

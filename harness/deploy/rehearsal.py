@@ -1,6 +1,7 @@
-"""The emulation that a rehearsal deploys into: the shared stack in containers, with a registry, moto playing S3 too.
+"""The emulated AWS that a rehearsal deploys to: the shared stack in containers, with a registry, and moto as S3.
 
-Who deploys first starts it, and it stays up, as AWS does; who destroys stops it, unless somebody else had started it.
+The first deployment starts the stack, which then stays up, as AWS does; destroying the deployment stops it, unless
+another command had started it.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ _FILE = "rehearsal.json"
 
 
 class _Started(msgspec.Struct, frozen=True):
-    """The stack that a rehearsal started, by its supervisor, and where its registry was."""
+    """The stack that a rehearsal started: its supervisor, and the address of its registry."""
 
     pid: int
     started: int
@@ -31,10 +32,10 @@ class _Started(msgspec.Struct, frozen=True):
 
 @contextmanager
 def rehearsal_for_deploy(settings: Settings, *, dry_run: bool, log: Log) -> Iterator[Target]:
-    """The emulation, started when it is not up; for a dry run that is up it is used, else it ends with the block.
+    """Yield the emulation, and start it if necessary; one that a dry run starts ends with the block.
 
     Raises:
-        HarnessError: The shared stack is up in another way, or it cannot start.
+        HarnessError: The shared stack is up without a registry or in another mode, or cannot start.
     """
     if dry_run and shared_stack(settings) is None:
         with start_private_stack(settings, s3="moto", mode="container", registry=True, log=log) as private:
@@ -42,7 +43,7 @@ def rehearsal_for_deploy(settings: Settings, *, dry_run: bool, log: Log) -> Iter
         return
     stack, started = start_shared_stack(settings, s3="moto", mode="container", registry=True, log=log)
     if started:
-        log("the emulation is up: harness status tells where it listens")
+        log("the emulation is up: harness status prints its addresses")
         before = _read(settings)
         if before is not None:
             forget_registry(settings.root, before.registry)
@@ -51,17 +52,17 @@ def rehearsal_for_deploy(settings: Settings, *, dry_run: bool, log: Log) -> Iter
 
 
 def standing_rehearsal(settings: Settings) -> Target | None:
-    """The emulation that is up; None when there is none.
+    """Return the emulation that is up, or None.
 
     Raises:
-        HarnessError: The stack that is up is not one to deploy into.
+        HarnessError: The stack that is up has no registry.
     """
     stack = shared_stack(settings)
     if stack is None:
         return None
     if stack.endpoints.registry is None:
         raise HarnessError(
-            "the stack that is up is none that a rehearsal deploys into",
+            "the stack that is up cannot be used for a rehearsal",
             f"mode {stack.mode}, no registry",
             "run `harness down`, then `harness deploy --rehearse`",
         )
@@ -69,7 +70,7 @@ def standing_rehearsal(settings: Settings) -> Target | None:
 
 
 def stop_rehearsal(settings: Settings, target: Target, log: Log) -> None:
-    """Stops the emulation when `harness deploy --rehearse` had started it."""
+    """Stop the emulation if `harness deploy --rehearse` started it."""
     stack, ours = target.stack, _read(settings)
     if stack is None or ours is None or (ours.pid, ours.started) != (stack.pid, stack.started):
         return

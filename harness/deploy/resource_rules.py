@@ -1,4 +1,4 @@
-"""Rules about resources: they can be found, they are closed to strangers, and roles give no more than is needed."""
+"""Rules for resources: they carry tags, are not public, and roles grant no more than needed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
@@ -18,12 +18,12 @@ _UNTAGGABLE = {
     "AWS::EC2::SecurityGroupEgress",
     "AWS::S3::BucketPolicy",
 }
-# Actions that AWS offers on all resources or none.
+# Actions that AWS supports only on all resources.
 _ONLY_ON_ALL = {"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}
 
 
 def _outputs(template: Template, _resolver: Resolver) -> Iterator[Finding]:
-    """What the rest of the harness reads from the stack is there."""
+    """Check that the template has the outputs that the harness reads."""
     of_functions = [output_name(name, kind) for name in access.FUNCTIONS for kind in _FUNCTION_OUTPUTS]
     for name in (*_OUTPUTS, *of_functions):
         if name not in template.get("Outputs", {}):
@@ -31,7 +31,7 @@ def _outputs(template: Template, _resolver: Resolver) -> Iterator[Finding]:
 
 
 def _tags(template: Template, resolver: Resolver) -> Iterator[Finding]:
-    """Everything can be found by its tags, or it stays behind unseen."""
+    """Check that every resource has the tags by which leftovers are found."""
     for name, entry in template["Resources"].items():
         if entry["Type"] in _UNTAGGABLE:
             continue
@@ -43,7 +43,7 @@ def _tags(template: Template, resolver: Resolver) -> Iterator[Finding]:
 
 
 def _storage(_template: Template, resolver: Resolver) -> Iterator[Finding]:
-    """Buckets are closed and encrypted; repositories keep their tags; logs have an end."""
+    """Check that buckets are private and encrypted, repository tags are immutable, and logs expire."""
     for name in resolver.of_type("AWS::S3::Bucket"):
         properties = resolver.properties(name)
         block = properties.get("PublicAccessBlockConfiguration", {})
@@ -51,26 +51,26 @@ def _storage(_template: Template, resolver: Resolver) -> Iterator[Finding]:
             if not block.get(setting):
                 yield Finding("bucket", name, f"{setting} is off", f"{setting}: true")
         if "BucketEncryption" not in properties:
-            yield Finding("bucket", name, "no encryption is stated", "add BucketEncryption")
+            yield Finding("bucket", name, "encryption is not configured", "add BucketEncryption")
     for name in resolver.of_type("AWS::ECR::Repository"):
         properties = resolver.properties(name)
         if properties.get("ImageTagMutability") != "IMMUTABLE":
-            yield Finding("repository", name, "its tags may move", "ImageTagMutability: IMMUTABLE")
+            yield Finding("repository", name, "its tags can be moved", "ImageTagMutability: IMMUTABLE")
         if not properties.get("ImageScanningConfiguration", {}).get("ScanOnPush"):
             yield Finding("repository", name, "images are not scanned", "ScanOnPush: true", "warning")
     for name in resolver.of_type("AWS::Logs::LogGroup"):
         if "RetentionInDays" not in resolver.properties(name):
-            yield Finding("logs", name, "logs are kept, and paid for, for ever", "RetentionInDays: 14", "warning")
+            yield Finding("logs", name, "logs are kept, and charged for, forever", "RetentionInDays: 14", "warning")
 
 
 def _permissions(template: Template, resolver: Resolver) -> Iterator[Finding]:
-    """No role may do something to everything, save what AWS offers no other way."""
+    """Check that no role has permissions on everything, except where AWS supports nothing else."""
     for name, entry in template["Resources"].items():
         if entry["Type"] != "AWS::IAM::Role":
             continue
         properties = resolver.properties(name)
         if properties.get("ManagedPolicyArns"):
-            yield Finding("permissions", name, "managed policies give more than is known here", "state the permissions")
+            yield Finding("permissions", name, "managed policies grant unknown permissions", "list the permissions")
         for policy in properties.get("Policies", []):
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield from _statement(name, statement)
@@ -79,24 +79,24 @@ def _permissions(template: Template, resolver: Resolver) -> Iterator[Finding]:
 def _statement(role: str, statement: Mapping[str, Any]) -> Iterator[Finding]:
     where = f"{role}, statement {statement.get('Sid', 'without Sid')}"
     if "Sid" not in statement:
-        yield Finding("permissions", where, "the statement has no name to find it by", "give it a Sid")
+        yield Finding("permissions", where, "the statement has no name", "give it a Sid")
     if statement["Effect"] != "Allow":
         return
     actions = _several(statement.get("Action", "*"))
     for action in actions:
         if action.endswith("*"):
-            yield Finding("permissions", where, f"{action} allows what nobody has listed", "list the actions")
+            yield Finding("permissions", where, f"{action} allows unlisted actions", "list the actions")
     if "*" in _several(statement.get("Resource", "*")) and not set(actions) <= _ONLY_ON_ALL:
         extra = ", ".join(sorted(set(actions) - _ONLY_ON_ALL))
-        yield Finding("permissions", where, f"{extra} on every resource", "name the resources")
+        yield Finding("permissions", where, f"{extra} on every resource", "list the resources")
 
 
-def _several(value: Any) -> list[Any]:  # noqa: ANN401 - IAM takes one for a list of one
+def _several(value: Any) -> list[Any]:  # noqa: ANN401 - IAM accepts a single value for a list of one
     return value if isinstance(value, list) else [value]
 
 
 def check_access(body: str, parameters: Mapping[str, str], region: str) -> list[Finding]:
-    """Roles allow what handlers call, and nothing of what they should not: the table in `harness.deploy.access`."""
+    """Check the roles against the table in `harness.deploy.access`."""
     verdicts = access.judge_all(access.Deployment(body, parameters, region=region))
     words = {True: "allowed", False: "denied"}
     return [

@@ -20,12 +20,12 @@ def deployed_run_target(target: Target, name: str, warn: Log) -> RunTarget:
     """Return a deployment as the target of runs.
 
     Args:
-        target: Where.
+        target: The account and region.
         name: The stack's name.
         warn: Called when a function differs from the working tree.
 
     Raises:
-        HarnessError: There is no such deployment, or it is not complete.
+        HarnessError: There is no such deployment, or it is incomplete.
     """
     with aws_errors(f"looking for the stack {name}"):
         stack = read_stack(target.client("cloudformation"), name)
@@ -41,7 +41,7 @@ def deployed_run_target(target: Target, name: str, warn: Log) -> RunTarget:
         found = _ready(clients.functions, function, deployed)
         digest = _digest(found)
         for key in _differences(settings, deployed, function, found):
-            warn(f"{function}: {key} is not what the working tree has; `harness deploy{rehearse}` brings it up to date")
+            warn(f"{function}: {key} differs from the working tree; `harness deploy{rehearse}` updates it")
         return digest
 
     return RunTarget(
@@ -55,10 +55,10 @@ def deployed_run_target(target: Target, name: str, warn: Log) -> RunTarget:
 
 
 def _ready(client: "LambdaClient", name: str, stack: StackInfo) -> dict[str, Any]:
-    """The function, when it can be invoked.
+    """Return the function, after waiting until it can be invoked.
 
     Raises:
-        HarnessError: There is none, it is another stack's, or it does not become ready.
+        HarnessError: The function does not exist, or does not become ready.
     """
     with aws_errors(f"looking for function {name}"):
         try:
@@ -67,9 +67,9 @@ def _ready(client: "LambdaClient", name: str, stack: StackInfo) -> dict[str, Any
             raise HarnessError(
                 f"function {name} is not deployed",
                 f"stack {stack.name}",
-                "run `harness deploy`: it goes on where it was",
+                "run `harness deploy`: it resumes",
             ) from error
-        # One that was idle for weeks, or that is being updated, takes a while.
+        # A function that was idle for weeks, or that is being updated, takes a while.
         if found["Configuration"].get("State", "Active") == "Pending":
             client.get_waiter("function_active_v2").wait(FunctionName=name)
     return dict(found)
@@ -81,7 +81,7 @@ def _digest(found: dict[str, Any]) -> str:
 
 
 def _differences(settings: Settings, stack: StackInfo, name: str, found: dict[str, Any]) -> list[str]:
-    """What a deployment would change of the function; its code as far as the record of the release tells it."""
+    """Return what a deployment would change in the function; its code is compared with the release record."""
     function = settings.functions[name]
     uri, digest = found.get("Code", {}).get("ImageUri", ""), _digest(found)
     pushed = {

@@ -1,12 +1,12 @@
-"""The CloudFormation stack: read, changed by change sets, deleted, its events told as they happen.
+"""The CloudFormation stack: read it, change it by change sets, delete it, and log its events as they happen.
 
     (none) -- CREATE --> CREATE_COMPLETE -- UPDATE --> UPDATE_COMPLETE -- delete --> (none)
                 |                             |                             |
                 v                             v                             v
         ROLLBACK_COMPLETE          UPDATE_ROLLBACK_COMPLETE           DELETE_FAILED
-        deleted, then made anew    as it was before; updatable        deleted again
+        deleted, then re-created   as it was before; updatable        deleted again
 
-Whatever is in progress when a command starts, its own or another's, is waited for first.
+If an operation is in progress when a command starts, the command waits for it first.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 """
 
@@ -28,14 +28,14 @@ Log = Callable[[str], None]
 SETTLED_WITHIN_S = 3600.0
 _CHANGE_SET_WITHIN_S = 300.0
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.1, 4.0
-# A change set waits to be executed, and nothing was made yet.
+# A change set was created but not executed, so the stack has no resources yet.
 REVIEW = "REVIEW_IN_PROGRESS"
-# Nothing of them is of use: they are deleted, and the stack is made anew.
+# A stack in one of these states is useless: it is deleted and created again.
 _STILLBORN = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}
 _UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
-# What a change set that changes nothing fails with.
+# The failure reasons of a change set without changes.
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-# Resources that were told to stop because another one had failed; that one's reason is the cause.
+# Marks resources that were cancelled because another one failed; the other one has the cause.
 _FOLLOW_UP = "cancelled"
 
 
@@ -52,23 +52,23 @@ class StackInfo:
 
     @property
     def in_progress(self) -> bool:
-        """Whether CloudFormation is at work on it."""
+        """Whether CloudFormation is changing it."""
         return self.status.endswith("_IN_PROGRESS") and self.status != REVIEW
 
     @property
     def stands(self) -> bool:
-        """Whether its resources are there, as they should be."""
+        """Whether its resources exist and it can be updated."""
         return self.status in _UPDATABLE
 
     @property
     def stillborn(self) -> bool:
-        """Whether it was never made to the end."""
+        """Whether its creation never completed."""
         return self.status in _STILLBORN
 
 
 @dataclass(frozen=True)
 class ResourceChange:
-    """What a change set would do to one resource.
+    """The effect of a change set on one resource.
 
     Attributes:
         logical_id: Its name in the template.
@@ -83,7 +83,7 @@ class ResourceChange:
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """What a template would change; nothing is changed before it is executed."""
+    """The changes that a template would make; nothing changes before it is executed."""
 
     id: str
     stack_id: str
@@ -91,7 +91,7 @@ class ChangeSet:
 
 
 def read_stack(cfn: Client, name: str) -> StackInfo | None:
-    """The stack of that name or ID; None when there is none."""
+    """Return the stack of that name or ID, or None."""
     try:
         (found,) = cfn.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
@@ -109,17 +109,17 @@ def read_stack(cfn: Client, name: str) -> StackInfo | None:
 
 
 def settled(cfn: Client, name: str, log: Log) -> StackInfo | None:
-    """The stack when CloudFormation is no longer at work on it; None when there is none.
+    """Wait until no operation on the stack is in progress; return the stack, or None.
 
     Raises:
-        HarnessError: It is at work for too long.
+        HarnessError: The operation takes too long.
     """
     stack = read_stack(cfn, name)
     if stack is None or not stack.in_progress:
         return stack
     log(f"the stack {stack.name} is {stack.status}: waiting")
     tail = EventTail(cfn, stack.id)
-    # Its last event may have come before the tail began.
+    # The last event may have occurred before the tail began.
     stack = read_stack(cfn, stack.id)
     if stack is not None and stack.in_progress:
         follow(cfn, stack, tail, log)
@@ -127,22 +127,22 @@ def settled(cfn: Client, name: str, log: Log) -> StackInfo | None:
 
 
 def clear(cfn: Client, stack: StackInfo, log: Log) -> StackInfo | None:
-    """Brings a stack into a state from which it can be created or updated.
+    """Bring a stack into a state from which it can be created or updated.
 
     Returns:
-        The stack; None when it had never been made to the end, and is gone now.
+        The stack; None if its creation had never completed and it was deleted.
 
     Raises:
-        HarnessError: It is in a state that takes a decision.
+        HarnessError: The stack is in a state that requires the user's decision.
     """
     if stack.stands or stack.status == REVIEW:
         return stack
     if stack.stillborn:
-        log(f"the stack {stack.name} is {stack.status}, left by an earlier try: deleting it")
+        log(f"the stack {stack.name} is {stack.status}, left by an earlier attempt: deleting it")
         delete(cfn, stack, log)
         return None
     if stack.status == "UPDATE_ROLLBACK_FAILED":
-        log(f"the stack {stack.name} is {stack.status}: going on with the rollback")
+        log(f"the stack {stack.name} is {stack.status}: continuing the rollback")
         tail = EventTail(cfn, stack.id)
         cfn.continue_update_rollback(StackName=stack.id)
         after = follow(cfn, stack, tail, log)
@@ -151,12 +151,12 @@ def clear(cfn: Client, stack: StackInfo, log: Log) -> StackInfo | None:
         raise _failure(after, tail)
     if stack.status == "DELETE_FAILED":
         raise HarnessError(
-            f"the stack {stack.name} is half removed: {stack.status}",
+            f"the stack {stack.name} is partly deleted: {stack.status}",
             stack.reason,
-            "finish that with `harness destroy --empty`, which deletes what it still holds, data too; then deploy",
+            "finish with `harness destroy --empty`, which deletes the rest, including data; then deploy",
         )
     raise HarnessError(
-        f"the stack {stack.name} is {stack.status}", stack.reason, "see to it in CloudFormation's console, then deploy"
+        f"the stack {stack.name} is {stack.status}", stack.reason, "repair it in CloudFormation's console, then deploy"
     )
 
 
@@ -168,18 +168,18 @@ def propose(
     parameters: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> ChangeSet | None:
-    """Asks CloudFormation what a template would change.
+    """Create a change set for a template.
 
     Args:
-        cfn: A client.
+        cfn: A CloudFormation client.
         name: The stack's name.
-        stack: The stack as it is; None for a new one.
+        stack: The current stack; None for a new one.
         body: The template.
-        parameters: All of its parameters.
-        tags: The stack's, which its resources get, too.
+        parameters: All of the template's parameters.
+        tags: The tags of the stack and its resources.
 
     Returns:
-        None when nothing would change.
+        The change set; None if nothing would change.
 
     Raises:
         HarnessError: CloudFormation refuses the template.
@@ -202,25 +202,25 @@ def propose(
     reason = str(described.get("StatusReason", ""))
     if any(words in reason for words in _NO_CHANGES):
         return None
-    raise HarnessError(f"CloudFormation refuses the changes to the stack {name}", reason, "mend the template")
+    raise HarnessError(f"CloudFormation refuses the changes to the stack {name}", reason, "correct the template")
 
 
 def withdraw(cfn: Client, change_set: ChangeSet) -> None:
-    """Deletes a change set, and the stack that exists only for its sake."""
+    """Delete a change set, and the stack if it exists only for this change set."""
     cfn.delete_change_set(ChangeSetName=change_set.id, StackName=change_set.stack_id)
     stack = read_stack(cfn, change_set.stack_id)
     if stack is None or stack.status != REVIEW:
         return
     others = cfn.get_paginator("list_change_sets").paginate(StackName=stack.id)
-    if not any(page["Summaries"] for page in others):  # else somebody else is about to make it
+    if not any(page["Summaries"] for page in others):  # otherwise another command is about to create the stack
         cfn.delete_stack(StackName=stack.id)
 
 
 def execute(cfn: Client, change_set: ChangeSet, log: Log) -> StackInfo:
-    """Carries a change set out, and tells the events meanwhile.
+    """Execute a change set, and log the events.
 
     Raises:
-        HarnessError: It failed and was rolled back; the resource and AWS's reason are named.
+        HarnessError: It failed and was rolled back; the message names the resource and AWS's reason.
     """
     tail = EventTail(cfn, change_set.stack_id)
     cfn.execute_change_set(ChangeSetName=change_set.id, StackName=change_set.stack_id)
@@ -233,10 +233,10 @@ def execute(cfn: Client, change_set: ChangeSet, log: Log) -> StackInfo:
 
 
 def delete(cfn: Client, stack: StackInfo, log: Log) -> None:
-    """Deletes the stack and waits until it is gone.
+    """Delete the stack and wait until it is gone.
 
     Raises:
-        StackNotDeleted: Something in it could not be deleted.
+        StackNotDeleted: A resource could not be deleted.
     """
     tail = EventTail(cfn, stack.id)
     cfn.delete_stack(StackName=stack.id)
@@ -249,7 +249,7 @@ class StackNotDeleted(HarnessError):
     """A resource of the stack could not be deleted.
 
     Attributes:
-        failures: The reason by the resource's logical ID.
+        failures: The reasons, by the resources' logical IDs.
     """
 
     def __init__(self, stack: StackInfo, tail: "EventTail") -> None:
@@ -258,16 +258,16 @@ class StackNotDeleted(HarnessError):
         super().__init__(
             f"{first[0]} cannot be deleted: {first[1]}",
             f"the stack {stack.name} is {stack.status}",
-            "mend that, and run `harness destroy` again; it goes on where it was",
+            "fix the cause, and run `harness destroy` again; it resumes",
         )
 
 
 class EventTail:
-    """The events of a stack, each once, from now on.
+    """The events of a stack from now on, each returned once.
 
     Args:
-        cfn: A client.
-        stack_id: The stack, which may be deleted meanwhile.
+        cfn: A CloudFormation client.
+        stack_id: The ID of the stack, which stays valid when the stack is deleted.
     """
 
     def __init__(self, cfn: Client, stack_id: str) -> None:
@@ -278,7 +278,7 @@ class EventTail:
         self._events.clear()
 
     def new(self) -> list[dict[str, Any]]:
-        """Those since the last call, oldest first."""
+        """Return the events since the last call, oldest first."""
         found: list[dict[str, Any]] = []
         for event in self._newest_first():
             if event["EventId"] in self._seen:
@@ -290,7 +290,7 @@ class EventTail:
         return found
 
     def failed(self) -> list[dict[str, Any]]:
-        """The resources' failures so far that are not the consequence of another one, oldest first."""
+        """Return the resources' failures so far, oldest first, without those that followed from another failure."""
         return [
             event
             for event in self._events
@@ -301,7 +301,7 @@ class EventTail:
 
     @property
     def ended(self) -> bool:
-        """Whether the last event of the stack itself says that CloudFormation is no longer at work on it."""
+        """Whether the last event of the stack itself ends its operation."""
         own = [event for event in self._events if event["PhysicalResourceId"] == event["StackId"]]
         return bool(own) and not own[-1]["ResourceStatus"].endswith("_IN_PROGRESS")
 
@@ -312,12 +312,12 @@ class EventTail:
 
 
 def follow(cfn: Client, stack: StackInfo, tail: EventTail, log: Log) -> StackInfo:
-    """Waits until CloudFormation is no longer at work on a stack, and tells its events.
+    """Wait until the operation on a stack has ended, and log its events.
 
-    The state alone does not tell: it may be that of before, a moment after the work was ordered.
+    The status alone is not enough: just after the request it may still be the old one.
 
     Raises:
-        HarnessError: That takes too long.
+        HarnessError: The operation takes too long.
     """
     deadline, delay = time.monotonic() + SETTLED_WITHIN_S, _FIRST_POLL_S
     while True:
@@ -331,7 +331,7 @@ def follow(cfn: Client, stack: StackInfo, tail: EventTail, log: Log) -> StackInf
         if time.monotonic() > deadline:
             raise HarnessError(
                 f"the stack {stack.name} is still {now.status} after {SETTLED_WITHIN_S / 60:.0f} min",
-                remedy="run the command again: it goes on waiting",
+                remedy="run the command again: it continues to wait",
             )
         delay = _FIRST_POLL_S if news else min(1.5 * delay, _LONGEST_POLL_S)
         time.sleep(delay)
@@ -344,7 +344,7 @@ def _await_change_set(cfn: Client, identity: str, stack_id: str) -> dict[str, An
         if described["Status"] not in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
             return described
         if time.monotonic() > deadline:
-            raise HarnessError(f"CloudFormation is still making the change set after {_CHANGE_SET_WITHIN_S:.0f} s")
+            raise HarnessError(f"CloudFormation is still creating the change set after {_CHANGE_SET_WITHIN_S:.0f} s")
         time.sleep(delay)
         delay = min(1.5 * delay, _LONGEST_POLL_S)
 
@@ -381,8 +381,8 @@ def _failure(stack: StackInfo, tail: EventTail) -> HarnessError:
     verb = event["ResourceStatus"].partition("_")[0].lower()
     what = f"{event['LogicalResourceId']} ({event['ResourceType']}) cannot be {verb}d: {_reason(event)}"
     undone = (
-        "some of what had been made could not be taken back, and is removed first"
+        "the rollback failed for some resources, which are removed first"
         if stack.status.endswith("ROLLBACK_FAILED")
-        else "what had been made was taken back"
+        else "the changes were rolled back"
     )
-    return HarnessError(what, where, f"mend that, and run the command again; {undone}")
+    return HarnessError(what, where, f"fix the cause, and run the command again; {undone}")

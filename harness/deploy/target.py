@@ -1,4 +1,4 @@
-"""Where a deployment goes: an account on AWS, or the emulation on this machine, which takes the same calls."""
+"""The target of a deployment: an AWS account, or the emulation on this machine, which accepts the same calls."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from harness.runs.log_tail import AWS_POLLING, LOCAL_POLLING, PollingProfile
 from harness.stack.state import StackState
 
 Kind = Literal["aws", "rehearsal"]
-# boto3's; the stubs of most services are not installed.
+# A boto3 client; the type stubs of most services are not installed.
 Client = Any
 
 
@@ -24,7 +24,7 @@ class Target:
     """An account in a region.
 
     Attributes:
-        kind: What it is.
+        kind: AWS, or the emulation for a rehearsal.
         session: Credentials and region.
         stack: The emulation; None on AWS.
     """
@@ -53,7 +53,7 @@ class Target:
             ) from error
 
     def endpoint(self, service: str) -> str | None:
-        """The service's URL in the emulation; None for AWS's own."""
+        """Return the service's URL in the emulation; None on AWS."""
         if self.stack is None:
             return None
         where = self.stack.endpoints
@@ -64,7 +64,7 @@ class Target:
         return {}
 
     def client(self, service: str) -> Client:
-        """A client that repeats what AWS refuses for being asked too often."""
+        """Return a client that retries throttled calls."""
         if service not in self._clients:
             config = SEVERAL_TRIES
             if self.stack is not None:
@@ -75,23 +75,23 @@ class Target:
         return self._clients[service]
 
     def run_clients(self) -> Clients:
-        """What a run talks to."""
+        """Return the clients for a run."""
         return aws_clients(self.session) if self.stack is None else clients_for(self.stack.endpoints)
 
     @property
     def polling(self) -> PollingProfile:
-        """How its services are polled."""
+        """How often its services are polled."""
         return AWS_POLLING if self.stack is None else LOCAL_POLLING
 
 
 def aws_target(region: str | None) -> Target:
-    """AWS, with the credentials that its own tools would use.
+    """Return AWS as target, with the credentials that AWS's own tools would use.
 
     Args:
-        region: None for the one that the profile or the environment names.
+        region: The region; None for that of the profile or the environment.
 
     Raises:
-        HarnessError: No region is named, or the profile does not exist.
+        HarnessError: No region is set, or the profile does not exist.
     """
     with aws_settings():
         session = boto3.Session(region_name=region)
@@ -101,5 +101,5 @@ def aws_target(region: str | None) -> Target:
 
 
 def rehearsal_target(stack: StackState) -> Target:
-    """The emulation."""
+    """Return the emulation as target."""
     return Target("rehearsal", emulation_session(stack.endpoints), stack)

@@ -63,22 +63,22 @@ ANYWHERE = [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
     ("edit", "rule", "where", "said"),
     [
         # The coordinator's Invoke, and S3, have no other way out of the VPC.
-        (lambda resources: resources.pop("LambdaEndpoint"), "endpoint", "endpoint of lambda", "no way to lambda"),
-        (lambda resources: resources.pop("S3Endpoint"), "endpoint", "endpoint of s3", "no way to s3"),
+        (lambda resources: resources.pop("LambdaEndpoint"), "endpoint", "endpoint of lambda", "cannot reach lambda"),
+        (lambda resources: resources.pop("S3Endpoint"), "endpoint", "endpoint of s3", "cannot reach s3"),
         (lambda resources: resources.pop("SubnetBRoutes"), "endpoint", "S3Endpoint", "subnet-SubnetB"),
         (put("LambdaEndpoint", "PrivateDnsEnabled", to=False), "endpoint", "LambdaEndpoint", "public address"),
         (drop("LambdaEndpoint", "SubnetIds", 1), "endpoint", "LambdaEndpoint", "not in subnet-SubnetB"),
-        (lambda resources: resources.pop("EndpointIngress"), "endpoint", "LambdaEndpoint", "functions not in"),
-        (drop("FunctionSecurityGroup", "SecurityGroupEgress", 2), "endpoint", "LambdaEndpoint", "nothing out to it"),
+        (lambda resources: resources.pop("EndpointIngress"), "endpoint", "LambdaEndpoint", "admits no functions"),
+        (drop("FunctionSecurityGroup", "SecurityGroupEgress", 2), "endpoint", "LambdaEndpoint", "no egress to it"),
         (drop("FunctionSecurityGroup", "SecurityGroupEgress", 1), "endpoint", "S3Endpoint", "prefix list"),
         (put("EndpointIngress", "ToPort", to=80), "endpoint", "LambdaEndpoint", "port 443"),
         (put("Vpc", "EnableDnsHostnames", to=False), "vpc-dns", "Vpc", "EnableDnsHostnames"),
         # Memcached.
-        (lambda resources: resources.pop("CacheIngress"), "cache", "Cache", "lets the functions not in"),
-        (drop("FunctionSecurityGroup", "SecurityGroupEgress", 0), "cache", "Cache", "nothing out to it"),
+        (lambda resources: resources.pop("CacheIngress"), "cache", "Cache", "admits no functions"),
+        (drop("FunctionSecurityGroup", "SecurityGroupEgress", 0), "cache", "Cache", "no egress to it"),
         # Nothing else may be reached.
-        (drop("CacheSecurityGroup", "SecurityGroupEgress"), "egress", "CacheSecurityGroup", "lets everything out"),
-        (put("FunctionSecurityGroup", "SecurityGroupEgress", to=ANYWHERE), "egress", "FunctionSecurityGroup", "out"),
+        (drop("CacheSecurityGroup", "SecurityGroupEgress"), "egress", "CacheSecurityGroup", "all outgoing traffic"),
+        (put("FunctionSecurityGroup", "SecurityGroupEgress", to=ANYWHERE), "egress", "FunctionSecurityGroup", "allows"),
         (put("SubnetB", "CidrBlock", to="10.43.0.0/20"), "subnet", "SubnetB", "not within the VPC's 10.42.0.0/16"),
         (put("SubnetB", "CidrBlock", to="10.42.8.0/21"), "subnet", "SubnetB", "overlaps SubnetA's"),
         (put("SubnetB", "AvailabilityZone", to="us-east-1a"), "subnet", "SubnetB", "same zone"),
@@ -89,7 +89,7 @@ ANYWHERE = [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
         (drop("DataBucket", "BucketEncryption"), "bucket", "DataBucket", "encryption"),
         (put(*BLOCK, to=False), "bucket", "DataBucket", "off"),
         (put("LinearEc2Repository", "ImageTagMutability", to="MUTABLE"), "repository", "LinearEc2Repository", "move"),
-        (drop("LinearEc2Logs", "RetentionInDays"), "logs", "LinearEc2Logs", "for ever"),
+        (drop("LinearEc2Logs", "RetentionInDays"), "logs", "LinearEc2Logs", "forever"),
         # Roles.
         (put("LinearEc2Role", *STATEMENTS, 2, "Resource", to="*"), "permissions", RESULTS, "on every resource"),
         (put("LinearEc2Role", *STATEMENTS, 2, "Action", to="s3:*"), "permissions", RESULTS, "s3:*"),
@@ -159,12 +159,16 @@ class TestFunctions:
         ("settings", "rule", "said"),
         [
             (changed("linear_ec_1", timeout_s=3), "timeout", "3 s"),
-            (changed("linear_ec_2", recursive=False), "recursion", "after 16 links"),
-            (changed("linear_ec_2", environment={"TEXT": "x" * 4100}), "environment", "4104 bytes, Lambda takes 4096"),
+            (changed("linear_ec_2", recursive=False), "recursion", "after 16 invocations"),
+            (
+                changed("linear_ec_2", environment={"TEXT": "x" * 4100}),
+                "environment",
+                "4104 bytes, Lambda accepts 4096",
+            ),
         ],
     )
     def test_a_trap_in_harness_toml_is_found(self, settings, rule, said):
-        """The function, the value and the field to mend are named."""
+        """The finding names the function, the value and the field to correct."""
         findings = check_functions(settings, PARAMETERS, 8)
 
         assert [finding.rule for finding in findings] == [rule]
@@ -184,9 +188,9 @@ class TestFunctions:
     @pytest.mark.parametrize(
         ("n_workers", "reserved", "account", "said"),
         [
-            (16, {"linear_ec_2": 8}, None, ["8 invocations are reserved for it, the run needs 16"]),
-            (16, {"linear_ec_2": 16, "linear_ec_2_nn": 16}, 120, ["of the account's 120 concurrent invocations 32"]),
-            (16, {}, 10, ["the account runs 10 invocations at once, the run needs 17"]),
+            (16, {"linear_ec_2": 8}, None, ["8 concurrent invocations are reserved for it, but the run needs 16"]),
+            (16, {"linear_ec_2": 16, "linear_ec_2_nn": 16}, 120, ["32 of the account's 120 concurrent invocations"]),
+            (16, {}, 10, ["the account allows 10 unreserved concurrent invocations, but the run needs 17"]),
             (9, {}, 10, []),
         ],
     )
@@ -202,11 +206,11 @@ class TestFunctions:
         assert bool(findings) == bool(said)
 
     def test_an_item_limit_below_the_model_is_a_warning(self):
-        """Frames travel in pieces, which costs trips and no more."""
+        """Splitting a frame into items costs round trips, but works."""
         (finding,) = check_functions(SETTINGS, PARAMETERS, 2, 2_000_000)
 
         assert (finding.rule, finding.level) == ("item-size", "warning")
-        assert "2 pieces" in finding.what
+        assert "2 items" in finding.what
         assert check_functions(SETTINGS, {**PARAMETERS, "CacheItemBytes": "2097152"}, 2, 2_000_000) == []
 
     def test_a_cache_that_would_evict_what_is_not_yet_read_is_found(self):
