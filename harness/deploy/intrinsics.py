@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from harness.emulation.template_yaml import load_template_yaml
 from harness.errors import HarnessError
 
 FILE_NAME = "template.yaml"
@@ -51,7 +52,7 @@ def parse(body: str) -> dict[str, Any]:
         HarnessError: It is no YAML, or no template; the line is named.
     """
     try:
-        template = yaml.load(body, Loader=_Loader)  # noqa: S506 - derived from the safe loader
+        template = load_template_yaml(body)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
@@ -198,24 +199,3 @@ def _value(parameter: Mapping[str, Any], value: Any) -> Any:  # noqa: ANN401 - t
         return value
     # A zone or a subnet that nobody has named yet still has its place in the list.
     return ["<first>", "<second>"] if value is None else [part.strip() for part in str(value).split(",")]
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # its base comes without types
-    """YAML with CloudFormation's tags; dates stay text, as in `Version: "2012-10-17"` without its quotes."""
-
-
-def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _intrinsic)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)

@@ -6,6 +6,7 @@
     plan.py             what an operation would change: the content of a change set
     operation.py        one operation on one stack: resources in dependency order, rolled back on failure
     template.py         a template: parameters, references and conditions
+    template_yaml.py    reads a template's text as data, for `harness.deploy` too
     resources/          the resource types; each is created and deleted by the API calls that AWS makes
     elasticache.py      parameter groups, Memcached nodes and the configuration endpoint
     ecr.py              the images in the stack's registry

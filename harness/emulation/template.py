@@ -14,6 +14,8 @@ import yaml
 from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.parsing import clean_json
 
+from harness.emulation.template_yaml import load_template_yaml
+
 Json = dict[str, Any]
 # Placeholders of Fn::Sub; `${!Name}` is a literal.
 _VARIABLE = re.compile(r"\$\{([A-Za-z0-9:]+)(?:\.[A-Za-z0-9.]+)?\}")
@@ -86,7 +88,7 @@ def read_template(body: str) -> Template:
         ValidationError: It is no template, or refers to what it does not define.
     """
     try:
-        content = yaml.load(body, _Loader)  # noqa: S506 - a safe loader that knows CloudFormation's tags
+        content = load_template_yaml(body)
     except yaml.YAMLError as error:
         raise ValidationError(message=f"Template format error: YAML not well-formed. {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("Resources"), dict) or not content["Resources"]:
@@ -170,25 +172,6 @@ def outputs_of(template: Template, scope: Scope) -> list[dict[str, str]]:
         for name, output in declared.items()
         if scope.lazy_condition_map.get(output.get("Condition", ""), True)
     ]
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML comes without types
-    """YAML with CloudFormation's short forms of its functions."""
-
-
-def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Json:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-        if tag == "GetAtt":
-            value = value.split(".", 1)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
 
 
 def _walk(value: Any) -> Iterable[Json]:  # noqa: ANN401 - JSON

@@ -508,6 +508,31 @@ def test_a_property_that_is_not_emulated_fails_its_resource(cloudformation, depl
     assert any("RedrivePolicy" in event[2] for event in events(cloudformation, name))
 
 
+def test_an_unquoted_policy_version_stays_text(service, deploy, name):
+    """YAML takes `2012-10-17` for a date; CloudFormation does not, and neither does the emulation."""
+    body = """
+        Resources:
+          Vpc: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.2.0.0/16}}
+          Routes: {Type: AWS::EC2::RouteTable, Properties: {VpcId: !Ref Vpc}}
+          Endpoint:
+            Type: AWS::EC2::VPCEndpoint
+            Properties:
+              VpcEndpointType: Gateway
+              VpcId: !Ref Vpc
+              RouteTableIds: [!Ref Routes]
+              ServiceName: !Sub com.amazonaws.${AWS::Region}.s3
+              PolicyDocument:
+                Version: 2012-10-17
+                Statement: [{Effect: Allow, Principal: "*", Action: "s3:*", Resource: "*"}]
+    """
+
+    stack = deploy(name, body=body)
+
+    assert "CREATE_COMPLETE" == stack["StackStatus"]
+    (endpoint,) = service("ec2").describe_vpc_endpoints()["VpcEndpoints"]
+    assert "2012-10-17" == json.loads(endpoint["PolicyDocument"])["Version"]
+
+
 @pytest.mark.parametrize(
     ("parameters", "told"),
     [
