@@ -4,20 +4,20 @@
                       ^------- its pid; in the end its status ------'
 
 RIE sees one process that lives and dies as the runtime does.
-What cannot be passed on, a SIGKILL above all, closes the connection, and then the parent kills the runtime.
-When the parent does not answer, or says `cold`, the client becomes a runtime itself, as if there were no parent.
-The runtime's pid stands in the client's own name (`/proc/<pid>/comm`), where the gateway finds it.
+A signal that cannot be forwarded, such as SIGKILL, closes the connection, and the parent then kills the runtime.
+If the parent does not answer, or answers `cold`, the client becomes a runtime itself, as if there were no parent.
+The client's own name (`/proc/<pid>/comm`) contains the runtime's pid, for the gateway.
 
-Dozens of these start at once, so only built-in modules are imported: `socket` and `signal` would triple the 10 ms.
+Dozens of clients start at once, so they import only built-in modules: `socket` and `signal` would triple the 10 ms.
 """
 
-import _signal  # type: ignore[import-not-found]  # typeshed knows `signal` alone
+import _signal  # type: ignore[import-not-found]  # typeshed knows only `signal`
 import _socket
 import os
 import sys
 
 ANSWER_BYTES = 64
-# What a process may be told in a friendly way; all else has its usual effect on the client, and the runtime follows.
+# Signals forwarded to the runtime. Any other signal kills the client, and the parent then kills the runtime.
 FORWARDED_SIGNALS = (
     _signal.SIGHUP,
     _signal.SIGINT,
@@ -29,29 +29,29 @@ FORWARDED_SIGNALS = (
 
 
 def main() -> None:
-    """Has a runtime forked and ends as it does, or becomes one."""
+    """Have a runtime forked and end as it does, or become one."""
     _, path, *runtime = sys.argv
     connection = ask(path, int(runtime[-1]))
     pid = number_in(connection, b"forked") if connection else None
     if connection is None or pid is None:
-        # A process keeps its parent-death signal when it becomes another program.
-        os.execv(runtime[0], runtime)  # noqa: S606 - that is the point
+        # `exec` keeps the parent-death signal.
+        os.execv(runtime[0], runtime)  # noqa: S606 - the process must become the runtime
     for number in FORWARDED_SIGNALS:
         _signal.signal(number, lambda number, _: os.kill(pid, number))
     own_name = os.open("/proc/self/comm", os.O_WRONLY)
     os.write(own_name, b"fork %d" % pid)
     os.close(own_name)
     status = number_in(connection, b"ended")
-    # Without a parent the kernel has killed the runtime.
+    # No status: the parent has ended, and the kernel has killed the runtime with it.
     end_as(_signal.SIGKILL if status is None else status)
 
 
 def ask(path: str, output: int) -> _socket.socket | None:
-    """A connection on which a runtime has been asked for; None when nobody listens.
+    """Return a connection on which a runtime has been requested; None if nobody listens.
 
     Args:
         path: The parent's socket.
-        output: The descriptor into which the runtime prints.
+        output: The descriptor that the runtime prints to.
     """
     descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, output, output))
     environment = b"\0".join(key + b"=" + value for key, value in os.environb.items())
@@ -65,7 +65,7 @@ def ask(path: str, output: int) -> _socket.socket | None:
 
 
 def number_in(connection: _socket.socket, word: bytes) -> int | None:
-    """The number behind the word in the parent's next message; None when it says something else, or is gone."""
+    """Return the number after the word in the parent's next message; None if the message differs or never comes."""
     try:
         said, _, number = connection.recv(ANSWER_BYTES).partition(b" ")
     except OSError:
@@ -74,7 +74,7 @@ def number_in(connection: _socket.socket, word: bytes) -> int | None:
 
 
 def end_as(status: int) -> None:
-    """Ends with the wait status of another process."""
+    """End with the wait status of another process."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number in FORWARDED_SIGNALS:

@@ -1,6 +1,6 @@
-"""The code of modules, read and compiled once, to be run anew by each runtime that imports them.
+"""Compiled code of modules, kept so that each runtime that imports them runs it without reading the files again.
 
-A module that a runtime imports has a state of its own, as in a fresh process; what is shared is what lies in its file.
+Each runtime still gets a module state of its own, as in a fresh process; only the code is shared.
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from types import CodeType
 
 
 def hold_code(sources: Iterable[Path]) -> None:
-    """Makes this process, and those forked from it, import these files without reading them again.
+    """Make this process, and those forked from it, import these files without reading them again.
 
-    Files of a function do not change: another package of it lies in another folder.
+    A function's files do not change: another package of it is in another folder.
 
     Args:
-        sources: Python files; one that cannot be compiled is left alone, and fails when it is imported.
+        sources: Python files; one that cannot be compiled is skipped, and fails when it is imported.
     """
     held: dict[str, CodeType | None] = {}
     for source in sources:
@@ -25,7 +25,7 @@ def hold_code(sources: Iterable[Path]) -> None:
     read = SourceFileLoader.get_code
 
     def get_code(loader: SourceFileLoader, fullname: str) -> CodeType | None:
-        # A loader of another kind may make something else of the file.
+        # Another kind of loader may transform the file.
         code = held.get(loader.path) if type(loader) is SourceFileLoader else None
         return read(loader, fullname) if code is None else code
 

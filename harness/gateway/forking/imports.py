@@ -1,9 +1,9 @@
-"""What a function imports when it is loaded, read from its source: nothing of it is run.
+"""The imports of a function when it is loaded, read from its source without running it.
 
-What is listed is what a fresh runtime may import before its first invocation, in this order and with the same
+The list contains what a fresh runtime may import before its first invocation, in the same order and with the same
 environment variables.
-So the function's own modules are left out (they run anew in each environment), and so is whatever is imported
-inside of a function, for type checkers, or after a module has changed `os.environ`.
+So it omits the function's own modules, which run in each environment, and everything imported inside a function, for
+type checkers, or after a module has changed `os.environ`.
 """
 
 import ast
@@ -14,24 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 RUNTIME = "awslambdaric"
-# The runtime's C part reads the address of its API when it is imported: it differs between environments.
+# The runtime's C part reads the address of its API when it is imported, and that differs between environments.
 NEVER = {RUNTIME, "runtime_client"}
-# This one the parent has set as the function would; see `harness.gateway.parents`.
+# The parent has already set this variable as the function would; see `harness.gateway.parents`.
 HARMLESS = {"OPENBLAS_NUM_THREADS"}
-# A folder with whole libraries in it takes longer to read than it saves.
+# Reading a folder that contains whole libraries would take longer than it saves.
 MOST_MODULES = 300
 _CHANGES = {"setdefault", "update", "pop", "clear", "putenv", "unsetenv"}
 
 
 @dataclass(frozen=True)
 class Imports:
-    """What loading a function imports.
+    """The imports of a function when it is loaded.
 
     Attributes:
-        libraries: Modules from outside of its folder, and things in modules that may be modules too (from
+        libraries: Modules from outside of its folder, and names in modules that may be modules, too (from
             `from a import b`: `a`, `a.b`).
         sources: The files of its own modules and of the runtime's.
-        services: The services of AWS that these name where they make clients (`boto3.client("s3")`).
+        services: The AWS services for which these files create clients (`boto3.client("s3")`).
     """
 
     libraries: list[str]
@@ -40,11 +40,11 @@ class Imports:
 
 
 def imported_by(code: Path, handler: str) -> Imports:
-    """Reads what a function imports.
+    """Return the imports of a function.
 
     Args:
         code: The function's folder.
-        handler: `module.function` in it, as the runtime takes it.
+        handler: `module.function` in it, in the runtime's notation.
     """
     runtime = importlib.util.find_spec(RUNTIME)
     folders = [code]
@@ -58,7 +58,7 @@ def imported_by(code: Path, handler: str) -> Imports:
 
 
 class _StopReading(Exception):
-    """What is imported from here on is left to the runtimes."""
+    """The remaining imports are left to the runtimes."""
 
 
 @dataclass
@@ -67,11 +67,11 @@ class _Reading:
 
     Attributes:
         code: The function's folder.
-        folders: Where modules are read instead of imported; of the second one the runtime alone.
-        found: The names found so far; the order counts, the values do not.
+        folders: Folders whose modules are read instead of imported; in the second one, only the runtime's.
+        found: The names found so far, in order; the values are unused.
         visited: The function's and the runtime's modules seen so far.
-        sources: The files of those that there are.
-        services: The names of AWS's services in them.
+        sources: The existing files of those modules.
+        services: The names of AWS services in them.
     """
 
     code: Path
@@ -82,7 +82,7 @@ class _Reading:
     services: set[str] = field(default_factory=set)
 
     def visit(self, module: str) -> None:
-        """Takes in what a module imports, and the packages around it before."""
+        """Read the imports of a module, after those of the packages that contain it."""
         parts = module.split(".")
         for end in range(1, len(parts) + 1):
             name = ".".join(parts[:end])
@@ -100,7 +100,7 @@ class _Reading:
         try:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError, OSError):
-            return  # the runtime will say so, with a traceback
+            return  # the runtime will report it, with a traceback
         self.services |= _services(tree)
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         for name in _names(tree.body, package):
@@ -115,7 +115,7 @@ class _Reading:
         return top == RUNTIME or any(path.exists() for path in own)
 
     def _source(self, module: str) -> Path | None:
-        """The file of a module of the function's or the runtime's; None when there is none to be read."""
+        """Return the file of one of the function's or the runtime's modules; None if there is no such source file."""
         relative = Path(*module.split("."))
         for folder in self.folders if module.partition(".")[0] == RUNTIME else [self.code]:
             for path in (folder / relative / "__init__.py", folder / relative.with_suffix(".py")):
@@ -125,7 +125,7 @@ class _Reading:
 
 
 def _names(body: list[ast.stmt], package: str) -> Iterator[str]:
-    """What the statements import when they run, in their order; functions only define what would.
+    """Yield the names that the statements import when they run, in order; function bodies do not run then.
 
     Raises:
         _StopReading: The next statement changes the environment, which the next import may read.
@@ -152,7 +152,7 @@ def _names(body: list[ast.stmt], package: str) -> Iterator[str]:
 
 
 def _services(tree: ast.Module) -> set[str]:
-    """The services that clients are made for, wherever in a module, as far as they are named there."""
+    """Return the services that a module creates clients for, if it names them literally."""
     found = set()
     for node in ast.walk(tree):
         match node:
@@ -162,13 +162,13 @@ def _services(tree: ast.Module) -> set[str]:
 
 
 def _is_false(test: ast.expr) -> bool:
-    """Whether it is one of the two well-known conditions that a module does not meet when it is imported."""
+    """Return whether the condition is one of the two well-known ones that are false during an import."""
     text = ast.unparse(test)
     return text.rpartition(".")[2] == "TYPE_CHECKING" or text == "__name__ == '__main__'"
 
 
 def _changes_environment(statement: ast.stmt) -> bool:
-    """Whether a statement writes to `os.environ`, other than a variable that does no harm."""
+    """Return whether a statement writes to `os.environ`, other than a harmless variable."""
     for node in ast.walk(statement):
         match node:
             case ast.Subscript(value=environ, slice=key, ctx=ast.Store() | ast.Del()):

@@ -1,14 +1,14 @@
-"""A process that has imported what a function needs, and forks the function's runtimes.
+"""A process that has imported a function's libraries and forks the function's runtimes.
 
     python -m harness.gateway.forking.parent LISTENER CODE HANDLER [--without MODULE ...]
 
-LISTENER is an inherited socket on which clients ask (`client.py`); standard input ends when no more are wanted.
-The process then goes on until its last runtime has ended, as the runtimes die with it.
+LISTENER is an inherited socket to which clients connect (`client.py`); standard input is closed when no more runtimes
+are needed. The process then stays until its last runtime has ended, because the runtimes die with it.
 
 Invariant: a forked runtime behaves as a fresh one.
-Libraries are the only thing that it inherits: the function's own modules and the runtime itself are imported after
-the fork, with the environment, the descriptors and the arguments of a fresh start.
-So the process that forks has one thread and no descriptor that a library opened; a library that breaks this when it
+It inherits only libraries: it imports the function's own modules and the runtime itself after the fork, with the
+environment, the descriptors and the arguments of a fresh start.
+So the process that forks has one thread and no descriptor that a library opened; a library that violates this when it
 is imported is left to each runtime.
 """
 
@@ -33,7 +33,7 @@ from harness.gateway.forking.imports import RUNTIME, imported_by
 from harness.gateway.forking.priming import prime_botocore
 from harness.system.process_labels import label_of, set_label
 
-# An environment holds what Lambda allows (4 KB), what Lambda itself sets, and what RIE does.
+# An environment holds the function's variables (at most 4 KB), Lambda's own, and RIE's.
 REQUEST_BYTES = 131_072
 # Starts a fresh runtime.
 BOOTSTRAP = Path(__file__).parents[1] / "runtime" / "bootstrap.py"
@@ -43,12 +43,12 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class ForkRequest:
-    """What a client asks for.
+    """A client's request for a runtime.
 
     Attributes:
         environment: The runtime's environment variables, `NAME=value`.
         descriptors: Its standard input, output and error.
-        label: The label that marks its execution environment.
+        label: The label of its execution environment.
     """
 
     environment: list[bytes]
@@ -61,9 +61,9 @@ class Runtime:
     """A forked runtime.
 
     Attributes:
-        pid: Its process, which leads a group.
-        end: A descriptor that is readable when the process has ended.
-        client: The connection of the client that stands in for it; None when that has gone.
+        pid: The pid of its process, which leads a group.
+        end: A descriptor that becomes readable when the process has ended.
+        client: The connection of the client that stands in for it; None if that has gone.
     """
 
     pid: int
@@ -72,9 +72,9 @@ class Runtime:
 
 
 def main() -> None:
-    """Imports, then serves; in a forked process this goes on as the runtime."""
+    """Import the libraries, then serve; in a forked process, go on as the runtime."""
     listener, code, handler, *without = sys.argv[1:]
-    # The folder of this very process holds no modules, but that of the function would come first here.
+    # Make room for the function's folder: this script's own folder holds no modules.
     del sys.path[0]
     prepare(Path(code), handler, without[1:])
     refusal = shadowed_by(Path(code)) or unsupported()
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def prepare(code: Path, handler: str, without: list[str]) -> None:
-    """Imports the libraries that the function imports.
+    """Import the libraries that the function imports.
 
     Args:
         code: The function's folder.
@@ -99,9 +99,9 @@ def prepare(code: Path, handler: str, without: list[str]) -> None:
     def check(name: str) -> None:
         if threads() > 1 or open_descriptors() != before:
             log(f"{name} is left to each runtime: it starts threads or opens files")
-            # A thread cannot be taken back: begin anew.
+            # A thread cannot be undone, so start again without the module.
             flag = [] if without else ["--without"]
-            os.execv(sys.executable, [*sys.orig_argv, *flag, name])  # noqa: S606 - to become another is the point
+            os.execv(sys.executable, [*sys.orig_argv, *flag, name])  # noqa: S606 - the process must be replaced
 
     for name in imports.libraries:
         if any(f"{name}.".startswith(f"{module}.") for module in without):
@@ -111,7 +111,7 @@ def prepare(code: Path, handler: str, without: list[str]) -> None:
     if "botocore" not in without:
         prime_botocore(imports.services)
         check("botocore")
-    # Nothing that was imported is garbage, and a collection would copy the pages that all runtimes share.
+    # Imported objects are never garbage, and a collection would copy the pages that all runtimes share.
     gc.collect()
     gc.freeze()
     sys.stdout.flush()
@@ -119,7 +119,7 @@ def prepare(code: Path, handler: str, without: list[str]) -> None:
 
 
 def import_if_possible(name: str) -> None:
-    """Imports what `import name` or `from package import name` means; what fails will fail in the runtime again."""
+    """Import what `import name` or `from package import name` means; an error will recur in the runtime."""
     package, _, leaf = name.rpartition(".")
     if not hasattr(sys.modules.get(package), leaf):
         with suppress(Exception, SystemExit):
@@ -127,9 +127,9 @@ def import_if_possible(name: str) -> None:
 
 
 def shadowed_by(code: Path) -> str:
-    """Return why nothing may be forked: a module of the function's own would not be found in a forked runtime.
+    """Return why no runtime may be forked: a module of the function would not be found there; empty if all would be.
 
-    A fresh runtime does not find modules named as those that its start script imports either, such as `json`.
+    A fresh runtime does not find modules with the names of those that its start script imports either, such as `json`.
     """
     names = {path.name.partition(".")[0] for path in code.iterdir()} & set(sys.modules)
     if names:
@@ -142,13 +142,13 @@ def imported_at_the_start() -> set[str]:
     import subprocess  # noqa: PLC0415 - the fewer modules this process has imported, the fewer a function can shadow
 
     script = f"import sys, {RUNTIME}.__main__; print(*sys.modules)"
-    # In an empty folder: `-c` puts it first in `sys.path`.
+    # The working folder is empty, which `-c` requires by putting it first in `sys.path`.
     asked = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False, text=True)
     return set(asked.stdout.split())
 
 
 def unsupported() -> str:
-    """Why nothing may be forked: a kernel older than 5.3 cannot tell by a descriptor that a process has ended."""
+    """Return why no runtime may be forked; empty if it may. Kernels before 5.3 have no descriptors for processes."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except OSError as error:
@@ -157,11 +157,11 @@ def unsupported() -> str:
 
 
 class Server:
-    """Forks a runtime for each client that asks.
+    """Forks a runtime for each client that requests one.
 
     Args:
-        listener: Where clients ask.
-        refusal: Why none can be forked; empty when they can.
+        listener: The socket to which clients connect.
+        refusal: Why no runtime can be forked; empty if one can.
     """
 
     def __init__(self, listener: socket.socket, refusal: str) -> None:
@@ -174,7 +174,7 @@ class Server:
         self._by_end: dict[int, Runtime] = {}
 
     def run(self) -> ForkRequest | None:
-        """Serves until no more are wanted and all have ended.
+        """Serve until no more runtimes are needed and all have ended.
 
         Returns:
             None then; in each forked process, the request that it was forked for.
@@ -183,15 +183,15 @@ class Server:
             log(f"environments start cold: {self._refusal}")
         self._poll.register(self._control, select.POLLIN)
         self._poll.register(self._listener, select.POLLIN)
-        wanted = True
-        while wanted or self._by_end:
-            # One at a time: what is closed for it may be among the others, its number in use again.
+        accepting = True
+        while accepting or self._by_end:
+            # Handle one event at a time: it may close descriptors of the others, whose numbers may then be reused.
             for number, _ in self._poll.poll()[:1]:
                 if number == self._control:
-                    wanted = False
+                    accepting = False
                     self._poll.unregister(self._control)
                     self._forget(self._listener)
-                elif wanted and number == self._listener.fileno():
+                elif accepting and number == self._listener.fileno():
                     client, _ = self._listener.accept()
                     self._asking[client.fileno()] = client
                     self._poll.register(client, select.POLLIN)
@@ -206,13 +206,13 @@ class Server:
         return None
 
     def _fork_for(self, client: socket.socket) -> ForkRequest | None:
-        """Forks; returns the request in the forked process alone."""
+        """Fork a runtime for a client; return the request in the forked process only."""
         request = receive(client)
         if request is None:
             self._forget(client)
             return None
         if not self._refusal and threads() > 1:
-            self._refusal = "a library has started a thread meanwhile"
+            self._refusal = "a library has started a thread"
             log(f"environments start cold: {self._refusal}")
         pid = None if self._refusal else fork()
         if pid == 0:
@@ -231,14 +231,14 @@ class Server:
         return None
 
     def _kill(self, runtime: Runtime) -> None:
-        """Kill a runtime whose client has gone; the gateway ends what it has started."""
-        assert runtime.client is not None  # noqa: S101 - it has only now gone
+        """Kill a runtime whose client has gone; the gateway ends the runtime's children."""
+        assert runtime.client is not None  # noqa: S101 - it has only just gone
         self._forget(runtime.client)
         runtime.client = None
         os.kill(runtime.pid, signal.SIGKILL)
 
     def _reap(self, runtime: Runtime) -> None:
-        """The runtime has ended, and its client is to end in the same way."""
+        """Reap a runtime that has ended, and have its client end in the same way."""
         _, status = os.waitpid(runtime.pid, 0)
         self._poll.unregister(runtime.end)
         close([runtime.end])
@@ -252,7 +252,7 @@ class Server:
         connection.close()
 
     def _close_all(self) -> None:
-        """Closes what a forked process has no business with; standard input is replaced."""
+        """Close the descriptors that a forked process must not keep, except standard input, which is replaced."""
         self._listener.close()
         for client in self._asking.values():
             client.close()
@@ -263,7 +263,7 @@ class Server:
 
 
 def receive(client: socket.socket) -> ForkRequest | None:
-    """The client's request; None when it has gone, or is another user's."""
+    """Return the client's request; None if the client has gone or belongs to another user."""
     try:
         message, descriptors, _, _ = socket.recv_fds(client, REQUEST_BYTES, 3)
         (pid,) = struct.unpack_from("i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -277,7 +277,7 @@ def receive(client: socket.socket) -> ForkRequest | None:
 
 
 def become_fresh(request: ForkRequest, code: str, handler: str) -> None:
-    """Make a forked process what `python bootstrap.py CODE HANDLER` would be before it runs its first line.
+    """Bring a forked process into the state of `python bootstrap.py CODE HANDLER` before its first line.
 
     Args:
         request: Its environment and descriptors.
@@ -302,15 +302,15 @@ def become_fresh(request: ForkRequest, code: str, handler: str) -> None:
     sys.orig_argv[:] = [sys.executable, *sys.argv]
     for module in [module for module in sys.modules if module.partition(".")[0] == "harness"]:
         del sys.modules[module]
-    # The folder that TMPDIR named, if a library has asked for it.
+    # Forget the folder that the parent's TMPDIR named, which a library may have looked up.
     tempfile.tempdir = None
-    # `random` and OpenSSL see themselves that they were forked.
+    # `random` and OpenSSL detect a fork themselves.
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
 
 
 def fork() -> int | None:
-    """The pid of a forked process, 0 in itself; None when there can be no more."""
+    """Return the pid of a forked process, or 0 in that process; None if no more can be forked."""
     try:
         return os.fork()
     except OSError as error:
@@ -319,29 +319,29 @@ def fork() -> int | None:
 
 
 def send(client: socket.socket, message: bytes) -> None:
-    """Answers a client; one that has gone is noticed elsewhere."""
+    """Send a message to a client; ignore one that has gone, which the poll notices."""
     with suppress(OSError):
         client.send(message)
 
 
 def close(descriptors: list[int]) -> None:
-    """Closes them all."""
+    """Close all descriptors."""
     for descriptor in descriptors:
         os.close(descriptor)
 
 
 def threads() -> int:
-    """How many threads this process has, whoever started them."""
+    """Return the number of threads of this process, including those that libraries started."""
     return len(list(Path("/proc/self/task").iterdir()))
 
 
 def open_descriptors() -> int:
-    """How many descriptors this process has open."""
+    """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def log(text: str) -> None:
-    """Writes a line to the gateway's log."""
+    """Write a line to the gateway's log."""
     sys.stderr.write(f"pre-imported parent in {Path.cwd()}: {text}\n")
 
 
