@@ -1,4 +1,4 @@
-"""Invocations: synchronous ones that wait for their answer, and events that are queued and retried.
+"""Invocations: synchronous ones, whose caller waits for the answer, and events, which are queued and retried.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 """
@@ -31,10 +31,10 @@ class Invocation:
     Attributes:
         identifier: The function, and the version or alias of it.
         payload: JSON.
-        headers: What is passed on to RIE.
+        headers: Headers to forward to RIE.
         request_id: AWS's id of the request; a retried event keeps it.
-        lineage: The functions through which it was reached, the first caller's first.
-        trace: X-Ray's trace id of the chain that it belongs to.
+        lineage: The chain of functions that led to this invocation, first caller first.
+        trace: X-Ray's trace id of that chain.
     """
 
     identifier: Identifier
@@ -55,14 +55,14 @@ class InvocationResult:
 
 
 class Invoker:
-    """Runs invocations on the pool's environments.
+    """Runs invocations in the pool's environments.
 
     Args:
-        functions: The account's functions; looked up anew at each try, as a function may change meanwhile.
+        functions: The account's functions; looked up again at each attempt, because a function may change.
         pool: Their environments.
-        faults: What is to go wrong.
-        retry_time_scale: Factor on AWS's waits before an event is tried again.
-        destinations: Where records of ended events go.
+        faults: The faults to inject.
+        retry_time_scale: Factor on AWS's delays before an event is retried.
+        destinations: Receives the records of ended events.
         log: Takes a function's name and a line of its log.
     """
 
@@ -84,7 +84,7 @@ class Invoker:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, invocation: Invocation) -> InvocationResult:
-        """Runs an invocation to its end, also when the caller goes away meanwhile: RIE must not lose its caller.
+        """Run an invocation to its end, even if the caller disconnects, because RIE must not lose its caller.
 
         Raises:
             LambdaApiError: The function does not exist, or no concurrency is left.
@@ -94,19 +94,19 @@ class Invoker:
         return await asyncio.shield(task)
 
     async def queue(self, invocation: Invocation) -> None:
-        """Takes an event; it runs, and is tried again when it fails, in the background."""
+        """Accept an event; it runs, and is retried if it fails, in the background."""
         self._keep(asyncio.create_task(self._run_event(invocation)))
         for delay_s in await self._faults.on_event(invocation.payload):
             self._keep(asyncio.create_task(self._run_event(invocation, delay_s)))
 
     async def stop(self) -> None:
-        """Gives up everything that runs or waits."""
+        """Cancel all running and waiting invocations."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, invocation: Invocation, attempt: int = 1) -> InvocationResult:
-        """Run an invocation once; whatever breaks here is the failure of the invocation, as AWS reports its own.
+        """Run an invocation once; an internal error becomes a failure of the invocation, as AWS reports its own errors.
 
         Raises:
             LambdaApiError: The function does not exist, or no concurrency is left.
@@ -115,7 +115,7 @@ class Invoker:
         started = False
         try:
             await self._faults.before_start(invocation.payload, attempt)
-            # As it is now: from here on, without a pause, the environment holds its code.
+            # Look it up again: there is no `await` between this and the environment's hold on the code.
             function = self._functions.find(invocation.identifier)
             async with self._pool.environment(function) as environment:
                 started = True
@@ -132,8 +132,8 @@ class Invoker:
         except LambdaApiError:
             raise
         except Exception as error:
-            # One place for all: a task that died of an exception would lose its invocation without a word.
-            logger.exception("invocation %s of %s broke", invocation.request_id, function.name)
+            # Catch everything: an exception that ended this task would lose the invocation silently.
+            logger.exception("invocation %s of %s failed", invocation.request_id, function.name)
             cause = str(error) or type(error).__name__
             line = f"RequestId: {invocation.request_id} Error: "
             line += cause if started else f"the environment did not start: {cause}"
@@ -148,10 +148,10 @@ class Invoker:
         while True:
             try:
                 last = await self._run(invocation, failures + 1)
-            except LambdaApiError as refused:
-                if refused.status != 429:
+            except LambdaApiError as error:
+                if error.status != 429:
                     logger.warning(
-                        "event %s of %s was dropped: %s", invocation.request_id, invocation.identifier.name, refused
+                        "event %s of %s was dropped: %s", invocation.request_id, invocation.identifier.name, error
                     )
                     return
                 delay = min(limits.THROTTLED_FIRST_DELAY_S * 2**throttled, limits.THROTTLED_LONGEST_DELAY_S)
@@ -176,7 +176,7 @@ class Invoker:
     async def _send_record(
         self, invocation: Invocation, condition: Condition, tries: int, last: InvocationResult | None
     ) -> None:
-        """Sends a record of an event's end to the destination that is set for it, if one is."""
+        """Send a record of an event's end to the configured destination, if there is one."""
         name, qualifier = invocation.identifier
         events = self._functions.events.of(invocation.identifier)
         queue = events.on_success if condition == "Success" else events.on_failure

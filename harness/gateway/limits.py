@@ -1,4 +1,4 @@
-"""AWS Lambda's numbers, each with the page it stands on.
+"""AWS Lambda's limits and defaults, each with its source.
 
 Quotas: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 Asynchronous invocation: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -9,7 +9,7 @@ from typing import Literal
 
 SYNC_PAYLOAD_BYTES = 6 * 1024 * 1024
 ASYNC_PAYLOAD_BYTES = 1024 * 1024
-# The runtime API takes a little more than 6 MiB, to leave room for its own framing.
+# The runtime API accepts a little more than 6 MiB, to leave room for its own framing.
 RESPONSE_BYTES = 6_291_556
 LOG_TAIL_BYTES = 4096
 # A deployment package; each must be smaller than this.
@@ -36,10 +36,10 @@ DEFAULT_EVENT_AGE_S = 21_600
 THROTTLED_FIRST_DELAY_S = 1.0
 THROTTLED_LONGEST_DELAY_S = 300.0
 
-# What AWS calls this machine's processor.
+# AWS's name of this machine's processor architecture.
 ARCHITECTURE: Literal["x86_64", "arm64"] = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
 ACCOUNT_ID = "123456789012"
-# The role of functions that no deployment made: it restricts nothing.
+# The role of functions that were not deployed; it restricts nothing.
 ANY_ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/lambda-harness"
 REGION = "us-east-1"

@@ -2,10 +2,10 @@
 
     environment --lines--> its stream's queue --a batch of each in turn--> the log service
 
-The log service is not on an invocation's path, but on the same cores: lines are gathered and sent in batches.
-The report of an invocation goes out at once, and with it all that waits: whoever follows a run looks for it.
-A queue is bounded: a stream that is full says so, and whoever writes into it stops reading the function's output, so
-that a function that prints faster than the service takes lines waits, and no other function does.
+The log service is not on an invocation's path but on the same cores, so lines are collected and sent in batches.
+The report of an invocation is sent at once with all queued lines, because whoever follows a run waits for it.
+Queues are bounded. The writer of a full stream stops reading the function's output, so a function that prints faster
+than the service accepts lines has to wait, while other functions go on.
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
 """
 
@@ -26,14 +26,14 @@ from harness.guard import authorization
 
 logger = logging.getLogger(__name__)
 
-# How long lines are gathered; and how far apart batches are at least, however many reports there are.
+# How long lines are collected, and the shortest time between batches, however many reports there are.
 FLUSH_INTERVAL_S, SHORTEST_INTERVAL_S = 0.25, 0.05
-# What one call takes, each event counted with 26 bytes of CloudWatch's own; of the 10,000 lines that it may have, a
-# quarter, as others wait while they are encoded.
+# The size of one call; CloudWatch adds 26 bytes per event. We use a quarter of the 10,000 lines that it allows, because
+# the event loop is blocked while they are encoded.
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 BATCH_LINES, BATCH_BYTES, EVENT_BYTES = 2_500, 1_048_576, 26
-# A stream is full with two batches, so that one fills while the other is sent; or with less when many streams together
-# have many.
+# A stream is full with two batches, so that one fills while the other is sent, or with less while all streams together
+# hold a lot.
 FULL_LINES, FULL_BYTES = 2 * BATCH_LINES, BATCH_BYTES
 ALL_STREAMS_BYTES, LEAST_FULL_BYTES = 8 * BATCH_BYTES, 65_536
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_Operations.html
@@ -44,7 +44,7 @@ GROUP_PREFIX = "/aws/lambda/"
 
 
 class LogEvent(msgspec.Struct):
-    """One line of one environment's output, as the service takes it.
+    """One line of an environment's output, in the service's format.
 
     Attributes:
         timestamp: When it was written, milliseconds since the epoch.
@@ -64,13 +64,13 @@ class LogService:
 
     Args:
         endpoint: Address of the service.
-        access_key: The stack's own.
+        access_key: The stack's own access key.
     """
 
     def __init__(self, endpoint: str, access_key: str) -> None:
         self._connection = HttpConnection(urlsplit(endpoint).netloc)
-        # As boto3 would sign it, but for the signature, which the emulation does not look at: a client of boto3's
-        # costs the gateway 20 MB, and its requests time that invocations wait for.
+        # boto3's headers without a valid signature, which the emulation does not check: a boto3 client would cost the
+        # gateway 20 MB, and its requests would delay invocations.
         self._headers = {
             **authorization(access_key, "logs"),
             "Content-Type": "application/x-amz-json-1.1",
@@ -83,22 +83,22 @@ class LogService:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to send in the background."""
+        """Start to send in the background."""
         self._task = asyncio.create_task(self._send_forever())
 
     async def stop(self) -> None:
-        """Stops the background task; what is still pending goes with the stack."""
+        """Stop the background task; lines still queued are lost with the stack."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._connection.close()
 
     def stream(self, function: str, name: str) -> "LogStream":
-        """Open a stream of a function's log; the service gets to know of it with the first lines."""
+        """Open a stream of a function's log; its first lines create it in the service."""
         return LogStream(self, function, name)
 
     def write(self, function: str, message: str) -> None:
-        """Log what the gateway itself has to say of a function, where no environment can."""
+        """Log a message of the gateway itself about a function, for events without an environment."""
         stream = self._gateways.get(function)
         if stream is None:
             stream = self._gateways[function] = self.stream(function, "gateway")
@@ -106,11 +106,11 @@ class LogService:
 
     @property
     def crowded(self) -> bool:
-        """Whether all streams together have so much that each may have little."""
+        """Return whether all streams together hold so much that each may hold only a little."""
         return self._pending_bytes >= ALL_STREAMS_BYTES
 
     def queued(self, stream: "LogStream", size: int, *, urgent: bool) -> None:
-        """Take note of a stream's lines."""
+        """Record that a stream has queued lines."""
         self._pending_bytes += size
         self._waiting[stream] = None
         self._wake.set()
@@ -140,7 +140,7 @@ class LogService:
                 self._press(stream)
             if self._waiting:
                 self._wake.set()
-            # Somebody waits for room: no time for a pause.
+            # Pause between batches, unless a writer waits for room.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._pressed.wait(), SHORTEST_INTERVAL_S)
 
@@ -149,12 +149,12 @@ class LogService:
             try:
                 await self._put(stream, batch)
             except LogError:
-                # Perhaps somebody has deleted the group: create it again.
+                # The group may have been deleted: create it again.
                 self._groups.discard(stream.function)
                 stream.exists = False
                 await self._put(stream, batch)
         except Exception:
-            # Whatever it is, the lines of others are to be sent all the same.
+            # Go on: the lines of other streams must still be sent.
             logger.exception("%d log lines were lost", len(batch))
 
     async def _put(self, stream: "LogStream", batch: list[LogEvent]) -> None:
@@ -169,19 +169,19 @@ class LogService:
         await self._call("PutLogEvents", {**names, "logEvents": batch})
 
     async def _call(self, operation: str, arguments: dict[str, Any]) -> None:
-        """Calls the service, and once more on another connection when this one has failed.
+        """Call the service, and once more on a new connection if this one has failed.
 
         Raises:
             OSError: There is no answer.
-            TimeoutError: It did not come in time.
-            LogError: The service refuses, not only because the thing exists already.
+            TimeoutError: The answer did not arrive in time.
+            LogError: The service refuses, unless because the resource already exists.
         """
         headers = {**self._headers, "X-Amz-Target": f"{API}.{operation}"}
         body = msgspec.json.encode(arguments)
         try:
             answer = await self._connection.post("/", body, headers, CALL_WITHIN_S)
         except TimeoutError:
-            # The service may have taken it.
+            # Do not repeat the call, which the service may have executed.
             raise
         except OSError:
             answer = await self._connection.post("/", body, headers, CALL_WITHIN_S)
@@ -190,12 +190,12 @@ class LogService:
 
 
 class LogStream:
-    """The stream of one environment, with the lines that are still to be sent.
+    """The stream of one environment, with the lines still to be sent.
 
     Args:
-        service: Sends them.
+        service: Sends the lines.
         function: The function's name.
-        name: The stream's.
+        name: The stream's name.
     """
 
     def __init__(self, service: LogService, function: str, name: str) -> None:
@@ -209,14 +209,14 @@ class LogStream:
 
     @property
     def full(self) -> bool:
-        """Whether so many lines wait that no more should come."""
+        """Return whether so many lines are queued that no more should be written."""
         if len(self.pending) >= FULL_LINES or self._bytes >= FULL_BYTES:
             return True
         return self._bytes >= LEAST_FULL_BYTES and self._service.crowded
 
     def write(self, text: str, *, urgent: bool = False) -> None:
-        """Take whole lines, each one an event; a carriage return is a line's end within one. Never blocks."""
-        # The service refuses a batch in which time goes back.
+        """Queue whole lines, each as one event; a carriage return is a line end within an event. Never blocks."""
+        # The service refuses a batch whose timestamps decrease.
         now_ms = self._now_ms = max(self._now_ms, time.time_ns() // 1_000_000)
         lines = text.split("\n")[:-1]
         if "\r" in text:
@@ -227,16 +227,16 @@ class LogStream:
         self._service.queued(self, size, urgent=urgent)
 
     def when_room(self, call: Callable[[], None]) -> None:
-        """Call once there is room again; once, however often it was asked for."""
+        """Call the function once there is room again; once, however often it was passed."""
         self._calls[call] = None
 
     def next_batch(self) -> tuple[list[LogEvent], int]:
-        """Take out what one call of the service may hold; returns its size, too."""
+        """Remove and return the events for one call of the service, with their size."""
         batch: list[LogEvent] = []
         size, size_sent = 0, 0
         while self.pending and len(batch) < BATCH_LINES:
             event = self.pending[0]
-            # As the service counts, and as `write` did.
+            # `size` counts bytes as the service does, `size_sent` characters as `write` did.
             message = event.message
             size += (len(message) if message.isascii() else len(message.encode())) + EVENT_BYTES
             if batch and size > BATCH_BYTES:
@@ -247,7 +247,7 @@ class LogStream:
         return batch, size_sent
 
     def notify_waiters(self) -> None:
-        """Call those who wait for room, if there is."""
+        """Call the functions that wait for room, if there is room."""
         if self._calls and not self.full:
             calls, self._calls = self._calls, {}
             for call in calls:

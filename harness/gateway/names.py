@@ -19,21 +19,21 @@ _ALIAS = re.compile(r"(?!^[0-9]+$)[a-zA-Z0-9-_]{1,128}")
 
 
 class Identifier(NamedTuple):
-    """Which function, and which version or alias of it; empty for none named."""
+    """A function, and a version or alias of it; an empty qualifier names none."""
 
     name: str
     qualifier: str
 
 
 def parse_identifier(identifier: str, qualifier: str | None = None) -> Identifier:
-    """What a function's name, partial ARN or ARN stands for.
+    """Return the function and qualifier that a name, a partial ARN or an ARN identifies.
 
     Args:
-        identifier: With or without a qualifier.
-        qualifier: The one that a request names beside it.
+        identifier: A name or an ARN, with or without a qualifier.
+        qualifier: The qualifier that the request names separately.
 
     Raises:
-        LambdaApiError: It is malformed, or the two qualifiers differ.
+        LambdaApiError: The identifier is malformed, or the two qualifiers differ.
     """
     match = _NAME.match(identifier)
     if match is None:
@@ -48,7 +48,7 @@ def parse_identifier(identifier: str, qualifier: str | None = None) -> Identifie
 
 
 def parse_alias(name: str) -> str:
-    """The name of an alias, checked.
+    """Return the name of an alias after checking it.
 
     Raises:
         LambdaApiError: It is malformed.
@@ -62,6 +62,6 @@ def parse_alias(name: str) -> str:
 
 
 def function_arn(name: str, qualifier: str = "") -> str:
-    """ARN of a function of the emulated account."""
+    """Return the ARN of a function of the emulated account."""
     arn = f"arn:aws:lambda:{limits.REGION}:{limits.ACCOUNT_ID}:function:{name}"
     return f"{arn}:{qualifier}" if qualifier else arn

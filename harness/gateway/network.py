@@ -1,7 +1,7 @@
 """The VPCs that functions join: looked up in the emulation of EC2, so that a wrong subnet is refused as on AWS.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
-Functions are not moved into them: in container mode all of a stack's share one network without a way out.
+Functions do not really move into them: in container mode, all of a stack's functions share one isolated network.
 """
 
 import re
@@ -24,22 +24,22 @@ class VpcNetwork:
 
     Args:
         endpoint: Address of the service.
-        access_key: The stack's own.
+        access_key: The stack's own access key.
     """
 
     def __init__(self, endpoint: str, access_key: str) -> None:
         self._address = urlsplit(endpoint).netloc
-        # As for the logs: the signature is not looked at, and boto3 costs the gateway 20 MB.
+        # As for the logs: the signature is not checked, and boto3 would cost the gateway 20 MB.
         self._headers = {
             **authorization(access_key, "ec2"),
             "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
         }
 
     async def vpc_of(self, config: VpcConfig) -> Vpc:
-        """What a `VpcConfig` stands for.
+        """Return the VPC that a `VpcConfig` describes.
 
         Raises:
-            LambdaApiError: It names what does not exist, or one without the other.
+            LambdaApiError: A subnet or security group does not exist, or only one kind of them is given.
         """
         if not config.subnet_ids and not config.security_group_ids:
             return Vpc()
@@ -49,7 +49,7 @@ class VpcNetwork:
         found |= await self._vpcs("DescribeSecurityGroups", "GroupId", config.security_group_ids)
         if len(found) != 1:
             raise invalid_parameter(
-                f"Subnets and security groups must be of one VPC, not of {', '.join(sorted(found))}."
+                f"Subnets and security groups must belong to one VPC, not to {', '.join(sorted(found))}."
             )
         return Vpc(tuple(config.subnet_ids), tuple(config.security_group_ids), found.pop())
 
@@ -64,9 +64,9 @@ class VpcNetwork:
         finally:
             connection.close()
         if answer.status != HTTPStatus.OK:
-            told = _MESSAGE.search(answer.body)
+            message = _MESSAGE.search(answer.body)
             raise invalid_parameter(
                 "Error occurred while describing subnets and security groups. "
-                + (told[1] if told else answer.body[:200]).decode(errors="replace")
+                + (message[1] if message else answer.body[:200]).decode(errors="replace")
             )
         return {vpc.decode() for vpc in re.findall(rb"<vpcId>(vpc-[0-9a-f]+)</vpcId>", answer.body)}
