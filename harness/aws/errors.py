@@ -1,4 +1,4 @@
-"""What AWS's clients raise, translated into the harness's error: here and nowhere else.
+"""What AWS's clients raise, to_harness_error into the harness's error: here and nowhere else.
 
 Codes: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
 """
@@ -64,7 +64,7 @@ def aws_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        raise translated(doing, error) from error
+        raise to_harness_error(doing, error) from error
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def aws_settings() -> Iterator[None]:
     except HarnessError:
         raise
     except BotoCoreError as error:
-        raise translated("reading the AWS settings", error) from error
+        raise to_harness_error("reading the AWS settings", error) from error
     except Exception as error:
         # botocore lets through what its parsers raise: ValueError, OSError, AttributeError and more.
         raise _wrong_setting(error) from error
@@ -89,10 +89,10 @@ def code_of_error(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def translated(doing: str, error: ClientError | BotoCoreError) -> HarnessError:
+def to_harness_error(doing: str, error: ClientError | BotoCoreError) -> HarnessError:
     """The error in the user's terms: what failed, AWS's words, and what to do."""
     if isinstance(error, ClientError):
-        return _refused(doing, error)
+        return _client_error(doing, error)
     if isinstance(error, WaiterError):
         return HarnessError(f"{doing}: it did not become ready", str(error)[:_LONGEST_QUOTE])
     if (here := _address_here(error)) is not None:
@@ -153,7 +153,7 @@ _BY_CODE: tuple[tuple[set[str], str, str], ...] = (
 )
 
 
-def _refused(doing: str, error: ClientError) -> HarnessError:
+def _client_error(doing: str, error: ClientError) -> HarnessError:
     code, words = code_of_error(error), str(error.response.get("Error", {}).get("Message", ""))
     quote = f"{doing}: {code}: {words}"[:_LONGEST_QUOTE]
     for codes, what, remedy in _BY_CODE:

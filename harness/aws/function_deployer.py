@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from harness.aws.errors import translated
+from harness.aws.errors import to_harness_error
 from harness.errors import HarnessError
 from harness.gateway.limits import ANY_ROLE, ARCHITECTURE
 from harness.settings import FunctionSettings
@@ -74,7 +74,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredFunction:
     """A function as it should be."""
 
     name: str
@@ -85,7 +85,7 @@ class Wanted:
     def configuration(self) -> dict[str, Any]:
         """For `UpdateFunctionConfiguration`; the keys are those of `GetFunctionConfiguration`."""
         settings, placement = self.settings, self.placement
-        wanted: dict[str, Any] = {
+        desired: dict[str, Any] = {
             "Role": placement.role,
             "Timeout": settings.timeout_s,
             "MemorySize": settings.memory_mb,
@@ -93,13 +93,13 @@ class Wanted:
             "Environment": {"Variables": settings.environment},
         }
         if not self.code.image:
-            wanted["Handler"] = settings.handler
+            desired["Handler"] = settings.handler
         if placement.subnets:
-            wanted["VpcConfig"] = {
+            desired["VpcConfig"] = {
                 "SubnetIds": sorted(placement.subnets),
                 "SecurityGroupIds": sorted(placement.security_groups),
             }
-        return wanted
+        return desired
 
     def creation(self) -> dict[str, Any]:
         """For `CreateFunction`, without the name."""
@@ -135,7 +135,7 @@ class Step:
     run: Callable[[], object]
 
 
-def create_or_update(client: "LambdaClient", wanted: Wanted) -> list[str]:
+def create_or_update(client: "LambdaClient", desired: DesiredFunction) -> list[str]:
     """Makes the function exist as it should be; touches nothing that is so already.
 
     Returns:
@@ -145,43 +145,43 @@ def create_or_update(client: "LambdaClient", wanted: Wanted) -> list[str]:
         HarnessError: Lambda refused, or the function does not become ready; its reason is told.
     """
     done = []
-    for step in pending(client, wanted):
+    for step in pending(client, desired):
         try:
             step.run()
         except (ClientError, BotoCoreError) as error:
             if step.what == "created" and isinstance(error, client.exceptions.ResourceConflictException):
-                return create_or_update(client, wanted)  # another run on the same stack was quicker
-            raise _refused(wanted, step, error) from error
+                return create_or_update(client, desired)  # another run on the same stack was quicker
+            raise _step_error(desired, step, error) from error
         done.append(step.what)
     return done
 
 
-def pending(client: "LambdaClient", wanted: Wanted) -> list[Step]:
+def pending(client: "LambdaClient", desired: DesiredFunction) -> list[Step]:
     """What has to change so that the function is as it should be; nothing is changed by asking.
 
     A function that is changing at this moment is waited for.
     """
-    name = wanted.name
+    name = desired.name
     found = _find(client, name)
     if found is not None and found["Configuration"].get("State") == "Failed":
         # It cannot be updated into life: https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
         gone = Step("removed what had failed", lambda: client.delete_function(FunctionName=name))
-        return [gone, *_creation(client, wanted)]
+        return [gone, *_creation(client, desired)]
     if found is None:
-        return _creation(client, wanted)
-    return [*_changes(client, wanted, found), *_publication(client, wanted)]
+        return _creation(client, desired)
+    return [*_changes(client, desired, found), *_publication(client, desired)]
 
 
-def differences(found: Mapping[str, Any], wanted: Wanted) -> list[str]:
+def differences(found: Mapping[str, Any], desired: DesiredFunction) -> list[str]:
     """The keys of the configuration in which a function is not as it should be.
 
     Args:
         found: What `GetFunction` says of the function or of a version.
-        wanted: The function as it should be.
+        desired: The function as it should be.
     """
     configuration = found["Configuration"]
-    different = [] if _has_code(found, wanted.code) else ["Code"]
-    for key, value in wanted.configuration().items():
+    different = [] if _has_code(found, desired.code) else ["Code"]
+    for key, value in desired.configuration().items():
         present = configuration.get(key)
         if key == "VpcConfig":
             present = {part: sorted((present or {}).get(part, ())) for part in value}
@@ -211,79 +211,81 @@ def _has_code(found: Mapping[str, Any], code: Code) -> bool:
     return bool(found["Configuration"]["CodeSha256"] == code.sha256 or resolved.endswith(f"@sha256:{code.sha256}"))
 
 
-def _creation(client: "LambdaClient", wanted: Wanted) -> list[Step]:
-    name, settings, placement = wanted.name, wanted.settings, wanted.placement
-    steps = [Step("created", lambda: _create(client, wanted))]
+def _creation(client: "LambdaClient", desired: DesiredFunction) -> list[Step]:
+    name, settings, placement = desired.name, desired.settings, desired.placement
+    steps = [Step("created", lambda: _create(client, desired))]
     if settings.reserved_concurrency:
-        steps.append(_reservation(client, wanted))
-    steps.append(Step("events", lambda: client.put_function_event_invoke_config(FunctionName=name, **wanted.events())))
+        steps.append(_reservation(client, desired))
+    steps.append(Step("events", lambda: client.put_function_event_invoke_config(FunctionName=name, **desired.events())))
     if settings.recursive:
-        steps.append(_recursion(client, wanted))
-    return steps + (_publishing(client, wanted) if placement.alias else [])
+        steps.append(_recursion(client, desired))
+    return steps + (_publishing(client, desired) if placement.alias else [])
 
 
-def _create(client: "LambdaClient", wanted: Wanted) -> None:
-    arguments = wanted.creation()
-    answer = _once_the_role_is_known(lambda: client.create_function(FunctionName=wanted.name, **arguments))
+def _create(client: "LambdaClient", desired: DesiredFunction) -> None:
+    arguments = desired.creation()
+    answer = _once_the_role_is_known(lambda: client.create_function(FunctionName=desired.name, **arguments))
     if answer.get("State", "Active") != "Active":
-        _await(client, "function_active_v2", wanted.name)
+        _await(client, "function_active_v2", desired.name)
 
 
-def _changes(client: "LambdaClient", wanted: Wanted, found: Mapping[str, Any]) -> list[Step]:
-    name, settings = wanted.name, wanted.settings
-    different, steps = differences(found, wanted), []
+def _changes(client: "LambdaClient", desired: DesiredFunction, found: Mapping[str, Any]) -> list[Step]:
+    name, settings = desired.name, desired.settings
+    different, steps = differences(found, desired), []
     if "Code" in different:
-        steps.append(Step("code", lambda: _updated(client, client.update_function_code, wanted, wanted.code.arguments)))
+        steps.append(
+            Step("code", lambda: _updated(client, client.update_function_code, desired, desired.code.arguments))
+        )
         different.remove("Code")
     if different:
-        configuration = wanted.configuration()
+        configuration = desired.configuration()
         update = client.update_function_configuration
-        steps.append(Step(", ".join(different), lambda: _updated(client, update, wanted, configuration)))
+        steps.append(Step(", ".join(different), lambda: _update(client, update, desired, configuration)))
     reserved = found.get("Concurrency", {}).get("ReservedConcurrentExecutions", 0)
     if reserved != settings.reserved_concurrency:
-        steps.append(_reservation(client, wanted))
-    tags = dict(wanted.placement.tags)
+        steps.append(_reservation(client, desired))
+    tags = dict(desired.placement.tags)
     if tags.items() - found.get("Tags", {}).items():
         arn = found["Configuration"]["FunctionArn"]
         steps.append(Step("tags", lambda: client.tag_resource(Resource=arn, Tags=tags)))
-    if not _has_events(client, wanted, {}):
+    if not _has_events(client, desired, {}):
         steps.append(
-            Step("events", lambda: client.put_function_event_invoke_config(FunctionName=name, **wanted.events()))
+            Step("events", lambda: client.put_function_event_invoke_config(FunctionName=name, **desired.events()))
         )
     loop = client.get_function_recursion_config(FunctionName=name)["RecursiveLoop"]
     if (loop == "Allow") != settings.recursive:
-        steps.append(_recursion(client, wanted))
+        steps.append(_recursion(client, desired))
     return steps
 
 
-def _publication(client: "LambdaClient", wanted: Wanted) -> list[Step]:
-    alias = wanted.placement.alias
+def _publication(client: "LambdaClient", desired: DesiredFunction) -> list[Step]:
+    alias = desired.placement.alias
     if not alias:
         return []
     try:
-        version = client.get_alias(FunctionName=wanted.name, Name=alias)["FunctionVersion"]
-        published: Any = client.get_function(FunctionName=wanted.name, Qualifier=version)
+        version = client.get_alias(FunctionName=desired.name, Name=alias)["FunctionVersion"]
+        published: Any = client.get_function(FunctionName=desired.name, Qualifier=version)
     except client.exceptions.ResourceNotFoundException:
-        return _publishing(client, wanted)
-    if differences(published, wanted):
-        return _publishing(client, wanted)
-    return [] if _has_events(client, wanted, {"Qualifier": alias}) else [_publishing(client, wanted)[-1]]
+        return _publishing(client, desired)
+    if differences(published, desired):
+        return _publishing(client, desired)
+    return [] if _has_events(client, desired, {"Qualifier": alias}) else [_publishing(client, desired)[-1]]
 
 
-def _publishing(client: "LambdaClient", wanted: Wanted) -> list[Step]:
+def _publishing(client: "LambdaClient", desired: DesiredFunction) -> list[Step]:
     """An alias's events are its own: what is set for `$LATEST` does not count for them."""
-    name, alias = wanted.name, wanted.placement.alias
+    name, alias = desired.name, desired.placement.alias
     return [
-        Step(f"version and alias {alias}", lambda: _publish(client, wanted)),
+        Step(f"version and alias {alias}", lambda: _publish(client, desired)),
         Step(
             f"events of {alias}",
-            lambda: client.put_function_event_invoke_config(FunctionName=name, Qualifier=alias, **wanted.events()),
+            lambda: client.put_function_event_invoke_config(FunctionName=name, Qualifier=alias, **desired.events()),
         ),
     ]
 
 
-def _publish(client: "LambdaClient", wanted: Wanted) -> None:
-    name, alias = wanted.name, wanted.placement.alias
+def _publish(client: "LambdaClient", desired: DesiredFunction) -> None:
+    name, alias = desired.name, desired.placement.alias
     # Lambda publishes no second version of what has not changed, and answers with the first.
     version = client.publish_version(FunctionName=name)["Version"]
     client.get_waiter("published_version_active").wait(
@@ -295,8 +297,8 @@ def _publish(client: "LambdaClient", wanted: Wanted) -> None:
         client.create_alias(FunctionName=name, Name=alias, FunctionVersion=version)
 
 
-def _reservation(client: "LambdaClient", wanted: Wanted) -> Step:
-    name, reserved = wanted.name, wanted.settings.reserved_concurrency
+def _reservation(client: "LambdaClient", desired: DesiredFunction) -> Step:
+    name, reserved = desired.name, desired.settings.reserved_concurrency
     if not reserved:
         return Step("reserved concurrency", lambda: client.delete_function_concurrency(FunctionName=name))
     return Step(
@@ -305,17 +307,19 @@ def _reservation(client: "LambdaClient", wanted: Wanted) -> Step:
     )
 
 
-def _recursion(client: "LambdaClient", wanted: Wanted) -> Step:
-    loop: Literal["Allow", "Terminate"] = "Allow" if wanted.settings.recursive else "Terminate"
-    return Step("recursion", lambda: client.put_function_recursion_config(FunctionName=wanted.name, RecursiveLoop=loop))
+def _recursion(client: "LambdaClient", desired: DesiredFunction) -> Step:
+    loop: Literal["Allow", "Terminate"] = "Allow" if desired.settings.recursive else "Terminate"
+    return Step(
+        "recursion", lambda: client.put_function_recursion_config(FunctionName=desired.name, RecursiveLoop=loop)
+    )
 
 
-def _has_events(client: "LambdaClient", wanted: Wanted, qualifier: dict[str, str]) -> bool:
+def _has_events(client: "LambdaClient", desired: DesiredFunction, qualifier: dict[str, str]) -> bool:
     try:
-        found: Any = client.get_function_event_invoke_config(FunctionName=wanted.name, **qualifier)
+        found: Any = client.get_function_event_invoke_config(FunctionName=desired.name, **qualifier)
     except client.exceptions.ResourceNotFoundException:
         return False
-    events = wanted.events()
+    events = desired.events()
     return bool(
         found.get("MaximumRetryAttempts") == events["MaximumRetryAttempts"] and _queue_of(found) == _queue_of(events)
     )
@@ -325,11 +329,13 @@ def _queue_of(events: Mapping[str, Any]) -> str:
     return str(events.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination", ""))
 
 
-def _updated(client: "LambdaClient", update: Callable[..., Any], wanted: Wanted, arguments: Mapping[str, Any]) -> None:
-    answer = _once_the_role_is_known(lambda: update(FunctionName=wanted.name, **arguments))
+def _updated(
+    client: "LambdaClient", update: Callable[..., Any], desired: DesiredFunction, arguments: Mapping[str, Any]
+) -> None:
+    answer = _once_the_role_is_known(lambda: update(FunctionName=desired.name, **arguments))
     if answer.get("LastUpdateStatus", "Successful") != "Successful":
         # The next call would be refused while this one goes on.
-        _await(client, "function_updated_v2", wanted.name)
+        _await(client, "function_updated_v2", desired.name)
 
 
 def _once_the_role_is_known(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the call answers
@@ -356,8 +362,8 @@ def _reason(error: WaiterError) -> str:
     return str(configuration.get("StateReason") or configuration.get("LastUpdateStatusReason") or error)
 
 
-def _refused(wanted: Wanted, step: Step, error: ClientError | BotoCoreError) -> HarnessError:
-    doing = f"function {wanted.name}, {step.what}"
+def _step_error(desired: DesiredFunction, step: Step, error: ClientError | BotoCoreError) -> HarnessError:
+    doing = f"function {desired.name}, {step.what}"
     if isinstance(error, WaiterError):
         return HarnessError(
             f"{doing}: it does not become ready", _reason(error), "mend that, and run the command again"
@@ -365,14 +371,14 @@ def _refused(wanted: Wanted, step: Step, error: ClientError | BotoCoreError) -> 
     words = str(error)
     if "UnreservedConcurrentExecution" in words:
         return HarnessError(
-            f"function {wanted.name}: {wanted.settings.reserved_concurrency} environments cannot be reserved for it",
+            f"function {desired.name}: {desired.settings.reserved_concurrency} environments cannot be reserved for it",
             words,
             "raise the account's concurrency in Service Quotas, or reserve fewer",
         )
-    if "MemorySize" in words and wanted.settings.memory_mb > NEW_ACCOUNTS_MEMORY_MB:
+    if "MemorySize" in words and desired.settings.memory_mb > NEW_ACCOUNTS_MEMORY_MB:
         return HarnessError(
-            f"function {wanted.name}: the account does not allow memory_mb = {wanted.settings.memory_mb}",
+            f"function {desired.name}: the account does not allow memory_mb = {desired.settings.memory_mb}",
             words,
             f"ask AWS for more, or set it to {NEW_ACCOUNTS_MEMORY_MB} or less in harness.toml",
         )
-    return translated(doing, error)
+    return to_harness_error(doing, error)

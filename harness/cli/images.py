@@ -10,7 +10,7 @@ from harness.cli.groups import SuggestingGroup
 from harness.cli.target_options import check_somebody_answers
 
 if TYPE_CHECKING:
-    from harness.release.listing import Entry
+    from harness.release.listing import ImageEntry
 
 _VERIFIED = ("verified", "pushed")
 
@@ -317,7 +317,7 @@ def rm(*, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
         click.echo(f"images removed: {len(removal.removed)}{freed}")
 
 
-def _details(entry: "Entry") -> str:
+def _details(entry: "ImageEntry") -> str:
     if entry.image is None:
         return ""
     commit, _, dirty = entry.image.revision.partition("-")

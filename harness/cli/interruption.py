@@ -15,7 +15,7 @@ LOST_AFTER_S = 0.2
 _raised: BaseException | None = None
 
 
-class Stopped(SystemExit):
+class StopRequested(SystemExit):
     """A signal asked for the end; blocks that are left on the way note what they stopped.
 
     Args:
@@ -59,7 +59,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     for each in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(each) is _stop:
             signal.signal(each, _ignore)
-    _raise(Stopped(number))
+    _raise(StopRequested(number))
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

@@ -9,7 +9,7 @@ import click
 
 from harness.cli._terminal import printable
 from harness.cli.groups import SuggestingGroup
-from harness.cli.interruption import Stopped, answer_signals, arrived
+from harness.cli.interruption import StopRequested, answer_signals, arrived
 from harness.cli.last_handler import describe, watch_threads
 from harness.cli.streams import OutputLostError, close_streams, discard_output, open_streams
 from harness.errors import HarnessError
@@ -83,7 +83,7 @@ def _exit_code() -> int | str | None:
     try:
         # A number when click itself has answered, as with --help.
         code = cli.main(prog_name="harness", standalone_mode=False) or 0
-    except Stopped as stop:
+    except StopRequested as stop:
         _say([f"interrupted ({stop.signal.name})", *_notes(stop)])
         code = stop.code
     except SystemExit as end:

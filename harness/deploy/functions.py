@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from harness.aws.function_deployer import Code, Placement, Wanted
+from harness.aws.function_deployer import Code, DesiredFunction, Placement
 from harness.deploy.access import WORKERS
 from harness.deploy.stack import Log, StackInfo
 from harness.deploy.template import ALIAS, PROJECT_TAG, STACK_TAG, output_name
@@ -94,7 +94,7 @@ def placement_of(stack: StackInfo, function: str, tags: Mapping[str, str]) -> Pl
 
 def wanted_functions(
     settings: Settings, stack: StackInfo, pushes: Mapping[str, Push], tags: Mapping[str, str]
-) -> Iterator[Wanted]:
+) -> Iterator[DesiredFunction]:
     """Yield the desired state of each function.
 
     Args:
@@ -107,7 +107,7 @@ def wanted_functions(
         function = settings.functions[name]
         push = pushes[function.image]
         code = Code(push.digest.removeprefix("sha256:"), {"ImageUri": f"{push.repository}@{push.digest}"}, push.digest)
-        yield Wanted(name, function, code, placement_of(stack, name, tags))
+        yield DesiredFunction(name, function, code, placement_of(stack, name, tags))
 
 
 def present(client: "LambdaClient", names: Iterable[str], stack: str) -> list[str]:

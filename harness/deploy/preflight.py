@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import docker
 from cfnlint.helpers import REGIONS
 
-from harness.aws.errors import aws_errors, translated
+from harness.aws.errors import aws_errors, to_harness_error
 from harness.aws.function_deployer import NEW_ACCOUNTS_MEMORY_MB
 from harness.deploy import images
 from harness.deploy.access import WORKERS, Deployment, Verdict, judge_all
@@ -119,7 +119,7 @@ def check_bucket_name(target: Target, bucket: str) -> None:
                 "by another account or in another region",
                 "choose another --stack",
             ) from error
-        raise translated(f"looking for the bucket {bucket}", error) from error
+        raise to_harness_error(f"looking for the bucket {bucket}", error) from error
     raise HarnessError(
         f"there is a bucket {bucket} already, and it belongs to no stack",
         "an earlier deployment left it, or somebody else created it",

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from harness.aws.errors import aws_errors
-from harness.aws.function_deployer import Code, Wanted, differences
+from harness.aws.function_deployer import Code, DesiredFunction, differences
 from harness.deploy import functions
 from harness.deploy.stack import Log, StackInfo, read_stack
 from harness.deploy.target import Target
@@ -91,7 +91,7 @@ def _differences(settings: Settings, stack: StackInfo, name: str, found: dict[st
         for push in entry.pushes
         if push.repository == uri.rpartition("@")[0]
     }
-    wanted = Wanted(
+    wanted = DesiredFunction(
         name,
         function,
         Code((next(iter(pushed)) if pushed and digest not in pushed else digest).removeprefix("sha256:"), {}, digest),

@@ -13,7 +13,7 @@ from harness.release.record import Push, Unverified, check_verified, load_releas
 from harness.system.engine import find_image
 
 
-class Entry(msgspec.Struct, frozen=True):
+class ImageEntry(msgspec.Struct, frozen=True):
     """One image.
 
     Attributes:
@@ -33,14 +33,14 @@ class Entry(msgspec.Struct, frozen=True):
     pushes: tuple[Push, ...]
 
 
-def list_images(client: docker.DockerClient, root: Path, recipes: Sequence[Recipe]) -> list[Entry]:
+def list_images(client: docker.DockerClient, root: Path, recipes: Sequence[Recipe]) -> list[ImageEntry]:
     """One entry for each recipe, in their order."""
     release = load_release(root)
     entries = []
     for recipe in recipes:
         image = find_image(client, recipe.name)
         if image is None:
-            entries.append(Entry(recipe.name, None, 0.0, None, "not built", ()))
+            entries.append(ImageEntry(recipe.name, None, 0.0, None, "not built", ()))
             continue
         facts = facts_of(recipe.name, image)
         base = _base_of(client, facts)
@@ -51,7 +51,7 @@ def list_images(client: docker.DockerClient, root: Path, recipes: Sequence[Recip
             state = "pushed" if pushes else "verified"
         except Unverified:
             pushes, state = (), "built" if facts.source_sha256 == source else "out of date"
-        entries.append(Entry(recipe.name, facts, image.attrs["Size"] / 1e6, above, state, pushes))
+        entries.append(ImageEntry(recipe.name, facts, image.attrs["Size"] / 1e6, above, state, pushes))
     return entries
 
 

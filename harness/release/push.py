@@ -123,14 +123,14 @@ def _digest_of(reference: str, answer: Any) -> str:  # noqa: ANN401 - the engine
     digest = ""
     for message in answer:
         if "error" in message:
-            raise refusal(reference, str(message["error"]))
+            raise push_error(reference, str(message["error"]))
         digest = message.get("aux", {}).get("Digest", digest)
     if not digest:
         raise RegistryRefused(f"{reference}: the registry named no digest", remedy="push it again")
     return digest
 
 
-def refusal(reference: str, cause: str) -> RegistryRefused:
+def push_error(reference: str, cause: str) -> RegistryRefused:
     """The error for a push that ended with this message."""
     remedy = next((remedy for said, remedy in _REMEDIES if said in cause), _TRY_AGAIN)
     return RegistryRefused(f"{reference} cannot be pushed", cause[:300], remedy)

@@ -27,7 +27,7 @@ from training.exchange.frame import HEADER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class TransferPhase:
     """One put or get of some ranks at once.
 
     Attributes:
@@ -84,7 +84,7 @@ class Phase:
         return max(self.rank_s(network), self.store_s(network), self.link_s(network))
 
 
-def phases(collective: str, world_size: int, part_bytes: int) -> list[Phase]:
+def phases(collective: str, world_size: int, part_bytes: int) -> list[TransferPhase]:
     """The phases of a collective: a put, the get that waits for it, and so on; none for a rank alone.
 
     Raises:
@@ -97,25 +97,25 @@ def phases(collective: str, world_size: int, part_bytes: int) -> list[Phase]:
         leaders, members = len(leaders_of(w)), len(group_of(0, w)) - 1
         flat = "all_gather" if m <= WHOLE_UP_TO_BYTES else "reduce_scatter"
         return [
-            Phase(w - leaders, 1, m),
-            Phase(leaders, members, m, waits=True),
+            TransferPhase(w - leaders, 1, m),
+            TransferPhase(leaders, members, m, waits=True),
             *phases(flat, leaders, part_bytes),
-            Phase(leaders, 1, m),
-            Phase(w - leaders, 1, m, waits=True),
+            TransferPhase(leaders, 1, m),
+            TransferPhase(w - leaders, 1, m, waits=True),
         ]
     return {
-        "all_gather": [Phase(w, 1, m, looks=w - 1), Phase(w, w - 1, m)],
+        "all_gather": [TransferPhase(w, 1, m, looks=w - 1), TransferPhase(w, w - 1, m)],
         "reduce": [
-            Phase(w - 1, 1, m),
-            Phase(1, w - 1, m, waits=True),
-            Phase(1, 1, m),
-            Phase(w - 1, 1, m, waits=True),
+            TransferPhase(w - 1, 1, m),
+            TransferPhase(1, w - 1, m, waits=True),
+            TransferPhase(1, 1, m),
+            TransferPhase(w - 1, 1, m, waits=True),
         ],
         "reduce_scatter": [
-            Phase(w, w - 1, m / w, looks=w - 1),
-            Phase(w, w - 1, m / w),
-            Phase(w, 1, m / w, looks=w - 1),
-            Phase(w, w - 1, m / w),
+            TransferPhase(w, w - 1, m / w, looks=w - 1),
+            TransferPhase(w, w - 1, m / w),
+            TransferPhase(w, 1, m / w, looks=w - 1),
+            TransferPhase(w, w - 1, m / w),
         ],
     }[collective]
 
@@ -162,7 +162,7 @@ def polls_within(wait_s: float, world_size: int, trip_s: float) -> Iterator[floa
         yield delay_s
 
 
-def _pair_s(put: Phase, get: Phase, network: Network) -> float:
+def _pair_s(put: TransferPhase, get: TransferPhase, network: Network) -> float:
     """What a put and the get that waits for it take; pieces on several nodes are read while others are put."""
     steps = min(network.nodes, put.pieces(network)) if get.waits else 1
     put_s, get_s = put.seconds(network), get.seconds(network)

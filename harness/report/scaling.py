@@ -32,9 +32,12 @@ SEVERAL_NODES = 4
 # A collective takes over where it is so much quicker, not where both are level.
 WORTH_A_CHANGE = 0.9
 
+# A part's name, a collective and a number of ranks.
+CellKey = tuple[str, str, int]
+
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class AllReduceTime:
     """One all-reduce.
 
     Attributes:
@@ -73,7 +76,9 @@ def main(*, pictures: Path | None) -> None:
             path.write_text(svg(chart(cells, part)), encoding="utf-8")
 
 
-def grid(network: Network, parts: Sequence[str], world_sizes: Sequence[int]) -> dict[tuple[str, str, int], Cell]:
+def grid(
+    network: Network, parts: Sequence[str], world_sizes: Sequence[int]
+) -> dict[tuple[str, str, int], AllReduceTime]:
     """Cells by part, collective and number of ranks."""
     cells = {}
     for part in parts:
@@ -86,18 +91,18 @@ def grid(network: Network, parts: Sequence[str], world_sizes: Sequence[int]) -> 
     return cells
 
 
-def cell(collective: str, world_size: int, part_bytes: int, network: Network) -> Cell:
+def cell(collective: str, world_size: int, part_bytes: int, network: Network) -> AllReduceTime:
     """One all-reduce, simulated when that does not take long."""
     estimate = seconds(collective, world_size, part_bytes, network)
     values = sum(phase.ranks * phase.values for phase in phases(collective, world_size, part_bytes))
     polls = world_size * sum(1 for _ in polls_within(estimate, world_size, network.latency_s))
     most = MOST_VALUES_OF_SMALLEST if part_bytes == PART_BYTES["116 B"] and network is ELASTICACHE else MOST_VALUES
     if values > most or polls > MOST_POLLS:
-        return Cell(estimate, simulated=False)
-    return Cell(simulate(collective, world_size, part_bytes, network).seconds, simulated=True)
+        return AllReduceTime(estimate, simulated=False)
+    return AllReduceTime(simulate(collective, world_size, part_bytes, network).seconds, simulated=True)
 
 
-def table(cells: Mapping[tuple[str, str, int], Cell], world_sizes: Sequence[int]) -> str:
+def table(cells: Mapping[CellKey, AllReduceTime], world_sizes: Sequence[int]) -> str:
     """A Markdown table, the quickest of a part and number of ranks in bold."""
     lines = [f"| part | collective | {' | '.join(map(str, world_sizes))} |", f"|---|---|{'---|' * len(world_sizes)}"]
     for part in dict.fromkeys(part for part, _, _ in cells):
@@ -124,7 +129,7 @@ def knee_table(network: Network) -> str:
     return "\n".join(lines)
 
 
-def chart(cells: Mapping[tuple[str, str, int], Cell], part: str) -> Chart:
+def chart(cells: Mapping[CellKey, AllReduceTime], part: str) -> Chart:
     """All collectives for one part: lines in closed form, dots simulated."""
     part_bytes = PART_BYTES[part]
     return Chart(

@@ -20,7 +20,7 @@ class Stalled(Exception):
     """Tasks wait, and nothing is due that could wake them."""
 
 
-class _Ended(BaseException):
+class _Cancelled(BaseException):
     """Unwinds a task of a simulation that has failed; no code under test may catch it."""
 
 
@@ -36,7 +36,7 @@ class _Task(threading.Thread):
             self._simulation.take_turn(self)
             self._main()
             self._simulation.leave()
-        except _Ended:
+        except _Cancelled:
             pass
         except BaseException as error:  # noqa: BLE001 - whatever ends a task is the simulation's outcome
             self._simulation.fail(error)
@@ -73,7 +73,7 @@ class VirtualTime:
         for task in self._tasks:
             self.at(self.now, self._resumption(task))
             task.start()
-        with suppress(_Ended):
+        with suppress(_Cancelled):
             self._pass_on()
         for task in self._tasks:
             task.join()
@@ -102,7 +102,7 @@ class VirtualTime:
         """Waits for the task's turn."""
         task.turn.acquire()
         if self._error is not None:
-            raise _Ended
+            raise _Cancelled
 
     def leave(self) -> None:
         """Ends the running task's part."""
@@ -130,7 +130,7 @@ class VirtualTime:
         while self._next is None:
             if not self._queue:
                 self.fail(Stalled(f"at {self.now:.6f} s all of {self._left} tasks wait, and nothing is due"))
-                raise _Ended
+                raise _Cancelled
             self.now, _, action = heapq.heappop(self._queue)
             action()
         following, self._running, self._next = self._next, self._next, None

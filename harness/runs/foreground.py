@@ -95,7 +95,7 @@ def serve(
             if status:
                 raise HarnessError(f"RIE has ended by itself: {_words_for(status)}", f"function {name}")
             return status
-        except _Ended as ended:
+        except _EndRequested as ended:
             return 128 + ended.number
         finally:
             end_environment(label)
@@ -107,7 +107,7 @@ def _words_for(status: int) -> str:
     return f"exit status {status}" if status > 0 else signal.Signals(-status).name
 
 
-class _Ended(BaseException):
+class _EndRequested(BaseException):
     def __init__(self, number: int) -> None:
         self.number = number
         super().__init__()
@@ -115,7 +115,7 @@ class _Ended(BaseException):
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Turn the signals that ask for the end into `_Ended`, the first time; the end itself is not interrupted."""
+    """Turn the signals that ask for the end into `_EndRequested`, the first time; the end itself is not interrupted."""
     asked = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
     # What the caller has ignored stays so: SIGHUP of `nohup`, SIGINT of a job in the background.
     numbers = [number for number in asked if signal.getsignal(number) is not signal.SIG_IGN]
@@ -123,7 +123,7 @@ def _ended_by_signals() -> Iterator[None]:
     def end(number: int, _frame: FrameType | None) -> None:
         for other in numbers:
             signal.signal(other, signal.SIG_IGN)
-        raise _Ended(number)
+        raise _EndRequested(number)
 
     before = {number: signal.signal(number, end) for number in numbers}
     try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from harness.aws.function_deployer import Code, Wanted, create_or_update
+from harness.aws.function_deployer import Code, DesiredFunction, create_or_update
 from harness.errors import HarnessError
 from harness.runs.packing import packed_files, zipped
 from harness.settings import FunctionSettings, Settings
@@ -100,7 +100,7 @@ def make_declared(client: "LambdaClient", name: str, settings: Settings, mode: M
         HarnessError: The function is not declared, or its folder or image is not as it should be.
     """
     code = code_of(name, settings, mode, log=log)
-    create_or_update(client, Wanted(name, declared(settings, name), code))
+    create_or_update(client, DesiredFunction(name, declared(settings, name), code))
     return code
 
 

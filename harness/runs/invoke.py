@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness.aws.errors import translated
+from harness.aws.errors import to_harness_error
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def invoke(client: "LambdaClient", function: str, event: bytes, *, asynchronous:
     except ClientError as error:
         raise HarnessError(str(error), f"function {function}") from error
     except BotoCoreError as error:
-        raise translated(f"invoking {function}", error) from error
+        raise to_harness_error(f"invoking {function}", error) from error
     return InvocationAnswer(
         payload=answer["Payload"].read(),
         error=bool(answer.get("FunctionError")),

@@ -33,14 +33,14 @@ class WorkerSummary(msgspec.Struct, frozen=True):
 
     Attributes:
         rank: The rank.
-        attempts: Tries of its event, over all links; 1 when nothing went wrong.
-        links: Functions one after the other, each of which handed on when it ran low on time.
+        attempts: Attempts of its event, over all links; 1 when nothing went wrong.
+        links: The length of its chain of functions, each of which handed over when it ran low on time.
         rows: Its training rows.
-        seconds: Of all its links together, the tries that failed left out.
-        max_rss_mb: The largest resident size of the last one.
+        seconds: The time of all its links together, failed attempts excluded.
+        max_rss_mb: The peak resident size of its last link.
         cpu_seconds: Processor time of its last invocation's handler.
-        phases: Seconds of its last invocation by phase: `load` (rows from S3; goes on beside `join`), `join` (the lease
-            and the connection), `train` (rounds, evaluations and waits for peers), `store` (results, up to its record).
+        phases: Seconds of its last invocation by phase: `load` (rows from S3; overlaps `join`), `join` (the lease and
+            the connection), `train` (rounds, evaluations and waits for peers), `store` (results, up to its record).
         cold_start: Seconds by phase before its handler ran for the first time: `interpreter`, `imports`, `s3_client`;
             null in a warm environment.
     """
@@ -63,9 +63,9 @@ class Summary(msgspec.Struct, frozen=True):
         run_id: Its name.
         status: `succeeded`; a failed run ends in an error instead.
         mode: How the stack ran.
-        images: The digest of the image that each function ran from; none in process mode.
+        images: The digest of the image that each function ran from; empty in process mode.
         job: The job as the coordinator received it.
-        defaults: The keys of it that follow from the data; the user did not set them.
+        defaults: The keys of the job that follow from the data, and that the user did not set.
         seconds: Where the time went.
         rounds: Training rounds.
         round_ms: Time of one round on rank 0, compute and exchange: p50 and p99, ms.
@@ -76,11 +76,11 @@ class Summary(msgspec.Struct, frozen=True):
         validation: The same on the validation rows; null when there are none.
         epochs: The same after every epoch.
         workers: One entry per rank.
-        exchange: How updates travelled: mode, collectives, encoding and its relative error.
-        model: Where the trained model lies, and its SHA-256.
+        exchange: How updates were exchanged: mode, collectives, encoding and its relative error.
+        model: Where the trained model is stored, and its SHA-256.
         cost_usd: What the invocations would cost on AWS Lambda.
-        events: What went wrong on the way, and what workers did about it.
-        warnings: Signs that the model has learnt little: `code` and `message`, which says what to change.
+        events: What went wrong during the run, and how workers recovered.
+        warnings: Signs that the model has learnt little: a `code`, and a `message` that says what to change.
     """
 
     run_id: str
@@ -118,37 +118,24 @@ def summarise(  # noqa: PLR0913 - keywords only, each a part of the summary
     invoked_at: float,
     seconds: float,
 ) -> Summary:
-    """Reads what a run's ranks stored.
+    """Read what a run's ranks stored.
 
     Args:
         folder: The run's folder, complete.
         mode: How the stack ran.
         images: The digest of each function's image.
         job: The job as the coordinator received it.
-        defaults: The keys of it that follow from the data.
+        defaults: The keys of the job that follow from the data.
         reports: REPORT lines of all its invocations.
-        progress: What was seen of the run on the way.
+        progress: What the follower saw of the run.
         invoked_at: When the coordinator was invoked, seconds since the epoch.
         seconds: From then to the last result.
     """
     result = folder.read_json("result.json")
-    last_attempts: dict[int, dict[str, Any]] = {}
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        records = list(pool.map(folder.read_json, record_names(folder, "workers/", len(progress.ranks))))
-    for record in records:
-        if record["attempt"] >= last_attempts.get(record["rank"], record)["attempt"]:
-            last_attempts[record["rank"]] = record
-    workers = [last_attempts[rank] for rank in sorted(last_attempts)]
-    earlier = [folder.read_json(name) for name in record_names(folder, "links/", len(progress.ranks))]
-    for worker in workers:
-        links = [link for link in earlier if link["rank"] == worker["rank"]]
-        worker["seconds"] += sum(link["seconds"] for link in links)
-        worker["started_at"] = min([worker["started_at"], *(link["started_at"] for link in links)])
-        # The lease counts tries, unless the cache lost it; the platform counts deaths.
-        worker["attempts"] = max(worker["attempt"] - worker["link"] + 1, 1 + progress.ranks[worker["rank"]].failures)
+    workers = _read_workers(folder, progress)
     slowest = max(worker["seconds"] for worker in workers)
     rows = sum(worker["rows"] for worker in workers)
-    # One of admm's epochs is a round of several passes; of k-means' starts only the best one's are there.
+    # An epoch of admm is a round of several passes; the result of k-means has the epochs of its best start only.
     passes = {"admm": job["n_epochs"], "em": result["rounds"] / len(result["epochs"])}.get(job["optim"], 1)
     return Summary(
         run_id=result["run_id"],
@@ -171,23 +158,44 @@ def summarise(  # noqa: PLR0913 - keywords only, each a part of the summary
         accuracy=result["accuracy"],
         validation=result["validation"],
         epochs=result["epochs"],
-        workers=[
-            WorkerSummary(
-                w["rank"],
-                w["attempts"],
-                w["link"],
-                w["rows"],
-                w["seconds"],
-                w["max_rss_mb"],
-                cpu_seconds=w["cpu_seconds"],
-                phases=w["phases"],
-                cold_start=w["cold_start"],
-            )
-            for w in workers
-        ],
+        workers=list(map(_worker_summary, workers)),
         exchange=result["exchange"],
         model=result["model"],
         cost_usd=sum(invocation_cost_usd(report, LambdaPrices()) for report in reports),
         events=progress.events,
         warnings=result.get("warnings", []),
+    )
+
+
+def _read_workers(folder: RunFolder, progress: Progress) -> list[dict[str, Any]]:
+    """Return the record of each rank's last attempt, in the order of ranks, with the times of its earlier links."""
+    n_ranks = len(progress.ranks)
+    last_attempts: dict[int, dict[str, Any]] = {}
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        records = list(pool.map(folder.read_json, record_names(folder, "workers/", n_ranks)))
+    for record in records:
+        if record["attempt"] >= last_attempts.get(record["rank"], record)["attempt"]:
+            last_attempts[record["rank"]] = record
+    workers = [last_attempts[rank] for rank in sorted(last_attempts)]
+    earlier = [folder.read_json(name) for name in record_names(folder, "links/", n_ranks)]
+    for worker in workers:
+        links = [link for link in earlier if link["rank"] == worker["rank"]]
+        worker["seconds"] += sum(link["seconds"] for link in links)
+        worker["started_at"] = min([worker["started_at"], *(link["started_at"] for link in links)])
+        # The lease counts attempts, unless the cache lost it; the platform counts deaths.
+        worker["attempts"] = max(worker["attempt"] - worker["link"] + 1, 1 + progress.ranks[worker["rank"]].failures)
+    return workers
+
+
+def _worker_summary(worker: dict[str, Any]) -> WorkerSummary:
+    return WorkerSummary(
+        rank=worker["rank"],
+        attempts=worker["attempts"],
+        links=worker["link"],
+        rows=worker["rows"],
+        seconds=worker["seconds"],
+        max_rss_mb=worker["max_rss_mb"],
+        cpu_seconds=worker["cpu_seconds"],
+        phases=worker["phases"],
+        cold_start=worker["cold_start"],
     )

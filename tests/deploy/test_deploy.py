@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from harness.aws.clients import emulation_session
 from harness.aws.errors import aws_errors
-from harness.aws.function_deployer import Code, Placement, Wanted, create_or_update, pending
+from harness.aws.function_deployer import Code, DesiredFunction, Placement, create_or_update, pending
 from harness.cli.target_options import interruptions
 from harness.deploy import functions, preflight, stack
 from harness.deploy.destroy import Request as RemovalRequest
@@ -501,7 +501,7 @@ def wanted(target):
         failure_queue=f"arn:aws:sqs:us-east-1:{ACCOUNT}:failures",
         alias="live",
     )
-    yield Wanted("deployed", settings, Code(_sha256(code), {"ZipFile": code}), placement)
+    yield DesiredFunction("deployed", settings, Code(_sha256(code), {"ZipFile": code}), placement)
     functions.remove(target.client("lambda"), "deployed", _silent)
 
 
@@ -547,7 +547,9 @@ def test_only_what_differs_is_changed(target, wanted, change, steps):
     """Asking changes nothing; then each step is named by what it changes."""
     client = target.client("lambda")
     create_or_update(client, wanted)
-    changed = Wanted("deployed", msgspec.structs.replace(wanted.settings, **change), wanted.code, wanted.placement)
+    changed = DesiredFunction(
+        "deployed", msgspec.structs.replace(wanted.settings, **change), wanted.code, wanted.placement
+    )
 
     asked, made = [step.what for step in pending(client, changed)], create_or_update(client, changed)
 
@@ -570,14 +572,14 @@ def test_what_an_interrupted_deployment_did_not_reserve_was_not_given_up(target,
     """Killed between CreateFunction and the reservation: the next deployment reserves what a new one would."""
     client, worker = target.client("lambda"), msgspec.structs.replace(wanted.settings, reserved_concurrency=0)
     try:
-        unfinished = Wanted("linear_ec_2", wanted.settings, wanted.code, wanted.placement)
+        unfinished = DesiredFunction("linear_ec_2", wanted.settings, wanted.code, wanted.placement)
         next(iter(pending(client, unfinished))).run()
         assert 10 == functions.reserved(client, "s", 10)
 
         create_or_update(client, unfinished)
         assert 3 == functions.reserved(client, "s", 10)
 
-        create_or_update(client, Wanted("linear_ec_2", worker, wanted.code, wanted.placement))
+        create_or_update(client, DesiredFunction("linear_ec_2", worker, wanted.code, wanted.placement))
         assert 0 == functions.reserved(client, "s", 10)
     finally:
         functions.remove(client, "linear_ec_2", _silent)
@@ -589,7 +591,7 @@ def test_more_concurrency_than_the_account_has_is_told(target, wanted):
     greedy = msgspec.structs.replace(wanted.settings, reserved_concurrency=950)
 
     with pytest.raises(HarnessError, match="950 environments cannot be reserved for it") as caught:
-        create_or_update(client, Wanted("deployed", greedy, wanted.code, wanted.placement))
+        create_or_update(client, DesiredFunction("deployed", greedy, wanted.code, wanted.placement))
 
     assert "Service Quotas" in caught.value.remedy
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from botocore.config import Config
 
-from harness.aws.function_deployer import Code, Wanted, create_or_update
+from harness.aws.function_deployer import Code, DesiredFunction, create_or_update
 from harness.deploy import functions, stack
 from harness.deploy.destroy import Request, destroy
 from harness.deploy.template import load_template, region_parameters, with_defaults
@@ -44,7 +44,9 @@ def call(target, stands):
     )
     client, tags = target.client("lambda"), functions.tags_of("test", NAME)
     code = package(declared)
-    wanted = Wanted(WORKER, declared, Code("", {"ZipFile": code}), functions.placement_of(stands, WORKER, tags))
+    wanted = DesiredFunction(
+        WORKER, declared, Code("", {"ZipFile": code}), functions.placement_of(stands, WORKER, tags)
+    )
     create_or_update(client, wanted)
 
     def make(*calls):
@@ -110,7 +112,7 @@ def test_a_function_that_a_role_may_not_invoke_is_not_invoked(call, target):
     """The gateway asks for the caller's permissions, too."""
     declared = FunctionSettings(source=HANDLERS, handler="echo.handler")
     code = Code("", {"ZipFile": package(declared)})
-    create_or_update(target.client("lambda"), Wanted("somebody_elses", declared, code))
+    create_or_update(target.client("lambda"), DesiredFunction("somebody_elses", declared, code))
 
     (told,) = call(["lambda", "invoke", {"FunctionName": "somebody_elses"}])
 

@@ -16,7 +16,7 @@ from harness.images import catalogue
 from harness.images.build import Base, _build_error, build_arguments
 from harness.images.catalogue import RECIPES, Recipe, recipes, revision_of, sha256_of, source_sha256
 from harness.images.facts import Facts
-from harness.release.push import check_media_type, push_images, refusal
+from harness.release.push import check_media_type, push_images, push_error
 from harness.release.record import (
     CheckResult,
     Push,
@@ -306,7 +306,7 @@ class TestErrors:
     )
     def test_registry_refusal_says_what_to_do(self, cause: str, remedy: str):
         """Each way in which a registry refuses has its remedy."""
-        assert remedy in refusal("registry.example/a:1", cause).remedy
+        assert remedy in push_error("registry.example/a:1", cause).remedy
 
 
 def test_slimming_keeps_what_runs(tmp_path: Path):
