@@ -234,7 +234,7 @@ def _changes(client: "LambdaClient", desired: DesiredFunction, found: Mapping[st
     different, steps = differences(found, desired), []
     if "Code" in different:
         steps.append(
-            Step("code", lambda: _updated(client, client.update_function_code, desired, desired.code.arguments))
+            Step("code", lambda: _update(client, client.update_function_code, desired, desired.code.arguments))
         )
         different.remove("Code")
     if different:
@@ -329,7 +329,7 @@ def _queue_of(events: Mapping[str, Any]) -> str:
     return str(events.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination", ""))
 
 
-def _updated(
+def _update(
     client: "LambdaClient", update: Callable[..., Any], desired: DesiredFunction, arguments: Mapping[str, Any]
 ) -> None:
     answer = _once_the_role_is_known(lambda: update(FunctionName=desired.name, **arguments))

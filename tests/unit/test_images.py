@@ -16,7 +16,7 @@ from harness.images import catalogue
 from harness.images.build import Base, _build_error, build_arguments
 from harness.images.catalogue import RECIPES, Recipe, recipes, revision_of, sha256_of, source_sha256
 from harness.images.facts import Facts
-from harness.release.push import check_media_type, push_images, push_error
+from harness.release.push import check_media_type, push_error, push_images
 from harness.release.record import (
     CheckResult,
     Push,
