@@ -10,11 +10,9 @@ Judged exactly are calls for objects and listings. Calls of services other than 
 
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
-from xml.sax.saxutils import unescape
 
 import msgspec
 from moto.ec2.models import ec2_backends
@@ -22,6 +20,7 @@ from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 from moto.s3.responses import ACTION_MAP
 
+from harness.emulation.delete_request import keys_to_delete
 from harness.emulation.faults import Application, Environ, StartResponse, action_of, refuse, signer_of
 from harness.errors import HarnessError
 from harness.faults.calls import CallFault
@@ -136,21 +135,18 @@ def _s3_calls(environ: Environ) -> list[tuple[str, str, dict[str, str]]]:
     named = ACTION_MAP["KEY" if key else "BUCKET"].get(environ["REQUEST_METHOD"], {})
     action = next((action for part, action in named.items() if part in query), named.get("DEFAULT", ""))
     if environ["REQUEST_METHOD"] == "POST" and not key:
-        return [("DeleteObject", _arn(bucket, each), {}) for each in _keys_to_delete(environ)]
+        return [("DeleteObject", _arn(bucket, each), {}) for each in keys_to_delete(_body(environ))]
     context = {"s3:prefix": query["prefix"][0]} if "prefix" in query and not key else {}
     calls = [(_ACTIONS.get(action, action), _arn(bucket, key), context)]
     source = unquote(environ.get("HTTP_X_AMZ_COPY_SOURCE", "")).partition("?")[0].removeprefix("/")
     return [*calls, ("GetObject", _arn(*source.split("/", 1)), {})] if source else calls
 
 
-def _keys_to_delete(environ: Environ) -> list[str]:
-    """The keys of a DeleteObjects, without using up its body.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
-    """
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+def _body(environ: Environ) -> bytes:
+    """Return a request's body, and leave it to be read again."""
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
-    return [unescape(key) for key in re.findall(r"<Key>(.*?)</Key>", body.decode(errors="replace"), re.DOTALL)] or ["*"]
+    return body
 
 
 def _arn(bucket: str, key: str = "") -> str:

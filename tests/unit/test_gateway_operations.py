@@ -1,0 +1,49 @@
+"""The gateway's table of routes against botocore's description of Lambda's API."""
+
+import re
+
+import botocore.session
+import pytest
+from starlette.routing import Route
+
+from harness.gateway.app import INVOCATIONS
+from harness.gateway.control import control_plane
+
+OWN = "/_harness/"
+SERVED = {route.name: route for route in control_plane() if not route.path.startswith(OWN)}
+
+
+@pytest.fixture(scope="module")
+def service():
+    """Lambda as botocore describes it."""
+    return botocore.session.Session().get_service_model("lambda")
+
+
+def form(path):
+    """A path in which every parameter looks alike, without a slash at its end."""
+    return re.sub(r"{[^}]*}", "{}", path).rstrip("/")
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_an_operation_has_the_method_and_the_path_of_awss(service, name):
+    """boto3 and the AWS CLI call exactly those; the name is the one by which faults are planned."""
+    expected = service.operation_model(name).http
+
+    assert {expected["method"]} == SERVED[name].methods - {"HEAD"}
+    assert form(expected["requestUri"]) == form(SERVED[name].path)
+
+
+def test_invoke_has_the_method_and_the_path_of_awss(service):
+    """Its route is the gateway's own, before the control plane's."""
+    expected = service.operation_model("Invoke").http
+
+    assert ("POST", form(expected["requestUri"])) == (expected["method"], form(INVOCATIONS))
+
+
+def test_every_path_is_served_with_and_without_a_slash_at_its_end():
+    """Some clients write one."""
+    paths = {
+        (route.name, route.path) for route in control_plane() if isinstance(route, Route) and OWN not in route.path
+    }
+
+    assert all((name, path.rstrip("/") + end) in paths for name, path in paths for end in ("", "/"))
