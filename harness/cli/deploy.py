@@ -19,9 +19,9 @@ from harness.cli.target_options import (
 
 if TYPE_CHECKING:
     from harness.deploy.access import Verdict
-    from harness.deploy.apply import Outcome
+    from harness.deploy.apply import DeployOutcome
     from harness.deploy.finding import Finding
-    from harness.deploy.plan import Plan
+    from harness.deploy.plan import DeploymentPlan
     from harness.deploy.target import Target
     from harness.settings import Settings
 
@@ -81,7 +81,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     """
     import msgspec
 
-    from harness.deploy.apply import DEFAULT_WORKERS, Request, deploy
+    from harness.deploy.apply import DEFAULT_WORKERS, DeployRequest, deploy
     from harness.deploy.preflight import offline
     from harness.settings import load_settings
 
@@ -93,9 +93,9 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     if compare_only:
         _tell_differences(settings, stack, region, rehearse=rehearse, as_json=as_json)
         return
-    request = Request(stack, given, n_workers, model_bytes, expect_account, dry_run)
+    request = DeployRequest(stack, given, n_workers, model_bytes, expect_account, dry_run)
 
-    def agree(plan: "Plan") -> bool:
+    def agree(plan: "DeploymentPlan") -> bool:
         _show(plan)
         return yes or click.confirm("Deploy this?", err=True)
 
@@ -167,14 +167,14 @@ def _tell_checks(findings: "list[Finding]", verdicts: "list[Verdict]", *, as_jso
         sys.exit(1)
 
 
-def _show(plan: "Plan") -> None:
+def _show(plan: "DeploymentPlan") -> None:
     from harness.deploy.plan import told
 
     for line in told(plan):
         _say(line)
 
 
-def _told(outcome: "Outcome", region: str | None) -> Iterator[str]:
+def _told(outcome: "DeployOutcome", region: str | None) -> Iterator[str]:
     plan = outcome.plan
     if outcome.status == "declined":
         yield "nothing was changed"

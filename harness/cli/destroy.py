@@ -15,7 +15,7 @@ from harness.cli.target_options import (
 )
 
 if TYPE_CHECKING:
-    from harness.deploy.destroy import Outcome, Removal
+    from harness.deploy.destroy import DestroyOutcome, StackRemoval
     from harness.deploy.inventory import Standing
 
 
@@ -51,7 +51,7 @@ def command(
     """
     import msgspec
 
-    from harness.deploy.destroy import Request, destroy
+    from harness.deploy.destroy import DestroyRequest, destroy
     from harness.deploy.rehearsal import standing_rehearsal, stop_rehearsal
     from harness.deploy.target import aws_target
     from harness.settings import load_settings
@@ -62,11 +62,11 @@ def command(
         click.echo("null" if as_json else "nothing stands: no rehearsal is up")
         return
 
-    def agree(removal: "Removal") -> bool:
+    def agree(removal: "StackRemoval") -> bool:
         _show(removal, empty=empty)
         return yes or _confirm()
 
-    request = Request(stack, empty, expect_account, dry_run)
+    request = DestroyRequest(stack, empty, expect_account, dry_run)
     with interruptions("destroy"):
         outcome = destroy(target, settings, request, log=_say, agree=agree)
     if outcome.status in {"removed", "nothing"}:
@@ -79,7 +79,7 @@ def command(
         sys.exit(1)
 
 
-def _show(removal: "Removal", *, empty: bool) -> None:
+def _show(removal: "StackRemoval", *, empty: bool) -> None:
     _say(f"stack {removal.stack} in {removal.region}, account {removal.account}: {len(removal.standing)} resources")
     for line in _lines(removal.standing):
         _say(line)
@@ -103,7 +103,7 @@ def _confirm() -> bool:
     return click.confirm("Remove this?", err=True)
 
 
-def _told(outcome: "Outcome") -> list[str]:
+def _told(outcome: "DestroyOutcome") -> list[str]:
     name = outcome.removal.stack
     if outcome.status == "declined":
         return ["nothing was changed"]

@@ -35,7 +35,7 @@ ACTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RoleCall:
     """One call by a function, or by Lambda in the function's role, that must be allowed or denied.
 
     Attributes:
@@ -67,7 +67,7 @@ class Verdict:
         by: The statement that decided.
     """
 
-    call: Call
+    call: RoleCall
     allowed: bool
     by: str
 
@@ -119,7 +119,7 @@ class Deployment:
             raise HarnessError(f"the template has no role {role} for function {function}", remedy="add it")
         return self._roles[role]
 
-    def judge(self, call: Call) -> Verdict:
+    def judge(self, call: RoleCall) -> Verdict:
         """Evaluate a call against the role, the bucket's policy and the endpoint that the call passes."""
         service = call.action.partition(":")[0]
         context = {"aws:SecureTransport": "true", **call.context}
@@ -156,15 +156,15 @@ def judge_all(deployment: Deployment) -> list[Verdict]:
     return [deployment.judge(call) for function in FUNCTIONS for call in calls_of(function, deployment)]
 
 
-def calls_of(function: str, at: Deployment) -> Iterator[Call]:
+def calls_of(function: str, at: Deployment) -> Iterator[RoleCall]:
     """Yield the calls that a function's role must allow, and those that it must deny."""
     yield from _coordinators(at) if function == COORDINATOR else _workers(function, at)
     yield from _everybodys(function, at)
 
 
-def _coordinators(at: Deployment) -> Iterator[Call]:
-    def call(action: str, resource: str, why: str, *, ok: bool = True, **context: str) -> Call:
-        return Call(COORDINATOR, action, resource, ok, why, _keys(context))
+def _coordinators(at: Deployment) -> Iterator[RoleCall]:
+    def call(action: str, resource: str, why: str, *, ok: bool = True, **context: str) -> RoleCall:
+        return RoleCall(COORDINATOR, action, resource, ok, why, _keys(context))
 
     yield call("s3:ListBucket", at.bucket, "are all partitions there?", s3_prefix="data/higgs/")
     yield call("s3:GetObject", f"{at.bucket}/data/higgs/manifest.json", "what are the partitions?")
@@ -185,9 +185,9 @@ def _coordinators(at: Deployment) -> Iterator[Call]:
     yield call("s3:ListBucket", at.bucket, "list results", ok=False, s3_prefix="runs/")
 
 
-def _workers(function: str, at: Deployment) -> Iterator[Call]:
-    def call(action: str, resource: str, why: str, *, ok: bool = True, **context: str) -> Call:
-        return Call(function, action, resource, ok, why, _keys(context))
+def _workers(function: str, at: Deployment) -> Iterator[RoleCall]:
+    def call(action: str, resource: str, why: str, *, ok: bool = True, **context: str) -> RoleCall:
+        return RoleCall(function, action, resource, ok, why, _keys(context))
 
     other = next(name for name in WORKERS if name != function)
     yield call("s3:GetObject", f"{at.bucket}/data/higgs/0_4", "its partition")
@@ -208,9 +208,9 @@ def _workers(function: str, at: Deployment) -> Iterator[Call]:
     yield call("s3:ListBucket", at.bucket, "list the data", ok=False, s3_prefix="data/")
 
 
-def _everybodys(function: str, at: Deployment) -> Iterator[Call]:
-    def call(action: str, resource: str, why: str, *, ok: bool, from_code: bool = True, **context: str) -> Call:
-        return Call(function, action, resource, ok, why, _keys(context), from_code)
+def _everybodys(function: str, at: Deployment) -> Iterator[RoleCall]:
+    def call(action: str, resource: str, why: str, *, ok: bool, from_code: bool = True, **context: str) -> RoleCall:
+        return RoleCall(function, action, resource, ok, why, _keys(context), from_code)
 
     other = next(name for name in FUNCTIONS if name != function)
     for action in ("logs:CreateLogStream", "logs:PutLogEvents"):

@@ -19,7 +19,7 @@ from harness.aws.errors import aws_errors
 from harness.aws.function_deployer import create_or_update, pending
 from harness.deploy import functions, images, preflight, prices, stack
 from harness.deploy.checks import check_creation
-from harness.deploy.plan import Plan, PlannedFunction, PlannedImage, plan_resources
+from harness.deploy.plan import DeploymentPlan, PlannedFunction, PlannedImage, plan_resources
 from harness.deploy.stack import ChangeSet, StackInfo
 from harness.deploy.target import Client, Target
 from harness.deploy.template import (
@@ -48,7 +48,7 @@ _LONGEST_QUOTE = 400
 
 
 @dataclass(frozen=True)
-class Request:
+class DeployRequest:
     """The user's request.
 
     Attributes:
@@ -69,7 +69,7 @@ class Request:
     dry_run: bool = False
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class DeployOutcome(msgspec.Struct, frozen=True):
     """The result of a deployment.
 
     Attributes:
@@ -79,11 +79,13 @@ class Outcome(msgspec.Struct, frozen=True):
     """
 
     status: str
-    plan: Plan
+    plan: DeploymentPlan
     outputs: dict[str, str]
 
 
-def deploy(target: Target, settings: Settings, request: Request, *, log: Log, agree: Callable[[Plan], bool]) -> Outcome:
+def deploy(
+    target: Target, settings: Settings, request: DeployRequest, *, log: Log, agree: Callable[[DeploymentPlan], bool]
+) -> DeployOutcome:
     """Bring a deployment to the state that the template, harness.toml and the verified images describe.
 
     Args:
@@ -108,11 +110,11 @@ def deploy(target: Target, settings: Settings, request: Request, *, log: Log, ag
             raise
         if declined:
             _withdraw(work, change_set)
-            return Outcome(declined, plan, dict(work.found.outputs) if work.found else {})
+            return DeployOutcome(declined, plan, dict(work.found.outputs) if work.found else {})
         stands = _make_stack(work, change_set)
         with _while_it_stands(work, stands):
             _make_functions(work, stands)
-        return Outcome("deployed", plan, dict(stands.outputs))
+        return DeployOutcome("deployed", plan, dict(stands.outputs))
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class _Work:
 
     target: Target
     settings: Settings
-    request: Request
+    request: DeployRequest
     log: Log
     body: str
     account: preflight.Account
@@ -157,7 +159,7 @@ class _Work:
         return functions.tags_of(self.parameters["Project"], self.request.stack)
 
 
-def _check(target: Target, settings: Settings, request: Request, log: Log) -> _Work:
+def _check(target: Target, settings: Settings, request: DeployRequest, log: Log) -> _Work:
     body, name = load_template(), request.stack
     account = preflight.check_account(target, request.expect_account, log)
     cfn = target.client("cloudformation")
@@ -214,7 +216,7 @@ def _parameters(target: Target, body: str, found: StackInfo | None, given: Mappi
     return values
 
 
-def _plan(work: _Work) -> tuple[Plan, ChangeSet | None]:
+def _plan(work: _Work) -> tuple[DeploymentPlan, ChangeSet | None]:
     """Return the planned changes; for an existing stack, CloudFormation computes them."""
     stands = work.found is not None and work.found.stands
     change_set = None
@@ -223,7 +225,7 @@ def _plan(work: _Work) -> tuple[Plan, ChangeSet | None]:
     try:
         resources = describe(work.body, work.parameters)
         states = _image_states(work)
-        plan = Plan(
+        plan = DeploymentPlan(
             target=work.target.kind,
             account=work.account.id,
             region=work.target.region,

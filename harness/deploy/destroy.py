@@ -45,7 +45,7 @@ class Contents(msgspec.Struct, frozen=True):
         return f"{self.name}: {self.count} {kind}{'s' if self.count > 1 else ''}"
 
 
-class Removal(msgspec.Struct, frozen=True):
+class StackRemoval(msgspec.Struct, frozen=True):
     """The resources to remove.
 
     Attributes:
@@ -67,7 +67,7 @@ class Removal(msgspec.Struct, frozen=True):
     contents: list[Contents]
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class DestroyOutcome(msgspec.Struct, frozen=True):
     """The result of a removal.
 
     Attributes:
@@ -77,12 +77,12 @@ class Outcome(msgspec.Struct, frozen=True):
     """
 
     status: str
-    removal: Removal
+    removal: StackRemoval
     left: list[Standing]
 
 
 @dataclass(frozen=True)
-class Request:
+class DestroyRequest:
     """The user's request.
 
     Attributes:
@@ -99,8 +99,8 @@ class Request:
 
 
 def destroy(
-    target: Target, settings: Settings, request: Request, *, log: Log, agree: Callable[[Removal], bool]
-) -> Outcome:
+    target: Target, settings: Settings, request: DestroyRequest, *, log: Log, agree: Callable[[StackRemoval], bool]
+) -> DestroyOutcome:
     """Remove everything that a deployment created.
 
     Args:
@@ -120,13 +120,13 @@ def destroy(
         before = standing(target, request.stack, names)
         contents = list(_contents(target, found))
         status = found.status if found else ""
-        removal = Removal(target.kind, account.id, target.region, request.stack, status, before, contents)
+        removal = StackRemoval(target.kind, account.id, target.region, request.stack, status, before, contents)
         if request.dry_run:
-            return Outcome("planned", removal, before)
+            return DestroyOutcome("planned", removal, before)
         if found is None and not before:
-            return Outcome("nothing", removal, [])
+            return DestroyOutcome("nothing", removal, [])
         if not agree(removal):
-            return Outcome("declined", removal, before)
+            return DestroyOutcome("declined", removal, before)
         client = target.client("lambda")
         for name in functions.present(client, names, request.stack):
             functions.remove(client, name, log)
@@ -137,10 +137,10 @@ def destroy(
                 _empty(target, list(_contents(target, found)), log)
             _delete(target, found, request, log)
         left = standing(target, request.stack, names, deleted=_deleted(cfn, found))
-        return Outcome("partly" if left else "removed", removal, left)
+        return DestroyOutcome("partly" if left else "removed", removal, left)
 
 
-def _delete(target: Target, found: StackInfo, request: Request, log: Log) -> None:
+def _delete(target: Target, found: StackInfo, request: DestroyRequest, log: Log) -> None:
     """Delete the stack; keep buckets and repositories that are not empty unless the request empties them."""
     cfn = target.client("cloudformation")
     try:

@@ -17,8 +17,7 @@ from harness.aws.errors import aws_errors
 from harness.aws.function_deployer import Code, DesiredFunction, Placement, create_or_update, pending
 from harness.cli.target_options import interruptions
 from harness.deploy import functions, preflight, stack
-from harness.deploy.destroy import Request as RemovalRequest
-from harness.deploy.destroy import destroy
+from harness.deploy.destroy import DestroyRequest, destroy
 from harness.deploy.inventory import standing
 from harness.deploy.plan import plan_resources
 from harness.deploy.rehearsal import standing_rehearsal
@@ -67,7 +66,7 @@ def make(cfn, name, body, parameters, faults, target):
 
     yield make_stack
     faults()
-    destroy(target, _settings(), RemovalRequest(name, empty=True), log=_silent, agree=lambda _: True)
+    destroy(target, _settings(), DestroyRequest(name, empty=True), log=_silent, agree=lambda _: True)
     assert [] == standing(target, name, [])
 
 
@@ -646,7 +645,7 @@ def test_a_removal_that_nobody_agrees_to_changes_nothing(make, name, target):
     make()
     before = standing(target, name, [])
 
-    outcome = destroy(target, _settings(), RemovalRequest(name, empty=True), log=_silent, agree=lambda _: False)
+    outcome = destroy(target, _settings(), DestroyRequest(name, empty=True), log=_silent, agree=lambda _: False)
 
     assert "declined" == outcome.status
     assert before == standing(target, name, [])
@@ -665,7 +664,7 @@ def test_a_resource_that_cannot_be_deleted_is_named_and_the_next_removal_goes_on
 
 
 def _remove(target, name, *, empty, dry_run=False):
-    request = RemovalRequest(name, empty=empty, dry_run=dry_run)
+    request = DestroyRequest(name, empty=empty, dry_run=dry_run)
     return destroy(target, _settings(), request, log=_silent, agree=lambda _: True)
 
 

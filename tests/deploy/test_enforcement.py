@@ -9,7 +9,7 @@ from botocore.config import Config
 
 from harness.aws.function_deployer import Code, DesiredFunction, create_or_update
 from harness.deploy import functions, stack
-from harness.deploy.destroy import Request, destroy
+from harness.deploy.destroy import DestroyRequest, destroy
 from harness.deploy.template import load_template, region_parameters, with_defaults
 from harness.gateway.credentials import Caller, token_of
 from harness.runs.functions import package
@@ -32,7 +32,7 @@ def stands(target):
     change_set = stack.propose(cfn, NAME, None, body, parameters, functions.tags_of("test", NAME))
     yield stack.execute(cfn, change_set, _silent)
     # Its last events may still be on their way to the failure queue.
-    removed = destroy(target, load_settings(), Request(NAME, empty=True), log=_silent, agree=lambda _: True)
+    removed = destroy(target, load_settings(), DestroyRequest(NAME, empty=True), log=_silent, agree=lambda _: True)
     assert [] == removed.left
 
 

@@ -1,0 +1,73 @@
+"""The source is small and its names are unambiguous: lengths of files and functions, names of classes."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LONGER = ROOT / "docs" / "decisions" / "0032-what-is-longer-than-the-limit.md"
+MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 400, 60
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+# Names that still stand for two things. No name is added here.
+AMBIGUOUS = {"Manifest", "State", "Wait"}
+
+
+def modules(*folders: str) -> Iterator[tuple[str, str]]:
+    """Every module of some folders: its path and its text."""
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+
+
+def lines_of_docstrings(tree: ast.AST) -> set[int]:
+    """The numbers of the lines that docstrings take."""
+    documented = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)]
+    return {line for node in nodes for line in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)}
+
+
+def code_lines(function: Function, source: list[str]) -> int:
+    """The number of a function's lines without docstrings, comments and blank lines."""
+    docstrings = lines_of_docstrings(function)
+    numbers = range(function.lineno, (function.end_lineno or 0) + 1)
+    texts = [source[number - 1].strip() for number in numbers if number not in docstrings]
+    return sum(bool(text) and not text.startswith("#") for text in texts)
+
+
+def longer_ones() -> set[str]:
+    """The files and functions above the limits, as `path` and `path: function`."""
+    found = set()
+    for path, text in modules("harness", "lambdas"):
+        source = text.splitlines()
+        if len(source) > MOST_LINES_OF_A_FILE:
+            found.add(path)
+        found |= {
+            f"{path}: {node.name}"
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, Function) and code_lines(node, source) > MOST_LINES_OF_A_FUNCTION
+        }
+    return found
+
+
+def test_what_is_longer_than_the_limit_has_a_reason():
+    """Files have at most 400 lines and functions 60 lines of code; the decision lists the others, and no more."""
+    listed = re.findall(r"^\| `([^`]+)` \| .+ \|$", LONGER.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert longer_ones() == set(listed)
+
+
+def test_a_class_name_stands_for_one_thing():
+    """No two modules of the tool, the Lambdas and the fixtures define classes of the same name."""
+    found = defaultdict(list)
+    for path, text in modules("harness", "lambdas", "fixtures"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(path)
+    twice = {name: paths for name, paths in found.items() if len(paths) > 1}
+
+    assert {name: paths for name, paths in twice.items() if name not in AMBIGUOUS} == {}
+    assert AMBIGUOUS - twice.keys() == set(), "these are unambiguous now: remove them from the list"
