@@ -13,7 +13,7 @@ MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 400, 60
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Names that still stand for two things. No name is added here.
-AMBIGUOUS = {"Manifest", "State", "Wait"}
+AMBIGUOUS = {"State", "Wait"}
 
 
 def modules(*folders: str) -> Iterator[tuple[str, str]]:

@@ -40,7 +40,7 @@ _NOT_THE_JOB = {
 }
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class CheckpointManifest(msgspec.Struct, frozen=True):
     """What names a checkpoint.
 
     Attributes:
@@ -102,7 +102,7 @@ class RunCheckpoints:
         """
         name = _manifest(round_number)
         try:
-            manifest = msgspec.json.decode(self._read(name), type=Manifest)
+            manifest = msgspec.json.decode(self._read(name), type=CheckpointManifest)
         except msgspec.MsgspecError as error:
             raise DamagedFrame(f"{self._folder.location(name)} is no checkpoint: {error}") from error
         expected = _job_fields(self._job)
@@ -131,7 +131,7 @@ class RunCheckpoints:
         parts = {_private(round_number, rank) for rank in range(ranks)}
         if not self._poll(lambda: parts <= set(self._folder.names(f"checkpoint/{round_number}/"))):
             raise StorageError(f"the parts of some ranks did not come within {PARTS_WITHIN_S:.0f} s")
-        manifest = Manifest(round_number, _job_fields(self._job), sha256, ranks)
+        manifest = CheckpointManifest(round_number, _job_fields(self._job), sha256, ranks)
         self._folder.write_json(_manifest(round_number), manifest)
         for old in sorted(self._rounds())[:-KEPT]:
             # Its name goes first: what has no name is no checkpoint.
