@@ -5,7 +5,7 @@
 Both die with the gateway: each is started with a parent-death signal.
 The handler's process may be forked from a pre-imported parent (`parents.py`); a client stands in for it below RIE.
 
-Invariant: the environment's label (`harness.system.process_labels`) marks every process of it, whoever started it.
+Invariant: the environment's label (`harness.system.process_labels`) marks each of its processes, whoever started it.
 When the environment ends, all of them end; between invocations, all of them except RIE and the client are stopped.
 """
 
@@ -38,11 +38,11 @@ from harness.system.process_labels import Members, end_environment, environment_
 logger = logging.getLogger(__name__)
 
 BOOTSTRAP = Path(__file__).with_name("runtime") / "bootstrap.py"
-# A port can be lost between its choice and RIE's start; other causes do not go away by trying.
+# A port can be lost between its choice and RIE's start; a retry does not help against other causes.
 START_ATTEMPTS = 3
 LEAST_NUMBER = 100
 READ_BYTES = 65_536
-# How long after a freeze a fork that was in flight may take.
+# How long a fork that was in progress during a freeze may still take.
 RECHECK_AFTER_S = 0.02
 _PEAK_KB = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
@@ -52,7 +52,7 @@ class ProcessSandbox:
     """RIE's process; see `Sandbox`.
 
     Attributes:
-        nonce: What the runtime knows the gateway's events by; RIE's port takes anybody's.
+        nonce: Lets the runtime recognise the gateway's events, because RIE's port accepts anyone's.
     """
 
     process: asyncio.subprocess.Process
@@ -69,33 +69,33 @@ class ProcessSandbox:
 
     @property
     def alive(self) -> bool:
-        """Whether RIE still runs."""
+        """Return whether RIE still runs."""
         return self.process.returncode is None
 
     def headers(self, arn: str, trace: str) -> dict[str, str]:
-        """Return all in one that RIE passes on and functions have no use for; `runtime/bootstrap.py` takes it out."""
+        """Return one header that RIE forwards and functions do not need; `runtime/bootstrap.py` unpacks it."""
         return {"X-Amz-Tenant-Id": f"{self.nonce} {arn} {trace}"}
 
     def read_output(self, take: Callable[[bytes], bool]) -> None:
-        """Begin to hand over what the function prints."""
+        """Start to deliver the function's output."""
         self.output.start(take)
 
     def resume_output(self) -> None:
-        """Continue, as there is room again."""
+        """Continue to deliver output, because there is room again."""
         self.output.resume()
 
     def drain_output(self) -> None:
-        """Hand over what is in the pipe: all that the runtime had printed before RIE answered."""
+        """Deliver the content of the pipe: everything that the runtime had printed before RIE answered."""
         self.output.drain()
 
     async def max_memory_mb(self) -> int:
-        """Peak resident memory of the handler's process; 0 when it is gone.
+        """Return the peak resident memory of the handler's process; 0 if it has ended.
 
-        Of a forked one the pages that it shares with its parent count too: they are resident, as on AWS.
+        For a forked process this includes the pages shared with its parent: they are resident, as on AWS.
         """
         peak = self._runtime.peak_memory_mb() if self._runtime else None
         if peak is None:
-            # Not looked up yet, or RIE has started another runtime since.
+            # The runtime is not known yet, or RIE has since started another one.
             self._forget_runtime()
             self._runtime = RuntimeStatus.of(runtime_of(self.process.pid))
             peak = self._runtime.peak_memory_mb() if self._runtime else None
@@ -106,34 +106,34 @@ class ProcessSandbox:
         if self.members.frozen and number in (signal.SIGSTOP, signal.SIGCONT):
             # The signal belongs to an invocation that has ended.
             return
-        # Not remembered: RIE starts another runtime after a death.
+        # Look the pid up each time, because RIE starts another runtime after a death.
         pid = runtime_of(self.process.pid)
         if pid and label_of(pid) == self.label:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     def exit_reason(self) -> str:
-        """RIE writes it before it answers, and says nothing in the answer when the runtime ended while it started."""
+        """Return how the runtime ended, which RIE logs before it answers, but omits from the answer during a start."""
         size = os.fstat(self.errors.fileno()).st_size
         last_words = os.pread(self.errors.fileno(), READ_BYTES, max(0, size - READ_BYTES))
         return exit_reason_in(last_words.decode(errors="replace"))
 
     def freeze(self) -> None:
-        """Stop the handler's process and all that it has started; RIE goes on."""
+        """Stop the handler's process and all its children; RIE continues."""
         self.members.freeze()
         self._schedule_recheck()
 
     def thaw(self) -> None:
-        """Let them continue."""
+        """Let the handler's process and its children continue."""
         self._cancel_recheck()
         self.members.thaw()
 
     async def stop(self) -> None:
-        """End RIE, the runtime and all that it has started, and remove the folder."""
+        """End RIE, the runtime and all its children, and remove the folder."""
         self._cancel_recheck()
         self._forget_runtime()
         if not await asyncio.to_thread(end_environment, self.label):
-            logger.error("processes of an environment do not end, not even by SIGKILL: see %s", self.folder)
+            logger.error("processes of an environment did not end, even after SIGKILL: see %s", self.folder)
         await self.process.wait()
         self.output.close()
         self.errors.close()
@@ -157,10 +157,10 @@ class ProcessSandbox:
 
 
 class RuntimeStatus:
-    """What the kernel says of one process, and of no other that gets its number later: read after each invocation.
+    """The kernel's status of one process, never of a later one with the same pid; read after each invocation.
 
     Args:
-        descriptor: Its status file, open.
+        descriptor: Open descriptor of the status file.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -168,14 +168,14 @@ class RuntimeStatus:
 
     @classmethod
     def of(cls, pid: int) -> "RuntimeStatus | None":
-        """The status of a process; None when there is none."""
+        """Return the status of a process; None if it does not exist."""
         try:
             return cls(os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC))
         except OSError:
             return None
 
     def peak_memory_mb(self) -> int | None:
-        """The most that was resident; None when the process has ended."""
+        """Return the peak resident memory; None if the process has ended."""
         try:
             peak = _PEAK_KB.search(os.pread(self._descriptor, READ_BYTES, 0))
         except OSError:
@@ -183,20 +183,20 @@ class RuntimeStatus:
         return int(peak[1]) // 1024 if peak else None
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         os.close(self._descriptor)
 
 
 @dataclass
 class Processes:
-    """Where sandboxes are started.
+    """Starts the sandboxes of a stack's functions.
 
     Attributes:
         rie: The RIE binary.
-        scratch: The stack's folder for temporary files, in which each sandbox gets one of its own.
-        access: What every function sees.
+        scratch: The stack's folder for temporary files, in which each sandbox gets its own folder.
+        access: The addresses and the secret of the stack.
         stack: The stack's label.
-        parents: What runtimes are forked from; None starts fresh ones.
+        parents: The parents from which runtimes are forked; None to start fresh ones.
     """
 
     rie: Path
@@ -210,11 +210,11 @@ class Processes:
         """Start RIE and wait until it listens; the first invocation loads the handler.
 
         Args:
-            function: What it runs.
+            function: The function that it runs.
             stream: Name of its log stream.
 
         Raises:
-            OSError: RIE cannot be started, or ends at once; the error holds its last words.
+            OSError: RIE cannot be started, or ends at once; the error contains its last output.
             TimeoutError: RIE did not listen in time.
         """
         number = next(self._numbers)
@@ -250,14 +250,14 @@ class Processes:
                     cwd=folder,
                     env=variables,
                     stdin=asyncio.subprocess.DEVNULL,
-                    # RIE reports invocations, with its configured figures, and its own errors; what the function prints
-                    # has a pipe of its own, so that no line of the one can pass for one of the other.
+                    # RIE prints reports, with its configured figures, and its own errors. The function's output has a
+                    # pipe of its own, so that its lines cannot be mistaken for RIE's.
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=errors,
                     pass_fds=[output],
                     start_new_session=True,
                 )
-                # In time: RIE starts the runtime when it gets the first invocation.
+                # Early enough: RIE starts the runtime at the first invocation.
                 with contextlib.suppress(ProcessLookupError):
                     set_label(process.pid, label)
                 if await _listens(endpoint, process, deadline):
@@ -271,9 +271,9 @@ class Processes:
 
 
 def output_pipe() -> tuple[int, int]:
-    """Return both ends of a pipe, the second one for RIE to hand on.
+    """Return both ends of a pipe, the second one for RIE to pass on.
 
-    Its number is high: RIE uses low ones itself when it starts the runtime.
+    The second descriptor has a high number, because RIE itself uses low ones when it starts the runtime.
     """
     reading, low = os.pipe()
     try:
@@ -295,7 +295,7 @@ async def _listens(port: int, process: asyncio.subprocess.Process, deadline: flo
 
 
 def child_of(pid: int) -> int:
-    """The process that RIE has started, whichever of its threads did; 0 when there is none."""
+    """Return the pid of RIE's child, whichever thread started it; 0 if there is none."""
     try:
         threads = list(Path(f"/proc/{pid}/task").iterdir())
         children = [child for thread in threads for child in (thread / "children").read_text().split()]
@@ -305,24 +305,24 @@ def child_of(pid: int) -> int:
 
 
 def runtime_of(rie: int) -> int:
-    """The handler's process behind a RIE: its child, or the process for which that one stands in; 0 without any."""
+    """Return the pid of the handler's process behind a RIE: its child, or the process that this stands for; or 0."""
     child = child_of(rie)
     try:
         name = Path(f"/proc/{child}/comm").read_text()
     except OSError:
         return 0
     forked = re.match(r"fork (\d+)$", name)
-    # Any process may call itself so: it stands for one of its own environment alone.
+    # Any process may take such a name, so accept only a pid in its own environment.
     return int(forked[1]) if forked and label_of(int(forked[1])) == label_of(rie) else child
 
 
 def runtime_command(code: Path | None, handler: str) -> list[str]:
-    """The command that runs a handler, `module.function`, of a folder."""
+    """Return the command that runs a handler, `module.function`, of a folder."""
     return [sys.executable, str(BOOTSTRAP), str(code), handler]
 
 
 def rie_command(rie: Path, endpoint: int, runtime_api: int, runtime: list[str]) -> list[str]:
-    """The command that serves a handler on a loopback port; both processes die with their parents.
+    """Return the command that serves a handler on a loopback port; both processes die with their parents.
 
     Args:
         rie: The RIE binary.

@@ -1,4 +1,4 @@
-"""What an execution environment runs in: RIE with one runtime behind it, as processes or in a container."""
+"""The sandbox of an execution environment: RIE with one runtime behind it, as processes or in a container."""
 
 import re
 from collections.abc import Callable
@@ -24,8 +24,8 @@ class Sandbox(Protocol):
     """A started RIE.
 
     Attributes:
-        address: `host:port` at which RIE takes invocations.
-        shares_output: Whether RIE's own lines are among what the function prints.
+        address: `host:port` at which RIE accepts invocations.
+        shares_output: Whether RIE's own lines appear in the function's output.
     """
 
     address: str
@@ -33,46 +33,46 @@ class Sandbox(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether RIE still runs, as far as is known."""
+        """Return whether RIE still runs, as far as is known."""
 
     def headers(self, arn: str, trace: str) -> dict[str, str]:
-        """Return what makes the runtime see the ARN that was called, and a trace id, if RIE is given it."""
+        """Return the headers for RIE that give the runtime the invoked ARN and a trace id, if RIE can pass them on."""
 
     def read_output(self, take: Callable[[bytes], bool]) -> None:
-        """Begin to hand over what is printed, as it comes.
+        """Start to deliver output as it arrives.
 
         Args:
-            take: Is given each chunk, and returns whether it has room for more; while it has none, what is printed
-                waits, and in the end the function that prints.
+            take: Receives each chunk, and returns whether it has room for more; without room the output waits, and
+                in the end the function that prints it.
         """
 
     def resume_output(self) -> None:
-        """Continue, as there is room again."""
+        """Continue to deliver output, because there is room again."""
 
     def drain_output(self) -> None:
-        """Hand over what has been printed so far without regard to room; what is still on its way comes soon."""
+        """Deliver all output so far, even without room; output still in transit arrives soon."""
 
     async def max_memory_mb(self) -> int:
-        """The most memory that the function has used so far; 0 when nothing can tell."""
+        """Return the peak memory of the function so far; 0 if it cannot be measured."""
 
     async def signal(self, number: Signals) -> None:
-        """Sends a signal to the handler's process, if there is one."""
+        """Send a signal to the handler's process, if there is one."""
 
     def exit_reason(self) -> str:
-        """Return how the runtime has ended, in AWS's words, as RIE's errors say it; nothing when they do not."""
+        """Return how the runtime has ended, in AWS's words, from RIE's errors; empty if they do not say."""
 
     def freeze(self) -> None:
         """Stop every process of the function, as AWS does between invocations."""
 
     def thaw(self) -> None:
-        """Let them continue, if they are stopped."""
+        """Let the processes continue, if they are stopped."""
 
     async def stop(self) -> None:
-        """Ends it and removes what it had."""
+        """End the sandbox and remove its files."""
 
 
 def exit_reason_in(errors: str) -> str:
-    """Return how the runtime has ended, in AWS's words, from what RIE prints about its last invocation.
+    """Return how the runtime has ended, in AWS's words, from RIE's output about its last invocation.
 
     Fields of a line come in any order: `... [ERROR] (rapid) Invoke failed error=... InvokeID=...`.
     """
@@ -82,11 +82,11 @@ def exit_reason_in(errors: str) -> str:
 
 @dataclass(frozen=True)
 class StackAccess:
-    """What the environments of a stack are given.
+    """How the environments of a stack reach its services.
 
     Attributes:
-        addresses: Variables with the addresses of its services.
-        secret: The stack's; their credentials are derived from it.
+        addresses: Variables with the addresses of the services.
+        secret: The stack's secret, from which credentials are derived.
     """
 
     addresses: dict[str, str]
@@ -94,14 +94,14 @@ class StackAccess:
 
 
 def lambda_variables(function: Function, stream: str, access: StackAccess) -> dict[str, str]:
-    """What Lambda itself sets in a function's environment, in the order of AWS's page, and the function's own.
+    """Return the variables that Lambda itself sets, in the order of AWS's page, followed by the function's own.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 
     Args:
         function: The function.
         stream: Name of its log stream.
-        access: What every function sees.
+        access: The addresses and the secret of the stack.
     """
     return {
         "AWS_DEFAULT_REGION": limits.REGION,
@@ -121,13 +121,13 @@ def lambda_variables(function: Function, stream: str, access: StackAccess) -> di
 
 
 def process_variables(function: Function, stream: str, folder: Path, access: StackAccess) -> dict[str, str]:
-    """What a function finds in its environment in process mode; on AWS the first ones come from the image.
+    """Return a function's environment variables in process mode; on AWS, the image sets the first ones.
 
     Args:
         function: The function.
         stream: Name of its log stream.
-        folder: For its temporary files, in the stack's folder for these.
-        access: What every function sees.
+        folder: The environment's folder for temporary files, in the stack's scratch folder.
+        access: The addresses and the secret of the stack.
     """
     return {
         "_HANDLER": function.handler,
@@ -136,7 +136,7 @@ def process_variables(function: Function, stream: str, folder: Path, access: Sta
         "PATH": f"{programs_in(folder.parent)}:/usr/local/bin:/usr/bin:/bin",
         "TZ": ":UTC",
         "PYTHONUTF8": "1",
-        # Process mode has no file system of its own per environment; temporary files go to a folder of its own.
+        # Environments in process mode share the file system, so each has its own folder for temporary files.
         "TMPDIR": str(folder),
         "HOME": str(folder),
         **lambda_variables(function, stream, access),

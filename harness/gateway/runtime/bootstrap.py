@@ -1,19 +1,19 @@
 """Start the runtime, as AWS's /var/runtime/bootstrap.py does: `python bootstrap.py CODE HANDLER [OUTPUT]`.
 
-AWS's script imports the runtime, and with it a good part of the standard library, before it puts the function's
+AWS's script imports the runtime, and with it a large part of the standard library, before it puts the function's
 folder first in `sys.path`.
-So a function may have a `json.py` or `logging.py` of its own: the runtime never sees it.
+So a function may have its own `json.py` or `logging.py`, which the runtime never imports.
 `python -m awslambdaric` in the function's folder would import these instead of the library's, and fail.
 
-OUTPUT is an inherited descriptor into which the function prints, instead of where RIE prints its own lines.
+OUTPUT is an inherited descriptor that the function prints to, instead of the stream of RIE's own lines.
 """
 
 import os
 import sys
 
-# Its value is a word that only the gateway and this process know: RIE itself takes invocations from everybody.
+# Only the gateway and this process know its value: RIE itself accepts invocations from anyone.
 NONCE = "_HARNESS_INVOCATION_NONCE"
-# The answer to the others' events.
+# The answer to anyone else's event.
 _FOREIGN = (
     '{"errorType": "AccessDeniedException", "errorMessage": "this port is the gateway\'s: call the Lambda service",'
     ' "stackTrace": []}'
@@ -33,7 +33,7 @@ def main() -> None:
     from awslambdaric.lambda_runtime_client import LambdaRuntimeClient  # noqa: PLC0415 - the same
 
     complete(LambdaRuntimeClient, nonce)
-    # RIE makes a URL of its working folder, and would not start in one with `#`, `%` or `?` in its name.
+    # RIE turns its working folder into a URL, and would not start in one with `#`, `%` or `?` in its name.
     os.chdir(code)
     sys.path.insert(0, code)
     sys.argv[1:] = [handler]
@@ -48,15 +48,15 @@ def print_into(output: int) -> None:
 
 
 def complete(client: type, nonce: str) -> None:
-    """Make the runtime's client what it is on AWS: what it learns of an invocation, who sends it, and who answers it.
+    """Give the runtime's client what it has on AWS: each invocation's ARN and trace, a known sender, one answerer.
 
-    RIE passes neither the ARN that was called nor a trace id; the gateway sends both in the header for a tenant's id,
-    behind the nonce, which a web page or another user of this machine does not know: their events meet no handler.
-    The client of a process that a handler has forked would write into its parent's connection, between its words.
+    RIE passes on neither the invoked ARN nor a trace id. The gateway sends both in the header for a tenant's id, after
+    a nonce that no web page or other user of this machine knows: their events never reach the handler.
+    A process forked by a handler would write into its parent's connection, between the parent's messages.
 
     Args:
         client: The runtime's class.
-        nonce: What each event has to carry; nothing for events from everybody.
+        nonce: The nonce that each event must carry; empty to accept every event.
     """
     own = os.getpid()
     wait = client.wait_next_invocation  # type: ignore[attr-defined]  # the runtime has no types
