@@ -1,9 +1,9 @@
-"""What a function prints: from bytes as they come to the lines of its log, and the end of it for `LogResult`.
+"""A function's output: from bytes as they arrive to the lines of its log, and the last 4 KB for `LogResult`.
 
-    bytes --> Lines --> whole lines, the long ones in pieces --> the log stream
+    bytes --> Lines --> whole lines, long ones in pieces --> the log stream
                   `--> Tail, the last 4 KB
 
-Nothing here grows with what a function prints.
+The memory used here does not depend on how much a function prints.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 from harness.gateway import limits
 
-# CloudWatch Logs takes so much in an event, of which 26 bytes are its own.
+# CloudWatch Logs limits the size of an event, of which 26 bytes are its own.
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 LONGEST_LINE_BYTES = 262_144 - 26
-# Small enough that a function that prints without end does not keep the event loop from others.
+# Small enough that a function that prints endlessly does not block the event loop.
 READ_BYTES = 16_384
 # A pipe holds 64 KB by default and at most 1 MB without privileges.
 MOST_UNREAD_BYTES = 1 << 20
@@ -26,19 +26,19 @@ _CHARACTER_BYTES = 4
 
 
 class Lines:
-    """Makes lines of a stream of bytes; an unfinished one is kept until the rest of it comes."""
+    """Splits a stream of bytes into lines; an unfinished line is kept until the rest of it arrives."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def add(self, chunk: bytes) -> str:
-        """Return the lines that the chunk completes, each with its end; a line above CloudWatch's limit in pieces."""
+        """Return the lines that the chunk completes, each with its end; lines above CloudWatch's limit in pieces."""
         head, end, rest = chunk.rpartition(b"\n")
         if end:
             whole, self._rest = self._rest + head + end, rest
         else:
             whole, self._rest = b"", self._rest + chunk
-        # A byte that is no character becomes one of three bytes.
+        # An invalid byte is replaced by a character of three bytes.
         if len(whole) * 3 <= LONGEST_LINE_BYTES:
             text = whole.decode(errors="replace")
         else:
@@ -56,7 +56,7 @@ class Lines:
 
 
 def _in_pieces(line: bytes) -> str:
-    """Return a line, with its end; in pieces of whole characters if CloudWatch would not take it."""
+    """Return a line with its end, in pieces of whole characters if it exceeds CloudWatch's limit."""
     content, pieces = line.decode(errors="replace").encode(), []
     while len(content) > LONGEST_LINE_BYTES:
         length = LONGEST_LINE_BYTES - split_character(content[:LONGEST_LINE_BYTES])
@@ -66,7 +66,7 @@ def _in_pieces(line: bytes) -> str:
 
 
 def split_character(content: bytes) -> int:
-    """Return how many bytes at the end are the beginning of a character in UTF-8 whose rest is missing."""
+    """Return how many bytes at the end begin a UTF-8 character whose rest is missing."""
     for length in range(1, min(_CHARACTER_BYTES, len(content) + 1)):
         first = content[-length]
         if first & 0b1100_0000 == 0b1000_0000:
@@ -83,17 +83,17 @@ class Tail:
         self._kept = b""
 
     def clear(self) -> None:
-        """Forget what was logged: another invocation begins."""
+        """Forget the log, because another invocation begins."""
         self._kept = b""
 
     def add(self, text: str) -> None:
-        """Take what is logged, whole lines."""
-        # No character has less than a byte.
+        """Add logged text, whole lines."""
+        # A character has at least one byte, so this many characters suffice.
         self._kept = (self._kept + text[-limits.LOG_TAIL_BYTES :].encode())[-limits.LOG_TAIL_BYTES :]
 
     @property
     def content(self) -> bytes:
-        """Its bytes; what was cut off begins with a whole character."""
+        """Return the last 4 KB as bytes, without a character that was cut in half at the beginning."""
         begin = 0
         while begin < min(_CHARACTER_BYTES, len(self._kept)) and self._kept[begin] & 0b1100_0000 == 0b1000_0000:
             begin += 1
@@ -101,12 +101,12 @@ class Tail:
 
 
 class Pipe:
-    """The end of a pipe that is read: as it comes, while whoever takes it has room for more.
+    """The reading end of a pipe, read as data arrives, as long as the receiver has room.
 
-    While it is held, the pipe fills, and then whoever prints into it waits.
+    While reading is paused the pipe fills, and then the process that prints into it waits.
 
     Args:
-        descriptor: The pipe; closed with this.
+        descriptor: The pipe; `close` closes it.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -115,10 +115,10 @@ class Pipe:
         self._take: Callable[[bytes], bool] | None = None
 
     def start(self, take: Callable[[bytes], bool]) -> None:
-        """Begin to read.
+        """Start to read.
 
         Args:
-            take: Is given each chunk, and returns whether it has room for more; else `resume` is to be called.
+            take: Receives each chunk, and returns whether it has room for more; if not, call `resume` later.
         """
         self._take = take
         self.resume()
@@ -129,7 +129,7 @@ class Pipe:
             asyncio.get_running_loop().add_reader(self._descriptor, self._read)
 
     def drain(self) -> None:
-        """Hand over what is in the pipe now, without regard to room: it is a pipe's worth at most."""
+        """Deliver what is in the pipe now, even without room: it is one pipe's content at most."""
         assert self._take is not None  # noqa: S101 - it was started
         unread = MOST_UNREAD_BYTES if self._descriptor >= 0 else 0
         while unread > 0 and (chunk := self._next()):
@@ -137,7 +137,7 @@ class Pipe:
             self._take(chunk)
 
     def close(self) -> None:
-        """Hand over what is in the pipe, and close it."""
+        """Deliver what is in the pipe, and close it."""
         if self._descriptor >= 0:
             self.drain()
             self._pause()
@@ -151,7 +151,7 @@ class Pipe:
             self._pause()
 
     def _next(self) -> bytes | None:
-        """A chunk; None when there is none now, empty when there will be no more."""
+        """Return a chunk; None if there is none now, empty if there will be no more."""
         with contextlib.suppress(BlockingIOError):
             return os.read(self._descriptor, READ_BYTES)
         return None
@@ -161,10 +161,10 @@ class Pipe:
 
 
 class RieLines:
-    """Tell RIE's own lines from the function's where both come on one stream, as in a container.
+    """Separates RIE's own lines from the function's on a shared stream, as in a container.
 
-    RIE prints `START` with the invocation's id before the function can know it, and `END` and `REPORT` as a pair in a
-    form of its own; the same words in another form, in other company, or with another id are the function's.
+    RIE prints `START` with the invocation's id before the function can know it, and `END` and `REPORT` as a pair in its
+    own format. The same words in another format, elsewhere, or with another id are the function's.
     """
 
     def __init__(self) -> None:
@@ -183,11 +183,11 @@ class RieLines:
         )
 
     def add(self, text: str) -> str:
-        """Return the function's own of these whole lines."""
+        """Return the function's own lines among these whole lines."""
         return "".join([self._own(line + "\n") for line in text.split("\n")[:-1]])
 
     def end(self) -> str:
-        """Return what still waited for the line behind it."""
+        """Return the line that was held back until the next one."""
         held, self._held = self._held, ""
         return held
 
@@ -205,7 +205,7 @@ class RieLines:
 
 
 def _before(ending: re.Pattern[str], line: str) -> str:
-    """What the function printed, without a line's end, before RIE's words."""
+    """Return the function's output, without a line end, that precedes RIE's text on a line."""
     found = ending.search(line)
     assert found is not None  # noqa: S101 - it was found before
     return line[: found.start()] + "\n" if found.start() else ""

@@ -1,8 +1,8 @@
-"""A sandbox in container mode: the function's image, with RIE inside, in a container as bare as Lambda's own.
+"""A sandbox in container mode: the function's image with RIE inside, in a container as restricted as Lambda's own.
 
     gateway --HTTP--> container port 8080: aws-lambda-rie --runtime API--> the image's runtime (the handler's process)
 
-What Lambda grants is what the container gets: memory, a share of the CPUs, /tmp, and no more.
+The container gets what Lambda grants and no more: memory, a share of the CPUs, and /tmp.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
 
@@ -38,7 +38,7 @@ USER = "993:990"
 MEMORY_PER_CPU_MB = 1769
 MOST_PROCESSES = 1024
 MOST_OPEN_FILES = 1024
-# The engine takes some hundred milliseconds for each; more at once only wait for one another.
+# The engine takes some hundred milliseconds for each call; more at once would only wait for one another.
 CALLS_AT_ONCE = 8
 
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
@@ -50,16 +50,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Containers:
-    """Where containers are started.
+    """Starts the containers of a stack's functions.
 
     Attributes:
         client: The engine.
-        network: The only network they are in.
-        labels: By which whoever cleans up finds them.
-        access: What every function sees.
-        cpus: The engine's processors: no container can have more.
-        cgroups: Where the control groups of the engine's machine are to be read.
-        registry: `host:port` at which the engine finds what AWS calls ECR; None when nothing plays it.
+        network: The only network of the containers.
+        labels: The labels by which a clean-up finds the containers.
+        access: The addresses and the secret of the stack.
+        cpus: The engine's number of processors, which limits every container.
+        cgroups: Mount point of the control groups of the engine's machine.
+        registry: `host:port` of the registry that emulates ECR for the engine; None if there is none.
     """
 
     client: docker.DockerClient
@@ -72,21 +72,22 @@ class Containers:
     calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CALLS_AT_ONCE))
 
     def package(self, name: str, code: FunctionCode, config: ImageConfig, architecture: str) -> Package:
-        """The image that a function is created from.
+        """Return the image that a function is created from.
 
         Raises:
-            LambdaApiError: There is no such image, or it is for another machine.
+            LambdaApiError: The image does not exist, or is for another architecture.
         """
         del name
         if code.image_uri is None:
-            raise invalid_parameter("Container mode takes container images as Code.ImageUri only.")
+            raise invalid_parameter("Container mode accepts container images only as Code.ImageUri.")
         reference = self._engine_reference(code.image_uri)
         image = find_image(self.client, reference) or self._pull(reference, code.image_uri)
         found = _ARCHITECTURES.get(architecture_of(image), architecture_of(image))
         here = _ARCHITECTURES[engine_architecture(self.client)]
         if found not in (architecture, here) or architecture != here:
             raise invalid_parameter(
-                f"The image {code.image_uri} is for {found}, the function for {architecture}, this machine runs {here}."
+                f"The image {code.image_uri} is for {found}, the function is for {architecture}, "
+                f"and this machine runs {here}."
             )
         identity = str(image.id)
         resolved = _resolved(code.image_uri, reference, image.attrs.get("RepoDigests") or [], identity)
@@ -104,7 +105,7 @@ class Containers:
         )
 
     def _engine_reference(self, uri: str) -> str:
-        """Under what reference the engine finds an image: ECR is the stack's registry."""
+        """Return the engine's reference of an image: the stack's registry stands in for ECR."""
         ecr = _ECR.match(uri)
         return f"{self.registry}/{uri[ecr.end() :]}" if ecr and self.registry else uri
 
@@ -116,10 +117,10 @@ class Containers:
             raise invalid_parameter(f"Source image {uri} does not exist. Provide a valid source image.") from error
 
     async def start(self, function: Function, stream: str) -> "ContainerSandbox":
-        """Starts a container and waits until RIE listens; the handler itself is loaded by the first invocation.
+        """Start a container and wait until RIE listens; the first invocation loads the handler.
 
         Raises:
-            OSError: The container cannot be started, or ended at once; its last words are told.
+            OSError: The container cannot be started, or ended at once; the error contains its last output.
             TimeoutError: RIE did not listen in time.
         """
         container = await self.call(lambda: self._create(function, stream))
@@ -134,10 +135,10 @@ class Containers:
         return sandbox
 
     async def call(self, function: Callable[[], Result]) -> Result:
-        """Runs a call of the engine's blocking client in a thread.
+        """Run a call of the engine's blocking client in a thread.
 
         Raises:
-            OSError: The engine refused or is gone.
+            OSError: The engine refused the call or cannot be reached.
         """
         try:
             return await asyncio.get_running_loop().run_in_executor(self.calls, function)
@@ -145,7 +146,7 @@ class Containers:
             raise OSError(str(error)) from error
 
     def _create(self, function: Function, stream: str) -> Container:
-        assert function.image is not None  # noqa: S101 - `package` makes no other
+        assert function.image is not None  # noqa: S101 - `package` requires an image
         memory = f"{function.memory_mb}m"
         return self.client.containers.create(
             function.image.identity,
@@ -172,7 +173,7 @@ class Containers:
         )
 
     def _start(self, container: Container, output: "Output") -> str:
-        """Starts the container, its output being read from the first line; returns RIE's address."""
+        """Start the container after attaching to its output, and return RIE's address."""
         output.read(container.attach(stdout=True, stderr=True, stream=True, logs=False))
         container.start()
         container.reload()
@@ -181,13 +182,13 @@ class Containers:
 
 
 class Output:
-    """What a container prints, from the engine's blocking stream into the event loop.
+    """A container's output, from the engine's blocking stream into the event loop.
 
-    The thread that reads waits while so many chunks have not been taken, and in the end the container does.
+    The reading thread waits while too many chunks have not been taken; in the end, the container waits, too.
     """
 
     MOST_CHUNKS = 16
-    # The pipe, the engine's own buffer of 1 MB and the socket hold no more.
+    # The most that the pipe, the engine's own buffer of 1 MB and the socket hold.
     MOST_UNREAD_BYTES = 2 << 20
 
     def __init__(self) -> None:
@@ -201,21 +202,21 @@ class Output:
         self._beyond_room = 0
 
     def read(self, stream: Any) -> None:  # noqa: ANN401 - docker-py's generator
-        """Begin to read, in a thread that ends with the container."""
+        """Start to read, in a thread that ends with the container."""
         threading.Thread(target=self._pump, args=(stream,), daemon=True).start()
 
     def start(self, take: Callable[[bytes], bool]) -> None:
-        """Begin to hand over what comes; see `Sandbox.read_output`."""
+        """Start to deliver the output; see `Sandbox.read_output`."""
         self._take = take
         self.resume()
 
     def resume(self) -> None:
-        """Hand over what has come, until there is no room for more."""
+        """Deliver the chunks that have arrived, until there is no more room."""
         self._held = False
         self._hand_over()
 
     def drain(self) -> None:
-        """Hand over what has come and what is on its way, without regard to room: the buffers' worth at most."""
+        """Deliver what has arrived and what is in transit, even without room: the content of the buffers at most."""
         self._beyond_room = self.MOST_UNREAD_BYTES
         self.resume()
 
@@ -235,7 +236,7 @@ class Output:
                     return
                 self._loop.call_soon_threadsafe(self._arrived, chunk)
         except (OSError, DockerException):
-            pass  # the container was removed, or the engine went away: that is the end of the output
+            pass  # the container was removed, or the engine is gone: the output has ended
         finally:
             self.ended = True
 
@@ -257,48 +258,48 @@ class ContainerSandbox:
 
     @property
     def alive(self) -> bool:
-        """Whether the container still runs."""
+        """Return whether the container still runs."""
         return not self.lines.ended
 
     def headers(self, arn: str, trace: str) -> dict[str, str]:
-        """None: the image's own runtime takes what RIE makes of an invocation."""
+        """Return no headers: the image's own runtime sees only what RIE passes on."""
         del arn, trace
         return {}
 
     def read_output(self, take: Callable[[bytes], bool]) -> None:
-        """Begin to hand over what the container prints."""
+        """Start to deliver the container's output."""
         self.lines.start(take)
 
     def resume_output(self) -> None:
-        """Continue, as there is room again."""
+        """Continue to deliver output, because there is room again."""
         self.lines.resume()
 
     def drain_output(self) -> None:
-        """Hand over what has come, and what comes next even if there is no room: RIE's END may be behind it."""
+        """Deliver the output that has arrived, and the next even without room, because RIE's END may follow it."""
         self.lines.drain()
 
     async def max_memory_mb(self) -> int:
-        """Peak memory of the container, /tmp included; its memory size when it ran out of memory."""
+        """Return the peak memory of the container, /tmp included; its memory size if memory ran out."""
         return await self.containers.call(self._max_memory_mb)
 
     def _max_memory_mb(self) -> int:
         group = memory_group(str(self.container.id), self.containers.cgroups)
         if group is not None:
-            # A runtime that was killed for want of memory is gone, and what it used with it.
+            # If memory ran out, the runtime was killed, and the group no longer shows all that it used.
             return self.memory_mb if group.kills() else min(group.peak_mb(), self.memory_mb)
         try:
             stats = self.containers.client.api.stats(self.container.id, stream=False, one_shot=True)["memory_stats"]
         except (DockerException, KeyError):
             return 0
-        # What is used now stands in for the peak where the engine does not know it.
+        # Use the current usage if the engine does not know the peak.
         return min(int(stats.get("max_usage", stats.get("usage", 0)) / 2**20), self.memory_mb)
 
     async def signal(self, number: Signals) -> None:
-        """Not here: a stack of containers takes no fault plans."""
+        """Raise NotImplementedError, because fault plans are not supported in containers."""
         raise NotImplementedError(f"{number.name} for a function in a container")
 
     def exit_reason(self) -> str:
-        """RIE prints it last, behind what the function has printed."""
+        """Return how the runtime ended, which RIE prints last, after the function's output."""
         return exit_reason_in(self.lines.last_words)
 
     def freeze(self) -> None:
@@ -314,11 +315,11 @@ class ContainerSandbox:
 
 
 def _resolved(uri: str, reference: str, digests: list[str], identity: str) -> str:
-    """The image by its digest in the registry that it came from, or else by the engine's own digest.
+    """Return the image by its digest in the registry that it came from, or otherwise by the engine's own digest.
 
     Args:
-        uri: As the function was created with.
-        reference: The same where the engine finds it.
+        uri: The URI that the function was created with.
+        reference: The engine's reference of the same image.
         digests: The image's names by digest, in all registries that the engine knows of.
         identity: The engine's digest.
     """
@@ -353,4 +354,4 @@ def _remove(container: Container) -> None:
     try:
         container.remove(force=True, v=True)
     except NotFound:
-        return  # whoever cleans up was quicker
+        return  # a clean-up was faster
