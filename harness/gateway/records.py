@@ -1,4 +1,4 @@
-"""What the emulated account holds: functions as they are configured, their packages, their aliases."""
+"""The records of the emulated account: functions with their configurations, packages and aliases."""
 
 from datetime import datetime
 from pathlib import Path
@@ -12,14 +12,14 @@ from harness.gateway.requests import FunctionCode, ImageConfig
 
 
 class EventInvokeConfig(msgspec.Struct, frozen=True):
-    """How failed events of a function are treated.
+    """How failed events of a function are handled.
 
     Attributes:
-        max_retries: Tries after the first.
+        max_retries: Attempts after the first.
         max_age_s: How long an event may wait, seconds.
-        on_failure: ARN of the queue for those that failed for good; empty for none.
-        on_success: ARN of the queue for those that did not; empty for none.
-        modified: When it was set; None for AWS's defaults, which nobody set.
+        on_failure: ARN of the queue for events that finally failed; empty if there is none.
+        on_success: ARN of the queue for events that succeeded; empty if there is none.
+        modified: When it was set; None for AWS's defaults, which nobody has set.
     """
 
     max_retries: int = limits.DEFAULT_RETRIES
@@ -29,8 +29,8 @@ class EventInvokeConfig(msgspec.Struct, frozen=True):
     modified: datetime | None = None
 
     def to_api(self, arn: str) -> dict[str, Any]:
-        """As `GetFunctionEventInvokeConfig` shows it."""
-        assert self.modified is not None  # noqa: S101 - defaults are not shown
+        """Return the answer of `GetFunctionEventInvokeConfig`."""
+        assert self.modified is not None  # noqa: S101 - AWS does not return defaults
         destinations = {"OnSuccess": self.on_success, "OnFailure": self.on_failure}
         return {
             "FunctionArn": arn,
@@ -64,7 +64,7 @@ class Image(msgspec.Struct, frozen=True):
 
     @property
     def config(self) -> ImageConfig:
-        """What replaces the image's own."""
+        """Return the settings that replace the image's own."""
         return ImageConfig(list(self.entry_point), list(self.command), self.working_directory)
 
 
@@ -85,22 +85,22 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Packages(Protocol):
-    """Takes in what functions are created from."""
+    """Imports the code that functions are created from."""
 
     def __call__(self, name: str, code: FunctionCode, config: ImageConfig, architecture: str) -> Package:
-        """The package of a function.
+        """Return the package of a function.
 
         Raises:
-            LambdaApiError: There is none, or it cannot be used.
+            LambdaApiError: The code does not exist, or cannot be used.
         """
 
 
 class Vpc(msgspec.Struct, frozen=True):
-    """Where a function joins a VPC.
+    """The VPC that a function joins.
 
     Attributes:
-        subnets: IDs.
-        security_groups: IDs.
+        subnets: IDs of its subnets.
+        security_groups: IDs of its security groups.
         vpc: The VPC's ID.
     """
 
@@ -110,24 +110,24 @@ class Vpc(msgspec.Struct, frozen=True):
 
 
 class Function(msgspec.Struct, frozen=True):
-    """One function as it is configured now, or as it was when a version was published; a change makes a new record.
+    """A function as currently configured, or as it was when a version was published; each change creates a record.
 
     Attributes:
-        name: Its name.
+        name: The function's name.
         role: ARN of its role.
         runtime: AWS's name of the runtime.
         handler: `module.function` in the deployment package.
         description: Free text.
         timeout_s: Time limit of one invocation.
         memory_mb: Memory size.
-        variables: Its own environment variables.
-        package: Its code.
+        variables: The function's own environment variables.
+        package: The function's code.
         modified: When it was last changed.
-        revision: A new one with every change.
+        revision: Changes with every modification.
         ephemeral_storage_mb: Size of /tmp.
-        architecture: AWS's name of the processor's architecture.
-        recursion_allowed: Whether it may be reached through itself any number of times.
-        vpc: The VPC that it joins; kept, not enforced.
+        architecture: AWS's name of the processor architecture.
+        recursion_allowed: Whether it may invoke itself, directly or not, any number of times.
+        vpc: The VPC that it joins; stored, not enforced.
         version: The version's number, or `$LATEST`.
     """
 
@@ -150,36 +150,36 @@ class Function(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """By what its environments are told from those of its other versions."""
+        """Return the name that identifies this version's environments in the pool."""
         return self.name if self.version == LATEST else f"{self.name}:{self.version}"
 
     @property
     def arn(self) -> str:
-        """Its ARN, with the version's number if it is a published one."""
+        """Return the ARN, with the version's number if it is a published version."""
         return function_arn(self.name, "" if self.version == LATEST else self.version)
 
     @property
     def image(self) -> Image | None:
-        """The image it runs from; None when it runs from a folder."""
+        """Return the image that the function runs from; None if it runs from a folder."""
         return self.package.image
 
     @property
     def code(self) -> Path:
-        """The folder it runs from."""
-        assert self.package.folder is not None  # noqa: S101 - process mode makes no others
+        """Return the folder that the function runs from."""
+        assert self.package.folder is not None  # noqa: S101 - process mode has no images
         return self.package.folder
 
     def code_location(self) -> dict[str, str]:
-        """Where its code lies, as `GetFunction` shows it."""
+        """Return the location of the code for the answer of `GetFunction`."""
         if self.image is None:
             return {"RepositoryType": "S3", "Location": self.code.as_uri()}
         return {"RepositoryType": "ECR", "ImageUri": self.image.uri, "ResolvedImageUri": self.image.resolved}
 
     def configuration(self, **states: str) -> dict[str, Any]:
-        """The record as `GetFunctionConfiguration` shows it.
+        """Return the answer of `GetFunctionConfiguration`.
 
         Args:
-            states: `State` and what goes with it, where they are not those of a function that is ready.
+            states: `State` and related fields, unless the function is ready.
         """
         kind: dict[str, Any] = {"PackageType": "Zip", "Runtime": self.runtime, "Handler": self.handler}
         if self.image is not None:
@@ -218,19 +218,19 @@ class Function(msgspec.Struct, frozen=True):
         }
 
     def recursion_config(self) -> dict[str, str]:
-        """The record as `GetFunctionRecursionConfig` shows it."""
+        """Return the answer of `GetFunctionRecursionConfig`."""
         return {"RecursiveLoop": "Allow" if self.recursion_allowed else "Terminate"}
 
 
 class Alias(msgspec.Struct, frozen=True):
-    """A name for a version, which may come to mean another one.
+    """A name for a version, which can be moved to another version.
 
     Attributes:
         function: The function's name.
-        name: The alias's.
+        name: The alias's name.
         version: The version's number, or `$LATEST`.
         description: Free text.
-        revision: A new one with every change.
+        revision: Changes with every modification.
     """
 
     function: str
@@ -240,7 +240,7 @@ class Alias(msgspec.Struct, frozen=True):
     revision: str
 
     def to_api(self) -> dict[str, str]:
-        """As `GetAlias` shows it."""
+        """Return the answer of `GetAlias`."""
         return {
             "AliasArn": function_arn(self.function, self.name),
             "Name": self.name,

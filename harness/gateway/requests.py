@@ -1,7 +1,7 @@
-"""Bodies of the control plane's calls, as the API's pages list them.
+"""Request bodies of the control plane, as the API reference describes them.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
-Keys that the emulation does not act on are let pass.
+Keys that the emulation does not support are ignored.
 """
 
 from typing import Annotated, Literal, TypeVar
@@ -42,7 +42,7 @@ class UpdateCodeRequest(FunctionCode, rename="pascal"):
 
 
 class ImageConfig(msgspec.Struct, rename="pascal"):
-    """`ImageConfig` of the API: what replaces the image's own entry point, command and working directory."""
+    """`ImageConfig` of the API: replaces the image's own entry point, command and working directory."""
 
     entry_point: list[str] = []
     command: list[str] = []
@@ -56,7 +56,7 @@ class EphemeralStorage(msgspec.Struct, rename="pascal"):
 
 
 class VpcConfig(msgspec.Struct, rename="pascal"):
-    """`VpcConfig` of the API; both lists empty for no VPC."""
+    """`VpcConfig` of the API; both lists are empty if there is no VPC."""
 
     subnet_ids: list[str] = []
     security_group_ids: list[str] = []
@@ -69,7 +69,7 @@ class SnapStart(msgspec.Struct, rename="pascal"):
 
 
 class DeadLetterConfig(msgspec.Struct, rename="pascal"):
-    """`DeadLetterConfig` of the API: a queue or topic for events that failed for good."""
+    """`DeadLetterConfig` of the API: a queue or topic for events that finally failed."""
 
     target_arn: str = ""
 
@@ -99,7 +99,7 @@ class CreateRequest(msgspec.Struct, rename="pascal"):
 
 
 class ConfigurationRequest(msgspec.Struct, rename="pascal"):
-    """Body of UpdateFunctionConfiguration; absent keys stay as they are."""
+    """Body of UpdateFunctionConfiguration; absent keys stay unchanged."""
 
     role: RoleArn | None = None
     runtime: str | None = None
@@ -124,7 +124,7 @@ class Destination(msgspec.Struct, rename="pascal", omit_defaults=True):
 
 
 class DestinationConfig(msgspec.Struct, rename="pascal"):
-    """`DestinationConfig` of the API: who is told of an event's end."""
+    """`DestinationConfig` of the API: the queues that receive a record of an event's end."""
 
     on_success: Destination = msgspec.field(default_factory=Destination)
     on_failure: Destination = msgspec.field(default_factory=Destination)
@@ -162,7 +162,7 @@ class CreateAliasRequest(msgspec.Struct, rename="pascal"):
 
 
 class UpdateAliasRequest(msgspec.Struct, rename="pascal"):
-    """Body of UpdateAlias; absent keys stay as they are."""
+    """Body of UpdateAlias; absent keys stay unchanged."""
 
     function_version: str | None = None
     description: str | None = None
@@ -183,11 +183,11 @@ class TagsRequest(msgspec.Struct, rename="pascal"):
 
 
 class AccountRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What a rehearsal wants the account to be allowed; absent keys stay as they are.
+    """The account's limits that a rehearsal sets; absent keys stay unchanged.
 
     Attributes:
-        concurrency: Invocations at once, of all functions.
-        memory_mb: The most that a function may have.
+        concurrency: Concurrent invocations of all functions.
+        memory_mb: The largest memory size of a function.
     """
 
     concurrency: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -198,10 +198,10 @@ Request = TypeVar("Request")
 
 
 def decode(body: bytes, kind: type[Request]) -> Request:
-    """A request's body, checked; an absent one is the empty object.
+    """Return a request's body after checking it; a missing body is the empty object.
 
     Raises:
-        LambdaApiError: It is no JSON, or not what the operation takes.
+        LambdaApiError: The body is not JSON, or does not match the operation.
     """
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
