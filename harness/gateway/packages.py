@@ -1,4 +1,4 @@
-"""What functions are created from in process mode: deployment packages, unpacked into folders.
+"""Deployment packages of process mode, unpacked into folders.
 
     <root>/<function>/<digest>/      one for each package that a version has or an environment still runs
 
@@ -20,7 +20,7 @@ from harness.gateway.records import Function, Package
 from harness.gateway.requests import FunctionCode, ImageConfig
 from harness.gateway.unpacking import COULD_NOT_UNZIP, unpack
 
-# Decoding holds the interpreter, and with it all other invocations: piece by piece it lets go in between.
+# Decoding blocks the interpreter and so all other invocations; in pieces, they can run in between.
 _DECODED_AT_ONCE = 1 << 20
 
 
@@ -28,13 +28,13 @@ class CodeFolders:
     """The unpacked packages.
 
     Args:
-        root: Holds them; what a gateway that was killed left there is removed.
+        root: Contains them; the remains of a gateway that was killed are removed.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._held: Counter[Path] = Counter()
-        self.unneeded = asyncio.Event()  # set when there may be folders that nobody needs any more
+        self.unneeded = asyncio.Event()  # set when there may be folders that nobody needs anymore
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
 
@@ -42,9 +42,9 @@ class CodeFolders:
         """Unpack a deployment package; see `Packages`."""
         del config
         if code.image_uri or code.s3_bucket or code.zip_file is None:
-            raise invalid_parameter("Process mode takes deployment packages as Code.ZipFile only.")
+            raise invalid_parameter("Process mode accepts deployment packages only as Code.ZipFile.")
         if architecture != limits.ARCHITECTURE:
-            raise invalid_parameter(f"This machine runs functions of {limits.ARCHITECTURE} only, not {architecture}.")
+            raise invalid_parameter(f"This machine runs only functions for {limits.ARCHITECTURE}, not {architecture}.")
         package = _decoded(code.zip_file)
         if len(package) >= limits.ZIPPED_BYTES:
             raise zipped_too_large()
@@ -54,12 +54,12 @@ class CodeFolders:
         return Package(folder=folder, sha256=base64.b64encode(digest.digest()).decode(), size=len(package))
 
     def hold(self, function: Function) -> None:
-        """Keep a function's code for an environment, whatever becomes of the function."""
+        """Keep a function's code for an environment, whatever happens to the function."""
         if function.package.folder is not None:
             self._held[function.package.folder] += 1
 
     def release(self, function: Function) -> None:
-        """Give the code back when that environment has ended."""
+        """Release the code of an environment that has ended."""
         folder = function.package.folder
         if folder is None:
             return
@@ -72,8 +72,8 @@ class CodeFolders:
         """Remove the folders that are neither needed nor held; no package may be unpacked at the same time.
 
         Args:
-            needed: Those of all versions, read before this call: the code of a function that is deleted afterwards
-                is held already if an environment of it starts.
+            needed: The folders of all versions, read before this call: if a function is deleted afterwards and one of
+                its environments starts, its code is already held.
         """
         for folder in [folder for name in self._root.glob("*") for folder in name.iterdir()]:
             if folder not in needed and folder not in self._held:

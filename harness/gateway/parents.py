@@ -1,11 +1,11 @@
-"""The pre-imported parents: one for each function as it is now, from which its environments are forked.
+"""The pre-imported parents: one for the current state of each function, from which its environments are forked.
 
-    function created or changed --> a parent starts to import          (the caller goes on meanwhile)
+    function created or changed --> a parent starts to import          (the caller does not wait)
     environment started ----------> RIE --> client --asks--> parent --forks--> runtime
-    function changed or deleted --> its parent goes on until the last of its runtimes has ended
+    function changed or deleted --> its parent stays until the last of its runtimes has ended
 
-Sixty-four fresh interpreters on two cores import for many seconds what is the same in all of them.
-`harness.gateway.forking` says what a forked runtime has in common with its parent, and what it has not.
+Otherwise, 64 fresh interpreters on two cores would spend many seconds importing the same libraries.
+`harness.gateway.forking` explains what a forked runtime shares with its parent and what it does not.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ CLIENT = Path(__file__).with_name("forking") / "client.py"
 MODULE = "harness.gateway.forking.parent"
 # Clients wait in the socket's queue while the parent still imports.
 MOST_WAITING = 4096
-# They belong to an environment, and a parent is none.
+# These belong to one environment, so a parent does not have them.
 _OF_AN_ENVIRONMENT = {"AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MEMORY_PER_CPU_MB = 1769
@@ -41,8 +41,8 @@ class _Parent:
 
     Attributes:
         revision: The function's revision.
-        folder: Its working folder, home and place for temporary files, with the socket at which its clients ask.
-        label: Marks it and what libraries start when they are imported, as `harness.system.process_labels` says.
+        folder: Its working folder and home, for temporary files and the socket to which its clients connect.
+        label: Marks the parent and every process that its libraries start; see `harness.system.process_labels`.
         unwanted: Set when its function has changed.
     """
 
@@ -53,7 +53,7 @@ class _Parent:
 
     @property
     def socket(self) -> Path:
-        """Where clients ask."""
+        """Return the path of the socket to which clients connect."""
         return self.folder / "parent"
 
 
@@ -62,7 +62,7 @@ class Parents:
 
     Args:
         scratch: The stack's folder for temporary files.
-        access: What every function sees.
+        access: The addresses and the secret of the stack.
         stack: The stack's label.
     """
 
@@ -78,7 +78,7 @@ class Parents:
         self._lives: set[asyncio.Task[None]] = set()
 
     def prepare(self, function: Function) -> None:
-        """Starts the parent of a function that was created or changed; it imports while the caller goes on."""
+        """Start the parent of a function that was created or changed; it imports in the background."""
         self.retire(function)
         number = next(self._numbers)
         folder = self._scratch / f"p{number - self.FIRST_NUMBER}"
@@ -90,20 +90,20 @@ class Parents:
         life.add_done_callback(self._lives.discard)
 
     def retire(self, function: Function) -> None:
-        """Lets the parent go when the last of its runtimes has ended; none is forked any more."""
+        """Stop forking from a function's parent; it ends with the last of its runtimes."""
         parent = self._by_function.pop(function.key, None)
         if parent is not None:
             parent.unwanted.set()
 
     def client_of(self, function: Function) -> list[str] | None:
-        """The command before a runtime's own that has it forked; None when the function has no parent."""
+        """Return the command to put before a runtime's own so that it is forked; None if the function has no parent."""
         parent = self._by_function.get(function.key)
         if parent is None or parent.revision != function.revision:
             return None
         return [sys.executable, "-I", "-S", str(CLIENT), str(parent.socket)]
 
     async def stop(self) -> None:
-        """Ends all of them, and with them whatever was forked."""
+        """End all parents, and with them every forked runtime."""
         for life in self._lives:
             life.cancel()
         await asyncio.gather(*self._lives, return_exceptions=True)
@@ -112,20 +112,20 @@ class Parents:
         try:
             process = await self._start(parent, function, listener)
         except OSError:
-            logger.exception("environments of %s start cold: no parent", function.name)
+            logger.exception("environments of %s start cold: their parent could not be started", function.name)
             return
         finally:
-            # The process has its own: when it is gone, clients are refused, and do without.
+            # The process has its own copy: once it is gone, clients are refused and start without it.
             listener.close()
         try:
             if await _ended_before(process, parent.unwanted):
-                logger.warning("environments of %s start cold: its parent has ended", function.name)
+                logger.warning("environments of %s start cold: their parent has ended", function.name)
             assert process.stdin is not None  # noqa: S101 - it was started with a pipe
             process.stdin.close()
             await process.wait()
         finally:
             if not await asyncio.to_thread(end_environment, parent.label):
-                logger.error("the parent of %s does not end, not even by SIGKILL", function.name)
+                logger.error("the parent of %s did not end, even after SIGKILL", function.name)
             await process.wait()
             shutil.rmtree(parent.folder, ignore_errors=True)
 
@@ -133,7 +133,7 @@ class Parents:
         variables = process_variables(function, "", parent.folder, self._access)
         environment = {key: value for key, value in variables.items() if key not in _OF_AN_ENVIRONMENT}
         if function.memory_mb < 2 * MEMORY_PER_CPU_MB:
-            # One virtual CPU is one BLAS thread; more of them would keep the parent from forking.
+            # One vCPU means one BLAS thread; more threads would prevent the parent from forking.
             environment.setdefault("OPENBLAS_NUM_THREADS", "1")
         arguments = [str(listener.fileno()), str(function.code), function.handler]
         process = await asyncio.create_subprocess_exec(
@@ -157,7 +157,7 @@ def _listen(path: Path) -> socket.socket:
 
 
 async def _ended_before(process: asyncio.subprocess.Process, event: asyncio.Event) -> bool:
-    """Waits for either; whether the process has ended and the event not happened."""
+    """Wait for either; return whether the process has ended without the event."""
     waits = [asyncio.create_task(process.wait()), asyncio.create_task(event.wait())]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

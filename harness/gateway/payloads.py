@@ -1,6 +1,6 @@
-"""What callers and functions send: JSON as AWS reads it, and the few shapes in it that mean something.
+"""Payloads of callers and functions: JSON as AWS reads it, and the few structures in it that have a meaning.
 
-A function may answer with any bytes, so everything here takes any bytes and never fails on those.
+A function may answer with any bytes, so these functions accept any bytes without failing.
 """
 
 import base64
@@ -19,12 +19,12 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def read_json(content: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Return what a JSON text holds.
+    """Return the value of a JSON text.
 
-    Unlike Python's own reader this one refuses `NaN` and `Infinity`, UTF-16, and a text nested too deeply.
+    Unlike Python's own reader, this one refuses `NaN` and `Infinity`, UTF-16, and text that is nested too deeply.
 
     Raises:
-        ValueError: It is not JSON in UTF-8.
+        ValueError: The content is not JSON in UTF-8.
     """
     try:
         return _DECODER.decode(content.decode())
@@ -33,7 +33,7 @@ def read_json(content: bytes) -> Any:  # noqa: ANN401 - any JSON
 
 
 def is_client_context(header: str) -> bool:
-    """Return whether a client context is what Lambda takes: a JSON object in Base64."""
+    """Return whether Lambda accepts a client context: a JSON object in Base64."""
     try:
         return isinstance(read_json(base64.b64decode(header, validate=True)), dict)
     except (ValueError, binascii.Error):
@@ -41,7 +41,7 @@ def is_client_context(header: str) -> bool:
 
 
 def error_object(body: bytes) -> dict[str, Any] | None:
-    """Return the error that a runtime has reported; None if the body is not one: an object with its type's name."""
+    """Return the error that a runtime reported, an object with `errorType`; None if the body is not one."""
     try:
         content = read_json(body)
     except ValueError:
@@ -50,7 +50,7 @@ def error_object(body: bytes) -> dict[str, Any] | None:
 
 
 def raised_by_runtime(body: bytes, request_id: str) -> bool:
-    """Return whether an answer has the shape that the runtime gives to an exception of this very invocation."""
+    """Return whether an answer has the structure that the runtime gives to an exception of this very invocation."""
     if not body.startswith(b'{"errorMessage"'):
         return False
     content = error_object(body)

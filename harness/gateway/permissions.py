@@ -1,4 +1,4 @@
-"""Whether a function's role allows it to call the Lambda service; asked of the control plane, which knows the roles."""
+"""Checks whether a role allows a function to call the Lambda service; the control plane, which has roles, decides."""
 
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -31,11 +31,11 @@ class AccessDecision(msgspec.Struct, frozen=True):
 
 
 class Permissions:
-    """The roles' permissions.
+    """The permissions of roles.
 
     Args:
         endpoint: Address of the control plane.
-        access_key: The stack's own.
+        access_key: The stack's own access key.
     """
 
     def __init__(self, endpoint: str, access_key: str) -> None:
@@ -43,15 +43,15 @@ class Permissions:
         self._headers = authorization(access_key)
 
     async def check(self, token: str, action: str, resource: str) -> None:
-        """Lets a call pass, or refuses it as Lambda does.
+        """Check that a caller may perform a call, and refuse it as Lambda does otherwise.
 
         Args:
-            token: The caller's session token; whoever has none is no function, and may do all.
+            token: The caller's session token; a caller without one is not a function, and may do everything.
             action: For example `lambda:InvokeFunction`.
-            resource: ARN of what it is about.
+            resource: ARN of the resource.
 
         Raises:
-            LambdaApiError: The caller's role does not allow it, or the control plane does not answer.
+            LambdaApiError: The caller's role does not allow the call, or the control plane does not answer.
         """
         caller = caller_of(token)
         if caller is None or caller.role == limits.ANY_ROLE:

@@ -1,6 +1,6 @@
-"""The environments of all functions: taken for one invocation, given back warm, replaced when broken.
+"""The environments of all functions: taken for one invocation, returned warm, replaced when broken.
 
-As many run at once as are asked for, up to the account's concurrency: a barrier among n workers needs n of them.
+As many run at once as are requested, up to the account's concurrency: a barrier among n workers needs n environments.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ class Preparations(Protocol):
     """What makes environments start quickly."""
 
     def prepare(self, function: Function) -> None:
-        """To be told of a function that was created or changed."""
+        """Prepare for environments of a function that was created or changed."""
 
     def retire(self, function: Function) -> None:
-        """To be told of a function that was deleted."""
+        """Stop preparing environments of a function that was deleted."""
 
     async def stop(self) -> None:
-        """Ends whatever was prepared."""
+        """End everything that was prepared."""
 
 
 class Pool:
@@ -38,10 +38,10 @@ class Pool:
 
     Args:
         start: Starts an environment.
-        code: Holds what environments run.
-        account: Counts the invocations that run at once.
+        code: Holds the code that environments run.
+        account: Counts the concurrent invocations.
         idle_timeout_s: Seconds after which an idle environment is stopped.
-        preparations: What makes them start quickly; None when nothing does.
+        preparations: Makes environments start quickly; None if nothing does.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def environment(self, function: Function) -> AsyncIterator[Environment]:
-        """An environment for one invocation; it is used again only if it says so itself afterwards.
+        """Provide an environment for one invocation; it is reused only if it reports itself usable afterwards.
 
         Raises:
-            LambdaApiError: The account's concurrency, or what is reserved for the function, is used up (429).
+            LambdaApiError: The account's concurrency, or the function's reserved concurrency, is used up (429).
         """
         self._account.enter(function.name)
         self._revisions.setdefault(function.key, function.revision)
@@ -85,16 +85,16 @@ class Pool:
                 self._give_back(environment)
 
     def prepare(self, function: Function) -> None:
-        """Gets ready for environments of a function that was created or changed."""
+        """Prepare for environments of a function that was created or changed."""
         if self._preparations is not None:
             self._preparations.prepare(function)
 
     def retire(self, function: Function, *, successor: str) -> None:
-        """Stops the idle environments of a function that was changed or deleted; busy ones go when they are done.
+        """Stop the idle environments of a function that was changed or deleted; busy ones stop after their invocation.
 
         Args:
             function: The function.
-            successor: The revision that environments must have from now on; empty when there is none.
+            successor: The revision that environments must have from now on; empty if there is none.
         """
         if successor:
             self._revisions[function.key] = successor
@@ -107,11 +107,11 @@ class Pool:
         self.remove_unneeded_code()
 
     def remove_unneeded_code(self) -> None:
-        """Have code removed that no version needs any more, as soon as no environment runs it."""
+        """Request the removal of code that no version needs, once no environment runs it."""
         self._code.unneeded.set()
 
     async def stop(self) -> None:
-        """Stops every environment, busy ones too."""
+        """Stop every environment, including busy ones."""
         for environment in [*self._busy, *(e for idle in self._idle.values() for e in idle)]:
             self._stop(environment)
         self._idle.clear()
@@ -120,12 +120,12 @@ class Pool:
             await self._preparations.stop()
 
     def lineage_of(self, access_key: str) -> tuple[str, ...]:
-        """Return the functions through which the owner of an access key was reached; none for an outsider."""
+        """Return the chain of functions that led to the owner of an access key; empty for an outsider."""
         name = name_in(access_key)
         return next((e.lineage for e in self._busy if e.name == name), ()) if name else ()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Busy and idle environments by function."""
+        """Return the numbers of busy and idle environments by function."""
         names = {e.function.key for e in self._busy} | set(self._idle)
         return {
             name: {

@@ -1,6 +1,6 @@
-"""A stack's folder for its functions' temporary files: short, private, and found by the stack's label.
+"""A stack's folder for its functions' temporary files: short, private, and identified by the stack's label.
 
-Below it, each environment has a folder of its own, which is its `TMPDIR` and `HOME` and RIE's working folder.
+Each environment has its own folder in it, which is its `TMPDIR` and `HOME` and RIE's working folder.
 The path of a Unix socket has at most 107 characters; `multiprocessing` needs 45 of them below `TMPDIR`.
 """
 
@@ -16,21 +16,21 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.system.process_labels import end_stack, has_services, label_of_stack, stack_number
 
-# On AWS this is /tmp itself, which belongs to the environment alone there.
-_BASES = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - what is made there is private
+# On AWS this is /tmp itself, which belongs to one environment there.
+_BASES = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - the folders in it are private
 
 
 def make_scratch(stack: int) -> Path:
-    """Make the folder, which only this user may enter, and the programs in it that functions find on their PATH.
+    """Create the folder, which only this user may enter, with the programs that functions find on their PATH.
 
     Args:
         stack: The stack's label.
 
     Raises:
-        HarnessError: No folder can be made.
+        HarnessError: The folder cannot be created.
     """
     failures = []
-    # Where nothing can be executed, functions would find another `python3` on their PATH: only if there is no other.
+    # Prefer a place that allows execution: in a noexec one, functions would find another `python3` on their PATH.
     for folder in sorted(_places(stack), key=_is_noexec):
         try:
             folder.mkdir(mode=0o700, exist_ok=_is_own(folder))
@@ -40,7 +40,7 @@ def make_scratch(stack: int) -> Path:
         else:
             return folder
     raise HarnessError(
-        "no folder for the functions' temporary files can be made", "; ".join(failures), "make room in /tmp"
+        "cannot create a folder for the functions' temporary files", "; ".join(failures), "free some space in /tmp"
     )
 
 
@@ -53,7 +53,7 @@ def remove_scratch(stack: int) -> None:
 
 @contextmanager
 def scratch_folder(stack: int) -> Iterator[Path]:
-    """Provide the folder for the length of a block."""
+    """Provide the folder within the block."""
     folder = make_scratch(stack)
     try:
         yield folder
@@ -62,7 +62,7 @@ def scratch_folder(stack: int) -> Iterator[Path]:
 
 
 def clean_up_scratch() -> None:
-    """Remove the folders of stacks that were killed, and end whatever of their environments still runs."""
+    """Remove the folders of stacks that were killed, and end the remaining processes of their environments."""
     for base in _BASES:
         for folder in base.glob("lambda-" + "[0-9a-f]" * 8):
             stack = label_of_stack(int(folder.name.rpartition("-")[2], 16))
@@ -88,7 +88,7 @@ def _is_noexec(folder: Path) -> bool:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether it is a folder, and no link, that this user alone may enter."""
+    """Return whether this is a folder, not a link, that only this user may enter."""
     try:
         found = folder.lstat()
     except OSError:
@@ -99,7 +99,7 @@ def _is_own(folder: Path) -> bool:
 def _add_programs(scratch: Path) -> None:
     """Make `python3` the interpreter that runs functions.
 
-    A link would not do: Python looks for the libraries of a virtual environment beside the name that it is called by.
+    A link would not work: Python looks for the libraries of a virtual environment beside the path that it is called by.
     """
     programs = programs_in(scratch)
     programs.mkdir(exist_ok=True)

@@ -1,8 +1,9 @@
-"""The gateway's HTTP server: uvicorn, with each answer in one piece, and limits on how long a request may take.
+"""The gateway's HTTP server: uvicorn, with each answer sent in one piece, and time limits for requests.
 
-Uvicorn sends the head of an answer and its body one by one: each wakes the caller, for which an answer of a few bytes
-takes a quarter longer.
-It waits for ever for the rest of a request; here a connection ends when a head or a body is not whole in time.
+Uvicorn sends the head and the body of an answer separately. Each wakes the caller, which makes a short answer take a
+quarter longer.
+Uvicorn also waits forever for the rest of a request; here, a head or body that is not complete in time ends the
+connection.
 """
 
 import asyncio
@@ -15,20 +16,20 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 SHUTDOWN_WITHIN_S = 1
-# A head is a few hundred bytes, the longest body a package of 70 MB from this machine.
+# A head has a few hundred bytes; the longest body is a package of 70 MB from this machine.
 HEAD_WITHIN_S, BODY_WITHIN_S = 10.0, 60.0
 _LIMITS: dict[object, float] = {h11.IDLE: HEAD_WITHIN_S, h11.SEND_BODY: BODY_WITHIN_S}
-# Beyond a quarter of the descriptors that this process may open, connections that have been silent so long are ended.
+# If silent connections use more than a quarter of the process's descriptors, those silent for this long are ended.
 SILENT_SHARE, SILENT_FOR_S = 4, 1.0
 
 
 def config(app: Any, *, host: str, port: int) -> uvicorn.Config:  # noqa: ANN401 - uvicorn's own type is private
-    """Return how an application is served.
+    """Return the configuration of a server.
 
     Args:
         app: An ASGI application.
-        host: Address to listen at.
-        port: Port to listen at.
+        host: Address to listen on.
+        port: Port to listen on.
     """
     return uvicorn.Config(
         app,
@@ -43,25 +44,25 @@ def config(app: Any, *, host: str, port: int) -> uvicorn.Config:  # noqa: ANN401
 
 
 def serve(app: Any, *, host: str, port: int) -> None:  # noqa: ANN401 - as above
-    """Serve an application until a signal asks for the end."""
+    """Serve an application until a signal requests the end."""
     uvicorn.Server(config(app, host=host, port=port)).run()
 
 
 class WholeAnswers(H11Protocol):
-    """Sends together what is written in one go."""
+    """Sends everything written in one turn of the event loop together."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
-        """For asyncio."""
+        """Wrap the transport; called by asyncio."""
         super().connection_made(cast("asyncio.Transport", GatheredWrites(transport)))
 
 
 class LimitedRequests(WholeAnswers):
-    """Ends a connection whose request is not whole in time, and the oldest without one when there are too many.
+    """Ends connections whose request is not complete in time, and the oldest without a request if there are too many.
 
-    One timer for each connection: what a request costs is a comparison.
+    Each connection has one timer, so a request costs only a comparison.
     """
 
-    # Connections that have not sent the head of a request yet, with the time of their beginning, oldest first.
+    # Connections that have not sent the head of a request yet, with their start time, oldest first.
     _silent: ClassVar[dict["LimitedRequests", float]] = {}
     _most_silent: ClassVar[int] = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SILENT_SHARE
 
@@ -70,7 +71,7 @@ class LimitedRequests(WholeAnswers):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
-        """For asyncio."""
+        """Start the timer, and end the oldest silent connections if there are too many; called by asyncio."""
         super().connection_made(transport)
         self._update_phase()
         self._timer = self.loop.call_later(HEAD_WITHIN_S, self._check)
@@ -83,13 +84,13 @@ class LimitedRequests(WholeAnswers):
             oldest.end()
 
     def handle_events(self) -> None:
-        """For uvicorn: whenever something came, and when an answer is complete."""
+        """Update the time limit; uvicorn calls this when data has arrived and when an answer is complete."""
         super().handle_events()
         if self.conn.their_state is not self._phase:
             self._update_phase()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """For asyncio."""
+        """Cancel the timer; called by asyncio."""
         self._silent.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
@@ -116,10 +117,10 @@ class LimitedRequests(WholeAnswers):
 
 
 class GatheredWrites:
-    """A transport that writes when the event loop comes round, all that it was given until then.
+    """A transport that collects data and writes it all in the next turn of the event loop.
 
     Args:
-        transport: The real one; whatever is not about writing is its business.
+        transport: The real transport, which handles everything but writing.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -127,13 +128,13 @@ class GatheredWrites:
         self._held: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Takes what is to be written."""
+        """Collect data to write."""
         if not self._held:
             asyncio.get_running_loop().call_soon(self._flush)
         self._held.append(data)
 
     def close(self) -> None:
-        """Closes the connection behind what was given so far."""
+        """Write the collected data and close the connection."""
         self._flush()
         self._transport.close()
 

@@ -1,4 +1,4 @@
-"""What the routes stand on."""
+"""The parts of the Lambda service that its routes use."""
 
 from dataclasses import dataclass, field
 
@@ -29,6 +29,6 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """Those of the application that answers a request."""
+    """Return the services of the application that handles a request."""
     services: Services = request.app.state.services
     return services

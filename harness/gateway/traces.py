@@ -1,4 +1,4 @@
-"""Trace ids of X-Ray's, by which a chain of invocations is known; nothing is sampled here.
+"""X-Ray's trace ids, which identify a chain of invocations; nothing is sampled here.
 
 https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
 """
@@ -14,7 +14,7 @@ def trace_of(header: str) -> str:
     """Return the trace id of an invocation, as the function finds it in `_X_AMZN_TRACE_ID`.
 
     Args:
-        header: The caller's `X-Amzn-Trace-Id`, which botocore sends from inside of a function; empty for none.
+        header: The caller's `X-Amzn-Trace-Id`, which botocore sends from within a function; empty if there is none.
     """
     called = _ROOT.search(header) if header else None
     random = os.urandom(20).hex()

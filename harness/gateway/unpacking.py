@@ -1,7 +1,7 @@
 """Unpack a deployment package as Lambda does, or refuse it in Lambda's words.
 
-Invariants: nothing is written outside of the target folder or through a link, and a refused package leaves nothing
-behind. All names are checked before the first one is written, links are made last, and bytes are counted while they
+Invariants: nothing is written outside the target folder or through a link, and a refused package leaves nothing
+behind. All names are checked before the first one is written, links are created last, and bytes are counted while they
 are inflated, whatever the headers claim.
 """
 
@@ -28,11 +28,11 @@ from harness.gateway.errors import LambdaApiError, invalid_parameter, no_room, u
 
 logger = logging.getLogger(__name__)
 
-# AWS's words, which are the same for each cause; ours follow in brackets.
+# AWS's message, which is the same for every cause; ours follows in brackets.
 COULD_NOT_UNZIP = "Could not unzip uploaded file. Please check your file, then try to upload again."
 EMPTY = "Uploaded file must be a non-empty zip"
 
-# https://man7.org/linux/man-pages/man7/path_resolution.7.html: what Linux, and so Lambda, takes.
+# https://man7.org/linux/man-pages/man7/path_resolution.7.html: the limits of Linux, and so of Lambda.
 _NAME_BYTES = 255
 _PATH_BYTES = 4096
 _TASK_ROOT = "/var/task/"
@@ -41,7 +41,7 @@ _CHUNK_BYTES = 1 << 20
 _ENCRYPTED = 0x1
 _NAME_IS_UTF8 = 0x800
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
-# What `zipfile` raises for bytes that are no archive, or a damaged one; bz2 reports damage as OSError.
+# Errors of `zipfile` for bytes that are not an archive or a damaged one; bz2 reports damage as OSError.
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -73,16 +73,16 @@ class _Entry:
 
 
 def unpack(package: bytes, folder: Path) -> None:
-    """Unpack into a folder that appears whole or not at all; one that is there already stays as it is.
+    """Unpack into a folder that appears whole or not at all; an existing folder stays as it is.
 
     Files keep their modes, and links stay links: `lib.so -> lib.so.1`, a program of mode 755.
 
     Args:
         package: The zip.
-        folder: Where its content goes.
+        folder: The folder for its content.
 
     Raises:
-        LambdaApiError: It is no zip that Lambda takes, or there is no room for it.
+        LambdaApiError: Lambda would not accept the zip, or there is no space for it.
     """
     partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
     try:
@@ -103,7 +103,7 @@ def unpack(package: bytes, folder: Path) -> None:
             raise _unzip_error("a path is too long") from error
         if not folder.exists():
             raise
-        # Another call with the same package was quicker.
+        # Another call with the same package was faster.
     except BaseException:
         _remove(partial)
         raise
@@ -125,7 +125,7 @@ def _opened(package: bytes) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(io.BytesIO(package))
     except _DAMAGED as error:
-        raise _unzip_error(str(error) or "it is no zip") from error
+        raise _unzip_error(str(error) or "it is not a zip") from error
     if not archive.infolist():
         raise invalid_parameter(EMPTY)
     return archive
@@ -136,9 +136,9 @@ def _entries(archive: zipfile.ZipFile) -> Iterator[_Entry]:
         name = _name(info)
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if "\\" in name or "\0" in name:
-            raise _unzip_error(f"{name[:_NAME_BYTES]!r}: names are separated by /, and hold no \\ and no NUL")
+            raise _unzip_error(f"{name[:_NAME_BYTES]!r}: names are separated by /, and contain neither \\ nor NUL")
         if name.startswith("/") or ".." in parts:
-            raise _unzip_error(f"{name[:_NAME_BYTES]!r} is outside of the package")
+            raise _unzip_error(f"{name[:_NAME_BYTES]!r} is outside the package")
         path = PurePosixPath(*parts)
         too_long = max((len(part.encode()) for part in parts), default=0) > _NAME_BYTES
         if too_long or len(f"{_TASK_ROOT}{path}".encode()) >= _PATH_BYTES:
@@ -151,7 +151,7 @@ def _entries(archive: zipfile.ZipFile) -> Iterator[_Entry]:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Return the name as it was packed: `zipfile` cuts it at a NUL, and takes bytes of no named encoding for CP437."""
+    """Return the name as it was packed: `zipfile` cuts it at a NUL, and decodes bytes of unknown encoding as CP437."""
     name = info.orig_filename
     if info.flag_bits & _NAME_IS_UTF8:
         return name
@@ -162,21 +162,21 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def _kind_and_mode(info: zipfile.ZipInfo, path: PurePosixPath) -> tuple[_Kind, int]:
-    # https://libzip.org/specifications/extrafld.txt: the upper half is Unix's st_mode; zero where it was not packed.
+    # https://libzip.org/specifications/extrafld.txt: the upper half is Unix's st_mode, or zero if it was not packed.
     unix = info.external_attr >> 16
     kind = stat.S_IFMT(unix)
     if info.orig_filename.endswith("/") or kind == stat.S_IFDIR:
-        # Whoever unpacks must be able to fill the folder, and later to remove it.
+        # The owner must be able to fill the folder, and later to remove it.
         return _Kind.FOLDER, stat.S_IMODE(unix) & 0o777 | 0o700 if unix else 0o755
     if kind == stat.S_IFLNK:
         return _Kind.LINK, 0o777
     if kind not in (0, stat.S_IFREG):
-        raise _unzip_error(f"{path} is no file, folder or link")
+        raise _unzip_error(f"{path} is not a file, folder or link")
     return _Kind.FILE, stat.S_IMODE(unix) & 0o777 if unix else 0o644
 
 
 def _check_paths(entries: list[_Entry]) -> None:
-    """Refuse names that exclude one another: where a folder is needed, there may be no file and no link."""
+    """Refuse conflicting names: the path of a folder cannot also be a file or a link."""
     kinds: dict[PurePosixPath, _Kind] = {PurePosixPath(): _Kind.FOLDER}
     for entry in entries:
         before = kinds.setdefault(entry.path, entry.kind)
@@ -188,7 +188,7 @@ def _check_paths(entries: list[_Entry]) -> None:
     files = [entry.path for entry in entries if entry.kind is not _Kind.FOLDER]
     if len(files) > len(set(files)):
         twice = next(path for path, count in Counter(files).items() if count > 1)
-        raise _unzip_error(f"{twice} is in it twice")
+        raise _unzip_error(f"{twice} is contained twice")
 
 
 def _check_sizes(entries: list[_Entry]) -> None:
@@ -209,11 +209,11 @@ def _write(archive: zipfile.ZipFile, entries: list[_Entry], folder: Path) -> Non
     for entry in entries:
         if entry.kind is _Kind.FOLDER:
             (folder / entry.path).chmod(entry.mode)
-    # Here a function runs as the user who unpacks; on AWS it is another one.
+    # Here a function runs as the user who unpacks the package; on AWS, as another one.
     unreadable = [entry for entry in entries if entry.kind is _Kind.FILE and not entry.mode & stat.S_IROTH]
     if unreadable:
         logger.warning(
-            "%s: %d files are not readable for others, and so not for the function on AWS; first: %s, mode %03o",
+            "%s: other users, such as the function on AWS, cannot read %d files; first: %s, mode %03o",
             folder.parent.name, len(unreadable), unreadable[0].path, unreadable[0].mode,
         )  # fmt: skip
 
@@ -234,7 +234,7 @@ def _write_file(archive: zipfile.ZipFile, entry: _Entry, path: Path, room: int) 
 def _target(archive: zipfile.ZipFile, entry: _Entry) -> bytes:
     target = b"".join(_inflated(archive, entry)) if entry.info.file_size < _PATH_BYTES else b""
     if not target or b"\0" in target:
-        raise _unzip_error(f"{entry.path} is a link to nowhere")
+        raise _unzip_error(f"{entry.path} is a link without a valid target")
     return target
 
 
