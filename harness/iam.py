@@ -1,6 +1,7 @@
 """An evaluation of IAM policies: who may call which action on which resource.
 
 moto checks a caller's actions but no resources and no conditions, and the mistakes are in these.
+We wrote it because no maintained Python library evaluates resources and conditions (decision 13).
 Evaluated are identity policies, and resource policies that speak to everybody (`Principal: "*"`):
 
     a Deny that matches             refuses, whatever else there is

@@ -1,5 +1,6 @@
 """The CloudFormation stacks and change sets of one account, in the place of moto's own records.
 
+We wrote this engine because moto's reports unknown types as created and has no rollback and no events (decision 12).
 Calls return at once and the work continues in a thread: until it ends, the stack's status is `..._IN_PROGRESS`.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_Operations.html
 """

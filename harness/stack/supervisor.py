@@ -15,6 +15,7 @@ KIND, `shared` or `private`, lets `harness down` find the supervisor of the shar
 
 Invariant: however this process ends, the kernel ends its child processes with it;
 unless it is killed, it also leaves no file and no container behind.
+We wrote it because supervisord and the like cannot guarantee that: they leave children behind when they are killed.
 """
 
 import logging

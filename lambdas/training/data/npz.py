@@ -4,6 +4,8 @@ local file header    30 bytes, then the member's name and the extra field; both 
 the member           an `.npy`: magic, version, header (dtype, order, shape), then the array's bytes
 ...                  further members
 central directory    where `zipfile` finds size, checksum and the local header's place
+
+We wrote this reader because `numpy.load` copies every array and checks it with zlib's slower CRC-32 (decision 11).
 """
 
 import io

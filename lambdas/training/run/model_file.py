@@ -1,4 +1,7 @@
-"""A trained model as it lies in S3 (`model.npz`), and what it says of new rows."""
+"""A trained model as an object in S3 (`model.npz`), and its predictions for new rows.
+
+We write the `.npz` ourselves because the bytes of `numpy.savez` differ among patch releases of Python 3.11.
+"""
 
 import io
 import zipfile
@@ -76,10 +79,7 @@ class TrainedModel(NamedTuple):
 
 
 def encode_model(trained: TrainedModel) -> bytes:
-    """The bytes of `model.npz`; the same model gives the same bytes, whichever Python writes them.
-
-    `numpy.savez` asks `zipfile` for headers that differ among the patch releases of Python 3.11.
-    """
+    """Return the bytes of `model.npz`; the same model gives the same bytes, whichever Python writes them."""
     arrays: dict[str, Any] = trained._asdict()
     scaling = arrays.pop("scaling")
     if scaling is not None:
