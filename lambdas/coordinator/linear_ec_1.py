@@ -1,8 +1,8 @@
 """The coordinator: checks the job and its data, then starts one worker per partition.
 
 The event is `training.job.Job`.
-It returns as soon as every worker is invoked: a run may outlive the coordinator's own time limit.
-The outcome appears at the `result` that it returns.
+It returns as soon as it has invoked every worker, since a run may outlive the coordinator's own time limit.
+The run's outcome appears at the address `result` that it returns.
 """
 
 import os
@@ -24,21 +24,21 @@ from training.model.catalogue import training_function
 from training.run.invoking import CONNECTIONS, invoke_event
 from training.run.results import JobRecord, RunFolder, get_object, list_partitions, s3_client
 
-# Who does not answer a probe at once is not waited for: workers have patience of their own.
+# A probe does not wait for a slow cache; the workers do.
 PROBE_TIMEOUT_S = 1.0
 
 _s3 = s3_client()
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - AWS's context has no type
-    """Starts a run.
+    """Start a run.
 
-    A second delivery of the same event starts no second run: the same request id finds that all workers are invoked.
-    One that died half-way through is taken up by whoever brings the same job: all workers are invoked again, and those
-    that run already keep their leases.
+    A second delivery of the same event starts no second run: its request id is in `job.json`.
+    If a coordinator died before it had invoked all workers, another invocation with the same job invokes all workers
+    again; leases discard the duplicates.
 
     Raises:
-        InputError: The event or its data is wrong; nothing was started.
+        InputError: The event or its data is wrong; no worker was invoked.
         InvokeError: A worker could not be invoked.
     """
     job = decode_job(event, Job)
@@ -46,7 +46,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     job = msgspec.structs.replace(job, run_id=run_id)
     with ThreadPoolExecutor(1) as pool:
         measuring = pool.submit(_measure_cache, job)
-        job, partitions = _look_at_data(job)
+        job, partitions = _check_data(job)
         cache_link = measuring.result()
     folder = RunFolder(_s3, job.results, run_id)
     record = JobRecord(context.aws_request_id, msgspec.to_builtins(job), msgspec.to_builtins(cache_link))
@@ -60,7 +60,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
             raise JobError("run_id", run_id, "a run id that no other run has used")
         if invoked:
             return _answer(run_id, folder)
-        # Workers that run already go by what was measured first.
+        # Running workers use the first measurement, and all ranks must use the same.
         cache_link = first.cache_link
     with ThreadPoolExecutor(min(CONNECTIONS, job.n_workers)) as pool:
         requests = list(pool.map(lambda rank: _invoke_worker(job, rank, cache_link, partitions), range(job.n_workers)))
@@ -73,25 +73,25 @@ def _answer(run_id: str, folder: RunFolder) -> dict[str, Any]:
 
 
 class _Partitions(NamedTuple):
-    """What a manifest says of the partitions; both None without one.
+    """The facts about partitions that their manifest states; without a manifest both are None.
 
     Attributes:
         labels: The label of each class.
-        described: What each partition is, by rank.
+        described: Rows and digest of each partition, by rank.
     """
 
     labels: list[float] | None
     described: PartitionSet | None
 
 
-def _look_at_data(job: Job) -> tuple[Job, _Partitions]:
-    """Check that all partitions are there, and read their manifest if they have one.
+def _check_data(job: Job) -> tuple[Job, _Partitions]:
+    """Check that all partitions exist, and read their manifest if they have one.
 
     Returns:
-        The job, completed by what the manifest says, and what workers have to know of it.
+        The job, completed from the manifest, and the manifest's facts that workers need.
 
     Raises:
-        InputError: A partition is missing, or the labels are no classes.
+        InputError: A partition is missing, or the labels cannot be classes.
     """
     present = list_partitions(_s3, job.data_bucket, job.data_prefix)
     missing = [job.partition(rank) for rank in range(job.n_workers) if job.partition(rank) not in present]
@@ -104,7 +104,7 @@ def _look_at_data(job: Job) -> tuple[Job, _Partitions]:
         return job, _Partitions(None, None)
     source = f"s3://{job.data_bucket}/{job.data_prefix}".rstrip("/")
     manifest = decode_manifest(get_object(_s3, job.data_bucket, key), f"{source}/{MANIFEST_KEY}")
-    if manifest is None or manifest.n_partitions != job.n_workers:  # it describes others that lie there too
+    if manifest is None or manifest.n_partitions != job.n_workers:  # the manifest of another set of partitions
         return job, _Partitions(None, None)
     job = msgspec.structs.replace(job, zero_based="yes" if manifest.zero_based else "no")
     if job.optim == "em":
@@ -116,7 +116,7 @@ def _look_at_data(job: Job) -> tuple[Job, _Partitions]:
 
 
 def _measure_cache(job: Job) -> Link | None:
-    """How the cache is reached; None where nothing goes by it, and where the cache is slow or does not answer."""
+    """Return latency and bandwidth to the cache; None where no choice depends on them or the cache is slow or down."""
     if job.sync_mode != "auto" or job.n_workers == 1:
         return None
     # Another delivery of the event may measure at the same time.
@@ -129,7 +129,7 @@ def _measure_cache(job: Job) -> Link | None:
 
 
 def _invoke_worker(job: Job, rank: int, cache_link: object, partitions: _Partitions) -> str:
-    """Invokes one worker and returns its request id."""
+    """Invoke one worker and return its request id."""
     event = {**msgspec.to_builtins(job), "worker_index": rank, "file": job.partition(rank)}
     if partitions.labels is not None:
         event["labels"] = partitions.labels

@@ -93,7 +93,7 @@ class TrainingSession:
         name = f"{self._job.rank}.{self._telemetry.attempt}.json"
         all_reduce_s = self._exchange.seconds or [0.0]  # a rank alone exchanges nothing
         round_s = self._telemetry.round_s or [0.0]  # a rank that rejoined after the last round did none
-        cold_start = self._cold_start.tell()
+        cold_start = self._cold_start.report_once()
         details = {
             "round_ms": [1e3 * seconds for seconds in round_s],
             "all_reduce_ms": [1e3 * seconds for seconds in all_reduce_s],

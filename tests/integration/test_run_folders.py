@@ -131,7 +131,7 @@ def test_a_forecast_of_a_damaged_run_is_one_error(s3, bucket, put, objects):
     [
         (
             {"model": {"sha256": hashlib.sha256(b"PK no archive").hexdigest()}},
-            r"runs/r1/model\.npz is no trained model",
+            r"runs/r1/model\.npz is not a trained model",
         ),
         ({"model": {"sha256": "0" * 64}}, "the model is not the one"),
         ({"model": 7}, "names no model"),

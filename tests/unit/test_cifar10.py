@@ -64,7 +64,7 @@ def test_a_file_that_ends_within_a_record_is_refused(image_file):
     """The error names the file and the last whole record."""
     path = image_file(format_images(IMAGES)[:-1])
 
-    with pytest.raises(InputError, match=r"batch.bin: behind record 24: 3072 bytes are no whole number of CIFAR-10"):
+    with pytest.raises(InputError, match=r"batch.bin: behind record 24: 3072 bytes are not a whole number of CIFAR-10"):
         read_all(path)
 
 

@@ -212,7 +212,7 @@ def test_bytes_that_are_no_sparse_rows_are_refused(body, message):
     ("body", "n_features", "message"),
     [
         (b"", 3072, "the partition holds no rows"),
-        (records(IMAGES, [0, 1, 1, 0])[:-1], 3072, "12291 bytes are no whole number of CIFAR-10 records of 3073 bytes"),
+        (records(IMAGES, [0, 1, 1, 0])[:-1], 3072, "12291 bytes are not a whole number of CIFAR-10 records"),
         (b"1 1:2\n", 3072, "the dataset_type of LIBSVM text is dense_libsvm or sparse_libsvm"),
         (npz(x=IMAGES, y=Y), 28, "images have 3072 features; the job says n_features 28"),
         (npz(x=IMAGES[:, :28].copy(), y=Y), 3072, "rows have 28 features; the job says n_features 3072"),

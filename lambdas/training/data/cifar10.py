@@ -1,4 +1,4 @@
-"""CIFAR-10's binary format: records of a label's byte and an image's bytes, one after the other.
+"""CIFAR-10's binary format: consecutive records of one label byte and the bytes of an image.
 
 label                1 byte, the class
 red                  1024 bytes, 32 x 32 by rows
@@ -17,14 +17,14 @@ RECORD_BYTES = 1 + IMAGE_BYTES
 
 
 def split_records(body: bytes, *, source: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Images uint8 (rows, 3072) and labels float32 (rows,) of whole records.
+    """Return the images, uint8 (rows, 3072), and labels, float32 (rows,), of whole records.
 
     Raises:
-        InputError: The bytes are no whole number of records.
+        InputError: The bytes are not a whole number of records.
     """
     if len(body) % RECORD_BYTES:
         raise InputError(
-            f"{source}: {len(body)} bytes are no whole number of CIFAR-10 records of {RECORD_BYTES} bytes; "
+            f"{source}: {len(body)} bytes are not a whole number of CIFAR-10 records of {RECORD_BYTES} bytes; "
             "the dataset_type of LIBSVM text is dense_libsvm or sparse_libsvm"
         )
     records = np.frombuffer(body, np.uint8).reshape(-1, RECORD_BYTES)

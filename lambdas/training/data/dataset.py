@@ -1,4 +1,4 @@
-"""A worker's rows: one partition object's bytes become features and labels.
+"""A worker's rows: features and labels from the bytes of a partition object.
 
     dataset_type     x                                npz holds                       or
     dense_libsvm     float32 (rows, features)         x, y                            LIBSVM text
@@ -6,7 +6,7 @@
     cifar10          uint8 (rows, 3072)               x, y                            CIFAR-10's binary format
 
 Labels `y` are float32 (rows,).
-The first bytes tell an npz from anything else.
+The first bytes distinguish an npz from the other formats.
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ class Dataset:
     """Rows of features with their labels.
 
     Attributes:
-        x: (rows, features), finite: float32, C-contiguous and possibly read-only; or CSR of float32 with columns that
-            rise within a row; or uint8.
+        x: (rows, features), finite: float32, C-contiguous and possibly read-only; or CSR of float32 with ascending
+            columns in each row; or uint8.
         y: float32 (rows,), finite: the labels as the data has them.
     """
 
@@ -53,17 +53,17 @@ def decode_partition(
     data_type: DatasetType = "dense_libsvm",
     zero_based: bool = False,
 ) -> Dataset:
-    """Turns the bytes of a partition object into rows.
+    """Return the rows in the bytes of a partition object.
 
     Args:
         body: The object's bytes.
-        source: What errors call it: `bucket/key`.
-        n_features: Columns of the job; rows of fewer get columns of zeros.
-        data_type: What the job says that the partition holds.
+        source: The name of the object in errors: `bucket/key`.
+        n_features: Columns of the job; missing columns are filled with zeros.
+        data_type: The job's `dataset_type`.
         zero_based: Whether indices of text start at 0.
 
     Raises:
-        InputError: The bytes are no partition of such a job; row or line is named.
+        InputError: The bytes are not a partition of such a job; the message names the row or line.
     """
     if data_type == "cifar10" and n_features != IMAGE_BYTES:
         raise InputError(f"{source}: images have {IMAGE_BYTES} features; the job says n_features {n_features}")
@@ -93,16 +93,16 @@ def _checked_rows(dataset: Dataset, source: str) -> Dataset:
 def decode_npz(
     body: bytes | memoryview, *, source: str, n_features: int | None = None, data_type: DatasetType | None = None
 ) -> tuple[DatasetType, Dataset]:
-    """Reads an `.npz`; its arrays tell which type of data it holds.
+    """Read an `.npz`; the type of its data follows from its arrays.
 
     Args:
         body: Its bytes.
-        source: What errors call it.
-        n_features: Columns that it must have; None for as many as it has.
+        source: The name of the file in errors.
+        n_features: Columns that it must have; None for any number.
         data_type: The type that it must have; None for any.
 
     Raises:
-        InputError: The bytes are no such npz; the row is named.
+        InputError: The bytes are not such an npz; the message names the row.
     """
     arrays = npz.Npz(body, source)
     y: FloatArray = arrays.array("y", ("float32",), 1)
@@ -137,15 +137,15 @@ def distinct_labels(y: FloatArray) -> list[float]:
 
 
 def to_classes(y: FloatArray, labels: Sequence[float], source: str) -> npt.NDArray[np.int64]:
-    """Number the classes of rows, from 0.
+    """Return the class of each row, numbered from 0.
 
     Args:
         y: The rows' labels.
         labels: The label of each class, ascending.
-        source: What errors call the data.
+        source: The name of the data in errors.
 
     Raises:
-        InputError: A label is none of these; the first such row is named, rows counted from 1.
+        InputError: A label is not in the list; the message names the first such row, counted from 1.
     """
     known = np.asarray(labels, np.float32)
     classes = np.minimum(np.searchsorted(known, y), len(known) - 1)
@@ -167,7 +167,7 @@ def _check_type(found: DatasetType, wanted: DatasetType | None, source: str) -> 
 
 
 def _read_csr(arrays: npz.Npz, n_features: int | None, source: str) -> Rows:
-    from training.data.sparse import check_csr, csr_rows  # noqa: PLC0415 - scipy is for sparse rows alone
+    from training.data.sparse import check_csr, csr_rows  # noqa: PLC0415 - only sparse rows need scipy
 
     data = arrays.array("data", ("float32",), 1)
     indices = arrays.array("indices", ("int32",), 1)
@@ -178,7 +178,7 @@ def _read_csr(arrays: npz.Npz, n_features: int | None, source: str) -> Rows:
 
 
 def _check_finite(columns: FloatArray, where: str, what: str) -> None:
-    # The extremes tell at once and without a temporary array: NaN and infinity show in one of them.
+    # NaN and infinity show in one of the extremes, which need no temporary array.
     if columns.size == 0 or (np.isfinite(columns.min()) and np.isfinite(columns.max())):
         return
     row, column = np.argwhere(~np.isfinite(columns))[0].tolist()

@@ -1,8 +1,8 @@
-"""Class labels: which labels a data set has, and which class each of them is.
+"""Class labels: the labels of a data set, and the class of each.
 
 The labels of a data set, ascending, are its classes: class k is the k-th label.
-All ranks must go by the same labels, those of all partitions together: a rank may hold no row of some class.
-The coordinator needs this module and has no NumPy.
+All ranks must use the labels of all partitions together, since a rank may have no row of some class.
+The coordinator imports this module and has no NumPy.
 """
 
 import struct
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from training.errors import InputError, JobError
 
-# As many classes as a job may have.
+# The largest number of classes of a job.
 MOST_LABELS = 10_000
-# Labels are float32, which holds every whole number up to here.
+# Labels are float32, which represents every whole number up to this one.
 LARGEST_LABEL = 1 << 24
 
 _MOST_SHOWN = 6
@@ -20,7 +20,7 @@ _FLOAT32 = struct.Struct("<f")
 
 
 def plain_label(label: float) -> int | float:
-    """Return a label as an integer where it is a whole number, else rounded as far as single precision allows."""
+    """Return a label as an integer if it is one, else the shortest decimal of the same float32."""
     if float(label).is_integer():
         return int(label)
     shorter = (float(f"{label:.{digits}g}") for digits in range(1, 9))
@@ -28,22 +28,22 @@ def plain_label(label: float) -> int | float:
 
 
 def format_label(label: float) -> str:
-    """Return a label as the user wrote it, as far as single precision allows."""
+    """Return a label as text, as short as float32 allows."""
     return str(plain_label(label))
 
 
 def format_labels(labels: Sequence[float]) -> str:
-    """Return labels in words, and how many more there are than can be shown."""
+    """Return a list of labels as text, abbreviated after the first few."""
     shown = ", ".join(map(format_label, labels[:_MOST_SHOWN]))
     more = len(labels) - _MOST_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
 
 
 def too_many_labels(source: str) -> InputError:
-    """Return the error of data whose labels cannot be classes because there are too many."""
+    """Return the error for data with too many labels to be classes."""
     return InputError(
         f"{source}: has more than {MOST_LABELS} different labels; labels are classes\n"
-        "for other data than that of a classification there is k-means, which does not look at labels"
+        "for data without classes there is k-means, which ignores labels"
     )
 
 
@@ -52,13 +52,13 @@ def classes_of(labels: Sequence[float], n_classes: int | None, source: str) -> l
 
     Args:
         labels: All labels of the data, ascending.
-        n_classes: How many classes the job asks for; None for as many as there are labels. More are possible where
-            the labels are some of 0 to n_classes - 1.
-        source: What errors call the data.
+        n_classes: The number of classes in the job; None for the number of labels. It may exceed the number of labels
+            if all labels are among 0 to n_classes - 1.
+        source: The name of the data in errors.
 
     Raises:
-        InputError: The labels are no classes.
-        JobError: There are more labels than classes, or it is not known what the further classes are.
+        InputError: The labels cannot be classes.
+        JobError: There are more labels than classes, or the labels of the other classes are unknown.
     """
     for label in labels:
         _check_label(label, source)
@@ -88,7 +88,7 @@ def classes_of(labels: Sequence[float], n_classes: int | None, source: str) -> l
 
 
 def are_numbers(labels: Sequence[float]) -> bool:
-    """Return whether the label of every class is its number."""
+    """Return whether each label equals the number of its class."""
     return list(labels) == list(range(len(labels)))
 
 
@@ -96,10 +96,10 @@ def _check_label(label: float, source: str) -> None:
     if not float(label).is_integer():
         raise InputError(
             f"{source}: label {format_label(label)} is not a whole number; labels are classes\n"
-            "there is no regression here; k-means does not look at labels"
+            "there is no regression; k-means ignores labels"
         )
     if abs(label) > LARGEST_LABEL:
         raise InputError(
-            f"{source}: label {format_label(label)} is beyond {LARGEST_LABEL}, up to which labels are told apart\n"
+            f"{source}: label {format_label(label)} is beyond {LARGEST_LABEL}, the largest that is exact in float32\n"
             "number the classes from 0"
         )

@@ -1,11 +1,11 @@
 """LIBSVM text: `<label> <index>:<value> <index>:<value> ...`, one row a line.
 
-A label is a finite number in whatever notation: `1`, `+1`, `1.000000000000000000e+00`.
-Indices start at 1, or at 0 in a zero-based text, and rise within a line; a feature that is left out is zero.
+A label is a finite number in any notation: `1`, `+1`, `1.000000000000000000e+00`.
+Indices start at 1, or at 0 in a zero-based text, and ascend within a line; an omitted feature is zero.
 Blank lines, everything after a `#`, and the query id of ranking data (`qid:7` after the label) are skipped.
 Numbers are read in double precision and rounded to single precision.
 
-Two parsers read lines: one takes all of them at once and only where nothing is unusual, the other one by one.
+Two parsers read lines: a fast one parses all lines at once but only regular text, the other parses line by line.
 The partitioner has a third for files; a test compares the three on texts of every kind.
 """
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.integer[Any]]
 
-# Text is parsed in pieces of about this many bytes, so that the arrays beside it stay small.
+# Text is parsed in pieces of about this many bytes, to keep temporary arrays small.
 PIECE_BYTES = 4 << 20
-# From here on float32 rounds to infinity: half a unit in the last place above its largest number.
+# The smallest number that float32 rounds to infinity: half a unit in the last place above its largest number.
 FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 
-# Why an index is too large, as an error says it.
+# The limit that a too large index exceeds, for error messages.
 BEYOND_THE_JOB = "the job's number of features; raise --n-features or leave it out"
 
-# Bytes that text does not hold: control characters other than white space. They are looked for in the beginning.
+# Bytes that text does not contain: control characters other than white space. Only the beginning is searched.
 _NO_TEXT, _SNIFF_BYTES = bytes([*range(9), *range(14, 32)]), 4096
 
-# Line ends are judged by as much of the beginning.
+# The kind of line ends is detected in this many bytes of the beginning.
 LINE_ENDS_BYTES = 64 << 10
 UTF8_MARK = b"\xef\xbb\xbf"
 _QUERY_ID = re.compile(rb"^([^\S\n]*[^\s:#]+)[^\S\n]+qid:[0-9]+(?![^\s#])", re.MULTILINE)
@@ -47,18 +47,18 @@ _MOST_DIGITS = 9
 
 
 class ZeroIndex(InputError):
-    """A feature index is 0 in a text that was read as one whose indices start at 1."""
+    """A feature index is 0 in a text whose indices should start at 1."""
 
 
 @dataclass(frozen=True)
 class ParsedLines:
-    """Rows as the text has them, without the zeros that it leaves out.
+    """Parsed rows, without the zeros that the text omits.
 
     Attributes:
-        labels: One per row.
-        pairs: How many `index:value` pairs each row has.
-        index: The 1-based indices of all rows, one row after the other.
-        value: The values beside them.
+        labels: One label per row.
+        pairs: Number of `index:value` pairs in each row.
+        index: The indices of all rows, counted from 1, row by row.
+        value: The value at each index.
     """
 
     labels: FloatArray
@@ -68,36 +68,36 @@ class ParsedLines:
 
     @property
     def ends(self) -> IntArray:
-        """Where each row's pairs begin, and in the end how many there are."""
+        """The offset of each row's first pair, and after the last row the number of pairs."""
         return np.append(0, np.cumsum(self.pairs))
 
     def rows(self, first: int, end: int) -> "ParsedLines":
-        """Some of the rows."""
+        """Return the rows from `first` to before `end`."""
         here = slice(*self.ends[[first, min(end, len(self.pairs))]].tolist())
         return ParsedLines(self.labels[first:end], self.pairs[first:end], self.index[here], self.value[here])
 
     def scatter_into(self, x: FloatArray) -> None:
-        """Writes the values to their places in `x`, which holds zeros."""
-        if len(self.value) == x.size:  # indices rise: every one of them is there
+        """Write the values to their places in `x`, which is filled with zeros."""
+        if len(self.value) == x.size:  # no feature is omitted, and indices ascend
             x[:] = self.value.reshape(x.shape)
         else:
             x[np.repeat(np.arange(len(self.pairs)), self.pairs), self.index - 1] = self.value
 
     def to_csr(self, n_features: int) -> "csr_array[Any]":
-        """The rows as a sparse matrix of so many columns."""
-        from training.data.sparse import csr_rows  # noqa: PLC0415 - scipy is for sparse rows alone
+        """Return the rows as a sparse matrix with `n_features` columns."""
+        from training.data.sparse import csr_rows  # noqa: PLC0415 - only sparse rows need scipy
 
         return csr_rows(self.value, self.index.astype(np.int32) - np.int32(1), self.ends, n_features)
 
 
 def is_text(body: bytes) -> bool:
-    """Whether the first bytes may be LIBSVM text, rather than some binary format."""
+    """Return whether the first bytes may be LIBSVM text rather than a binary format."""
     start = body[:_SNIFF_BYTES]
     return start.translate(None, _NO_TEXT) == start
 
 
 def has_old_line_ends(start: bytes) -> bool:
-    """Return whether lines end with a carriage return alone, judged by the first `LINE_ENDS_BYTES` of a text."""
+    """Return whether lines end with only a carriage return in the first `LINE_ENDS_BYTES` of a text."""
     return b"\n" not in start and b"\r" in start[:-1]
 
 
@@ -109,11 +109,11 @@ def without_query_ids(text: bytes) -> bytes:
 def parse_dense(
     text: bytes, *, source: str, n_features: int, zero_based: bool = False
 ) -> tuple[FloatArray, FloatArray]:
-    """Parses a whole text into dense rows.
+    """Parse a whole text into dense rows.
 
     Args:
         text: The lines.
-        source: What errors call the text.
+        source: The name of the text in errors.
         n_features: Columns of the result; a larger index is an error.
         zero_based: Whether indices start at 0.
 
@@ -121,7 +121,7 @@ def parse_dense(
         `x` (rows, n_features) and `y` (rows,).
 
     Raises:
-        InputError: A line does not parse; it is named by its number.
+        InputError: A line cannot be parsed; the message has its number.
     """
     text = _plain(text)
     most_rows = text.count(b"\n") + 1
@@ -139,7 +139,7 @@ def parse_dense(
 def parse_sparse(
     text: bytes, *, source: str, n_features: int, zero_based: bool = False
 ) -> tuple["csr_array[Any]", FloatArray]:
-    """Parses a whole text into sparse rows, as `parse_dense` into dense ones."""
+    """Parse a whole text into sparse rows; see `parse_dense`."""
     pieces = list(_parse_pieces(_plain(text), source, n_features, zero_based=zero_based))
     whole = ParsedLines(
         np.concatenate([piece.labels for piece in pieces]),
@@ -151,7 +151,7 @@ def parse_sparse(
 
 
 def _plain(text: bytes) -> bytes:
-    """The text without a byte order mark, its lines ended by newlines."""
+    """Return the text without a byte order mark and with newlines as line ends."""
     text = text.removeprefix(UTF8_MARK)
     return text.replace(b"\r", b"\n") if has_old_line_ends(text[:LINE_ENDS_BYTES]) else text
 
@@ -164,7 +164,7 @@ def _parse_pieces(text: bytes, source: str, n_features: int, *, zero_based: bool
 
 
 def _cut_at_lines(text: bytes) -> Iterator[bytes]:
-    """At least one piece, also of an empty text."""
+    """Yield pieces of whole lines; an empty text is one piece."""
     start = 0
     while end := text.find(b"\n", start + PIECE_BYTES) + 1:
         yield text[start:end]
@@ -181,19 +181,19 @@ def parse_lines(
     beyond: str = BEYOND_THE_JOB,
     zero_based: bool = False,
 ) -> ParsedLines:
-    """Parses some lines of a text.
+    """Parse some lines of a text.
 
     Args:
         text: Whole lines.
-        source: What errors call the text.
+        source: The name of the text in errors.
         first_line: Number of the first of these lines.
         n_features: The number of columns; a larger index is an error.
-        beyond: What an index above that exceeds.
+        beyond: The limit that a larger index exceeds, for the error.
         zero_based: Whether indices start at 0.
 
     Raises:
         ZeroIndex: An index is 0 although indices start at 1.
-        InputError: A line does not parse; it is named by its number.
+        InputError: A line cannot be parsed; the message has its number.
     """
     text = without_query_ids(text)
     return parse_regular(text, n_features=n_features, zero_based=zero_based) or parse_one_by_one(
@@ -202,7 +202,7 @@ def parse_lines(
 
 
 def parse_regular(text: bytes, *, n_features: int, zero_based: bool) -> ParsedLines | None:
-    """Parse all lines at once; None when anything at all is unusual or wrong."""
+    """Parse all lines at once; return None if any line is irregular or wrong."""
     if not text.endswith(b"\n"):
         text += b"\n"
     layout = _find_pairs(text)
@@ -215,7 +215,7 @@ def parse_regular(text: bytes, *, n_features: int, zero_based: bool) -> ParsedLi
             numbers = np.fromstring(text.replace(b":", b" "), np.float32, sep=" ")
     except ValueError:
         return None
-    # Every number takes a word or the part of one beside a colon: as many numbers as these are one in each.
+    # One number per label and two per pair; another count means that some word is not a single number.
     if len(numbers) != len(pairs) + 2 * len(index) or not np.isfinite(numbers).all():
         return None
     is_label = np.zeros(len(numbers), np.bool_)
@@ -227,7 +227,7 @@ def parse_regular(text: bytes, *, n_features: int, zero_based: bool) -> ParsedLi
 
 
 def _find_pairs(text: bytes) -> tuple[IntArray, IntArray] | None:
-    """Pairs per line, and all indices; None unless every line is a plain word and then `index:value` words."""
+    """Return the pairs per line and all indices; None unless each line is a label and `index:value` words."""
     characters = np.frombuffer(text, np.uint8)
     in_word = characters > _BLANK
     starts = in_word.copy()
@@ -250,14 +250,14 @@ def _find_pairs(text: bytes) -> tuple[IntArray, IntArray] | None:
 
 
 def _read_digits(characters: npt.NDArray[np.uint8], start: IntArray, end: IntArray) -> IntArray | None:
-    """The whole numbers that stand from each start to its end; None when one of them is something else."""
+    """Return the whole numbers between each start and its end; None if any text there is not digits only."""
     number = np.zeros(len(start), np.int64)
     length = end - start
     if length.min(initial=1) < 1 or length.max(initial=0) > _MOST_DIGITS:
         return None
     for position in range(length.max(initial=0)):
         here = position < length
-        digit = characters[start[here] + position] - _ZERO  # what is below `0` becomes large: unsigned
+        digit = characters[start[here] + position] - _ZERO  # unsigned: characters below `0` become large numbers
         if (digit > 9).any():
             return None
         number[here] = number[here] * 10 + digit
@@ -268,17 +268,17 @@ def _indices_are_right(index: IntArray, pairs: IntArray, n_features: int) -> boo
     if not 1 <= index.min(initial=1) <= index.max(initial=1) <= n_features:
         return False
     row = np.repeat(np.arange(len(pairs)), pairs)
-    # The position in the matrix always rises from row to row; within a row it does when the index does.
+    # The position in the matrix always ascends from row to row, and within a row if the indices do.
     return bool((np.diff(row * n_features + index) > 0).all())
 
 
 class _Indices(NamedTuple):
-    """Which feature indices a text may have.
+    """The feature indices that a text may have.
 
     Attributes:
         n_features: The number of columns.
-        beyond: What a larger index exceeds.
-        shift: What makes an index of the text one that counts from 1.
+        beyond: The limit that a larger index exceeds, for the error.
+        shift: Added to an index of the text, it gives the index counted from 1.
     """
 
     n_features: int
@@ -295,7 +295,7 @@ def parse_one_by_one(
     zero_based: bool,
     beyond: str = BEYOND_THE_JOB,
 ) -> ParsedLines:
-    """Parse line by line, as `parse_lines`: slow, but it takes all that is allowed and says what is wrong otherwise."""
+    """Parse line by line; slower, but it accepts everything allowed and reports exactly what is wrong."""
     allowed = _Indices(n_features, beyond, int(zero_based))
     labels, pairs, indices, values = array("f"), array("q"), array("q"), array("f")
     for number, line in enumerate(text.split(b"\n"), first_line):
@@ -332,7 +332,7 @@ def _label(word: bytes) -> float:
 
 
 def _pair(word: bytes, last: int, allowed: _Indices) -> tuple[int, float]:
-    """The index, counted from 1, and the value; `last` is the index before."""
+    """Return the index, counted from 1, and the value of a word; `last` is the previous index."""
     index_text, colon, value_text = word.partition(b":")
     if not colon:
         raise ValueError(f"{_quote(word)} is not of the form index:value")
@@ -341,7 +341,7 @@ def _pair(word: bytes, last: int, allowed: _Indices) -> tuple[int, float]:
     if not index_text.isdigit():
         raise ValueError(f"index {_quote(index_text)} is not a whole number from {1 - allowed.shift} upwards")
     digits = index_text.lstrip(b"0") or b"0"
-    # Longer ones are beyond in any case, and Python refuses to convert very long ones.
+    # Longer numbers exceed the limit in any case, and Python refuses to convert very long ones.
     index = int(digits[:12]) + allowed.shift
     if index < 1:
         raise _ZeroIndexError("feature index 0; indices start at 1, unless a zero-based file is read: --zero-based yes")
@@ -365,7 +365,7 @@ def _number(word: bytes, what: str) -> float:
         number = float(word)
     except ValueError:
         raise ValueError(f"{what} {_quote(word)} is not a number") from None
-    if b"_" in word:  # Python reads 1_000 as a number; no other reader of the format does.
+    if b"_" in word:  # only Python reads 1_000 as a number
         raise ValueError(f"{what} {_quote(word)} is not a number")
     if not abs(number) < FLOAT32_OVERFLOW:
         raise ValueError(f"{what} {_quote(word)} is not a finite number of single precision")
@@ -373,7 +373,7 @@ def _number(word: bytes, what: str) -> float:
 
 
 def _quote(word: bytes) -> str:
-    """A word of the text as an error shows it: printable and not long."""
+    """Return a word of the text for an error: printable, shortened and quoted."""
     return f"`{_show(word)}`"
 
 

@@ -1,6 +1,6 @@
-"""What the coordinator and the workers need of the manifest beside a set of partitions.
+"""The manifest beside a set of partitions, as far as the coordinator and the workers read it.
 
-The partitioner writes it (`fixtures.partitions` has the whole record); partitions that others made have none.
+The partitioner writes it, and `fixtures.partitions` has the whole record; partitions of other programs have none.
 """
 
 import hashlib
@@ -13,36 +13,36 @@ MANIFEST_KEY = "manifest.json"
 
 
 class LabelCount(msgspec.Struct, frozen=True):
-    """How many rows have a label."""
+    """The number of rows with one label."""
 
     label: int | float
     rows: int
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """What one partition object is.
+    """One partition object.
 
     Attributes:
-        rows: Its rows.
-        md5: Digest of its bytes, in hexadecimal: S3's ETag of an object that was put in one piece.
+        rows: Number of rows.
+        md5: Digest of its bytes, in hexadecimal; S3's ETag of an object that was stored in one request.
     """
 
     rows: int
     md5: str
 
     def check(self, body: bytes | memoryview, etag: str, source: str) -> None:
-        """Refuse an object that is not the one that was put there.
+        """Refuse an object that differs from the one in the manifest.
 
-        S3 derives the ETag from the content, so that the usual object costs no digest of its own.
-        Where the ETag is another kind of digest (parts, encryption by KMS), the bytes decide.
+        S3 derives the ETag from the content, so most objects need no further digest.
+        Where the ETag is another kind of digest (multipart upload, encryption by KMS), the bytes decide.
 
         Args:
             body: The object's bytes.
-            etag: What S3 gave with them.
+            etag: The ETag that S3 returned with them.
             source: The object's address.
 
         Raises:
-            InputError: It is another one.
+            InputError: The object differs.
         """
         if etag.strip('"') == self.md5:
             return
@@ -56,13 +56,13 @@ class Partition(msgspec.Struct, frozen=True):
 
 
 class PartitionSet(msgspec.Struct, frozen=True):
-    """A manifest, as far as training goes by it.
+    """The part of a manifest that training reads.
 
     Attributes:
         n_partitions: Number of partitions.
         rows_per_partition: Rows of each.
-        md5_per_partition: Digest of each object; none in the manifests of earlier versions.
-        labels: All labels, ascending; None for too many to be classes.
+        md5_per_partition: Digest of each object; manifests of earlier versions have none.
+        labels: All labels, ascending; None if there are too many to be classes.
         zero_based: Whether the source's feature indices start at 0.
     """
 
@@ -73,17 +73,17 @@ class PartitionSet(msgspec.Struct, frozen=True):
     zero_based: bool = False
 
     def partition(self, rank: int) -> Partition | None:
-        """Return what the partition of a rank is; None where the manifest does not say."""
+        """Return the partition of a rank; None if the manifest does not describe it."""
         if rank >= len(self.md5_per_partition):
             return None
         return Partition(self.rows_per_partition[rank], self.md5_per_partition[rank])
 
 
 def decode_manifest(body: bytes, source: str) -> PartitionSet | None:
-    """Read a manifest; None for another program's object of that name, which says nothing of partitions.
+    """Read a manifest; return None for another program's object of that name.
 
     Raises:
-        InputError: It is no JSON, or a damaged manifest.
+        InputError: The object is not JSON, or is a damaged manifest.
     """
     try:
         found = msgspec.json.decode(body)
@@ -93,5 +93,5 @@ def decode_manifest(body: bytes, source: str) -> PartitionSet | None:
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise InputError(
             f"{source} is not a manifest of partitions ({error})\n"
-            "partition the data again, or delete it if it is of something else"
+            "partition the data again, or delete the object if it belongs to something else"
         ) from error

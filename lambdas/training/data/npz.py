@@ -1,9 +1,9 @@
-"""NumPy's `.npz`, read from bytes in memory: members that are stored uncompressed are used in place.
+"""NumPy's `.npz`, read from bytes in memory; uncompressed members are used in place.
 
 local file header    30 bytes, then the member's name and the extra field; both lengths are in the header
 the member           an `.npy`: magic, version, header (dtype, order, shape), then the array's bytes
 ...                  further members
-central directory    where `zipfile` finds size, checksum and the local header's place
+central directory    size, checksum and offset of each member, read by `zipfile`
 
 We wrote this reader because `numpy.load` copies every array and checks it with zlib's slower CRC-32 (decision 11).
 """
@@ -29,28 +29,27 @@ _LOCAL_HEADER_BYTES = 30
 _LENGTHS_OF_NAME_AND_EXTRA = struct.Struct("<HH")
 _LENGTHS_AT = 26
 _ENCRYPTED = 0x1
-# What zipfile raises on bytes that are not right; the last two stand for members that are encrypted or packed in
-# a way it does not know.
+# What zipfile raises on invalid bytes; the last two are for encrypted members and unknown compression methods.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError, RuntimeError)
 _LONGEST_NPY_HEADER = 1 << 16
 
 
 class Npz:
-    """The arrays of an `.npz`; each is read when it is asked for.
+    """The arrays of an `.npz`, each read on demand.
 
     Attributes:
-        names: What the arrays are called, ascending.
+        names: The names of the arrays, sorted.
     """
 
     def __init__(self, body: bytes | memoryview, source: str) -> None:
-        """Reads the directory.
+        """Read the directory.
 
         Args:
             body: The file's bytes; arrays may be read-only views of them.
-            source: What errors call the file.
+            source: The name of the file in errors.
 
         Raises:
-            InputError: The bytes are no such file.
+            InputError: The bytes are not such a file.
         """
         self._body, self._source = body, source
         with self._damage():
@@ -59,18 +58,18 @@ class Npz:
         self.names = sorted(self._members)
 
     def array(self, name: str, types: tuple[str, ...], dimensions: int) -> npt.NDArray[Any]:
-        """Reads one array.
+        """Read one array.
 
         Args:
-            name: What it is called.
-            types: The types that it may have, such as `float32`; little-endian.
-            dimensions: How many dimensions it must have.
+            name: The array's name.
+            types: Allowed types, such as `float32`; little-endian.
+            dimensions: Required number of dimensions.
 
         Returns:
             The array, C-contiguous and aligned.
 
         Raises:
-            InputError: There is no such array, it is damaged, or it has another type or shape.
+            InputError: The array is missing or damaged, or has another type or shape.
         """
         if name not in self._members:
             held = ", ".join(self.names) or "nothing"
@@ -98,7 +97,7 @@ class Npz:
 
 
 class _InPlace(io.RawIOBase):
-    """Bytes as a file, without the copy that `io.BytesIO` makes of a memoryview."""
+    """A file over bytes, without the copy that `io.BytesIO` makes of a memoryview."""
 
     def __init__(self, body: bytes | memoryview) -> None:
         self._body, self._at = memoryview(body), 0
@@ -143,5 +142,5 @@ def _read_array(content: memoryview, what: str, types: tuple[str, ...], dimensio
         raise InputError(f"{what} of shape {shape} holds {len(content) - start} bytes")
     flat = np.frombuffer(content, dtype, count, start)
     array = flat.reshape(shape, order="F" if fortran_order else "C")
-    # Files of other writers may start an array at any byte; arithmetic on such an array copies it every time.
+    # Other writers may start an array at any byte, and arithmetic on an unaligned array copies it every time.
     return np.require(array, requirements=["C", "A"])

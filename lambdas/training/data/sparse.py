@@ -1,7 +1,7 @@
-"""Sparse rows as a CSR matrix: what row i stores are `data[indptr[i]:indptr[i + 1]]`, in the columns `indices[...]`.
+"""Sparse rows as a CSR matrix: row i has the values `data[indptr[i]:indptr[i + 1]]` in the columns `indices[...]`.
 
-Columns are counted from 0 and rise within a row, so that every number of the matrix has one place.
-Only who has sparse rows imports this module, and with it scipy.
+Columns are counted from 0 and ascend within a row, so each entry of the matrix is stored at most once.
+This module imports scipy; import it for sparse rows only.
 """
 
 from typing import Any
@@ -17,23 +17,23 @@ IntArray = npt.NDArray[np.integer[Any]]
 
 
 def csr_rows(data: FloatArray, indices: IntArray, indptr: IntArray, n_features: int) -> "csr_array[Any]":
-    """The matrix of three arrays that are right."""
+    """Return the matrix of three valid arrays."""
     rows: csr_array[Any] = csr_array((data, indices, indptr), shape=(len(indptr) - 1, n_features))
-    rows.has_canonical_format = True  # scipy would look whether columns rise, once more
+    rows.has_canonical_format = True  # so that scipy does not check again whether columns ascend
     return rows
 
 
 def check_csr(data: FloatArray, indices: IntArray, indptr: IntArray, *, n_features: int, source: str) -> None:
-    """Makes sure that three arrays are a matrix of finite numbers with `n_features` columns.
+    """Check that three arrays form a matrix of finite numbers with `n_features` columns.
 
     Raises:
-        InputError: They are not; the row is named, counted from 1, and the column, counted from 0.
+        InputError: They do not; the message names the row, counted from 1, and the column, counted from 0.
     """
     if len(data) != len(indices):
         raise InputError(f"{source}: array 'data' has {len(data)} numbers and array 'indices' has {len(indices)}")
     if len(indptr) == 0 or indptr[0] != 0 or indptr[-1] != len(data) or (np.diff(indptr) < 0).any():
         raise InputError(f"{source}: array 'indptr' must rise from 0 to {len(data)}, the numbers in 'data'")
-    beyond = indices.astype(np.uint64) >= n_features  # what is below 0 becomes large: unsigned
+    beyond = indices.astype(np.uint64) >= n_features  # as unsigned numbers, negative columns are large
     if beyond.any():
         place = int(beyond.argmax())
         raise InputError(
@@ -42,7 +42,7 @@ def check_csr(data: FloatArray, indices: IntArray, indptr: IntArray, *, n_featur
         )
     falls = np.zeros(len(indices) + 1, np.bool_)
     falls[1:-1] = indices[1:] <= indices[:-1]
-    falls[indptr] = False  # from row to row it may
+    falls[indptr] = False  # a new row may begin with a lower column
     if falls.any():
         place = int(falls.argmax())
         raise InputError(
@@ -57,5 +57,5 @@ def check_csr(data: FloatArray, indices: IntArray, indptr: IntArray, *, n_featur
 
 
 def _row(indptr: IntArray, place: int) -> int:
-    """The row, from 1, that holds the number at this place."""
+    """Return the row, counted from 1, of the value at this place."""
     return int(np.searchsorted(indptr, place, side="right"))

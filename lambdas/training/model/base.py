@@ -1,4 +1,4 @@
-"""What every model offers an algorithm; parameters are always one flat float32 array."""
+"""The interface between models and algorithms; parameters are always one flat float32 array."""
 
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 Parameters: TypeAlias = NDArray[np.float32]
 Classes: TypeAlias = NDArray[np.int64]
-# float32 (rows, features), dense or scipy's CSR; uint8 (rows, 3072) for images. NumPy and scipy share the operators
-# that models use, but no type.
+# float32 (rows, features), dense or scipy's CSR; uint8 (rows, 3072) for images. NumPy and scipy have the operators in
+# common that models use, but no type.
 Rows: TypeAlias = Any
 
 
@@ -17,8 +17,8 @@ class LossAndGradient(NamedTuple):
 
     Attributes:
         loss: Summed loss.
-        gradient: Its gradient, float32, the shape of the parameters.
-        samples: Rows.
+        gradient: Gradient of the loss, float32, in the shape of the parameters.
+        samples: Number of rows.
     """
 
     loss: float
@@ -31,9 +31,9 @@ class Evaluation(NamedTuple):
 
     Attributes:
         loss: Summed loss.
-        correct: Rows classified rightly.
-        samples: Rows.
-        predicted: Rows by their predicted class (classes,).
+        correct: Number of correctly classified rows.
+        samples: Number of rows.
+        predicted: Number of rows by predicted class (classes,).
     """
 
     loss: float
@@ -43,23 +43,23 @@ class Evaluation(NamedTuple):
 
 
 class Model(Protocol):
-    """A model over flat parameters that is trained by its gradient; it holds shapes, never data."""
+    """A model that is trained by its gradient; it holds shapes, never data or parameters."""
 
     @property
     def n_classes(self) -> int:
-        """Classes that it tells apart."""
+        """Number of classes."""
 
     def initial(self, seed: int) -> Parameters:
-        """The parameters to start from; the same for every rank."""
+        """Return the initial parameters, the same on every rank."""
 
     def penalised(self) -> Parameters:
-        """1 where a parameter counts in the penalty, 0 where it does not (biases), the shape of the parameters."""
+        """Return 1 for each parameter that the penalty includes and 0 for the others (biases)."""
 
     def loss_and_gradient(self, parameters: Parameters, x: Rows, y: Classes) -> LossAndGradient:
-        """Summed loss and gradient of a batch, without any penalty; zero rows give zeros."""
+        """Return the summed loss and gradient of a batch, without any penalty; zero rows give zeros."""
 
     def evaluate(self, parameters: Parameters, x: Rows, y: Classes) -> Evaluation:
-        """Summed loss and hits over rows, without any penalty."""
+        """Return the summed loss and the correct predictions over rows, without any penalty."""
 
     def predict(self, parameters: Parameters, x: Rows) -> NDArray[np.float32]:
-        """Scores (rows, classes): the largest is the predicted class; probabilities where the model has them."""
+        """Return scores (rows, classes): probabilities if the model has them; the largest is the predicted class."""

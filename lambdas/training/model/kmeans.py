@@ -1,14 +1,14 @@
-"""K-means on dense or sparse rows: nearest centroids, sums per cluster, and the chance behind k-means++.
+"""K-means on dense or sparse rows: nearest centroids, sums per cluster, and the random choice of k-means++.
 
     distance^2 = ||x||^2 - 2 x.c + ||c||^2
 
 The three terms cancel where a row is close to its centroid but far from the origin.
-They are therefore taken in float64, which keeps 29 bits more than float32 rows hold,
-and what cancellation leaves of a distance of zero is set to zero.
+They are therefore computed in float64, which has 29 bits more than the float32 rows,
+and a distance that is only rounding error is set to zero.
 
-Dense rows are widened to float64 and compared with the centroids in blocks: beside 16 bytes per row, no more than
-`BLOCK_BYTES` is needed at a time (or `BLOCK_ROWS_AT_LEAST` rows, when so many do not fit).
-Sparse rows are scipy's CSR; only a block's distances are dense, never its rows.
+Dense rows are converted to float64 and compared with the centroids in blocks. Besides 16 bytes per row, this needs
+`BLOCK_BYTES` of memory at a time (or as much as `BLOCK_ROWS_AT_LEAST` rows take, if that is more).
+Sparse rows are scipy's CSR; only the distances of a block are dense, never its rows.
 
 Lloyd 1982, Least squares quantization in PCM.
 """
@@ -24,19 +24,19 @@ from training.model.base import Classes, Parameters, Rows
 
 Float64 = NDArray[np.float64]
 
-# Blocks this size stay in the cache between the product that compares and the product that sums.
+# Blocks of this size stay in the processor's cache between the two matrix products, of distances and of sums.
 BLOCK_BYTES = 2 << 20
 BLOCK_ROWS_AT_LEAST = 16
-# Squared distances below this share of ||x||^2 + ||c||^2 are rounding errors of float64 products; it lies just above
-# what float32 rows can tell apart.
+# Squared distances below this share of ||x||^2 + ||c||^2 are rounding errors of float64 products. Distinct float32 rows
+# may be closer than that only by little.
 CANCELLED = 1e-13
-# Weight of a row that k-means++ takes only when no row is better: a row that is a centroid already.
+# Weight of a row that is a centroid already; k-means++ takes it only if no other row is left.
 LAST_RESORT = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Rows with their squared norms, which every comparison needs.
+    """Rows with their squared norms, which every distance needs.
 
     Attributes:
         x: float32 (rows, features), dense or CSR.
@@ -48,7 +48,7 @@ class Points:
 
     @classmethod
     def of(cls, x: Rows) -> "Points":
-        """Computes the norms of these rows."""
+        """Return these rows with their norms."""
         norms = np.empty(x.shape[0])
         for rows, block in _blocks(x, 0):
             norms[rows] = _squared_norms(block)
@@ -56,21 +56,21 @@ class Points:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and features."""
+        """Number of rows and of features."""
         rows, features = self.x.shape
         return rows, features
 
     def row(self, index: int) -> Parameters:
-        """One row, dense."""
+        """Return one row, dense."""
         row = self.x[index : index + 1]
         return np.ravel(row if isinstance(row, np.ndarray) else row.toarray())
 
 
 class Nearest(NamedTuple):
-    """For every row, its nearest centroid; the first of several.
+    """The nearest centroid of every row; the first of several.
 
     Attributes:
-        classes: Which centroid (rows,).
+        classes: Index of the centroid (rows,).
         distances: Squared distance to it (rows,).
     """
 
@@ -79,12 +79,12 @@ class Nearest(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """What the rows say about the next centroids; added over ranks, it is the same for all rows together.
+    """Sums over rows that give the next centroids; sums of several ranks are added.
 
     Attributes:
-        sums: Sum of every cluster's rows (clusters, features).
-        counts: Rows of every cluster (clusters,).
-        distances: Every row's squared distance to its centroid (rows,).
+        sums: Sum of the rows of each cluster (clusters, features).
+        counts: Number of rows of each cluster (clusters,).
+        distances: Squared distance of each row to its centroid (rows,).
     """
 
     sums: Float64
@@ -93,7 +93,7 @@ class Statistics(NamedTuple):
 
 
 def nearest(points: Points, centroids: Parameters) -> Nearest:
-    """The nearest of the centroids (clusters, features) for every row."""
+    """Return the nearest of the centroids (clusters, features) for every row."""
     classes, distances = np.empty(points.shape[0], np.int64), np.empty(points.shape[0])
     for rows, _, found in _compared(points, centroids):
         classes[rows], distances[rows] = found
@@ -101,7 +101,7 @@ def nearest(points: Points, centroids: Parameters) -> Nearest:
 
 
 def statistics(points: Points, centroids: Parameters) -> Statistics:
-    """Assigns every row to its nearest centroid (clusters, features), and sums the clusters."""
+    """Assign every row to its nearest centroid (clusters, features), and sum each cluster."""
     sums, counts = np.zeros(centroids.shape), np.zeros(len(centroids))
     distances = np.empty(points.shape[0])
     for rows, block, found in _compared(points, centroids):
@@ -112,24 +112,24 @@ def statistics(points: Points, centroids: Parameters) -> Statistics:
 
 
 def predict(parameters: Parameters, x: Rows) -> Classes:
-    """The nearest centroid of every row; `parameters` are the centroids (clusters, features), laid flat."""
+    """Return the nearest centroid of every row; `parameters` are the flattened centroids (clusters, features)."""
     return nearest(Points.of(x), parameters.reshape(-1, x.shape[1])).classes
 
 
 def arrival_times(weights: Float64, positions: NDArray[np.uint64], stream: int) -> Float64:
-    """When each row arrives in a race that a row wins with a probability in proportion to its weight.
+    """Return random arrival times; each row is the first with a probability proportional to its weight.
 
     A row's time is drawn from the exponential distribution with its weight as the rate.
-    The chance is a function of the row's position in the global order and of the stream alone (SplitMix64),
-    so the winner does not depend on which rank holds which row.
+    The random number depends only on the row's position in the global order and on the stream (SplitMix64),
+    so the first row does not depend on which rank holds which row.
 
     Efraimidis and Spirakis 2006, Weighted random sampling with a reservoir.
     Steele, Lea and Flood 2014, Fast splittable pseudorandom number generators.
 
     Args:
-        weights: At least 0, one per row; rows of weight 0 win only among themselves.
-        positions: Places of the rows in the global order.
-        stream: Names this race; a 64-bit number.
+        weights: At least 0, one per row; a row of weight 0 is the first only if all weights are 0.
+        positions: Positions of the rows in the global order.
+        stream: A 64-bit number, different for each draw.
     """
     bits = (positions + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(stream)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -142,12 +142,12 @@ def arrival_times(weights: Float64, positions: NDArray[np.uint64], stream: int) 
 
 
 def _compared(points: Points, centroids: Parameters) -> Iterator[tuple[slice, Rows, Nearest]]:
-    """Blocks of rows: where they stand, the rows, and their nearest centroids."""
+    """Yield blocks of rows: their slice, the rows, and their nearest centroids."""
     wide = centroids.astype(np.float64)
     squared_norms = _squared_norms(wide)
     doubled = np.ascontiguousarray(-2 * wide.T)
     for rows, block in _blocks(points.x, len(centroids)):
-        # ||x||^2 is the same for all centroids: it is added to the smallest alone.
+        # ||x||^2 is the same for all centroids, so it is added only to the smallest.
         scores = block @ doubled
         scores += squared_norms
         classes = scores.argmin(axis=1)
@@ -159,7 +159,7 @@ def _compared(points: Points, centroids: Parameters) -> Iterator[tuple[slice, Ro
 
 
 def _blocks(x: Rows, n_clusters: int) -> Iterator[tuple[slice, Rows]]:
-    """Blocks of rows that fit `BLOCK_BYTES` with their scores and class marks: dense ones in float64, or CSR."""
+    """Yield blocks of rows that fit `BLOCK_BYTES` with their distances and class marks: dense in float64, or CSR."""
     count, features = x.shape
     dense = isinstance(x, np.ndarray)
     row_bytes = 8 * (2 * n_clusters + (features if dense else 1 + x.nnz // max(1, count)))
@@ -178,7 +178,7 @@ def _squared_norms(block: Rows) -> Float64:
 
 
 def _add_by_class(sums: Float64, block: Rows, classes: Classes) -> None:
-    """Adds every row to the sum of its class."""
+    """Add every row to the sum of its class."""
     if isinstance(block, np.ndarray):
         marks = np.zeros((len(sums), len(classes)))
         marks[classes, np.arange(len(classes))] = 1
@@ -189,5 +189,5 @@ def _add_by_class(sums: Float64, block: Rows, classes: Classes) -> None:
 
 
 def _row_of_value(block: Rows) -> Classes:
-    """The row of every stored value of a CSR block."""
+    """Return the row of each stored value of a CSR block."""
     return np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))

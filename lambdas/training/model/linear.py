@@ -1,6 +1,6 @@
 """Linear models on dense or sparse rows, in closed form: logistic regression, softmax, support vector machines.
 
-Losses and gradients are sums over rows, not means: parts of several ranks can then be added,
+Losses and gradients are sums over rows, not means, so that the parts of several ranks can be added
 and n workers compute what one worker computes on all their rows.
 
 With margins m = x W + b and classes y:
@@ -35,13 +35,13 @@ Link = Callable[[Float32], Float32]
 class LinearModel:
     """One column of weights and a bias per output; two classes need a single output.
 
-    `parameters` is the matrix (features + 1, outputs), biases in the last row, laid flat.
+    `parameters` is the flattened matrix (features + 1, outputs) with the biases in its last row.
 
     Attributes:
         n_features: Columns of the rows.
         n_outputs: 1 for two classes, else one per class.
-        loss: Loss and residuals in the margins.
-        link: Scores from the margins.
+        loss: Maps margins and classes to the loss and its residuals.
+        link: Maps margins to scores.
     """
 
     n_features: int
@@ -51,21 +51,21 @@ class LinearModel:
 
     @property
     def n_classes(self) -> int:
-        """Classes; see `Model`."""
+        """Number of classes; see `Model`."""
         return max(2, self.n_outputs)
 
-    def initial(self, seed: int) -> Parameters:  # noqa: ARG002 - convex: the start needs no chance
-        """Zeros."""
+    def initial(self, seed: int) -> Parameters:  # noqa: ARG002 - a convex loss needs no random start
+        """Return zeros."""
         return np.zeros((self.n_features + 1) * self.n_outputs, np.float32)
 
     def penalised(self) -> Parameters:
-        """Weights count, biases do not."""
+        """Return 1 for weights and 0 for biases."""
         mask = np.ones((self.n_features + 1, self.n_outputs), np.float32)
         mask[-1] = 0
         return mask.ravel()
 
     def loss_and_gradient(self, parameters: Parameters, x: Rows, y: Classes) -> LossAndGradient:
-        """Summed loss and gradient; see `Model`."""
+        """Return the summed loss and gradient; see `Model`."""
         loss, residuals = self.loss(self._margins(parameters, x), y)
         gradient = np.empty_like(parameters)
         gradient[: -self.n_outputs] = (x.T @ residuals).ravel()
@@ -73,14 +73,14 @@ class LinearModel:
         return LossAndGradient(loss, gradient, len(y))
 
     def evaluate(self, parameters: Parameters, x: Rows, y: Classes) -> Evaluation:
-        """Summed loss and hits; see `Model`."""
+        """Return the summed loss and the correct predictions; see `Model`."""
         margins = self._margins(parameters, x)
         classes = (margins > 0).astype(np.int64) if self.n_outputs == 1 else margins.argmax(axis=1)
         predicted = np.bincount(classes, minlength=self.n_classes)
         return Evaluation(self.loss(margins, y)[0], int(np.count_nonzero(classes == y)), len(y), predicted)
 
     def predict(self, parameters: Parameters, x: Rows) -> Float32:
-        """Scores (rows, classes); see `Model`."""
+        """Return scores (rows, classes); see `Model`."""
         return self.link(self._margins(parameters, x))
 
     def _margins(self, parameters: Parameters, x: Rows) -> Float32:
@@ -96,14 +96,14 @@ class LinearModel:
 
 
 def logistic_regression(n_features: int, n_classes: int) -> LinearModel:
-    """Logistic regression; softmax regression for more than two classes."""
+    """Return logistic regression; softmax regression for more than two classes."""
     if n_classes == 2:
         return LinearModel(n_features, 1, _logistic, _two_probabilities)
     return LinearModel(n_features, n_classes, _softmax, _probabilities)
 
 
 def support_vector_machine(n_features: int, n_classes: int) -> LinearModel:
-    """A linear SVM; one against the rest for more than two classes."""
+    """Return a linear SVM; one against the rest for more than two classes."""
     if n_classes == 2:
         return LinearModel(n_features, 1, _hinge, _two_margins)
     return LinearModel(n_features, n_classes, _hinge_one_vs_rest, _margins_themselves)

@@ -1,11 +1,11 @@
-"""Checkpoints in S3, for when no rank that trains is left: `runs/<run_id>/checkpoint/`.
+"""Checkpoints in S3, for the case that no training rank is left: `runs/<run_id>/checkpoint/`.
 
-    checkpoint/<round>/shared           what all ranks share after a round; written by rank 0
-    checkpoint/<round>/private.<rank>   what a rank alone has (ADMM's x and u); written by that rank
-    checkpoint/<round>.json             names the checkpoint: the job, the round, the checksum; written last, by rank 0
+    checkpoint/<round>/shared           the state that all ranks share after a round; written by rank 0
+    checkpoint/<round>/private.<rank>   a rank's private state (ADMM's x and u); written by that rank
+    checkpoint/<round>.json             the manifest: job, round, checksum; written last, by rank 0
 
-A checkpoint counts from the moment that it is named, when all its parts lie there and the shared one was read back.
-The two newest are kept.
+The manifest publishes a checkpoint: rank 0 writes it once all parts are stored and the shared part was read back.
+The two newest checkpoints are kept.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from training.run.results import RunFolder, StorageError
 
 KEPT = 2
 _MANIFEST = re.compile(r"checkpoint/(\d+)\.json")
-# Ranks leave a round within moments of one another; then each writes one object.
+# Ranks leave a round within moments of each other, and each then writes one object.
 PARTS_WITHIN_S = 10.0
 # Fields that may differ between two workers or two links of one run.
 _NOT_THE_JOB = {
@@ -41,13 +41,13 @@ _NOT_THE_JOB = {
 
 
 class CheckpointManifest(msgspec.Struct, frozen=True):
-    """What names a checkpoint.
+    """The record that publishes a checkpoint.
 
     Attributes:
-        round: The round after which it stands.
+        round: The round that the state follows.
         job: The job's fields.
-        sha256: Of the shared part.
-        ranks: How many private parts there are; 0 for none.
+        sha256: Digest of the shared part.
+        ranks: Number of private parts; 0 for none.
     """
 
     round: int
@@ -57,13 +57,13 @@ class CheckpointManifest(msgspec.Struct, frozen=True):
 
 
 class RunCheckpoints:
-    """The checkpoints of one run, as one rank sees them.
+    """The checkpoints of one run, from the view of one rank.
 
     Args:
         folder: The run's folder.
         job: This worker's job.
-        note: Told when a checkpoint was stored or could not be.
-        names: The run's objects as they were a moment ago, for the first time that the newest is asked for.
+        note: Called when a checkpoint was stored or could not be.
+        names: A recent listing of the run's objects, which saves the first call of `newest` a request.
     """
 
     def __init__(self, folder: RunFolder, job: WorkerJob, note: Note, names: list[str] | None = None) -> None:
@@ -72,32 +72,32 @@ class RunCheckpoints:
         self.saved_at = time.monotonic()
 
     def newest(self) -> int:
-        """The round of the newest one; 0 when there is none."""
+        """Return the round of the newest checkpoint; 0 when there is none."""
         names, self._names = self._names, None
         return max(self._rounds(names), default=0)
 
     def save(self, round_number: int, shared: bytes, private: bytes | None) -> None:
-        """Stores this rank's share.
+        """Store this rank's share.
 
-        Training goes on when S3 fails: the checkpoint before this one stays the newest.
+        Training continues when S3 fails: the previous checkpoint stays the newest.
         """
         started = self.saved_at = time.monotonic()
         try:
             if private is not None:
                 self._folder.write(_private(round_number, self._job.rank), private)
             if self._job.rank == 0:
-                self._name(round_number, shared, self._job.n_workers if private is not None else 0)
+                self._publish(round_number, shared, self._job.n_workers if private is not None else 0)
                 seconds = time.monotonic() - started
                 self._note("checkpoint", round=round_number, bytes=len(shared), seconds=seconds)
         except StorageError as error:
             self._note("checkpoint_failed", round=round_number, cause=str(error))
 
     def load(self, round_number: int) -> tuple[bytes, bytes | None]:
-        """The shared part, and this rank's own.
+        """Return the shared part and this rank's private part.
 
         Raises:
-            InputError: The checkpoint is of another job; the field is named.
-            DamagedFrame: It is truncated, changed, or a part is gone.
+            InputError: The checkpoint belongs to another job; the message names the field.
+            DamagedFrame: The checkpoint is truncated or changed, or lacks a part.
             StorageError: S3 fails.
         """
         name = _manifest(round_number)
@@ -121,10 +121,10 @@ class RunCheckpoints:
         return shared, self._read(_private(round_number, self._job.rank)) if manifest.ranks else None
 
     def wait_for(self, round_number: int) -> bool:
-        """Waits until a checkpoint is named; False when it does not come."""
+        """Wait until a checkpoint is published; return False when it does not appear in time."""
         return self._poll(lambda: self._folder.read(_manifest(round_number)) is not None)
 
-    def _name(self, round_number: int, shared: bytes, ranks: int) -> None:
+    def _publish(self, round_number: int, shared: bytes, ranks: int) -> None:
         sha256 = self._folder.write(_shared(round_number), shared)
         if hashlib.sha256(self._read(_shared(round_number))).hexdigest() != sha256:
             raise StorageError(f"{self._folder.location(_shared(round_number))} reads back as something else")
@@ -134,12 +134,12 @@ class RunCheckpoints:
         manifest = CheckpointManifest(round_number, _job_fields(self._job), sha256, ranks)
         self._folder.write_json(_manifest(round_number), manifest)
         for old in sorted(self._rounds())[:-KEPT]:
-            # Its name goes first: what has no name is no checkpoint.
+            # The manifest first: without one the parts are no checkpoint.
             self._folder.delete([_manifest(old)])
             self._folder.delete(self._folder.names(f"checkpoint/{old}/"))
 
     def _rounds(self, names: list[str] | None = None) -> list[int]:
-        """The rounds of all that are named."""
+        """Return the rounds of all published checkpoints."""
         names = self._folder.names("checkpoint/") if names is None else names
         named = [_MANIFEST.fullmatch(name) for name in names]
         return [int(match[1]) for match in named if match]

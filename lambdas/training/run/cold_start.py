@@ -1,8 +1,9 @@
-"""Where the time of a cold start goes, from the start of the process to the first invocation.
+"""The phases of a cold start, from the start of the process to the first invocation.
 
     process starts ---- interpreter ----> first line of the handler's module ---- imports ----> ---- s3_client ---->
 
-Made at the top of the handler's module, and asked by the first invocation; later ones find a warm environment.
+The handler's module creates the clock in its first line, and the first invocation reads it.
+Later invocations find a warm environment.
 """
 
 import os
@@ -15,27 +16,27 @@ _START_FIELD = 22
 
 
 class ColdStart:
-    """Measures phases one after the other."""
+    """A stopwatch for consecutive phases."""
 
     def __init__(self) -> None:
         self._phases = {"interpreter": max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - _process_start_s())}
         self._last = time.perf_counter()
-        self._told = False
+        self._reported = False
 
     def done(self, phase: str) -> None:
-        """Ends a phase; the next one begins."""
+        """End a phase and begin the next one."""
         now = time.perf_counter()
         self._phases[phase] = now - self._last
         self._last = now
 
-    def tell(self) -> dict[str, float] | None:
-        """Seconds by phase, to the first who asks; None to all others."""
-        told, self._told = self._told, True
-        return None if told else self._phases
+    def report_once(self) -> dict[str, float] | None:
+        """Return the seconds of each phase on the first call, and None on every later one."""
+        reported, self._reported = self._reported, True
+        return None if reported else self._phases
 
 
 def _process_start_s() -> float:
-    """When this process started, on the clock since boot; a tick is a hundredth of a second."""
-    # The second field is the program's name in brackets, which may hold blanks.
+    """Return when this process started, in seconds since boot."""
+    # The second field is the program's name in brackets, which may contain blanks.
     fields = _STAT.read_text().rpartition(")")[2].split()
     return int(fields[_START_FIELD - 3]) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""Invoking functions by Lambda's API, from within a function."""
+"""Invocation of other functions through Lambda's API, from within a function."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,14 +17,14 @@ CONNECTIONS = 16
 
 
 class InvokeError(TrainingError, OSError):
-    """Lambda did not take an event; a later try may succeed."""
+    """Lambda did not accept an event; a later try may succeed."""
 
 
 @lru_cache
 def lambda_client() -> "LambdaClient":
-    """A client for wherever AWS's own variables point; made when it is first needed.
+    """Return the Lambda client, created on first use; AWS's own environment variables say where it connects.
 
-    Its retries are `legacy` for the reason that `training.run.results` tells.
+    `training.run.results` explains why its retries are `legacy`.
     """
     return boto3.client(
         "lambda", config=Config(retries={"mode": "legacy", "max_attempts": 5}, max_pool_connections=CONNECTIONS)
@@ -32,10 +32,10 @@ def lambda_client() -> "LambdaClient":
 
 
 def invoke_event(function: str, event: object) -> str:
-    """Queues an event for a function and returns its request id.
+    """Queue an event for a function and return its request id.
 
     Raises:
-        InvokeError: Lambda is not reachable or refuses.
+        InvokeError: Lambda is not reachable or refuses the event.
     """
     try:
         answer = lambda_client().invoke(

@@ -110,7 +110,7 @@ def _take(lease: Lease, job: WorkerJob, telemetry: Telemetry) -> None:
     finally:
         telemetry.attempt = lease.attempt
     if not taken:
-        raise DuplicateDelivery(f"another delivery of the event of rank {job.rank} goes on")
+        raise DuplicateDelivery(f"another delivery of the event of rank {job.rank} works for it")
 
 
 def _all_stored(job: WorkerJob, folder: RunFolder, names: list[str]) -> bool:

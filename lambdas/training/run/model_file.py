@@ -20,17 +20,17 @@ from training.model.catalogue import MODELS, DatasetType, make_model
 
 
 class TrainedModel(NamedTuple):
-    """Everything that predicting needs.
+    """A trained model with everything that a prediction needs.
 
     Attributes:
         model: The model's name, as in the job.
         parameters: Its parameters, flat float32.
-        data_type: What its rows are.
-        n_features: Their columns.
-        n_classes: Classes, or clusters of a clustering.
+        data_type: The type of its rows.
+        n_features: Columns of its rows.
+        n_classes: Number of classes, or of clusters.
         hidden_units: Width of the hidden layer of mlp.
-        scaling: What standardises rows first; None when they are taken as they are.
-        labels: The label of each class; None where they are the classes' numbers, and for a clustering.
+        scaling: Standardises rows first; None for rows as they are.
+        labels: The label of each class; None where a label is its class's number, and for a clustering.
         zero_based: Whether feature indices of the data started at 0.
     """
 
@@ -46,7 +46,7 @@ class TrainedModel(NamedTuple):
 
     @classmethod
     def of_job(cls, job: Job, parameters: Parameters, scaling: Scaling | None, labels: Sequence[float]) -> Self:
-        """What a job has trained; `labels` are those of the classes, none for a clustering."""
+        """Return the model that a job trained; `labels` has the label of each class, and is empty for a clustering."""
         return cls(
             model=job.model,
             parameters=parameters,
@@ -65,10 +65,10 @@ class TrainedModel(NamedTuple):
         return list(map(float, range(self.n_classes) if self.labels is None else self.labels.tolist()))
 
     def predict(self, x: Rows) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
-        """The class of each row, and its scores (rows, classes); a clustering has clusters and no scores."""
+        """Return the class of each row and its scores (rows, classes); a clustering gives clusters and no scores."""
         rows = self.scaling.apply(x) if self.scaling else x
         if MODELS[self.model].maker is None:
-            from training.model.kmeans import predict  # noqa: PLC0415 - nothing else needs it
+            from training.model.kmeans import predict  # noqa: PLC0415 - only a clustering needs it
 
             return predict(self.parameters, rows), None
         model = make_model(
@@ -79,12 +79,12 @@ class TrainedModel(NamedTuple):
 
 
 def encode_model(trained: TrainedModel) -> bytes:
-    """Return the bytes of `model.npz`; the same model gives the same bytes, whichever Python writes them."""
+    """Return the bytes of `model.npz`; the same model gives the same bytes, on every version of Python."""
     arrays: dict[str, Any] = trained._asdict()
     scaling = arrays.pop("scaling")
     if scaling is not None:
         arrays |= {"mean": scaling.mean, "scale": scaling.scale}
-    # Without the usual values of later fields, the bytes are those of earlier versions.
+    # Omitting the defaults of newer fields keeps the bytes of earlier versions.
     if trained.labels is None:
         del arrays["labels"]
     if not trained.zero_based:
@@ -99,10 +99,10 @@ def encode_model(trained: TrainedModel) -> bytes:
 
 
 def decode_model(body: bytes, source: str) -> TrainedModel:
-    """Reads `model.npz`.
+    """Read `model.npz`.
 
     Raises:
-        InputError: The bytes are no trained model.
+        InputError: The bytes are not a trained model.
     """
     try:
         with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
@@ -119,4 +119,4 @@ def decode_model(body: bytes, source: str) -> TrainedModel:
                 zero_based="zero_based" in arrays and bool(arrays["zero_based"]),
             )
     except (ValueError, KeyError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{source} is no trained model ({error})") from error
+        raise InputError(f"{source} is not a trained model ({error})") from error

@@ -1,16 +1,16 @@
-"""Where a run's results lie in S3: `runs/<run_id>/` with one object per fact.
+"""A run's folder in S3, `runs/<run_id>/`, with one object per fact.
 
-    job.json                    the job as it was started, and by which request
-    workers/<rank>.<attempt>.json   one finished worker: seconds, phases, memory
-    telemetry/<rank>.<attempt>.json its timings round by round
-    failed/<rank>.<attempt>.json    one failed worker, its cause, and whether trying again could help
-    links/<rank>.<attempt>.json one worker that ran low on time and invoked the next link
-    checkpoint/                 see `training.run.checkpoint`
-    aborted.json                written by whoever gives the run up from outside
-    model.npz                   the trained parameters
-    result.json                 the run's outcome; written by rank 0 when its model is there
+    job.json                          the job as it was started, and the request that started it
+    workers/<rank>.<attempt>.json     a finished worker: seconds, phases, memory
+    telemetry/<rank>.<attempt>.json   its timings, round by round
+    failed/<rank>.<attempt>.json      a failed worker: the cause, and whether another try could help
+    links/<rank>.<attempt>.json       a worker that ran low on time and invoked the next link
+    checkpoint/                       see `training.run.checkpoint`
+    aborted.json                      the cause, if the run was aborted from outside
+    model.npz                         the trained parameters
+    result.json                       the run's outcome; rank 0 writes it after the model
 
-S3's errors are translated here, and only here.
+This module alone translates S3's errors.
 """
 
 import hashlib
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 CLIENT_CONFIG = Config(
     connect_timeout=5,
     read_timeout=60,
-    # Not `standard`: its quota of retries is the client's, and a warm environment keeps its client. After some outages
-    # it is used up, and the next run fails at the first request that is refused.
+    # Not `standard`: it limits retries per client, and a warm environment keeps its client. After a few outages the
+    # quota is used up, and the next run fails at the first refused request.
     retries={"mode": "legacy", "max_attempts": 5},
     max_pool_connections=16,
 )
-# What one request reads of a large object, and how many such requests go on at once.
+# Bytes that one request reads of a large object, and how many such requests run at once.
 RANGE_BYTES = 8 << 20
 RANGES_AT_ONCE = 4
-# A record of a million rounds has some 20 MB.
+# The record of a million rounds has about 20 MB.
 MOST_RECORD_BYTES = 64 << 20
-# The result has a report of each epoch, up to 450 bytes of a million.
+# The result has a report for each of up to a million epochs, at most 450 bytes each.
 MOST_RESULT_BYTES = 1 << 30
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "404"}
 
@@ -61,7 +61,7 @@ class JobRecord(msgspec.Struct, frozen=True):
     Attributes:
         request_id: The invocation that started the run.
         job: The job as it was started.
-        cache_link: How the cache was reached then, as far as it was measured.
+        cache_link: Latency and bandwidth to the cache, if the coordinator measured them.
     """
 
     request_id: str
@@ -70,7 +70,7 @@ class JobRecord(msgspec.Struct, frozen=True):
 
 
 class AbsentError(InputError):
-    """There is no such bucket or object."""
+    """The bucket or object does not exist."""
 
 
 class StorageError(TrainingError):
@@ -78,22 +78,22 @@ class StorageError(TrainingError):
 
 
 def s3_client() -> "S3Client":
-    """An S3 client for wherever AWS's own variables point."""
+    """Return an S3 client; AWS's own environment variables say where it connects."""
     return boto3.client("s3", config=CLIENT_CONFIG)
 
 
 def get_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int | None = None) -> bytes:
-    """An object's bytes.
+    """Return an object's bytes.
 
     Args:
         s3: A client.
         bucket: The bucket.
         key: The object.
-        most_bytes: The largest object that may be read; None for any.
+        most_bytes: The largest object to read; None for no limit.
 
     Raises:
-        InputError: There is no such bucket or object, or it is too large.
-        StorageError: S3 is not reachable or refuses.
+        InputError: The bucket or object does not exist, or the object is too large.
+        StorageError: S3 is not reachable or refuses the request.
     """
     with _translated(bucket, key):
         answer = s3.get_object(Bucket=bucket, Key=key)
@@ -105,26 +105,26 @@ def get_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int | None 
 
 
 def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) -> tuple[bytes | memoryview, str]:
-    """An object's bytes, of which a large one's come by several requests at once, and its ETag.
+    """Return an object's bytes and its ETag, reading a large object by several requests at once.
 
-    S3 serves each connection at some 80 MB/s, and a function has more:
+    S3 serves each connection at about 80 MB/s, and a function has more bandwidth:
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-guidelines.html
 
     Args:
         s3: A client.
         bucket: The bucket.
         key: The object.
-        most_bytes: The largest object that may be read.
+        most_bytes: The largest object to read.
 
     Raises:
-        InputError: There is no such bucket or object, or it is too large.
-        StorageError: S3 is not reachable or refuses.
+        InputError: The bucket or object does not exist, or the object is too large.
+        StorageError: S3 is not reachable or refuses the request.
     """
     with _translated(bucket, key):
         try:
             first = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{RANGE_BYTES - 1}")
         except ClientError as error:
-            if error.response["Error"]["Code"] == "InvalidRange":  # there is no first byte of nothing
+            if error.response["Error"]["Code"] == "InvalidRange":  # an empty object has no first byte
                 return b"", ""
             raise
         total = int(first.get("ContentRange", f"/{first['ContentLength']}").rpartition("/")[2])
@@ -139,7 +139,7 @@ def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) 
 
         def receive(start: int) -> None:
             end = min(start + RANGE_BYTES, total)
-            # The same object, even if another is put in its place meanwhile.
+            # IfMatch: another object may have replaced this one since the first request.
             answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=first["ETag"])
             whole[start:end] = answer["Body"].read()
 
@@ -152,11 +152,11 @@ def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) 
 
 
 def list_partitions(s3: "S3Client", bucket: str, prefix: str) -> set[str]:
-    """Keys of the objects in a bucket's folder, where partitions lie; at its top when the prefix is empty.
+    """Return the keys in the folder of a bucket that holds partitions; an empty prefix means the top level.
 
     Raises:
-        InputError: There is no such bucket.
-        StorageError: S3 is not reachable or refuses.
+        InputError: The bucket does not exist.
+        StorageError: S3 is not reachable or refuses the request.
     """
     with _translated(bucket, prefix):
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
@@ -177,21 +177,21 @@ class RunFolder:
         self._s3, self._bucket = s3, bucket
 
     def location(self, name: str) -> str:
-        """The object's address."""
+        """Return the address of an object."""
         return f"s3://{self._bucket}/{self._key(name)}"
 
     def write(self, name: str, body: bytes) -> str:
-        """Stores an object and returns its SHA-256 in hexadecimal."""
+        """Store an object and return its SHA-256 in hexadecimal."""
         with _translated(self._bucket, self._key(name)):
             self._s3.put_object(Bucket=self._bucket, Key=self._key(name), Body=body)
         return hashlib.sha256(body).hexdigest()
 
     def write_json(self, name: str, record: object) -> None:
-        """Stores a record as JSON."""
+        """Store a record as JSON."""
         self.write(name, msgspec.json.encode(record))
 
     def create_json(self, name: str, record: object) -> bool:
-        """Stores a record unless the object exists already; tells whether it did."""
+        """Store a record unless the object exists; return whether it was stored."""
         key = self._key(name)
         with _translated(self._bucket, key):
             try:
@@ -203,7 +203,7 @@ class RunFolder:
         return True
 
     def read(self, name: str) -> bytes | None:
-        """An object's bytes; None when it is absent."""
+        """Return an object's bytes; None when it is absent."""
         try:
             return get_object(self._s3, self._bucket, self._key(name))
         except AbsentError:
@@ -213,7 +213,7 @@ class RunFolder:
         """Return a record; None when it is absent.
 
         Raises:
-            InputError: It is no JSON, or larger than any record.
+            InputError: The object is not JSON, or is larger than any record.
         """
         return self.read_as(name, Any)
 
@@ -221,7 +221,7 @@ class RunFolder:
         """Return a record of this type; None when it is absent.
 
         Raises:
-            InputError: It is no such record, or larger than any.
+            InputError: The object is not such a record, or is larger than any record.
         """
         try:
             most_bytes = MOST_RESULT_BYTES if name == "result.json" else MOST_RECORD_BYTES
@@ -233,13 +233,13 @@ class RunFolder:
             raise InputError(f"{self.location(name)} is not what a worker stores there: {error}") from error
 
     def delete(self, names: list[str]) -> None:
-        """Removes objects; absent ones do no harm."""
+        """Delete objects, ignoring absent ones."""
         for name in names:
             with _translated(self._bucket, self._key(name)):
                 self._s3.delete_object(Bucket=self._bucket, Key=self._key(name))
 
     def names(self, folder: str) -> list[str]:
-        """Names of the objects in a folder such as `workers/`, sorted."""
+        """Return the names of the objects in a folder such as `workers/`, sorted."""
         prefix = self._key(folder)
         with _translated(self._bucket, prefix):
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)

@@ -1,9 +1,9 @@
-"""What a worker tells about itself: progress lines for whoever watches, timings for the run's folder.
+"""A worker's telemetry: progress lines in its log, timings for the run's folder.
 
 A line is one JSON object on standard output, which Lambda sends to CloudWatch Logs.
-Its key `event` tells which kind it is: `started`, `progress`, `epoch`, `finished` or `failed`;
-`handed_on` (to the next link), `superfluous` (a second delivery);
-and what recovery did: `recovered`, `reput`, `handed_over`, `rejoined`, `resumed`, `checkpoint`, `checkpoint_failed`.
+Its key `event` names its kind: `started`, `progress`, `epoch`, `finished` or `failed`;
+`handed_on` (the next link was invoked), `superfluous` (a duplicate delivery);
+and for recovery `recovered`, `reput`, `handed_over`, `rejoined`, `resumed`, `checkpoint`, `checkpoint_failed`.
 """
 
 import resource
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import msgspec
 import numpy as np
 
-# A watcher sees a rank's progress about this often; lines cost time, so not every round prints one.
+# A rank prints progress about this often; lines cost time, so not every round prints one.
 PROGRESS_INTERVAL_S = 0.5
 
 
@@ -25,7 +25,7 @@ class Telemetry:
     Args:
         run_id: The run.
         rank: This worker's rank.
-        attempt: Which try of the rank this is, from 1; 0 as long as that is not known.
+        attempt: The attempt of this rank, from 1; 0 until it is known.
         request_id: The invocation's `aws_request_id`.
     """
 
@@ -46,7 +46,7 @@ class Telemetry:
 
     @property
     def attempt(self) -> int:
-        """Which try of the rank this is."""
+        """The attempt of this rank."""
         return int(self._labels["attempt"])
 
     @attempt.setter
@@ -55,17 +55,17 @@ class Telemetry:
 
     @property
     def seconds(self) -> float:
-        """Since the handler began."""
+        """Seconds since the handler began."""
         return time.perf_counter() - self._started
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time of this process since the handler began, all threads together."""
+        """Processor time of all threads of this process since the handler began."""
         return time.process_time() - self._started_cpu
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measures a phase of the handler."""
+        """Add the time that the block takes to a phase of the handler."""
         started = time.perf_counter()
         try:
             yield
@@ -73,19 +73,19 @@ class Telemetry:
             self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - started
 
     def line(self, event: str, **values: object) -> None:
-        """Prints one line for watchers."""
+        """Print one line to the log."""
         record = {"event": event, **self._labels, **values}
         sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
         sys.stdout.flush()
 
     def round_done(self, number: int, rounds: int, loss: float, rows: int, started: float) -> None:
-        """Records a round, and prints a progress line when the last one is a while ago.
+        """Record a round, and print a progress line if the last one was `PROGRESS_INTERVAL_S` ago.
 
         Args:
             number: The round, from 1.
-            rounds: Rounds in all.
-            loss: Mean loss of the round's global batch.
-            rows: This rank's rows in it.
+            rounds: Total number of rounds.
+            loss: Mean loss over the round's global batch.
+            rows: This rank's rows in that batch.
             started: `time.perf_counter()` at its start.
         """
         now = time.perf_counter()
@@ -98,20 +98,21 @@ class Telemetry:
             self._last_progress, self._rows_since = now, 0
 
     def expect_round(self, seconds: float) -> None:
-        """Note that a round may take so long, before there has been one like it."""
+        """Note how long a round may take before the first such round."""
         self.longest_round_s = max(self.longest_round_s, seconds)
 
     def epoch_done(self, report: msgspec.Struct) -> None:
-        """Prints an epoch's report."""
+        """Print an epoch's report."""
         self.line("epoch", **msgspec.to_builtins(report))
 
 
 def percentiles_ms(seconds: list[float]) -> dict[str, float]:
-    """Median and 99th percentile, in ms."""
+    """Return the median and the 99th percentile, in ms."""
     p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
     return {"p50": round(float(p50), 4), "p99": round(float(p99), 4)}
 
 
 def max_rss_mb() -> float:
-    """The largest resident size of this process so far, MB; Linux counts it in KB."""
+    """Return the largest resident size of this process so far, in MB."""
+    # Linux counts it in KB.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

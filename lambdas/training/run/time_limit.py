@@ -1,4 +1,4 @@
-"""The function's time limit: when a rank asks all to stop, and when it asks for a checkpoint.
+"""The function's time limit: when a rank asks all ranks to stop, and when it asks for a checkpoint.
 
 start                                          stop                  limit
 |---- rounds ----------------------------------|-- margin -----------|
@@ -12,21 +12,21 @@ from training.exchange.frame import Flag
 from training.job import Job
 from training.run.telemetry import Telemetry
 
-# A checkpoint, its name, and the invocation of the next link fit in here with ease.
+# Ample time to store and publish a checkpoint and to invoke the next link.
 MARGIN_S = 10.0
-# Of a short limit, no more than this share goes to the margin.
+# The margin takes no more than this share of a short limit.
 MARGIN_SHARE = 0.3
-# The stop is seen by all only at the end of a round.
+# All ranks see the stop only at the end of a round.
 ROUNDS_MORE = 2
 
 
 class TimeLimit:
-    """One invocation's time.
+    """The time limit of one invocation.
 
     Args:
         context: Lambda's context.
         job: The job.
-        telemetry: Knows how long rounds take.
+        telemetry: Has the time of the longest round.
     """
 
     def __init__(self, context: Any, job: Job, telemetry: Telemetry) -> None:  # noqa: ANN401 - AWS's context has no type
@@ -36,10 +36,10 @@ class TimeLimit:
         self._margin_s = min(MARGIN_S, MARGIN_SHARE * self._remaining_s())
 
     def signals(self, last_checkpoint: float) -> int:
-        """What this rank asks of all in the round that begins: `Flag`s.
+        """Return the flags with which this rank enters a round: `Flag`s that ask all ranks for something.
 
         Args:
-            last_checkpoint: When the last checkpoint was stored, by `time.monotonic`.
+            last_checkpoint: When the last checkpoint was stored, on the clock of `time.monotonic`.
         """
         asked = 0
         if self._asks_for_checkpoints and time.monotonic() - last_checkpoint >= self._checkpoint_every_s:
