@@ -27,8 +27,8 @@ Float64 = NDArray[np.float64]
 # Blocks of this size stay in the processor's cache between the two matrix products, of distances and of sums.
 BLOCK_BYTES = 2 << 20
 BLOCK_ROWS_AT_LEAST = 16
-# Squared distances below this share of ||x||^2 + ||c||^2 are rounding errors of float64 products. Distinct float32 rows
-# may be closer than that only by little.
+# Squared distances below this share of ||x||^2 + ||c||^2 are rounding errors of float64 products; the bound is just
+# above the smallest share that distinct float32 rows can have.
 CANCELLED = 1e-13
 # Weight of a row that is a centroid already; k-means++ takes it only if no other row is left.
 LAST_RESORT = 1e-300

@@ -1,18 +1,18 @@
 """Neural networks in PyTorch: `mlp`, `mobilenet` and `resnet`, over one flat float32 vector like every other model.
 
-A network is a row of layers.
-A layer names its arrays (`parts`) and is a pure function of its input and these arrays; the arrays are views of the
-flat vector, one layer's after the other's, so autograd hands the gradient back as one flat vector too.
-Nothing is kept between two calls: one network may serve several threads.
+A network is a sequence of layers.
+A layer lists its arrays (`parts`) and is a pure function of its input and these arrays. The arrays are views of the
+flat vector, layer by layer, so autograd returns the gradient as one flat vector too.
+A network has no state between two calls, so several threads may share it.
 
 Images are rows of 3072 bytes in CIFAR's order (1024 red, 1024 green, 1024 blue, each 32 x 32 by rows).
 Bytes are normalised inside, (x / 255 - 0.5) / 0.25; float32 rows are taken as they are.
 
 Convolutions are followed by group normalisation (Wu & He 2018, Group Normalization), not by batch normalisation.
-It looks at one row at a time, so a gradient stays a sum over rows, n workers compute what one worker computes on all
-their rows, and the parameters are all there is: no running mean has to be exchanged.
+It normalises each row by itself. A gradient therefore stays a sum over rows, n workers compute what one worker computes
+on all their rows, and there is no running mean to exchange besides the parameters.
 
-The layers, here for ten classes; each convolution stands with its normalisation, a scale and a shift per channel.
+The layers for ten classes; each convolution includes its normalisation, a scale and a shift per channel.
 
     mlp on images, 64 hidden units       output         parameters
       dense, relu                        64                196,672
@@ -46,13 +46,13 @@ mobilenet: Howard et al. 2017, MobileNets, table 1, at width 0.5 up to its seven
 `separable` is a depthwise 3x3 convolution and a pointwise one, each normalised and rectified.
 
 resnet: He et al. 2016, Deep Residual Learning for Image Recognition, section 4.2, depth 6n + 2 with n = 1.
-`residual` is two 3x3 convolutions beside a shortcut without parameters (their option A).
+`residual` is two 3x3 convolutions in parallel with a shortcut without parameters (their option A).
 
-Weights start with the variance of He et al. 2015, Delving Deep into Rectifiers, 2 / inputs, uniformly distributed:
-torch draws normal numbers whose last bits depend on the processor, and ranks on different ones must start alike.
+Initial weights have the variance of He et al. 2015, Delving Deep into Rectifiers, 2 / inputs, and are uniformly
+distributed: the last bits of torch's normal numbers depend on the processor, and all ranks must start with the same.
 
 The same inputs give the same bits on the same kind of processor with the same number of threads.
-Only this module imports torch, which takes two seconds and 190 MB: it is imported when a job needs it.
+Only this module imports torch, which takes two seconds and 190 MB, so it is imported only when a job needs it.
 """
 
 import math
@@ -72,24 +72,24 @@ from training.model.base import Classes, Evaluation, LossAndGradient, Parameters
 
 IMAGE_SHAPE = (3, 32, 32)
 IMAGE_FEATURES = math.prod(IMAGE_SHAPE)
-# Wu & He found little difference between group sizes; 8 groups divide the channels of every layer here.
+# Wu & He found little difference between group sizes; 8 divides the number of channels of every layer here.
 GROUPS = 8
 
-# As many threads as the worker grants NumPy: one per virtual CPU.
+# The worker sets this for NumPy: one thread per virtual CPU.
 if _threads := os.environ.get("OPENBLAS_NUM_THREADS"):
     torch.set_num_threads(int(_threads))
-# An operation whose result could vary from run to run is an error. This is `torch.use_deterministic_algorithms(True)`
-# without the import of torch's compiler, which takes two seconds and 70 MB more.
+# Make operations with non-deterministic results an error, as `torch.use_deterministic_algorithms(True)` does; that
+# function also imports torch's compiler, which takes another two seconds and 70 MB.
 torch.set_deterministic_debug_mode("error")
-torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid beside it that costs 5 % of a step
+torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs 5 % of a step
 
 
 class Part(NamedTuple):
     """One array of the flat parameters.
 
     Attributes:
-        kind: `weight` counts in the penalty; `scale` starts at 1 and `shift` at 0.
-        shape: Of a weight: outputs, inputs of one output, and the kernel's height and width.
+        kind: A `weight` is penalised, a `scale` starts at 1, a `shift` at 0.
+        shape: For a weight: outputs, inputs of one output, and the kernel's height and width.
     """
 
     kind: Literal["weight", "scale", "shift"]
@@ -100,10 +100,10 @@ class Layer(Protocol):
     """One step of a network."""
 
     def parts(self) -> list[Part]:
-        """Its arrays, in the order in which it takes them."""
+        """Return the layer's arrays, in the order in which it reads them."""
 
     def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:
-        """The output for input `x` (rows, ...); takes its arrays from `arrays`."""
+        """Return the output for input `x` (rows, ...), reading the layer's arrays from `arrays`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,11 @@ class Dense:
     relu: bool = False
 
     def parts(self) -> list[Part]:
-        """Weight and bias."""
+        """Return weight and bias."""
         return [Part("weight", (self.outputs, self.inputs)), Part("shift", (self.outputs,))]
 
     def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:
-        """The rows' outputs."""
+        """Return the outputs of the rows."""
         x = functional.linear(x, next(arrays), next(arrays))
         return functional.relu(x) if self.relu else x
 
@@ -136,12 +136,12 @@ class Convolution:
     relu: bool = True
 
     def parts(self) -> list[Part]:
-        """Kernel, and the normalisation's scale and shift; a bias would drown in the normalisation."""
+        """Return the kernel and the normalisation's scale and shift; normalisation would cancel a bias."""
         kernel = (self.outputs, self.inputs // self.groups, self.size, self.size)
         return [Part("weight", kernel), Part("scale", (self.outputs,)), Part("shift", (self.outputs,))]
 
     def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:
-        """The rows' channels; padded, so that only the stride makes them smaller."""
+        """Return the channels of the rows; padding keeps their size, which only the stride reduces."""
         x = functional.conv2d(x, next(arrays), stride=self.stride, padding=self.size // 2, groups=self.groups)
         x = functional.group_norm(x, GROUPS, next(arrays), next(arrays))
         return functional.relu(x) if self.relu else x
@@ -163,11 +163,11 @@ class Separable:
         )
 
     def parts(self) -> list[Part]:
-        """Those of both convolutions."""
+        """Return the arrays of both convolutions."""
         return [part for convolution in self._convolutions for part in convolution.parts()]
 
     def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:
-        """The rows' channels."""
+        """Return the channels of the rows."""
         for convolution in self._convolutions:
             x = convolution(x, arrays)
         return x
@@ -175,7 +175,7 @@ class Separable:
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """Two convolutions beside a shortcut: where the image shrinks, the shortcut skips pixels and pads channels."""
+    """Two convolutions in parallel with a shortcut, which skips pixels and pads channels where the image shrinks."""
 
     inputs: int
     outputs: int
@@ -189,11 +189,11 @@ class Residual:
         )
 
     def parts(self) -> list[Part]:
-        """Those of both convolutions."""
+        """Return the arrays of both convolutions."""
         return [part for convolution in self._convolutions for part in convolution.parts()]
 
     def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:
-        """The rows' channels."""
+        """Return the channels of the rows."""
         branch = x
         for convolution in self._convolutions:
             branch = convolution(branch, arrays)
@@ -206,11 +206,11 @@ class Images:
     """Rows of 3072 numbers become (rows, 3, 32, 32)."""
 
     def parts(self) -> list[Part]:
-        """None."""
+        """Return no arrays."""
         return []
 
     def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:  # noqa: ARG002 - has none
-        """The rows as images."""
+        """Return the rows as images."""
         return x.view(-1, *IMAGE_SHAPE)
 
 
@@ -218,23 +218,23 @@ class ChannelMeans:
     """(rows, channels, height, width) become (rows, channels)."""
 
     def parts(self) -> list[Part]:
-        """None."""
+        """Return no arrays."""
         return []
 
     def __call__(self, x: Tensor, arrays: Iterator[Tensor]) -> Tensor:  # noqa: ARG002 - has none
-        """The mean over each channel's pixels."""
+        """Return the mean over each channel's pixels."""
         return x.mean(dim=(2, 3))
 
 
 @dataclass(frozen=True, slots=True)
 class NeuralNetwork:
-    """Layers under a softmax, with the summed cross-entropy as loss; see `training.model.base.Model`.
+    """Layers, a softmax and the summed cross-entropy as loss; see `training.model.base.Model`.
 
     Attributes:
         layers: From rows to one score per class.
         n_classes: Number of classes.
-        rows_at_once: Rows that go through the layers together. Sums can be taken piece by piece, so the memory that a
-            batch needs does not grow with it.
+        rows_at_once: Rows that pass the layers together. Sums are accumulated piece by piece, so the memory needed does
+            not grow with the batch.
     """
 
     layers: tuple[Layer, ...]
@@ -242,23 +242,23 @@ class NeuralNetwork:
     rows_at_once: int
 
     def parts(self) -> list[Part]:
-        """The arrays of the flat vector, in order."""
+        """Return the arrays of the flat vector, in order."""
         return [part for layer in self.layers for part in layer.parts()]
 
     def initial(self, seed: int) -> Parameters:
-        """Random weights from a generator of their own; scales at 1, biases and shifts at 0."""
+        """Return random weights from a separate generator, scales of 1, and biases and shifts of 0."""
         generator = torch.Generator().manual_seed(seed)
         starts = [_start(part, generator).flatten() for part in self.parts()]
         parameters: Parameters = torch.cat(starts).numpy()
         return parameters
 
     def penalised(self) -> Parameters:
-        """1 for weights, 0 for biases and for normalisations' scales and shifts."""
+        """Return 1 for weights, and 0 for biases and for the scales and shifts of normalisations."""
         marks = [np.full(math.prod(shape), kind == "weight", np.float32) for kind, shape in self.parts()]
         return np.concatenate(marks)
 
     def loss_and_gradient(self, parameters: Parameters, x: Rows, y: Classes) -> LossAndGradient:
-        """Summed cross-entropy of rows `x` with classes `y` (rows,), and its gradient."""
+        """Return the summed cross-entropy of rows `x` with classes `y` (rows,), and its gradient."""
         flat = _tensor(parameters).requires_grad_()
         flat.grad = torch.zeros_like(flat)  # `backward` adds to it
         total = 0.0
@@ -269,7 +269,7 @@ class NeuralNetwork:
         return LossAndGradient(total, flat.grad.numpy(), len(y))
 
     def evaluate(self, parameters: Parameters, x: Rows, y: Classes) -> Evaluation:
-        """Return summed cross-entropy and hits over rows; see `Model`."""
+        """Return the summed cross-entropy and the correct predictions over rows; see `Model`."""
         flat, loss, correct, predicted = _tensor(parameters), 0.0, 0, np.zeros(self.n_classes, np.int64)
         for rows in self._pieces(len(y)):
             classes = _tensor(y[rows])
@@ -282,7 +282,7 @@ class NeuralNetwork:
         return Evaluation(loss, correct, len(y), predicted)
 
     def predict(self, parameters: Parameters, x: Rows) -> NDArray[np.float32]:
-        """The probability of each class, (rows, classes)."""
+        """Return the probability of each class, (rows, classes)."""
         flat = _tensor(parameters)
         probabilities = np.empty((len(x), self.n_classes), np.float32)
         for rows in self._pieces(len(x)):
@@ -292,7 +292,7 @@ class NeuralNetwork:
 
     def _scores(self, flat: Tensor, x: Rows) -> Tensor:
         parts = self.parts()
-        # One split, whose gradient is one concatenation; a slice per array would add up as many full-length vectors.
+        # The gradient of one split is one concatenation; that of slices would add one full-length vector per array.
         pieces = torch.split(flat, [math.prod(part.shape) for part in parts])
         arrays = iter([piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)])
         outputs = _normalised(x)
@@ -376,5 +376,5 @@ def _normalised(x: Rows) -> Tensor:
 
 
 def _tensor(array: NDArray[np.generic]) -> Tensor:
-    # A copy on purpose: torch aligns its memory, and how sums are grouped, hence their last bits, may depend on that.
+    # Copy on purpose: torch aligns its own memory, and the grouping of sums, hence their last bits, may depend on that.
     return torch.tensor(array)
