@@ -160,8 +160,8 @@ class Injections:
 
     def _at_address(self, fault: Fault, put: ObservedPut) -> bool:
         place = {"rank": put.rank, "round": put.round, "step": put.step, "attempt": put.attempt}
-        wanted = {key: getattr(fault, key) for key in place}
-        return all(value is None or value == ALL_RANKS or value == place[key] for key, value in wanted.items())
+        address = {key: getattr(fault, key) for key in place}
+        return all(value is None or value == ALL_RANKS or value == place[key] for key, value in address.items())
 
     def _left(self, number: int, fault: Fault) -> bool:
         limit = fault.n or (None if (fault.action, fault.target) in _UNLIMITED else 1)

@@ -156,6 +156,7 @@ class Environment:
         """Return whether the environment could take an invocation."""
         return self.sandbox.alive
 
+    # A method, because mypy would assume that `_end` is still None after `invoke` has reset it.
     def _planned_end(self) -> How | None:
         return self._end
 

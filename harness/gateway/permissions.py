@@ -16,7 +16,7 @@ _ANSWERS_WITHIN_S = 10.0
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """May the owner of a session token do that?"""
+    """A question to the control plane: may the owner of a session token perform this action on this resource?"""
 
     token: str
     action: str
@@ -24,7 +24,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccessDecision(msgspec.Struct, frozen=True):
-    """The answer; when it is no, in AWS's words."""
+    """The control plane's answer, with AWS's message if the action is denied."""
 
     allowed: bool
     message: str

@@ -21,7 +21,7 @@ Starter = Callable[[Function], Awaitable[Environment]]
 
 
 class Preparations(Protocol):
-    """What makes environments start quickly."""
+    """Preparations that make environments start quickly."""
 
     def prepare(self, function: Function) -> None:
         """Prepare for environments of a function that was created or changed."""

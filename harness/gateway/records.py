@@ -47,12 +47,12 @@ class Image(msgspec.Struct, frozen=True):
     """The image of a function.
 
     Attributes:
-        uri: As the function was created with.
-        identity: The engine's digest of that very image: what runs, whatever becomes of the name.
-        resolved: The same by its digest in the registry it came from; by the engine's where it came from none.
-        entry_point: Replaces the image's own when not empty.
-        command: Replaces the image's own when not empty.
-        working_directory: Replaces the image's own when not empty.
+        uri: The URI that the function was created with.
+        identity: The engine's digest of the image, which runs even if the name later refers to another image.
+        resolved: The image by its digest in the registry it came from, or by the engine's digest if it came from none.
+        entry_point: Replaces the image's own if not empty.
+        command: Replaces the image's own if not empty.
+        working_directory: Replaces the image's own if not empty.
     """
 
     uri: str
@@ -69,13 +69,13 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
-    """What a function's code came as: a folder or an image.
+    """The code of a function: a folder or an image.
 
     Attributes:
         folder: The unpacked deployment package.
         image: The image.
-        sha256: As AWS shows it: base64 of a package's, hexadecimal of an image's.
-        size: Bytes.
+        sha256: The digest in AWS's form: base64 for a package, hexadecimal for an image.
+        size: Size, bytes.
     """
 
     folder: Path | None = None

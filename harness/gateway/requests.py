@@ -26,7 +26,7 @@ class Variables(msgspec.Struct, rename="pascal"):
 
 
 class FunctionCode(msgspec.Struct, rename="pascal"):
-    """`Code` of the API: where a deployment package comes from."""
+    """`Code` of the API: the source of a deployment package or an image."""
 
     zip_file: str | None = None
     image_uri: str | None = None
@@ -118,7 +118,7 @@ class ConfigurationRequest(msgspec.Struct, rename="pascal"):
 
 
 class Destination(msgspec.Struct, rename="pascal", omit_defaults=True):
-    """One of `DestinationConfig`'s: the ARN of a queue."""
+    """One destination of a `DestinationConfig`: the ARN of a queue."""
 
     destination: str | None = None
 

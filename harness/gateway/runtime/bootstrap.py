@@ -27,9 +27,9 @@ def main() -> None:
     if output:
         print_into(int(output[0]))
         del sys.orig_argv[-1]
-    if sys.path and sys.path[0] == os.path.dirname(script):  # noqa: PTH120 - pathlib is not imported on AWS either
+    if sys.path and sys.path[0] == os.path.dirname(script):  # noqa: PTH120 - as on AWS, without pathlib
         del sys.path[0]
-    from awslambdaric.__main__ import main as serve  # noqa: PLC0415 - not where `multiprocessing` runs this again
+    from awslambdaric.__main__ import main as serve  # noqa: PLC0415 - not when `multiprocessing` runs this again
     from awslambdaric.lambda_runtime_client import LambdaRuntimeClient  # noqa: PLC0415 - the same
 
     complete(LambdaRuntimeClient, nonce)
