@@ -16,8 +16,10 @@ The whole takes at least as long as the store's processors are busy, polls inclu
 What else overlaps between phases is left out: the simulation tells what that makes.
 """
 
+import bisect
+import functools
+import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.report.network import Network
@@ -48,17 +50,15 @@ class TransferPhase:
         """In how many pieces a value travels; all of them at once, those of a node in one trip."""
         return max(1, math.ceil((self.value_bytes + HEADER_BYTES) / network.max_value_bytes))
 
-    def keys(self, network: Network) -> int:
-        """How many keys each rank names."""
-        return (self.values + self.looks) * self.pieces(network)
-
-    def trips(self, network: Network) -> int:
-        """How many nodes each rank asks, one after the other."""
-        return min(network.nodes, self.keys(network))
+    def keys_and_trips(self, network: Network) -> tuple[int, int]:
+        """Return how many keys each rank names, and how many nodes it asks, one after the other."""
+        keys = (self.values + self.looks) * self.pieces(network)
+        return keys, min(network.nodes, keys)
 
     def rank_s(self, network: Network) -> float:
         """How long it takes a rank that has the store for itself."""
-        turns = max(self.trips(network), math.ceil(self.keys(network) / network.keys_per_trip))
+        keys, trips = self.keys_and_trips(network)
+        turns = max(trips, math.ceil(keys / network.keys_per_trip))
         return (
             turns * (network.latency_s + network.trip_s)
             + self.values * self.pieces(network) * network.frame_s
@@ -67,9 +67,10 @@ class TransferPhase:
 
     def store_s(self, network: Network) -> float:
         """How long it keeps the store's processors busy."""
+        keys, trips = self.keys_and_trips(network)
         work = (
-            self.trips(network) * network.store_trip_s
-            + self.keys(network) * network.store_key_s
+            trips * network.store_trip_s
+            + keys * network.store_key_s
             + self.values * (self.value_bytes + HEADER_BYTES) * network.store_byte_s
         )
         return self.ranks * work / (network.nodes * network.store_cores)
@@ -141,25 +142,32 @@ def seconds(collective: str, world_size: int, part_bytes: int, network: Network)
     # All who wait for one value ask the node where it lies; leaders' values lie on several.
     asked_nodes = 1 if collective == "reduce" else network.nodes
     poll_s = askers * (network.store_trip_s + network.store_key_s) / (asked_nodes * network.store_cores)
-    polls = sum(1 for _ in polls_within(chain_s, world_size, max(trip_s, poll_s)))
+    polls = polls_within(chain_s, world_size, max(trip_s, poll_s))
     busy_s = removal_s + sum(phase.store_s(network) for phase in course) + polls * poll_s
     return max(chain_s, busy_s)
 
 
-def polls_within(wait_s: float, world_size: int, trip_s: float) -> Iterator[float]:
-    """The seconds between a rank's looks, one after the other, while it waits so long.
+def polls_within(wait_s: float, world_size: int, trip_s: float) -> int:
+    """Count the polls of a rank that waits this long.
 
     Args:
-        wait_s: How long.
+        wait_s: How long it waits.
         world_size: Ranks.
-        trip_s: What a look itself takes.
+        trip_s: What one poll itself takes.
     """
-    waited_s = 0.0
-    for delay_s in delays(max(LONGEST_DELAY_S, LONGEST_DELAY_PER_RANK_S * world_size)):
-        waited_s += delay_s + trip_s
-        if waited_s > wait_s:
-            return
-        yield delay_s
+    longest_s = max(LONGEST_DELAY_S, LONGEST_DELAY_PER_RANK_S * world_size)
+    slept_s = _slept_while_growing(longest_s)
+    growing = bisect.bisect_right(range(1, len(slept_s) + 1), wait_s, key=lambda n: slept_s[n - 1] + n * trip_s)
+    if growing < len(slept_s):
+        return growing
+    return growing + int((wait_s - slept_s[-1] - growing * trip_s) / (longest_s + trip_s))
+
+
+@functools.cache
+def _slept_while_growing(longest_s: float) -> tuple[float, ...]:
+    """Return the seconds slept up to each poll, as long as the delays between polls still grow."""
+    growing = itertools.takewhile(lambda delay_s: delay_s < longest_s, delays(longest_s))
+    return tuple(itertools.accumulate(growing))
 
 
 def _pair_s(put: TransferPhase, get: TransferPhase, network: Network) -> float:

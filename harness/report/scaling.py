@@ -95,7 +95,7 @@ def cell(collective: str, world_size: int, part_bytes: int, network: Network) ->
     """One all-reduce, simulated when that does not take long."""
     estimate = seconds(collective, world_size, part_bytes, network)
     values = sum(phase.ranks * phase.values for phase in phases(collective, world_size, part_bytes))
-    polls = world_size * sum(1 for _ in polls_within(estimate, world_size, network.latency_s))
+    polls = world_size * polls_within(estimate, world_size, network.latency_s)
     most = MOST_VALUES_OF_SMALLEST if part_bytes == PART_BYTES["116 B"] and network is ELASTICACHE else MOST_VALUES
     if values > most or polls > MOST_POLLS:
         return AllReduceTime(estimate, simulated=False)
@@ -123,10 +123,14 @@ def knee(collective: str, part_bytes: int, network: Network) -> int | None:
 def knee_table(network: Network) -> str:
     """Where each collective's knee lies, and which one is the quickest from how many ranks on; in closed form."""
     lines = [f"| part | {' | '.join(f'`{name}`' for name in COLLECTIVES)} | quickest |", f"|---{'|---' * 5}|"]
-    for part, part_bytes in PART_BYTES.items():
-        knees = (knee(name, part_bytes, network) or "over 1,000" for name in COLLECTIVES)
-        lines.append(f"| {part} | {' | '.join(map(str, knees))} | {', '.join(_quickest(part_bytes, network))} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(knee_row(part, network) for part in PART_BYTES)])
+
+
+def knee_row(part: str, network: Network) -> str:
+    """Return the line of `knee_table` for one size of parts."""
+    part_bytes = PART_BYTES[part]
+    knees = (knee(name, part_bytes, network) or "over 1,000" for name in COLLECTIVES)
+    return f"| {part} | {' | '.join(map(str, knees))} | {', '.join(_quickest(part_bytes, network))} |"
 
 
 def chart(cells: Mapping[CellKey, AllReduceTime], part: str) -> Chart:

@@ -161,14 +161,18 @@ def test_the_document_shows_what_the_simulation_says(heading, network):
             assert float(figure) * UNITS[unit] == pytest.approx(now, rel=0.2), (part, name, world_size)
 
 
-def test_knees_and_takeovers_are_in_closed_form():
-    """Gathering large parts doubles with the fifth rank; the table names who takes over from where."""
-    table = scaling.knee_table(ELASTICACHE)
-
+def test_gathering_large_parts_doubles_with_the_fifth_rank():
+    """The knee of `all_gather` for parts of 4 MB."""
     assert 5 == scaling.knee("all_gather", 4_000_000, ELASTICACHE)
-    assert "| 31 KB | " in table
-    assert re.search(r"`all_gather` from 2, `reduce_scatter` from \d, `two_level` from \d\d", table)
-    assert table in (DOCS / "scaling.md").read_text()
+
+
+@pytest.mark.parametrize("part", scaling.PART_BYTES)
+def test_the_document_names_knees_and_takeovers(part):
+    """Each row of the table in docs/scaling.md is the closed form's."""
+    row = scaling.knee_row(part, ELASTICACHE)
+
+    assert re.search(r"\| `all_gather` from 2, ", row)
+    assert f"\n{row}\n" in (DOCS / "scaling.md").read_text()
 
 
 def test_a_chart_is_well_formed_and_names_its_lines():
