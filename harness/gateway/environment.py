@@ -35,7 +35,7 @@ RIE_PATH = "/2015-03-31/functions/function/invocations"
 # RIE enforces the function's time limit; this much later, the gateway considers RIE dead.
 RIE_GRACE_S = 5.0
 # How long the last lines of an invocation may arrive after its answer.
-OUTPUT_WITHIN_S = 0.5
+OUTPUT_WITHIN_S = 2.0
 # After a death, the output is complete once none has arrived for this long.
 QUIET_S = 0.05
 _LONGEST_QUOTE = 200
@@ -251,14 +251,21 @@ class Environment:
         elif alive:
             complete = await _within(OUTPUT_WITHIN_S, self._rie_lines.ended)
         else:
-            # RIE writes no END after the output of a runtime that has died.
-            deadline = time.monotonic() + OUTPUT_WITHIN_S
-            self._arrived.clear()
-            while time.monotonic() < deadline and await _within(QUIET_S, self._arrived):
-                self._arrived.clear()
+            await self._read_to_the_death()
             complete = False
         self._write_function_lines(self._lines.end() + self._rie_lines.end())
         return complete
+
+    async def _read_to_the_death(self) -> None:
+        """Log the output of a runtime that has died: RIE writes no END after it, but an error that gives the reason."""
+        deadline = time.monotonic() + OUTPUT_WITHIN_S
+        self._arrived.clear()
+        while time.monotonic() < deadline:
+            arrives = await _within(QUIET_S, self._arrived)
+            self._arrived.clear()
+            # A busy engine hands over what a container wrote later than QUIET_S; RIE's error is behind all of it.
+            if not arrives and (self.sandbox.exit_reason() or not self.sandbox.alive):
+                return
 
     def _take(self, chunk: bytes) -> bool:
         """Log a chunk of output; return whether there is room for more."""
