@@ -1,4 +1,4 @@
-"""Deploy to AWS, or rehearse it: one CloudFormation stack, and functions through the Lambda API.
+"""Deployments to AWS, and rehearsals: one CloudFormation stack, and functions through the Lambda API.
 
 template.yaml   the infrastructure of the functions
 template        reads the template: resources, parameters, outputs

@@ -1,4 +1,4 @@
-"""Start, probe and stop the services that a run needs: Memcached, S3, AWS's control plane and Lambda."""
+"""The services that a run needs (Memcached, S3, AWS's control plane, Lambda): started, probed and stopped."""
 
 from harness.stack.control import (
     dead_parts,

@@ -161,7 +161,7 @@ def test_a_stack_in_rollback_complete_is_deleted_first(cfn, make, name, faults):
 
     told = make()
 
-    assert f"the stack {name} is ROLLBACK_COMPLETE, left by an earlier try: deleting it" == told[0]
+    assert f"the stack {name} is ROLLBACK_COMPLETE, left by an earlier attempt: deleting it" == told[0]
     assert stack.read_stack(cfn, name).stands
 
 
@@ -616,7 +616,7 @@ def test_a_bucket_that_is_not_empty_is_kept_until_told(cfn, make, name, target):
     target.client("s3").put_object(Bucket=bucket, Key="runs/r/model.npz", Body=b"weights")
 
     kept = _remove(target, name, empty=False)
-    with pytest.raises(HarnessError, match="half removed: DELETE_FAILED"):
+    with pytest.raises(HarnessError, match="partly deleted: DELETE_FAILED"):
         stack.clear(cfn, stack.read_stack(cfn, name), _silent)
     gone = _remove(target, name, empty=True)
 

@@ -83,7 +83,7 @@ def test_an_archive_is_refused_with_what_to_do(image_file):
         archive.addfile(member, io.BytesIO(bytes(3073)))
 
     with pytest.raises(
-        InputError, match=r"is a tar archive, which is not a format .*\n.*\nunpack it, and name one of the files"
+        InputError, match=r"is a tar archive, which is not supported\n.*\nunpack it, and name one of the files"
     ):
         read_all(image_file(file.getvalue()))
 

@@ -91,7 +91,7 @@ NAMED = {
     "zip of two files": (zipped(a=TEXT, b=TEXT), "a zip archive of 2 files", "unzip"),
     "zip in gzip": (gzip.compress(zipped(a=TEXT)), "a zip archive within another file", "unzip"),
     "npy": (saved(np.save, np.eye(3)), r"an array of NumPy's \(.npy\)", "dump_svmlight_file"),
-    "npz": (saved(np.savez, x=np.eye(3)), "an .npz of NumPy's", "dump_svmlight_file"),
+    "npz": (saved(np.savez, x=np.eye(3)), "a NumPy .npz file", "dump_svmlight_file"),
     "Parquet": (b"PAR1" + bytes(60) + b"PAR1", "a Parquet file", "dump_svmlight_file"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(60), "an HDF5 file", "dump_svmlight_file"),
     "pickle": (pickle.dumps({b"data": [1]}, 2), "a pickle of Python's", "binary version"),
@@ -115,7 +115,7 @@ def test_another_format_is_named(tmp_path, content, what, remedy):
     path = tmp_path / "data.txt"
     path.write_bytes(content)
 
-    with pytest.raises(InputError, match=rf"is {what}.*, which is not a format that is read\n") as refusal:
+    with pytest.raises(InputError, match=rf"is {what}.*, which is not supported\n") as refusal:
         list(read_rows(path))
 
     lines = str(refusal.value).splitlines()
@@ -128,7 +128,7 @@ def test_a_database_is_named(tmp_path):
     """SQLite's own bytes."""
     content = database(tmp_path / "data.sqlite")
 
-    with pytest.raises(InputError, match="is a SQLite database, which is not a format that is read"):
+    with pytest.raises(InputError, match="is a SQLite database, which is not supported"):
         inspect_file(tmp_path / "data.sqlite")
 
     assert content.startswith(b"SQLite format 3")
@@ -141,7 +141,7 @@ BROKEN = {
     "gzip, damaged": (gzip.compress(TEXT)[:-6] + bytes(6), "the file is damaged"),
     "bzip2": (bz2.compress(TEXT)[:-10], "the bzip2 data is cut off before its end"),
     "zip": (zipped(a=TEXT)[:-30], "the zip archive is damaged or cut off"),
-    "UTF-16": (TEXT.decode().encode("utf-16")[:-1], "is cut off or no UTF-16 text"),
+    "UTF-16": (TEXT.decode().encode("utf-16")[:-1], "is cut off or not UTF-16 text"),
     "nothing": (b"", "holds no rows"),
     "blank lines": (b"# nothing\n\n", "holds no rows"),
 }

@@ -274,8 +274,8 @@ def test_a_sparse_data_set_is_not_taken_for_a_dense_one(text_file):
     path = text_file(b"1 1:1\n1 47236:1\n")
     with pytest.raises(
         InputError,
-        match=rf"line 2: feature index 47236 is beyond {MOST_FEATURES}, the most that dense rows may have; "
-        "dataset type sparse_libsvm takes more",
+        match=rf"line 2: feature index 47236 is beyond {MOST_FEATURES}, the maximum for dense rows; "
+        "dataset type sparse_libsvm allows more",
     ):
         read_all(path)
 
@@ -350,7 +350,7 @@ def test_rubbish_behind_an_xz_stream_is_not_ignored(text_file):
 def test_a_file_that_is_no_text_is_refused(text_file, data_type, content):
     """Binary files that are not compressed in a known way are refused at once."""
     with pytest.raises(
-        InputError, match=r"is not a format that is read\nLIBSVM text .*\n.*CIFAR-10's binary format is cifar10"
+        InputError, match=r"is not supported\nsupported: LIBSVM text .*\n.*CIFAR-10's binary format is cifar10"
     ):
         read_all(text_file(content), data_type=data_type)
 

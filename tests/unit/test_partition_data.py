@@ -427,8 +427,8 @@ def test_a_disk_that_will_be_too_small_is_found_out_early(s3, write_rows, tmp_pa
 
     with pytest.raises(
         InputError,
-        match=rf"temporary data in {tmp_path}: takes some \d+ MB more, and 1 MB are free\n"
-        "name a folder on a larger disk with --spill-dir or the variable TMPDIR",
+        match=rf"temporary data in {tmp_path}: needs about \d+ MB more, but 1 MB are free\n"
+        "choose a folder on a larger disk with --spill-dir or the variable TMPDIR",
     ):
         partition_file(path, n_workers=2, s3=s3, bucket="higgs", spill_dir=tmp_path)
 
@@ -529,5 +529,5 @@ def test_an_older_manifest_is_an_error_that_says_so(s3):
     s3.create_bucket(Bucket="older")
     s3.put_object(Bucket="older", Key="manifest.json", Body=b'{"source": "HIGGS.xz", "rows": 4, "version": 1}')
 
-    with pytest.raises(InputError, match="is not a manifest of partitions as this version makes them"):
+    with pytest.raises(InputError, match="is not a manifest of this version's partitions"):
         read_manifest(s3, "older")
