@@ -1,14 +1,14 @@
-"""Consensus ADMM in its scaled form: every rank solves its own problem, pulled towards a common z.
+"""Consensus ADMM in its scaled form: every rank solves its own problem, pulled towards the common z.
 
     x_i <- argmin f_i(x) + rho/2 ||x - z + u_i||^2      by `n_epochs` passes of gradient descent over the rank's rows
     z   <- argmin n penalty(z) + n rho/2 ||z - mean(x + u)||^2
     u_i <- u_i + x_i - z                                 the scaled dual, one per rank, never sent
 
-f_i is n times the rank's share of the mean loss, so that sum f_i + n penalty is n times what is minimised,
+f_i is n times the rank's share of the mean loss, so that sum f_i + n penalty is n times the objective,
 whatever the sizes of the partitions.
 The minimum over z is a soft threshold of lambda/rho (l1), or a factor rho/(lambda + rho) (squared l2).
 
-Stops when the loss is at rest and Boyd's residuals are within their tolerances:
+Training stops when the loss is at rest and Boyd's residuals are within their tolerances:
 
     primal  sqrt(sum ||x_i - z||^2)    <=  sqrt(n p) ABSOLUTE + RELATIVE max(sqrt(sum ||x_i||^2), sqrt(n) ||z||)
     dual    rho sqrt(n) ||z - z_old||  <=  sqrt(n p) ABSOLUTE + RELATIVE rho sqrt(sum ||u_i||^2)
@@ -16,8 +16,8 @@ Stops when the loss is at rest and Boyd's residuals are within their tolerances:
 Boyd, Parikh, Chu, Peleato, Eckstein 2011: Distributed Optimization and Statistical Learning via ADMM, 3.3 and 7.1.
 A round is one iteration.
 
-Their absolute part does not know the scale of the features: on large ones a stable step moves the parameters by less.
-So the loss has to be at rest too: in the last round it changed by no more than LOSS_AT_REST.
+The absolute part of the tolerances ignores the scale of the features: with large features a stable step moves the
+parameters by less. So the loss must also be at rest: it changed by no more than LOSS_AT_REST in the last round.
 """
 
 import math
@@ -46,12 +46,12 @@ from training.run.telemetry import Telemetry
 
 ABSOLUTE_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-3
-# As a share of the loss after the round before.
+# As a share of the loss after the previous round.
 LOSS_AT_REST = 1e-3
 
 
-class Own(msgspec.Struct):
-    """What a rank alone has between two rounds: its solution x and its scaled dual u."""
+class LocalState(msgspec.Struct):
+    """A rank's private state between two rounds: its solution x and its scaled dual u."""
 
     x: Parameters
     u: Parameters
@@ -59,24 +59,24 @@ class Own(msgspec.Struct):
 
 @np.errstate(over="ignore", invalid="ignore")
 def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
-    """Trains this rank's part of the model; every rank returns the same parameters, bit for bit.
+    """Train this rank's part of the model; every rank returns the same parameters, bit for bit.
 
     Raises:
-        InputError: The loss is no longer finite; all ranks see it in the same round.
+        InputError: The loss is no longer finite; all ranks raise it in the same round.
         ExchangeError: A peer, the channel or the run failed.
-        Rejoin: This rank goes on from another's state.
+        Rejoin: This rank continues from another rank's state.
     """
     batches, penalty = join(job, model, shard, exchange), penalty_of(job, model)
     rho, samples = np.float32(job.rho), len(shard.y)
     weight = np.float32(exchange.world_size * samples / batches.total_rows)
     exchange.expect_rounds(job.n_admm_epochs)
     state = exchange.resume(State, lambda: State(parameters=model.initial(job.seed)))
-    own = exchange.resume_private(Own, lambda: Own(state.parameters, np.zeros_like(state.parameters)))
-    x, u, z = own.x.copy(), own.u.copy(), state.parameters
+    local = exchange.resume_private(LocalState, lambda: LocalState(state.parameters, np.zeros_like(state.parameters)))
+    x, u, z = local.x.copy(), local.u.copy(), state.parameters
     while not state.finished:
         number = state.round + 1
         started = time.perf_counter()
-        exchange.begin_round(number, state, Own(x, u))
+        exchange.begin_round(number, state, LocalState(x, u))
         for _ in range(job.n_epochs):
             for rows in batches.slices:
                 _, gradient, count = model.loss_and_gradient(x, shard.x[rows], shard.y[rows])
@@ -94,14 +94,14 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         telemetry.epoch_done(report)
         finished = number == job.n_admm_epochs or _converged([*state.epochs, report]) or good_enough(job, report)
         state = State(round=number, parameters=z, epochs=[*state.epochs, report], finished=finished)
-        exchange.end_round(state, Own(x, u))
+        exchange.end_round(state, LocalState(x, u))
     return Outcome(state, warnings=advise(job, state.epochs, batches.class_rows))
 
 
 def _residuals(
     rho: float, own: list[Parameters], z: Parameters, change: Parameters, exchange: Exchange
 ) -> dict[str, float]:
-    """Both residuals and their tolerances; `own` holds this rank's x - z, x and u, whose norms are added up."""
+    """Return both residuals and their tolerances; `own` has this rank's x - z, x and u, whose squares are summed."""
     squares = np.array([np.square(values, dtype=np.float64).sum() for values in own])
     gap, x_norm, u_norm = np.sqrt(exchange.all_reduce(squares, 0).values).tolist()
     root_n = math.sqrt(exchange.world_size)
@@ -115,7 +115,7 @@ def _residuals(
 
 
 def _converged(epochs: Sequence[EpochReport]) -> bool:
-    """Return whether training has arrived; from all-reduced figures alone, so that all ranks decide alike."""
+    """Return whether training has converged, from all-reduced figures alone, so that all ranks decide alike."""
     if len(epochs) < 2:
         return False
     before, last = epochs[-2:]

@@ -1,11 +1,11 @@
-"""Warnings about a training that ended well and has learnt little, each with what to change.
+"""Warnings about a training that succeeded but learnt little, each with a change to try.
 
-The zero model is the one that knows nothing: all its scores are zero. Its mean loss is
+The zero model gives a score of zero to every class. Its mean loss is
 
     logistic regression and neural networks     log(classes)
     support vector machines                     1, or one per class where it is one against the rest
 
-The best constant model knows the classes' shares p alone, and answers the same for every row:
+The best constant model knows only the share p of each class, and predicts the same for every row. Its mean loss is
 
     logistic regression and neural networks     the entropy of the shares
     support vector machines                     2 min(p, 1 - p), summed over the classes where there are more than two
@@ -18,26 +18,26 @@ from training.algorithm.epochs import Advice, EpochReport
 from training.job import Job
 from training.model.catalogue import MODELS
 
-# A loss that falls by more than this share in the last epoch has not arrived ...
+# A loss that falls by more than this share in the last epoch has not converged ...
 STILL_FALLING = 0.05
-# ... unless the fall is below this share of the zero model's loss: then there is little left to gain.
+# ... unless the fall is below this share of the zero model's loss, because then there is little left to gain.
 WORTHWHILE = 0.01
-# A loss above the best one by more than this share of the zero model's loss has risen; less is the noise of batches.
+# A loss that exceeds the best one by more than this share of the zero model's loss has risen; less is batch noise.
 RISEN = 0.02
 # A loss above this share of the best constant model's is hardly better.
 HARDLY_BETTER = 0.95
-# Above this share nothing was learnt: of HIGGS a linear model can learn 8 %, and half of it comes at once.
+# A loss above this share means that nothing was learnt. On HIGGS a linear model gains 8 %, half of it at once.
 NOTHING_LEARNT = 0.98
-# From this share of one class on, a constant prediction may be the best that there is.
+# If one class has at least this share, a constant prediction may be the best possible.
 VERY_UNEVEN = 0.9
 
 
 def advise(job: Job, epochs: Sequence[EpochReport], class_rows: Sequence[int]) -> list[Advice]:
-    """Return what the figures of a finished training say; all ranks see the same.
+    """Return the warnings for a finished training, the same on every rank.
 
     Args:
         job: The job.
-        epochs: Its reports.
+        epochs: The reports of its epochs.
         class_rows: Training rows of each class, over all ranks.
     """
     zero, constant = zero_loss(job, len(class_rows)), constant_loss(job, class_rows)
@@ -63,7 +63,7 @@ def zero_loss(job: Job, n_classes: int) -> float:
 
 
 def constant_loss(job: Job, class_rows: Sequence[int]) -> float:
-    """Return the mean loss of the best model that answers the same for every row."""
+    """Return the mean loss of the best model that predicts the same for every row."""
     shares = [rows / sum(class_rows) for rows in class_rows if rows > 0]
     if MODELS[job.model].loss != "hinge":
         return -sum(share * math.log(share) for share in shares)
@@ -84,7 +84,7 @@ def _of_the_loss(job: Job, epochs: Sequence[EpochReport], zero: float) -> list[A
         change = _change(job, rose=True)
         message = f"the loss rose from {best.loss:.4g} after {unit} {best.epoch} to {last:.4g}: {change}"
         found.append(Advice("loss_rose", message))
-    # Training that stopped early has reached the threshold of the job, or its optimiser's tolerances.
+    # Training that stopped early reached the job's threshold or its optimiser's tolerances.
     if 1 < len(epochs) == planned:
         fall = epochs[-2].loss - last
         if fall > STILL_FALLING * epochs[-2].loss and fall > WORTHWHILE * zero:
@@ -97,7 +97,7 @@ def _of_the_loss(job: Job, epochs: Sequence[EpochReport], zero: float) -> list[A
 def _of_the_predictions(
     job: Job, epochs: Sequence[EpochReport], class_rows: Sequence[int], zero: float
 ) -> list[Advice]:
-    """Return what the predictions say of a model whose loss is hardly better than a constant one's."""
+    """Return the warnings about the predictions of a model hardly better than a constant one."""
     last = epochs[-1]
     change = _change(job, rose=_rose(epochs, zero))
     most_frequent = max(class_rows) / sum(class_rows)
@@ -115,19 +115,19 @@ def _of_the_predictions(
 
 
 def _rose(epochs: Sequence[EpochReport], zero: float) -> bool:
-    """Return whether the loss rose: noticeably, above the best epoch's or above that of no training."""
+    """Return whether the loss is noticeably above the best epoch's or the zero model's loss."""
     return epochs[-1].loss - min(zero, *(report.loss for report in epochs)) > RISEN * zero
 
 
 def _change(job: Job, *, rose: bool) -> str:
-    """Return what to change: a step that was too large, or too few of them; the features' scale before both."""
+    """Return the change to try: standardised features first, then a smaller step or more of them."""
     _, key, planned = _passes(job)
     change = f"lower lr (now {job.lr:g})" if rose else f"raise {key} (now {planned})"
     return change if job.standardise or job.data_type != "dense_libsvm" else f"standardise the features, or {change}"
 
 
 def _passes(job: Job) -> tuple[str, str, int]:
-    """Return what an epoch's report is one of, and the key that plans how many."""
+    """Return the unit of an epoch's report, the job's key for their number, and that number."""
     if job.optim == "admm":
         return "round", "n_admm_epochs", job.n_admm_epochs
     return "epoch", "n_epochs", job.n_epochs

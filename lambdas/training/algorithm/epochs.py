@@ -1,4 +1,4 @@
-"""What algorithms share: a rank's rows, its batches, the penalty, and the evaluation of an epoch over all ranks."""
+"""The common parts of the algorithms: state, batches, penalty, and evaluation of an epoch over all ranks."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from training.model.base import Model, Parameters
 
 
 class Score(msgspec.Struct, frozen=True):
-    """Mean loss per row and share of rows classified rightly; a clustering has no accuracy."""
+    """Mean loss per row and share of correctly classified rows; a clustering has no accuracy."""
 
     loss: float
     accuracy: float | None
@@ -25,14 +25,14 @@ class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
     """One epoch, measured with the parameters at its end over the rows of all ranks.
 
     Attributes:
-        epoch: From 1.
+        epoch: Number of the epoch, from 1.
         rounds: Rounds done since the start.
-        seconds: Wall time of this epoch on this rank, evaluation left out.
-        loss: What is minimised: the mean training loss and the penalty.
+        seconds: Wall time of this epoch on this rank, without the evaluation.
+        loss: The objective: the mean training loss and the penalty.
         accuracy: Training accuracy; None for a clustering.
         validation: Mean loss and accuracy on the validation rows; None when there are none.
         details: Figures of the algorithm, such as admm's residuals.
-        predicted_classes: Different classes among the predictions for training rows; None for a clustering.
+        predicted_classes: Number of different predictions for training rows; None for a clustering.
     """
 
     epoch: int
@@ -46,15 +46,15 @@ class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands between two rounds, the same on every rank; each algorithm adds what it needs.
+    """The state between two rounds, the same on every rank; algorithms add fields in a subclass.
 
-    A rank that comes back goes on from one, so a round makes a new one and leaves the old one as it is.
+    A rank that rejoins continues from a state, so a round creates a new one and never changes the old one.
 
     Attributes:
         round: Rounds done.
         parameters: The parameters, float32.
-        epochs: One report per epoch so far.
-        finished: Whether training is over.
+        epochs: The report of each epoch so far.
+        finished: Whether training has ended.
     """
 
     round: int = 0
@@ -64,11 +64,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """One line for the user about a training that ended well and has learnt little.
+    """One line for the user about a training that succeeded but learnt little.
 
     Attributes:
-        code: Names the kind for scripts; stable.
-        message: What was seen, and what to change.
+        code: A stable name for scripts.
+        message: The observation, and a change to try.
     """
 
     code: str
@@ -82,7 +82,7 @@ class Outcome:
     Attributes:
         state: The last state.
         details: Figures of the whole training.
-        warnings: What the user should change; see `training.algorithm.advice`.
+        warnings: Changes for the user to try; see `training.algorithm.advice`.
     """
 
     state: State
@@ -101,17 +101,17 @@ class Outcome:
 
     @property
     def epochs(self) -> list[EpochReport]:
-        """One report per epoch; the same figures on every rank but for `seconds`."""
+        """The report of each epoch; only `seconds` differs among ranks."""
         return self.state.epochs
 
 
 class Batches(NamedTuple):
-    """How an epoch goes over a rank's rows; every rank has as many batches.
+    """The batches of an epoch; every rank has the same number.
 
     Attributes:
-        slices: The rows of each batch, in order; some may be empty on a rank with fewer rows than others.
+        slices: This rank's rows of each batch, in order; some may be empty on a rank with fewer rows than others.
         total_rows: Training rows of all ranks.
-        class_rows: The same of each class.
+        class_rows: Training rows of all ranks by class.
     """
 
     slices: list[slice]
@@ -120,27 +120,27 @@ class Batches(NamedTuple):
 
 
 class Penalty(NamedTuple):
-    """lambda times half the squared norm (l2), or lambda times the sum of absolute values (l1); biases are free.
+    """lambda times half the squared norm (l2), or lambda times the sum of absolute values (l1), without biases.
 
     Attributes:
-        weights: lambda for each parameter that counts, 0 for the others.
-        l1: Which of the two.
+        weights: lambda for each penalised parameter, 0 for the others.
+        l1: Whether it is the l1 penalty.
     """
 
     weights: Parameters
     l1: bool
 
     def loss(self, parameters: Parameters) -> float:
-        """The penalty of these parameters."""
+        """Return the penalty of these parameters."""
         size = np.abs(parameters) if self.l1 else 0.5 * parameters**2
         return float(np.dot(self.weights.astype(np.float64), size))
 
     def gradient(self, parameters: Parameters) -> Parameters:
-        """Its gradient; l1 has none everywhere and is handled by admm alone."""
+        """Return the gradient of the l2 penalty; l1 is not differentiable, and only admm supports it."""
         return self.weights * parameters
 
     def nearest(self, parameters: Parameters, rho: float) -> Parameters:
-        """The minimum of penalty(z) + rho/2 ||z - parameters||^2 (Boyd et al. 2011, 4.4.3 and 4.2)."""
+        """Return the z that minimises penalty(z) + rho/2 ||z - parameters||^2 (Boyd et al. 2011, 4.4.3 and 4.2)."""
         if self.l1:
             shrunk: Parameters = np.sign(parameters) * np.maximum(np.abs(parameters) - self.weights / rho, 0)
             return shrunk.astype(np.float32)
@@ -149,16 +149,16 @@ class Penalty(NamedTuple):
 
 
 def penalty_of(job: Job, model: Model) -> Penalty:
-    """The job's penalty on a model's parameters."""
+    """Return the job's penalty for a model's parameters."""
     return Penalty(np.float32(job.lambda_) * model.penalised(), job.penalty == "l1")
 
 
 def join(job: Job, model: Model, shard: Shard, exchange: Exchange) -> Batches:
-    """Waits in round 0 until all ranks are there, and agrees how many batches an epoch has.
+    """Wait in round 0 for all ranks, and agree on the number of batches per epoch.
 
-    The largest partition decides, rounded to the nearest batch: a tail of at most half a batch joins the batch
-    before it, since a step on a handful of rows would count as much as one on a full batch.
-    Ranks with fewer rows send smaller or empty parts, which weigh as little as they hold.
+    It follows from the largest partition, rounded to the nearest batch: a tail of at most half a batch is added to the
+    previous batch, since a step on a few rows would count as much as one on a full batch.
+    Ranks with fewer rows send smaller or empty parts, which are weighted by their rows.
     """
     rows = np.zeros(exchange.world_size)
     rows[exchange.rank] = len(shard.y)
@@ -181,7 +181,7 @@ class Figures(TypedDict):
 
 
 def evaluate(job: Job, model: Model, parameters: Parameters, shard: Shard, exchange: Exchange) -> Figures:
-    """Evaluates the parameters on the rows of all ranks; counts are summed, never averages of averages.
+    """Evaluate the parameters on the rows of all ranks, from sums rather than averages of averages.
 
     Raises:
         InputError: The loss is no longer finite.
@@ -204,16 +204,16 @@ def evaluate(job: Job, model: Model, parameters: Parameters, shard: Shard, excha
 
 
 def good_enough(job: Job, report: EpochReport) -> bool:
-    """Whether the loss has reached the job's threshold: on validation rows where there are any.
+    """Return whether the loss, on validation rows if there are any, has reached the job's threshold.
 
-    All ranks see the same figures, so all stop after the same epoch.
+    All ranks have the same figures, so all stop after the same epoch.
     """
     loss = report.validation.loss if report.validation else report.loss
     return job.loss_threshold is not None and loss <= job.loss_threshold
 
 
 def check_finite(loss: float, round_number: int, job: Job) -> None:
-    """Refuses a loss that is no longer a number; all ranks see the same loss, so all stop in the same round.
+    """Raise if the loss is no longer finite; all ranks have the same loss, so all stop in the same round.
 
     Raises:
         InputError: The loss is infinite or NaN.

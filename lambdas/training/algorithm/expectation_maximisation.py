@@ -3,18 +3,19 @@
     centroid of a cluster <- (sum of its rows on all ranks) / (their count)
 
 Invariant: after every round the centroids of all ranks are identical, bit for bit.
-Each is computed from all-reduced values alone, by operations that every processor rounds alike: element by element.
-Sums and products of matrices are not such, so what follows from them (to stop, which row to take) is all-reduced too.
+They are computed from all-reduced values alone, by element-wise operations, which every processor rounds alike.
+Sums and matrix products may differ in the last bits, so decisions based on them (when to stop, which row to take) are
+all-reduced too.
 
-    round 0     joining; the first start; statistics of the start
-    round k     centroids from the last statistics; rows for clusters that are empty; statistics of the centroids
-                or, once these have settled or had their rounds: the next start; statistics of the start
+    round 0     joining; initial centroids; their statistics
+    round k     centroids from the previous statistics; rows for empty clusters; statistics of the new centroids;
+                once the centroids have settled or the rounds are used up, the next initialisation and its statistics
 
-Of several starts (`n_init`) the one that ends with the least inertia counts, the first of equal ones.
+Of several initialisations (`n_init`) the one with the least final inertia is the result, the first of equal ones.
 
-Rows stand in a global order: row i of rank r is at i * n + r, as rows were dealt.
-Without validation rows the order of n ranks is that of one, and so are both starts, chance included;
-the results differ by the rounding of sums alone.
+Rows have a global order: row i of rank r is at position i * n + r, as the partitioner dealt them.
+Without validation rows, n ranks have the same order as one, and the same initial centroids, random choices included;
+the results differ only by the rounding of sums.
 """
 
 import time
@@ -33,15 +34,15 @@ from training.model.base import Parameters
 from training.model.kmeans import Float64, Points, arrival_times, nearest, statistics
 from training.run.telemetry import Telemetry
 
-# Training ends after a round whose new centroids lower the inertia of the old clusters by no more than this share.
-# Where no row changes its cluster, sums repeat bit for bit, and the centroids do not move at all.
+# The centroids have settled when a round lowers the inertia of the old clusters by no more than this share.
+# If no row changes its cluster, sums repeat bit for bit, and the centroids do not move at all.
 SETTLED = 1e-12
 # Above the squared distance of any two rows of float32.
 EQUALLY_FAR = 1e300
 
 
 class Totals(NamedTuple):
-    """What the rows of all ranks say about centroids, and this rank's share that is needed again.
+    """The statistics of centroids over the rows of all ranks, and this rank's distances.
 
     Attributes:
         sums: Sum of every cluster's training rows (clusters, features).
@@ -49,7 +50,7 @@ class Totals(NamedTuple):
         inertia: Sum of squared distances of training rows to their centroids.
         loss: The same per training row.
         validation: Mean over the validation rows; None when there are none.
-        settled: Whether all ranks found that the last move was of no use.
+        settled: Whether all ranks found that the last move no longer lowered the inertia.
         distances: Squared distances of this rank's training rows (rows,).
     """
 
@@ -70,7 +71,7 @@ class Totals(NamedTuple):
         start_s: float,
         best: "Clustering | None",
     ) -> "Clustering":
-        """Return the state after these centroids."""
+        """Return the state with these centroids and statistics."""
         return Clustering(
             round=round_number,
             parameters=centroids,
@@ -86,17 +87,17 @@ class Totals(NamedTuple):
 
 
 class Clustering(State, frozen=True, kw_only=True):
-    """Adds what the rows of all ranks said about the centroids, see `Totals`, and how far the starts are.
+    """The state with the statistics of its centroids, see `Totals`, and the progress through the initialisations.
 
     Attributes:
         sums: See `Totals`.
         counts: See `Totals`.
         inertia: See `Totals`.
         settled: See `Totals`.
-        start: Which start these centroids come from, from 0.
-        start_s: How long the last start took on a rank, seconds, the wait for others to join left out.
-        start_over: Whether nothing is left to do for them: the next round begins with the next start.
-        best: Where the best of the earlier starts ended.
+        start: Number of the current initialisation, from 0.
+        start_s: Seconds that the last initialisation took on this rank, without the wait for other ranks to join.
+        start_over: Whether training from this initialisation has ended, so that the next round begins another.
+        best: The final state of the best earlier initialisation.
     """
 
     sums: Float64
@@ -110,15 +111,15 @@ class Clustering(State, frozen=True, kw_only=True):
 
 
 def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
-    """Clusters the rows of all ranks; every rank returns the same centroids, bit for bit.
+    """Cluster the rows of all ranks; every rank returns the same centroids, bit for bit.
 
     An epoch is a round: one pass over the rows.
-    A start ends before `n_epochs` when its centroids have settled; then the next one of `n_init` has its turn.
+    Training ends before `n_epochs` if the centroids have settled; then the next of `n_init` initialisations follows.
 
     Raises:
-        InputError: There are more clusters than training rows on all ranks; all ranks see it in round 0.
+        InputError: There are more clusters than training rows on all ranks; all ranks raise it in round 0.
         ExchangeError: A peer, the channel or the run failed.
-        Rejoin: This rank goes on from another's state.
+        Rejoin: This rank continues from another rank's state.
     """
     points, valid_points = Points.of(shard.x), Points.of(shard.valid_x)
     rounds = job.n_init * (job.n_epochs + 1) - 1
@@ -132,9 +133,9 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
 
     exchange.expect_rounds(rounds)
     state = exchange.resume(Clustering, lambda: begin(0, 0, None))
-    # The next start is a round too, and may take far longer than the others: the time limit has to leave room for it.
+    # An initialisation is a round too, and may take far longer than the others: the time limit must leave room for it.
     telemetry.expect_round(state.start_s if job.n_init > 1 else 0.0)
-    # What a rank knows of its own rows follows from the centroids.
+    # A rank's distances follow from its rows and the centroids, so they are not part of the state.
     distances = statistics(points, state.parameters)[2]
     while not state.finished:
         number = state.round + 1
@@ -167,7 +168,7 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
 
 
 def _ended(job: Job, state: Clustering) -> Clustering:
-    """Return the state; where its start has ended, the next one is due, or the best one is the result."""
+    """Return the state, marked if its initialisation has ended; after the last one, return the best state."""
     enough = good_enough(job, state.epochs[-1])
     if not (state.settled or enough or len(state.epochs) == job.n_epochs):
         return state
@@ -179,7 +180,7 @@ def _ended(job: Job, state: Clustering) -> Clustering:
 
 
 def _advise(job: Job, state: Clustering) -> list[Advice]:
-    """Return what the user should change; all ranks see the same."""
+    """Return the warnings for the user, the same on every rank."""
     filled = int(np.count_nonzero(state.counts))
     if filled < job.n_clusters and state.inertia == 0:
         message = f"n_clusters is {job.n_clusters}, and only {filled} training rows differ: lower n_clusters"
@@ -193,7 +194,7 @@ def _advise(job: Job, state: Clustering) -> list[Advice]:
 def _totals(
     centroids: Parameters, points: Points, valid_points: Points, exchange: Exchange, *, settled: bool
 ) -> Totals:
-    """Statistics of these centroids, and votes to end here, over all ranks in one all-reduce of float64 values."""
+    """All-reduce the statistics of these centroids and the votes to stop, in one vector of float64 values."""
     sums, counts, distances = statistics(points, centroids)
     valid = nearest(valid_points, centroids).distances
     part = np.concatenate((sums.ravel(), counts, [distances.sum(), valid.sum(), len(valid), settled]))
@@ -212,7 +213,7 @@ def _totals(
 
 
 def _update(state: Clustering, distances: Float64, points: Points, exchange: Exchange) -> Parameters:
-    """The mean of every cluster; empty ones move to the rows farthest from their centroids."""
+    """Return the mean of every cluster; empty clusters move to the rows farthest from their centroids."""
     filled = state.counts > 0
     moved = state.parameters.copy()
     moved[filled] = state.sums[filled] / state.counts[filled, np.newaxis]
@@ -224,18 +225,18 @@ def _update(state: Clustering, distances: Float64, points: Points, exchange: Exc
 
 
 def _inertia_saved(moved: Parameters, state: Clustering) -> float:
-    """By how much the move lowers the inertia of the clusters as they are: count times squared shift, summed.
+    """Return by how much the move lowers the inertia of the old clusters: the sum of count times squared shift.
 
-    An empty cluster counts as one row, so that training goes on after it has moved.
+    An empty cluster counts as one row, so that training continues after it has moved.
     """
     shifts = np.square(moved.astype(np.float64) - state.parameters).sum(axis=1)
     return float(np.maximum(state.counts, 1) @ shifts)
 
 
 def _farthest_rows(count: int, distances: Float64, points: Points, exchange: Exchange) -> Parameters:
-    """The rows of all ranks that are farthest from their centroids, at most `count`; none that is on its centroid.
+    """Return the rows of all ranks farthest from their centroids: at most `count`, and none with distance zero.
 
-    Ties go to the lowest rank, then to its first row. Two all-reduces.
+    Ties go to the lowest rank, then to its first row. This takes two all-reduces.
     """
     own = np.argsort(-distances, kind="stable")[:count]
     offers = np.zeros((exchange.world_size, count))
@@ -249,7 +250,7 @@ def _farthest_rows(count: int, distances: Float64, points: Points, exchange: Exc
 
 
 def _shared_rows(mine: Mapping[int, int], count: int, points: Points, exchange: Exchange) -> Parameters:
-    """Rows that ranks pick for all: this rank's by their places among the `count` that all ranks pick together."""
+    """Return `count` rows that the ranks contribute together; `mine` has this rank's row numbers by place."""
     rows = np.zeros((count, points.shape[1]), np.float32)
     for place, row in mine.items():
         rows[place] = points.row(row)
@@ -257,7 +258,7 @@ def _shared_rows(mine: Mapping[int, int], count: int, points: Points, exchange: 
 
 
 def _rows_of_all(job: Job, points: Points, exchange: Exchange) -> Float64:
-    """Return the training rows of each rank."""
+    """Return the number of training rows of each rank."""
     counts = np.zeros(exchange.world_size)
     counts[exchange.rank] = points.shape[0]
     counts = exchange.all_reduce(counts, points.shape[0]).values
@@ -269,26 +270,26 @@ def _rows_of_all(job: Job, points: Points, exchange: Exchange) -> Float64:
 
 
 def _start(job: Job, number: int, counts: Float64, points: Points, exchange: Exchange) -> Parameters:
-    """Return the centroids of a start, counted from 0."""
+    """Return the centroids of an initialisation, numbered from 0."""
     if job.kmeans_init == "first_rows":
         return _first_rows(job, counts, points, exchange)
     return _plus_plus(job, number, points, exchange)
 
 
 def _first_rows(job: Job, counts: Float64, points: Points, exchange: Exchange) -> Parameters:
-    """The first training rows of the global order."""
+    """Return the first training rows of the global order."""
     lower = np.arange(exchange.world_size) < exchange.rank
     own = range(min(job.n_clusters, points.shape[0]))
-    # Before row i of this rank stand i rows of every rank, and one more of the lower ones, as far as they have rows.
+    # Row i of this rank comes after i rows of every rank and one more of each lower rank, as far as they have rows.
     places = {int(np.minimum(counts, row + lower).sum()): row for row in own}
     mine = {place: row for place, row in places.items() if place < job.n_clusters}
     return _shared_rows(mine, job.n_clusters, points, exchange)
 
 
 def _plus_plus(job: Job, number: int, points: Points, exchange: Exchange) -> Parameters:
-    """Rows drawn one by one, each with a probability in proportion to its squared distance from those before it.
+    """Return rows drawn one by one, each with a probability proportional to its squared distance from earlier ones.
 
-    Every rank draws among its rows, and the winners of all ranks meet: two all-reduces per centroid.
+    Every rank draws among its rows, then all ranks compare their winners: two all-reduces per centroid.
 
     Arthur and Vassilvitskii 2007, k-means++: The Advantages of Careful Seeding.
     """
@@ -296,7 +297,7 @@ def _plus_plus(job: Job, number: int, points: Points, exchange: Exchange) -> Par
     random = np.random.default_rng([job.seed, number] if number else job.seed)
     positions = np.arange(points.shape[0], dtype=np.uint64) * np.uint64(n_ranks) + np.uint64(rank)
     centroids = np.empty((job.n_clusters, points.shape[1]), np.float32)
-    # Before the first is drawn, all rows are far, and equally so.
+    # For the first draw all rows are equally far.
     distances = np.full(points.shape[0], EQUALLY_FAR)
     for cluster in range(job.n_clusters):
         times = arrival_times(distances, positions, int(random.integers(2**63)))

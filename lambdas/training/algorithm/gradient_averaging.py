@@ -6,8 +6,8 @@
 
 Dekel et al. 2012, Optimal Distributed Online Prediction Using Mini-Batches.
 
-In `async` the sum holds the newest gradient of every rank, so ranks drift apart within an epoch; at its end their
-parameters are averaged.
+In `async` the sum has the newest gradient of every rank, so parameters diverge among ranks within an epoch.
+At its end they are averaged.
 """
 
 import time
@@ -34,20 +34,20 @@ from training.run.telemetry import Telemetry
 
 
 class Descent(State, frozen=True, kw_only=True):
-    """Adds the velocity of the parameters."""
+    """The state with the velocity of the parameters."""
 
     velocity: Parameters
 
 
-# Overflow is what a diverging loss looks like: it is looked for and told below.
+# A diverging loss overflows; `check_finite` reports it.
 @np.errstate(over="ignore", invalid="ignore")
 def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
-    """Trains this rank's part of the model; every rank returns the same parameters, bit for bit.
+    """Train this rank's part of the model; every rank returns the same parameters, bit for bit.
 
     Raises:
-        InputError: The loss is no longer finite; all ranks see it in the same round.
+        InputError: The loss is no longer finite; all ranks raise it in the same round.
         ExchangeError: A peer, the channel or the run failed.
-        Rejoin: This rank goes on from another's state.
+        Rejoin: This rank continues from another rank's state.
     """
     batches, penalty = join(job, model, shard, exchange), penalty_of(job, model)
     rounds = len(batches.slices) * job.n_epochs
@@ -63,7 +63,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         loss, gradient, samples = model.loss_and_gradient(parameters, shard.x[rows], shard.y[rows])
         gradient = significance.select(gradient, parameters, job.lr / max(samples, 1), number)
         total = exchange.all_reduce_update(np.append(gradient, np.float32(loss)), samples)
-        # In async a rank without rows may not have seen a part of any other yet: then nothing changes.
+        # In async a rank without rows may not have received any other rank's part yet; then nothing changes.
         rows_seen = max(total.samples, 1)
         mean_loss = float(total.values[-1]) / rows_seen
         check_finite(mean_loss, number, job)

@@ -1,6 +1,6 @@
-"""The label of each class: the manifest's, or agreed on by all ranks in round 0 where there is no manifest.
+"""The label of each class: from the manifest, or without one by agreement of all ranks in round 0.
 
-A rank alone cannot tell: it may hold no row of some class, and would number the others differently.
+One rank cannot decide alone: it may have no row of some class, and would number the others differently.
 """
 
 import numpy as np
@@ -13,17 +13,17 @@ from training.job import WorkerJob
 
 
 class Labelling:
-    """Numbers the classes of a rank's rows once, and takes part in the agreement as often as its course begins.
+    """Numbers the classes of a rank's rows once, and takes part in the agreement each time its session begins again.
 
     Args:
-        job: The worker's job; a clustering does not look at labels.
-        shard: The rank's rows; their `y` are labels unless the job names the label of each class. They are not kept.
+        job: The worker's job; a clustering ignores labels.
+        shard: The rank's rows, not stored; `y` has labels unless the job names the label of each class.
 
     Attributes:
-        labels: The label of each class, ascending; none before they are agreed on, and for a clustering.
+        labels: The label of each class, ascending; empty before the agreement, and for a clustering.
 
     Raises:
-        InputError: The rows have too many labels for classes.
+        InputError: The rows have too many labels to be classes.
     """
 
     def __init__(self, job: WorkerJob, shard: Shard) -> None:
@@ -37,10 +37,10 @@ class Labelling:
                 raise too_many_labels(self._partition)
 
     def numbered(self, shard: Shard, exchange: Exchange) -> Shard:
-        """Return the shard with the number of each row's class.
+        """Return the shard with class numbers in place of labels.
 
         Raises:
-            InputError: The labels of all ranks are no classes; all ranks see it.
+            InputError: The labels of all ranks cannot be classes; all ranks raise it.
         """
         if self._own is None:
             return shard
@@ -53,9 +53,9 @@ class Labelling:
 
 
 def _agree(own: list[float], exchange: Exchange) -> list[float]:
-    """The labels that any rank has, ascending; the same on every rank.
+    """Return the labels of all ranks together, ascending; the same on every rank.
 
-    Two all-reduces in round 0: how many labels each rank has, then the labels in places of their own.
+    This takes two all-reduces in round 0: the number of labels of each rank, then the labels in separate places.
     """
     counts = np.zeros(exchange.world_size)
     counts[exchange.rank] = len(own)

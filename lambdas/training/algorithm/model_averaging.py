@@ -31,12 +31,12 @@ from training.run.telemetry import Telemetry
 
 @np.errstate(over="ignore", invalid="ignore")
 def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
-    """Trains this rank's part of the model; every rank returns the same parameters, bit for bit.
+    """Train this rank's part of the model; every rank returns the same parameters, bit for bit.
 
     Raises:
-        InputError: The loss is no longer finite; all ranks see it in the same round.
+        InputError: The loss is no longer finite; all ranks raise it in the same round.
         ExchangeError: A peer, the channel or the run failed.
-        Rejoin: This rank goes on from another's state.
+        Rejoin: This rank continues from another rank's state.
     """
     batches, penalty = join(job, model, shard, exchange), penalty_of(job, model)
     exchange.expect_rounds(job.n_epochs)
@@ -67,7 +67,7 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
 def _local_epoch(
     job: Job, model: Model, penalty: Penalty, start: Parameters, shard: Shard, slices: list[slice]
 ) -> tuple[Parameters, float]:
-    """One pass over this rank's rows; returns its parameters and the summed loss on the way."""
+    """Train one pass over this rank's rows; return the new parameters and the loss summed along the way."""
     parameters, velocity, loss_sum = start.copy(), np.zeros_like(start), 0.0
     for rows in slices:
         loss, gradient, samples = model.loss_and_gradient(parameters, shard.x[rows], shard.y[rows])

@@ -1,7 +1,7 @@
-"""The significance filter: a coordinate of an update is sent once what has gathered there matters.
+"""The significance filter: a coordinate of an update is sent once its accumulated step is significant.
 
-A coordinate matters when its gathered step exceeds `threshold / sqrt(round)` of the parameter it changes.
-What is held back stays as a residual and is sent, whole, as soon as it does; nothing is lost.
+A step is significant if it exceeds `threshold / sqrt(round)` of the parameter it changes.
+Until then the coordinate accumulates in a residual, and is then sent in full; nothing is lost.
 Sarroca and Sanchez-Artigas 2022, MLLess: Achieving Cost Efficiency in Serverless Machine Learning Training.
 """
 
@@ -15,12 +15,12 @@ from training.model.base import Parameters
 
 
 class Held(msgspec.Struct):
-    """What one rank alone has between two rounds.
+    """A rank's private state between two rounds.
 
     Attributes:
-        residual: What was held back.
+        residual: The updates held back.
         sent: Coordinates sent so far.
-        offered: Coordinates that could have been sent.
+        offered: Coordinates offered so far.
     """
 
     residual: Parameters
@@ -29,12 +29,12 @@ class Held(msgspec.Struct):
 
 
 class SignificanceFilter:
-    """Holds back what does not matter yet.
+    """Holds back the insignificant coordinates of updates.
 
     Args:
         threshold: Share of a parameter; 0 sends everything.
         size: Number of parameters.
-        exchange: Knows what this rank held back, if it comes back.
+        exchange: Restores the residual of a rank that rejoins.
     """
 
     def __init__(self, threshold: float, size: int, exchange: Exchange) -> None:
@@ -45,11 +45,11 @@ class SignificanceFilter:
             self.held = Held(held.residual.copy(), held.sent, held.offered)
 
     def select(self, gradient: Parameters, parameters: Parameters, step: float, round_number: int) -> Parameters:
-        """What of a gradient is sent now, zero elsewhere.
+        """Return the coordinates of a gradient to send now, and zero elsewhere.
 
         Args:
             gradient: This rank's summed gradient of the round.
-            parameters: What it changes.
+            parameters: The parameters that it changes.
             step: Factor from a gradient to a change of the parameters.
             round_number: From 1; the threshold falls with it.
         """
@@ -66,5 +66,5 @@ class SignificanceFilter:
         return selected
 
     def details(self) -> dict[str, float]:
-        """Share of all coordinates that was sent; nothing when the filter is off."""
+        """Return the share of coordinates that were sent; nothing if the filter is off."""
         return {"sent_share": self.held.sent / self.held.offered} if self.held and self.held.offered else {}

@@ -1,14 +1,14 @@
-"""Standardisation over all ranks: every feature to mean 0 and variance 1 of all training rows together.
+"""Standardisation over all ranks: every feature gets mean 0 and variance 1 over all training rows.
 
-Sums are taken of differences from a shift, not of the values: where a feature's spread is small beside its mean, as a
-timestamp's is, the squares of the values agree in all the digits that float64 has.
+Sums are of differences from a shift, not of the values: if a feature's spread is small compared with its mean, as for
+a timestamp, the squares of the values agree in all digits of float64.
 
     shift      the first training row of rank 0, the same bits on every rank
     mean       shift + sum(x - shift) / rows
     variance   sum((x - shift)^2) / rows - (mean - shift)^2
 
 The shift is one of the rows, so it is at most sqrt(rows) standard deviations from the mean (Samuelson 1968), and
-the variance loses no more than the digits of `rows`.
+the variance loses at most as many digits as `rows` has.
 A constant feature has differences of exactly zero.
 
 Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance.
@@ -23,10 +23,10 @@ from training.model.base import Rows
 
 
 class Standardiser:
-    """Scales a rank's rows once, and takes part in the agreement as often as its course begins.
+    """Scales a rank's rows once, and takes part in the agreement each time its session begins again.
 
     Args:
-        shard: The rank's rows as they are. They are not kept.
+        shard: The rank's unscaled rows, not stored.
     """
 
     def __init__(self, shard: Shard) -> None:
@@ -41,7 +41,7 @@ class Standardiser:
         Every rank gets the same figures, bit for bit.
 
         Args:
-            shard: The rows as this method returned them, or as they are the first time.
+            shard: The unscaled rows on the first call, later the rows that this method returned.
             exchange: This rank's exchange, in round 0.
         """
         own = self._first_row if exchange.rank == 0 else np.zeros_like(self._first_row)
@@ -65,7 +65,7 @@ def _sums_of(x: Rows, shift: Float64) -> Float64:
 
 
 def _scaling_of(shift: Float64, means: Float64) -> Scaling:
-    """Return what the means of the differences and of their squares say."""
+    """Return the scaling for the means of the differences and of their squares."""
     difference, square = np.split(means, 2)
     variance = np.maximum(square - difference**2, 0)
     return Scaling(shift + difference, np.sqrt(np.where(variance > 0, variance, 1)))
