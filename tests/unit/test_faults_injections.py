@@ -1,4 +1,4 @@
-"""When faults are due, and what the wire says about a put."""
+"""When faults are due, and how a put is recognised on the wire."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def injections(*faults, n_workers=3, chaos=None):
 
 
 def put(rank, round_number, step=0, attempt=1, chunk=""):
-    """A put of a rank."""
+    """Return a put of a rank."""
     return ObservedPut(rank, round_number, step, f"run/{round_number}/{step}/{rank}{chunk}", attempt)
 
 
@@ -25,7 +25,7 @@ def actions(due):
 
 
 def test_a_fault_is_injected_at_its_address_and_once():
-    """Another rank, round, step or attempt is let pass, and so is the same put again."""
+    """Another rank, round, step or attempt passes, and so does a repetition of the same put."""
     run = injections("kill rank=1 round=5 step=1 attempt=2")
 
     for other in (put(0, 5, 1, 2), put(1, 4, 1, 2), put(1, 5, 0, 2), put(1, 5, 1, 1)):
@@ -37,7 +37,7 @@ def test_a_fault_is_injected_at_its_address_and_once():
 
 
 def test_a_piece_without_header_is_of_the_attempt_that_was_seen_last():
-    """Only a frame's first piece tells its attempt."""
+    """Only a frame's first piece contains its attempt."""
     run = injections("corrupt rank=1 attempt=2")
     run.at_put(put(1, 5, attempt=1))
 
@@ -47,7 +47,7 @@ def test_a_piece_without_header_is_of_the_attempt_that_was_seen_last():
 
 
 def test_all_frames_of_a_round_are_evicted_each_once():
-    """What a rank puts again after the loss stays."""
+    """Republished frames stay."""
     run = injections("evict round=2")
 
     assert [["evict"]] * 3 == [actions(run.at_put(put(rank, 2))) for rank in range(3)]
@@ -56,7 +56,7 @@ def test_all_frames_of_a_round_are_evicted_each_once():
 
 
 def test_between_chunks_waits_for_the_second():
-    """A rank is killed when a part of what belongs together has been put already."""
+    """A rank is killed after it has put the first part of a frame."""
     run = injections("kill rank=0 round=2 when=between-chunks")
 
     assert [] == run.at_put(put(0, 2, chunk="/1"))
@@ -65,7 +65,7 @@ def test_between_chunks_waits_for_the_second():
 
 
 def test_one_put_brings_about_the_death_of_all():
-    """`rank=all` names every rank of the run as a victim."""
+    """`rank=all` applies to every rank of the run."""
     run = injections("kill rank=all round=1")
     seen = put(2, 1)
 
@@ -84,7 +84,7 @@ def test_n_limits_and_delays_go_on():
 
 
 def test_s3_faults_go_by_key_method_and_round():
-    """A store is refused, a read is not; a round starts a fault, a pattern limits it."""
+    """A store is refused and a read is not; a round starts a fault, a pattern limits it."""
     run = injections("refuse s3", "503 s3 n=2 key=data/*", "delay s3 ms=5 round=3")
 
     assert ["refuse"] == actions(run.at_request("PUT", "/runs/x"))
@@ -94,7 +94,7 @@ def test_s3_faults_go_by_key_method_and_round():
 
 
 def test_chaos_depends_on_seed_and_place_alone():
-    """Two runs whose puts come in another order meet the same faults; another seed draws others."""
+    """Two runs whose puts arrive in different orders meet the same faults; another seed draws others."""
     places = [put(rank, number) for rank in range(3) for number in range(1, 60)]
 
     def drawn(order, seed):
@@ -110,7 +110,7 @@ def test_chaos_depends_on_seed_and_place_alone():
 
 
 def test_chaos_leaves_lambda_a_retry():
-    """No rank is killed more often than Lambda tries again."""
+    """No rank is killed more often than Lambda retries."""
     run = injections(n_workers=1, chaos=Chaos(1, 1.0))
 
     for number in range(200):
@@ -132,7 +132,7 @@ def test_chaos_leaves_lambda_a_retry():
     ],
 )
 def test_a_key_tells_the_place(key, place):
-    """Keys are read with and without a prefix, with slices and pieces; what is no frame has no place."""
+    """Keys are recognised with and without a prefix, slices and pieces; keys that are not a frame's have no place."""
     run_id = run_of(key, {"r-1", "17"})
     seen = read_put(key, "r-1", b"")
 
@@ -141,14 +141,14 @@ def test_a_key_tells_the_place(key, place):
 
 
 def test_a_frame_tells_its_attempt():
-    """The attempt is read where the training library's own frames carry it."""
+    """The attempt is read from the position at which the training library writes it."""
     frame = b"".join(pack(Frame("r-1", 2, 3, 17, 0, 10, np.zeros(4, np.float32))))
 
     assert 3 == read_put("r-1/17/0/2", "r-1", frame[:24]).attempt
 
 
 def test_stores_are_told_from_other_commands():
-    """A head gives key, length and whether an answer is wanted."""
+    """A head contains the key, the length and whether a reply is expected."""
     assert ("k", 12, False) == read_store(b"set k 0 60 12\r\n")
     assert ("k", 3, True) == read_store(b"cas k 0 60 3 77 noreply\r\n")
     assert read_store(b"get set\r\n") is None
@@ -159,7 +159,7 @@ def test_stores_are_told_from_other_commands():
 
 
 def test_replies_are_counted_however_they_are_cut():
-    """Data that looks like an answer is not one, and a cut anywhere changes nothing."""
+    """Data that looks like a reply is not counted, and the count does not depend on the chunks."""
     stream = b"STORED\r\nVALUE k 0 5\r\nEND\r\n\r\nVALUE l 0 0 7\r\n\r\nEND\r\n"
     stream += b"STAT a 1\r\nSTAT b 2\r\nEND\r\n12\r\nERROR\r\n"
 

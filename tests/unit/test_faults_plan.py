@@ -1,4 +1,4 @@
-"""Fault plans as text and as files: what is understood, and how the rest is refused."""
+"""Fault plans as text and as files: what is accepted, and how the rest is rejected."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from harness.faults.table import fault_table
     ],
 )
 def test_what_is_written_is_meant(text, fault):
-    """A fault of the command line is read with its target, address and parameters."""
+    """A fault on the command line is read with its target, address and parameters."""
     assert fault == parse_fault(text)
     assert fault == parse_fault(str(fault))
 
@@ -60,13 +60,13 @@ def test_what_is_written_is_meant(text, fault):
     ],
 )
 def test_what_is_not_understood_is_named(text, message):
-    """Every mistake is told with the field, the value and what would be right."""
+    """The error for every mistake names the field, the value and what is allowed."""
     with pytest.raises(HarnessError, match=f"(?s){message}"):
         parse_fault(text)
 
 
 def test_a_file_says_the_same(tmp_path):
-    """A TOML plan holds the same faults, and the command line adds to it."""
+    """A TOML plan describes the same faults, and the command line adds to it."""
     path = tmp_path / "plan.toml"
     path.write_text('[[fault]]\naction = "kill"\nrank = 2\nround = 17\n[chaos]\nseed = 7\nrate = 0.01\n')
 
@@ -88,7 +88,7 @@ def test_a_file_says_the_same(tmp_path):
     ],
 )
 def test_a_wrong_file_is_told(tmp_path, content, message):
-    """The file and the field are named."""
+    """The error names the file and the field."""
     path = tmp_path / "plan.toml"
     path.write_text(content)
 
@@ -98,7 +98,7 @@ def test_a_wrong_file_is_told(tmp_path, content, message):
 
 @pytest.mark.parametrize("text", ["", "seed=1", "seed=1 rate=2", "seed=x rate=0.1", "seed=1 rate=0.1 more=1", "seed"])
 def test_wrong_chaos_is_told(text):
-    """Chaos needs a seed and a rate from 0 to 1."""
+    """Chaos needs a seed, and a rate from 0 to 1."""
     with pytest.raises(HarnessError, match="chaos"):
         parse_chaos(text)
 
@@ -112,25 +112,25 @@ def test_wrong_chaos_is_told(text):
     ],
 )
 def test_an_address_that_the_job_does_not_have_is_refused(text, message):
-    """An impossible address is refused before anything starts."""
+    """An impossible address is rejected before anything starts."""
     with pytest.raises(HarnessError, match=f"(?s){message}"):
         check_plan(Plan((parse_fault(text),)), n_workers=4, rounds=10)
 
 
 def test_an_address_that_only_the_data_can_tell_passes():
-    """Where the number of rounds is not known beforehand, the end of the run tells."""
+    """If the number of rounds is not known beforehand, the address is accepted."""
     check_plan(Plan((parse_fault("kill rank=3 round=1000"),)), n_workers=4, rounds=None)
 
 
 def test_the_catalogue_speaks_of_keys_that_faults_have():
-    """No entry of the catalogue names a key that a fault lacks."""
+    """Every key in the catalogue is a field of a fault."""
     fields = set(Fault.__struct_fields__)
 
     assert [] == [kind for kind, entry in CATALOGUE.items() if not fields.issuperset(entry.keys)]
 
 
 def test_the_user_guide_lists_every_fault():
-    """The table in the guide is the one that the catalogue gives."""
+    """The table in the guide is generated from the catalogue."""
     guide = Path(__file__).parents[2] / "docs" / "user-guide.md"
 
     assert fault_table() in guide.read_text()

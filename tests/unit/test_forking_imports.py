@@ -1,4 +1,4 @@
-"""What the pre-imported parent reads from a function's source, without running any of it."""
+"""The imports that the pre-imported parent reads from a function's source without running it."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from harness.gateway.forking.imports import imported_by
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads a function of these files; returns what its handler's module imports beyond the runtime's own imports."""
+    """Return what the handler's module of these files imports, beyond the runtime's own imports."""
 
     def read_function(**modules):
         for name, text in modules.items():
@@ -23,7 +23,7 @@ def read(tmp_path):
 
 
 def test_libraries_are_found_through_the_functions_own_modules(read, tmp_path):
-    """Imports of its modules and packages are followed, relative ones too; the modules themselves are left out."""
+    """Imports of its modules and packages are followed, relative ones too; the modules themselves are omitted."""
     libraries, imports = read(
         app="import package.inner\nfrom helper import thing\nimport sqlite3",
         helper="import colorsys",
@@ -61,7 +61,7 @@ def test_what_may_be_a_module_is_told_too(read):
     ],
 )
 def test_what_a_fresh_start_would_import_later_or_otherwise_is_left_out(read, text):
-    """Imports within functions, for type checkers, or after a change of the environment are left to the runtime."""
+    """Imports in functions, for type checkers, or after a change of the environment are left to the runtime."""
     helper = "import os\nos.environ['SETTING'] = '1'"
 
     assert "wave" not in read(app=text, helper=helper)[0]
@@ -77,12 +77,12 @@ def test_what_a_fresh_start_would_import_later_or_otherwise_is_left_out(read, te
     ],
 )
 def test_what_a_fresh_start_imports_is_told(read, text):
-    """Blocks that run at the start count, and the one variable that the parent sets itself does no harm."""
+    """Blocks that run at the start count, and the one variable that the parent sets itself is harmless."""
     assert "wave" in read(app=text)[0]
 
 
 def test_the_runtime_is_read_and_never_imported(read):
-    """The runtime's own libraries are listed, but not the runtime, which reads its address when it is imported."""
+    """The runtime's libraries are listed, but not the runtime itself, which reads its address when it is imported."""
     _, imports = read(app="import awslambdaric.bootstrap, runtime_client")
 
     assert "logging" in imports.libraries
@@ -90,7 +90,7 @@ def test_the_runtime_is_read_and_never_imported(read):
 
 
 def test_services_are_told_by_the_clients_that_are_made(read):
-    """Names of AWS's services are found wherever a client is made."""
+    """Names of AWS services are found wherever a client is created."""
     _, imports = read(app="import boto3\ndef handler(event, context):\n    boto3.client('s3'), session.client(name)")
 
     assert ["s3"] == imports.services
@@ -98,5 +98,5 @@ def test_services_are_told_by_the_clients_that_are_made(read):
 
 @pytest.mark.parametrize("text", ["import (", "\0", "raise SystemExit"])
 def test_source_that_cannot_be_run_breaks_nothing(read, text):
-    """Its error is the runtime's to tell."""
+    """The runtime will report its error."""
     assert [] == read(app=text)[0]

@@ -1,10 +1,10 @@
-"""What libraries and files hold for everybody is taken over, and is the same that a fresh process would find."""
+"""Data of libraries and files that processes share, equal to what a fresh process would compute."""
 
 import json
 import subprocess
 import sys
 
-# Prints what a session and a client of it are made of; with an argument the process is primed first.
+# Prints the parts of a session and a client; with an argument, the process is primed first.
 PROGRAM = """
 import json, sys
 import boto3
@@ -54,13 +54,13 @@ print(json.dumps({
 
 
 def told(*arguments):
-    """What the program prints."""
+    """Return the output of the program."""
     done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
 def test_a_primed_botocore_is_as_a_fresh_one_and_looks_up_less():
-    """The same client; no file is read again, and most handlers are not asked for their signature."""
+    """The client is the same; no file is read again, and most handlers' signatures are not inspected."""
     fresh, primed = told(), told("primed")
 
     assert fresh["found"] == primed["found"]
@@ -69,7 +69,7 @@ def test_a_primed_botocore_is_as_a_fresh_one_and_looks_up_less():
     assert primed["counted"]["signatures"] < fresh["counted"]["signatures"] / 2
 
 
-# Imports the modules of a folder twice, the second time in a forked process, which finds one file gone.
+# Imports the modules of a folder twice, the second time in a forked process, for which one file is gone.
 IMPORTS = """
 import os, pathlib, sys
 from harness.gateway.forking.compiled import hold_code
@@ -93,7 +93,7 @@ for _ in range(2):
 
 
 def test_modules_run_anew_in_each_process_and_are_read_once(tmp_path):
-    """Each has a state of its own, tracebacks name files and lines, and a mistake in the code is told as ever."""
+    """Each process has its own state, tracebacks name files and lines, and mistakes in the code are reported as usual."""
     (tmp_path / "counter.py").write_text("count = 0")
     (tmp_path / "broken.py").write_text("x = 1\n)")
     (tmp_path / "package").mkdir()

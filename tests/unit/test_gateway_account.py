@@ -1,4 +1,4 @@
-"""How concurrency is counted: the account's, and what of it is reserved for one function."""
+"""Concurrency accounting: the account's limit, and the reservations of functions."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from harness.gateway.errors import LambdaApiError
 
 
 def reason_of(account, function):
-    """Why an invocation is refused."""
+    """Return why an invocation is refused."""
     with pytest.raises(LambdaApiError) as caught:
         account.enter(function)
     return caught.value.reason
 
 
 def test_a_reservation_is_kept_free_for_its_function():
-    """The others run out of room before the account does, and the function itself does not."""
+    """Other functions reach their limit before the account's is used up; the function with the reservation does not."""
     account = AccountLimits(102)
     account.reserve("a", 2)
     for _ in range(100):
@@ -31,7 +31,7 @@ def test_a_reservation_is_kept_free_for_its_function():
 
 
 def test_what_runs_moves_when_a_reservation_is_made_or_given_back():
-    """Nothing is counted twice or forgotten, whenever the invocations that run by then end."""
+    """Running invocations are counted exactly once, whenever they end."""
     account = AccountLimits(101)
     account.enter("a")
     account.reserve("a", 1)
@@ -50,7 +50,7 @@ def test_what_runs_moves_when_a_reservation_is_made_or_given_back():
 
 @pytest.mark.parametrize(("concurrency", "most", "least"), [(1000, 900, 100), (10, 0, 10)])
 def test_some_concurrency_must_stay_unreserved(concurrency, most, least):
-    """AWS's 100, and all of a new account's ten."""
+    """At least 100 stay unreserved on AWS, and all ten of a new account."""
     account = AccountLimits(concurrency)
     account.reserve("a", most)
 

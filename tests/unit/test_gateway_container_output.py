@@ -1,4 +1,4 @@
-"""What a container prints, on its way from the engine's thread to the log."""
+"""A container's output on its way from the engine's thread to the log."""
 
 import asyncio
 import threading
@@ -7,7 +7,7 @@ from harness.gateway.rie_container import Output
 
 
 def test_a_container_waits_while_there_is_no_room_and_nothing_is_lost():
-    """The thread that reads stops after a few chunks; all of them come in order once there is room."""
+    """The reading thread stops after a few chunks; all chunks arrive in order once there is room."""
     printed, taken, finished = [b"%d\n" % number for number in range(1000)], [], threading.Event()
     read = []
 
@@ -29,7 +29,7 @@ def test_a_container_waits_while_there_is_no_room_and_nothing_is_lost():
         async with asyncio.timeout(10):
             while len(read) < Output.MOST_CHUNKS:  # noqa: ASYNC110 - a thread sets no event
                 await asyncio.sleep(0.001)
-            await asyncio.sleep(0.05)  # for whatever might be handed over all the same
+            await asyncio.sleep(0.05)  # time for chunks that should not be delivered
             before = len(taken), len(read)
             room = True
             while not (finished.is_set() and len(taken) == len(printed)):
@@ -45,7 +45,7 @@ def test_a_container_waits_while_there_is_no_room_and_nothing_is_lost():
 
 
 def test_the_last_words_are_handed_over_without_room():
-    """RIE's END may be behind all that waits, in the engine too; what comes later waits again."""
+    """RIE's END may follow everything that is queued, in the engine too; later output waits again."""
     chunk = b"x" * 16_384
     within = Output.MOST_UNREAD_BYTES // len(chunk)
     taken = []
@@ -65,7 +65,7 @@ def test_the_last_words_are_handed_over_without_room():
             output.drain()
             while len(taken) < within:  # noqa: ASYNC110 - the same
                 await asyncio.sleep(0.001)
-            await asyncio.sleep(0.05)  # for whatever might be handed over all the same
+            await asyncio.sleep(0.05)  # time for chunks that should not be delivered
 
     asyncio.run(run())
 

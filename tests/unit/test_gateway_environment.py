@@ -1,4 +1,4 @@
-"""What an environment makes of RIE's answers."""
+"""How an environment handles RIE's answers."""
 
 import asyncio
 import json
@@ -13,51 +13,51 @@ from harness.gateway.sandbox import exit_reason_in
 
 
 class Function:
-    """What an environment asks of its function."""
+    """The properties of a function that an environment uses."""
 
     name, version, timeout_s, memory_mb = "f", LATEST, 5, 128
 
 
 class Sandbox:
-    """One whose memory nobody measures."""
+    """A sandbox whose memory cannot be measured."""
 
     alive = True
     shares_output = False
 
     def headers(self, arn, trace):  # noqa: ARG002 - as a sandbox has it
-        """None."""
+        """Return no headers."""
         return {}
 
     def drain_output(self):
-        """Nothing was printed."""
+        """Do nothing, because nothing was printed."""
 
     async def max_memory_mb(self):
-        """Not known."""
+        """Return 0, because the memory is unknown."""
         return 0
 
     def exit_reason(self):
-        """RIE says nothing."""
+        """Return nothing, because RIE reports nothing."""
         return ""
 
     def freeze(self):
-        """There is no process."""
+        """Do nothing, because there is no process."""
 
     def thaw(self):
-        """There is no process."""
+        """Do nothing, because there is no process."""
 
 
 class Log(list[str]):
-    """A stream that never has too much."""
+    """A log stream that is never full."""
 
     full = False
 
     def write(self, text, *, urgent=False):  # noqa: ARG002 - as a stream has it
-        """Keeps the lines."""
+        """Keep the lines."""
         self.extend(text.splitlines())
 
 
 def answered_with(response):
-    """The environment's answer and its log, when RIE answers with these bytes."""
+    """Return the environment's answer and its log if RIE answers with these bytes."""
     log = Log()
 
     async def answer(reader, writer):
@@ -85,7 +85,7 @@ def answered_with(response):
     ],
 )
 def test_an_answer_that_says_nothing_is_a_failed_invocation(response, told):
-    """Never an error of the gateway, which a caller could not tell from one of Lambda's, and never a success."""
+    """It is neither a success nor an error of the gateway, which a caller would take for one of Lambda's."""
     answer, log = answered_with(response)
 
     body = json.loads(answer.payload)
@@ -96,7 +96,7 @@ def test_an_answer_that_says_nothing_is_a_failed_invocation(response, told):
 
 
 def test_what_rie_tells_of_the_runtime_is_passed_on():
-    """Its type of error and its words are AWS's."""
+    """The error's type and message are AWS's."""
     told = b'{"errorType":"Runtime.ExitError","errorMessage":"RequestId: an-id Error: Runtime exited"}'
 
     answer, _ = answered_with(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told))
@@ -128,14 +128,14 @@ def test_how_the_runtime_ended_is_read_in_ries_errors(words, reason):
 
 
 def test_an_exit_without_an_error_has_no_status():
-    """AWS words `sys.exit(0)` in its own way."""
+    """`sys.exit(0)` is reported in AWS's own words."""
     errors = "[ERROR] (rapid) Invoke failed error=Runtime exited without providing a reason InvokeID=an-id\n"
 
     assert "Runtime exited without providing a reason" == exit_reason_in(errors)
 
 
 class ContainerLike(Sandbox):
-    """One that prints on one stream with RIE, as a container does."""
+    """A sandbox that shares its output stream with RIE, as a container does."""
 
     shares_output = True
 
@@ -143,29 +143,29 @@ class ContainerLike(Sandbox):
         self.lines = Output()
 
     def read_output(self, take):
-        """As a container's."""
+        """Start to deliver output as a container does."""
         self.lines.start(take)
 
     def resume_output(self):
-        """As a container's."""
+        """Resume as a container does."""
         self.lines.resume()
 
     def drain_output(self):
-        """As a container's."""
+        """Drain as a container does."""
         self.lines.drain()
 
 
 class FullLog(Log):
-    """A stream that has no room."""
+    """A log stream that is always full."""
 
     full = True
 
     def when_room(self, call):
-        """There will be none."""
+        """Do nothing, because there will be no room."""
 
 
 def test_the_last_words_come_before_report_even_when_the_log_is_full():
-    """In a container, RIE's END is behind all that the function has printed."""
+    """In a container, RIE's END follows all of the function's output."""
     log, words = FullLog(), [f"line {number}" for number in range(100)]
 
     async def answer(reader, writer):

@@ -1,4 +1,4 @@
-"""An invocation ends, and an event is told of, whatever breaks in the gateway."""
+"""An invocation ends, and an event leaves a record, whatever fails in the gateway."""
 
 import asyncio
 import base64
@@ -26,16 +26,16 @@ F = Identifier("f", "")
 
 
 class BrokenSandbox:
-    """One that breaks when it is used."""
+    """A sandbox that fails when it is used."""
 
     alive, shares_output = True, False
 
     def thaw(self):
-        """Breaks."""
+        """Fail."""
         raise KeyError("no such process")
 
     async def stop(self):
-        """Breaks, too."""
+        """Fail, too."""
         raise RuntimeError("cannot be stopped")
 
 
@@ -43,31 +43,31 @@ class Unconnected:
     """A connection that was never opened."""
 
     def close(self):
-        """Nothing."""
+        """Do nothing."""
 
 
 class Log(list[str]):
-    """A stream that never has too much."""
+    """A log stream that is never full."""
 
     full = False
 
     def write(self, text, *, urgent=False):  # noqa: ARG002 - as a stream has it
-        """Keeps the lines."""
+        """Keep the lines."""
         self.extend(text.splitlines())
 
 
 async def none_starts(function):
-    """What happens with a variable that no process can have."""
+    """Fail as for a variable that no process can have."""
     raise ValueError(f"embedded null byte in {function.name}")
 
 
 async def broken_ones_start(function):
-    """An environment that breaks in mid-invocation."""
+    """Return an environment that fails during an invocation."""
     return Environment(function, BrokenSandbox(), Unconnected(), Log(), "2026/01/01/[$LATEST]0123456789abcdef")
 
 
 def with_invoker(folder, start, use):
-    """What a coroutine makes of an invoker, the lines that it logged, and the records that reached its queue."""
+    """Return a coroutine's result with an invoker, the lines that it logged, and the records that reached its queue."""
     logged, records = [], []
 
     async def take(reader, writer):
@@ -99,17 +99,17 @@ def with_invoker(folder, start, use):
             )
             result = await use(invoker)
             async with asyncio.timeout(10):
-                while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - the invoker's own
+                while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - the task is the invoker's own
                     await asyncio.sleep(0.001)
             await pool.stop()
-            account.enter("f")  # the concurrency was given back
+            account.enter("f")  # the concurrency was released
             return result
 
     return asyncio.run(run()), logged, records
 
 
 def encoded(archive):
-    """As the API takes it."""
+    """Return the request as the API receives it."""
     return base64.b64encode(archive.getvalue()).decode()
 
 
@@ -126,7 +126,7 @@ CREATE = {
     [(none_starts, "did not start: embedded null byte in f"), (broken_ones_start, "no such process")],
 )
 def test_a_synchronous_invocation_that_breaks_has_failed(tmp_path, start, cause):
-    """With AWS's answer for a failure of the sandbox, in the log too."""
+    """The answer is AWS's for a failure of the sandbox, in the log, too."""
 
     async def use(invoker):
         return await invoker.run(Invocation(F, b"{}", request_id="an-id"))
@@ -143,7 +143,7 @@ def test_a_synchronous_invocation_that_breaks_has_failed(tmp_path, start, cause)
 
 @pytest.mark.parametrize("start", [none_starts, broken_ones_start])
 def test_an_event_that_breaks_is_tried_again_and_told_of(tmp_path, start):
-    """As one whose function fails."""
+    """It is retried and recorded like an event whose function fails."""
 
     async def use(invoker):
         await invoker.queue(Invocation(F, b'{"a": 1}', request_id="an-id"))
@@ -160,7 +160,7 @@ def test_an_event_that_breaks_is_tried_again_and_told_of(tmp_path, start):
 
 
 def test_a_trace_goes_on_from_its_caller():
-    """The root of a chain is the same all along it; each invocation is a part of its own."""
+    """All invocations of a chain share its root; each has a part of its own."""
     first = trace_of("")
     second = trace_of(first + ";Lineage=1:a:0")
 

@@ -1,4 +1,4 @@
-"""How lines reach the log service, and how many wait."""
+"""How lines reach the log service, and how many are queued."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ MUTE = object()
 
 
 def with_service(use, refuse=()):
-    """What a coroutine makes of a service, and the calls that came to the emulation, refused (or MUTE) as listed."""
+    """Return a coroutine's result with a service, and the emulation's calls, refused (or MUTE) as listed."""
     calls, refusals = [], list(refuse)
 
     async def answer(reader, writer):
@@ -38,21 +38,21 @@ def with_service(use, refuse=()):
                 return await use(service, calls)
             finally:
                 await service.stop()
-                # The emulation sees the end of the connection.
+                # The emulation notices the end of the connection.
                 await until(lambda: len(asyncio.all_tasks()) == 1)
 
     return asyncio.run(run()), calls
 
 
 async def until(condition):
-    """Waits for it."""
+    """Wait until the condition holds."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - it is no task's of ours
             await asyncio.sleep(0.001)
 
 
 def messages(calls, stream):
-    """The lines of a stream, in order."""
+    """Return the lines of a stream, in order."""
     return [
         event["message"]
         for operation, body in calls
@@ -62,7 +62,7 @@ def messages(calls, stream):
 
 
 def test_lines_of_all_streams_arrive_in_order_and_in_batches_that_the_service_takes():
-    """A stream that is flooded delays none of the others by more than a batch."""
+    """A flooded stream delays no other by more than one batch."""
 
     async def use(service, calls):
         flooded, quiet = service.stream("f", "flooded"), service.stream("g", "quiet")
@@ -80,7 +80,7 @@ def test_lines_of_all_streams_arrive_in_order_and_in_batches_that_the_service_ta
 
 
 def test_a_stream_with_two_batches_of_lines_is_full_and_says_when_it_is_not():
-    """Whoever prints faster than the service takes lines waits."""
+    """A writer that is faster than the service waits."""
 
     async def use(service, _calls):
         stream, called = service.stream("f", "s"), []
@@ -97,7 +97,7 @@ def test_a_stream_with_two_batches_of_lines_is_full_and_says_when_it_is_not():
 
 
 def test_many_streams_share_what_is_kept():
-    """One that is full early lets the others have a little still."""
+    """One that is full early leaves a little room for the others."""
 
     async def use(service, _calls):
         streams = [service.stream("f", str(number)) for number in range(9)]
@@ -132,7 +132,7 @@ def test_lines_are_sent_again_when_somebody_has_deleted_the_group():
 
 
 def test_a_call_that_was_not_answered_in_time_is_not_sent_again(monkeypatch):
-    """The service may have taken it; and the lines of others wait as long again."""
+    """The service may have executed it, and a second wait would delay the lines of others."""
     monkeypatch.setattr(logs, "CALL_WITHIN_S", 0.1)
 
     async def use(service, calls):

@@ -15,18 +15,18 @@ SERVED = {route.name: route for route in control_plane() if not route.path.start
 
 @pytest.fixture(scope="module")
 def service():
-    """Lambda as botocore describes it."""
+    """Return botocore's description of Lambda."""
     return botocore.session.Session().get_service_model("lambda")
 
 
 def form(path):
-    """A path in which every parameter looks alike, without a slash at its end."""
+    """Return a path with uniform parameters and without a trailing slash."""
     return re.sub(r"{[^}]*}", "{}", path).rstrip("/")
 
 
 @pytest.mark.parametrize("name", SERVED)
 def test_an_operation_has_the_method_and_the_path_of_awss(service, name):
-    """boto3 and the AWS CLI call exactly those; the name is the one by which faults are planned."""
+    """boto3 and the AWS CLI use exactly these; fault plans refer to the operation's name."""
     expected = service.operation_model(name).http
 
     assert {expected["method"]} == SERVED[name].methods - {"HEAD"}
@@ -34,14 +34,14 @@ def test_an_operation_has_the_method_and_the_path_of_awss(service, name):
 
 
 def test_invoke_has_the_method_and_the_path_of_awss(service):
-    """Its route is the gateway's own, before the control plane's."""
+    """The gateway's own route for it precedes the control plane's."""
     expected = service.operation_model("Invoke").http
 
     assert ("POST", form(expected["requestUri"])) == (expected["method"], form(INVOCATIONS))
 
 
 def test_every_path_is_served_with_and_without_a_slash_at_its_end():
-    """Some clients write one."""
+    """Some clients add one."""
     paths = {
         (route.name, route.path) for route in control_plane() if isinstance(route, Route) and OWN not in route.path
     }

@@ -16,7 +16,7 @@ RIE_REPORT = (
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
 def test_lines_do_not_depend_on_how_the_output_came(size):
-    """Characters and lines that arrive in parts are put together again."""
+    """Characters and lines that arrive in parts are joined."""
     printed, lines = "one\n\nzwei ü\r日本\n😀 end".encode(), Lines()
 
     text = "".join(lines.add(printed[place : place + size]) for place in range(0, len(printed), size)) + lines.end()
@@ -26,12 +26,12 @@ def test_lines_do_not_depend_on_how_the_output_came(size):
 
 
 def test_bytes_that_are_no_characters_are_replaced():
-    """A function may print anything; the log takes characters alone."""
+    """A function may print any bytes; the log accepts only characters."""
     assert "\0 \ufffd\ufffd\n" == Lines().add(b"\0 \xff\xfe\n")
 
 
 def test_a_line_above_cloudwatchs_limit_comes_in_pieces_of_whole_characters():
-    """And no more of it is kept than one piece."""
+    """No more than one piece of it is kept in memory."""
     lines, text = Lines(), ""
     for _ in range(50):
         text += lines.add("日本語".encode() * 2000)
@@ -54,7 +54,7 @@ def test_a_line_above_cloudwatchs_limit_comes_in_pieces_of_whole_characters():
 )
 @pytest.mark.parametrize("size", [10_000, 16_384, 10**7])
 def test_no_event_is_above_cloudwatchs_limit(printed, size):
-    """Neither a line whose end comes just behind the limit, nor one whose replaced bytes make it longer."""
+    """This holds for a line that ends just after the limit, and for one that grows when its bytes are replaced."""
     lines = Lines()
     text = "".join(lines.add(printed[place : place + size]) for place in range(0, len(printed), size)) + lines.end()
 
@@ -67,14 +67,14 @@ def test_no_event_is_above_cloudwatchs_limit(printed, size):
     [(b"", 0), (b"a", 0), ("ü".encode(), 0), ("ü".encode()[:1], 1), ("日".encode()[:2], 2), ("😀".encode()[:3], 3)],
 )
 def test_the_beginning_of_a_character_is_seen(content, missing):
-    """So that a cut falls before it."""
+    """So a cut falls before it."""
     assert missing == split_character(content)
     assert missing == split_character(b"before" + content)
 
 
 @pytest.mark.parametrize("text", ["日\n", "日本\n", "é\n", "😀\n", "abc\n"])
 def test_a_tail_has_at_most_4_kb_and_whole_characters(text):
-    """As `LogResult` shows it, whatever the lines are."""
+    """It is what `LogResult` contains, whatever the lines are."""
     tail = Tail()
     for _ in range(2000):
         tail.add(text)
@@ -84,7 +84,7 @@ def test_a_tail_has_at_most_4_kb_and_whole_characters(text):
 
 
 def test_a_pipe_is_not_read_while_there_is_no_room():
-    """Whoever prints into it waits until there is; at the end of an invocation what is in it is read all the same."""
+    """The process that prints into it waits; at the end of an invocation the content is read anyway."""
 
     async def read():
         reading, writing = os.pipe()
@@ -121,7 +121,7 @@ def test_a_pipe_is_not_read_while_there_is_no_room():
 
 
 def test_riess_own_lines_are_dropped_and_the_functions_look_alikes_kept():
-    """In a container both come on one stream."""
+    """In a container both share one stream."""
     rie = RieLines()
     rie.begin("an-id")
     printed = (
@@ -141,7 +141,7 @@ def test_riess_own_lines_are_dropped_and_the_functions_look_alikes_kept():
 
 
 def test_the_last_words_of_a_runtime_that_died_are_kept_even_if_they_look_like_ries():
-    """RIE writes no END then."""
+    """RIE writes no END after a death."""
     rie = RieLines()
     rie.begin("an-id")
 

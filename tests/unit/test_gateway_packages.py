@@ -1,4 +1,4 @@
-"""Deployment packages: unpacked as Lambda does, or refused in its words with nothing left behind."""
+"""Deployment packages: unpacked as by Lambda, or refused in its words without leaving anything behind."""
 
 import base64
 import hashlib
@@ -26,33 +26,33 @@ COULD_NOT_UNZIP = "Could not unzip uploaded file. Please check your file, then t
 
 @pytest.fixture
 def folders(tmp_path):
-    """An empty store of code."""
+    """Return an empty code store."""
     return CodeFolders(tmp_path / "functions")
 
 
 @pytest.fixture
 def unpack(folders):
-    """Unpacks a package of function `f`."""
+    """Return a function that unpacks a package of function `f`."""
     return lambda data: folders.package(
         "f", FunctionCode(base64.b64encode(data).decode()), ImageConfig(), limits.ARCHITECTURE
     )
 
 
 def zipped(*entries, method=zipfile.ZIP_DEFLATED):
-    """A zip of (name, content, mode)."""
+    """Return a zip of (name, content, mode)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of two entries of one name
+        warnings.simplefilter("ignore")  # two entries have the same name
         for name, content, mode in entries:
             info = zipfile.ZipInfo(name)
             info.create_system, info.external_attr = 3, mode << 16
             archive.writestr(info, content, method)
-            info.external_attr = mode << 16  # zipfile makes 600 of none
+            info.external_attr = mode << 16  # zipfile would replace no mode by 600
     return buffer.getvalue()
 
 
 def changed(data, offset, new, *, in_directory):
-    """The zip with other bytes in its first header, and at the same place in the central directory's."""
+    """Return the zip with other bytes in its first header, and at the same place of the central directory's."""
     altered = bytearray(data)
     for signature, at in ((b"PK\3\4", offset), (b"PK\1\2", in_directory)):
         place = data.index(signature) + at
@@ -61,14 +61,14 @@ def changed(data, offset, new, *, in_directory):
 
 
 def refusal(unpack, data):
-    """The status, code and message with which a package is refused."""
+    """Return the status, code and message with which a package is refused."""
     with pytest.raises(LambdaApiError) as caught:
         unpack(data)
     return caught.value.status, caught.value.type_, caught.value.message
 
 
 def function_of(package, **changes):
-    """A function with that code."""
+    """Return a function with that code."""
     values = {
         "name": "f", "role": "", "runtime": "python3.11", "handler": "app.handler", "description": "", "timeout_s": 3,
         "memory_mb": 128, "variables": {}, "package": package, "modified": datetime.now(UTC), "revision": "1",
@@ -77,7 +77,7 @@ def function_of(package, **changes):
 
 
 def test_modes_and_links_are_kept(unpack):
-    """A program stays one, and a library is found by the names that link to it, folders too."""
+    """A program stays executable, and a library is found by the names that link to it, folders included."""
     data = zipped(
         APP,
         ("bin/tool", "#!/bin/sh", PROGRAM),
@@ -104,7 +104,7 @@ def test_modes_and_links_are_kept(unpack):
 
 @pytest.mark.parametrize("name", ["./sub//mod.py", "sub/mod.py"])
 def test_names_are_taken_as_the_usual_tools_write_them(unpack, name):
-    """`./` at the front, and names outside of ASCII that no flag says are UTF-8."""
+    """They may start with `./`, and non-ASCII names may lack the flag for UTF-8."""
     data = zipped(APP, (name, "x = 1", FILE), ("mödul.py", "x = 2", FILE))
     for signature, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         place = data.rindex(signature) + at
@@ -116,7 +116,7 @@ def test_names_are_taken_as_the_usual_tools_write_them(unpack, name):
 
 
 def test_a_package_of_no_modes_is_readable(unpack):
-    """Tools of other systems pack no modes: files are 644, folders 755."""
+    """Tools of other systems store no modes: files get 644, folders 755."""
     folder = unpack(zipped(("app.py", "", 0), ("d/", "", 0))).folder
 
     assert (0o644, 0o755) == tuple(stat.S_IMODE((folder / name).stat().st_mode) for name in ("app.py", "d"))
@@ -152,7 +152,7 @@ ODD = {
 
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
 def test_what_lambda_cannot_unzip_is_refused(unpack, tmp_path, data):
-    """Each is AWS's `InvalidParameterValueException`, and leaves nothing on the disk."""
+    """Each error is AWS's `InvalidParameterValueException`, and nothing stays on the disk."""
     status, code, message = refusal(unpack, data)
 
     assert (400, "InvalidParameterValueException") == (status, code)
@@ -162,14 +162,14 @@ def test_what_lambda_cannot_unzip_is_refused(unpack, tmp_path, data):
 
 @pytest.mark.parametrize("data", [b"", zipped()])
 def test_an_empty_package_is_refused(unpack, data):
-    """In AWS's words."""
+    """The message is AWS's."""
     message = "Uploaded file must be a non-empty zip"
 
     assert (400, "InvalidParameterValueException", message) == refusal(unpack, data)
 
 
 def test_any_damage_is_a_refusal(unpack, tmp_path):
-    """Whatever bytes are altered, a package is unpacked or refused: nothing else happens, and nothing stays."""
+    """Whatever bytes are altered, a package is either unpacked or refused, and a refused one leaves nothing behind."""
     chance = random.Random(1)
     data = zipped(APP, ("a/link", "../app.py", LINK), ("d/", "", FOLDER), ("ü.bin", b"x" * 3000, FILE))
     statuses = set()
@@ -186,7 +186,7 @@ def test_any_damage_is_a_refusal(unpack, tmp_path):
 
 
 def test_sizes_above_awss_limits_are_refused(unpack, tmp_path, monkeypatch):
-    """Zipped, unzipped, and unzipped where the headers claim less: with AWS's codes, and nothing stays."""
+    """Zipped, unzipped, and unzipped with headers that claim less: the codes are AWS's, and nothing stays."""
     monkeypatch.setattr(limits, "ZIPPED_BYTES", 10_000)
     monkeypatch.setattr(limits, "UNZIPPED_BYTES", 100_000)
     bomb = zipped(APP, ("big", bytes(200_000), FILE))
@@ -202,7 +202,7 @@ def test_sizes_above_awss_limits_are_refused(unpack, tmp_path, monkeypatch):
 
 
 def test_code_goes_when_no_version_has_it_and_no_environment_runs_it(unpack, folders):
-    """An environment keeps the code that it was started with; what nobody needs is removed."""
+    """An environment keeps the code that it was started with; code that nobody needs is removed."""
     old, new = unpack(zipped(APP)), unpack(zipped(APP, ("more", "", FILE)))
     running = function_of(old)
     folders.hold(running)

@@ -1,4 +1,4 @@
-"""What callers and functions send, as AWS reads it."""
+"""Payloads of callers and functions, as AWS reads them."""
 
 import base64
 import json
@@ -27,14 +27,14 @@ RAISED = {"errorMessage": "m", "errorType": "T", "requestId": "an-id", "stackTra
     ],
 )
 def test_what_is_no_json_in_utf_8_is_refused(payload):
-    """Python's own reader takes some of it."""
-    with pytest.raises(ValueError):  # noqa: PT011 - its words are Python's
+    """Python's own reader would accept some of these."""
+    with pytest.raises(ValueError):  # noqa: PT011 - the message is Python's
         read_json(payload)
 
 
 @pytest.mark.parametrize("payload", [b'{"a": 1, "a": 2}', b'"\\ud800"', b" 1e999 ", b"[" * 300 + b"]" * 300, b"-0"])
 def test_odd_json_is_json(payload):
-    """Double keys, lone surrogates in escapes, numbers that no float holds."""
+    """Duplicate keys, lone surrogates in escapes, and numbers beyond floats are accepted."""
     read_json(payload)
 
 
@@ -43,13 +43,13 @@ def test_odd_json_is_json(payload):
     [(b"{}", True), (b'{"custom": {"a": 1}}', True), (b"[]", False), (b"nonsense", False), (b"\xff", False)],
 )
 def test_a_client_context_is_an_object(context, fits):
-    """Lambda refuses all else."""
+    """Lambda refuses anything else."""
     assert fits == is_client_context(base64.b64encode(context).decode())
 
 
 @pytest.mark.parametrize("header", ["?", "e30", "e3 0=", "é"])
 def test_a_client_context_is_in_base64(header):
-    """Without the padding it is none."""
+    """Missing padding makes it invalid."""
     assert not is_client_context(header)
 
 
@@ -57,13 +57,13 @@ def test_a_client_context_is_in_base64(header):
     "body", [b'["errorType"]', b'"errorType"', b'{"errorType": 5}', b'{"errorMessage"', b"\xff", b"", b"null"]
 )
 def test_a_body_without_an_errors_type_tells_nothing(body):
-    """Whatever a runtime, or a handler in its place, has posted."""
+    """Such a body is no error, whether the runtime or a handler posted it."""
     assert error_object(body) is None
     assert not raised_by_runtime(body, "an-id")
 
 
 def test_an_error_is_this_invocations_own():
-    """A handler may pass on the error of another invocation, or return half of one."""
+    """A handler may return the error of another invocation, or half of one."""
     assert raised_by_runtime(json.dumps(RAISED).encode(), "an-id")
     assert not raised_by_runtime(json.dumps(RAISED).encode(), "another")
     assert not raised_by_runtime(json.dumps(RAISED | {"more": 1}).encode(), "an-id")
@@ -74,7 +74,7 @@ def test_an_error_is_this_invocations_own():
     [(b'{"a": [1]}', {"a": [1]}), (b"\xff\x80", "\ufffd\ufffd"), (b"[NaN]", "[NaN]"), (b"", None), (b'{"e"', '{"e"')],
 )
 def test_a_record_holds_any_answer(payload, shown):
-    """One that is not JSON is a string in it."""
+    """An answer that is not JSON becomes a string."""
     ended = EndedEvent("an-id", "an-arn", "Success", 1, b'{"in": "\\ud800"}', "$LATEST", Answer(payload))
 
     content = json.loads(record(ended))

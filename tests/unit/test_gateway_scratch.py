@@ -1,4 +1,4 @@
-"""Where the folder of a stack's functions is made."""
+"""Where the folder for a stack's functions is created."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from harness.system.process_labels import stack_label
 
 @pytest.mark.parametrize("noexec", ["first", "second", None])
 def test_programs_are_where_they_can_be_executed(monkeypatch, tmp_path, noexec):
-    """A hardened machine mounts /tmp so that nothing in it can be; functions would find the system's `python3`."""
+    """On a hardened machine with a noexec /tmp, functions would otherwise find the system's `python3`."""
     bases = [tmp_path / "first", tmp_path / "second"]
     for base in bases:
         base.mkdir()

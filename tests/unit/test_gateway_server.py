@@ -1,4 +1,4 @@
-"""The gateway's HTTP server under requests that never become whole."""
+"""The gateway's HTTP server under requests that are never complete."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ ANSWERED_WITHIN_S = 10
 
 @pytest.fixture
 def _limits(monkeypatch):
-    """Limits that a test can wait for."""
+    """Set limits that a test can wait for."""
     monkeypatch.setattr(server, "HEAD_WITHIN_S", WITHIN_S)
     monkeypatch.setattr(server, "_LIMITS", {h11.IDLE: WITHIN_S, h11.SEND_BODY: WITHIN_S})
     monkeypatch.setattr(server, "SILENT_FOR_S", 0.05)
@@ -33,7 +33,7 @@ def _limits(monkeypatch):
 
 @pytest.fixture
 def address(_limits):
-    """Where an application of two routes listens."""
+    """Return the address of an application with two routes."""
 
     async def echo(request):
         return PlainTextResponse(await request.body())
@@ -59,12 +59,12 @@ def address(_limits):
 
 
 def post(body):
-    """A whole request."""
+    """Return a complete request."""
     return b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
 def answer(connection):
-    """What comes next, up to an answer's body or the end of the connection."""
+    """Return the next answer up to the end of its body, or of the connection."""
     connection.settimeout(ANSWERED_WITHIN_S)
     try:
         return connection.recv(65536)
@@ -85,7 +85,7 @@ def answer(connection):
     ],
 )
 def test_a_request_that_is_not_whole_in_time_ends_its_connection(address, sent, caplog):
-    """Whether its head or its body never ends, the first on its connection or a later one; nothing is logged."""
+    """Its head or its body never ends, for the first or a later request on a connection; nothing is logged."""
     begun = time.monotonic()
     with closing(socket.create_connection(address)) as connection, caplog.at_level(logging.WARNING):
         connection.sendall(sent)
@@ -98,7 +98,7 @@ def test_a_request_that_is_not_whole_in_time_ends_its_connection(address, sent, 
 
 
 def test_bytes_that_trickle_do_not_prolong_it(address):
-    """The limit is for the whole head."""
+    """The limit applies to the whole head."""
     ended = False
     with closing(socket.create_connection(address)) as connection:
         connection.sendall(b"GET /slow HTTP/1.1\r\n")
@@ -114,7 +114,7 @@ def test_bytes_that_trickle_do_not_prolong_it(address):
 
 
 def test_an_answer_may_take_as_long_as_it_takes(address):
-    """An invocation runs for minutes, and its connection is good for another request."""
+    """An invocation may run for minutes, and its connection stays usable for another request."""
     with closing(socket.create_connection(address)) as connection:
         connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         first = answer(connection)
@@ -126,10 +126,10 @@ def test_an_answer_may_take_as_long_as_it_takes(address):
 
 
 def test_many_silent_connections_keep_nobody_out(address):
-    """The oldest of them are ended, well before their time is over; who sends a request is answered."""
+    """The oldest of them are ended well before their time limit; a client that sends a request is answered."""
     silent = [socket.create_connection(address) for _ in range(60)]
     try:
-        time.sleep(0.1)  # they have to have been silent for a while
+        time.sleep(0.1)  # they must have been silent for a while
 
         with closing(socket.create_connection(address)) as connection:
             connection.sendall(post(b"served"))

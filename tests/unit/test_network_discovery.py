@@ -11,7 +11,7 @@ ONE_NODE = b"CONFIG cluster 0 28\r\n1\n127.0.0.1|127.0.0.1|11211\n\r\nEND\r\n"
 
 
 async def ask(port: int, *chunks: bytes) -> bytes:
-    """Sends the chunks one by one, and returns all that comes back until the server closes."""
+    """Send the chunks one by one; return everything received until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for chunk in chunks:
         writer.write(chunk)
@@ -25,7 +25,7 @@ async def ask(port: int, *chunks: bytes) -> bytes:
 
 
 def converse(*chunks: bytes) -> bytes:
-    """One client's conversation with an endpoint of one node."""
+    """Return one client's conversation with an endpoint of one node."""
 
     async def conversation() -> bytes:
         async with await serve(Node("127.0.0.1", 0), [Node("127.0.0.1", 11211)]) as server:
@@ -58,12 +58,12 @@ def test_the_nodes_are_listed_byte_for_byte_as_elasticache_does():
     ],
 )
 def test_every_line_gets_its_answer(sent: list[bytes], answer: bytes):
-    """Known commands are answered, however they are cut; others get ERROR."""
+    """Known commands are answered, however they are divided into chunks; others get ERROR."""
     assert converse(*sent) == answer
 
 
 def test_garbage_from_many_clients_disturbs_nobody():
-    """Noise, an endless line and a client that leaves at once: the endpoint answers the next all the same."""
+    """After noise, an endless line and a client that leaves at once, the endpoint still answers the next client."""
     noise = random.Random(7)
 
     async def crowd() -> bytes:

@@ -1,4 +1,4 @@
-"""`harness.toml`, and the folders that hang on the user's surroundings."""
+"""`harness.toml`, and the folders that depend on the user's environment."""
 
 import os
 import pwd
@@ -31,7 +31,7 @@ FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
     ],
 )
 def test_a_wrong_file_is_one_error_that_names_table_and_key(tmp_path, content, what, remedy):
-    """And the key that was probably meant."""
+    """It also suggests the key that was probably meant."""
     file = tmp_path / "harness.toml"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(HarnessError) as error:
@@ -42,7 +42,7 @@ def test_a_wrong_file_is_one_error_that_names_table_and_key(tmp_path, content, w
 
 
 def test_a_working_folder_that_was_deleted_is_one_error(tmp_path, monkeypatch):
-    """Nothing can be found from it."""
+    """The error says that the folder no longer exists."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -62,7 +62,7 @@ def test_a_working_folder_that_was_deleted_is_one_error(tmp_path, monkeypatch):
     ],
 )
 def test_the_cache_is_where_the_user_has_caches(tmp_path, monkeypatch, variables, expected):
-    """As XDG has it."""
+    """It follows XDG's rules."""
     for name in ("XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -72,7 +72,7 @@ def test_the_cache_is_where_the_user_has_caches(tmp_path, monkeypatch, variables
 
 
 def test_a_user_without_a_name_and_a_home_has_the_cache_in_the_project(tmp_path, monkeypatch):
-    """As in a container that runs under any number."""
+    """This is the case in a container that runs with an arbitrary uid."""
 
     def nobody(uid):
         raise KeyError(uid)
