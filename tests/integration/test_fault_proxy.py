@@ -1,4 +1,4 @@
-"""The faulty network as clients see it: a real memcached behind the proxy, pymemcache before it."""
+"""The faulty network as clients see it: pymemcache in front of the proxy, a real memcached behind it."""
 
 import asyncio
 import http.client
@@ -70,7 +70,7 @@ class Network:
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(20)
 
     def close(self) -> None:
-        """Ends everything."""
+        """Stop everything."""
         self._call(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -78,20 +78,20 @@ class Network:
         self._ports.close()
 
     def plan(self, *faults):
-        """A run with these faults; returns its id and what becomes of them."""
+        """Start a run with these faults; return its id and their outcomes."""
         run_id = uuid.uuid4().hex
         injections = Injections(Plan(tuple(map(parse_fault, faults))), n_workers=3)
         self.board.post(run_id, injections)
         return run_id, injections.events
 
     def client(self, timeout_s=5.0):
-        """A client as workers use it."""
+        """Return a client like the workers'."""
         return Client(("127.0.0.1", self.port), timeout=timeout_s, connect_timeout=1.0, default_noreply=False)
 
 
 @pytest.fixture(scope="module")
 def network():
-    """One proxy and one memcached for all tests of this module."""
+    """Provide one proxy and one memcached for all tests of this module."""
     running = Network()
     yield running
     running.close()
@@ -99,7 +99,7 @@ def network():
 
 @pytest.fixture
 def client(network):
-    """A client, closed at the end; the next test finds no plan of this one."""
+    """Provide a client, closed at the end, when this test's plan ends, too."""
     opened = network.client()
     yield opened
     opened.close()
@@ -107,13 +107,13 @@ def client(network):
 
 
 def frame(run_id, rank=1, round_number=2, attempt=1, size=16):
-    """A real frame under its key."""
+    """Return a real frame with its key."""
     packed = b"".join(pack(Frame(run_id, rank, attempt, round_number, 0, 10, np.ones(size, np.float32))))
     return f"{run_id}/{round_number}/0/{rank}", packed
 
 
 def test_without_a_plan_it_is_a_memcached(client):
-    """Every command that pymemcache has goes through, with large and awkward values."""
+    """Every command of pymemcache works, with large and awkward values."""
     values = {"a": bytes(range(256)) * 3000, "b": b"", "c": b"END\r\n", "d": b"VALUE x 0 9\r\n"}
 
     assert [] == client.set_many(values)
@@ -144,7 +144,7 @@ def test_without_a_plan_it_is_a_memcached(client):
 
 
 def test_a_frame_is_corrupted_by_one_byte(network, client):
-    """The frame is stored with its length and refused by its checksum; the other ranks' are whole."""
+    """The frame keeps its length and fails its checksum; those of other ranks are intact."""
     run_id, events = network.plan("corrupt rank=1 round=2")
     (key, sent), (other, sent_too) = frame(run_id), frame(run_id, rank=2)
 
@@ -164,7 +164,7 @@ def test_a_frame_is_corrupted_by_one_byte(network, client):
 
 
 def test_a_large_frame_is_corrupted_too(network, client):
-    """A value that comes in many chunks differs in one byte."""
+    """A value that arrives in many chunks differs in one byte."""
     run_id, _ = network.plan("corrupt rank=1")
     key, sent = frame(run_id, size=200_000)
 
@@ -174,7 +174,7 @@ def test_a_large_frame_is_corrupted_too(network, client):
 
 
 def test_a_store_is_refused_as_when_memory_is_short(network, client):
-    """Among stores of one trip just that one is refused, and the next try succeeds."""
+    """Among the stores of one round trip only that one is refused, and the next attempt succeeds."""
     run_id, _ = network.plan("refuse rank=1 round=2 n=2")
     key, sent = frame(run_id)
 
@@ -186,7 +186,7 @@ def test_a_store_is_refused_as_when_memory_is_short(network, client):
 
 
 def test_frames_of_a_round_are_evicted(network, client):
-    """A store is acknowledged and the frame is gone; put again, it stays."""
+    """A store is acknowledged, but the frame is gone; a republished frame stays."""
     run_id, events = network.plan("evict round=2")
     frames = dict(frame(run_id, rank) for rank in range(3)) | dict([frame(run_id, 0, 3)])
 
@@ -199,7 +199,7 @@ def test_frames_of_a_round_are_evicted(network, client):
 
 
 def test_a_restarted_memcached_is_empty(network, client):
-    """Connections break, then the same address answers and knows nothing; the put that met it was not stored."""
+    """Connections break, then the same address serves an empty cache; the put that triggered this was not stored."""
     run_id, _ = network.plan("restart round=2")
     key, sent = frame(run_id)
     client.set("kept", b"before")
@@ -212,7 +212,7 @@ def test_a_restarted_memcached_is_empty(network, client):
 
 
 def test_a_cut_breaks_and_refuses(network, client):
-    """Open connections are reset, new ones refused; when it is over, what was stored is there."""
+    """Open connections are reset and new ones refused; afterwards, stored values are still there."""
     run_id, _ = network.plan("cut s=0.4 rank=1")
     key, sent = frame(run_id)
     bystander = network.client()
@@ -232,7 +232,7 @@ def test_a_cut_breaks_and_refuses(network, client):
 
 
 def test_a_blackhole_answers_nothing(network, client):
-    """Connections are taken, nothing comes back; afterwards all goes on."""
+    """Connections are accepted, but nothing is answered; afterwards everything continues."""
     run_id, _ = network.plan("blackhole s=0.5 rank=1")
     key, sent = frame(run_id)
     hasty = network.client(timeout_s=0.1)
@@ -249,7 +249,7 @@ def test_a_blackhole_answers_nothing(network, client):
 
 
 def test_delays_are_where_they_are_wanted(network, client):
-    """A delay at an address slows that put alone; without one, every command."""
+    """A delay with an address slows only that put; without one, every command."""
     run_id, _ = network.plan("delay ms=80 rank=1 round=2")
     key, sent = frame(run_id)
     other, _ = frame(run_id, rank=2)
@@ -265,7 +265,7 @@ def test_delays_are_where_they_are_wanted(network, client):
 
 
 def test_bandwidth_is_limited(network, client):
-    """100 KB at 4 Mbit/s take 0.2 s, each way."""
+    """100 KB at 4 Mbit/s take 0.2 s in each direction."""
     run_id, _ = network.plan("bandwidth kbps=4000 rank=1 s=1")
     key, sent = frame(run_id, size=25_000)
 
@@ -274,7 +274,7 @@ def test_bandwidth_is_limited(network, client):
 
 
 def test_two_runs_do_not_share_a_limit(network, client):
-    """Each run's connections are as slow as its own plan says."""
+    """Each run's connections have the bandwidth of its own plan."""
     narrow, _ = network.plan("bandwidth kbps=4000 rank=1")
     wide, _ = network.plan("bandwidth kbps=80000 rank=1")
     other = network.client()
@@ -288,7 +288,7 @@ def test_two_runs_do_not_share_a_limit(network, client):
 
 
 def test_a_limit_without_an_end_ends_with_its_run(network, client):
-    """The next run on the stack is as quick as the network is."""
+    """The next run on the stack has the full bandwidth."""
     run_id, _ = network.plan("bandwidth kbps=4000 rank=1")
     key, sent = frame(run_id, size=25_000)
     assert 0.15 <= timed(lambda: client.set(key, sent)) < 0.5
@@ -299,14 +299,14 @@ def test_a_limit_without_an_end_ends_with_its_run(network, client):
 
 
 def timed(action):
-    """Seconds that an action takes."""
+    """Return the duration of an action, seconds."""
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
 
 
 def until(action, timeout_s=5.0, errors=(OSError, MemcacheError)):
-    """The action's answer, as soon as it has one."""
+    """Return the action's result as soon as there is one."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -319,14 +319,14 @@ def until(action, timeout_s=5.0, errors=(OSError, MemcacheError)):
 
 @pytest.fixture(scope="module")
 def faulty_stack(settings):
-    """A whole stack with faults, on moto."""
+    """Provide a whole stack with faults, on moto."""
     with start_private_stack(settings, s3="moto", faults=True) as state:
         yield state
 
 
 @pytest.fixture
 def s3(faulty_stack):
-    """S3 as functions see it: the address lies behind the gateway, so it is read from a function's environment."""
+    """Return S3 as functions see it; its address is read from a function's environment."""
     endpoint = endpoint_of_functions(faulty_stack)
     return boto3.client(
         "s3",
@@ -339,20 +339,20 @@ def s3(faulty_stack):
 
 
 def endpoint_of_functions(stack):
-    """`AWS_ENDPOINT_URL_S3` of the gateway's functions, from its command line."""
+    """Return `AWS_ENDPOINT_URL_S3` of the gateway's functions, from its command line."""
     command = psutil.Process(stack.processes["gateway"]).cmdline()
     return command[command.index("--s3-endpoint") + 1]
 
 
 def post(stack, *faults):
-    """Hands a plan to the stack; returns its run."""
+    """Send a plan to the stack and return its run."""
     run_id = uuid.uuid4().hex
     post_plan(stack, run_id, 2, Plan(tuple(map(parse_fault, faults))))
     return run_id
 
 
 def test_without_a_plan_it_is_s3(s3):
-    """Large objects go both ways, and absent ones are told."""
+    """Large objects pass in both directions, and missing ones are reported."""
     body = bytes(range(256)) * 20_000
     s3.create_bucket(Bucket="through-the-proxy")
 
@@ -367,7 +367,7 @@ def test_without_a_plan_it_is_s3(s3):
 
 
 def test_s3_answers_503_so_often(faulty_stack, s3):
-    """`SlowDown` comes n times for the objects meant, then S3 answers."""
+    """`SlowDown` comes n times for matching objects, then S3 answers."""
     s3.create_bucket(Bucket="busy")
     run_id = post(faulty_stack, "503 s3 n=2 key=busy/a*")
 
@@ -381,7 +381,7 @@ def test_s3_answers_503_so_often(faulty_stack, s3):
 
 
 def test_an_answer_of_the_proxys_own_leaves_the_connection_open(faulty_stack, s3):
-    """The next request goes over the same connection: a reset could take the answer away before it is read."""
+    """The next request uses the same connection: a reset could discard the answer before it is read."""
     s3.create_bucket(Bucket="kept-open")
     post(faulty_stack, "503 s3 n=1 key=kept-open/a")
     address = urlsplit(s3.meta.endpoint_url)
@@ -413,7 +413,7 @@ sys.stdin.read()
 
 
 def test_the_plan_of_a_killed_run_is_lifted(faulty_stack, s3):
-    """`harness run` that gets SIGKILL cannot lift its plan itself; what it posted injections no later run."""
+    """`harness run` cannot end its plan after SIGKILL, but its faults affect no later run."""
     s3.create_bucket(Bucket="orphan")
     state = faulty_stack.directory / "state.json"
     with subprocess.Popen(
@@ -440,7 +440,7 @@ def test_s3_refuses_stores_as_a_full_disk_does(faulty_stack, s3):
 
 
 def test_s3_is_slow_and_cut(faulty_stack, s3):
-    """A delay is waited for; a cut breaks the connection and refuses new ones for its time."""
+    """A delay takes effect; a cut breaks the connection and refuses new ones for its duration."""
     s3.create_bucket(Bucket="far")
     post(faulty_stack, "delay s3 ms=120 n=1 key=far*", "cut s3 s=0.3 key=far/cut")
 
@@ -460,7 +460,7 @@ def test_s3_is_slow_and_cut(faulty_stack, s3):
 
 
 def test_a_plan_ends_with_its_run(faulty_stack, s3):
-    """What would go on for ever is over when its run is; what became of it is still told."""
+    """Faults without an end stop with their run; their outcome can still be read."""
     s3.create_bucket(Bucket="for-a-while")
     run_id = uuid.uuid4().hex
     plan = Plan((parse_fault("503 s3 key=for-a-while/*"),))
@@ -473,13 +473,13 @@ def test_a_plan_ends_with_its_run(faulty_stack, s3):
 
 
 def test_a_stack_without_faults_says_so(stack):
-    """A plan that nothing could bring about is refused."""
+    """A plan that the stack cannot carry out is rejected."""
     with pytest.raises(HarnessError, match="brings no faults about"):
         post(stack, "evict round=1")
 
 
 def test_a_page_does_nothing_through_the_proxy_before_memcached(network, client):
-    """It ends the connection at a line of HTTP, as Memcached itself does."""
+    """The proxy ends the connection at a line of HTTP, as Memcached itself does."""
     with socket.create_connection(("127.0.0.1", network.port), timeout=5) as page:
         page.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\nset page 0 0 1\r\nx\r\n")
         try:
@@ -493,7 +493,7 @@ def test_a_page_does_nothing_through_the_proxy_before_memcached(network, client)
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": "http://page.example"}, {"Host": "page.example"}])
 def test_the_proxies_let_in_whom_the_stack_lets_in(faulty_stack, headers):
-    """S3's, and the control port: neither a page nor whoever has no credentials."""
+    """S3's proxy and the control port refuse web pages and callers without credentials."""
     signed = authorization(faulty_stack.endpoints.access_key, "s3") if headers else {}
     addresses = (endpoint_of_functions(faulty_stack), f"{faulty_stack.endpoints.faults}/runs/any")
 
@@ -504,7 +504,7 @@ def test_the_proxies_let_in_whom_the_stack_lets_in(faulty_stack, headers):
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE"])
 def test_the_path_of_health_leads_nowhere(faulty_stack, s3, method):
-    """Each proxy answers it itself, and without credentials takes nothing but a question."""
+    """Each proxy answers it itself, and without credentials accepts only GET."""
     s3.create_bucket(Bucket="harness")
     headers = {"Host": "harness.s3.localhost", "x-amz-copy-source": "harness/any"}
     addresses = (endpoint_of_functions(faulty_stack), faulty_stack.endpoints.faults)
@@ -520,7 +520,7 @@ def test_the_path_of_health_leads_nowhere(faulty_stack, s3, method):
 
 
 def test_a_function_posts_no_faults(faulty_stack):
-    """Its credentials open S3 behind the proxy, and nothing of the port that takes plans."""
+    """A function's credentials are valid for S3 behind the proxy, but not for the port that accepts plans."""
     secret = json.loads((faulty_stack.directory / "plan.json").read_bytes())["secret"]
     signed = authorization(session_key(secret, "0123456789abcdef", "token"), "s3") | {"X-Amz-Security-Token": "token"}
     plans = f"{faulty_stack.endpoints.faults}/runs/any"

@@ -1,4 +1,4 @@
-"""The gateway as boto3 sees it: real RIE environments behind AWS's Lambda API."""
+"""The gateway through boto3: real RIE environments behind AWS's Lambda API."""
 
 import base64
 import io
@@ -29,13 +29,13 @@ RIE_WARNING = re.compile(r"\d+ \w+ \d{4} .*\(rapid\)")
 
 @pytest.fixture(scope="module")
 def clients(stack):
-    """Clients of the session's stack."""
+    """Return clients of the session's stack."""
     return clients_for(stack.endpoints)
 
 
 @pytest.fixture(scope="module")
 def image(mode, tmp_path_factory):
-    """The image of all handlers in container mode; None in process mode."""
+    """Return the image of all handlers in container mode; None in process mode."""
     if mode == "process":
         yield None
         return
@@ -45,13 +45,13 @@ def image(mode, tmp_path_factory):
 
 @pytest.fixture
 def cache(stack):
-    """Where environments of this stack meet, and a key of this test alone."""
+    """Return the address at which this stack's environments meet, and a key of this test alone."""
     return {"cache": stack.functions_see.memcached, "key": uuid.uuid4().hex}
 
 
 @pytest.fixture
 def create(clients, image):
-    """Creates functions from fixtures/handlers, deleted at the end."""
+    """Create functions from fixtures/handlers, deleted at the end."""
     created = []
 
     def create_function(behaviour, **configuration):
@@ -69,7 +69,7 @@ def create(clients, image):
 
 @pytest.fixture
 def invoke(clients):
-    """Invokes and returns the whole answer with its payload decoded."""
+    """Invoke a function; return the whole answer with its payload decoded."""
 
     def invoke_function(name, event=None, **options):
         answer = clients.functions.invoke(FunctionName=name, Payload=json.dumps(event or {}), **options)
@@ -81,12 +81,12 @@ def invoke(clients):
 
 @pytest.fixture
 def own_queue(stack):
-    """A queue of this test alone."""
+    """Provide a queue of this test alone."""
     return Queue(emulation_session(stack.endpoints).client("sqs", endpoint_url=stack.endpoints.aws))
 
 
 class Queue:
-    """A queue of SQS's."""
+    """An SQS queue."""
 
     def __init__(self, sqs):
         self._sqs = sqs
@@ -95,7 +95,7 @@ class Queue:
         self.arn = attributes["Attributes"]["QueueArn"]
 
     def next_message(self):
-        """Waits for a message; its body."""
+        """Wait for a message and return its body."""
         messages = []
         receive = self._sqs.receive_message
         assert wait_until(lambda: messages.extend(receive(QueueUrl=self._url).get("Messages", [])) or messages, 20)
@@ -103,7 +103,7 @@ class Queue:
 
 
 def wait_for_line(clients, name, text):
-    """Waits until a line of the log contains the text, and returns that line."""
+    """Wait until a line of the log contains the text, and return that line."""
     assert wait_until(lambda: any(text in line for line in lines_of(clients.logs, name)), 10), lines_of(
         clients.logs, name
     )
@@ -111,12 +111,12 @@ def wait_for_line(clients, name, text):
 
 
 def tries_of(clients, name):
-    """The request ids of all tries of `fail_times`, in the order of its log."""
+    """Return the request ids of all attempts of `fail_times`, in the order of its log."""
     return [line.split()[2] for line in lines_of(clients.logs, name) if line.startswith("try ")]
 
 
 def test_a_function_gets_its_event_and_awss_environment(create, invoke):
-    """The handler sees the event, AWS's variables, its own, and nothing of the harness's."""
+    """The handler sees the event, AWS's variables and its own, but none of the harness's."""
     name = create("echo", Timeout=20, MemorySize=256, Environment={"Variables": {"MINE": "yes"}})
 
     answer = invoke(name, {"a": [1, None, "ü"]})
@@ -134,7 +134,7 @@ def test_a_function_gets_its_event_and_awss_environment(create, invoke):
 
 
 def test_the_request_id_is_one_everywhere(create, invoke, clients):
-    """boto3's answer, the handler's context and the log's lines carry the same id."""
+    """boto3's answer, the handler's context and the log contain the same id."""
     name = create("echo")
 
     answer = invoke(name)
@@ -145,7 +145,7 @@ def test_the_request_id_is_one_everywhere(create, invoke, clients):
 
 
 def test_a_warm_environment_is_used_again(create, invoke):
-    """Two invocations in a row run in the same process and find its state."""
+    """Two consecutive invocations run in the same process and find its state."""
     name = create("echo")
 
     first, second = invoke(name)["Body"], invoke(name)["Body"]
@@ -155,7 +155,7 @@ def test_a_warm_environment_is_used_again(create, invoke):
 
 
 def test_as_many_environments_run_at_once_as_are_needed(create, invoke, clients, cache):
-    """Eight events that each wait until all eight run all come through."""
+    """Eight events, each of which waits until all eight run, all succeed."""
     name = create("barrier", Timeout=60)
 
     for _ in range(8):
@@ -168,7 +168,7 @@ def test_as_many_environments_run_at_once_as_are_needed(create, invoke, clients,
 
 
 def test_an_exception_is_a_function_error_with_awss_body(create, invoke):
-    """A raised exception comes back as 200, `Unhandled`, with type, message and stack trace."""
+    """The answer to an exception has status 200 and `Unhandled`, with type, message and stack trace."""
     answer = invoke(create("raise_error"), {"message": "broken"}, LogType="Tail")
 
     assert (200, "Unhandled") == (answer["StatusCode"], answer["FunctionError"])
@@ -188,7 +188,7 @@ def test_a_body_that_only_looks_like_an_error_is_none(create, invoke):
 
 
 def test_a_dead_process_is_reported_and_replaced(create, invoke, clients):
-    """A handler that exits gives `Runtime.ExitError`, and the next invocation works."""
+    """A handler that exits causes `Runtime.ExitError`, and the next invocation succeeds."""
     name = create("exit_process")
 
     answer = invoke(name, {"status": 3})
@@ -201,7 +201,7 @@ def test_a_dead_process_is_reported_and_replaced(create, invoke, clients):
 
 
 def test_a_timeout_is_reported_and_the_environment_replaced(create, invoke):
-    """A handler over its time limit is ended, reported in AWS's words, and followed by a fresh environment."""
+    """A handler that exceeds its time limit is ended, reported in AWS's words, and replaced by a fresh environment."""
     name = create("sleep", Timeout=3)
 
     answer = invoke(name, {"seconds": 30})
@@ -213,7 +213,7 @@ def test_a_timeout_is_reported_and_the_environment_replaced(create, invoke):
 
 
 def test_a_module_that_cannot_be_imported_is_named(create, invoke):
-    """An import error comes back as the runtime's, with the module's name."""
+    """The answer is the runtime's import error, with the module's name."""
     answer = invoke(create("fail_on_import"))
 
     assert "Unhandled" == answer["FunctionError"]
@@ -221,7 +221,7 @@ def test_a_module_that_cannot_be_imported_is_named(create, invoke):
 
 
 def test_a_log_group_that_was_deleted_is_made_again(create, invoke, clients):
-    """Whoever deletes a function's log, as a stack of CloudFormation's does, loses some lines, not all that follow."""
+    """After a function's log is deleted, as with a CloudFormation stack, some lines are lost, but later ones arrive."""
     name = create("print_lines")
     invoke(name, {"lines": ["before"]})
     wait_for_line(clients, name, "REPORT")
@@ -236,7 +236,7 @@ def test_a_log_group_that_was_deleted_is_made_again(create, invoke, clients):
 
 
 def test_the_log_holds_the_output_between_start_and_report(create, invoke, clients):
-    """What a function prints stands between START and END; REPORT measures memory instead of repeating its size."""
+    """A function's output is between START and END; REPORT contains the measured memory, not the memory size."""
     name = create("print_lines", MemorySize=3000)
     invoke(name, {"lines": ["one", "two"]})
 
@@ -249,14 +249,14 @@ def test_the_log_holds_the_output_between_start_and_report(create, invoke, clien
 
 
 def test_an_error_after_output_without_a_lines_end_is_one(create, invoke):
-    """What a function printed before it raised does not hide its error."""
+    """Output without a line end before an exception does not hide the error."""
     answer = invoke(create("print_lines"), {"lines": [], "raise": True})
 
     assert "Unhandled" == answer["FunctionError"]
 
 
 def test_a_very_long_line_breaks_nothing(create, invoke):
-    """A line of megabytes is logged in pieces, and the environment goes on."""
+    """A line of several megabytes is logged in pieces, and the environment stays usable."""
     name = create("print_lines", Timeout=10)
 
     for _ in range(2):
@@ -264,7 +264,7 @@ def test_a_very_long_line_breaks_nothing(create, invoke):
 
 
 def test_a_failed_event_is_tried_no_more_often_than_it_may(create, invoke, clients, cache):
-    """With `MaximumRetryAttempts` of 0 a failed event is tried once."""
+    """With a `MaximumRetryAttempts` of 0, a failed event runs once."""
     name = create("fail_times")
     clients.functions.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
 
@@ -278,7 +278,7 @@ def test_a_failed_event_is_tried_no_more_often_than_it_may(create, invoke, clien
 
 @pytest.mark.parametrize(("failures", "tries"), [(1, 2), (9, 3)])
 def test_failed_events_are_tried_again_with_the_same_request_id(settings, image, failures, tries):
-    """A failed event is tried at most twice more, each time with the id of the first; AWS's waits are scaled down."""
+    """A failed event is retried at most twice, with the same id; AWS's delays are scaled down."""
     hasty = msgspec.structs.replace(settings, gateway=GatewaySettings(retry_time_scale=0.001))
     with start_private_stack(hasty, s3="moto") as own:
         clients = clients_for(own.endpoints)
@@ -294,7 +294,7 @@ def test_failed_events_are_tried_again_with_the_same_request_id(settings, image,
 
 @pytest.mark.parametrize("headers", [{"Origin": "http://page.example"}, {"Host": "page.example"}])
 def test_a_web_page_cannot_invoke(stack, headers):
-    """Requests that a browser sends for a page are refused: whoever invokes runs code here."""
+    """Requests that a browser sends for a page are refused, because an invocation runs code on this machine."""
     request = urllib.request.Request(f"{stack.endpoints.lambda_}/2015-03-31/functions", headers=headers)
 
     with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -302,7 +302,7 @@ def test_a_web_page_cannot_invoke(stack, headers):
 
 
 def test_a_function_made_anew_keeps_its_environments_warm(create, invoke, clients, image):
-    """After delete and create under the same name, environments are reused as before."""
+    """After a function is deleted and created again with the same name, its environments are reused as before."""
     name = create("echo")
     invoke(name)
     clients.functions.delete_function(FunctionName=name)
@@ -312,7 +312,7 @@ def test_a_function_made_anew_keeps_its_environments_warm(create, invoke, client
 
 
 def test_an_unknown_qualifier_is_not_found(create, clients):
-    """There is $LATEST only."""
+    """Without versions, only $LATEST exists."""
     with pytest.raises(clients.functions.exceptions.ResourceNotFoundException):
         clients.functions.invoke(FunctionName=create("echo"), Qualifier="nosuch")
 
@@ -321,7 +321,7 @@ def test_an_unknown_qualifier_is_not_found(create, clients):
     ("setting", "made", "error"), [("Terminate", 15, "RecursiveInvocationException"), ("Allow", 18, None)]
 )
 def test_a_chain_of_self_invocations_is_stopped_unless_allowed(create, invoke, clients, setting, made, error):
-    """A function runs 16 times in one chain and is refused the 17th, unless its recursion setting says otherwise."""
+    """A function runs 16 times in one chain, and the 17th is refused unless its recursion setting allows it."""
     name = create("call_itself", Timeout=60)
     clients.functions.put_function_recursion_config(FunctionName=name, RecursiveLoop=setting)
 
@@ -332,7 +332,7 @@ def test_a_chain_of_self_invocations_is_stopped_unless_allowed(create, invoke, c
 
 
 def test_client_context_reaches_the_handler(create, invoke):
-    """What a caller puts into the client context is what the handler finds there."""
+    """The handler receives the caller's client context."""
     context = base64.b64encode(json.dumps({"custom": {"who": "me"}}).encode()).decode()
 
     assert {"who": "me"} == invoke(create("echo"), ClientContext=context)["Body"]["client"]
@@ -354,7 +354,7 @@ def test_dry_run_runs_nothing(create, invoke, clients):
     ],
 )
 def test_payloads_above_awss_limits_are_refused(create, clients, options, size, code, status):
-    """A payload one byte too large is refused with AWS's error, and nothing runs."""
+    """A payload that is one byte too large is refused with AWS's error, and nothing runs."""
     name = create("echo")
 
     with pytest.raises(ClientError) as caught:
@@ -367,7 +367,7 @@ def test_payloads_above_awss_limits_are_refused(create, clients, options, size, 
 
 
 def test_an_answer_above_awss_limit_is_a_function_error(create, invoke):
-    """An answer over 6 MB comes back as `Function.ResponseSizeTooLarge`."""
+    """An answer over 6 MB becomes `Function.ResponseSizeTooLarge`."""
     answer = invoke(create("big_answer", Timeout=30), {"bytes": 6_291_557})
 
     assert "Unhandled" == answer["FunctionError"]
@@ -389,13 +389,13 @@ def test_an_unknown_function_is_not_found(clients):
 
 @pytest.mark.parametrize("configuration", [{"Timeout": 901}, {"MemorySize": 10_241}])
 def test_sizes_outside_awss_range_are_refused(create, configuration):
-    """CreateFunction refuses what AWS would."""
+    """CreateFunction refuses the sizes that AWS refuses."""
     with pytest.raises(ClientError, match="ValidationException"):
         create("echo", **configuration)
 
 
 def test_functions_are_configured_listed_and_deleted(create, clients, mode):
-    """Create, get, update, list and delete work together as on AWS."""
+    """Create, get, update, list and delete work as on AWS."""
     name = create("echo", Description="first")
     code_before = clients.functions.get_function(FunctionName=name)["Configuration"]["CodeSha256"]
 
@@ -414,7 +414,7 @@ def test_functions_are_configured_listed_and_deleted(create, clients, mode):
 
 
 def test_new_code_and_configuration_replace_warm_environments(create, invoke, clients, mode):
-    """After an update the next invocation runs in a new environment with the new settings."""
+    """After an update, the next invocation runs in a new environment with the new settings."""
     name = create("echo")
     before = invoke(name)["Body"]
 
@@ -427,7 +427,7 @@ def test_new_code_and_configuration_replace_warm_environments(create, invoke, cl
         assert wait_until(lambda: not psutil.pid_exists(before["pid"]), 5)
 
 
-# Until somebody makes the file, however long that takes.
+# Runs until the file is created, however long that takes.
 WAITS = """
 import os, time
 def handler(event, context):
@@ -436,7 +436,7 @@ def handler(event, context):
 
 
 def test_code_is_kept_as_long_as_a_version_or_an_environment_needs_it(create, invoke, clients, mode, tmp_path):
-    """Replaced code goes when the invocation that runs it has ended; that of a version stays; none survives all."""
+    """Replaced code is removed after the invocation that runs it, but not a version's; in the end all is removed."""
     if mode == "container":
         pytest.skip("container mode takes images only")
 
@@ -485,7 +485,7 @@ def test_a_name_that_is_taken_is_refused(create, clients):
 
 
 def test_code_that_is_no_archive_is_refused(create, invoke, clients, mode):
-    """A deployment package must be a zip file; an update that is refused changes nothing."""
+    """A deployment package must be a zip file; a refused update changes nothing."""
     if mode == "container":
         pytest.skip("container mode takes images only")
     with pytest.raises(clients.functions.exceptions.InvalidParameterValueException, match="unzip"):
@@ -502,7 +502,7 @@ def test_code_that_is_no_archive_is_refused(create, invoke, clients, mode):
 
 
 def test_a_caller_that_goes_away_does_not_break_the_environment(create, invoke, stack):
-    """When a client gives up in mid-invocation, the next one is served all the same."""
+    """After a client disconnects during an invocation, the next one is served as usual."""
     name = create("sleep", Timeout=20)
     session = emulation_session(stack.endpoints)
     hasty = session.client(
@@ -528,7 +528,7 @@ def test_bytes_that_are_no_json_are_an_answer(create, clients):
 
 
 def test_an_event_whose_answer_is_no_json_ends_with_a_record(create, clients, own_queue):
-    """It has succeeded, and the destination is told so."""
+    """The event has succeeded, and its destination receives the record."""
     name = create("answer_oddly", Timeout=20)
     clients.functions.put_function_event_invoke_config(
         FunctionName=name, DestinationConfig={"OnSuccess": {"Destination": own_queue.arn}}
@@ -541,7 +541,7 @@ def test_an_event_whose_answer_is_no_json_ends_with_a_record(create, clients, ow
 
 
 def test_lines_that_look_like_the_platforms_stay_in_the_log(create, invoke):
-    """Of other invocations, as a coordinator prints its workers' logs, and of this very one."""
+    """This holds for lines of other invocations, which a coordinator may print, and of this very one."""
     printed = (
         "START RequestId: {id} Version: $LATEST\nEND RequestId: 11111111-2222-3333-4444-555555555555\n"
         "worker: REPORT RequestId: 11111111-2222-3333-4444-555555555555\tDuration: 9 ms\n"
@@ -563,13 +563,13 @@ def test_the_last_words_of_a_dying_handler_come_before_its_report(create, invoke
     for _ in range(5):
         answer = invoke(name, {"print": "last words", "end": end}, LogType="Tail")
         lines = base64.b64decode(answer["LogResult"]).decode().splitlines()
-        # In a container RIE writes its warnings to the function's own output, behind an unfinished line on that line.
+        # In a container, RIE appends its warnings to the function's output, even to an unfinished line.
         kinds = [line.split()[0] for line in lines if not RIE_WARNING.match(line)]
         assert ["START", "last", "RequestId:", "Runtime.ExitError", "END", "REPORT"] == kinds
 
 
 def test_a_forked_child_that_answers_too_harms_nobody(create, invoke, mode):
-    """The invocation has one answer, its process's own, and the environment goes on."""
+    """The invocation's answer is its own process's, and the environment stays usable."""
     if mode == "container":
         pytest.skip("the image's own runtime lets a forked child answer, and RIE takes what comes first")
     name = create("answer_oddly", Timeout=20)
@@ -580,14 +580,14 @@ def test_a_forked_child_that_answers_too_harms_nobody(create, invoke, mode):
 
 
 def test_the_log_result_is_cut_between_characters(create, invoke):
-    """4 KB end anywhere in a log of characters of three bytes."""
+    """In a log of three-byte characters, 4 KB may end within a character."""
     answer = invoke(create("answer_oddly", Timeout=20), {"print": "日本\n" * 2000}, LogType="Tail")
 
     assert 4090 < len(base64.b64decode(answer["LogResult"]).decode().encode()) <= 4096
 
 
 def test_one_who_prints_much_waits_and_nothing_is_lost(create, invoke, clients):
-    """The gateway keeps a batch of lines, not all of them."""
+    """The gateway holds a batch of lines, not all of them."""
     name = create("answer_oddly", Timeout=60)
 
     invoke(name, {"lines": 20_000})
@@ -608,7 +608,7 @@ def test_one_who_prints_much_waits_and_nothing_is_lost(create, invoke, clients):
     ],
 )
 def test_content_that_awss_json_does_not_know_is_refused(create, clients, options, words):
-    """Synchronous or as an event."""
+    """This holds for synchronous invocations and for events."""
     name = create("echo")
 
     for kind in ("RequestResponse", "Event"):
@@ -643,7 +643,7 @@ ACCOUNT = "arn:aws:lambda:us-east-1:123456789012"
     ],
 )
 def test_a_configuration_that_is_not_run_as_it_says_is_refused(create, clients, configuration, error, words):
-    """At CreateFunction and at UpdateFunctionConfiguration, as on AWS, or by its name where only AWS has it."""
+    """CreateFunction and UpdateFunctionConfiguration refuse it as on AWS, or name the feature that only AWS has."""
     name = create("echo")
 
     for refused in (
@@ -656,7 +656,7 @@ def test_a_configuration_that_is_not_run_as_it_says_is_refused(create, clients, 
 
 
 def test_the_handler_sees_what_was_called_and_its_trace(create, invoke, clients, mode):
-    """The ARN with the qualifier, as CreateFunction shows it, and a trace id that goes along a chain of invocations."""
+    """It sees the ARN with the qualifier, as CreateFunction returns it, and the trace id of a chain of invocations."""
     if mode == "container":
         pytest.skip("the image's own runtime takes RIE's ARN, and no trace id")
     name, root = create("echo", Timeout=20), "Root=1-5759e988-bd862e3fe1be46a994272793"

@@ -1,4 +1,4 @@
-"""What a deployment asks of the Lambda API, as boto3 sees it: versions, aliases, reservations, queues, tags, states."""
+"""The Lambda API that a deployment uses, through boto3: versions, aliases, reservations, queues, tags, states."""
 
 import json
 import urllib.request
@@ -18,7 +18,7 @@ from tests.support.functions import ROLE, code_arguments, handlers_image, lines_
 
 @pytest.fixture(scope="module")
 def image(mode, tmp_path_factory):
-    """The image of all handlers in container mode; None in process mode."""
+    """Return the image of all handlers in container mode; None in process mode."""
     if mode == "process":
         yield None
         return
@@ -28,7 +28,7 @@ def image(mode, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def own_stack(settings):
-    """A stack whose retries do not take minutes, and whose account may be changed."""
+    """Provide a stack whose retries do not take minutes, and whose account may be changed."""
     hasty = msgspec.structs.replace(settings, gateway=GatewaySettings(retry_time_scale=0.001))
     with start_private_stack(hasty, s3="moto") as state:
         yield state
@@ -36,25 +36,25 @@ def own_stack(settings):
 
 @pytest.fixture(scope="module")
 def functions(own_stack):
-    """The client."""
+    """Return a client of the Lambda service."""
     return clients_for(own_stack.endpoints).functions
 
 
 @pytest.fixture(scope="module")
 def logs(own_stack):
-    """The client."""
+    """Return a client of the log service."""
     return clients_for(own_stack.endpoints).logs
 
 
 @pytest.fixture
 def service(own_stack):
-    """Makes a client for a service of the control plane."""
+    """Return a function that creates a client of a control-plane service."""
     return lambda name: emulation_session(own_stack.endpoints).client(name, endpoint_url=own_stack.endpoints.aws)
 
 
 @pytest.fixture
 def create(functions, image):
-    """Creates functions from fixtures/handlers, deleted at the end."""
+    """Create functions from fixtures/handlers, deleted at the end."""
     created = []
 
     def create_function(behaviour, **configuration):
@@ -70,7 +70,7 @@ def create(functions, image):
 
 @pytest.fixture
 def put(own_stack):
-    """Sends what a rehearsal wants to a route of the harness's own; undone at the end."""
+    """Send a rehearsal's settings to one of the harness's own routes; undo them at the end."""
     undo = {}
 
     def send(path, content):
@@ -90,20 +90,20 @@ def put(own_stack):
 
 
 def refusal(call, **arguments):
-    """The code and the words with which a call is refused."""
+    """Return the code and the message with which a call is refused."""
     with pytest.raises(ClientError) as caught:
         call(**arguments)
     return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
 
 
 def answer_of(functions, name, **options):
-    """The whole answer of an invocation, its payload decoded."""
+    """Return the whole answer of an invocation, with its payload decoded."""
     answer = functions.invoke(FunctionName=name, **options)
     return {**answer, "Body": json.loads(answer["Payload"].read())}
 
 
 def test_a_new_function_is_pending_and_then_active(functions, image):
-    """CreateFunction and updates answer as AWS does, before the end; both waiters see it."""
+    """CreateFunction and updates answer before they are complete, as on AWS; both waiters succeed."""
     name = f"echo-{uuid.uuid4().hex[:8]}"
     created = functions.create_function(FunctionName=name, Role=ROLE, **code_arguments("echo", image))
     functions.get_waiter("function_active_v2").wait(FunctionName=name)
@@ -118,7 +118,7 @@ def test_a_new_function_is_pending_and_then_active(functions, image):
 
 
 def test_a_version_stays_as_it_was_published(create, functions):
-    """What changes later is $LATEST's; the version runs with what it had, and says which one it is."""
+    """Later changes affect only $LATEST; the version runs with its own settings and knows its number."""
     name = create("echo", Environment={"Variables": {"WHICH": "first"}})
     version = functions.publish_version(FunctionName=name, Description="the first")
     functions.update_function_configuration(FunctionName=name, Environment={"Variables": {"WHICH": "second"}})
@@ -145,7 +145,7 @@ def test_a_version_stays_as_it_was_published(create, functions):
 
 
 def test_what_has_not_changed_is_published_once(create, functions):
-    """A second PublishVersion without a change answers with the first version; after one, with the next."""
+    """A second PublishVersion without a change returns the first version; after a change, the next one."""
     name = create("echo")
 
     versions = [functions.publish_version(FunctionName=name)["Version"] for _ in range(2)]
@@ -156,7 +156,7 @@ def test_what_has_not_changed_is_published_once(create, functions):
 
 
 def test_an_alias_can_be_moved(create, functions):
-    """An alias runs the version it points to; its version cannot be deleted; it is found by ARN as well."""
+    """An alias runs the version that it points to; that version cannot be deleted; the alias is found by its ARN."""
     name = create("echo")
     functions.publish_version(FunctionName=name)
     alias = functions.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
@@ -179,7 +179,7 @@ def test_an_alias_can_be_moved(create, functions):
 
 @pytest.mark.parametrize(("alias", "version"), [("7", "$LATEST"), ("live", "4"), ("taken", "$LATEST")])
 def test_impossible_aliases_are_refused(create, functions, alias, version):
-    """A number, a version that does not exist, a name that is taken, two versions at once."""
+    """A number, a version that does not exist, a name that is taken, and two versions at once are refused."""
     name = create("echo")
     functions.create_alias(FunctionName=name, Name="taken", FunctionVersion="$LATEST")
 
@@ -193,7 +193,7 @@ def test_impossible_aliases_are_refused(create, functions, alias, version):
 
 
 def test_a_reservation_is_a_limit_and_a_guarantee(create, functions, own_stack, put):
-    """One invocation more than reserved is refused, others still run; too little may not be left for the others."""
+    """One invocation more than reserved is refused, while other functions still run; enough must be left for them."""
     put("/_harness/account", {"concurrency": 3}, {"concurrency": 1000})
     cache = {"cache": own_stack.functions_see.memcached, "key": uuid.uuid4().hex, "count": 3, "seconds": 20}
     reserved, other = create("barrier", Timeout=30), create("barrier", Timeout=30)
@@ -220,14 +220,14 @@ def test_a_reservation_is_a_limit_and_a_guarantee(create, functions, own_stack, 
 
 
 def busy(stack, name):
-    """How many environments of a function work at this moment."""
+    """Return the number of busy environments of a function."""
     url, headers = f"{stack.endpoints.lambda_}/_harness/environments", authorization(stack.endpoints.access_key)
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
         return json.loads(answer.read())["environments"].get(name, {}).get("busy", 0)
 
 
 def test_nothing_runs_of_what_has_nothing_reserved(create, functions):
-    """A reservation of 0 stops a function, as AWS's console does it; the reason is in the answer."""
+    """A reservation of 0 stops a function, as AWS's console does; the answer contains the reason."""
     name = create("echo")
     functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
 
@@ -238,7 +238,7 @@ def test_nothing_runs_of_what_has_nothing_reserved(create, functions):
 
 
 def test_an_event_that_failed_for_good_is_told_to_the_queue(create, functions, service, own_stack):
-    """The record that AWS writes arrives: payload, cause, tries, and the last answer; each alias has its own queue."""
+    """AWS's record arrives with payload, cause, attempts and the last answer; each alias has its own queue."""
     sqs = service("sqs")
     name, queue = create("fail_times"), f"failures-{uuid.uuid4().hex[:8]}"
     url = sqs.create_queue(QueueName=queue)["QueueUrl"]
@@ -269,7 +269,7 @@ def test_an_event_that_failed_for_good_is_told_to_the_queue(create, functions, s
 
 
 def test_events_are_configured_for_each_qualifier(create, functions):
-    """What nobody has set is not there; an update keeps what it does not name; deleted, it is gone."""
+    """Settings exist only once they are set; an update keeps what it omits; deleted settings are gone."""
     name = create("echo")
     get, missing = functions.get_function_event_invoke_config, "ResourceNotFoundException"
     queue = "arn:aws:sqs:us-east-1:123456789012:any"
@@ -294,7 +294,7 @@ def test_events_are_configured_for_each_qualifier(create, functions):
 
 
 def test_a_destination_that_is_no_queue_is_refused(create, functions):
-    """It would silently take nothing."""
+    """It would never receive anything."""
     destination = {"OnFailure": {"Destination": "arn:aws:sns:us-east-1:123456789012:any"}}
 
     code, message = refusal(
@@ -305,7 +305,7 @@ def test_a_destination_that_is_no_queue_is_refused(create, functions):
 
 
 def test_a_function_joins_a_vpc_that_exists(create, functions, service):
-    """Its subnets and groups are looked up, and their VPC is told; those that do not exist are refused."""
+    """Its subnets and groups are looked up, and the answer contains their VPC; those that do not exist are refused."""
     ec2 = service("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.1.0/24")["Subnet"]["SubnetId"]
@@ -328,7 +328,7 @@ def test_a_function_joins_a_vpc_that_exists(create, functions, service):
 
 
 def test_tags_are_kept_changed_and_listed(create, functions):
-    """They come with CreateFunction, go by TagResource and UntagResource, and show in GetFunction."""
+    """CreateFunction sets them, TagResource and UntagResource change them, and GetFunction lists them."""
     name = create("echo", Tags={"stack": "one", "other": "x"})
     arn = functions.get_function(FunctionName=name)["Configuration"]["FunctionArn"]
 
@@ -340,7 +340,7 @@ def test_tags_are_kept_changed_and_listed(create, functions):
 
 
 def test_a_stale_revision_is_refused(create, functions):
-    """Whoever changes what somebody else has changed meanwhile is told so."""
+    """A caller whose revision is out of date gets an error."""
     name = create("echo")
     stale = functions.get_function_configuration(FunctionName=name)["RevisionId"]
     functions.update_function_configuration(FunctionName=name, Timeout=9)
@@ -351,7 +351,7 @@ def test_a_stale_revision_is_refused(create, functions):
 
 
 def test_code_is_tried_and_published_on_request(create, functions, image):
-    """A dry run changes nothing; Publish makes a version of the new code."""
+    """A dry run changes nothing; Publish creates a version of the new code."""
     name = create("echo")
     before = functions.get_function_configuration(FunctionName=name)
     arguments = code_arguments("counter" if image is None else "echo", image)["Code"]
@@ -366,7 +366,7 @@ def test_code_is_tried_and_published_on_request(create, functions, image):
 
 
 def test_new_accounts_get_less_memory(create, functions, put):
-    """More than the account's most is refused in AWS's words, when a function is made and when it is changed."""
+    """More than the account's limit is refused in AWS's words, at creation and at updates."""
     put("/_harness/account", {"memory_mb": 3008}, {"memory_mb": 10_240})
     name = create("echo", MemorySize=3008)
 
@@ -379,7 +379,7 @@ def test_new_accounts_get_less_memory(create, functions, put):
 
 
 def test_calls_fail_as_planned_and_then_no_more(create, functions, put):
-    """A throttled operation is refused as often as the plan says; others are not."""
+    """A throttled operation is refused as often as planned; others are not."""
     name = create("echo")
     fault = {"error": "ThrottlingException", "status": 429, "action": "GetFunction", "times": 1}
     put("/_harness/calls", [fault], [])
@@ -392,7 +392,7 @@ def test_calls_fail_as_planned_and_then_no_more(create, functions, put):
 
 
 def test_the_log_says_which_version_ran(create, functions, logs):
-    """START names it, and so does the log stream."""
+    """START contains it, and so does the log stream's name."""
     name = create("echo")
     functions.publish_version(FunctionName=name)
 

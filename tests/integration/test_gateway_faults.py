@@ -1,4 +1,4 @@
-"""Faults of the Lambda service as callers and logs show them: real environments killed, frozen, late or doubled."""
+"""Faults of the Lambda service, in answers and in logs: real environments killed, frozen, delayed or duplicated."""
 
 import json
 import time
@@ -24,7 +24,7 @@ WITHIN_S = 20
 
 
 class Service:
-    """One function that sleeps, on a gateway that retries within a second."""
+    """A gateway that retries within a second, with one function that sleeps."""
 
     def __init__(self, stack) -> None:
         self.clients = clients_for(stack.endpoints)
@@ -41,7 +41,7 @@ class Service:
         )
 
     def plan(self, *faults):
-        """Hands faults to the gateway; returns their run."""
+        """Send faults to the gateway and return their run."""
         run_id = uuid.uuid4().hex
         plan = Plan(tuple(map(parse_fault, faults)))
         body = msgspec.json.encode({"n_workers": 2, "plan": plan})
@@ -49,38 +49,38 @@ class Service:
         return run_id
 
     def events(self, run_id):
-        """What became of them."""
+        """Return the outcomes of the faults."""
         return self.control.get(f"/faults/{run_id}").json()
 
     def strike(self, run_id, fault, *ranks):
-        """What the proxy asks for when it sees a put."""
+        """Request an injection as the proxy does when it observes a put."""
         body = msgspec.json.encode({"fault": parse_fault(fault), "ranks": ranks})
         self.control.post(f"/faults/{run_id}/strike", content=body).raise_for_status()
 
     def invoke(self, run_id, rank=0, seconds=0.0, kind="RequestResponse"):
-        """Invokes as the coordinator does a worker."""
+        """Invoke a worker as the coordinator does."""
         payload = json.dumps({"run_id": run_id, "worker_index": rank, "seconds": seconds})
         answer = self.clients.functions.invoke(FunctionName="sleep", InvocationType=kind, Payload=payload)
         return answer | {"Body": answer["Payload"].read().decode()}
 
     def log(self, answer):
-        """The lines of one request, over all its tries."""
+        """Return the lines of one request, over all its attempts."""
         request_id = answer["ResponseMetadata"]["RequestId"]
         return [line for line in lines_of(self.clients.logs, "sleep") if request_id in line]
 
     def reports(self, answer):
-        """The REPORT lines of one request, one for each try that has ended."""
+        """Return the REPORT lines of one request, one for each attempt that has ended."""
         return [line for line in self.log(answer) if line.startswith("REPORT")]
 
     def busy(self):
-        """How many environments work."""
+        """Return the number of busy environments."""
         counts = self.control.get("/environments").json()["environments"]
         return counts.get("sleep", {"busy": 0})["busy"]
 
 
 @pytest.fixture(scope="module")
 def service(settings):
-    """The service, on a stack of its own."""
+    """Provide the service on a stack of its own."""
     gateway = msgspec.structs.replace(settings.gateway, retry_time_scale=0.005)
     with start_private_stack(msgspec.structs.replace(settings, gateway=gateway), s3="moto") as stack:
         service = Service(stack)
@@ -92,7 +92,7 @@ def service(settings):
     ("how", "words"), [("sigkill", "signal: killed"), ("oom", "signal: killed"), ("exit", "exit status 1")]
 )
 def test_a_killed_rank_is_reported_as_on_aws(service, how, words):
-    """The rank's process dies at once, whoever else runs; the answer and the log carry AWS's words for such an end."""
+    """Only that rank's process dies, at once; the answer and the log contain AWS's words for such an end."""
     run_id = service.plan()
     with ThreadPoolExecutor(2) as pool:
         victim, other = (pool.submit(service.invoke, run_id, rank, seconds) for rank, seconds in ((0, 15), (1, 1)))
@@ -110,12 +110,12 @@ def test_a_killed_rank_is_reported_as_on_aws(service, how, words):
 
 
 def running_log(service):
-    """All lines of the function."""
+    """Return all lines of the function."""
     return lines_of(service.clients.logs, "sleep")
 
 
 def test_a_killed_event_is_tried_again(service):
-    """Lambda delivers the same request once more, to another environment."""
+    """Lambda delivers the same request again, to another environment."""
     run_id = service.plan()
     answer = service.invoke(run_id, seconds=1, kind="Event")
     assert wait_until(lambda: service.busy() == 1, WITHIN_S)
@@ -127,7 +127,7 @@ def test_a_killed_event_is_tried_again(service):
 
 @pytest.mark.parametrize("fault", ["freeze rank=0 s=1.5", "freeze rank=0 factor=10"])
 def test_a_frozen_rank_goes_on_later(service, fault):
-    """A process that stands still ends its work when it may run again."""
+    """A frozen process completes its work after it is resumed."""
     run_id = service.plan()
     service.invoke(run_id)
     started = time.monotonic()
@@ -143,7 +143,7 @@ def test_a_frozen_rank_goes_on_later(service, fault):
 
 
 def test_an_event_is_delivered_twice(service):
-    """The same request id runs two times; another rank's runs once."""
+    """The same request id runs twice; another rank's runs once."""
     run_id = service.plan("duplicate rank=0 delay_s=0.2")
 
     twice, once = (service.invoke(run_id, rank, kind="Event") for rank in (0, 1))
@@ -154,7 +154,7 @@ def test_an_event_is_delivered_twice(service):
 
 
 def test_a_throttled_event_comes_later(service):
-    """An event that finds no room runs once, when there is some."""
+    """A throttled event runs once, as soon as there is room."""
     run_id = service.plan("throttle rank=0 n=2")
 
     answer = service.invoke(run_id, kind="Event")
@@ -164,7 +164,7 @@ def test_a_throttled_event_comes_later(service):
 
 
 def test_a_late_and_a_lost_cold_start(service):
-    """A late environment answers late; a lost one is a failed try, told in the log, and Lambda tries again."""
+    """A late environment answers late; a lost one is a failed attempt, logged and retried."""
     run_id = service.plan("cold-start rank=0 delay_s=0.4", "cold-start rank=1 lost")
     started = time.monotonic()
 
@@ -178,7 +178,7 @@ def test_a_late_and_a_lost_cold_start(service):
 
 
 def test_other_runs_are_let_alone(service):
-    """What is planned for one run does not concern another, nor an event that is no run's at all."""
+    """The plan of one run affects neither another run nor an event that belongs to no run."""
     service.plan("throttle n=5", "cold-start lost")
 
     assert '"slept"' == service.invoke("another-run")["Body"]

@@ -1,4 +1,4 @@
-"""Environments forked from a pre-imported parent, beside fresh ones: nobody can tell them apart."""
+"""Environments forked from a pre-imported parent are indistinguishable from fresh ones."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def handler(event, context):
 
 
 def test_a_forked_environment_looks_like_a_fresh_one(forked, fresh, write):
-    """Paths, arguments, descriptors, signals, variables and threads are the same; only the libraries came sooner."""
+    """Paths, arguments, descriptors, signals, variables and threads are the same; only the libraries are older."""
     source = write("look", LOOK)
 
     ours, theirs = (service.invoke(service.create(source, "look.handler")) for service in (forked, fresh))
@@ -118,7 +118,7 @@ def test_environments_share_nothing(forked, write):
     ids=lambda event: "-".join(map(str, event.values())),
 )
 def test_every_end_is_told_as_of_a_fresh_one(forked, fresh, write, event):
-    """An exit, a crash, a signal: the same error in the same words, and the next invocation works."""
+    """After an exit, a crash or a signal, the error is the same, and the next invocation succeeds."""
     source = write("end", END)
 
     def answers(service):
@@ -135,7 +135,7 @@ def test_every_end_is_told_as_of_a_fresh_one(forked, fresh, write, event):
     ("behaviour", "event"), [("sleep", {"seconds": 9}), ("fail_on_import", {}), ("raise_error", {})]
 )
 def test_every_failure_is_told_as_of_a_fresh_one(forked, fresh, behaviour, event):
-    """A timeout, a module that cannot be imported, an exception with its stack."""
+    """This holds for a timeout, a module that cannot be imported, and an exception with its stack."""
 
     def answer(service):
         name = service.create(HANDLERS, f"{behaviour}.handler", Timeout=1)
@@ -146,7 +146,7 @@ def test_every_failure_is_told_as_of_a_fresh_one(forked, fresh, behaviour, event
 
 
 def test_a_library_that_cannot_be_shared_is_left_to_each_environment(forked, write, tmp_path_factory):
-    """One that starts a thread, opens a file or fails is imported by the environment; others by the parent."""
+    """One that starts a thread, opens a file or fails is imported by the environment, all others by the parent."""
     folder = tmp_path_factory.mktemp("libraries")
     (folder / "plain.py").write_text("import os\npid = os.getpid()")
     (folder / "opens_files.py").write_text("import os\npid = os.getpid()\nheld = open(__file__)")
@@ -161,7 +161,7 @@ def test_a_library_that_cannot_be_shared_is_left_to_each_environment(forked, wri
 
 
 def test_a_module_in_place_of_a_library_is_found(forked, write):
-    """A function whose own module is named as one of the standard library's gets its own, as in a fresh start."""
+    """A function whose module has the name of a standard one gets its own, as in a fresh start."""
     write("tempfile", "mine = True")
     source = write("shadow", "import tempfile\ndef handler(event, context):\n    return tempfile.mine")
 
@@ -169,7 +169,7 @@ def test_a_module_in_place_of_a_library_is_found(forked, write):
 
 
 def test_a_signal_reaches_the_handlers_process(forked, write):
-    """What RIE would send its child arrives at the forked process, which may handle it."""
+    """A signal that RIE sends to its child arrives at the forked process, which may handle it."""
     name = forked.create(write("end", END), "end.handler")
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(forked.invoke, name, {"end": "told"})
@@ -182,7 +182,7 @@ def test_a_signal_reaches_the_handlers_process(forked, write):
 
 
 def test_a_runtime_ends_with_its_rie(forked, write):
-    """When RIE is killed, the forked process goes too, and what it has started."""
+    """When RIE is killed, the forked process and its children end, too."""
     name = forked.create(write("end", END), "end.handler")
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(forked.invoke, name, {"end": "child"})
@@ -197,7 +197,7 @@ def test_a_runtime_ends_with_its_rie(forked, write):
 
 
 def test_a_changed_function_lets_its_last_invocation_end(forked):
-    """Environments of the old revision work on after an update, and their parent goes with the last of them."""
+    """Environments of the old revision finish after an update, and their parent ends with the last of them."""
     name = forked.create(HANDLERS, "sleep.handler")
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(forked.invoke, name, {"seconds": 2})
@@ -211,7 +211,7 @@ def test_a_changed_function_lets_its_last_invocation_end(forked):
 
 
 def test_without_its_parent_a_function_starts_cold(forked, write):
-    """When the parent is killed its runtimes go, and the next environments are fresh ones."""
+    """When the parent is killed, its runtimes end, and the next environments are fresh ones."""
     name = forked.create(write("look", LOOK), "look.handler")
     before = forked.invoke(name)
     os.kill(before["parent"], signal.SIGKILL)
@@ -223,14 +223,14 @@ def test_without_its_parent_a_function_starts_cold(forked, write):
 
 
 def test_nothing_outlives_a_killed_gateway(settings, mode, write):
-    """After SIGKILL of the gateway all RIEs, parents and runtimes go."""
+    """After SIGKILL of the gateway, all RIEs, parents and runtimes end."""
     if mode == "container":
         pytest.skip("environments are forked in process mode only")
     with start_private_stack(settings, s3="moto") as stack:
         service = Service(stack)
         service.at_once(service.create(write("look", LOOK), "look.handler"), {"s": 0.5}, {"s": 0.5})
         family = [process.pid for process in service.descendants()]
-        assert len(family) >= 7  # a parent; two of RIE, client and runtime each
+        assert len(family) >= 7  # one parent, and RIE, client and runtime twice
 
         os.kill(stack.processes["gateway"], signal.SIGKILL)
 
@@ -238,7 +238,7 @@ def test_nothing_outlives_a_killed_gateway(settings, mode, write):
 
 
 def the_rie_of(service, name):
-    """The pid of the RIE that runs a function's only busy environment; waits for its runtime."""
+    """Return the pid of the RIE of a function's only busy environment, after its runtime has started."""
 
     def found():
         return [
@@ -256,6 +256,6 @@ def the_rie_of(service, name):
 
 
 def handles(pid, number):
-    """Whether a process has a handler for a signal."""
+    """Return whether a process has a handler for a signal."""
     caught = re.search(r"SigCgt:\s+([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
     return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)

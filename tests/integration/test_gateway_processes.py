@@ -1,4 +1,4 @@
-"""What becomes of a function's processes: all end with the environment, and none runs between invocations."""
+"""The processes of a function: all end with the environment, and none runs between invocations."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from tests.support.gateway import Service, runs
 
 GONE_WITHIN_S = 10
 
-# Children that stay in the handler's session, leave it, and leave everything that a process inherits by default.
+# Children that stay in the handler's session, leave it, or give up everything that a process inherits by default.
 LEAVE = r"""
 import multiprocessing, os, subprocess, sys, time
 
@@ -76,19 +76,19 @@ def handler(event, context):
 
 @pytest.fixture(params=["forked", "fresh"])
 def service(request: pytest.FixtureRequest) -> Service:
-    """Both gateways, one after the other."""
+    """Provide both gateways, one after the other."""
     gateway: Service = request.getfixturevalue(request.param)
     return gateway
 
 
 def left_by(folder: Path) -> list[int]:
-    """The processes that handlers have noted in this folder."""
+    """Return the processes that handlers have recorded in this folder."""
     return [int(pid) for file in folder.glob("*.pids") for pid in file.read_text().split()]
 
 
 @pytest.mark.parametrize("end", ["crash", "timeout", "delete", "update"])
 def test_all_processes_of_an_environment_end_with_it(service, write, tmp_path, end):
-    """A child, a session's leader and a daemon without variables or descriptors; however the environment ends."""
+    """A child, a session leader and a daemon without variables or descriptors end, however the environment ends."""
     name = service.create(write("leave", LEAVE), "leave.handler", Timeout=10 if end == "timeout" else 30)
     answer = service.invoke(name, {"end": end, "pids": str(tmp_path / "a.pids")})
     left = left_by(tmp_path)
@@ -104,7 +104,7 @@ def test_all_processes_of_an_environment_end_with_it(service, write, tmp_path, e
 
 @pytest.mark.parametrize("killed", ["gateway", "supervisor", "both"])
 def test_no_process_outlives_a_killed_stack(project, run_harness, write, tmp_path, mode, killed):
-    """The next command ends what the kernel did not, and removes the folder of temporary files."""
+    """The next command ends what the kernel did not, and removes the folder for temporary files."""
     if mode == "container":
         pytest.skip("functions are processes in process mode only")
     assert 0 == run_harness("up").returncode
@@ -129,7 +129,7 @@ def test_no_process_outlives_a_killed_stack(project, run_harness, write, tmp_pat
 
 
 def test_nothing_runs_between_invocations(service, write, tmp_path):
-    """A thread's counter and an orphan of another session stand still, and RIE goes on."""
+    """A thread's counter and an orphan in another session stop, while RIE continues."""
     file = tmp_path / "ticks"
     name = service.create(write("ticks", TICKS), "ticks.handler")
     event = {"s": 0.3, "file": str(file)}
@@ -146,7 +146,7 @@ def test_nothing_runs_between_invocations(service, write, tmp_path):
 
 
 def test_late_output_belongs_to_the_next_invocation(service, write):
-    """A thread prints after its handler's return: the line stands in the log of the invocation that lets it go on."""
+    """A thread prints after its handler has returned: the line is in the log of the invocation that resumes it."""
     name = service.create(write("ticks", TICKS), "ticks.handler")
 
     def log_of(seconds):

@@ -1,4 +1,4 @@
-"""What a function sees of the runtime around it: modules, programs, sockets, paths; as on AWS."""
+"""The runtime as a function sees it: modules, programs, sockets and paths are as on AWS."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ STANDARD = (
     *("io", "json", "keyword", "logging", "math", "numbers", "operator", "os", "re", "reprlib", "stat", "string"),
     *("textwrap", "threading", "time", "token", "tokenize", "traceback", "types", "warnings", "weakref"),
 )
-# These it imports never, or not before an error.
+# The runtime imports these never, or only after an error.
 OTHERS = (
     *("calendar", "code", "copy", "email", "harness", "parser", "queue", "random", "secrets", "select", "statistics"),
     *("training", "utils"),
@@ -74,14 +74,14 @@ def handler(event, context):
 
 @pytest.fixture(params=["forked", "fresh"])
 def service(request: pytest.FixtureRequest) -> Service:
-    """Both gateways, one after the other."""
+    """Provide both gateways, one after the other."""
     gateway: Service = request.getfixturevalue(request.param)
     return gateway
 
 
 @pytest.fixture(scope="module", params=["forked", "fresh"])
 def looking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Service, str]:
-    """A function that looks around, on both gateways."""
+    """Provide a function that inspects its environment, on both gateways."""
     gateway: Service = request.getfixturevalue(request.param)
     folder = tmp_path_factory.mktemp("look")
     (folder / "looking.py").write_text(LOOK)
@@ -89,7 +89,7 @@ def looking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_modules_named_as_the_standard_librarys_do_not_disturb_the_runtime(service, write):
-    """A function with dozens of them starts and answers, without any of them having been imported."""
+    """A function with dozens of such modules starts and answers, and none of them is imported."""
     for name in (*STANDARD, *OTHERS):
         write(name, f"raise ImportError('the function has a {name} of its own')")
     source = write("app", "def handler(event, context):\n    return event")
@@ -98,7 +98,7 @@ def test_modules_named_as_the_standard_librarys_do_not_disturb_the_runtime(servi
 
 
 def test_a_function_finds_the_runtimes_modules_before_its_own(service, write):
-    """What the runtime has imported is the standard library's; what it has not is the function's own."""
+    """Modules that the runtime has imported are the standard library's; all others are the function's own."""
     for name in ("json", "logging", "random", "string"):
         write(name, "own = True")
     source = write("shadowed", SHADOWED)
@@ -117,14 +117,14 @@ def test_a_function_finds_the_runtimes_modules_before_its_own(service, write):
     ],
 )
 def test_sockets_and_programs_work(looking, look, found):
-    """`multiprocessing` listens at a socket in TMPDIR; `python3` is the runtime's own, with boto3."""
+    """`multiprocessing` listens on a socket in TMPDIR; `python3` is the runtime's own, with boto3."""
     service, name = looking
 
     assert found == service.invoke(name, {"look": look})
 
 
 def test_each_environment_has_a_private_folder(service, write):
-    """Only its own user may enter it, and it begins empty."""
+    """Only its own user may enter it, and it is empty at first."""
     name = service.create(write("looking", LOOK), "looking.handler")
 
     assert ["0o700", []] == service.invoke(name, {"look": "folder"})
@@ -141,7 +141,7 @@ def test_each_environment_has_a_private_folder(service, write):
     ],
 )
 def test_a_handler_is_found_where_python_finds_it(forked, tmp_path, file, handler):
-    """In a module or a package, with dots or slashes, also if its name is no identifier."""
+    """It may be in a module or a package, with dots or slashes, even if the name is not an identifier."""
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text("def handler(event, context):\n    return 'found'")
 
@@ -149,7 +149,7 @@ def test_a_handler_is_found_where_python_finds_it(forked, tmp_path, file, handle
 
 
 def test_a_project_may_have_any_path(tmp_path, mode, write):
-    """RIE makes a URL of its working folder; `#`, `%`, `?`, a line's end and other signs are no obstacle."""
+    """RIE turns its working folder into a URL; `#`, `%`, `?`, line ends and other characters still work."""
     if mode == "container":
         pytest.skip("a function's folder is in its image in container mode")
     root = tmp_path / "a #b %41?c&d;e\t\nf ä'\"$x"
@@ -173,9 +173,9 @@ def handler(event, context):
 
 
 def test_only_the_gateway_reaches_a_handler(service, write, tmp_path):
-    """A page and other users reach RIE's port, by which they get an error, and the handler is not called.
+    """Web pages and other users that reach RIE's port get an error, and the handler is not called.
 
-    Their first event meets an environment that is stopped until its time is over; the second one a new runtime.
+    Their first event meets a stopped environment until it times out; the second one, a new runtime.
     """
     kept = tmp_path / "kept"
     source = write("keeps", KEEPS)
@@ -214,7 +214,7 @@ ENDS = {
 
 @pytest.mark.parametrize("where", ["import", "handler"])
 def test_an_exit_has_awss_words(service, write, where):
-    """The same when the module is imported and when the handler runs, in each new environment."""
+    """They are the same during the import and in the handler, in each new environment."""
     text = "import os, signal, sys\ndef handler(event, context):\n    exec(event)"
     if where == "import":
         text = "import os, signal, sys\nexec(os.environ['END'])\ndef handler(event, context):\n    pass"

@@ -1,4 +1,4 @@
-"""Labels on processes: whoever descends from a labelled one is found, stopped and ended."""
+"""Labels on processes: every descendant of a labelled process is found, stopped and ended."""
 
 import resource
 import shutil
@@ -29,7 +29,7 @@ from tests.support.gateway import runs
 
 WITHIN_S = 10
 NOT_RUNNING = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
-# Waits for a line, so that it is labelled before it starts anything; then for ever.
+# Waits for a line, so that it is labelled before it starts anything; then forever.
 SHELL = ["sh", "-c", 'read line; eval "$line"; exec sleep 300']
 # Large, so that each fork takes milliseconds.
 FORKS = """
@@ -48,7 +48,7 @@ DAEMON = "(env -i setsid sh -c 'echo $$ >> {0}; exec sleep 300' </dev/null >/dev
 
 @pytest.fixture
 def stack(tmp_path):
-    """The label of a stack that no other test has."""
+    """Return the label of a stack that no other test has."""
     label = stack_label(tmp_path)
     yield label
     assert end_stack(label)
@@ -56,7 +56,7 @@ def stack(tmp_path):
 
 @pytest.fixture
 def start(stack):
-    """Starts a labelled shell that runs a line; both end with the test."""
+    """Start a labelled shell that runs a line; both end with the test."""
     started = []
 
     def start_shell(number, line=""):
@@ -74,13 +74,13 @@ def start(stack):
 
 
 def daemon_of(file: Path) -> int:
-    """The process that has noted itself in the file."""
+    """Return the process that has recorded itself in the file."""
     assert wait_until(lambda: file.exists() and bool(file.read_text().strip()), WITHIN_S)
     return int(file.read_text())
 
 
 def test_an_environment_ends_alone(stack, start, tmp_path):
-    """A daemon without variables goes with its environment; the next environment and the stack's service stay."""
+    """A daemon without variables ends with its environment; the next environment and the stack's service stay."""
     service, mine, other = start(0), start(1, DAEMON.format(tmp_path / "pid")), start(2)
     daemon = daemon_of(tmp_path / "pid")
 
@@ -93,7 +93,7 @@ def test_an_environment_ends_alone(stack, start, tmp_path):
 
 
 def test_a_process_that_starts_others_all_the_time_ends(stack, start):
-    """None that is started while the others are being killed survives."""
+    """No process that is started while the others are being killed survives."""
     bomb = "for n in 1 2 3 4; do (while :; do sleep 300 & sleep 0.001; done) & done"
     start(1, bomb)
     label = environment_label(stack, 1)
@@ -105,7 +105,7 @@ def test_a_process_that_starts_others_all_the_time_ends(stack, start):
 
 
 def test_members_are_stopped_and_continued_except_rie(stack, start, tmp_path):
-    """Those that appear later are found too; RIE goes on."""
+    """Later ones are found, too; RIE continues."""
     rie = start(1)
     members = Members(environment_label(stack, 1), rie.pid)
     runtime = start(1)
@@ -126,8 +126,8 @@ def test_members_are_stopped_and_continued_except_rie(stack, start, tmp_path):
 
 
 def test_scratch_folders_of_killed_stacks_go_with_their_processes(stack, start):
-    """While a service of the stack runs, nothing of it is touched."""
-    # Labelled first: without a service, the folder is one of a killed stack.
+    """As long as a service of the stack runs, nothing of it is touched."""
+    # Label it first: without a service, the folder would be that of a killed stack.
     service, left = start(0), start(1)
     folder = make_scratch(stack)
 
@@ -141,7 +141,7 @@ def test_scratch_folders_of_killed_stacks_go_with_their_processes(stack, start):
 
 
 def test_a_process_of_another_stack_is_never_signalled(stack, start):
-    """A number that the kernel has given to a stranger since is not taken for a member's."""
+    """A pid that the kernel has since given to another process is not mistaken for a member's."""
     rie = start(1)
     members = Members(environment_label(stack, 1), rie.pid)
     member = start(1)
@@ -182,7 +182,7 @@ def test_the_child_of_a_fork_in_flight_is_stopped_too(stack, start, tmp_path):
 
 @pytest.fixture
 def strange_loadavg(monkeypatch, tmp_path):
-    """A file in the place of /proc/loadavg that speaks of other processes, as lxcfs has it."""
+    """Replace /proc/loadavg by a file about other processes, as lxcfs does."""
     (tmp_path / "loadavg").write_text("0.00 0.00 0.00 1/2 7\n")
     with (tmp_path / "loadavg").open() as file:
         process_labels.last_pid_is_own.cache_clear()
@@ -193,7 +193,7 @@ def strange_loadavg(monkeypatch, tmp_path):
 
 @pytest.mark.usefixtures("strange_loadavg")
 def test_members_are_found_where_loadavg_is_of_another_namespace(stack, start):
-    """All processes are looked at then."""
+    """All processes are scanned then."""
     rie = start(1)
     members = Members(environment_label(stack, 1), rie.pid)
     runtime = start(1)
@@ -204,7 +204,7 @@ def test_members_are_found_where_loadavg_is_of_another_namespace(stack, start):
 
 
 def test_only_ries_child_stands_in_for_another_process(stack, start, tmp_path):
-    """Any program may have such a name: it is stopped like others, and leads to none of another environment."""
+    """Any program may have such a name: it is stopped like others, and refers to no other environment's process."""
     stranger = start(2)
     program = tmp_path / f"fork {stranger.pid}"
     shutil.copy(shutil.which("sleep"), program)
@@ -225,7 +225,7 @@ def test_only_ries_child_stands_in_for_another_process(stack, start, tmp_path):
 
 
 def test_processes_whose_files_are_hidden_are_passed_over(stack, start, monkeypatch):
-    """With `hidepid`, /proc shows nothing of a set-ID program or of other users' processes."""
+    """With `hidepid`, /proc hides set-ID programs and other users' processes."""
     process = start(0)
 
     def refuse(*_arguments, **_options):

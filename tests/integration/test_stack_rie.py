@@ -22,12 +22,12 @@ print(fetch_rie(load_settings(Path.cwd())))
 
 @pytest.fixture
 def empty_cache(project: Settings) -> Settings:
-    """A project whose user has fetched nothing yet."""
+    """Return settings of a project whose user has fetched nothing yet."""
     return msgspec.structs.replace(project, cache_dir=project.root / "cache" / "lambda-harness")
 
 
 def test_a_damaged_file_is_noticed_and_replaced_by_any_number_of_fetches(empty_cache, project):
-    """A wrong checksum is an error; two processes that fetch at once both get the real emulator."""
+    """A wrong checksum is an error; two processes that fetch at the same time both get the real emulator."""
     path = empty_cache.cache_dir / rie_path(project).relative_to(project.cache_dir)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a download")
@@ -50,7 +50,7 @@ def test_a_damaged_file_is_noticed_and_replaced_by_any_number_of_fetches(empty_c
 
 
 def test_a_download_that_fails_is_one_clear_error(empty_cache, monkeypatch, tmp_path):
-    """Without a package index the error says so, and nothing half-made is left in the cache."""
+    """Without a package index the error says so, and nothing incomplete stays in the cache."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
 
@@ -63,7 +63,7 @@ def test_a_download_that_fails_is_one_clear_error(empty_cache, monkeypatch, tmp_
 
 
 def test_an_architecture_without_lambda_is_named(empty_cache, monkeypatch):
-    """On a machine for which AWS has no emulator the error names the architecture."""
+    """On a machine for which AWS has no emulator, the error names the architecture."""
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
 
     with pytest.raises(HarnessError, match="riscv64"):

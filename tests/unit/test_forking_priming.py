@@ -93,7 +93,7 @@ for _ in range(2):
 
 
 def test_modules_run_anew_in_each_process_and_are_read_once(tmp_path):
-    """Each process has its own state, tracebacks name files and lines, and mistakes in the code are reported as usual."""
+    """Each process has its own state, tracebacks name files and lines, and mistakes in code are reported as usual."""
     (tmp_path / "counter.py").write_text("count = 0")
     (tmp_path / "broken.py").write_text("x = 1\n)")
     (tmp_path / "package").mkdir()
