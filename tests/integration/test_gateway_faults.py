@@ -52,7 +52,7 @@ class Service:
         """Return the outcomes of the faults."""
         return self.control.get(f"/faults/{run_id}").json()
 
-    def strike(self, run_id, fault, *ranks):
+    def inject(self, run_id, fault, *ranks):
         """Request an injection as the proxy does when it observes a put."""
         body = msgspec.json.encode({"fault": parse_fault(fault), "ranks": ranks})
         self.control.post(f"/faults/{run_id}/strike", content=body).raise_for_status()
@@ -98,7 +98,7 @@ def test_a_killed_rank_is_reported_as_on_aws(service, how, words):
         victim, other = (pool.submit(service.invoke, run_id, rank, seconds) for rank, seconds in ((0, 15), (1, 1)))
         assert wait_until(lambda: service.busy() == 2, WITHIN_S)
         assert wait_until(lambda: any("START" in line for line in running_log(service)), WITHIN_S)
-        service.strike(run_id, f"kill rank=0 how={how}", 0)
+        service.inject(run_id, f"kill rank=0 how={how}", 0)
         died = victim.result(timeout=5)
 
     assert "Unhandled" == died["FunctionError"]
@@ -120,7 +120,7 @@ def test_a_killed_event_is_tried_again(service):
     answer = service.invoke(run_id, seconds=1, kind="Event")
     assert wait_until(lambda: service.busy() == 1, WITHIN_S)
 
-    service.strike(run_id, "kill rank=0", 0)
+    service.inject(run_id, "kill rank=0", 0)
 
     assert wait_until(lambda: len(service.reports(answer)) == 2, WITHIN_S), service.log(answer)
 
@@ -134,7 +134,7 @@ def test_a_frozen_rank_goes_on_later(service, fault):
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(service.invoke, run_id, 0, 0.5)
         assert wait_until(lambda: service.busy() == 1, WITHIN_S)
-        service.strike(run_id, fault, 0)
+        service.inject(run_id, fault, 0)
 
     assert '"slept"' == answer.result()["Body"]
     if "s=" in fault:
