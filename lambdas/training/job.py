@@ -1,7 +1,7 @@
 """The job: the event that starts a run, checked field by field before anything starts.
 
 The keys are the original's, with ours added; see `docs/user-guide.md` for a table.
-`Job` is what the coordinator takes, `WorkerJob` what it sends to one worker.
+The coordinator receives a `Job`, and sends a `WorkerJob` to each worker.
 """
 
 import math
@@ -73,46 +73,46 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """One training run, as the coordinator receives it.
 
     Attributes:
-        data_bucket: Bucket that holds the partitions `0_<n_workers>` to `<n_workers - 1>_<n_workers>`.
-        data_prefix: Folder of that bucket in which they lie, with a `/` at its end; the top by default.
+        data_bucket: Bucket with the partitions `0_<n_workers>` to `<n_workers - 1>_<n_workers>`.
+        data_prefix: Folder of the partitions in that bucket, with a `/` at its end; the top level by default.
         n_features: Columns of the data.
-        n_workers: The world size: how many workers train together.
+        n_workers: The world size: the number of workers that train together.
         host: Host of the Memcached configuration endpoint (or of a plain Memcached node).
-        port: Its port.
-        dataset: The data set's name, kept with the results.
-        dataset_type: What the partitions hold; by default what the model takes.
-        n_classes: Number of classes; by default the number of labels that the data has.
-        zero_based: Whether feature indices of LIBSVM text start at 0; auto: when a file has an index 0.
-        tmp_bucket: Prefix of the channel's keys for the ranks' own parts.
+        port: Port of that endpoint.
+        dataset: Name of the data set, stored with the results.
+        dataset_type: Type of the data in the partitions; by default the first that the model takes.
+        n_classes: Number of classes; by default the number of labels in the data.
+        zero_based: Whether feature indices of LIBSVM text start at 0; auto: if a file has an index 0.
+        tmp_bucket: Prefix of the channel's keys for each rank's parts.
         merged_bucket: Prefix of the channel's keys for merged parts.
-        model: What is trained.
-        optim: How it is trained; by default as the model is.
+        model: The model to train.
+        optim: The optimiser; by default the first that the model takes.
         sync_mode: The collective behind every all-reduce.
         lr: The learning rate.
         batch_size: Rows per worker per round.
-        n_epochs: Passes over the training rows; with admm, passes within one of its rounds.
-        valid_ratio: Share of each partition that is kept for validation.
+        n_epochs: Passes over the training rows; with admm, passes within each of its rounds.
+        valid_ratio: Share of each partition that is reserved for validation.
         run_id: Name of the run; the coordinator's request id by default.
-        result_bucket: Where `runs/<run_id>/` is written; the data bucket by default.
-        channel: What carries the exchange.
+        result_bucket: Bucket for `runs/<run_id>/`; the data bucket by default.
+        channel: The store that carries the exchange.
         lambda_: Weight of the penalty on the parameters.
-        penalty: Which penalty: l2 is half the squared norm, l1 the sum of absolute values.
-        n_admm_epochs: Rounds of admm at most.
+        penalty: The penalty: l2 is half the squared norm, l1 the sum of absolute values.
+        n_admm_epochs: Largest number of rounds of admm.
         rho: Weight of admm's consensus term.
-        momentum: Share of the last step that is kept in the next.
-        loss_threshold: Training stops after the epoch whose loss is at or below this.
-        n_clusters: Clusters of k-means.
-        kmeans_init: Where k-means starts.
-        n_init: Starts of k-means one after the other; the one that ends with the least inertia counts.
+        momentum: Share of the previous step that is added to the next.
+        loss_threshold: Training stops after the first epoch with a loss at or below this.
+        n_clusters: Number of clusters of k-means.
+        kmeans_init: Initial centroids of k-means.
+        n_init: Number of consecutive initialisations of k-means; the one with the least final inertia is the result.
         hidden_units: Width of the hidden layer of mlp.
-        standardise: Whether features are brought to mean 0 and variance 1 first, over all ranks.
-        max_staleness: How many rounds a peer may lag in async before it is waited for.
-        exchange_dtype: What parts travel as.
-        significance: Share of a parameter below which its accumulated update is not sent yet.
-        seed: Fixes everything that is random in training.
-        checkpoint_every_s: How often a checkpoint is stored in S3; 0 for never.
-        round_timeout_s: How long a rank waits for its peers within a round; counted anew when a missing one comes back.
-        join_timeout_s: How long the first round waits for ranks that still start.
+        standardise: Whether to scale features to mean 0 and variance 1 first, over all ranks.
+        max_staleness: Rounds that a peer may lag in async before the others wait for it.
+        exchange_dtype: Number format of the exchanged parts.
+        significance: Share of a parameter below which its accumulated update is held back.
+        seed: Seed of all random choices in training.
+        checkpoint_every_s: Interval of checkpoints in S3; 0 for no checkpoints.
+        round_timeout_s: Longest wait for peers within a round; it restarts when a missing peer comes back.
+        join_timeout_s: Longest wait in the first round for ranks that are still starting.
     """
 
     data_bucket: BucketName
@@ -155,22 +155,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     significance: Annotated[float, msgspec.Meta(ge=0, lt=1, description="a number from 0 to below 1")] = 0.0
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32, description="an integer from 0 to 4294967295")] = 0
     checkpoint_every_s: Annotated[float, msgspec.Meta(ge=0, le=86_400, description="seconds, 0 for never")] = 60.0
-    # Lambda tries a failed event again after 1 and after 2 minutes; ranks wait longer than that for one that died.
+    # Lambda retries a failed event after 1 and after 2 minutes; ranks wait longer than that for a rank that died.
     round_timeout_s: Seconds = 180.0
     join_timeout_s: Seconds = 180.0
 
     @property
     def data_type(self) -> DatasetType:
-        """What the partitions hold."""
+        """Type of the data in the partitions."""
         return self.dataset_type or MODELS[self.model].data_types[0]
 
     @property
     def results(self) -> str:
-        """The bucket that takes the results."""
+        """Bucket for the results."""
         return self.result_bucket or self.data_bucket
 
     def partition(self, rank: int) -> str:
-        """Object key of one rank's partition; the original's naming."""
+        """Return the object key of one rank's partition, named as in the original."""
         return f"{self.data_prefix}{rank}_{self.n_workers}"
 
 
@@ -180,10 +180,10 @@ class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         worker_index: The rank of this worker, from 0.
         file: Object key of its partition.
-        link: Which link of a chain of functions this is; a worker that is low on time invokes the next one.
-        cache_link: How the cache is reached, as the coordinator has measured it; `auto` goes by it on all ranks.
+        link: The number of this invocation in the rank's chain; a worker low on time invokes the next link.
+        cache_link: Latency and bandwidth to the cache, measured by the coordinator; `auto` uses it on all ranks.
         labels: The label of each class; without it, all ranks agree on the labels of their rows.
-        expected: What its partition is, so that another object in its place is refused.
+        expected: Rows and digest of its partition, so that any other object is refused.
     """
 
     worker_index: Annotated[int, msgspec.Meta(ge=0, le=999, description="an integer from 0 to n_workers - 1")]
@@ -204,14 +204,14 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 def decode_job(event: object, kind: type[AnyJob]) -> AnyJob:
-    """Checks an event and returns it as a record.
+    """Check an event and return it as a record.
 
     Args:
-        event: What the function was invoked with, as decoded JSON.
+        event: The function's payload, as decoded JSON.
         kind: `Job` or `WorkerJob`.
 
     Raises:
-        InputError: The event is not an object, has an unknown key, lacks a needed one, or combines what does not fit.
+        InputError: The event is not an object, has an unknown key, lacks a required one, or has values that conflict.
         JobError: A field's value is not allowed.
     """
     if not isinstance(event, dict):
@@ -235,11 +235,11 @@ def decode_job(event: object, kind: type[AnyJob]) -> AnyJob:
 def decode_worker_job(event: object, request_id: str) -> WorkerJob:
     """Check a worker's event and return it as a record.
 
-    A worker that trains alone may be invoked by hand, with an event of no run: its run is then named after the request,
-    as the coordinator names those of its events. A retry has the same request id, and so belongs to the same run.
+    A worker that trains alone may be invoked by hand with an event without a run id. Its run is then named after the
+    request, as the coordinator does it. A retry has the same request id, and so belongs to the same run.
 
     Args:
-        event: What the function was invoked with, as decoded JSON.
+        event: The function's payload, as decoded JSON.
         request_id: Lambda's id of the request.
 
     Raises:
@@ -258,13 +258,13 @@ class _Field(NamedTuple):
 
 @cache
 def _fields_of(kind: type[Job]) -> dict[str, _Field]:
-    """The event's keys, with what each may hold; reading the hints takes longer than all the rest."""
+    """Return the type hint of each key of the event; cached, because reading hints is slower than checking a job."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.encode_name: _Field(hints[field.name], field.required) for field in msgspec.structs.fields(kind)}
 
 
 def describe(hint: Any) -> str:  # noqa: ANN401 - a type hint has no narrower type
-    """What a field of this type may hold, as a short phrase."""
+    """Return a short phrase that describes the values that a field of this type allows."""
     for part in (hint, *getattr(hint, "__args__", ())):
         for meta in getattr(part, "__metadata__", ()):
             if isinstance(meta, msgspec.Meta) and meta.description:
@@ -282,7 +282,7 @@ def _check(name: str, value: object, hint: Any) -> None:  # noqa: ANN401 - a typ
 
 
 def _nearest(name: object, known: list[str]) -> str:
-    import difflib  # noqa: PLC0415 - only for who has mistyped a key
+    import difflib  # noqa: PLC0415 - only a mistyped key needs it
 
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(known)}"

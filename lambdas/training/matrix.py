@@ -1,6 +1,7 @@
-"""The training matrix: which model goes with which data, optimiser and synchronisation.
+"""The training matrix: the legal combinations of model, data type, optimiser and synchronisation.
 
-This table is the only place that says so: the job's check, the README's table and the tests are made from it.
+`training.model.catalogue` lists the models; this module adds what depends on the optimiser.
+The check of a job, README's table and the tests are derived from both.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from training.model.catalogue import DENSE, MODELS
 
 SYNCHRONOUS = ("reduce", "reduce_scatter", "all_gather", "two_level", "auto")
 
-# What an optimiser's job has where neither the event nor the model says more: admm's rounds are to end near a minimum.
+# Job values by optimiser, for keys that the event leaves out: each round of admm should end near a minimum.
 _OPTIMISER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"admm": {"n_epochs": 10}}
 
 SYNC_MODES: Mapping[str, tuple[str, ...]] = {
@@ -21,7 +22,7 @@ SYNC_MODES: Mapping[str, tuple[str, ...]] = {
     "em": SYNCHRONOUS,
 }
 
-# Keys that only some optimisers heed, with the value that switches them off: setting one elsewhere is a mistake.
+# Keys that only some optimisers use, with the value that disables them; setting one for another optimiser is an error.
 _NEEDS_OPTIMISER: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "momentum": (0.0, ("grad_avg", "model_avg")),
     "significance": (0.0, ("grad_avg",)),
@@ -41,7 +42,7 @@ class Cell(NamedTuple):
 
 
 def cells() -> Iterator[Cell]:
-    """Every legal combination."""
+    """Yield every legal combination."""
     for model, row in MODELS.items():
         for data_type in row.data_types:
             for optim in row.optimisers:
@@ -50,9 +51,9 @@ def cells() -> Iterator[Cell]:
 
 
 def with_defaults(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The event, with the model's defaults for what it does not say.
+    """Return the event, completed by the defaults of its model and optimiser.
 
-    Momentum belongs to the steps of a default `lr`: who sets `lr` sets both.
+    A default momentum belongs to the default `lr`: an event that sets `lr` gets no default momentum.
     """
     row = MODELS[event.get("model", "lr")]
     optim = row.optimisers[0]
@@ -63,13 +64,13 @@ def with_defaults(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_combination(job: Mapping[str, Any]) -> None:
-    """Refuses a job whose fields do not go together.
+    """Refuse a job with incompatible fields.
 
     Args:
         job: The job's fields by their Python names.
 
     Raises:
-        InputError: Which field needs what, and what it got.
+        InputError: The message names the field, the value it needs, and the value it got.
     """
     model, optim, sync_mode = job["model"], job["optim"], job["sync_mode"]
     row = MODELS[model]
@@ -90,7 +91,7 @@ def check_combination(job: Mapping[str, Any]) -> None:
     if job["standardise"] and data_type != DENSE:
         if job["dataset_type"] is not None:
             _refuse("standardise", "true", "dataset_type", [DENSE], data_type)
-        # Nobody has named a type: it is the model's.
+        # The job names no type, so the type is the model's default.
         _refuse(
             "standardise", "true", "model", [name for name, other in MODELS.items() if DENSE in other.data_types], model
         )
