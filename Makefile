@@ -1,4 +1,4 @@
-# The daily verbs. `make` alone lists them; each sets up what it needs, and a second run redoes nothing.
+# The everyday commands. `make` alone lists them; each installs its dependencies, and only once.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,12 +15,12 @@ TORCH_INDEX ?=
 BASE ?= HEAD
 
 BIN := .venv/bin
-# What only neural networks need is installed when a test or a job asks for it.
+# Dependencies of neural networks are installed only when a test or a job needs them.
 TORCH = TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m harness.stack.pytorch
 IMAGE_OPTIONS := $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 
-# A stamp's name holds a checksum of what the environment was made from, and of where it lies, because
-# a virtual environment cannot be moved. It is written last: without it the environment is made anew.
+# A stamp's name contains a checksum of the environment's requirements and of its location, because a
+# virtual environment cannot be moved. The stamp is written last: without it the environment is rebuilt.
 checksum = $(shell { pwd; cat $(1); } | cksum | cut -d ' ' -f 1)
 REQUIREMENTS := .venv/.requirements-$(call checksum,requirements/dev.txt)
 PROJECT := .venv/.project-$(call checksum,pyproject.toml harness/bin/harness)
@@ -35,7 +35,7 @@ help: ## list the targets
 	@echo '  see requirements/torch.txt).'
 
 .PHONY: setup
-setup: supported ## make the environments; fetch the Lambda emulator and memcached
+setup: supported ## create the virtual environments; install the Lambda emulator and memcached
 	@$(MAKE) --silent --no-print-directory --jobs=2 $(PROJECT) $(LOCALSTACK)
 	@$(BIN)/harness doctor --fix
 
@@ -54,16 +54,16 @@ e2e-emulator: ready-for-$(MODE) ## train with 4 worker Lambdas on this machine, 
 	$(BIN)/harness run --mode $(MODE) --n-workers 4 --n-epochs 2 $(ARGS)
 
 .PHONY: deploy-aws
-deploy-aws: setup images ## verify the images and deploy to AWS; REHEARSE=1: to emulated AWS on this machine
+deploy-aws: setup images ## verify the images and deploy to AWS; with REHEARSE=1, to emulated AWS on this machine
 	$(BIN)/harness images verify --if-needed
 	$(BIN)/harness deploy $(if $(REHEARSE),--rehearse --yes) $(ARGS)
 
 .PHONY: destroy-aws
-destroy-aws: $(PROJECT) ## remove what deploy-aws made; REHEARSE=1: the rehearsal, with its data (on AWS: ARGS=--empty)
+destroy-aws: $(PROJECT) ## remove the deployment from AWS (ARGS=--empty: with its data); with REHEARSE=1, the rehearsal and its data
 	$(BIN)/harness destroy $(if $(REHEARSE),--rehearse --yes --empty) $(ARGS)
 
 .PHONY: test-containers
-test-containers: setup ready-for-container ## run the same tests on containers, and those of the images
+test-containers: setup ready-for-container ## run the same tests in containers, and the tests of the images
 	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --mode container --numprocesses=2 --dist loadgroup \
 	    tests/containers tests/integration/test_gateway.py tests/integration/test_channel.py tests/integration/test_data.py \
 	    tests/e2e $(ARGS)
@@ -73,28 +73,28 @@ matrix: setup torch ## run a small job in every cell of the training matrix and 
 	$(BIN)/python -m benchmarks.matrix $(ARGS)
 
 .PHONY: bench
-bench: setup ## measure every figure beside its floor, print the table, write it into benchmarks/README.md
+bench: setup ## measure every figure and its lower bound, print the table, write it into benchmarks/README.md
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: bench-compare
-bench-compare: setup ## measure this tree and revision BASE in turns: make bench-compare BASE=main
+bench-compare: setup ## compare this tree with revision BASE, measured in turns: make bench-compare BASE=main
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.compare '$(BASE)' $(ARGS)
 
 .PHONY: bench-recovery
-bench-recovery: setup ## time rounds with the recovery layer beside rounds without it
+bench-recovery: setup ## compare the time of rounds with and without the recovery layer
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks --only recovery
 
 .PHONY: simulate
-simulate: $(PROJECT) ## run 10,000 random schedules of faults through the recovery layer, in virtual time
+simulate: $(PROJECT) ## test the recovery layer with 10,000 random schedules of faults, in virtual time
 	HARNESS_SCHEDULES=$${HARNESS_SCHEDULES:-10000} $(BIN)/pytest --quiet --capture=no --timeout=0 \
 	    tests/unit/test_recovery_simulation.py $(ARGS)
 
 .PHONY: base-images
-base-images: $(PROJECT) ## pull what images stand on; build stand-ins for what cannot be pulled
+base-images: $(PROJECT) ## pull the base images; build stand-ins for those that cannot be pulled
 	$(BIN)/harness images bases $(IMAGE_OPTIONS) $(ARGS)
 
 .PHONY: images
-images: base-images ## build the images of the functions
+images: base-images ## build the functions' images
 	$(BIN)/harness images build $(IMAGE_OPTIONS)
 
 .PHONY: lint
@@ -105,12 +105,12 @@ lint: $(PROJECT) ## check style, types and the import rules
 	$(BIN)/lint-imports
 
 .PHONY: format
-format: $(PROJECT) ## lay out the code and mend what can be mended
+format: $(PROJECT) ## format the code and apply automatic fixes
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
 .PHONY: clean
-clean: ## stop the stack of this clone and remove what set-up, runs and tools made in it
+clean: ## stop this clone's stack and remove all generated files
 	@if [ -e .harness/state.json ] && [ -x $(BIN)/harness ]; then $(BIN)/harness down || true; fi
 	rm -rf .harness .venv .venv-localstack .tox .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist *.egg-info
