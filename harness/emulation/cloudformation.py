@@ -31,10 +31,10 @@ class ChangeView:
 
 
 class StackResponses(responses.CloudFormationResponse):
-    """What moto's answers leave out of a request, or make up."""
+    """Answers where moto's own ignore parts of a request, or invent results."""
 
     def describe_change_set(self) -> ActionResult:
-        """DescribeChangeSet: of the stack that is named."""
+        """DescribeChangeSet, restricted to the named stack."""
         backend = _backend(self)
         return ActionResult(backend.find_change_set(self._get_param("ChangeSetName"), self._get_param("StackName")))
 
@@ -44,7 +44,7 @@ class StackResponses(responses.CloudFormationResponse):
         return EmptyResult()
 
     def list_change_sets(self) -> ActionResult:
-        """ListChangeSets: of one stack."""
+        """ListChangeSets of one stack."""
         name = self._get_param("StackName")
         found = [one for one in _backend(self).change_sets.values() if name in (one.stack_name, one.stack_id)]
         return ActionResult({"Summaries": found})
@@ -55,7 +55,7 @@ class StackResponses(responses.CloudFormationResponse):
         return EmptyResult()
 
     def list_stack_resources(self) -> ActionResult:
-        """ListStackResources, with their states as they are."""
+        """ListStackResources, with their current status."""
         stack, found = _backend(self).describe_stack_resources(self._get_param("StackName"))
         return ActionResult({"StackResourceSummaries": [ResourceView(stack, resource) for resource in found]})
 
@@ -66,17 +66,17 @@ class StackResponses(responses.CloudFormationResponse):
         return ActionResult({"StackId": stack.stack_id})
 
     def _validate_different_update(self, *_: Any) -> None:  # noqa: ANN401 - moto's signature
-        """Nothing: whether anything differs is seen by the resources, not by the template's text."""
+        """Do nothing: differences are found in the resources, not in the template's text."""
 
 
 def _backend(response: StackResponses) -> StackBackend:
     backend = response.cloudformation_backend
-    assert isinstance(backend, StackBackend)  # noqa: S101 - `install` sees to it
+    assert isinstance(backend, StackBackend)  # noqa: S101 - `install` put it there
     return backend
 
 
 def install(endpoint: str) -> None:
-    """Puts all of this into moto's place; before CloudFormation is asked for the first time.
+    """Replace moto's implementation; call this before the first request to CloudFormation.
 
     Args:
         endpoint: The URL of this server.

@@ -1,12 +1,12 @@
 """One operation on one stack, as CloudFormation carries it out.
 
-    create     each resource after those that it needs; when one fails, those that exist are deleted again
-    update     what differs is changed in place or replaced; when one fails, everything is changed back
-    clean-up   what was replaced, or is no longer in the template, goes last, when nothing refers to it any more
-    delete     in the reverse order; what cannot be deleted stays, and the stack with it, until it is tried again
+    create     each resource after those that it needs; if one fails, the existing ones are deleted again
+    update     resources that differ are changed in place or replaced; if one fails, all changes are reverted
+    clean-up   replaced and removed resources are deleted last, when nothing refers to them any more
+    delete     in reverse order; resources that cannot be deleted remain, and so does the stack, until the next try
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
-Every step is an event of the stack's, with the reason when it failed.
+Every step is an event of the stack, with the reason if it failed.
 """
 
 import logging
@@ -38,30 +38,30 @@ logger = logging.getLogger(__name__)
 
 
 class Failed(Exception):
-    """A resource could not be created, changed or deleted; its event says why."""
+    """A resource could not be created, changed or deleted; its event gives the reason."""
 
 
 class Operation:
-    """Carries out what is wanted of a stack.
+    """Brings a stack to its desired state.
 
     Args:
         stack: The stack.
-        api: The services.
-        faults: What is to fail.
+        api: The APIs of the services.
+        faults: The planned faults.
     """
 
     def __init__(self, stack: Stack, api: Api, faults: Faults) -> None:
         self._stack, self._api, self._faults = stack, api, faults
 
     def create(self, wanted: DesiredStack) -> None:
-        """Creates everything, or nothing."""
+        """Create all resources, or none."""
         stack = self._stack
         try:
             self._apply(wanted, [], [])
             stack.outputs = outputs_of(wanted.template, stack.scope(wanted.template, wanted.parameters))
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the stack says so and does not stand still
+        except Exception as error:  # noqa: BLE001 - any failure ends as a status of the stack, never as a stack in progress for ever
             if stack.cancelled.is_set():
-                return  # it is deleted next, and says that it is
+                return  # the deletion that cancelled it sets the next status
             stack.set_status("ROLLBACK_IN_PROGRESS", self._describe(error))
             left = self._delete_all(list(stack.resources.values()))
             stack.resources = {resource.logical_resource_id: resource for resource in left}
@@ -71,7 +71,7 @@ class Operation:
             stack.set_status("CREATE_COMPLETE")
 
     def update(self, wanted: DesiredStack) -> None:
-        """Changes everything that differs, or nothing."""
+        """Change everything that differs, or nothing."""
         stack = self._stack
         undo: list[Callable[[], None]] = []
         replaced: list[StackResource] = []
@@ -95,12 +95,12 @@ class Operation:
         gone = [resource for name, resource in stack.resources.items() if name not in order]
         for resource in gone:
             del stack.resources[resource.logical_resource_id]
-        # What cannot be cleaned up stays behind and is no longer the stack's, as on AWS.
+        # As on AWS, a resource that cannot be cleaned up is left behind and no longer belongs to the stack.
         self._delete_all([*gone, *replaced])
         stack.set_status("UPDATE_COMPLETE")
 
     def delete(self, retain: list[str]) -> bool:
-        """Deletes everything but what is to be retained; answers whether nothing else is left."""
+        """Delete all resources except the retained ones; return whether that succeeded."""
         stack = self._stack
         for name in retain:
             stack.resources.pop(name, None)
@@ -117,10 +117,10 @@ class Operation:
         return True
 
     def _apply(self, wanted: DesiredStack, undo: list[Callable[[], None]], replaced: list[StackResource]) -> None:
-        """Creates and changes what differs; notes how each step is undone, and what it replaced.
+        """Create and change resources that differ; record how to undo each step, and the replaced resources.
 
         Raises:
-            Failed: A resource refused.
+            Failed: A resource could not be created or changed.
         """
         stack = self._stack
         scope = stack.scope(wanted.template, wanted.parameters)
@@ -140,11 +140,11 @@ class Operation:
                 made = self._create(logical_id, definition["Type"], properties, retained=retained)
                 undo.append(lambda made=made: self._undo_creation(made))  # type: ignore[misc]
             else:
-                made = self._bring_to(existing, definition, properties, undo, replaced)
+                made = self._change_or_replace(existing, definition, properties, undo, replaced)
                 made.retained = retained
             scope[logical_id] = made
 
-    def _bring_to(
+    def _change_or_replace(
         self,
         existing: StackResource,
         definition: Properties,
@@ -152,7 +152,7 @@ class Operation:
         undo: list[Callable[[], None]],
         replaced: list[StackResource],
     ) -> StackResource:
-        """Makes an existing resource what it is to be; another one takes its place when it cannot become so."""
+        """Change an existing resource in place, or replace it if that is impossible; return the current resource."""
         changed, kind = changed_properties(existing.properties, properties), definition["Type"]
         if not changed and kind == existing.cf_resource_type:
             return existing
@@ -195,7 +195,7 @@ class Operation:
                 resource.retained = False
                 self._delete(resource)
             raise
-        assert isinstance(made, CreatedResource)  # noqa: S101 - what creating answers
+        assert isinstance(made, CreatedResource)  # noqa: S101 - a handler's `create` returns it
         resource.physical_resource_id, resource.attributes = made.physical_id, dict(made.attributes)
         self._stack.resources[logical_id] = resource
         self._stack.set_resource_status(resource, f"{verb}_COMPLETE")
@@ -206,7 +206,7 @@ class Operation:
         change = Change(self._api, resource.physical_resource_id, resource.properties, properties)
 
         def change_in_place(handler: Handler) -> None:
-            assert handler.update is not None  # noqa: S101 - it changes in place
+            assert handler.update is not None  # noqa: S101 - `changes_in_place` was checked
             handler.update(change)
 
         self._call(resource, "UPDATE", change_in_place)
@@ -220,7 +220,7 @@ class Operation:
             del self._stack.resources[resource.logical_resource_id]
 
     def _delete_all(self, resources: list[StackResource]) -> list[StackResource]:
-        """Deletes in reverse order, and again for as long as that helps; answers what is left."""
+        """Delete in reverse order, and repeat while that makes progress; return the resources that are left."""
         left = list(reversed(resources))
         while True:
             still = [resource for resource in left if not self._delete(resource)]
@@ -245,10 +245,10 @@ class Operation:
         return True
 
     def _call(self, resource: StackResource, verb: str, call: Callable[[Handler], Any]) -> Any:  # noqa: ANN401
-        """Calls a resource's handler.
+        """Call a resource's handler.
 
         Raises:
-            Failed: It refuses, or is to fail.
+            Failed: The handler fails, or a planned fault makes it fail.
         """
         self._faults.take_time()
         planned = self._faults.failure_of(verb, resource.logical_resource_id)
@@ -266,7 +266,7 @@ class Operation:
             self._fail(resource, verb, reason(ResourceRefused(f"required key {error} not found") if missing else error))
 
     def _fail(self, resource: StackResource, verb: str, why: str) -> None:
-        """Raises `Failed`; what already exists keeps its state in the stack."""
+        """Record the failure in an event and raise `Failed`."""
         self._stack.set_resource_status(resource, f"{verb}_FAILED", why)
         raise Failed(f"The following resource(s) failed to {verb.lower()}: [{resource.logical_resource_id}]. ")
 
@@ -285,7 +285,7 @@ def _check_properties(kind: str, properties: Properties) -> None:
 
 
 def _is_gone_already(error: ClientError) -> bool:
-    """Whether a deletion failed because somebody else was quicker: for CloudFormation that is success."""
+    """Return whether a deletion failed because the resource is gone already, which CloudFormation counts as success."""
     code = error.response["Error"]["Code"]
     return code.endswith((".NotFound", "NotFound", "NotFoundException", "NotFoundFault")) or code in {
         "NoSuchBucket",

@@ -15,12 +15,12 @@ UNKNOWN = "{{changeSet:KNOWN_AFTER_APPLY}}"
 
 @dataclass(frozen=True)
 class DesiredStack:
-    """What a stack is to become.
+    """The desired state of a stack.
 
     Attributes:
         template: Its template.
         parameters: The values of all parameters.
-        tags: Tags of the stack, which all its resources get.
+        tags: Tags of the stack, which CloudFormation puts on all its resources.
     """
 
     template: Template
@@ -40,25 +40,25 @@ class PlannedChange:
 
 
 class NotYetKnown:
-    """A resource that a change set will create or replace: what `Ref` and `Fn::GetAtt` will give is not known."""
+    """A resource that a change set will create or replace, so that `Ref` and `Fn::GetAtt` have no value yet."""
 
     physical_resource_id = UNKNOWN
 
     def get_cfn_attribute(self, _attribute: str) -> str:
-        """Not known, either."""
+        """Return the placeholder, as for `Ref`."""
         return UNKNOWN
 
 
 def unsupported(template: Template) -> list[str]:
-    """The types in a template that are not emulated."""
+    """Return the resource types in a template that are not emulated."""
     return sorted({definition["Type"] for definition in template.resources.values()} - TYPES.keys())
 
 
 def plan(stack: Stack, wanted: DesiredStack) -> list[PlannedChange]:
-    """What would have to be done, as far as it can be known before anything is."""
+    """Return the changes that an operation would make, as far as they are known in advance."""
     scope = stack.scope(wanted.template, wanted.parameters)
     order = wanted.template.order(scope)
-    # What the template calls a resource and does not exist is not known yet.
+    # Resources that do not exist yet have no values yet.
     scope.update({name: NotYetKnown() for name in order if name not in stack.resources})
     steps = []
     for logical_id in order:

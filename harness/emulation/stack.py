@@ -18,13 +18,13 @@ class StackResource:
     Attributes:
         logical_resource_id: Its name in the template.
         cf_resource_type: Its type.
-        physical_resource_id: What `Ref` gives.
-        attributes: What `Fn::GetAtt` gives.
-        properties: As it was made, the stack's tags among them.
-        retained: Whether it stays when it leaves the stack.
-        resource_status: The state of the last operation on it.
-        resource_status_reason: Why that failed.
-        timestamp: When that was.
+        physical_resource_id: The value of `Ref`.
+        attributes: The values of `Fn::GetAtt`.
+        properties: Its current properties, including the stack's tags.
+        retained: Whether it is kept when the stack drops it.
+        resource_status: The status of the last operation on it.
+        resource_status_reason: The reason of a failure.
+        timestamp: The time of that status.
     """
 
     logical_resource_id: str
@@ -38,7 +38,7 @@ class StackResource:
     timestamp: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def get_cfn_attribute(self, attribute: str) -> str:
-        """What `Fn::GetAtt` gives.
+        """Return the value of `Fn::GetAtt`.
 
         Raises:
             UnformattedGetAttTemplateException: There is no such attribute.
@@ -52,7 +52,7 @@ class Stack:
     """One stack, with the attributes by which moto's answers show it."""
 
     class Meta:
-        """How moto's answers call what is called otherwise here."""
+        """The names of attributes that moto's answers call otherwise."""
 
         serialization_aliases = {"Parameters": "parameter_list", "Outputs": "output_list"}  # noqa: RUF012 - moto's convention
 
@@ -75,23 +75,23 @@ class Stack:
         self.resources: dict[str, StackResource] = {}
         self.outputs: list[dict[str, str]] = []
         self.events: list[Event] = []
-        # Set when the stack is deleted while it is still being created.
+        # Set if the stack is deleted during its creation.
         self.cancelled = threading.Event()
         self.work: threading.Thread | None = None
 
     @property
     def template(self) -> str:
-        """The template's text."""
+        """Return the template's text."""
         return self.source.body
 
     @property
     def description(self) -> str:
-        """The template's description."""
+        """Return the template's description."""
         return self.source.description
 
     @property
     def parameter_list(self) -> list[dict[str, str]]:
-        """The parameters as `DescribeStacks` lists them."""
+        """Return the parameters as `DescribeStacks` lists them."""
         hidden = {name for name, given in (self.source.content.get("Parameters") or {}).items() if given.get("NoEcho")}
         return [
             {"ParameterKey": name, "ParameterValue": "****" if name in hidden else value}
@@ -100,11 +100,11 @@ class Stack:
 
     @property
     def output_list(self) -> list[dict[str, str]] | None:
-        """The outputs as `DescribeStacks` lists them, which leaves an empty list out."""
+        """Return the outputs as `DescribeStacks` lists them; it omits an empty list."""
         return self.outputs or None
 
     def scope(self, template: Template, parameters: dict[str, str]) -> Scope:
-        """What the names in a template stand for, the stack's resources among them."""
+        """Return the values of all names in a template, including the stack's resources."""
         own = {
             "AWS::AccountId": self.account_id,
             "AWS::Region": self.region_name,
@@ -118,12 +118,12 @@ class Stack:
         return scope
 
     def set_status(self, status: str, why: str = "") -> None:
-        """Takes on a state, and says so in an event."""
+        """Set the stack's status and record an event."""
         self.status, self.status_reason = status, why
         self._event(self.name, self.stack_id, "AWS::CloudFormation::Stack", status, why)
 
     def set_resource_status(self, resource: StackResource, status: str, why: str = "") -> None:
-        """A resource takes on a state."""
+        """Set a resource's status and record an event."""
         resource.resource_status, resource.resource_status_reason = status, why
         resource.timestamp = datetime.now(UTC)
         self._event(resource.logical_resource_id, resource.physical_resource_id, resource.cf_resource_type, status, why)

@@ -56,7 +56,7 @@ class EmulatedChangeSet:
 
 
 def _describes_otherwise(stack: Stack, wanted: DesiredStack) -> bool:
-    """Whether what the stack itself shows would change, although no resource does."""
+    """Return whether the stack's own tags or outputs would change, even if no resource does."""
     if stack.tags != wanted.tags:
         return True
     scope = stack.scope(wanted.template, wanted.parameters)
@@ -86,7 +86,7 @@ class StackBackend(models.CloudFormationBackend):
         notification_arns: list[str] | None = None,
         tags: dict[str, str] | None = None,
         role_arn: str | None = None,
-        **_others: Any,  # noqa: ANN401 - what is not acted on
+        **_others: Any,  # noqa: ANN401 - options without an effect here
     ) -> Stack:
         """CreateStack."""
         if self._named(name) is not None:
@@ -94,7 +94,7 @@ class StackBackend(models.CloudFormationBackend):
         wanted = self._wanted(template, parameters, tags)
         stack = self._new_stack(name)
         stack.role_arn, stack.notification_arns = role_arn, notification_arns or []
-        self._carry_out(stack, "CREATE", wanted)
+        self._start(stack, "CREATE", wanted)
         return stack
 
     def update_stack(  # type: ignore[override]
@@ -118,7 +118,7 @@ class StackBackend(models.CloudFormationBackend):
         if not plan(stack, wanted) and not _describes_otherwise(stack, wanted):
             raise ValidationError(message="No updates are to be performed.")
         stack.role_arn = role_arn
-        self._carry_out(stack, "UPDATE", wanted)
+        self._start(stack, "UPDATE", wanted)
         return stack
 
     def create_change_set(  # type: ignore[override]
@@ -130,7 +130,7 @@ class StackBackend(models.CloudFormationBackend):
         description: str,
         change_set_type: str,
         tags: dict[str, str] | None = None,
-        **_others: Any,  # noqa: ANN401 - what is not acted on
+        **_others: Any,  # noqa: ANN401 - options without an effect here
     ) -> tuple[str, str]:
         """CreateChangeSet."""
         validate_create_change_set(change_set_name)
@@ -173,14 +173,14 @@ class StackBackend(models.CloudFormationBackend):
         if change_set.change_set_type == "UPDATE":
             _check_updatable(stack)
         change_set.execution_status = "EXECUTE_COMPLETE"
-        # The others were made for the stack as it was.
+        # The other change sets were planned for the stack's previous state.
         for identity, other in list(self.change_sets.items()):
             if other.stack_id == stack.stack_id:
                 del self.change_sets[identity]
-        self._carry_out(stack, change_set.change_set_type, change_set.wanted)
+        self._start(stack, change_set.change_set_type, change_set.wanted)
 
     def find_change_set(self, name: str, stack_name: str | None) -> EmulatedChangeSet:
-        """The change set with that name or ARN.
+        """Return the change set with that name or ARN.
 
         Raises:
             ValidationError: There is none.
@@ -197,7 +197,7 @@ class StackBackend(models.CloudFormationBackend):
         raise ChangeSetNotFound(f"ChangeSet [{name}] does not exist")
 
     def remove_change_set(self, name: str, stack_name: str | None) -> None:
-        """DeleteChangeSet; for one that is not there it does nothing, as on AWS."""
+        """DeleteChangeSet; as on AWS, a missing one is ignored."""
         try:
             change_set = self.find_change_set(name, stack_name)
         except ChangeSetNotFound:
@@ -205,7 +205,7 @@ class StackBackend(models.CloudFormationBackend):
         del self.change_sets[change_set.change_set_id]
 
     def remove_stack(self, name_or_id: str, retain: list[str]) -> None:
-        """DeleteStack: one that is being created is given up; for one that is not there it does nothing, as on AWS."""
+        """DeleteStack: cancel a creation in progress; as on AWS, a missing stack is ignored."""
         stack = self.stacks.get(name_or_id) or self._named(name_or_id)
         if stack is None or stack.status == "DELETE_IN_PROGRESS":
             return
@@ -232,7 +232,7 @@ class StackBackend(models.CloudFormationBackend):
         _in_background(delete, stack)
 
     def delete_stack(self, name_or_stack_id: str) -> None:
-        """DeleteStack, as moto's own parts call it."""
+        """DeleteStack, as moto itself calls it."""
         self.remove_stack(name_or_stack_id, [])
 
     def describe_stack_resource(  # type: ignore[override]
@@ -253,7 +253,7 @@ class StackBackend(models.CloudFormationBackend):
         return stack, [resource for name, resource in stack.resources.items() if logical_resource_id in (None, name)]
 
     def get_stack(self, name_or_stack_id: str) -> Stack:  # type: ignore[override]
-        """The stack with that name, or that id, under which it is also found when it was deleted."""
+        """Return the stack with that name or ID; the ID finds deleted stacks, too."""
         stack = (
             self.stacks.get(name_or_stack_id)
             or self.deleted_stacks.get(name_or_stack_id)
@@ -264,7 +264,7 @@ class StackBackend(models.CloudFormationBackend):
         return stack
 
     def iter_tagged_resources(self) -> Iterator[TaggedResource]:
-        """For the Resource Groups Tagging API."""
+        """Return the stacks for the Resource Groups Tagging API."""
         for stack in list(self.stacks.values()):
             yield TaggedResource(arn=stack.stack_id, tags=dict(stack.tags), resource_type="cloudformation:stack")
 
@@ -293,7 +293,7 @@ class StackBackend(models.CloudFormationBackend):
     def _operation(self, stack: Stack) -> Operation:
         return Operation(stack, Api(self.endpoint, self.account_id, self.region_name), FAULTS)
 
-    def _carry_out(self, stack: Stack, kind: str, wanted: DesiredStack) -> None:
+    def _start(self, stack: Stack, kind: str, wanted: DesiredStack) -> None:
         stack.set_status(f"{kind}_IN_PROGRESS", "User Initiated")
         operation = self._operation(stack)
         if kind == "CREATE":

@@ -1,4 +1,4 @@
-"""What a type of resources is: how one of it is created, changed and deleted."""
+"""The parts of a resource type: how the emulation creates, changes and deletes a resource."""
 
 import os
 import secrets
@@ -19,17 +19,17 @@ Tags = list[dict[str, str]]
 
 @cache
 def access_key() -> str:
-    """Return the key by which the faults know CloudFormation's own calls: a rehearsal strikes a resource by name."""
+    """Return the access key of CloudFormation's own calls; faults of these are planned by the resource's name."""
     return own_key(os.environ[SECRET_VARIABLE], CLOUDFORMATION)
 
 
 class ResourceRefused(Exception):
-    """A resource cannot be created, changed or deleted; says why in AWS's words."""
+    """A resource cannot be created, changed or deleted; the message is AWS's."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """The services' APIs, as this very server answers them.
+    """The services' APIs, served by this same server.
 
     Attributes:
         endpoint: Its URL.
@@ -42,7 +42,7 @@ class Api:
     region: str
 
     def __getattr__(self, service: str) -> Any:  # noqa: ANN401 - boto3's clients
-        """The client of a service; `_` in its name stands for `-`."""
+        """Return the client of a service; `_` in its name stands for `-`."""
         return _client(service.replace("_", "-"), self.endpoint, self.region)
 
 
@@ -58,8 +58,8 @@ class CreatedResource:
     """A resource that was created.
 
     Attributes:
-        physical_id: What `Ref` gives.
-        attributes: What `Fn::GetAtt` gives.
+        physical_id: The value of `Ref`.
+        attributes: The values of `Fn::GetAtt`.
     """
 
     physical_id: str
@@ -68,13 +68,13 @@ class CreatedResource:
 
 @dataclass(frozen=True)
 class ResourceRequest:
-    """What a handler is asked.
+    """A request to create a resource.
 
     Attributes:
-        api: The services.
-        name: A name for a resource whose template gives it none.
-        properties: What the template says, evaluated.
-        exists: To be told the physical id when there is more to do: should that fail, the resource is deleted again.
+        api: The services' APIs.
+        name: A generated name, for a resource without one in the template.
+        properties: The evaluated properties from the template.
+        exists: Call with the physical ID as soon as the resource exists, so that a later failure can clean it up.
     """
 
     api: Api
@@ -84,20 +84,20 @@ class ResourceRequest:
 
     @property
     def tags(self) -> Tags:
-        """The tags of the stack and of the resource."""
+        """Return the tags of the stack and of the resource."""
         tags: Tags = self.properties.get("Tags", [])
         return tags
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a handler is asked to change.
+    """A request to change a resource.
 
     Attributes:
-        api: The services.
-        physical_id: The resource.
-        old: Its properties as they are.
-        new: Its properties as they are to be.
+        api: The services' APIs.
+        physical_id: The resource's physical ID.
+        old: Its current properties.
+        new: Its desired properties.
     """
 
     api: Api
@@ -106,21 +106,21 @@ class Change:
     new: Properties
 
     def differs(self, name: str) -> bool:
-        """Whether this property is to be changed."""
+        """Return whether this property changes."""
         return bool(self.old.get(name) != self.new.get(name))
 
 
 @dataclass(frozen=True)
 class Handler:
-    """A type of resources.
+    """A resource type.
 
     Attributes:
-        create: Creates one.
-        delete: Deletes one, given its physical id and its properties.
-        properties: The properties that are acted on; any other one is refused, not ignored.
-        mutable: Those that can be changed; a change of another one replaces the resource, as on AWS.
-        update: Changes one.
-        taggable: Whether it takes tags, the stack's among them.
+        create: Creates a resource.
+        delete: Deletes a resource, given its physical ID and its properties.
+        properties: The supported properties; others are refused, not ignored.
+        mutable: Properties that can change in place; as on AWS, a change of any other replaces the resource.
+        update: Changes a resource in place.
+        taggable: Whether it takes tags, including the stack's.
     """
 
     create: Callable[[ResourceRequest], CreatedResource]
@@ -131,39 +131,39 @@ class Handler:
     taggable: bool = True
 
     def changes_in_place(self, changed: set[str]) -> bool:
-        """Whether a resource stays the same one when these properties change."""
+        """Return whether these properties can change without replacing the resource."""
         return self.update is not None and changed <= self.mutable | ({"Tags"} if self.taggable else set())
 
 
 def names(text: str) -> frozenset[str]:
-    """The words of a text."""
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
 def generated_name(stack: str, logical_id: str) -> str:
-    """A name as CloudFormation makes them: the stack's, the logical id, and something random."""
+    """Return a name as CloudFormation generates it, from the stack's name, the logical ID and random characters."""
     return f"{stack}-{logical_id}-{secrets.token_hex(6).upper()}"
 
 
 def tag_map(tags: Tags) -> dict[str, str]:
-    """Tags as those services take them that want a map."""
+    """Return tags as a map, which some services expect."""
     return {tag["Key"]: tag["Value"] for tag in tags}
 
 
 def dropped_tags(change: Change) -> list[str]:
-    """The keys of the tags that are no longer wanted."""
+    """Return the keys of the tags to remove."""
     return sorted(tag_map(change.old.get("Tags", [])).keys() - tag_map(change.new.get("Tags", [])).keys())
 
 
 def flag(value: Any) -> bool:  # noqa: ANN401 - JSON
-    """A boolean that a parameter may have passed on as text."""
+    """Return a boolean that may be text because it comes from a parameter."""
     return str(value).lower() == "true"
 
 
 def reason(error: Exception) -> str:
-    """An error in the words of CloudFormation's events."""
+    """Return an error's message as CloudFormation's events word it."""
     if isinstance(error, ClientError):
-        told, status = error.response["Error"], error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-        message = f"{told.get('Message', '')} (Code: {told.get('Code', '')}, Status Code: {status})"
+        details, status = error.response["Error"], error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        message = f"{details.get('Message', '')} (Code: {details.get('Code', '')}, Status Code: {status})"
         return f'Resource handler returned message: "{message}"'
     return f'Resource handler returned message: "{error}"'
