@@ -22,7 +22,7 @@ from typing import Any
 from fixtures.moments import Moments
 from fixtures.partitions import Manifest
 from training.job import Job
-from training.model.catalogue import MODELS
+from training.model.catalogue import DENSE, MODELS
 
 ROUNDS_PER_EPOCH = 10
 # Below this, rounding a worker's share would make the global batch another one with each number of workers.
@@ -89,7 +89,7 @@ def _learning_rate(job: Job, classes: int, moments: Moments, batch: int) -> dict
         return own | {"lr": rate} if rate < own["lr"] else {}
     curvature = 1.0 if row.loss == "hinge" else 0.25 if classes == 2 else 0.5
     rate = 1 / (curvature * (moments.largest + moments.mean_square / batch))
-    if not job.model.startswith("sparse"):
+    if job.data_type == DENSE:
         rate = min(rate, max(USUAL_LR, 1 / (curvature * (moments.mean_square + 1))))
     return {"lr": max(LEAST_LR, _rounded_down(rate))}
 

@@ -23,6 +23,7 @@ from training.data.labels import MOST_LABELS, format_labels, plain_label
 from training.errors import InputError
 from training.job import ZeroBased
 from training.model.base import Rows
+from training.model.catalogue import MODELS
 from training.run.model_file import TrainedModel, decode_model
 from training.run.results import RunFolder
 
@@ -156,7 +157,7 @@ class _Scoring:
         self._unknown: set[float] = set()
         # One byte per index: a set of millions of numbers would take more memory than the rows.
         self._unseen = np.zeros(0, np.bool_)
-        self._clusters = model.model.endswith("kmeans")
+        self._clusters = MODELS[model.model].is_clustering
 
     def write(self, blocks: Iterator[Dataset], table: TextIO) -> None:
         """Score all rows."""

@@ -38,7 +38,7 @@ def train(job: Job, n_classes: int, shard: Shard, exchange: Exchange, telemetry:
         Rejoin: This rank continues from another rank's state.
     """
     algorithm: Trainer = importlib.import_module(f"training.algorithm.{ALGORITHMS[job.optim]}").train
-    if MODELS[job.model].maker is None:
+    if MODELS[job.model].is_clustering:
         return algorithm(job, shard, exchange, telemetry)
     model = make_model(job.model, n_features=job.n_features, n_classes=n_classes, hidden_units=job.hidden_units)
     return algorithm(job, model, shard, exchange, telemetry)

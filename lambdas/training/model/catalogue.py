@@ -62,6 +62,11 @@ class ModelRow(NamedTuple):
     image: WorkerImage = WORKER
 
     @property
+    def is_clustering(self) -> bool:
+        """Whether the model has clusters in place of classes, and no gradient."""
+        return self.maker is None
+
+    @property
     def needs_pytorch(self) -> bool:
         """Whether PyTorch has to be installed to train the model or to predict with it."""
         return self.image is PYTORCH_WORKER

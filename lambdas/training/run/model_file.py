@@ -67,7 +67,7 @@ class TrainedModel(NamedTuple):
     def predict(self, x: Rows) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
         """Return the class of each row and its scores (rows, classes); a clustering gives clusters and no scores."""
         rows = self.scaling.apply(x) if self.scaling else x
-        if MODELS[self.model].maker is None:
+        if MODELS[self.model].is_clustering:
             from training.model.kmeans import predict  # noqa: PLC0415 - only a clustering needs it
 
             return predict(self.parameters, rows), None
