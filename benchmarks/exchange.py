@@ -143,8 +143,8 @@ def measure(
     part = np.random.default_rng(team.rank).normal(size=size).astype(np.float32)
     with closing(MemcachedChannel(*address)) as channel:
         mailbox = Mailbox(channel, run_id=name, rank=team.rank, world_size=team.size)
-        Recovery(mailbox, token=str(team.rank))
-        ours = Exchange(mailbox, "auto", join_timeout_s=60, round_timeout_s=60, **link)
+        recovery = Recovery(mailbox, token=str(team.rank))
+        ours = Exchange(mailbox, "auto", join_timeout_s=60, round_timeout_s=60, recovery=recovery, **link)
         ours.start()
         ours.agree("all are there", np.zeros(1), 1)
         course = _Course(ours, part)

@@ -37,12 +37,12 @@ def main() -> None:
 def _profile(channel: MemcachedChannel) -> None:
     peer = Mailbox(channel, run_id="profile", rank=1, world_size=2)
     part = np.ones(FLOATS, np.float32)
-    peer.post(Place(0, 0), np.zeros(1), 1, 0)
+    channel.put_many(peer.outgoing(Place(0, 0), np.zeros(1), 1, 0))
     for number in range(1, WARM_UP + TIMED + PROFILED + 1):
-        peer.post(Place(number, 0), part, 1, 0)
+        channel.put_many(peer.outgoing(Place(number, 0), part, 1, 0))
     own = Mailbox(channel, run_id="profile", rank=0, world_size=2)
-    Recovery(own, token=str(own.rank))
-    exchange = Exchange(own, "all_gather", join_timeout_s=PATIENCE_S, round_timeout_s=PATIENCE_S)
+    recovery = Recovery(own, token=str(own.rank))
+    exchange = Exchange(own, "all_gather", join_timeout_s=PATIENCE_S, round_timeout_s=PATIENCE_S, recovery=recovery)
     exchange.start()
     exchange.agree("peer", np.zeros(1), 1)
     numbers = iter(range(1, WARM_UP + TIMED + PROFILED + 1))

@@ -53,9 +53,8 @@ def _blocks(team: Team, address: tuple[str, int], mode: str) -> tuple[tuple[floa
         exchanges = []
         for name in ("plain", "patient"):
             mailbox = Mailbox(channel, run_id=f"{mode}-{name}", rank=team.rank, world_size=team.size)
-            if name == "patient":
-                Recovery(mailbox, token=str(team.rank))
-            exchanges.append(Exchange(mailbox, mode, join_timeout_s=60, round_timeout_s=60))
+            recovery = Recovery(mailbox, token=str(team.rank)) if name == "patient" else None
+            exchanges.append(Exchange(mailbox, mode, join_timeout_s=60, round_timeout_s=60, recovery=recovery))
             exchanges[-1].start()
             exchanges[-1].agree("all are there", np.zeros(1), 1)
         states = [State(0, model.initial(0)), State(0, model.initial(0))]

@@ -33,6 +33,7 @@ from training.exchange.collectives.registry import REGISTRY
 from training.exchange.exchange import Exchange
 from training.exchange.keys import Place
 from training.exchange.mailbox import Mailbox
+from training.exchange.waiting import PlainPolicy
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -100,16 +101,18 @@ def measured_network(host: str, port: int) -> Network:
         small, large = np.ones(SMALL, np.float32), np.ones(LARGE, np.float32)
         trip = took(3000, lambda _: channel.get_many(["absent"]))
         for mailbox in many:
-            mailbox.post(Place(1, 0), small, 1, 0)
+            channel.put_many(mailbox.outgoing(Place(1, 0), small, 1, 0))
         slices = dict.fromkeys(range(64), small)
         put = took(200, lambda index: channel.put_many(sender.outgoing(Place(10 + index, 0), slices, 1, 0)))
-        got = took(200, lambda _: many[0].collect(Place(1, 0), many[0].others, np.dtype(np.float32), timeout_s=5))
-        put_large = took(100, lambda index: sender.post(Place(1000 + index % 4, 0), large, 1, 0))
+        policy = PlainPolicy(channel, receiver.keys)
+        gathered = (Place(1, 0), many[0].others, np.dtype(np.float32), policy)
+        got = took(200, lambda _: many[0].collect(*gathered, timeout_s=5))
+        put_large = took(100, lambda index: channel.put_many(sender.outgoing(Place(1000 + index % 4, 0), large, 1, 0)))
         total = large.copy()
 
         def collect_and_add(index: int) -> None:
             place = Place(1000 + index % 4, 0)
-            np.add(total, receiver.collect(place, [0], large.dtype, timeout_s=5)[0].payload, out=total)
+            np.add(total, receiver.collect(place, [0], large.dtype, policy, timeout_s=5)[0].payload, out=total)
 
         got_large = took(100, collect_and_add)
     frame_s = (put.rank + got.rank - 2 * trip.rank) / 127

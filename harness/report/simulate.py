@@ -86,6 +86,10 @@ def _exchange(
     channel: SimulatedChannel, rank: int, world_size: int, collective: str, clock: Clock, *, recovery: bool
 ) -> Exchange:
     mailbox = Mailbox(channel, run_id="simulated", rank=rank, world_size=world_size, clock=clock)
-    if recovery:
-        Recovery(mailbox, token=f"{rank}.1", clock=clock)
-    return Exchange(mailbox, collective, join_timeout_s=PATIENCE_S, round_timeout_s=PATIENCE_S)
+    return Exchange(
+        mailbox,
+        collective,
+        join_timeout_s=PATIENCE_S,
+        round_timeout_s=PATIENCE_S,
+        recovery=Recovery(mailbox, token=f"{rank}.1") if recovery else None,
+    )

@@ -25,7 +25,8 @@ from training.exchange.exchange import Exchange
 from training.exchange.frame import Encoding
 from training.exchange.mailbox import Mailbox
 from training.exchange.recovery.lease import Lease
-from training.exchange.recovery.recovery import Recovery, through_faults
+from training.exchange.recovery.recovery import Recovery
+from training.exchange.recovery.rejoin import through_faults
 from training.job import WorkerJob
 from training.run.checkpoint import RunCheckpoints
 from training.run.cold_start import ColdStart
@@ -185,12 +186,12 @@ def _exchange_of(
         part_prefix=job.tmp_bucket,
         merged_prefix=job.merged_bucket,
     )
-    Recovery(
+    recovery = Recovery(
         mailbox,
         token=lease.token,
         check=lease.check,
         note=telemetry.line,
-        is_over=lambda: is_over(job, folder),
+        is_done=lambda: is_over(job, folder),
     )
     return Exchange(
         mailbox,
@@ -202,6 +203,7 @@ def _exchange_of(
         checkpoints=checkpoints,
         signals=lambda: limit.signals(checkpoints.saved_at),
         link=job.cache_link or USUAL,
+        recovery=recovery,
     )
 
 

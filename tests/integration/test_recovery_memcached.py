@@ -73,8 +73,9 @@ def rounds_on(cache, meanwhile, timeout_s=30.0):
         nonlocal longest
         with closing(MemcachedChannel("127.0.0.1", cache.port)) as channel:
             mailbox = Mailbox(channel, run_id="run", rank=rank, world_size=RANKS)
-            Recovery(mailbox, token=f"{rank}.1")
-            exchange = Exchange(mailbox, "reduce", join_timeout_s=timeout_s, round_timeout_s=timeout_s)
+            recovery = Recovery(mailbox, token=f"{rank}.1")
+            timeouts = {"join_timeout_s": timeout_s, "round_timeout_s": timeout_s}
+            exchange = Exchange(mailbox, "reduce", **timeouts, recovery=recovery)
             exchange.start()
             values = np.float32([rank, 1, 0.1])
             for number in range(1, ROUNDS + 1):
@@ -185,8 +186,8 @@ def test_a_wait_for_evicted_frames_ends_with_the_cause(small_cache):
         for number in range(4000):
             channel.put_many({f"run/1/0/{number}": bytes(500)})
         mailbox = Mailbox(channel, run_id="run", rank=0, world_size=2)
-        Recovery(mailbox, token="0.1")
-        exchange = Exchange(mailbox, "all_gather", join_timeout_s=0.5, round_timeout_s=0.5)
+        recovery = Recovery(mailbox, token="0.1")
+        exchange = Exchange(mailbox, "all_gather", join_timeout_s=0.5, round_timeout_s=0.5, recovery=recovery)
         exchange.start()
 
         with pytest.raises(RanksMissing, match=r"nothing from rank 1 .*; Memcached at .* has evicted \d+ values"):

@@ -4,11 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from training.exchange.exchange import Exchange
 from training.exchange.mailbox import Mailbox
+from training.exchange.recovery.recovery import Recovery
 
 
-def exchange_of(channel, rank, world_size, sync_mode, *, run_id="run", timeout_s=20.0, **options):
-    """One rank's exchange."""
+def exchange_of(channel, rank, world_size, sync_mode, *, run_id="run", timeout_s=20.0, recovery=None, **options):
+    """One rank's exchange; `recovery` holds what it is made with, a token among it."""
     mailbox = Mailbox(channel, run_id=run_id, rank=rank, world_size=world_size)
+    options["recovery"] = Recovery(mailbox, **recovery) if recovery else None
     return Exchange(mailbox, sync_mode, join_timeout_s=timeout_s, round_timeout_s=timeout_s, **options)
 
 

@@ -8,19 +8,22 @@ import heapq
 import math
 import random
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import ChannelError, DuplicateDelivery, RunAborted, TrainingError
+from training.errors import ChannelError, DuplicateDelivery, ExchangeError, RunAborted, TrainingError
 from training.exchange.channel.memory import MemoryChannel
 from training.exchange.clock import Clock
 from training.exchange.exchange import Exchange
 from training.exchange.frame import Flag
 from training.exchange.mailbox import Mailbox
-from training.exchange.recovery.recovery import Recovery, through_faults
+from training.exchange.recovery.recovery import Recovery
+from training.exchange.recovery.rejoin import through_faults
+from training.exchange.run_signals import abort_run
 
 ROUNDS = 6
 PATIENCE_S = 30.0
@@ -199,13 +202,12 @@ class Simulation:
         def note(event, **values):
             self.notes.append((round(self.time, 4), event, task.rank, values))
 
-        Recovery(
+        recovery = Recovery(
             mailbox,
             token=f"{task.rank}.{task.attempt}",
-            clock=clock,
             check=check,
             note=note,
-            is_over=lambda: len(self.results) == size,
+            is_done=lambda: len(self.results) == size,
         )
         checkpoints = MemoryCheckpoints(self, task.rank)
         exchange = Exchange(
@@ -215,6 +217,7 @@ class Simulation:
             round_timeout_s=PATIENCE_S,
             checkpoints=checkpoints,
             signals=lambda: checkpoints.signal(exchange.round),
+            recovery=recovery,
         )
 
         def course():
@@ -230,7 +233,8 @@ class Simulation:
         except (RunAborted, ChannelError):
             raise
         except TrainingError as error:
-            mailbox.abort(str(error))
+            with suppress(ExchangeError):
+                abort_run(self.channel, "run", f"rank {task.rank}: {error}")
             raise
 
     def compute(self):

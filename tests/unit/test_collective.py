@@ -12,6 +12,7 @@ from training.exchange.channel.memory import MemoryChannel
 from training.exchange.collectives.cost_model import Link, probe
 from training.exchange.collectives.registry import EXACT, REGISTRY, quickest
 from training.exchange.frame import Encoding
+from training.exchange.run_signals import abort_run
 from training.job import SyncMode
 
 MODES = sorted(EXACT)
@@ -78,7 +79,7 @@ def test_a_missing_rank_is_named_when_the_deadline_passes(mode):
 def test_an_abort_ends_waiting_ranks_at_once_with_the_cause(mode):
     """A rank that waits learns of another's failure long before its own deadline."""
     channel = MemoryChannel()
-    exchange_of(channel, 1, 2, mode).mailbox.abort("the data is bad")
+    abort_run(channel, "run", "rank 1: the data is bad")
     started = time.monotonic()
 
     with pytest.raises(RunAborted, match="rank 1: the data is bad"):

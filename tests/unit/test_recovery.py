@@ -14,16 +14,16 @@ from training.exchange.collectives.registry import EXACT
 from training.exchange.frame import Encoding, Flag, Frame, pack
 from training.exchange.keys import Place
 from training.exchange.mailbox import Mailbox
+from training.exchange.recovery.patient_wait import PatientPolicy
 from training.exchange.recovery.recovery import Recovery
 
 MODES = sorted(EXACT)
 
 
-def patient(channel, rank, world_size, mode, *, notes=None, timeout_s=20.0, **options):
+def patient(channel, rank, world_size, mode, *, timeout_s=20.0, **options):
     """One rank's exchange with recovery."""
-    exchange = exchange_of(channel, rank, world_size, mode, timeout_s=timeout_s, **options)
-    noted = notes if notes is not None else []
-    Recovery(exchange.mailbox, token=f"{rank}.1", note=lambda event, **values: noted.append((event, values)))
+    recovery = {"token": f"{rank}.1"}
+    exchange = exchange_of(channel, rank, world_size, mode, timeout_s=timeout_s, recovery=recovery, **options)
     exchange.start()
     return exchange
 
@@ -182,9 +182,10 @@ def test_what_a_rank_alone_has_lies_before_its_frame():
             super().put_many(values)
 
     mailbox = Mailbox(Recording(), run_id="run", rank=1, world_size=2)
-    mailbox.keep_private(5, b"own")
+    recovery = Recovery(mailbox, token="1.1")
 
-    mailbox.post(Place(5, 0), np.zeros(2, np.float32), 1, 0, Encoding.FLOAT32)
+    recovery.private.store(5, b"own")
+    PatientPolicy(recovery).store(mailbox.outgoing(Place(5, 0), np.zeros(2, np.float32), 1, 0, Encoding.FLOAT32))
 
     assert [["run/private/1/5"], ["run/5/0/1"]] == trips
 

@@ -10,12 +10,13 @@ from tests.support.ranks import exchange_of
 from training.errors import FrameError, ImpossibleValue, RunAborted
 from training.exchange.channel.memory import MemoryChannel
 from training.exchange.frame import Flag, Frame, pack, unpack
-from training.exchange.keys import Place
+from training.exchange.keys import Place, RunKeys
 from training.exchange.mailbox import Mailbox
 from training.exchange.recovery.lease import MOST_ATTEMPTS, MOST_HEARTBEATS, MOST_LINKS, Holder, Lease
+from training.exchange.recovery.patient_wait import PatientPolicy
 from training.exchange.recovery.recovery import Recovery
 from training.exchange.recovery.rules import Phase, Position, pack_position, read_position
-from training.exchange.run_signals import LONGEST_ABORT_BYTES, abort_run
+from training.exchange.run_signals import LONGEST_ABORT_BYTES, RoundClocks, abort_run, poll
 
 PLACE = {"run_id": "run", "rank": 3, "round_number": 7, "step": 1}
 LEASE = "run/lease/1"
@@ -45,13 +46,14 @@ def test_a_frame_with_unknown_flags_ends_the_wait_at_once():
     """Nobody puts it again, so waiting for the deadline would be in vain."""
     channel = MemoryChannel()
     mailbox = Mailbox(channel, run_id="run", rank=0, world_size=2)
-    Recovery(mailbox, token="0.1").begin_round(1, None, Phase.TRAINING, 20.0)
+    recovery = Recovery(mailbox, token="0.1")
+    recovery.begin_round(1, None, Phase.TRAINING, 20.0)
     forged = b"".join(pack(Frame("run", 1, 1, 1, 0, 1, np.ones(2, np.float32), 16)))
     channel.put_many({"run/1/0/1": forged})
     started = time.monotonic()
 
     with pytest.raises(FrameError, match="flags are 0x10"):
-        mailbox.collect(Place(1, 0), [1], np.dtype(np.float32), timeout_s=20.0)
+        mailbox.collect(Place(1, 0), [1], np.dtype(np.float32), PatientPolicy(recovery), timeout_s=20.0)
 
     assert time.monotonic() - started < 5
 
@@ -146,8 +148,7 @@ def test_a_damaged_position_is_none_and_waits_for_the_next_heartbeat():
 def test_a_forged_position_ends_a_long_wait():
     """The run does not wait for a rank of an impossible round until its deadline."""
     channel = MemoryChannel()
-    exchange = exchange_of(channel, 0, 2, "all_gather")
-    Recovery(exchange.mailbox, token="0.1")
+    exchange = exchange_of(channel, 0, 2, "all_gather", recovery={"token": "0.1"})
     exchange.start()
     exchange.expect_rounds(10)
     exchange.begin_round(3)
@@ -164,11 +165,10 @@ def test_a_forged_position_ends_a_long_wait():
 def test_impossible_abort_texts_are_refused(cause):
     """They end the wait, as any abort does, and the key is named."""
     channel = MemoryChannel()
-    mailbox = Mailbox(channel, run_id="run", rank=0, world_size=2)
     channel.put_many({"run/abort": cause})
 
     with pytest.raises(ImpossibleValue, match="run/abort: the cause"):
-        mailbox.poll([])
+        poll(channel, "run/abort", [])
 
 
 def test_an_abort_text_is_cut_between_characters():
@@ -177,16 +177,16 @@ def test_an_abort_text_is_cut_between_characters():
     abort_run(channel, "run", "é" * LONGEST_ABORT_BYTES)
 
     with pytest.raises(RunAborted, match="ééé"):
-        Mailbox(channel, run_id="run", rank=0, world_size=2).poll([])
+        poll(channel, "run/abort", [])
 
 
 @pytest.mark.parametrize("clock", [b"-1", b"soon", b"", b"99999999999", "٣".encode()])
 def test_impossible_clocks_are_refused(clock):
     """In `async` a rank's newest round is a number."""
-    mailbox = Mailbox(MemoryChannel(), run_id="run", rank=0, world_size=2)
+    clocks = RoundClocks(RunKeys("run"), 0, [1])
 
     with pytest.raises(ImpossibleValue, match="run/clock/1"):
-        mailbox.clocks({"run/clock/1": clock})
+        clocks.read({"run/clock/1": clock})
 
 
 def test_the_errors_survive_pickling():

@@ -13,7 +13,7 @@ MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 400, 60
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Names that still stand for two things. No name is added here.
-AMBIGUOUS = {"State", "Wait"}
+AMBIGUOUS: set[str] = set()
 
 
 def modules(*folders: str) -> Iterator[tuple[str, str]]:

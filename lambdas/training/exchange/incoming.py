@@ -1,10 +1,10 @@
 """A frame on its way in: one value, or several pieces of one that is larger than the channel's limit.
 
-    target known      all pieces are asked for at once, and received into their place in the target's array
-    target unknown    piece by piece: the first one's header tells how long the frame is
+    target known      all pieces are requested at once and received in place, in the target's array
+    target unknown    piece by piece: the first one's header says how long the frame is
 
-A frame of another length than the target's turns out when a piece does not fit; it is then read in the second way,
-which says what is wrong with it.
+A frame of another length than the target's shows when a piece does not fit; it is then read in the second way,
+which reports what is wrong with it.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from training.exchange.channel.base import ReceiveBuffer, Value, cut, joined, si
 from training.exchange.frame import HEADER_BYTES, Array, bytes_of, payload_length
 from training.exchange.keys import piece_key
 
-# The array in which a rank's values are to be received.
+# Returns the array in which a rank's values are received.
 Target = Callable[[int], Array]
 
 
@@ -21,12 +21,12 @@ class Incoming:
     """One frame on its way.
 
     Args:
-        key: Where it lies.
+        key: Its key.
         limit: The largest value that the channel stores.
-        target: What receives its payload, if that is known; C-contiguous.
+        target: The array that receives its payload, if that is known; C-contiguous.
 
     Attributes:
-        buffers: Where its pieces are to be received, by key; empty where the target is not known.
+        buffers: Where its pieces are received, by key; empty if the target is not known.
     """
 
     def __init__(self, key: str, limit: int, target: Array | None = None) -> None:
@@ -40,13 +40,13 @@ class Incoming:
             self.buffers = {piece_key(key, index): piece for index, piece in enumerate(pieces)}  # type: ignore[misc]
 
     def wanted(self) -> list[str]:
-        """The keys to look at next."""
+        """Return the keys to poll next."""
         if self.buffers:
             return [key for key in self.buffers if key not in self._filled]
         return [piece_key(self._key, len(self._pieces))]
 
     def take(self, found: Mapping[str, Value]) -> bool:
-        """Takes what came of it; tells whether anything did."""
+        """Take this frame's pieces from what a poll found; return whether there were any."""
         came = False
         for key in self.wanted():
             value = found.get(key)
@@ -64,14 +64,14 @@ class Incoming:
 
     @property
     def has_more(self) -> bool:
-        """Whether a part came, so that the next is there too, or will be at once."""
+        """Whether a piece came, so that the next one is there too, or will be at once."""
         return bool(self._pieces)
 
     def whole(self) -> tuple[bytes | memoryview, bytes | memoryview] | None:
-        """Header and payload, once all has come.
+        """Return header and payload once all pieces are there, else None.
 
         Raises:
-            DamagedFrame: These are not the first bytes of a frame.
+            DamagedFrame: The first piece does not begin as a frame does.
         """
         if self.buffers:
             return (self._header, self._body) if len(self._filled) == len(self.buffers) else None
@@ -83,6 +83,15 @@ class Incoming:
         frame = memoryview(joined(self._pieces))
         return frame[:HEADER_BYTES], frame[HEADER_BYTES:]
 
-    def begin_anew(self) -> None:
-        """Forgets what came: it was damaged, or may have been put again meanwhile."""
+    def start_over(self) -> None:
+        """Forget all pieces: one was damaged, or the sender may have stored the frame again."""
         self._pieces, self._filled = [], set()
+
+
+def polls_of(incoming: Mapping[int, Incoming]) -> tuple[list[str], dict[str, ReceiveBuffer]]:
+    """Return the keys to poll for what is missing, and where their values are received."""
+    keys = [key for frame in incoming.values() for key in frame.wanted()]
+    buffers: dict[str, ReceiveBuffer] = {}
+    for frame in incoming.values():
+        buffers |= frame.buffers
+    return keys, buffers

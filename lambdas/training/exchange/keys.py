@@ -34,14 +34,53 @@ class Place(NamedTuple):
     merged: bool = False
 
 
+class RunKeys:
+    """The keys of one run.
+
+    Args:
+        run_id: The run.
+        part_prefix: Prefix of the keys of the ranks' own parts and of all that is not a frame; may be empty.
+        merged_prefix: Prefix of the keys of merged parts; may be empty.
+    """
+
+    def __init__(self, run_id: str, part_prefix: str = "", merged_prefix: str = "") -> None:
+        self.run_id = run_id
+        self._parts, self._merged = key_of(run_id, "", part_prefix), key_of(run_id, "", merged_prefix)
+        self.abort, self.done = f"{self._parts}{ABORT}", f"{self._parts}{DONE}"
+
+    def frame(self, place: Place, sender: int, receiver: int | None = None, joins_at: int = 0) -> str:
+        """Return the key of a frame.
+
+        Args:
+            place: Where it belongs.
+            sender: The rank that sends it.
+            receiver: The rank that it is meant for alone; None for all.
+            joins_at: The round of the checkpoint from which the ranks of round 0 resume.
+        """
+        round_name = f"0@{joins_at}" if place.round == 0 and joins_at else place.round
+        key = f"{self._merged if place.merged else self._parts}{round_name}/{place.step}/{sender}"
+        return key if receiver is None else f"{key}/{receiver}"
+
+    def clock(self, rank: int) -> str:
+        """Return the key of a rank's newest round."""
+        return f"{self._parts}clock/{rank}"
+
+    def position(self, rank: int) -> str:
+        """Return the key of a rank's position."""
+        return f"{self._parts}position/{rank}"
+
+    def snapshot(self, rank: int, token: str, question: int) -> str:
+        """Return the key of the snapshot that a try of a rank has asked for."""
+        return f"{self._parts}snapshot/{rank}/{token}.{question}"
+
+    def private(self, rank: int, round_number: int) -> str:
+        """Return the key of what a rank alone had before a round."""
+        return f"{self._parts}private/{rank}/{round_number}"
+
+
 def key_of(run_id: str, name: str, part_prefix: str = "") -> str:
     """Return the key of something that is not a frame: `abort`, `lease/<rank>`, `position/<rank>`."""
-    return f"{folder(part_prefix)}{run_id}/{name}"
-
-
-def folder(prefix: str) -> str:
-    """Return a prefix as keys begin with it; an empty one is left out."""
-    return f"{prefix}/" if prefix else ""
+    return f"{part_prefix}/{run_id}/{name}" if part_prefix else f"{run_id}/{name}"
 
 
 def piece_key(key: str, index: int) -> str:

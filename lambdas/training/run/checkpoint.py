@@ -18,7 +18,7 @@ import msgspec
 
 from training.errors import DamagedFrame, InputError
 from training.exchange.backoff import delays
-from training.exchange.recovery.recovery import Note
+from training.exchange.notes import Note
 from training.job import WorkerJob
 from training.run.results import RunFolder, StorageError
 

@@ -1,4 +1,4 @@
-"""What every collective works with: one call of it, the total that comes of it, and sums in a fixed order."""
+"""What every collective works with: one call of it, the total that it returns, and sums in a fixed order."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -11,8 +11,9 @@ from training.exchange.frame import Array, Encoding, Frame
 from training.exchange.incoming import Target
 from training.exchange.keys import Place
 from training.exchange.mailbox import Mailbox
+from training.exchange.waiting import WaitPolicy
 
-# From this size on values are received straight into their array; smaller ones come with the reply's line.
+# From this size on values are received in place, in their array; smaller ones are copied out of the reply.
 IN_PLACE_BYTES = 16_384
 # As many as the longest collective needs: `two_level` has four.
 STEPS_PER_CALL = 4
@@ -24,7 +25,7 @@ class Total(NamedTuple):
     Attributes:
         values: The sum of all ranks' values, in their dtype.
         samples: The sum of all ranks' sample counts.
-        flags: What any rank asked of all, the same on every rank (in `latest` this rank's own alone).
+        flags: What any rank asked of all, the same on every rank; not used in `async`.
     """
 
     values: Array
@@ -32,7 +33,7 @@ class Total(NamedTuple):
     flags: int = 0
 
     def divided_by(self, count: int) -> Array:
-        """The sum divided by a count, in its own dtype."""
+        """Return the sum divided by a count, in its own dtype."""
         quotient: Array = self.values / self.values.dtype.type(count)
         return quotient
 
@@ -41,11 +42,20 @@ class Call(NamedTuple):
     """One call of a collective; its frames use `STEPS_PER_CALL` steps of its round, from `step` on."""
 
     mailbox: Mailbox
+    policy: WaitPolicy
     round: int
     step: int
     timeout_s: float
     encoding: Encoding | None = None
     flags: int = 0
+
+    def send(self, place: Place, total: Total) -> None:
+        """Store a frame of this rank for all others.
+
+        Raises:
+            ChannelError: The channel is not reachable or refused it.
+        """
+        self.policy.store(self.mailbox.outgoing(place, total.values, total.samples, total.flags, self.encoding))
 
     def collect(
         self,
@@ -53,17 +63,17 @@ class Call(NamedTuple):
         ranks: Sequence[int],
         like: Array,
         *,
-        posting: Mapping[str, Value] | None = None,
+        outgoing: Mapping[str, Value] | None = None,
         slices: bool = False,
         target: Target | None = None,
         lengths: Mapping[int, int] | None = None,
     ) -> dict[int, Frame]:
-        """The frames of these ranks, of the dtype of `like`, and with as many values unless `lengths` says otherwise.
+        """Return the frames of these ranks, with the dtype of `like`, and as many values unless `lengths` differs.
 
         Raises:
             FrameError: One has another number of values; and see `Mailbox.collect`.
         """
-        # Only values that travel as they are have a length that is known beforehand.
+        # Only values that are not encoded have a length that is known beforehand.
         plain = self.encoding in {None, Encoding.FLOAT32} or like.dtype == np.float64
         if not plain or like.nbytes < IN_PLACE_BYTES:
             target = None
@@ -73,9 +83,10 @@ class Call(NamedTuple):
             place,
             ranks,
             like.dtype,
+            self.policy,
             timeout_s=self.timeout_s,
             slices=slices,
-            posting=posting,
+            outgoing=outgoing,
             target=target,
         )
         for rank, frame in frames.items():
@@ -92,7 +103,7 @@ Collective = Callable[[Call, Array, int], Total]
 
 
 def put_together(places: Mapping[int, Array], frames: Mapping[int, Frame], own_rank: int, own: Array) -> None:
-    """Copies slices to their places, those left out that were received there."""
+    """Copy slices into place, skipping those already received in place."""
     places[own_rank][:] = own
     for rank, frame in frames.items():
         if not np.shares_memory(places[rank], frame.payload):
@@ -100,7 +111,7 @@ def put_together(places: Mapping[int, Array], frames: Mapping[int, Frame], own_r
 
 
 def add_in_order(frames: dict[int, Frame], own_rank: int, own: Total) -> Total:
-    """Adds parts by ascending rank: floating-point sums depend on the order, and all ranks must agree."""
+    """Add parts by ascending rank: floating-point sums depend on the order, and all ranks must agree."""
     parts = [own.values if rank == own_rank else frames[rank].payload for rank in sorted({own_rank, *frames})]
     values, samples, flags = parts[0], own.samples, own.flags
     for place, part in enumerate(parts[1:]):

@@ -44,7 +44,7 @@ LONGEST_TOKEN = 64
 
 
 @unique
-class State(IntEnum):
+class LeaseState(IntEnum):
     """What a lease says of its rank."""
 
     HELD = 0
@@ -69,7 +69,7 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
     attempt: int = 1
     tries: int = 1
     heartbeat: int = 0
-    state: State = State.HELD
+    state: LeaseState = LeaseState.HELD
 
 
 class Lease:
@@ -128,13 +128,15 @@ class Lease:
                 if found is None:
                     return True
                 other = _read_holder(self._key, found)
-                if other.link > self._holder.link or (other.link == self._holder.link and other.state == State.DONE):
+                if other.link > self._holder.link or (
+                    other.link == self._holder.link and other.state == LeaseState.DONE
+                ):
                     return False
-                if seen and found != seen and other.state == State.HELD:
+                if seen and found != seen and other.state == LeaseState.HELD:
                     return False
                 if found != seen:
                     seen, since = found, now
-                if (other.state != State.HELD or now - since >= STANDS_STILL_S) and self._take_over(found, other):
+                if (other.state != LeaseState.HELD or now - since >= STANDS_STILL_S) and self._take_over(found, other):
                     return True
             except ChannelError as error:
                 limit_s = max(patience_s, silence_s) if isinstance(error, ChannelSilent) else patience_s
@@ -169,7 +171,7 @@ class Lease:
         if self._channel is None:
             return
         if not self._lost:
-            state = State.DONE if done else State.LEFT
+            state = LeaseState.DONE if done else LeaseState.LEFT
             left = msgspec.structs.replace(self._holder, state=state)
             try:
                 self._channel.replace_if(self._key, _packed(self._holder), _packed(left))

@@ -1,17 +1,19 @@
-"""Where ranks that wait long stand, and what follows from it: the rules of recovery as one pure function.
+"""The rules of recovery as one pure function: where ranks wait, and what follows from it.
 
-A rank writes its position only while it waits long, and writes it anew with every beat, so a position whose beat moves
-belongs to a rank that waits now. `decide` gets those of this rank and of the others, and nothing else.
+A rank writes its position only while a wait is long, and again with every heartbeat, so a position whose heartbeat
+moves belongs to a rank that waits now. `decide` gets the positions of this rank and of the others, and nothing else.
 
-    rule                                                              why it ends the wait
-    a rank asked for this rank's state, which trains: hand it over    it goes on from before this rank's round
-    this rank is new and others train: take a snapshot of the one     whatever a slower one still needs of this rank
-      that is furthest behind (the lowest rank on a tie)                is computed anew from there, byte for byte
-    another rank is behind where this try began: take its snapshot    the same; nobody else has this rank's frames
-    others have let go of frames that this rank needs: take a         another try of this rank has been that far: it was
-      snapshot of the one furthest behind of those                      frozen, or two ran for a while
-    another rank misses this rank's frames, which it holds: put       the cache lost them
-      them again
+    rule                                                               why it ends the wait
+    a rank asked for this rank's state, and this rank trains:          it resumes before this rank's round
+      hand it over
+    this rank is new and others train: take a snapshot of the one      whatever a slower one still needs of this rank
+      that is furthest behind (the lowest rank on a tie)                 is computed again from there, byte for byte
+    another rank is behind the round at which this try began: take     the same; nobody else has this rank's frames
+      its snapshot
+    others have released frames that this rank needs: take a           another try of this rank has been that far: it
+      snapshot of the one furthest behind of those                       was frozen, or two ran for a while
+    another rank misses this rank's frames, which it holds:            the cache lost them
+      republish them
     otherwise: wait
 
 Going back is always safe: what is computed again has the same bits.
@@ -37,9 +39,9 @@ _CRC = struct.Struct("<I")
 class Phase(IntEnum):
     """How far a rank is."""
 
-    NEW = 0  # in round 0: it has no state that others could go on with
+    NEW = 0  # in round 0: it has no state from which others could resume
     TRAINING = 1
-    FINISHED = 2  # its results are stored; it stays for those that are not so far
+    FINISHED = 2  # its results are stored; it stays for the ranks that are not done
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
@@ -53,7 +55,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
         phase: How far it is.
         round: The round that it waits in.
         step: The step within the round.
-        holds_from: The first round whose frames it can put again.
+        holds_from: The first round whose frames it can republish.
         began_at: The first round that this try has computed since it came in, or came back.
         missing: The ranks whose frames it waits for.
         asks: The rank whose state it asks for; `NOBODY` when it asks for none.
@@ -74,29 +76,35 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     question: int = 0
 
 
-class Wait(NamedTuple):
-    """There is nothing to do but to look again."""
+class KeepPolling(NamedTuple):
+    """There is nothing to do but to poll again."""
+
+
+class Publish(NamedTuple):
+    """Write this rank's position."""
+
+    position: Position
 
 
 class Republish(NamedTuple):
-    """Put the held frames again, for these ranks."""
+    """Store the held frames again, for these ranks."""
 
     ranks: tuple[int, ...]
 
 
 class HandOver(NamedTuple):
-    """Write this rank's state down for the rank that asked."""
+    """Write this rank's state for the rank that asked."""
 
     to: Position
 
 
 class TakeSnapshot(NamedTuple):
-    """Go on from the state of another rank."""
+    """Resume from the state of another rank."""
 
     donor: int
 
 
-Action = Wait | Republish | HandOver | TakeSnapshot
+Action = KeepPolling | Republish | HandOver | TakeSnapshot
 
 
 def decide(
@@ -106,38 +114,38 @@ def decide(
     answered: AbstractSet[tuple[str, int]] = frozenset(),
     settled: bool = True,
 ) -> Action:
-    """What this rank does now.
+    """Return what this rank does now.
 
     Args:
         own: Where this rank waits.
-        others: Where the others wait, as far as they do.
+        others: Where the others wait, of those that do.
         answered: Questions (token, number) that this rank has answered before.
-        settled: Whether everyone who might be further behind has had the time to say so.
+        settled: Whether every rank that might be further behind has had the time to say so.
     """
     for other in others:
         asked = other.asks == own.rank and (other.token, other.question) not in answered
         if asked and own.phase != Phase.NEW:
             return HandOver(other)
     trainers = [other for other in others if other.phase != Phase.NEW]
-    # Whoever is left behind goes on from these; nobody goes back for it.
+    # A rank that is left behind resumes from one of these; nobody goes back for it.
     in_time = [other for other in trainers if not _left_behind(other, [own, *trainers])]
     behind = min(in_time, key=lambda other: (other.round, other.rank), default=None)
     if behind is not None:
         joins = own.phase == Phase.NEW or _left_behind(own, in_time)
         if joins or behind.round < own.began_at:
-            return TakeSnapshot(behind.rank) if settled else Wait()
+            return TakeSnapshot(behind.rank) if settled else KeepPolling()
     in_need = tuple(other.rank for other in others if own.rank in other.missing and own.holds_from <= other.round)
-    return Republish(in_need) if in_need else Wait()
+    return Republish(in_need) if in_need else KeepPolling()
 
 
 def pack_position(position: Position) -> bytes:
-    """Return a position's bytes, with their checksum before them."""
+    """Return a position's bytes, with their checksum in front."""
     body = msgspec.msgpack.encode(position)
     return _CRC.pack(crc32(body)) + body
 
 
 def read_position(value: bytes, key: str, *, rank: int, world_size: int, last_round: int) -> Position | None:
-    """Return the position in a value; None when the value was damaged, as the next beat replaces it.
+    """Return the position in a value; None when the value was damaged, as the next heartbeat replaces it.
 
     Args:
         value: What the channel holds.
@@ -177,5 +185,5 @@ def read_position(value: bytes, key: str, *, rank: int, world_size: int, last_ro
 
 
 def _left_behind(position: Position, trainers: list[Position]) -> bool:
-    """Whether others have let go of frames of a rank's round, so that all ranks were past it."""
+    """Return whether others have released frames of a rank's round, so that all ranks were past it."""
     return any(other.began_at <= position.round < other.holds_from for other in trainers if other.phase != Phase.NEW)
