@@ -1,11 +1,11 @@
-"""What a function's role allows: its calls of S3 and of the other services pass IAM, as on AWS.
+"""Enforces functions' roles: their calls to S3 and other services are evaluated against IAM, as on AWS.
 
     a function's call   ->  role, the bucket's policy, the policy of its VPC's endpoint  ->  moto, or 403
     the gateway's question whether it may invoke a function  ->  the same
 
-Who calls is in the session token. A role that IAM does not know restricts nothing outside of a VPC, since only
-deployments make roles; in one it was deleted, and allows nothing.
-Judged exactly are calls for objects and listings. Calls of services other than S3 and Lambda count as about `*`.
+The session token identifies the caller. Outside of a VPC, a role that IAM does not know restricts nothing, since only
+deployments create roles; in a VPC, the role was deleted and allows nothing.
+Calls for objects and listings are evaluated exactly. Calls to services other than S3 and Lambda count as calls on `*`.
 """
 
 import io
@@ -30,12 +30,12 @@ from harness.guard import signed_by, wsgi_header
 from harness.iam import NO_STATEMENT, Context, Decision, Policy, decide_on_the_way
 
 _PARTITION = "aws"
-# Where moto's names are not IAM's.
+# The services that moto and IAM name differently.
 _ACTIONS = {"HeadBucket": "ListBucket"}
 
 
 def with_access(application: Application) -> Application:
-    """Stands before moto: what a function's role does not allow is refused."""
+    """Return an application before moto that refuses calls which a function's role does not allow."""
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == ROUTE and environ["REQUEST_METHOD"] == "POST":
@@ -44,7 +44,7 @@ def with_access(application: Application) -> Application:
         policies = _identity_policies(caller) if caller else None
         if caller is None or policies is None:
             return application(environ, start_response)
-        # What is not signed in a header is signed in its URL, as only S3's calls are here.
+        # A call without a signed header has a signed URL, which only S3's calls have here.
         service = signer_of(environ)[1] or "s3"
         calls = _s3_calls(environ) if service == "s3" else [(action_of(environ), "*", {})]
         for action, resource, context in calls:
@@ -85,7 +85,7 @@ def _answer_question(environ: Environ, start_response: StartResponse) -> Iterabl
 def _decided(
     caller: Caller, policies: list[Policy], action: str, resource: str, context: Mapping[str, str]
 ) -> Decision:
-    """The decision; what cannot be evaluated is refused, with the reason."""
+    """Return the decision; a policy that cannot be evaluated refuses the call, with the reason."""
     try:
         return _decide(caller, policies, action, resource, context)
     except HarnessError as error:
@@ -94,7 +94,7 @@ def _decided(
 
 def _decide(caller: Caller, policies: list[Policy], action: str, resource: str, context: Mapping[str, str]) -> Decision:
     service = action.partition(":")[0]
-    # Every connection to this emulation stands for an encrypted one.
+    # Every connection to this emulation counts as encrypted.
     known: Context = {"aws:SecureTransport": "true", "lambda:SourceFunctionArn": caller.function, **context}
     bucket, _, key = resource.rpartition(":")[2].partition("/")
     of_bucket = _bucket_policies(caller, bucket) if service == "s3" else []
@@ -103,7 +103,7 @@ def _decide(caller: Caller, policies: list[Policy], action: str, resource: str, 
         return Decision(allowed=False, by=f"{caller.vpc} has no endpoint for {service}: on AWS it would wait in vain")
     decision = decide_on_the_way(policies, of_bucket, endpoint, action, resource, known)
     if decision.allowed and action == "s3:GetObject" and not _exists(caller, bucket, key):
-        # S3 tells that an object is not there only to who may list the bucket.
+        # S3 reveals that an object is missing only to callers that may list the bucket.
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
         whole = resource.removesuffix(f"/{key}")
         listing = decide_on_the_way(policies, of_bucket, endpoint, "s3:ListBucket", whole, known)
@@ -112,7 +112,7 @@ def _decide(caller: Caller, policies: list[Policy], action: str, resource: str, 
 
 
 def _message(caller: Caller, action: str, resource: str, decision: Decision) -> str:
-    """As AWS words it.
+    """Return the refusal in AWS's words.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
     """
@@ -125,8 +125,8 @@ def _message(caller: Caller, action: str, resource: str, decision: Decision) -> 
 
 
 def _s3_calls(environ: Environ) -> list[tuple[str, str, dict[str, str]]]:
-    """Action, ARN and condition keys of all that a call of S3 by the path, `/bucket/key`, does."""
-    # WSGI has a path's bytes as Latin-1: https://peps.python.org/pep-3333/#unicode-issues
+    """Return action, ARN and condition keys of everything that an S3 call with the path `/bucket/key` does."""
+    # WSGI decodes a path's bytes as Latin-1: https://peps.python.org/pep-3333/#unicode-issues
     path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
     bucket, _, key = path.removeprefix("/").partition("/")
     if not bucket:
@@ -143,7 +143,7 @@ def _s3_calls(environ: Environ) -> list[tuple[str, str, dict[str, str]]]:
 
 
 def _body(environ: Environ) -> bytes:
-    """Return a request's body, and leave it to be read again."""
+    """Return a request's body, and keep it readable."""
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     return body
@@ -154,7 +154,7 @@ def _arn(bucket: str, key: str = "") -> str:
 
 
 def _identity_policies(caller: Caller) -> list[Policy] | None:
-    """The policies of a caller's role; None when nothing restricts it."""
+    """Return the policies of a caller's role; None if nothing restricts it."""
     roles = iam_backends[_account(caller.role)][_PARTITION].roles.values()
     role = next((role for role in roles if role.arn == caller.role), None)
     if role is None:
@@ -174,7 +174,7 @@ def _bucket_policies(caller: Caller, name: str) -> list[Policy]:
 
 
 def _endpoint_policies(caller: Caller, service: str) -> list[Policy] | None:
-    """Those of the endpoint that leads out of the caller's VPC; None without a VPC, nothing without an endpoint."""
+    """Return the policies of the endpoint in the caller's VPC; None without a VPC, none without an endpoint."""
     if not caller.vpc:
         return None
     region = caller.function.split(":")[3]

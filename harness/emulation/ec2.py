@@ -1,4 +1,4 @@
-"""EC2: a deleted VPC endpoint is gone, and one that exists is found by its tags."""
+"""EC2: deleted VPC endpoints disappear, and existing ones can be found by their tags."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ _tagged_of_moto = EC2Backend.iter_tagged_resources
 
 
 def _delete_vpc_endpoints(self: VPCBackend, vpce_ids: list[str] | None = None) -> None:
-    """AWS shows a deleted endpoint for some minutes; moto for ever, so that a VPC never looks empty."""
+    """Delete endpoints for good: AWS lists them for some minutes, moto for ever, so that no VPC ever looks empty."""
     _delete_of_moto(self, vpce_ids)
     for identity in vpce_ids or []:
         self.vpc_end_points.pop(identity, None)
@@ -28,6 +28,6 @@ def _tagged(self: EC2Backend) -> Iterator[TaggedResource]:
 
 
 def install(_endpoint: str) -> None:
-    """Adds this to moto's EC2."""
+    """Add this to moto's EC2."""
     VPCBackend.delete_vpc_endpoints = _delete_vpc_endpoints  # type: ignore[method-assign]
     EC2Backend.iter_tagged_resources = _tagged  # type: ignore[method-assign]

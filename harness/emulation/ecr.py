@@ -1,9 +1,9 @@
-"""ECR: the images of a repository are those that lie in the stack's registry under its name.
+"""ECR: a repository's images are the images under its name in the stack's registry.
 
     docker push 127.0.0.1:PORT/lambda-harness/linear_ec_1:tag
     DescribeImages of lambda-harness/linear_ec_1  ->  that image
 
-On AWS the repository is the registry. Here the registry takes pushes to any name, and lets tags move.
+On AWS, the repository is the registry. Here, the registry accepts pushes to any name and lets tags move.
 """
 
 import json
@@ -28,10 +28,10 @@ _MANIFESTS = (
 
 
 class RegistryImage(models.Image):
-    """An image that lies in the registry."""
+    """An image in the registry."""
 
     def get_image_size_in_bytes(self) -> int | None:
-        """What is stored and paid for: the compressed layers; None for an index of images."""
+        """Return the size that AWS bills, which is that of the compressed layers; None for an index of images."""
         layers = json.loads(self.image_manifest).get("layers")
         return None if layers is None else sum(layer["size"] for layer in layers)
 
@@ -46,7 +46,7 @@ class RegistryBackend(models.ECRBackend, TaggableResourcesMixin):  # type: ignor
         return urls
 
     def iter_tagged_resources(self) -> Iterator[TaggedResource]:
-        """For the Resource Groups Tagging API."""
+        """Return the repositories for the Resource Groups Tagging API."""
         for repository in list(self.repositories.values()):
             tags = self.tagger.get_tag_dict_for_resource(repository.arn)
             yield TaggedResource(arn=repository.arn, tags=tags, resource_type="ecr:repository")
@@ -67,7 +67,7 @@ class RegistryBackend(models.ECRBackend, TaggableResourcesMixin):  # type: ignor
         return super().batch_get_image(repository_name, *others, **more)
 
     def batch_delete_image(self, repository_name: str, *others: Any, **more: Any) -> Any:  # noqa: ANN401 - moto's
-        """BatchDeleteImage: from the registry, too."""
+        """BatchDeleteImage, also from the registry."""
         self._look_into_registry(repository_name)
         before = self._digests(repository_name)
         answer = super().batch_delete_image(repository_name, *others, **more)
@@ -75,7 +75,7 @@ class RegistryBackend(models.ECRBackend, TaggableResourcesMixin):  # type: ignor
         return answer
 
     def delete_repository(self, repository_name: str, registry_id: str | None = None, force: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - moto's
-        """DeleteRepository: refused while images lie in it, unless it is forced."""
+        """DeleteRepository: refused while it holds images, unless forced."""
         self._look_into_registry(repository_name)
         digests = self._digests(repository_name)
         answer = super().delete_repository(repository_name, registry_id, force)
@@ -87,7 +87,7 @@ class RegistryBackend(models.ECRBackend, TaggableResourcesMixin):  # type: ignor
         return {image.get_image_digest() for image in repository.images} if repository else set()
 
     def _look_into_registry(self, name: str) -> None:
-        """Makes the repository hold what the registry holds."""
+        """Update the repository's images from the registry."""
         repository = self.repositories.get(name)
         if repository is None or REGISTRY not in os.environ:
             return
@@ -98,14 +98,14 @@ class RegistryBackend(models.ECRBackend, TaggableResourcesMixin):  # type: ignor
             for tag in sorted(tags):
                 manifest = registry.get(f"/v2/{name}/manifests/{tag}", headers={"Accept": ", ".join(_MANIFESTS)})
                 if manifest.status_code != httpx.codes.OK:
-                    continue  # deleted meanwhile
+                    continue  # deleted since it was listed
                 digest = manifest.headers["Docker-Content-Digest"]
                 if digest in images:
                     images[digest].update_tag(tag)
                 else:
                     media = manifest.headers["Content-Type"]
                     images[digest] = RegistryImage(self.account_id, tag, manifest.text, name, media, digest)
-        # An image keeps the time of its push.
+        # Keep the push time of known images.
         known = {image.get_image_digest(): image for image in repository.images}
         for digest, image in images.items():
             if digest in known:
@@ -125,5 +125,5 @@ def _registry() -> httpx.Client:
 
 
 def install(_endpoint: str) -> None:
-    """Puts this into moto's place."""
+    """Replace moto's implementation."""
     models.ecr_backends.backend = RegistryBackend

@@ -1,8 +1,8 @@
-"""ElastiCache for Memcached, as far as moto has none: parameter groups, nodes, the configuration endpoint, deletion.
+"""What moto lacks of ElastiCache for Memcached: parameter groups, nodes, the configuration endpoint, deletion.
 
 https://docs.aws.amazon.com/AmazonElastiCache/latest/APIReference/API_Operations.html
-One node runs in a stack, however many a cluster is said to have: the configuration endpoint of every cluster is the
-stack's, and lists that node. A parameter group's values are kept, and change nothing about it.
+A stack runs one node, whatever number of nodes a cluster has: the configuration endpoint of every cluster is the
+stack's, and lists that node. The values of a parameter group are stored, but not applied to it.
 """
 
 import os
@@ -34,7 +34,7 @@ class ParameterGroup:
 
 
 class ParameterGroupNotFound(ElastiCacheException):
-    """404 of a parameter group."""
+    """There is no such parameter group."""
 
     code = "CacheParameterGroupNotFound"
 
@@ -52,7 +52,7 @@ class ParameterGroupExists(ElastiCacheException):
 
 
 class GroupInUse(ElastiCacheException):
-    """A cluster uses the group that is to be deleted."""
+    """The group cannot be deleted because a cluster uses it."""
 
     def __init__(self, kind: str, name: str, cluster: str) -> None:
         self.code = "CacheSubnetGroupInUse" if kind == "CacheSubnetGroup" else "InvalidCacheParameterGroupState"
@@ -81,10 +81,10 @@ def _check_unused(backend: Backend, kind: str, attribute: str, name: str) -> Non
 
 
 def endpoint() -> dict[str, Any]:
-    """The stack's configuration endpoint; by address, as functions are told it everywhere else.
+    """Return the stack's configuration endpoint, with its address instead of its host name, as functions expect it.
 
     Raises:
-        InvalidParameterValueException: This server was not told any.
+        InvalidParameterValueException: This server has no endpoint configured.
     """
     host, _, port = os.environ.get(CACHE_ENDPOINT, "").rpartition(":")
     if not host:
@@ -93,7 +93,7 @@ def endpoint() -> dict[str, Any]:
 
 
 def _show_as_memcached(cluster: Any, where: dict[str, Any]) -> None:  # noqa: ANN401 - more attributes than moto's has
-    """Adds what AWS tells of a cluster of Memcached."""
+    """Add the attributes that AWS shows for a Memcached cluster."""
     group = cluster.cache_parameter_group_name
     if isinstance(group, str):
         cluster.cache_parameter_group = {"CacheParameterGroupName": group, "ParameterApplyStatus": "in-sync"}
@@ -113,10 +113,10 @@ def _show_as_memcached(cluster: Any, where: dict[str, Any]) -> None:  # noqa: AN
 
 
 class CacheResponses(responses.ElastiCacheResponse):
-    """The calls that moto lacks, or answers otherwise than AWS."""
+    """The calls that moto lacks, or answers differently from AWS."""
 
     def create_cache_cluster(self) -> ActionResult:
-        """CreateCacheCluster: one of Memcached has nodes, a configuration endpoint, and groups that exist."""
+        """CreateCacheCluster: a Memcached cluster has nodes, a configuration endpoint, and existing groups."""
         backend = self.elasticache_backend
         if self._get_param("Engine") != "memcached":
             return _create_of_moto(self)
@@ -135,7 +135,7 @@ class CacheResponses(responses.ElastiCacheResponse):
         return result
 
     def modify_cache_cluster(self) -> ActionResult:
-        """ModifyCacheCluster: applied at once."""
+        """ModifyCacheCluster: changes apply immediately."""
         backend = self.elasticache_backend
         name = self._get_param("CacheClusterId")
         (cluster,) = backend.describe_cache_clusters(cache_cluster_id=name)
@@ -156,7 +156,7 @@ class CacheResponses(responses.ElastiCacheResponse):
         return ActionResult({"CacheCluster": cluster})
 
     def delete_cache_cluster(self) -> ActionResult:
-        """DeleteCacheCluster: it is gone afterwards, with its tags."""
+        """DeleteCacheCluster: the cluster and its tags are gone afterwards."""
         backend = self.elasticache_backend
         cluster = backend.delete_cache_cluster(cache_cluster_id=self._get_param("CacheClusterId"))
         del backend.cache_clusters[cluster.cache_cluster_id]
@@ -212,7 +212,7 @@ class CacheResponses(responses.ElastiCacheResponse):
         return ActionResult({"CacheParameterGroups": found})
 
     def describe_cache_parameters(self) -> ActionResult:
-        """DescribeCacheParameters: those that were set; AWS lists the defaults, too."""
+        """DescribeCacheParameters: the ones that were set; AWS lists the defaults, too."""
         group = _group(self.elasticache_backend, self._get_param("CacheParameterGroupName"))
         values = [
             {"ParameterName": name, "ParameterValue": value, "Source": "user"} for name, value in group.values.items()
@@ -229,18 +229,18 @@ class CacheResponses(responses.ElastiCacheResponse):
         return EmptyResult()
 
     def list_tags_for_resource(self) -> ActionResult:
-        """ListTagsForResource: of everything that takes tags."""
+        """ListTagsForResource, for every resource that takes tags."""
         tags = self.elasticache_backend.tagging_service.list_tags_for_resource(self._get_param("ResourceName"))
         return ActionResult({"TagList": tags["Tags"]})
 
     def add_tags_to_resource(self) -> ActionResult:
-        """AddTagsToResource: likewise."""
+        """AddTagsToResource, for every resource that takes tags."""
         service, arn = self.elasticache_backend.tagging_service, self._get_param("ResourceName")
         service.tag_resource(arn, self._get_param("Tags", []))
         return ActionResult({"TagList": service.list_tags_for_resource(arn)["Tags"]})
 
     def remove_tags_from_resource(self) -> ActionResult:
-        """RemoveTagsFromResource: likewise."""
+        """RemoveTagsFromResource, for every resource that takes tags."""
         service, arn = self.elasticache_backend.tagging_service, self._get_param("ResourceName")
         service.untag_resource_using_names(arn, self._get_param("TagKeys", []))
         return ActionResult({"TagList": service.list_tags_for_resource(arn)["Tags"]})
@@ -258,7 +258,7 @@ def _tagged(self: Backend) -> Iterator[TaggedResource]:
 
 
 def install(_endpoint: str) -> None:
-    """Adds all of this to moto's ElastiCache."""
+    """Add all of this to moto's ElastiCache."""
     for name, value in vars(CacheResponses).items():
         if not name.startswith("__"):
             setattr(responses.ElastiCacheResponse, name, value)

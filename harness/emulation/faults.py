@@ -1,10 +1,10 @@
-"""What goes wrong in a rehearsal: calls of AWS's APIs that fail, resources of a stack that cannot be made.
+"""Faults of a rehearsal: calls to AWS's APIs that fail, and resources of a stack that cannot be created.
 
     PUT /_harness/faults   {"calls": [{"service": "ecr", "action": "*", "error": "ThrottlingException", "times": 2}],
                             "resources": {"CacheCluster": "There is no capacity for this node type."}}
 
-Each PUT replaces what was there before; an empty object ends all faults.
-The server listens to this machine alone, and so does this route.
+Each PUT replaces the previous plan; an empty object ends all faults.
+The server accepts connections from this machine only, and so does this route.
 """
 
 import io
@@ -21,9 +21,9 @@ from harness.emulation.resources.base import access_key
 from harness.faults.calls import CallFault, CallFaults
 
 ROUTE = "/_harness/faults"
-# Services that answer in XML, as their clients expect it; the others answer in JSON.
+# Services whose clients expect XML; the others use JSON.
 _QUERY = {"cloudformation", "elasticache", "iam", "sts"}
-# The largest form whose action is looked for.
+# The action is not looked up in larger forms.
 _LONGEST_FORM_BYTES = 1 << 20
 
 Environ = dict[str, Any]
@@ -32,12 +32,12 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All faults at a time.
+    """All faults of the emulation.
 
     Attributes:
         calls: Calls that fail.
-        resources: Why a resource of a stack cannot be made or changed, by its logical id.
-        undeletable: Why one cannot be deleted.
+        resources: The reason why a resource of a stack cannot be created or changed, by its logical ID.
+        undeletable: The reason why a resource cannot be deleted, by its logical ID.
         resource_s: How long each step of a stack's operation takes, seconds.
     """
 
@@ -55,22 +55,22 @@ class Faults:
         self._calls = CallFaults()
 
     def put(self, plan: FaultPlan) -> None:
-        """Replaces the plan."""
+        """Replace the plan."""
         self._plan = plan
         self._calls.put(plan.calls)
 
     def failure_of(self, verb: str, logical_id: str) -> str | None:
-        """Why a step on a resource is to fail; None when it is not."""
+        """Return the reason why a step on a resource must fail, or None."""
         causes = self._plan.undeletable if verb == "DELETE" else self._plan.resources
         return causes.get(logical_id)
 
     def take_time(self) -> None:
-        """Lasts as long as a step of an operation is to last."""
+        """Sleep for the planned duration of a step."""
         if self._plan.resource_s:
             time.sleep(self._plan.resource_s)
 
     def take(self, service: str, action: Callable[[], str]) -> CallFault | None:
-        """The fault that hits a call; None when there is none."""
+        """Return the fault of a call, or None."""
         return self._calls.take(service, action)
 
 
@@ -78,7 +78,7 @@ FAULTS = Faults()
 
 
 def with_faults(application: Application, faults: Faults = FAULTS) -> Application:
-    """Stands before moto: takes plans, and answers the calls that are to fail."""
+    """Return an application before moto that takes plans and answers the calls that must fail."""
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == ROUTE:
@@ -94,7 +94,7 @@ def with_faults(application: Application, faults: Faults = FAULTS) -> Applicatio
 
 
 def _take_plan(environ: Environ, start_response: StartResponse, faults: Faults) -> Iterable[bytes]:
-    # A page in a browser sends its origin, and must not be able to break a rehearsal.
+    # A web page must not be able to break a rehearsal; browsers send its origin.
     if environ["REQUEST_METHOD"] != "PUT" or "HTTP_ORIGIN" in environ:
         start_response("403 Forbidden", [("Content-Length", "0")])
         return [b""]
@@ -110,7 +110,7 @@ def _take_plan(environ: Environ, start_response: StartResponse, faults: Faults) 
 
 
 def action_of(environ: Environ) -> str:
-    """The operation of a call, without using up its body; empty where only the path would tell."""
+    """Return a call's operation without consuming its body; empty if only the path determines it."""
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
         return str(target.rpartition(".")[2])
@@ -120,14 +120,14 @@ def action_of(environ: Environ) -> str:
     ):
         return ""
     body = environ["wsgi.input"].read(length)
-    # As moto's dispatcher does it, which reads the body, too.
+    # moto's dispatcher reads the body in the same way.
     environ["wsgi.input"] = io.BytesIO(body)
     form: dict[str, list[str]] = parse_qs(body.decode(errors="replace"))
     return form.get("Action", [""])[0]
 
 
 def signer_of(environ: Environ) -> tuple[str, str]:
-    """By which access key a call is signed, and for which service; both empty for one that is not signed.
+    """Return the access key that signed a call, and the service it was signed for; both empty for an unsigned call.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
@@ -137,7 +137,7 @@ def signer_of(environ: Environ) -> tuple[str, str]:
 
 
 def refuse(start_response: StartResponse, fault: CallFault, service: str, environ: Environ) -> Iterable[bytes]:
-    """Answers a call with an error, in the form in which its service has them."""
+    """Answer a call with an error in the format of its service."""
     code, message = fault.error, fault.message
     json_target = "HTTP_X_AMZ_TARGET" in environ
     kind = "application/xml"
@@ -154,7 +154,7 @@ def refuse(start_response: StartResponse, fault: CallFault, service: str, enviro
         kind, body = "application/x-amz-json-1.1", msgspec.json.encode({"__type": code, "message": message}).decode()
     length = int(environ.get("CONTENT_LENGTH") or 0)
     if length:
-        # Unread, it would be taken for the connection's next request.
+        # An unread body would be taken for the connection's next request.
         environ["wsgi.input"].read(length)
     content = b"" if environ["REQUEST_METHOD"] == "HEAD" else body.encode()
     phrase = HTTPStatus(fault.status).phrase if fault.status in set(HTTPStatus) else code

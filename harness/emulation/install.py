@@ -1,18 +1,18 @@
-"""Adds to each of moto's services what it lacks, before its first request."""
+"""Adds the missing parts to each of moto's services before its first request."""
 
 from importlib import import_module
 
-# Imported for the services that are asked for only: a stack that deploys nothing starts as quickly as before.
+# Imported on a service's first request, so that a stack without a deployment starts as fast as without them.
 _ADDITIONS = {"cloudformation", "elasticache", "ec2", "ecr", "s3"}
 
 
 def prepare(service: str, port: int) -> None:
-    """To be called before a service of moto's is made.
+    """Prepare a service; call this before moto creates it.
 
     Args:
-        service: moto's name of it.
-        port: Where this server listens.
+        service: moto's name for it.
+        port: The port of this server.
     """
-    # EC2, asked for the services that have endpoints, makes the other ones' accounts.
+    # When EC2 lists the services with endpoints, it creates the backends of all other services.
     for name in sorted(_ADDITIONS) if service == "ec2" else {service} & _ADDITIONS:
         import_module(f"harness.emulation.{name}").install(f"http://127.0.0.1:{port}")

@@ -1,12 +1,12 @@
-"""Starts the moto server: `python -I moto_server.py PORT [HOST]`; like `moto_server`, without its command line.
+"""Starts moto server: `python -I moto_server.py PORT [HOST]`, like `moto_server`, but without its command line.
 
-The modules beside this one add what moto lacks for a rehearsal, each when its service is first asked for.
+The modules beside this one add what moto lacks for a rehearsal, each on the first request to its service.
 """
 
-# ruff: noqa: E402 - the collector has to be off before the imports
+# ruff: noqa: E402 - the garbage collector must be off before the imports
 import gc
 
-# Nothing that an import makes is garbage; looking for some takes an eighth of the start.
+# Imports create no garbage, and looking for it takes an eighth of the start.
 gc.disable()
 
 import sys
@@ -20,8 +20,8 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from harness.guard import GuardedWsgi, guard_from_environment
 
-# What the harness, its template and its documentation use, by moto's names. The others are off: some of them run
-# containers (Lambda, Batch), and moto's own forgets everything on request.
+# The services that the harness, its template and its documentation use, by moto's names. The others are off: some run
+# containers (Lambda, Batch), and moto's own service erases everything on request.
 SERVICES = frozenset(
     {
         "budgets",
@@ -37,29 +37,29 @@ SERVICES = frozenset(
         "sts",
     }
 )
-# A connection on which nothing comes for so long is closed: in the middle of a request, and between two.
+# A connection without input for this long is closed, within a request or between two.
 IDLE_S = 75
 FAULTS_ROUTE = "/_harness/faults"
 ACCESS_ROUTE = "/_harness/access"
 
 
 class Dispatcher(DomainDispatcherApplication):
-    """moto's choice of a service for a request; one that names none of ours in full is answered, too."""
+    """moto's choice of a service for a request; requests for no known service get an answer, too."""
 
     def get_application(self, environ: dict[str, Any]) -> Any:  # noqa: ANN401 - Flask's, or WSGI's
-        """Return what answers."""
+        """Return the application that answers a request."""
         try:
             return super().get_application(environ)
         except LookupError:
-            # Some services are told apart by headers that this request does not have.
+            # moto distinguishes some services by headers that this request lacks.
             return not_here
 
 
 class Application:
-    """moto, with what the harness adds to it.
+    """moto with the harness's additions.
 
     Args:
-        port: Where it listens.
+        port: The port of this server.
     """
 
     def __init__(self, port: int) -> None:
@@ -69,7 +69,7 @@ class Application:
         self._changing = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's
-        """Answers one request; faults and roles stand before moto from the first of them on."""
+        """Answer a request; the checks for faults and roles come before moto as soon as there are any."""
         if not self._has_faults and environ["PATH_INFO"] == FAULTS_ROUTE:
             self._begin_faults()
         if environ["PATH_INFO"] == ACCESS_ROUTE:
@@ -88,14 +88,14 @@ class Application:
         return create_backend_app(service)
 
     def _begin_faults(self) -> None:
-        from harness.emulation.faults import with_faults  # noqa: PLC0415 - few stacks are given faults
+        from harness.emulation.faults import with_faults  # noqa: PLC0415 - few stacks have faults
 
         with self._changing:
             if not self._has_faults:
                 self._has_faults, self._answer = True, with_faults(self._answer)
 
     def _restrict(self) -> None:
-        """From the first call of IAM on, which makes a role, functions may do only what their roles allow."""
+        """Enforce roles from the first call to IAM, which creates one."""
         from harness.emulation.access import with_access  # noqa: PLC0415 - few stacks have roles
 
         with self._changing:
@@ -104,9 +104,9 @@ class Application:
 
 
 def not_here(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's
-    """Answer a call of a service that is off."""
+    """Answer a call to a service that is off."""
     from harness.emulation.faults import refuse, signer_of  # noqa: PLC0415
-    from harness.faults.calls import CallFault  # noqa: PLC0415 - nobody calls it
+    from harness.faults.calls import CallFault  # noqa: PLC0415 - rarely needed
 
     service = signer_of(environ)[1]
     message = f"{service or 'this service'} is not part of the stack, which has {', '.join(sorted(SERVICES))}"
@@ -114,7 +114,7 @@ def not_here(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  
 
 
 class RequestHandler(WSGIRequestHandler):
-    """One connection: it ends when nothing comes, and its log shows no credentials."""
+    """One connection: it closes when idle, and its log shows no credentials."""
 
     timeout = IDLE_S
 

@@ -1,6 +1,6 @@
-"""S3: every connection to this emulation stands for an encrypted one.
+"""S3: every connection to this emulation counts as encrypted.
 
-A bucket policy that denies what comes without TLS would deny everything: moto takes no account of conditions.
+moto ignores conditions, so a bucket policy that denies connections without TLS would deny everything.
 """
 
 import json
@@ -11,7 +11,7 @@ from moto.s3.models import FakeBucket
 
 
 def _about_encryption(statement: dict[str, Any]) -> bool:
-    """Whether a statement denies connections without TLS, and nothing else."""
+    """Return whether a statement denies connections without TLS and nothing else."""
     keys = {key.lower() for operands in statement.get("Condition", {}).values() for key in operands}
     return statement.get("Effect") == "Deny" and keys == {"aws:securetransport"}
 
@@ -26,5 +26,5 @@ def _get_permission(self: FakeBucket, action: str, resource: str) -> PermissionR
 
 
 def install(_endpoint: str) -> None:
-    """Adds this to moto's S3."""
+    """Add this to moto's S3."""
     FakeBucket.get_permission = _get_permission  # type: ignore[method-assign]

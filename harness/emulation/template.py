@@ -23,18 +23,18 @@ _ZONES = "abc"
 
 
 class Referable(Protocol):
-    """What `Ref` and `Fn::GetAtt` see of a resource."""
+    """The part of a resource that `Ref` and `Fn::GetAtt` use."""
 
     @property
     def physical_resource_id(self) -> str:
-        """What `Ref` gives."""
+        """Return the value of `Ref`."""
 
     def get_cfn_attribute(self, attribute: str) -> str:
-        """What `Fn::GetAtt` gives."""
+        """Return the value of `Fn::GetAtt`."""
 
 
 class Scope(dict[str, Any]):
-    """What the names in a template stand for: parameters, mappings, AWS's own, and resources.
+    """The values of the names in a template: parameters, mappings, pseudo parameters and resources.
 
     Attributes:
         lazy_condition_map: Conditions by name, under the name by which moto looks for them.
@@ -49,24 +49,24 @@ class Scope(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Template:
-    """A template that was read and checked."""
+    """A parsed and checked template."""
 
     body: str
     content: Json
 
     @property
     def resources(self) -> dict[str, Json]:
-        """The definitions by logical id."""
+        """Return the definitions by logical ID."""
         resources: dict[str, Json] = self.content["Resources"]
         return resources
 
     @property
     def description(self) -> str:
-        """Free text."""
+        """Return the description."""
         return str(self.content.get("Description", ""))
 
     def order(self, scope: Scope) -> list[str]:
-        """The resources whose condition holds, each after those that it needs."""
+        """Return the resources whose condition holds, each after the ones that it needs."""
         wanted = {
             logical_id: definition
             for logical_id, definition in self.resources.items()
@@ -82,7 +82,7 @@ EMPTY = Template("", {"Resources": {}})
 
 
 def read_template(body: str) -> Template:
-    """Reads YAML or JSON.
+    """Parse YAML or JSON.
 
     Raises:
         ValidationError: It is no template, or refers to what it does not define.
@@ -99,7 +99,7 @@ def read_template(body: str) -> Template:
 
 
 def parameter_values(template: Template, given: Mapping[str, str]) -> dict[str, str]:
-    """The values of all parameters of a template, as text.
+    """Return the values of all parameters of a template, as text.
 
     Raises:
         ValidationError: One is missing, unknown or not allowed.
@@ -117,7 +117,7 @@ def parameter_values(template: Template, given: Mapping[str, str]) -> dict[str, 
 
 
 def check_rules(template: Template, scope: Scope) -> None:
-    """Checks what the section `Rules` asserts of the parameters.
+    """Check the assertions about parameters in the section `Rules`.
 
     Raises:
         ValidationError: An assertion does not hold.
@@ -133,7 +133,7 @@ def check_rules(template: Template, scope: Scope) -> None:
 
 
 def make_scope(template: Template, own: Mapping[str, str], parameters: Mapping[str, str]) -> Scope:
-    """The scope of a template before any resource exists.
+    """Return the scope of a template before any resource exists.
 
     Args:
         template: The template.
@@ -156,12 +156,12 @@ def make_scope(template: Template, own: Mapping[str, str], parameters: Mapping[s
 
 
 def evaluate(value: Any, scope: Scope) -> Any:  # noqa: ANN401 - JSON
-    """A part of a template with its functions replaced by what they give."""
+    """Return a part of a template with its functions replaced by their values."""
     return _without_nothing(clean_json(_with_zones(value, scope), scope))  # type: ignore[arg-type]
 
 
 def outputs_of(template: Template, scope: Scope) -> list[dict[str, str]]:
-    """The outputs as `DescribeStacks` lists them."""
+    """Return the outputs as `DescribeStacks` lists them."""
     declared: dict[str, Json] = template.content.get("Outputs") or {}
     return [
         {
@@ -183,7 +183,7 @@ def _walk(value: Any) -> Iterable[Json]:  # noqa: ANN401 - JSON
 
 
 def references(value: Any) -> set[str]:  # noqa: ANN401 - JSON
-    """The names that a part of a template refers to."""
+    """Return the names that a part of a template refers to."""
     found: set[str] = set()
     for node in _walk(value):
         if isinstance(node.get("Ref"), str):
@@ -268,7 +268,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def _with_zones(value: Any, scope: Scope) -> Any:  # noqa: ANN401 - JSON
-    """Replaces `Fn::GetAZs`, for which moto takes a literal region only."""
+    """Replace `Fn::GetAZs`, which moto accepts with a literal region only."""
     if isinstance(value, dict):
         if "Fn::GetAZs" in value:
             region = clean_json(value["Fn::GetAZs"], scope) or scope["AWS::Region"]  # type: ignore[arg-type]
@@ -280,7 +280,7 @@ def _with_zones(value: Any, scope: Scope) -> Any:  # noqa: ANN401 - JSON
 
 
 def _without_nothing(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Leaves out what is `AWS::NoValue`."""
+    """Remove `AWS::NoValue`."""
     if isinstance(value, dict):
         return {key: _without_nothing(child) for key, child in value.items() if child is not None}
     if isinstance(value, list):

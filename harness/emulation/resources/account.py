@@ -1,4 +1,4 @@
-"""AWS::IAM::*, AWS::Budgets::*: who may do what, and when the bill is too high."""
+"""AWS::IAM::* and AWS::Budgets::*: permissions, and the limit of the bill."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ def _create_role(request: ResourceRequest) -> CreatedResource:
 
 
 def _short(name: str) -> str:
-    """A generated name within IAM's limit; its end is what makes it unique."""
+    """Return a generated name within IAM's limit; its end makes it unique."""
     start, _, end = name.rpartition("-")
     return f"{start[: _LONGEST_ROLE_NAME - len(end) - 1]}-{end}"
 
@@ -48,7 +48,7 @@ def _put_policies(api: Api, role: str, given: Properties) -> None:
 
 
 def _remove_policies(api: Api, role: str, given: Properties) -> None:
-    """Removes the template's policies, as far as they are there."""
+    """Remove the template's policies if they exist."""
     inline = api.iam.list_role_policies(RoleName=role)["PolicyNames"]
     for policy in given.get("Policies", []):
         if policy["PolicyName"] in inline:
@@ -76,7 +76,7 @@ def _update_role(change: Change) -> None:
 
 
 def _delete_role(api: Api, role: str, given: Properties) -> None:
-    # Policies that somebody else has put there make the deletion fail, as on AWS.
+    # As on AWS, policies from elsewhere make the deletion fail.
     _remove_policies(api, role, given)
     api.iam.delete_role(RoleName=role)
 
@@ -158,7 +158,7 @@ HANDLERS = {
         update=_update_policy,
         taggable=False,
     ),
-    # Budgets take tags on AWS; moto's keep none.
+    # On AWS, budgets take tags; moto's do not.
     "AWS::Budgets::Budget": Handler(
         create=_create_budget,
         delete=_delete_budget,

@@ -1,4 +1,4 @@
-"""AWS::ElastiCache::*: Memcached. The cluster's configuration endpoint is the stack's own."""
+"""AWS::ElastiCache::* for Memcached; every cluster's configuration endpoint is the stack's."""
 
 import hashlib
 from typing import Any
@@ -17,7 +17,7 @@ from harness.emulation.resources.base import (
 
 
 def _name(request: ResourceRequest) -> str:
-    """A name within ElastiCache's limits (a letter first, 40 characters), as short as CloudFormation's own."""
+    """Return a name within ElastiCache's limits (a letter first, 40 characters), as short as CloudFormation's."""
     stack, _, rest = request.name.partition("-")
     return f"{stack[:3]}-{rest[:2]}-{hashlib.sha256(request.name.encode()).hexdigest()[:12]}".lower()
 
@@ -73,7 +73,7 @@ def _update_parameter_group(change: Change) -> None:
     _retag(change, "parametergroup")
 
 
-# The properties that are called the same in the API.
+# The properties with the same name in the API.
 _SAME = names(
     "CacheNodeType CacheParameterGroupName CacheSubnetGroupName Engine EngineVersion AZMode PreferredAvailabilityZone "
     "PreferredAvailabilityZones PreferredMaintenanceWindow NetworkType IpDiscovery"

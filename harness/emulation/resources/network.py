@@ -45,7 +45,7 @@ def _create_vpc(request: ResourceRequest) -> CreatedResource:
 
 
 def _set_dns(api: Api, vpc: str, given: Properties) -> None:
-    # One attribute a call.
+    # The API takes one attribute per call.
     api.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsSupport={"Value": flag(given.get("EnableDnsSupport", True))})
     api.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": flag(given.get("EnableDnsHostnames", False))})
 
@@ -127,7 +127,7 @@ def _create_group(request: ResourceRequest) -> CreatedResource:
     )["GroupId"]
     request.exists(group)
     if "SecurityGroupEgress" in given:
-        # Rules of the template's own replace the one that lets everything out.
+        # Rules in the template replace the default rule, which lets all traffic out.
         ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[_everything()])
     _authorise(request.api, group, given)
     return CreatedResource(group, {"GroupId": group, "Id": group, "VpcId": given["VpcId"]})
@@ -159,7 +159,7 @@ def _everything() -> dict[str, Any]:
 
 
 def _permission(rule: Properties) -> dict[str, Any]:
-    """A rule of a template as the API takes it."""
+    """Return a rule of the template in the API's form."""
     text = {"Description": rule["Description"]} if "Description" in rule else {}
     permission: dict[str, Any] = {"IpProtocol": str(rule["IpProtocol"])}
     permission |= {key: int(rule[key]) for key in ("FromPort", "ToPort") if key in rule}

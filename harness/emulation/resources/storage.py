@@ -1,4 +1,4 @@
-"""AWS::S3::*, AWS::ECR::*, AWS::Logs::*, AWS::SQS::*: what holds data, images, logs and failed events."""
+"""AWS::S3::*, AWS::ECR::*, AWS::Logs::* and AWS::SQS::*: data, images, logs and failed events."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ from harness.emulation.resources.base import (
     tag_map,
 )
 
-# CreateBucket takes no region there.
+# CreateBucket takes no region here.
 _DEFAULT_REGION = "us-east-1"
 
 
@@ -32,7 +32,7 @@ def _create_bucket(request: ResourceRequest) -> CreatedResource:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
     else:
-        # S3 itself takes a second CreateBucket of the owner's in us-east-1 for granted; CloudFormation does not.
+        # In us-east-1, S3 accepts a second CreateBucket by the owner; CloudFormation does not.
         raise ResourceRefused(f"{bucket} already exists (Service: S3, Status Code: 409)")
     place = {} if region == _DEFAULT_REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     s3.create_bucket(Bucket=bucket, **place)
@@ -88,7 +88,7 @@ def _renamed(rule: Properties, renamed: dict[str, str]) -> Properties:
 
 
 def _lifecycle_rule(rule: Properties) -> Properties:
-    """A rule of a template as the API takes it."""
+    """Return a rule of the template in the API's form."""
     made: dict[str, Any] = {"Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
     if "Id" in rule:
         made["ID"] = rule["Id"]

@@ -1,4 +1,4 @@
-"""All types of resources that are emulated."""
+"""All emulated resource types."""
 
 from harness.emulation.resources import account, cache, network, storage
 from harness.emulation.resources.base import Handler
