@@ -1,4 +1,4 @@
-"""How a stack looks on the screen."""
+"""A stack's description for the terminal."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from harness.stack import StackState
 
 
 def describe(state: StackState, dead: Sequence[str]) -> list[str]:
-    """One line per child: pid, address, how long it took to start."""
+    """Return one line per service: its process or container, its address, and how long it took to start."""
     ends = state.endpoints
     addresses = {
         "memcached": ends.memcached,

@@ -1,6 +1,6 @@
-"""Text of others on the terminal: what functions print, what a cache or a bucket holds, what services answer.
+"""Untrusted text on the terminal: the output of functions, values in a cache or a bucket, answers of services.
 
-A terminal obeys escape sequences: they move the cursor, rewrite what was printed, set titles, and answer as if typed.
+A terminal obeys escape sequences: they move the cursor, rewrite earlier output, set the title, and fake typed input.
 """
 
 import re
@@ -8,7 +8,7 @@ import sys
 
 import click
 
-# Control characters but tab and line feed, those of Latin-1 too, and what turns the direction of text round.
+# Control characters except tab and line feed, those of Latin-1 included, and marks that reverse text direction.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -18,7 +18,7 @@ def printable(text: str) -> str:
 
 
 def echo(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
-    """Print text of others: printable on a terminal, unchanged into a file or a pipe, for whatever reads that."""
+    """Print untrusted text: with escapes on a terminal, unchanged into a file or a pipe."""
     if (sys.stderr if err else sys.stdout).isatty():
         text = printable(text.decode(errors="replace") if isinstance(text, bytes) else text)
     click.echo(text, err=err, nl=nl)

@@ -18,14 +18,14 @@ MOST_LABELS_SHOWN = 12
 
 
 class DataGroup(SuggestingGroup):
-    """Adds `partition`, the command of the original's script, and imports it when it is called for."""
+    """Add `partition`, the command of the original's script, and import it only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in the order in which data passes them."""
+        """Return all commands, in the order in which they are used."""
         return sorted([*super().list_commands(ctx), "partition"], key=("make", "partition", "inspect").index)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of this name, or None."""
+        """Return the command of this name, or None."""
         if cmd_name != "partition":
             return super().get_command(ctx, cmd_name)
         from fixtures.partition_data import command as partition
@@ -49,25 +49,31 @@ def command() -> None:
     type=click.Choice(["dense", "sparse", "images"]),
     default="dense",
     show_default=True,
-    help="In the likeness of HIGGS, RCV1 or CIFAR-10.",
+    help="Imitate HIGGS (dense), RCV1 (sparse) or CIFAR-10 (images).",
 )
-@click.option("--rows", type=click.IntRange(1), help="Number of rows.  [default: 100000, 20242, 2000]")
-@click.option("--features", type=click.IntRange(1), help="Columns of dense and sparse rows.  [default: 28, 47236]")
-@click.option("--density", type=click.FloatRange(0, 0.5, min_open=True), help="Of sparse rows.  [default: 0.0016]")
-@click.option("--classes", type=click.IntRange(2), help="Of images.  [default: 10]")
+@click.option("--rows", type=click.IntRange(1), help="Write this many rows.  [default: 100000, 20242 or 2000, by kind]")
+@click.option(
+    "--features", type=click.IntRange(1), help="Give dense or sparse rows this many columns.  [default: 28 or 47236]"
+)
+@click.option(
+    "--density", type=click.FloatRange(0, 0.5, min_open=True), help="Set the density of sparse rows.  [default: 0.0016]"
+)
+@click.option("--classes", type=click.IntRange(2), help="Draw images of this many classes.  [default: 10]")
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="X.xz, X.gz, X.bz2 or plain X.",
+    help="Write to this file; compress it if its name ends in .xz, .gz or .bz2.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Fixes the rows.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Make the rows from this seed."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the note that is written beside the file.")
 def make(*, kind: str, output: Path, seed: int, as_json: bool, **options: float | None) -> None:
     """Write a synthetic data set: LIBSVM text, or images in CIFAR-10's binary format.
 
-    A note beside it, OUTPUT.json, says that it is synthetic.
+    A note beside the file, OUTPUT.json, records that the data is synthetic.
 
     \b
     Example:
@@ -92,11 +98,13 @@ def make(*, kind: str, output: Path, seed: int, as_json: bool, **options: float 
 
 @command.command()
 @click.argument("source")
-@click.option("--endpoint-url", help="The S3 to read from; by default AWS_ENDPOINT_URL_S3, else the stack that is up.")
+@click.option(
+    "--endpoint-url", help="Read from this S3 endpoint.  [default: AWS_ENDPOINT_URL_S3, else the stack that is up]"
+)
 @zero_based_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(*, source: str, endpoint_url: str | None, zero_based: "ZeroBased", as_json: bool) -> None:
-    """Tell what lies in SOURCE, a file or s3://BUCKET[/FOLDER].
+    """Describe the data in SOURCE, a file or s3://BUCKET[/FOLDER].
 
     \b
     Example:
@@ -125,7 +133,7 @@ def inspect(*, source: str, endpoint_url: str | None, zero_based: "ZeroBased", a
 
 
 def describe_file(found: "FileInspection") -> str:
-    """One file or object in one line."""
+    """Describe a file or object in one line."""
     made_up = ", synthetic" if found.synthetic else ""
     return (
         f"{found.source}: {found.format}, {found.bytes:,} bytes, "
@@ -135,7 +143,7 @@ def describe_file(found: "FileInspection") -> str:
 
 
 def describe_bucket(found: "BucketInspection") -> list[str]:
-    """A bucket, one line per fact."""
+    """Describe a bucket, one line per fact."""
     lines = [f"{found.source}: {len(found.objects)} objects, {sum(found.objects.values()):,} bytes"]
     manifest = found.manifest
     if manifest is None:
@@ -159,14 +167,14 @@ def describe_bucket(found: "BucketInspection") -> list[str]:
 
 
 def describe_density(found: "FileInspection | Manifest") -> str:
-    """How much of sparse rows is not zero."""
+    """Return the share of non-zero values in sparse rows; empty for other data."""
     if found.data_type != "sparse_libsvm" or not found.features:
         return ""
     return f" ({found.non_zeros / (found.rows * found.features):.3%} not zero)"
 
 
 def describe_labels(labels: "list[LabelCount] | None") -> str:
-    """The labels with their share of the rows."""
+    """Return the labels, each with its share of the rows."""
     if labels is None:
         return "too many to be classes"
     total = sum(count.rows for count in labels)

@@ -1,4 +1,4 @@
-"""`harness deploy`: what functions stand on, their images and the functions, on AWS or in a rehearsal."""
+"""`harness deploy`: deploy the infrastructure, the images and the functions, to AWS or in a rehearsal."""
 
 import sys
 from collections.abc import Iterator
@@ -34,24 +34,26 @@ if TYPE_CHECKING:
 @click.option(
     "--n-workers",
     type=click.IntRange(min=0, max=1000),
-    help="The largest run that is to be possible: each worker function reserves so much concurrency; 0 for none.  "
-    "[default: what is reserved; at first 10]",
+    help="Reserve concurrency for runs of up to this many workers, for each worker function; 0 reserves none.  "
+    "[default: keep the current reservation; 10 on the first deployment]",
 )
 @click.option(
     "--model-bytes",
     type=click.IntRange(min=0),
     default=0,
-    help="The largest model that is to be exchanged, in bytes: is the cache large enough for it?",
+    help="Check that the cache is large enough to exchange a model of this size, in bytes.",
 )
-@click.option("--parameter", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter of the template.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
-@click.option("--check", "check_only", is_flag=True, help="Check the template and the functions, without AWS.")
+@click.option(
+    "--parameter", "parameters", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the template; repeatable."
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
+@click.option("--check", "check_only", is_flag=True, help="Check the template and the functions without AWS.")
 @click.option(
     "--compare",
     "compare_only",
     is_flag=True,
-    help="Show in what the deployed functions differ from those of a run on this machine.",
+    help="Show how the deployed functions differ from those of a run on this machine.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 def command(  # noqa: PLR0913 - keywords only, each an option
@@ -69,9 +71,9 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     compare_only: bool,
     as_json: bool,
 ) -> None:
-    """Deploys: checks, shows what changes and what it costs, asks, then makes it so.
+    """Deploy to AWS, or in a rehearsal: check, show the changes and their cost, ask, and apply them.
 
-    A second time it changes nothing. Interrupted, it goes on when it is run again.
+    Deploying again is a no-op; an interrupted deployment resumes when the command is run again.
 
     \b
     Example:

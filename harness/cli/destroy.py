@@ -1,4 +1,4 @@
-"""`harness destroy`: everything that `harness deploy` made is removed again."""
+"""`harness destroy`: remove everything that `harness deploy` created."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 @region_option
 @account_option
 @rehearse_option
-@click.option("--empty", is_flag=True, help="Delete the objects and images, too: data, results, models.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="List what stands and what it costs, and change nothing.")
+@click.option("--empty", is_flag=True, help="Also delete the bucket's objects and the images: data, results, models.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="List the resources and their cost, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 def command(
     *,
@@ -39,10 +39,10 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Removes a deployment: functions, network, cache, roles; then lists by tag what is left.
+    """Remove a deployment (functions, network, cache, roles), and list the tagged resources that are left.
 
     A bucket and repositories that are not empty are kept, unless --empty is given.
-    The exit code is 1 when something is left.
+    The exit code is 1 if any resource is left.
 
     \b
     Example:

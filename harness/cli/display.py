@@ -1,4 +1,4 @@
-"""What a run looks like on a terminal: one line per rank while it trains, a short summary at the end."""
+"""The display of a run: one line per rank while it trains, a short summary at the end."""
 
 import threading
 import time
@@ -17,35 +17,35 @@ from harness.runs.defaults import described
 from harness.runs.progress import Progress, RankProgress, waits
 from harness.runs.summary import Summary
 
-# A terminal has so many lines; beyond them the ranks are counted.
+# As many ranks as fit on a terminal; the others are only counted.
 MAX_RANK_LINES = 32
-# A wait that is longer is told, with whom or what is waited for, and again every so often.
+# A longer wait is reported with its reason, and again at this interval.
 LONG_WAIT_S, WAIT_LINE_EVERY_S = 5.0, 15.0
 MAX_EPOCH_LINES = 12
-# Without a terminal, epochs that follow one another faster are not all told.
+# Without a terminal, at most one epoch is printed in this time.
 PLAIN_LINE_EVERY_S = 1.0
 
 
 class RunDisplay:
-    """A live display on standard error; plain lines, one per stage and epoch, when that is not a terminal."""
+    """A live display on standard error, or plain lines, one per stage and epoch, when that is not a terminal."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._stage = ""
         self._progress: Progress | None = None
-        self._epoch_told, self._next_line = 0, 0.0
+        self._printed_epoch, self._next_line = 0, 0.0
         self._since = time.monotonic()
         self._next_wait = self._since + LONG_WAIT_S
         self._over = threading.Event()
-        self._teller = threading.Thread(target=self._tell_waits, name="display", daemon=True)
-        # Drawn ten times a second: seconds go on while the command itself is busy waiting.
+        self._wait_printer = threading.Thread(target=self._print_waits, name="display", daemon=True)
+        # Drawn ten times a second, so that the seconds advance while the command itself waits.
         self._live = Live(console=self._console, refresh_per_second=10, transient=True, get_renderable=self._screen)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
         else:
-            self._teller.start()
+            self._wait_printer.start()
         return self
 
     def __exit__(
@@ -55,22 +55,22 @@ class RunDisplay:
         self._over.set()
 
     def stage(self, name: str) -> None:
-        """Shows what the run is doing."""
+        """Show the stage of the run."""
         if not self._live.is_started and name != self._stage:
             click.echo(f"{name} ...", err=True)
         self._stage = name
         self._moved()
 
     def watch(self, progress: Progress) -> None:
-        """Shows how far the ranks are."""
+        """Show the progress of the ranks."""
         self._progress = progress
         if not self._live.is_started:
-            self._tell_epoch(progress)
+            self._print_epoch(progress)
 
-    def _tell_epoch(self, progress: Progress) -> None:
+    def _print_epoch(self, progress: Progress) -> None:
         epoch = min((rank.epoch for rank in progress.ranks), default=0)
-        if epoch > self._epoch_told and time.monotonic() >= self._next_line:
-            self._epoch_told, self._next_line = epoch, time.monotonic() + PLAIN_LINE_EVERY_S
+        if epoch > self._printed_epoch and time.monotonic() >= self._next_line:
+            self._printed_epoch, self._next_line = epoch, time.monotonic() + PLAIN_LINE_EVERY_S
             click.echo(f"epoch {epoch}: loss {_number(progress.ranks[0].loss)}", err=True)
             self._moved()
 
@@ -78,13 +78,13 @@ class RunDisplay:
         self._since = time.monotonic()
         self._next_wait = self._since + LONG_WAIT_S
 
-    def _tell_waits(self) -> None:
+    def _print_waits(self) -> None:
         """Print a line when nothing has been printed for a while, until the display ends."""
         while not self._over.wait(0.5):
             now = time.monotonic()
             if now >= self._next_wait and self._stage:
                 self._next_wait = now + WAIT_LINE_EVERY_S
-                with suppress(OSError, ValueError):  # nobody reads standard error any more
+                with suppress(OSError, ValueError):  # standard error is closed
                     click.echo(f"{self._stage} ... {self._wait_text(now)}", err=True)
 
     def _wait_text(self, now: float) -> str:
@@ -95,7 +95,7 @@ class RunDisplay:
 
     def _screen(self) -> Group:
         now = time.monotonic()
-        told = f" {self._wait_text(now)}" if now - self._since >= LONG_WAIT_S else ""
+        wait = f" {self._wait_text(now)}" if now - self._since >= LONG_WAIT_S else ""
         table = Table(box=None, pad_edge=False)
         for column in ("rank", "state", "round", "epoch", "loss", "rows/s"):
             table.add_column(column, justify="left" if column == "state" else "right")
@@ -104,12 +104,12 @@ class RunDisplay:
             table.add_row(*_cells(rank))
         if len(ranks) > MAX_RANK_LINES:
             table.add_row("...", f"{len(ranks) - MAX_RANK_LINES} more ranks")
-        # Not the table's title, which is broken at the table's width.
-        return Group(Text(f"{self._stage} ...{told}"), table)
+        # Not as the table's title, which would be wrapped at the table's width.
+        return Group(Text(f"{self._stage} ...{wait}"), table)
 
 
 def print_summary(summary: Summary) -> None:
-    """Prints the short summary on standard output."""
+    """Print the short summary on standard output."""
     console = Console(highlight=False, soft_wrap=True)
     seconds = summary.seconds
     console.print(
@@ -147,7 +147,7 @@ def print_summary(summary: Summary) -> None:
 
 
 def _some(epochs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return at most a dozen epochs, evenly spaced, the first and the last among them; `--json` has all."""
+    """Return at most a dozen evenly spaced epochs, including the first and the last; `--json` has all."""
     if len(epochs) <= MAX_EPOCH_LINES:
         return epochs
     step = (len(epochs) - 1) / (MAX_EPOCH_LINES - 1)
@@ -155,7 +155,7 @@ def _some(epochs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _event(event: dict[str, Any]) -> str:
-    """One line of what a run met: its name, where, when, what it cost."""
+    """Return one line about an event of the run: its name, place, time and cost."""
     place = ", ".join(f"{key} {event[key]}" for key in ("rank", "round", "step", "attempt") if key in event)
     words = [str(event.get("fault", event.get("event"))), f"at {place}" if place else ""]
     words += [f"{event['times']} times" if event.get("times", 0) > 1 else "", str(event.get("note", ""))]

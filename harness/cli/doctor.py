@@ -1,4 +1,4 @@
-"""`harness doctor`: what this machine lacks."""
+"""`harness doctor`: check this machine."""
 
 import sys
 
@@ -7,12 +7,12 @@ import msgspec
 
 
 @click.command("doctor")
-@click.option("--fix", "mend", is_flag=True, help="Fetch the RIE and install memcached when they are missing.")
+@click.option("--fix", "mend", is_flag=True, help="Download the RIE and install memcached if they are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 def command(*, mend: bool, as_json: bool) -> None:
-    """Check this machine, and say how to mend what is missing.
+    """Check this machine, and explain how to install what is missing.
 
-    The exit code is 0 when all that is required is there.
+    The exit code is 0 if everything required is present.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`harness down`: stops the stack."""
+"""`harness down`: stop the stack."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ import msgspec
 @click.command("down")
 @click.option("--json", "as_json", is_flag=True, help="Print whether a stack was stopped, as JSON.")
 def command(*, as_json: bool) -> None:
-    """Stop the stack that `harness up` started, and wait until nothing of it is left.
+    """Stop the stack that `harness up` started, and wait until all of its processes and containers are gone.
 
     \b
     Example:

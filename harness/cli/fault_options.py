@@ -1,4 +1,4 @@
-"""What a run is to meet, and how its functions are to be, as command-line options."""
+"""Options for the faults of a run, and for the limits of its functions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,36 +15,38 @@ if TYPE_CHECKING:
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _OPTIONS = [
-    click.option("--fault", "faults", multiple=True, help='A fault, as "kill rank=2 round=17"; repeatable.'),
+    click.option(
+        "--fault", "faults", multiple=True, help='Inject a fault, for example "kill rank=2 round=17"; repeatable.'
+    ),
     click.option(
         "--faults",
         "fault_file",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="A plan of faults as TOML; --fault adds to it.",
+        help="Read a fault plan from this TOML file; --fault adds to it.",
     ),
-    click.option("--chaos", help='Faults at random, as "seed=7 rate=0.01".'),
+    click.option("--chaos", help='Inject random faults, for example "seed=7 rate=0.01".'),
     click.option(
         "--retry-time-scale",
         type=click.FloatRange(0, 1),
-        help="Factor on the 1 and 2 minutes after which Lambda retries.  [default: as harness.toml says]",
+        help="Multiply Lambda's retry delays of 1 and 2 minutes by this factor.  [default: from harness.toml]",
     ),
-    click.option("--function-timeout", type=click.IntRange(1, 900), help="Time limit of a worker, seconds."),
-    click.option("--function-memory", type=click.IntRange(128, 10_240), help="Memory of a worker, MB."),
+    click.option("--function-timeout", type=click.IntRange(1, 900), help="Set the workers' time limit, in seconds."),
+    click.option("--function-memory", type=click.IntRange(128, 10_240), help="Set the workers' memory, in MB."),
 ]
 
 
 def fault_options(function: Decorated) -> Decorated:
-    """Adds the options."""
+    """Add the options to a command."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
 def fault_plan(flags: dict[str, Any]) -> "Plan":
-    """The plan among a command's flags.
+    """Return the fault plan that a command's flags describe.
 
     Raises:
-        HarnessError: It is not understood.
+        HarnessError: The plan is not valid.
     """
     from harness.faults import read_plan
 
@@ -52,7 +54,7 @@ def fault_plan(flags: dict[str, Any]) -> "Plan":
 
 
 def with_flags(settings: "Settings", job: "Job", flags: dict[str, Any]) -> "Settings":
-    """The settings with what the flags want otherwise for this job."""
+    """Return the settings, with the values that the flags override for this job."""
     from harness.runs.functions import for_run, worker_function
 
     return for_run(

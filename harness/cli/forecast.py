@@ -1,4 +1,4 @@
-"""`harness forecast`: time and cost of a run on AWS, at other numbers of workers and memory sizes."""
+"""`harness forecast`: estimate the time and cost of a run on AWS."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ TABLE_WIDTH = 120
 
 
 class Numbers(click.ParamType[list[int]]):
-    """Whole numbers with commas between them."""
+    """Whole numbers separated by commas."""
 
     name = "N,N,..."
 
@@ -22,7 +22,7 @@ class Numbers(click.ParamType[list[int]]):
         self._least, self._most = least, most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:  # noqa: ANN401 - click's signature
-        """Reads the numbers."""
+        """Parse the numbers."""
         if isinstance(value, list):
             return value
         try:
@@ -35,7 +35,7 @@ class Numbers(click.ParamType[list[int]]):
 
 
 def _constant_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Adds one option per constant of AWS's."""
+    """Add one option for each constant of AWS."""
     for constant in reversed(CONSTANTS):
         integer = isinstance(constant.value, int)
         option = click.option(
@@ -52,12 +52,20 @@ def _constant_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @click.argument("run_id")
-# Every job's own limits: `n_workers`, and Lambda's memory sizes.
-@click.option("--workers", type=Numbers(1, 1000), default="2,4,8,16,32,64,128", show_default=True)
+# The limits of a job's `n_workers`, and of Lambda's memory sizes.
 @click.option(
-    "--memory-mb", type=Numbers(128, 10_240), help="Memory sizes of a worker.  [default: the one in harness.toml]"
+    "--workers",
+    type=Numbers(1, 1000),
+    default="2,4,8,16,32,64,128",
+    show_default=True,
+    help="Estimate for these numbers of workers.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the constants in it.")
+@click.option(
+    "--memory-mb",
+    type=Numbers(128, 10_240),
+    help="Estimate for these memory sizes of a worker.  [default: from harness.toml]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, including the constants.")
 @target_option
 @stack_option
 @region_option
@@ -75,11 +83,11 @@ def command(
     expect_account: str | None,
     **flags: float,
 ) -> None:
-    """Tells what run RUN_ID would take and cost on AWS, at other numbers of workers and memory sizes.
+    """Estimate the time and cost of run RUN_ID on AWS, for other numbers of workers and memory sizes.
 
-    The run is one of the stack that is up, or of what was deployed.
-    The training stays the same: global batch and rounds are the run's, divided among more or fewer workers.
-    Its rows, bytes and processor time are measured; what belongs to AWS is an option with its source below.
+    The run is looked up on the stack that is up, or with --target in the deployment.
+    The training stays the same: the run's global batch and rounds are divided among more or fewer workers.
+    Rows, bytes and processor time are measured in the run; each constant of AWS is an option below, with its source.
 
     \b
     Example:
@@ -117,6 +125,6 @@ def command(
         times = (row.start_s, row.load_s, row.exchange_s, row.compute_s, row.seconds)
         figures = (str(row.workers), str(row.memory_mb), *(f"{seconds:.2f}" for seconds in times), f"{row.usd:.6f}")
         table.add_row(*figures, row.collective, row.note)
-    # A table that goes to a file is not cut to the width of a terminal that is not there.
+    # A table that goes to a file has no terminal whose width would limit it.
     console = Console(highlight=False)
     Console(highlight=False, width=max(console.width, TABLE_WIDTH)).print(table)

@@ -4,15 +4,15 @@ import click
 
 
 class SuggestingGroup(click.Group):
-    """Suggests from the names that it lists, imported or not."""
+    """A group that suggests similar names among all of its commands, imported or not."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command of the first argument.
+        """Return the command that the first argument names.
 
         Raises:
-            click.NoSuchCommand: There is none; the message suggests others.
+            click.NoSuchCommand: There is no such command; the message suggests others.
         """
         try:
             return super().resolve_command(ctx, args)

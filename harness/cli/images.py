@@ -1,4 +1,4 @@
-"""`harness images`: the images that go to AWS, from their Dockerfiles to a registry."""
+"""`harness images`: the images that are deployed to AWS, from their Dockerfiles to a registry."""
 
 import sys
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def _as_json(function: Command) -> Command:
 
 
 def _verbose(function: Command) -> Command:
-    return click.option("--verbose", is_flag=True, help="Show all of the build's output.")(function)
+    return click.option("--verbose", is_flag=True, help="Print all of the build's output.")(function)
 
 
 def _torch_index(function: Command) -> Command:
@@ -35,7 +35,7 @@ def _torch_index(function: Command) -> Command:
         envvar="TORCH_INDEX",
         default="",
         metavar="URL",
-        help="Where pip finds PyTorch's builds for the CPU (default: its usual index).",
+        help="Let pip find PyTorch's CPU builds at this index.  [default: its usual index]",
     )(function)
 
 
@@ -43,7 +43,7 @@ def _torch_index(function: Command) -> Command:
 def command() -> None:
     """Build, verify, push, list and remove the images that functions run from.
 
-    Without a NAME, a command works on all of them.
+    Without a NAME, a command works on all images.
 
     \b
     Example:
@@ -55,8 +55,14 @@ def command() -> None:
 
 @command.command("build")
 @_names
-@click.option("--base", metavar="IMAGE", help="What to build on (default: the stand-in if built, else AWS's).")
-@click.option("--architecture", type=click.Choice(["amd64", "arm64"]), help="Default: this machine's.")
+@click.option(
+    "--base", metavar="IMAGE", help="Build on this image.  [default: the stand-in if it is built, else AWS's]"
+)
+@click.option(
+    "--architecture",
+    type=click.Choice(["amd64", "arm64"]),
+    help="Build for this architecture.  [default: this machine's]",
+)
 @_torch_index
 @_verbose
 @_as_json
@@ -69,7 +75,7 @@ def build(
     verbose: bool,
     as_json: bool,
 ) -> None:
-    """Builds images; a name is given only to what was built to the end.
+    """Build images; an image is named only when its build has succeeded.
 
     \b
     Example:
@@ -98,14 +104,16 @@ def build(
 
 
 @command.command("bases")
-@click.option("--all", "everything", is_flag=True, help="Build all stand-ins, also of images that can be pulled.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Build all stand-ins, including those of images that can be pulled."
+)
 @_torch_index
 @_verbose
 @_as_json
 def bases(*, everything: bool, torch_index: str, verbose: bool, as_json: bool) -> None:
-    """Readies what images and stacks stand on: published images are pulled, stand-ins are built for the others.
+    """Prepare the base images: pull the published ones, and build stand-ins for those that cannot be pulled.
 
-    A stand-in is made from Debian's packages; once there, it is used, and kept up to date.
+    A stand-in is made from Debian's packages; once built, it is used and kept up to date.
 
     \b
     Example:
@@ -133,14 +141,14 @@ def bases(*, everything: bool, torch_index: str, verbose: bool, as_json: bool) -
     "--env",
     "as_environment",
     is_flag=True,
-    help="Print variables, a new secret among them, for docker-compose's file .env.",
+    help="Print variables, including a new secret, for docker-compose's .env file.",
 )
 @_verbose
 @_as_json
 def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
-    """Readies the images of a stack in containers: LocalStack, Memcached, the registry, and the harness's own.
+    """Prepare the images of a stack in containers: LocalStack, Memcached, the registry and the harness's own.
 
-    `harness up --mode container` does this by itself; docker-compose has to be told where it is not to pull.
+    `harness up --mode container` does this by itself; docker-compose needs the variables that --env prints.
 
     \b
     Example:
@@ -172,10 +180,10 @@ def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
 
 @command.command("verify")
 @_names
-@click.option("--if-needed", is_flag=True, help="Leave out images that have passed already, as they are.")
+@click.option("--if-needed", is_flag=True, help="Skip images that have already passed and have not changed since.")
 @_as_json
 def verify(*, names: tuple[str, ...], if_needed: bool, as_json: bool) -> None:
-    """Runs the images' checks, a training run in containers among them; records what passes in release/images.json.
+    """Run the images' checks, including a training run in containers, and record the passes in release/images.json.
 
     \b
     Example:
@@ -210,13 +218,18 @@ def verify(*, names: tuple[str, ...], if_needed: bool, as_json: bool) -> None:
 
 @command.command("push")
 @_names
-@click.option("--registry", required=True, metavar="ADDRESS", help="For example 127.0.0.1:5000, or ECR's address.")
-@click.option("--unverified", is_flag=True, help="Push what no check has seen run; it is not recorded.")
+@click.option(
+    "--registry",
+    required=True,
+    metavar="ADDRESS",
+    help="Push to this registry: for example 127.0.0.1:5000, or the address of ECR.",
+)
+@click.option("--unverified", is_flag=True, help="Push images that have not been verified; they are not recorded.")
 @_as_json
 def push(*, names: tuple[str, ...], registry: str, unverified: bool, as_json: bool) -> None:
-    """Pushes verified images to REGISTRY/NAME, and records their digests there.
+    """Push verified images to REGISTRY/NAME, and record the digests that the registry returns.
 
-    An image that was not verified, or whose source was changed since, is refused before anything is pushed.
+    If an image has not been verified, or its source has changed since, nothing is pushed.
 
     \b
     Example:
@@ -247,7 +260,7 @@ def push(*, names: tuple[str, ...], registry: str, unverified: bool, as_json: bo
 @command.command("list")
 @_as_json
 def list_(*, as_json: bool) -> None:
-    """Lists the images: state, digest, base, revision and size.
+    """List the images with their state, digest, base, revision and size.
 
     \b
     Example:
@@ -272,13 +285,13 @@ def list_(*, as_json: bool) -> None:
 
 @command.command("rm")
 @_names
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @_as_json
 def rm(*, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
-    """Remove the images that the harness has built, with their earlier builds and the builder's layers.
+    """Remove the images that the harness has built, their earlier builds and the builder's layers.
 
-    Lists them with their size and asks; images in use by a container stay, and images that were pulled do, too.
-    A NAME is an image of a function (linear_ec_2), or a stand-in's (lambda-harness/localstack).
+    The command lists them with their sizes and asks. Images that a container uses are kept, and so are pulled images.
+    A NAME is a function's image (linear_ec_2) or a stand-in (lambda-harness/localstack).
 
     \b
     Example:

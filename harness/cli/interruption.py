@@ -1,7 +1,7 @@
-"""The signals that ask a command to end: an exception in the main thread, raised again if it gets lost.
+"""Signals that end a command: they raise an exception in the main thread, and raise it again if it gets lost.
 
-A C extension that is being imported may drop an exception that is raised in the midst of it, as `numpy.random` does.
-Without a second try, one Ctrl-C in a hundred would do nothing.
+A C extension that is being imported may drop an exception, as `numpy.random` does.
+Without a second attempt, one Ctrl-C in a hundred would do nothing.
 """
 
 import signal
@@ -11,12 +11,12 @@ from typing import NoReturn
 
 LOST_AFTER_S = 0.2
 
-# What was raised and has not arrived in `main` yet.
+# The exception that was raised and has not arrived in `main` yet.
 _raised: BaseException | None = None
 
 
 class StopRequested(SystemExit):
-    """A signal asked for the end; blocks that are left on the way note what they stopped.
+    """A signal asks the command to end; blocks that are left on the way add notes about what they stopped.
 
     Args:
         number: The signal.
@@ -28,18 +28,18 @@ class StopRequested(SystemExit):
 
 
 def answer_signals() -> None:
-    """Let Ctrl-C, SIGTERM, and SIGHUP when the terminal is closed, end the command in order."""
-    # A mask that was inherited would keep this command, and whatever it starts, from being stopped.
+    """Let Ctrl-C, SIGTERM and SIGHUP (a closed terminal) end the command in an orderly way."""
+    # An inherited mask would keep this command, and the processes that it starts, from being stopped.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number, handler in ((signal.SIGINT, interrupt), (signal.SIGTERM, _stop), (signal.SIGHUP, _stop)):
-        # `nohup` ignores SIGHUP, a shell the SIGINT of a job in the background, and what they start is to go on.
+        # `nohup` ignores SIGHUP, and a shell ignores SIGINT for background jobs: such a command must continue.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
     signal.signal(signal.SIGALRM, _raise_again)
 
 
 def arrived() -> None:
-    """Forget what was raised: the command has ended, by it or otherwise."""
+    """Forget the exception that was raised: the command has ended, because of it or otherwise."""
     global _raised  # noqa: PLW0603 - signals are the process's
     _raised = None
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -55,7 +55,7 @@ def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    # A closed terminal sends several; what is being stopped is stopped once.
+    # A closed terminal sends several signals, but the command is stopped only once.
     for each in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(each) is _stop:
             signal.signal(each, _ignore)
@@ -63,7 +63,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Does nothing; unlike SIG_IGN, programs that are started do not inherit it."""
+    """Do nothing; unlike SIG_IGN, started programs do not inherit this."""
 
 
 def _raise(error: BaseException) -> NoReturn:
@@ -74,7 +74,7 @@ def _raise(error: BaseException) -> NoReturn:
         raise error
     finally:
         # Error, traceback and frame would keep one another alive, and with them an executor that was just starting a
-        # thread: Python would wait for that thread at the end, and the thread for the executor's.
+        # thread: at exit, Python would wait for that thread, and the thread for the executor's end.
         del error
 
 
@@ -84,7 +84,7 @@ def _raise_again(_number: int, _frame: FrameType | None) -> None:
 
 
 def _is_handled(error: BaseException) -> bool:
-    """Whether blocks are being left because of this exception, or of one that was made of it."""
+    """Return whether blocks are being left because of this exception, or of one that was raised from it."""
     to_look_at, seen = [sys.exc_info()[1]], set()
     while to_look_at:
         each = to_look_at.pop()

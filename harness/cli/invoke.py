@@ -1,4 +1,4 @@
-"""`harness invoke`: any function by hand, as `aws lambda invoke` would."""
+"""`harness invoke`: invoke a function by hand, as `aws lambda invoke` does."""
 
 import os
 import sys
@@ -21,10 +21,10 @@ from harness.cli.target_options import (
 @click.option(
     "--event",
     type=click.File("rb"),
-    help="File with the event; `-` reads standard input.",
+    help="Read the event from this file; `-` is standard input.",
 )
-@click.option("--payload", help="The event itself, as JSON.")
-@click.option("--async", "asynchronous", is_flag=True, help="Queue an event instead of waiting for the answer.")
+@click.option("--payload", help="Use this JSON as the event.")
+@click.option("--async", "asynchronous", is_flag=True, help="Queue the event instead of waiting for the answer.")
 @click.option("--log", is_flag=True, help="Print the end of the invocation's log on standard error.")
 @target_option
 @region_option
@@ -40,10 +40,10 @@ def command(
     region: str | None,
     expect_account: str | None,
 ) -> None:
-    """Invokes FUNCTION, one of harness.toml's, on the stack that is up and prints its answer.
+    """Invoke FUNCTION, declared in harness.toml, on the stack that is up, and print its answer.
 
-    The function is created or updated from its folder, or its image, first; with --target it is what was deployed.
-    The exit code is 1 when the function failed.
+    The function is first created or updated from its folder or image; with --target, the deployed function is used.
+    The exit code is 1 if the function failed.
 
     \b
     Example:

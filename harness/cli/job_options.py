@@ -1,4 +1,4 @@
-"""The job's keys as command-line options, with dashes, in the job's own words."""
+"""Command-line options for the keys of a job: their names have dashes, their help is the job's own documentation."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,9 +13,9 @@ from training.errors import InputError
 from training.job import Job, describe
 
 PREFIX = "job_"
-# Known only when the stack runs; a run sets them itself.
+# Known only when the stack is up; a run sets them itself.
 _SET_BY_THE_RUN = {"host", "port"}
-# Defaults of `harness run` that are not the event's.
+# Defaults of `harness run` that differ from the event's.
 _RUN_DEFAULTS = {
     "n_workers": "as many as there are partitions in a bucket, else 4",
     **dict.fromkeys(("lr", "batch_size", "n_epochs"), "follows from the data"),
@@ -27,14 +27,14 @@ _CLICK_TYPES: dict[Any, click.ParamType[Any]] = {
     bool: click.BOOL,
 }
 
-# A line of the "Attributes" part of a docstring: the job documents its keys in one place.
+# A line in the "Attributes" section of a docstring: the job documents its keys in one place.
 _ATTRIBUTE = re.compile(r"^        (\w+): (.+)\.$", re.MULTILINE)
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def job_options(function: Decorated) -> Decorated:
-    """Adds one option per key of the job; what is not given is None."""
+    """Add one option per key of the job; the value of an option that is not given is None."""
     hints = get_type_hints(Job, include_extras=True)
     meanings = dict(_ATTRIBUTE.findall(Job.__doc__ or ""))
     for field in reversed(msgspec.structs.fields(Job)):
@@ -50,7 +50,7 @@ def job_options(function: Decorated) -> Decorated:
             PREFIX + field.name,
             type=type_,
             default=None,
-            # Python strips docstrings at -OO.
+            # With -OO, Python strips the docstring.
             help=f"{meanings.get(field.name, field.encode_name)} ({describe(hints[field.name])}){default}",
         )
         function = option(function)
@@ -58,22 +58,22 @@ def job_options(function: Decorated) -> Decorated:
 
 
 def job_event(flags: dict[str, Any]) -> dict[str, Any]:
-    """The job's keys among a command's flags, those that were given."""
+    """Return the job's keys that a command's flags set."""
     names = {PREFIX + field.name: field.encode_name for field in msgspec.structs.fields(Job)}
     return {names[flag]: value for flag, value in flags.items() if flag in names and value is not None}
 
 
 @contextmanager
 def errors_name_flags(event: dict[str, Any]) -> Iterator[None]:
-    """Within the block, let errors about a key of the job name the flag by which the user gave it.
+    """Make errors that the block raises about a key of the job name the flag that set it.
 
-    Keys that came from a file keep their names.
+    Keys that were read from a file keep their names.
 
     Args:
-        event: The keys that were given by flags.
+        event: The keys that flags have set.
 
     Raises:
-        HarnessError: An error about one of them, in the flag's words.
+        HarnessError: An error about one of them, naming its flag.
     """
     try:
         yield
@@ -90,10 +90,10 @@ def errors_name_flags(event: dict[str, Any]) -> Iterator[None]:
 
 
 def _click_type(hint: Any) -> click.ParamType[Any]:  # noqa: ANN401 - a type hint has no narrower type
-    """The option's type; what click cannot say (ranges, patterns) is left to the job's own check."""
+    """Return the option's type; the job itself checks what click cannot express, such as ranges and patterns."""
     if hint in _CLICK_TYPES:
         return _CLICK_TYPES[hint]
     if get_origin(hint) is Literal:
         return click.Choice([str(value) for value in get_args(hint)])
-    # Annotated[T, ...] and T | None: the first argument is what counts.
+    # In Annotated[T, ...] and T | None, the first argument is the type.
     return _click_type(get_args(hint)[0])

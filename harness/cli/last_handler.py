@@ -1,4 +1,4 @@
-"""What nobody foresaw: one line on the screen, and the traceback in a file."""
+"""Unexpected errors: one line on the terminal, and the traceback in a file."""
 
 import errno
 import os
@@ -13,23 +13,23 @@ from pathlib import Path
 FILE_NAME = "last-error.txt"
 _LONGEST_QUOTE = 300
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")
-# A device, a quota, or a file system that takes nothing: no fault of the program's.
+# A full device, a used-up quota or a read-only file system: no fault of the program.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def describe(error: BaseException) -> list[str]:
-    """Return the lines that tell the user of an error that no command has translated."""
+    """Return the lines to print for an error that no command has translated."""
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         place = error.filename or error.filename2
         where = f"cannot write {os.fsdecode(place)}" if place else f"folders: {Path.cwd()}, {tempfile.gettempdir()}"
         return [str(error.strerror).lower(), where, "free some space (or inodes: `df -i`), or work elsewhere"]
     if isinstance(error, UnicodeEncodeError) and _NOT_UTF_8.search(error.object):
-        # So Python has bytes of the command line that are no text; names on AWS and here are text.
+        # Python represents bytes of the command line that are not UTF-8 in this way.
         return [f"{error.object!a} is not UTF-8", "give names and values as UTF-8"]
     if isinstance(error, OSError) and error.filename is not None:
         path = _keep(error)
-        told = [f"the traceback is in {path}"] if path else []
-        return [f"{os.fsdecode(error.filename)[:_LONGEST_QUOTE]}: {error.strerror}", *told]
+        more = [f"the traceback is in {path}"] if path else []
+        return [f"{os.fsdecode(error.filename)[:_LONGEST_QUOTE]}: {error.strerror}", *more]
     lines = [f"unexpected {_one_line(error)}"]
     path = _keep(error)
     if path is None:
@@ -38,12 +38,12 @@ def describe(error: BaseException) -> list[str]:
 
 
 def watch_threads() -> None:
-    """Let errors in other threads and in destructors leave their traceback in a file, too."""
-    threading.excepthook = lambda args: _tell(args.exc_value)
-    sys.unraisablehook = lambda args: _tell(args.exc_value)
+    """Keep the tracebacks of errors in other threads and in destructors in a file, too."""
+    threading.excepthook = lambda args: _warn(args.exc_value)
+    sys.unraisablehook = lambda args: _warn(args.exc_value)
 
 
-def _tell(error: BaseException | None) -> None:
+def _warn(error: BaseException | None) -> None:
     if error is None or isinstance(error, KeyboardInterrupt | SystemExit):
         return
     path = _keep(error)
@@ -51,14 +51,14 @@ def _tell(error: BaseException | None) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    with suppress(Exception):  # its `__str__` may be what is broken
+    with suppress(Exception):  # its `__str__` may fail
         words = " ".join(str(error).split())
         return f"{type(error).__name__}: {words[:_LONGEST_QUOTE]}" if words else type(error).__name__
     return type(error).__name__
 
 
 def _keep(error: BaseException) -> Path | None:
-    """Writes the traceback into the state folder, else into the folder for temporary files."""
+    """Write the traceback to the state folder, or else to the folder for temporary files."""
     text = "".join(traceback.format_exception(error, limit=200))
     content = f"harness {' '.join(sys.argv[1:])}\n\n{text}".encode(errors="backslashreplace")
     with suppress(Exception):

@@ -1,4 +1,4 @@
-"""`harness logs`: a function's log, as `aws logs tail` would show it."""
+"""`harness logs`: print a function's log, as `aws logs tail` does."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ from harness.cli.target_options import (
 
 @click.command()
 @click.argument("function")
-@click.option("--since", default=60, show_default=True, type=click.IntRange(min=0), help="Minutes to look back.")
+@click.option("--since", default=60, show_default=True, type=click.IntRange(min=0), help="Look back this many minutes.")
 @click.option("--follow", is_flag=True, help="Wait for new lines until interrupted.")
 @target_option
 @region_option
@@ -30,7 +30,7 @@ def command(
     region: str | None,
     expect_account: str | None,
 ) -> None:
-    """Prints the log of FUNCTION on the stack that is up, or of what was deployed.
+    """Print the log of FUNCTION on the stack that is up, or with --target in the deployment.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""The console script `harness`: finds the verb's file, runs it, and turns known errors into three lines."""
+"""The console script `harness`: it runs the verb's module, and prints known errors in three lines."""
 
 import errno
 import importlib
@@ -34,19 +34,19 @@ VERBS = (
 )
 
 
-# Longer than the longest error that says something.
+# Longer than any useful error message.
 LONGEST_LINE = 1200
 
 
 class VerbGroup(SuggestingGroup):
-    """A group whose commands are the modules `harness.cli.<verb>`, imported when called: `--help` stays fast."""
+    """A group whose commands are the modules `harness.cli.<verb>`, imported when called so that `--help` stays fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All verbs, in the order in which a newcomer needs them."""
+        """Return all verbs, in the order in which a newcomer needs them."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """The verb's command, or None when there is no such verb."""
+        """Return the verb's command, or None if there is no such verb."""
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"harness.cli.{cmd_name}")
@@ -66,7 +66,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: every error ends with an exit code and a few lines, never with a traceback."""
+    """Run a command; any error ends with an exit code and a few lines, never with a traceback."""
     open_streams()
     watch_threads()
     answer_signals()
@@ -81,7 +81,7 @@ def main() -> None:
 def _exit_code() -> int | str | None:
     code: int | str | None = 1
     try:
-        # A number when click itself has answered, as with --help.
+        # click returns a number when it has answered itself, as it does for --help.
         code = cli.main(prog_name="harness", standalone_mode=False) or 0
     except StopRequested as stop:
         _say([f"interrupted ({stop.signal.name})", *_notes(stop)])
@@ -98,7 +98,7 @@ def _exit_code() -> int | str | None:
         code = _output_lost(error)
     except (HarnessError, TrainingError) as error:
         _say_error(str(error).splitlines())
-    except Exception as error:  # noqa: BLE001 - the user gets one line, whoever mends it gets the traceback
+    except Exception as error:  # noqa: BLE001 - the user gets one line, and the traceback is kept in a file
         _say_error(describe(error))
     finally:
         arrived()
@@ -106,7 +106,7 @@ def _exit_code() -> int | str | None:
 
 
 def _output_lost(error: OutputLostError) -> int:
-    """A reader that has seen enough (`harness runs | head -1`) is no error; a full disk is one."""
+    """Return the exit code: a closed pipe (`harness runs | head -1`) is no error, a full disk is one."""
     discard_output()
     if error.errno == errno.EPIPE:
         return 128 + signal.SIGPIPE
@@ -120,13 +120,13 @@ def _say_error(lines: list[str]) -> None:
 
 
 def _cut(line: str) -> str:
-    """Leaves out the middle of what would fill the screen: an argument of any length may be quoted in it."""
+    """Cut the middle out of a line that would fill the screen: it may quote an argument of any length."""
     half = LONGEST_LINE // 2
     return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
 
 
 def _say(lines: list[str]) -> None:
-    # A cause may quote a log, or what a cache holds.
+    # A cause may quote a log or a value in the cache.
     first, *more = map(printable, lines)
     click.echo("\n".join([first, *(f"  {line}" for line in more)]), err=True)
 

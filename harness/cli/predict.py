@@ -1,4 +1,4 @@
-"""`harness predict`: scores new rows with a trained model."""
+"""`harness predict`: score new rows with a trained model."""
 
 from functools import partial
 from pathlib import Path
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run_id", required=False)
-@click.option("--model-file", type=click.Path(path_type=Path, dir_okay=False), help="A model that `harness run` saved.")
+@click.option(
+    "--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Use a model file that `harness run` saved."
+)
 @click.option(
     "--file",
     "data_file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     required=True,
-    help="Rows of the kind that the model was trained on; plain or compressed.",
+    help="Score the rows of this file, in the format of the training data; plain or compressed.",
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write; standard output by default."
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.  [default: standard output]"
 )
 @zero_based_option
 @target_option
@@ -43,11 +45,10 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     region: str | None,
     expect_account: str | None,
 ) -> None:
-    """Scores the rows of a file with the model of run RUN_ID, or of --model-file, and writes CSV.
+    """Score the rows of a file with the model of run RUN_ID, or with --model-file, and write CSV.
 
-    The run is one of the stack that is up, or of what was deployed.
-
-    The accuracy against the file's labels goes to standard error.
+    The run is looked up on the stack that is up, or with --target in the deployment.
+    The accuracy against the file's labels is printed on standard error.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`harness rie`: one function behind one RIE in the foreground."""
+"""`harness rie`: serve one function behind the Runtime Interface Emulator, in the foreground."""
 
 import sys
 
@@ -7,19 +7,26 @@ import click
 
 @click.command()
 @click.argument("function")
-@click.option("--port", default=9000, show_default=True, type=click.IntRange(1, 65_535), help="Port for invocations.")
+@click.option(
+    "--port",
+    default=9000,
+    show_default=True,
+    type=click.IntRange(1, 65_535),
+    help="Listen on this port for invocations.",
+)
 @click.option(
     "--timeout",
     "timeout_s",
     type=click.IntRange(1, 900),
     metavar="SECONDS",
-    help="Time limit of an invocation, a debugger's pauses included (default: the function's).",
+    help="Limit an invocation to this time, pauses in a debugger included.  [default: the function's]",
 )
 def command(*, function: str, port: int, timeout_s: int | None) -> None:
-    """Serve FUNCTION, one of harness.toml's, straight from its folder until interrupted.
+    """Serve FUNCTION from its source folder, until interrupted.
 
-    Its output comes to this terminal, it sees the stack that is up, and `breakpoint()` stops here.
-    Each invocation has the function's time limit: give a debugger more by --timeout.
+    FUNCTION is declared in harness.toml. It uses the stack that is up, prints to this terminal, and
+    `breakpoint()` opens a debugger here.
+    The function's time limit applies to each invocation; allow more time for debugging with --timeout.
 
     \b
     Example:

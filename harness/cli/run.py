@@ -1,4 +1,4 @@
-"""`harness run`: the whole flow in one command."""
+"""`harness run`: train a model with one command."""
 
 import json
 from contextlib import ExitStack, contextmanager
@@ -32,30 +32,34 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--data",
-    help="A file, s3://BUCKET, sklearn:NAME or synthetic:...; the user guide lists all.",
+    help="Train on this data: a file, s3://BUCKET, sklearn:NAME or synthetic:...; the user guide lists all forms.",
 )
 @click.option(
     "--job",
     "job_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A job's event as JSON; flags override it.",
+    help="Read the job's event from this JSON file; flags override it.",
 )
-@click.option("--s3", type=click.Choice(["localstack", "moto"]), help="What plays S3 when no stack is up.")
+@click.option(
+    "--s3", type=click.Choice(["localstack", "moto"]), help="Emulate S3 with this program when no stack is up."
+)
 @click.option(
     "--mode",
     type=click.Choice(["process", "container"]),
-    help="As processes of this machine, or as containers.  [default: as the stack that is up; else from harness.toml]",
+    help="Run functions as processes or in containers.  [default: as the stack that is up, else from harness.toml]",
 )
 @target_option
 @stack_option
 @region_option
 @account_option
-@click.option("--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Save the trained model there.")
+@click.option(
+    "--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Save the trained model to this file."
+)
 @click.option(
     "--save-event",
     "event_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Save the job there as the coordinator's event, for `aws lambda invoke` on the same stack.",
+    help="Save the coordinator's event to this file, for `aws lambda invoke` on the same stack.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole summary as one JSON object.")
 @fault_options
@@ -75,12 +79,12 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     as_json: bool,
     **flags: object,
 ) -> None:
-    """Trains a model: partitions the data, starts the functions, follows the workers, prints a summary.
+    """Train a model: partition the data, start the functions, follow the workers and print a summary.
 
-    Uses the stack that `harness up` started; when none is up, starts one and stops it at the end.
-    A run with faults or a time scale of its own always has a stack of its own.
-    With --target, the functions are the deployed ones, and the data goes into the deployment's bucket.
-    Without --n-workers, 4 workers train, or as many as the bucket in --data has partitions.
+    The run uses the stack that `harness up` started; if none is up, it starts one and stops it at the end.
+    A run with faults or its own time scale always starts a private stack.
+    With --target, it uses the deployed functions, and the data goes into the deployment's bucket.
+    Without --n-workers, 4 workers train, or one for each partition if --data is a bucket.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`harness runs`: the runs whose results lie on the stack that is up."""
+"""`harness runs`: list the runs on the stack that is up, or in a deployment."""
 
 import json
 from typing import Literal
@@ -25,7 +25,7 @@ def command(
     region: str | None,
     expect_account: str | None,
 ) -> None:
-    """Lists the runs on the stack that is up, or on what was deployed; the newest last.
+    """List the runs on the stack that is up, or with --target those of the deployment; the newest last.
 
     \b
     Example:
@@ -53,5 +53,5 @@ def command(
         texts = (Text(printable(text)) for text in (run.run_id, run.status, run.dataset, run.bucket))
         identity, status, dataset, bucket = texts
         table.add_row(identity, status, dataset, str(run.n_workers), loss, bucket)
-    # A name that is cut is of no use to `harness predict`.
+    # `harness predict` needs the whole run id, so the table is never cut to the terminal's width.
     Console(width=max(Console().width, TABLE_WIDTH)).print(table)

@@ -1,4 +1,4 @@
-"""`harness status`: what is up, and where it listens."""
+"""`harness status`: show the stack that is up, and where it listens."""
 
 import shlex
 import sys
@@ -10,9 +10,13 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
 @click.option("--shell", "as_shell", is_flag=True, help="Print `export` lines that point boto3 and the AWS CLI here.")
 @click.option("--docker", "as_docker", is_flag=True, help="Print flags for `docker run` that point a function here.")
-@click.option("--network", "as_network", is_flag=True, help="Print the functions' network, in container mode.")
+@click.option(
+    "--network", "as_network", is_flag=True, help="Print the name of the functions' network (container mode)."
+)
 def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool) -> None:
-    """Show the stack that is up; exit code 1 when none is, or when one of its processes has died.
+    """Show the stack that is up.
+
+    The exit code is 1 if no stack is up, or if one of its processes has died.
 
     \b
     Example:

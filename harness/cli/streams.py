@@ -1,7 +1,7 @@
-"""Standard input, output and error that are always there, and whose failures are told apart from all others.
+"""Standard input, output and error that are always open, and whose failures are distinguished from all others.
 
-What cannot be shown is no reason to give up the work: standard error swallows what nobody can read.
-What cannot be printed on standard output is the command's result, and so an error: `OutputLostError`.
+A notice that cannot be printed is no reason to give up the work: standard error ignores failed writes.
+Standard output carries the command's result, so a failed write is an error: `OutputLostError`.
 """
 
 import io
@@ -17,10 +17,10 @@ STDOUT, STDERR = 1, 2
 
 
 class OutputLostError(Exception):
-    """Standard output takes nothing any more.
+    """Standard output can no longer be written to.
 
     Args:
-        cause: What the kernel said.
+        cause: The operating system's error.
     """
 
     def __init__(self, cause: OSError) -> None:
@@ -44,12 +44,12 @@ class _Notices(io.FileIO):
 
 
 def open_streams() -> None:
-    """Replace the standard streams by ones that this module describes; to be called before any other file is opened."""
+    """Replace the standard streams by those that this module describes; call this before any other file is opened."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free is this one; else the next file would be taken for the stream.
+            # The lowest free descriptor is this one; otherwise, the next file to be opened would become the stream.
             os.open(os.devnull, os.O_RDWR)
     sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as the process
     sys.stdout = _text(_Output(STDOUT, "wb", closefd=False), sys.stdout)
@@ -57,22 +57,22 @@ def open_streams() -> None:
 
 
 def close_streams() -> None:
-    """Write what is left.
+    """Flush the streams.
 
     Raises:
-        OutputLostError: It could not be written.
+        OutputLostError: Standard output could not be written to.
     """
     sys.stdout.flush()
     sys.stderr.flush()
 
 
 def discard_output() -> None:
-    """Let standard output go nowhere; Python would else try again at its end, and complain."""
+    """Redirect standard output to nowhere; otherwise Python would flush it again at exit, and complain."""
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as the process
 
 
 def _text(raw: io.FileIO, before: TextIO | None) -> TextIO:
-    """A text stream that shows any text: what the terminal's encoding lacks is escaped."""
+    """Return a text stream that accepts any text: characters that the terminal's encoding lacks are escaped."""
     encoding = before.encoding if before is not None else "utf-8"
     buffer = io.BufferedWriter(raw)
     line_buffering = raw.fileno() == STDERR or raw.isatty()

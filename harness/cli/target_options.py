@@ -1,4 +1,4 @@
-"""Options that say where a deployment is."""
+"""Options that locate a deployment."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -17,15 +17,15 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class StackName(click.ParamType[str]):
-    """A stack's name, which begins the names of its bucket and repositories: what all of them take."""
+    """A stack's name: a prefix that is valid in the names of its bucket and of its repositories."""
 
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
-        """Checks it.
+        """Check the name.
 
         Raises:
-            click.BadParameter: It is none.
+            click.BadParameter: It is not valid.
         """
         import re
 
@@ -36,15 +36,19 @@ class StackName(click.ParamType[str]):
 
 
 def stack_option(function: Decorated) -> Decorated:
-    """`--stack`."""
+    """Add `--stack`."""
     return click.option(
-        "--stack", type=StackName(), default="lambda-harness", show_default=True, help="The stack's name."
+        "--stack",
+        type=StackName(),
+        default="lambda-harness",
+        show_default=True,
+        help="Use the CloudFormation stack of this name.",
     )(function)
 
 
 def region_option(function: Decorated) -> Decorated:
-    """`--region`."""
-    return click.option("--region", help="AWS's region.  [default: the profile's, or AWS_REGION]")(function)
+    """Add `--region`."""
+    return click.option("--region", help="Use this AWS region.  [default: from the profile or AWS_REGION]")(function)
 
 
 class AccountNumber(click.ParamType[str]):
@@ -53,10 +57,10 @@ class AccountNumber(click.ParamType[str]):
     name = "id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
-        """Checks it.
+        """Check the number.
 
         Raises:
-            click.BadParameter: It is none.
+            click.BadParameter: It is not valid.
         """
         text = str(value).replace("-", "")  # the console shows it in groups
         if not (len(text) == 12 and text.isascii() and text.isdigit()):
@@ -65,37 +69,39 @@ class AccountNumber(click.ParamType[str]):
 
 
 def account_option(function: Decorated) -> Decorated:
-    """`--expect-account`."""
-    return click.option("--expect-account", type=AccountNumber(), metavar="ID", help="Refuse any other account.")(
-        function
-    )
+    """Add `--expect-account`."""
+    return click.option(
+        "--expect-account", type=AccountNumber(), metavar="ID", help="Refuse any account but this one."
+    )(function)
 
 
 def rehearse_option(function: Decorated) -> Decorated:
-    """`--rehearse`."""
-    return click.option("--rehearse", is_flag=True, help="On this machine, against emulated AWS.")(function)
+    """Add `--rehearse`."""
+    return click.option("--rehearse", is_flag=True, help="Work on this machine, against emulated AWS.")(function)
 
 
 def target_option(function: Decorated) -> Decorated:
-    """`--target`."""
+    """Add `--target`."""
     return click.option(
-        "--target", type=click.Choice(["aws", "rehearsal"]), help="What `harness deploy` made, there or in a rehearsal."
+        "--target",
+        type=click.Choice(["aws", "rehearsal"]),
+        help="Use what `harness deploy` created on AWS, or in a rehearsal.",
     )(function)
 
 
 def target_of(
     kind: Literal["aws", "rehearsal"], region: str | None, settings: "Settings", expect_account: str | None = None
 ) -> "Target":
-    """Return where a deployment is.
+    """Return the account and region, or the rehearsal, of a deployment.
 
     Args:
-        kind: What `--target` says.
-        region: AWS's region; None for the profile's.
-        settings: The project's.
-        expect_account: The account that it must be in, before anything is asked of it or done there.
+        kind: The value of `--target`.
+        region: The AWS region; None for the profile's.
+        settings: The project's settings.
+        expect_account: The account that the credentials must belong to, checked before any other call.
 
     Raises:
-        HarnessError: No rehearsal is up, no region is named, or the credentials are of another account.
+        HarnessError: No rehearsal is up, no region is set, or the credentials belong to another account.
     """
     from harness.deploy.preflight import require_account
     from harness.deploy.rehearsal import standing_rehearsal
@@ -117,9 +123,9 @@ def results_of(
     settings: "Settings",
     expect_account: str | None = None,
 ) -> "tuple[S3Client, list[str]]":
-    """Return where the runs of a deployment, or of the stack that is up, are: a client and the buckets.
+    """Return an S3 client and the buckets with the results of a deployment, or of the stack that is up.
 
-    A deployment has one bucket, the only one that its functions may use; a stack of this machine any number.
+    A deployment has one bucket, the only one that its functions may use; a local stack may have many.
 
     Raises:
         HarnessError: Nothing is up, or nothing is deployed.
@@ -148,10 +154,10 @@ def results_of(
 
 
 def refuse_account_without_target(expect_account: str | None) -> None:
-    """Refuse an account for a stack on this machine, which has none: the user believes to be on AWS.
+    """Refuse `--expect-account` without `--target`: the user believes to work on AWS.
 
     Raises:
-        HarnessError: There is one.
+        HarnessError: An account is given.
     """
     from harness.errors import HarnessError
 
@@ -164,10 +170,10 @@ def refuse_account_without_target(expect_account: str | None) -> None:
 
 
 def check_somebody_answers() -> None:
-    """Whether there is a terminal to ask a question at.
+    """Check that standard input is a terminal, so that a question can be asked.
 
     Raises:
-        HarnessError: There is none.
+        HarnessError: It is not.
     """
     from harness.errors import HarnessError
 
@@ -177,13 +183,13 @@ def check_somebody_answers() -> None:
 
 @contextmanager
 def interruptions(verb: str) -> Iterator[None]:
-    """Say what an interruption of the block means (Ctrl-C, a closed terminal, a CI job that is cancelled): AWS goes on.
+    """Explain an interruption of the block (Ctrl-C, a closed terminal, a cancelled CI job): AWS continues its work.
 
     Args:
-        verb: The command that goes on when it is run again.
+        verb: The command that resumes the work when it is run again.
 
     Raises:
-        HarnessError: Somebody has pressed it.
+        HarnessError: The block was interrupted.
     """
     import signal
 

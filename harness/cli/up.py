@@ -1,4 +1,4 @@
-"""`harness up`: starts the stack."""
+"""`harness up`: start the stack."""
 
 from functools import partial
 from typing import Literal
@@ -7,19 +7,23 @@ import click
 
 
 @click.command("up")
-@click.option("--s3", type=click.Choice(["localstack", "moto"]), help="What plays S3.  [default: from harness.toml]")
+@click.option(
+    "--s3",
+    type=click.Choice(["localstack", "moto"]),
+    help="Emulate S3 with this program.  [default: from harness.toml]",
+)
 @click.option(
     "--mode",
     type=click.Choice(["process", "container"]),
-    help="As processes of this machine, or as containers.  [default: from harness.toml]",
+    help="Run functions as processes or in containers.  [default: from harness.toml]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the stack's state as JSON.")
 def command(
     *, s3: Literal["localstack", "moto"] | None, mode: Literal["process", "container"] | None, as_json: bool
 ) -> None:
-    """Start what runs stand on, and leave it up; runs then start quicker and share it.
+    """Start a local stack and keep it running, so that later runs start faster and share it.
 
-    A second `harness up` reports the stack that is up.
+    If a stack is already up, report it.
 
     \b
     Example:
