@@ -1,19 +1,19 @@
 """Every error that the training library raises on purpose, by what the caller should do about it.
 
 TrainingError
- +-- InputError          mend the job or the data, then run again
- |    +-- JobError       one field of the event
- +-- ExchangeError       the peers or the channel between them
-      +-- ChannelError   the channel itself: not reachable, refused a store
-      |    +-- ValueTooLarge  a value above the channel's limit; trying again does not help
-      |    +-- ChannelSilent  it accepts connections and does not answer: it is stopped or overloaded
-      +-- FrameError     a value in the channel that is not the frame expected there
-      |    +-- DamagedFrame   it was the right one once: truncated, or its checksum is wrong
-      +-- ImpossibleValue  a value in the channel that no rank of this run can have written
-      +-- RanksMissing   a deadline passed and these ranks had not sent their part
-      +-- RunAborted     another rank gave the run up; carries its cause
-      +-- StateLost      what a rank alone had is gone with the cache
-      +-- DuplicateDelivery    another try of this rank goes on, or the run is over: this one writes nothing more
+ +-- InputError               fix the job or the data, then run again
+ |    +-- JobError            one field of the event
+ +-- ExchangeError            the peers, or the channel between them
+      +-- ChannelError        the channel is not reachable or refused a store
+      |    +-- ValueTooLarge  a value exceeds the channel's limit; a retry does not help
+      |    +-- ChannelSilent  the channel accepts connections and does not answer: it is stopped or overloaded
+      +-- FrameError          a value in the channel is not the expected frame
+      |    +-- DamagedFrame   the frame is truncated, or its checksum is wrong
+      +-- ImpossibleValue     no rank of this run can have written this value in the channel
+      +-- RanksMissing        a deadline passed without the parts of these ranks
+      +-- RunAborted          the run was aborted; carries the cause
+      +-- StateLost           a rank's private state was lost with the cache
+      +-- DuplicateDelivery   another attempt works for this rank, or the run is over; this one writes nothing more
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ class JobError(InputError):
 
     Args:
         field: The event's key.
-        value: What the event holds there.
-        allowed: What would be right, as a short phrase.
+        value: Its value.
+        allowed: The allowed values, as a short phrase.
     """
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
@@ -61,20 +61,20 @@ class ChannelSilent(ChannelError):
 
 
 class FrameError(ExchangeError):
-    """A value in the channel is not the frame that belongs there."""
+    """A value in the channel is not the expected frame."""
 
 
 class DamagedFrame(FrameError):
-    """A frame was cut short or changed on the way; its sender can put it again."""
+    """A frame was truncated or changed on the way; its sender can republish it."""
 
 
 class ImpossibleValue(ExchangeError):
-    """A value in the channel that no rank of this run can have written; somebody else writes to the cache.
+    """No rank of this run can have written this value in the channel: another program writes to the cache.
 
     Args:
-        key: Where the value is.
-        what: What is impossible about it, with what would be possible.
-        writer: Who it claims to be written by, for example `rank 3, attempt 1`; empty when it does not say.
+        key: The key of the value.
+        what: The reason why it is impossible, and what is allowed.
+        writer: The writer that the value names, for example `rank 3, attempt 1`; empty if it names none.
     """
 
     def __init__(self, key: str, what: str, writer: str = "") -> None:
@@ -91,11 +91,11 @@ class RanksMissing(ExchangeError):
 
     Args:
         run_id: The run.
-        round_number: The round that was waited in.
+        round_number: The round of the wait.
         step: The step within the round.
-        missing: The ranks whose parts did not come, ascending.
+        missing: The ranks whose parts did not arrive, ascending.
         waited_s: Seconds waited.
-        hint: What may have to do with it; empty for nothing.
+        hint: A possible cause; empty for none.
     """
 
     def __init__(
@@ -114,12 +114,12 @@ class RanksMissing(ExchangeError):
 
 
 class RunAborted(ExchangeError):
-    """Another rank gave the run up; the message is its cause."""
+    """The run was aborted, by another rank or from outside; the message is the cause."""
 
 
 class StateLost(ExchangeError):
-    """A rank died, and what it alone had (ADMM's dual) is gone with the cache."""
+    """A rank died, and its private state (ADMM's dual) was lost with the cache."""
 
 
 class DuplicateDelivery(ExchangeError):
-    """Another delivery of this rank's event has its lease, or the run is over: this one writes nothing more."""
+    """Another delivery of this rank's event has its lease, or the run is over; this one writes nothing more."""

@@ -28,7 +28,7 @@ _HALF = np.float32(0.5)
 # Margins (rows,) or (rows, classes), classes (rows,) -> the summed loss and the residuals, shaped as the margins.
 Loss = Callable[[Float32, Classes], tuple[float, Float32]]
 # Margins -> scores (rows, classes).
-Link = Callable[[Float32], Float32]
+ToScores = Callable[[Float32], Float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class LinearModel:
         n_features: Columns of the rows.
         n_outputs: 1 for two classes, else one per class.
         loss: Maps margins and classes to the loss and its residuals.
-        link: Maps margins to scores.
+        to_scores: Maps margins to scores.
     """
 
     n_features: int
     n_outputs: int
     loss: Loss
-    link: Link
+    to_scores: ToScores
 
     @property
     def n_classes(self) -> int:
@@ -81,7 +81,7 @@ class LinearModel:
 
     def predict(self, parameters: Parameters, x: Rows) -> Float32:
         """Return scores (rows, classes); see `Model`."""
-        return self.link(self._margins(parameters, x))
+        return self.to_scores(self._margins(parameters, x))
 
     def _margins(self, parameters: Parameters, x: Rows) -> Float32:
         margins: Float32

@@ -62,7 +62,7 @@ def join(s3: "S3Client", job: WorkerJob, lease: Lease, folder: RunFolder, teleme
 
     Raises:
         DuplicateDelivery: Another delivery of the event works for this rank, or all ranks have stored their results.
-        TrainingError: The run was given up, or the rows, S3 or the cache have a fault.
+        TrainingError: The run was aborted, or the rows, S3 or the cache failed.
     """
     with ThreadPoolExecutor(2) as pool, ExitStack() as undo:
         loading, listing = pool.submit(_load, s3, job, telemetry), pool.submit(folder.names, "")
@@ -83,7 +83,7 @@ def is_over(job: WorkerJob, folder: RunFolder) -> bool:
     """Return whether all ranks have stored their results; False when S3 fails, so that a waiting rank asks again.
 
     Raises:
-        RunAborted: Somebody has given the run up.
+        RunAborted: The run was aborted.
     """
     try:
         return _all_stored(job, folder, folder.names(""))
@@ -117,7 +117,7 @@ def _all_stored(job: WorkerJob, folder: RunFolder, names: list[str]) -> bool:
     """Return whether all ranks have stored their results.
 
     Raises:
-        RunAborted: Somebody has given the run up.
+        RunAborted: The run was aborted.
         StorageError: S3 fails.
     """
     if "aborted.json" in names and (aborted := folder.read_as("aborted.json", Aborted)):
