@@ -323,17 +323,3 @@ def test_rows_that_are_no_images_are_refused(name):
     """A convolutional network names the features it needs, and those it got."""
     with pytest.raises(InputError, match=f"model={name} needs n_features=3072 .*; got 28"):
         make_model(name, n_features=28, n_classes=2, hidden_units=1)
-
-
-@pytest.mark.parametrize("module", ["training.model.linear", "linear_ec_2", "linear_ec_1"])
-def test_torch_is_imported_by_neural_networks_alone(module):
-    """A cold start without a neural network does not pay for torch."""
-    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
-    paths = os.pathsep.join(str(ROOT / "lambdas" / folder) for folder in ("worker", "coordinator"))
-    variables = {"PYTHONPATH": paths, "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
-
-    result = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True, check=False
-    )
-
-    assert 0 == result.returncode, result.stderr
