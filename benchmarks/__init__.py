@@ -1,1 +1,1 @@
-"""Figures beside their floors, measured in one run."""
+"""Benchmarks: figures beside their floors (lower bounds), measured in one run."""

@@ -1,8 +1,8 @@
-"""`make bench`: all figures beside their floors, in one table.
+"""`make bench`: measure all figures beside their floors (lower bounds), and print one table.
 
     python -m benchmarks --only exchange --only gateway --json figures.json
 
-Ours and the floor are taken in turns in the same run; what counts is the ratio of the two.
+Our code and the floor are measured in turns in the same run; the result is their ratio.
 """
 
 import sys

@@ -1,9 +1,10 @@
-"""The floor of the exchange: the bytes of a collective through a bare socket.
+"""The floor of the exchange: move the bytes of a collective through a bare socket.
 
-Everything is laid down beforehand: requests as bytes, answers as buffers of the exact length. What is left to time is
-the system calls, the kernel's copies and Memcached itself; and in `BareRounds` the wait for the other ranks.
+Everything is prepared in advance: requests as bytes, and buffers of the exact length of the responses. The measured
+time covers only the system calls, the kernel's copies and Memcached itself; in `BareRounds` also the wait for the
+other ranks.
 
-    collective       what rank r of w moves for parts of m bytes
+    collective       the transfers of rank r of w for parts of m bytes
     all_gather       put m; get w - 1 times m
     reduce           put m, get m; rank 0: get w - 1 times m, put m
     reduce_scatter   put w - 1 times m/w, get as much; put m/w, get w - 1 times m/w
@@ -20,18 +21,18 @@ from benchmarks.figure import BenchmarkError
 TIMEOUT_S = 30.0
 _TTL_S = 3600
 _STORED, _END = b"STORED\r\n", b"END\r\n"
-# A wait of the simplest kind: a few looks at once, then ever longer pauses.
+# The simplest wait: a few polls at once, then increasing pauses.
 _EAGER_LOOKS, _FIRST_PAUSE_S, _PAUSE_GROWTH = 3, 50e-6, 1.5
 
 
 @dataclass(frozen=True)
 class Step:
-    """One trip: values put, or values got.
+    """One round trip that puts or gets values.
 
     Attributes:
-        verb: What is done with them.
-        keys: Where they lie.
-        value_bytes: Length of each.
+        verb: Whether it puts or gets.
+        keys: The keys of the values.
+        value_bytes: The length of each value.
     """
 
     verb: Literal["put", "get"]
@@ -40,14 +41,14 @@ class Step:
 
 
 def steps_of(collective: str, rank: int, world_size: int, part_bytes: int, header_bytes: int) -> list[Step]:
-    """The trips of one rank in one all-reduce.
+    """Return the round trips of one rank in one all-reduce.
 
     Args:
         collective: `all_gather`, `reduce` or `reduce_scatter`.
         rank: The rank.
-        world_size: How many ranks there are.
-        part_bytes: Bytes of one rank's part.
-        header_bytes: What a frame adds to its values.
+        world_size: The number of ranks.
+        part_bytes: The size of one rank's part.
+        header_bytes: The size of a frame's header.
 
     Raises:
         BenchmarkError: There is no floor for such a collective.
@@ -75,12 +76,12 @@ def steps_of(collective: str, rank: int, world_size: int, part_bytes: int, heade
 
 @dataclass(frozen=True)
 class _Trip:
-    """A request laid down beforehand, and a buffer of exactly its answer's length.
+    """A prepared request, and a buffer of exactly the length of its response.
 
     Attributes:
         request: All bytes to send.
-        answer: Where its answer goes.
-        end: How the answer ends when all went well.
+        answer: The buffer for the response.
+        end: The last bytes of a successful response.
     """
 
     request: bytes
@@ -89,14 +90,14 @@ class _Trip:
 
 
 class BareMemcached:
-    """The steps of one rank on a connection of its own.
+    """The steps of one rank on its own connection.
 
     Args:
         host: Memcached's host.
         port: Its port.
-        prefix: Of all keys.
-        steps: What is done.
-        limit: The largest value that Memcached takes, bytes; what is longer goes in pieces.
+        prefix: The prefix of all keys.
+        steps: The steps.
+        limit: Memcached's maximum value size in bytes; longer values are split into pieces.
     """
 
     def __init__(self, host: str, port: int, prefix: str, steps: list[Step], limit: int) -> None:
@@ -107,15 +108,15 @@ class BareMemcached:
         self._all = [trip for _, trip in trips]
 
     def put_all(self) -> None:
-        """Puts what this rank puts; when all ranks have done so, everything is there to be got."""
+        """Put all values of this rank, so that the other ranks can get them."""
         for trip in self._puts:
             self._take(trip)
 
     def run(self) -> None:
-        """All trips once.
+        """Make all round trips once.
 
         Raises:
-            BenchmarkError: An answer is not the one expected.
+            BenchmarkError: A response is not the expected one.
         """
         for trip in self._all:
             self._take(trip)
@@ -137,14 +138,14 @@ class BareMemcached:
 
 
 class BareRounds:
-    """The same steps, round after round, each of which waits for the other ranks as an exchange has to.
+    """The same steps, round after round; each round waits for the other ranks, as an exchange must.
 
     Args:
         host: Memcached's host.
         port: Its port.
-        prefix: Of all keys.
-        steps: What is done in a round; values that go in one piece.
-        rounds: For how many rounds requests are laid down.
+        prefix: The prefix of all keys.
+        steps: The steps of a round; each value fits into one piece.
+        rounds: The number of rounds to prepare.
     """
 
     def __init__(self, host: str, port: int, prefix: str, steps: list[Step], rounds: int) -> None:
@@ -155,10 +156,10 @@ class BareRounds:
         self._rounds = iter([[(step.verb, _trip(name, step, longest)) for step in steps] for name in names])
 
     def run(self) -> None:
-        """The next round.
+        """Make the round trips of the next round.
 
         Raises:
-            BenchmarkError: An answer is not the one expected, or a rank does not come.
+            BenchmarkError: A response is not the expected one, or a rank is missing.
         """
         for verb, trip in next(self._rounds):
             deadline = time.monotonic() + TIMEOUT_S
@@ -175,7 +176,7 @@ class BareRounds:
         self._socket.close()
 
     def _ask(self, trip: _Trip) -> bool:
-        """Whether all is there; an answer that is shorter ends as well as a whole one does."""
+        """Return whether all values exist; a response without some of them ends like a complete one."""
         self._socket.sendall(trip.request)
         view, received = memoryview(trip.answer), 0
         while not received or not trip.answer[:received].endswith(trip.end):

@@ -1,10 +1,10 @@
-"""`make bench-compare BASE=<rev>`: the same figures of two revisions, side by side.
+"""`make bench-compare BASE=<rev>`: measure the same figures on two revisions, side by side.
 
     python -m benchmarks.compare main --only exchange
 
-The benchmarks are this tree's. What they measure (`harness`, `training`, `fixtures`) is once this tree's, once that of
-BASE in a worktree of its own, in an interpreter that finds BASE's packages first and all others where this one does:
-both use the libraries that are installed here. Topic by topic the two take turns.
+The benchmarks are this tree's. They measure the packages (`harness`, `training`, `fixtures`) of this tree and of BASE,
+which is checked out into its own worktree and run by an interpreter that finds BASE's packages first. Both use the
+libraries that are installed here. The two take turns, topic by topic.
 """
 
 import subprocess
@@ -51,7 +51,7 @@ def main(*, base: str, chosen: tuple[str, ...], passes: int) -> None:
         with _trees(base) as trees:
             for topic in chosen or TOPICS:
                 for turn in range(passes):
-                    # Whoever goes second may find caches warm: they take turns in that as well.
+                    # The second may benefit from warm caches, so the order alternates too.
                     for name in ("base", "ours") if turn % 2 == 0 else ("ours", "base"):
                         click.echo(f"{topic}, {name}", err=True)
                         figures[name].extend(_measure(trees[name], topic))
@@ -64,7 +64,7 @@ def main(*, base: str, chosen: tuple[str, ...], passes: int) -> None:
 
 @contextmanager
 def _trees(revision: str) -> Iterator[dict[str, Tree]]:
-    """This tree and one of the revision; the latter is removed afterwards.
+    """Yield this tree and a worktree of the revision, which is removed afterwards.
 
     Raises:
         BenchmarkError: There is no such revision.
@@ -73,9 +73,9 @@ def _trees(revision: str) -> Iterator[dict[str, Tree]]:
         folder = Path(temporary) / "tree"
         _git("worktree", "add", "--detach", str(folder), revision)
         try:
-            # LocalStack has an environment of its own, which the harness looks for in its tree.
+            # The harness looks for LocalStack's separate environment in its own tree.
             (folder / ".venv-localstack").symlink_to(ROOT / ".venv-localstack")
-            # A folder with nothing but these benchmarks: the revision's own would be found first otherwise.
+            # A folder with only these benchmarks; otherwise the revision's own would be found first.
             tool = Path(temporary) / "tool"
             tool.mkdir()
             (tool / "benchmarks").symlink_to(ROOT / "benchmarks")
@@ -86,10 +86,10 @@ def _trees(revision: str) -> Iterator[dict[str, Tree]]:
 
 
 def _interpreter(environment: Path, tool: Path, tree: Path) -> Path:
-    """An interpreter in which the tree's packages stand before those that are installed here.
+    """Return an interpreter that finds the tree's packages before those that are installed here.
 
-    The harness starts its services with the interpreter that it runs in and with no variable of the user's, so the
-    order of packages must be the interpreter's own.
+    The harness starts its services with its own interpreter and without the user's variables, so the order of packages
+    must be built into the interpreter.
     """
     venv.create(environment, symlinks=True)
     (packages,) = (environment / "lib").glob("python*/site-packages")
@@ -99,10 +99,10 @@ def _interpreter(environment: Path, tool: Path, tree: Path) -> Path:
 
 
 def _measure(tree: Tree, topic: str) -> list[Figure]:
-    """The figures of one topic, measured by a process of the tree's interpreter.
+    """Measure the figures of one topic in a process of the tree's interpreter.
 
     Raises:
-        BenchmarkError: It failed; its last lines are told.
+        BenchmarkError: The process failed; the message quotes its last lines.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         json = Path(folder) / "figures.json"

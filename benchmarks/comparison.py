@@ -1,4 +1,4 @@
-"""Two revisions' figures: samples of all passes together, and the ratio of their medians."""
+"""Compare two revisions' figures: join the samples of all passes, and take the ratio of the medians."""
 
 import statistics
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class Comparison:
         name: The figure.
         unit: Its unit.
         base: Median of the base's samples.
-        ours: Median of ours.
-        floor_ratio: Our floor over the base's: what it is off 1 by is the machine's doing.
+        ours: Median of our samples.
+        floor_ratio: Our floor divided by the base's; its deviation from 1 is caused by the machine.
         more_is_better: Whether the figure is a speed.
     """
 
@@ -28,21 +28,21 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """Ours over the base's."""
+        """Our median divided by the base's."""
         return self.ours / self.base
 
     @property
     def improvement(self) -> float:
-        """How many times as good ours is, whichever way is better."""
+        """The factor by which our figure is better, in the figure's own direction."""
         return self.ratio if self.more_is_better else 1 / self.ratio
 
 
 def compare(base: list[Figure], ours: list[Figure]) -> list[Comparison]:
-    """Puts figures of the same name beside each other, in our order; what only one of them has is left out.
+    """Pair figures of the same name, in our order; leave out figures that only one revision has.
 
     Args:
-        base: The base's figures, the same one once per pass.
-        ours: This tree's.
+        base: The base's figures, with one entry per pass.
+        ours: This tree's figures, likewise.
     """
     found = []
     for name in dict.fromkeys(figure.name for figure in ours):

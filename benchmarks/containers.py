@@ -1,4 +1,4 @@
-"""An image's first answer in a container: through the gateway beside `docker run` alone."""
+"""Time to an image's first response in a container: through the gateway, and with plain `docker run`."""
 
 import tempfile
 import urllib.request
@@ -26,7 +26,7 @@ IMAGES_PORT = "8080/tcp"
 
 
 def containers() -> Iterator[Figure]:
-    """From nothing to the first answer."""
+    """Measure the time from nothing to the first response."""
     what = "first answer of an image, from CreateFunction on"
     floor_name = "docker run of the image, one request"
     try:
@@ -41,7 +41,7 @@ def containers() -> Iterator[Figure]:
 
 @contextmanager
 def _image(engine: docker.DockerClient) -> Iterator[str]:
-    """The ID of an image with the handler, on the base of ours; removed afterwards."""
+    """Yield the ID of an image with the handler on our base; remove it afterwards."""
     tag = f"bench-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory(prefix="bench-image-") as folder:
         (Path(folder) / f"{NAME}.py").write_text(HANDLER)
@@ -51,7 +51,7 @@ def _image(engine: docker.DockerClient) -> Iterator[str]:
     try:
         yield str(image.id)
     finally:
-        # A function that was deleted a moment ago may still have a container on its way out.
+        # The container of a function that was just deleted may still be stopping.
         wait_until(lambda: _removed(engine, tag), LIMIT_S)
 
 

@@ -1,8 +1,8 @@
-"""The exchange: whole rounds of it (begin, all-reduce, end) beside the same bytes through bare sockets.
+"""Measure whole rounds of the exchange (begin, all-reduce, end) beside the same bytes through bare sockets.
 
-Ranks are processes on the memcached of a stack, with the recovery layer, as workers have it. Blocks of our rounds and
-blocks of the floor take turns in the same processes; the floor moves what the collective that ran has to move, on as
-many connections at the same time, but waits for nobody.
+Ranks are processes on a stack's memcached, with the recovery layer, as in workers. Blocks of our rounds and blocks of
+the floor take turns in the same processes; the floor moves the bytes of the same collective on the same number of
+concurrent connections, but does not wait for other ranks.
 """
 
 import statistics
@@ -33,7 +33,7 @@ SCALES = (2, 4, 8, 16, 32, 64)
 
 
 class State(msgspec.Struct, frozen=True):
-    """What an algorithm hands to `begin_round`."""
+    """The state that an algorithm passes to `begin_round`."""
 
     round: int
     parameters: NDArray[np.float32]
@@ -41,15 +41,15 @@ class State(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Measured:
-    """What one rank has measured, one entry per block.
+    """The measurements of one rank, one entry per block.
 
     Attributes:
-        floor_p50: Median seconds of the floor's trips of one round.
+        floor_p50: Median seconds of the floor's round trips in one round.
         ours_p50: Median seconds of our round.
-        floor_mean: Mean seconds of the floor's.
-        ours_mean: Mean seconds of ours.
+        floor_mean: Mean seconds of the floor's round.
+        ours_mean: Mean seconds of our round.
         waiting_mean: Mean seconds of a round of bare sockets that wait for one another; empty for large parts.
-        collective: What `auto` took.
+        collective: The collective that `auto` chose.
     """
 
     floor_p50: tuple[float, ...]
@@ -61,7 +61,7 @@ class Measured:
 
 
 def exchange() -> Iterator[Figure]:
-    """Small and large all-reduces of few ranks."""
+    """Measure small and large all-reduces with few ranks."""
     with memcached() as address:
         link = link_to(address)
         first = run_ranks(2, measure, address, "small", link, SMALL, 15, 200)[0]
@@ -87,7 +87,7 @@ def exchange() -> Iterator[Figure]:
 
 
 def scaling() -> Iterator[Figure]:
-    """Rounds of ever more ranks on the same machine."""
+    """Measure rounds with increasing numbers of ranks on the same machine."""
     with memcached() as address:
         link = link_to(address)
         for size in SCALES:
@@ -111,7 +111,7 @@ def _beside_waiting(ranks: list[Measured]) -> float:
 
 
 def slowest(ranks: list[Measured], of: Callable[[Measured], tuple[float, ...]]) -> tuple[float, ...]:
-    """Milliseconds of the slowest rank, block by block."""
+    """Return the milliseconds of the slowest rank, block by block."""
     return tuple(1e3 * max(block) for block in zip(*map(of, ranks), strict=True))
 
 
@@ -173,7 +173,7 @@ def measure(
 def _waiting(
     team: Team, address: tuple[str, int], name: str, steps: list[Step], blocks: int, rounds: int
 ) -> tuple[float, ...]:
-    """Mean seconds of a round of bare sockets that wait for one another, block by block."""
+    """Return the mean seconds of a round of bare sockets that wait for one another, block by block."""
     with closing(BareRounds(*address, f"{name}/waiting", steps, blocks * rounds)) as waiting:
         means = []
         for _ in range(blocks):
@@ -184,14 +184,14 @@ def _waiting(
 
 
 class _Course:
-    """The rounds of a run, as an algorithm goes through them."""
+    """The rounds of a run, as an algorithm makes them."""
 
     def __init__(self, exchange: Exchange, part: NDArray[np.float32]) -> None:
         self._exchange, self._part = exchange, part
         self._state = State(0, part[:1])
 
     def block(self, rounds: int) -> list[float]:
-        """Seconds of each of some rounds."""
+        """Return the seconds of each of several rounds."""
         return [_seconds(self._round) for _ in range(rounds)]
 
     def _round(self) -> None:

@@ -1,4 +1,4 @@
-"""A figure beside its floor: what every benchmark yields and every table shows."""
+"""A figure beside its floor, which every benchmark yields and every table shows."""
 
 import statistics
 from collections.abc import Callable, Iterator
@@ -7,16 +7,16 @@ from typing import Literal
 
 
 class BenchmarkError(Exception):
-    """A benchmark could not do its work; the message says which part failed and how."""
+    """A benchmark could not run; the message says which part failed, and how."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure is to reach.
+    """The goal of a figure.
 
     Attributes:
         limit: The number.
-        of: Whether it limits the ratio to the floor or the figure itself.
+        of: Whether the limit is for the ratio to the floor or for the figure itself.
         at_least: Whether it is a lower limit.
     """
 
@@ -31,18 +31,18 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """Samples of ours and of the floor, taken in turns in one run.
+    """Samples of our code and of the floor, taken in turns in one run.
 
     Attributes:
-        name: What is measured; unique among all figures.
-        unit: Of all samples.
-        floor_name: What the floor is.
+        name: The figure's name, unique among all figures.
+        unit: The unit of all samples.
+        floor_name: A description of the floor.
         floor: The floor's samples.
-        ours: Our samples; as many as the floor's where each has its partner.
-        goal: What is to be reached; None where there is none.
+        ours: Our samples; as many as the floor's if they were taken in pairs.
+        goal: The goal; None if there is none.
         more_is_better: Whether it is a speed rather than a time or a size.
-        note: What a reader should know beside the numbers.
-        not_measured: Why there are no samples; empty when there are.
+        note: An explanation beside the numbers.
+        not_measured: Why there are no samples; empty if there are.
     """
 
     name: str
@@ -61,14 +61,14 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """Ours over the floor: the median of the pairs' ratios, or without pairs the ratio of the medians."""
+        """Our figure over the floor: the median of the pairs' ratios, or without pairs the ratio of the medians."""
         if len(self.ours) == len(self.floor):
             return statistics.median(ours / floor for ours, floor in zip(self.ours, self.floor, strict=True))
         return statistics.median(self.ours) / statistics.median(self.floor)
 
     @property
     def reached(self) -> bool | None:
-        """Whether the goal is reached; None where there is no goal or nothing was measured."""
+        """Whether the goal is reached; None without a goal or samples."""
         if self.goal is None or self.not_measured:
             return None
         value = self.ratio if self.goal.of == "ratio" else statistics.median(self.ours)

@@ -1,4 +1,4 @@
-"""A no-op through the gateway beside the same through RIE itself, by the same client, call by call in turns."""
+"""Compare a no-op invocation through the gateway with one through RIE itself, by the same client, in turns."""
 
 import http.client
 import io
@@ -27,7 +27,7 @@ PAYLOAD = b"{}"
 
 
 def gateway() -> Iterator[Figure]:
-    """Latency of one synchronous invocation."""
+    """Measure the latency of one synchronous invocation."""
     with stage(s3="moto") as own, tempfile.TemporaryDirectory(prefix="bench-rie-") as folder:
         _create(own)
         (Path(folder) / f"{NAME}.py").write_text(HANDLER)
@@ -37,7 +37,7 @@ def gateway() -> Iterator[Figure]:
             closing(http.client.HTTPConnection("127.0.0.1", rie_port, timeout=LIMIT_S)) as bare,
             closing(http.client.HTTPConnection(host, int(port), timeout=LIMIT_S)) as ours,
         ):
-            # RIE knows its function by this name alone.
+            # RIE accepts only this function name.
             calls = (partial(_invoke, bare, "function"), partial(_invoke, ours, NAME))
             in_turns(WARM_UP, *calls)
             floor_s, ours_s = in_turns(CALLS, *calls)
@@ -76,7 +76,7 @@ def _invoke(connection: http.client.HTTPConnection, function: str) -> None:
 
 @contextmanager
 def _rie(own: Stage, folder: Path) -> Iterator[int]:
-    """RIE with the handler in this folder; the port on which it listens."""
+    """Start RIE with the handler in this folder; yield its port."""
     port, api_port = free_port(), free_port()
     addresses = ["--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     addresses += ["--runtime-api-address", f"127.0.0.1:{api_port}", "--log-level", "error"]

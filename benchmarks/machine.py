@@ -1,4 +1,4 @@
-"""What figures were measured on: without it they mean little."""
+"""The machine on which figures were measured; without it they mean little."""
 
 import os
 import platform
@@ -11,16 +11,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and when.
+    """The machine and date of a measurement.
 
     Attributes:
-        date: The day, as ISO 8601 writes it.
+        date: The day in ISO 8601.
         revision: The clone's commit, with `+` when files differ from it.
         processor: The processor's model.
         cores: Cores that this process may use.
         kernel: The operating system and its version.
         python: Python's version.
-        load: Mean number of runnable processes in the minute before: other work that disturbs.
+        load: Mean number of runnable processes in the minute before, which indicates other work.
     """
 
     date: str
@@ -39,7 +39,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """What this run is measured on."""
+    """Return the description of this machine."""
     return Machine(
         date=time.strftime("%Y-%m-%d"),
         revision=_revision(Path(__file__).parent),
@@ -57,7 +57,7 @@ def _processor() -> str:
 
 
 def _revision(folder: Path) -> str:
-    # `--exclude` keeps tags out: a commit's own name is what `make bench-compare` takes.
+    # `--exclude` leaves out tags, because `make bench-compare` needs a commit's own name.
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--exclude=*"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else "unknown"

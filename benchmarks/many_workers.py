@@ -1,4 +1,4 @@
-"""64 workers on a stack that has no environment yet: time to the first round, and memory."""
+"""Measure 64 workers on a stack without environments: time to the first round, and memory."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ LIMIT_S = 60.0
 
 
 def many_workers() -> Iterator[Figure]:
-    """Both figures; every repetition has a stack of its own."""
+    """Measure both figures, with a new stack per repetition."""
     first_round, whole, pythons, idle, peak = [], [], [], [], []
     for _ in range(REPETITIONS):
         with stage() as own:
@@ -22,7 +22,7 @@ def many_workers() -> Iterator[Figure]:
             run = _run(own)
             first_round.append(_first_round_s(run))
             whole.append(run.seconds)
-            # All environments are still there, and hold what they held at most.
+            # All environments still exist, at their peak memory.
             peak.append(proportional_mb(own.stack.pid))
             pythons.append(timed(_start_pythons)[0])
     yield Figure(
@@ -50,9 +50,9 @@ def _run(own: Stage) -> Run:
 
 
 def _first_round_s(run: Run) -> float:
-    """From the invocation of the coordinator to the end of rank 0's first round.
+    """Return the seconds from the coordinator's invocation to the end of rank 0's first round.
 
-    At most: what rank 0 does after its last round (evaluate, store) counts as well.
+    This is an upper bound: rank 0's work after its last round (evaluate, store) is included.
     """
     invoked_at = max(worker["started_at"] for worker in run.workers) - run.summary["seconds"]["start"]
     first = run.workers[0]

@@ -1,4 +1,4 @@
-"""Runs a small job in every legal cell of the training matrix and prints what came of it: `make matrix`.
+"""Run a small job in every legal cell of the training matrix and print the results: `make matrix`.
 
 Data sets are small and epochs few: the table shows that every cell trains, not how well it could.
 """
@@ -23,9 +23,9 @@ from training.matrix import cells
 
 
 @click.command()
-@click.option("--model", help="Only the cells of this model.")
+@click.option("--model", help="Run only the cells of this model.")
 def main(*, model: str | None) -> None:
-    """Prints one line per cell; exits with 1 when one of them failed."""
+    """Print one line per cell; exit with 1 if a cell failed."""
     chosen = [cell for cell in cells() if model in (None, cell.model)]
     table = Table("model", "data", "optim", "sync", "loss", "accuracy", "rounds", "seconds", box=None, pad_edge=False)
     failed = 0

@@ -1,4 +1,4 @@
-"""Memory of process trees, as the kernel tells it."""
+"""Measure the memory of process trees, as the kernel reports it."""
 
 import contextlib
 import subprocess
@@ -16,11 +16,11 @@ LOOK_EVERY_S = 0.05
 
 @dataclass(frozen=True)
 class Usage:
-    """What a command took.
+    """The resources that a command used.
 
     Attributes:
         seconds: Wall time.
-        peak_mb: The largest sum of resident sizes of it and its descendants that was seen, MB.
+        peak_mb: The largest observed sum of the resident sizes of it and its descendants, MB.
     """
 
     seconds: float
@@ -28,15 +28,15 @@ class Usage:
 
 
 def proportional_mb(pid: int) -> float:
-    """Memory of a process and its descendants, MB; what several share is counted once (PSS)."""
+    """Return the memory of a process and its descendants in MB; shared memory is counted once (PSS)."""
     return _sum_mb(pid, lambda process: process.memory_full_info().pss)
 
 
 def usage_of(command: list[str], *, cwd: Path, env: Mapping[str, str], limit_s: float) -> Usage:
-    """Runs a command and watches its memory.
+    """Run a command and sample its memory.
 
     Raises:
-        BenchmarkError: It failed or took too long.
+        BenchmarkError: The command failed or took too long.
     """
     started = time.perf_counter()
     deadline = time.monotonic() + limit_s

@@ -1,4 +1,4 @@
-"""Partitioning a compressed file into S3, beside `xz -dc FILE | wc -c`."""
+"""Compare partitioning a compressed file into S3 with `xz -dc FILE | wc -c`."""
 
 import subprocess
 import sys
@@ -12,13 +12,13 @@ from benchmarks.turns import timed
 
 ROWS, WORKERS, REPETITIONS = 400_000, 4, 3
 LIMIT_S = 300.0
-# Made once per clone: making it takes longer than measuring.
+# Generated once per clone, because that takes longer than measuring.
 FILE = Path(__file__).resolve().parents[1] / ".harness" / "bench" / f"rows-{ROWS}.xz"
 IMPORTS = "import boto3, click, msgspec, numpy, polars"
 
 
 def partitioning() -> Iterator[Figure]:
-    """Speed and memory."""
+    """Measure speed and memory."""
     with stage() as own:
         if not FILE.is_file():
             FILE.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def _watched(own: Stage, arguments: list[str]) -> Usage:
 
 
 def _decompress(path: Path) -> int:
-    """Bytes of text in the file."""
+    """Return the number of bytes of text in the file."""
     with subprocess.Popen(["xz", "-dc", str(path)], stdout=subprocess.PIPE) as xz:
         counted = subprocess.run(["wc", "-c"], stdin=xz.stdout, capture_output=True, check=True)
     return int(counted.stdout)

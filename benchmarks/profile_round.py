@@ -1,7 +1,7 @@
-"""A profile of the hottest path: one rank's round over a real memcached, in which its peer's frames lie already.
+"""Profile the hottest path: one rank's round over a real memcached that already holds its peer's frames.
 
-So nobody is waited for, and what is left is the rank's own work: `python -m benchmarks.profile_round`.
-docs/performance.md shows what it printed before and after changes.
+The rank never waits, so the profile shows only its own work: `python -m benchmarks.profile_round`.
+docs/performance.md shows the output before and after changes.
 """
 
 import cProfile
@@ -27,7 +27,7 @@ LINES = 16
 
 
 def main() -> None:
-    """Prints the time of a round, its calls, and where the time goes."""
+    """Print the time of a round, its calls, and a profile."""
     with start_private_stack(load_settings(), s3="moto") as stack:
         host, port = stack.endpoints.memcached.split(":")
         with closing(MemcachedChannel(host, int(port))) as channel:

@@ -1,4 +1,4 @@
-"""Ranks as processes, as on AWS: started once, let go together before every block."""
+"""Run ranks as processes, as on AWS: started once, and synchronised before every block."""
 
 import multiprocessing
 import time
@@ -19,11 +19,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Team:
-    """What one rank knows of the others.
+    """One rank's view of all ranks.
 
     Attributes:
         rank: This rank.
-        size: How many there are.
+        size: The number of ranks.
     """
 
     rank: int
@@ -31,26 +31,26 @@ class Team:
     _barrier: Barrier
 
     def together(self) -> None:
-        """Waits until all ranks are here.
+        """Wait until all ranks arrive.
 
         Raises:
-            BrokenBarrierError: One has died or takes too long.
+            BrokenBarrierError: A rank has died or takes too long.
         """
         self._barrier.wait(LIMIT_S)
 
 
 def run_ranks(size: int, task: Callable[..., Result], *arguments: object) -> list[Result]:
-    """Runs a task in as many processes at once; returns what each one returned, by rank.
+    """Run a task in several processes at once; return their results, by rank.
 
     Args:
-        size: How many ranks.
-        task: A function of a module, called with the `Team` and the arguments.
-        arguments: What can be pickled.
+        size: The number of ranks.
+        task: A module-level function, called with the `Team` and the arguments.
+        arguments: Picklable arguments.
 
     Raises:
         BenchmarkError: A rank failed or did not finish in time.
     """
-    # A clean server forks the ranks: quicker than as many new interpreters, and as free of this process's state.
+    # A clean server forks the ranks: faster than new interpreters, and equally free of this process's state.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([task.__module__])
     barrier = context.Barrier(size)
@@ -75,19 +75,19 @@ def run_ranks(size: int, task: Callable[..., Result], *arguments: object) -> lis
 def _rank(pipe: Connection, team: Team, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
         pipe.send((True, task(team, *arguments)))
-    except Exception:  # noqa: BLE001 - whatever it is, the others must not wait, and the parent tells it
+    except Exception:  # noqa: BLE001 - whatever the error, the others must not wait, and the parent reports it
         team._barrier.abort()  # noqa: SLF001 - of this module
         pipe.send((False, traceback.format_exc()))
 
 
-def _result_of(rank: int, pipe: Connection) -> Any:  # noqa: ANN401 - whatever the task returns
+def _result_of(rank: int, pipe: Connection) -> Any:  # noqa: ANN401 - any result of the task
     started = time.monotonic()
     try:
         if not pipe.poll(2 * LIMIT_S):
             raise BenchmarkError(f"rank {rank} has no result after {time.monotonic() - started:.0f} s")
         succeeded, result = pipe.recv()
     except EOFError as error:
-        raise BenchmarkError(f"rank {rank} died without a word") from error
+        raise BenchmarkError(f"rank {rank} died without a result") from error
     if not succeeded:
         raise BenchmarkError(f"rank {rank} failed:\n{result}")
     return result

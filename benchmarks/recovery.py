@@ -1,7 +1,7 @@
-"""What the recovery layer costs while nothing goes wrong: rounds with it and without it, in turns.
+"""Measure the cost of the recovery layer without faults: rounds with it and without it, in turns.
 
 Ranks are processes, as on AWS, over a real memcached; both kinds of rounds take turns in blocks on the same
-connections, so a busy machine slows both, and what counts is their ratio.
+connections, so a busy machine slows both, and the result is their ratio.
 """
 
 import time
@@ -23,12 +23,12 @@ from training.model.linear import logistic_regression
 BLOCKS, ROUNDS = 30, 50
 ROWS, FEATURES = 1000, 28
 RANKS = 3
-# Of a round's time: gradient of a batch, all-reduce, step.
+# A round: gradient of a batch, all-reduce, step.
 GOAL = 1.03
 
 
 def recovery() -> Iterator[Figure]:
-    """One figure per collective."""
+    """Yield one figure per collective."""
     with memcached() as address:
         for mode in ("all_gather", "reduce", "reduce_scatter"):
             plain, patient = run_ranks(RANKS, _blocks, address, mode)[0]
@@ -43,7 +43,7 @@ def recovery() -> Iterator[Figure]:
 
 
 def _blocks(team: Team, address: tuple[str, int], mode: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Milliseconds of a round without and with recovery, block by block."""
+    """Return the milliseconds of a round without and with recovery, block by block."""
     random = np.random.default_rng(team.rank)
     x = random.normal(size=(ROWS, FEATURES)).astype(np.float32)
     y = (x[:, 0] > 0).astype(np.int64)

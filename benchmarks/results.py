@@ -1,4 +1,4 @@
-"""The figures of one run: as JSON, and as the table of `benchmarks/README.md`."""
+"""Write the figures of one run as JSON, and as the table in `benchmarks/README.md`."""
 
 import statistics
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ HEADINGS = ("figure", "floor is", "floor: min, median", "ours: min, median", "ra
 
 @dataclass(frozen=True)
 class Results:
-    """What one run measured, and on what."""
+    """The figures of one run, and the machine."""
 
     machine: Machine
     figures: tuple[Figure, ...]
 
 
 def save(results: Results, path: Path) -> None:
-    """Writes the results as JSON, with all samples."""
+    """Write the results as JSON, with all samples."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
@@ -32,12 +32,12 @@ def save(results: Results, path: Path) -> None:
 
 
 def load(path: Path) -> Results:
-    """Reads what `save` wrote."""
+    """Read a file that `save` wrote."""
     return msgspec.json.decode(path.read_bytes(), type=Results)
 
 
 def cells(figure: Figure) -> tuple[str, ...]:
-    """A figure as the table shows it, one text per heading."""
+    """Return a figure's row in the table, one text per heading."""
     goal = str(figure.goal or "")
     if figure.not_measured:
         why = f"not measured: {figure.not_measured}"
@@ -49,7 +49,7 @@ def cells(figure: Figure) -> tuple[str, ...]:
 
 
 def update_readme(results: Results, path: Path = README) -> None:
-    """Replaces the table between the marks of a Markdown file.
+    """Replace the table between the marks of a Markdown file.
 
     Raises:
         BenchmarkError: The file lacks a mark.
@@ -68,7 +68,7 @@ def _least_and_median(samples: tuple[float, ...]) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that mean something, without an exponent."""
+    """Format a number with three significant digits, without an exponent."""
     digits = f"{value:.3g}"
     return f"{value:,.0f}" if "e" in digits and value >= 1 else digits
 

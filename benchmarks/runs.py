@@ -1,7 +1,7 @@
-"""`harness run` on a stack that is up, with warm environments: throughput, what surrounds training, wall time.
+"""Measure `harness run` on a running stack with warm environments: throughput, overhead around training, wall time.
 
-The floor of the throughput is one process that gets the same objects from the same S3, decodes them with NumPy and
-takes the same steps over the same global batches by hand, without the loss.
+The floor of the throughput is one process that gets the same objects from the same S3, decodes them with NumPy, and
+takes the same steps over the same global batches in a hand-written loop, without the loss.
 """
 
 import io
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 ROWS, BATCH, EPOCHS, VALID_RATIO = 100_000, 1000, 2, 0.1
 REPETITIONS = 5
 LEARNING_RATE = np.float32(0.1)
-# Million rows per second of the original on the development machine, 2 cores, the same rows and batches.
+# Million rows per second of the original project on the development machine: 2 cores, the same rows and batches.
 ORIGINAL = {"reduce": 0.0167, "reduce_scatter": 0.0245}
 CASES = ((2, "reduce"), (4, "reduce_scatter"), (4, "auto"))
-# What any client has to do: start Python, import boto3, reach the function.
+# The minimum for any client: start Python, import boto3, reach the function.
 FIRST_ANSWER = """
 import boto3
 boto3.client("lambda").invoke(FunctionName="linear_ec_2", InvocationType="DryRun")
@@ -35,10 +35,10 @@ boto3.client("lambda").invoke(FunctionName="linear_ec_2", InvocationType="DryRun
 
 
 def runs() -> Iterator[Figure]:
-    """All figures of warm runs."""
+    """Measure all figures of warm runs."""
     with stage() as own:
         for workers, mode in CASES:
-            _run(own, workers, mode)  # starts the environments and makes the partitions
+            _run(own, workers, mode)  # starts the environments and creates the partitions
         taken: dict[tuple[int, str], list[Run]] = {case: [] for case in CASES}
         plain: dict[tuple[int, str], list[float]] = {case: [] for case in CASES}
         fetch: list[float] = []
@@ -97,12 +97,12 @@ def _throughput(workers: int, mode: str, floor: list[float], runs: list[Run]) ->
 
 
 def _outside(run: Run) -> float:
-    """Seconds of the slowest handler outside of the phase in which it computes and exchanges."""
+    """Return the seconds of the slowest handler outside of the training phase."""
     return max(float(worker["seconds"] - worker["phases"]["train"]) for worker in run.workers)
 
 
 def _fetch(s3: "S3Client", bucket: str, workers: int) -> None:
-    """Gets all partitions at once, as the workers do, into memory that was there before."""
+    """Get all partitions concurrently, as the workers do, into preallocated memory."""
     with ThreadPoolExecutor(workers) as pool:
         for body in pool.map(lambda rank: _object(s3, bucket, rank, workers), range(workers)):
             np.copyto(np.empty(len(body), np.uint8), np.frombuffer(body, np.uint8))
@@ -113,7 +113,7 @@ def _object(s3: "S3Client", bucket: str, rank: int, workers: int) -> bytes:
 
 
 def _plain_rows_per_s(s3: "S3Client", bucket: str, workers: int) -> float:
-    """Million rows per second of a loop by hand over the same rows, from S3 to the last step."""
+    """Return the million rows per second of a hand-written loop over the same rows, from S3 to the last step."""
     started = time.perf_counter()
     parts = []
     for rank in range(workers):

@@ -1,9 +1,9 @@
-"""The simulated exchange beside the real one: rounds of 2 to 16 processes over memcached on this machine.
+"""Compare the simulated exchange with the real one: rounds of 2 to 16 processes over memcached on this machine.
 
-First the constants of this machine are measured with one rank: processor time of the rank and of memcached, per trip,
-per value and per byte. One is fitted: the latency, which here is how long a process takes to wake up, so that
-`all_gather` of 116 B between 2 ranks agrees. Then each all-reduce is run, and simulated with these constants; what
-counts is the ratio. Each is run several times, of which the least disturbed one counts.
+First, one rank measures this machine's constants: CPU time of the rank and of memcached, per round trip, value and
+byte. The latency, which here is the time in which a process wakes up, is fitted so that `all_gather` of 116 B between
+2 ranks agrees. Then each all-reduce is run, and simulated with these constants; the result is the ratio. Each is run
+several times, and the least disturbed run counts.
 
     python -m benchmarks.scaling
 """
@@ -48,7 +48,7 @@ SMALL, LARGE = 29, 100_000
 
 
 class Work(NamedTuple):
-    """What something took, in seconds each."""
+    """The times of some work, in seconds."""
 
     wall: float
     rank: float
@@ -57,9 +57,9 @@ class Work(NamedTuple):
 
 @click.command()
 @click.option("--world-sizes", default=",".join(map(str, WORLD_SIZES)), show_default=True, help="Ranks, with commas.")
-@click.option("--constants-only", is_flag=True, help="Measure this machine's constants and nothing else.")
+@click.option("--constants-only", is_flag=True, help="Only measure this machine's constants.")
 def main(*, world_sizes: str, constants_only: bool) -> None:
-    """Prints the constants, then one line per all-reduce."""
+    """Print the constants, then one line per all-reduce."""
     console = Console()
     with start_private_stack(load_settings(), s3="moto") as stack:
         host, port = stack.endpoints.memcached.split(":")
@@ -86,7 +86,7 @@ def main(*, world_sizes: str, constants_only: bool) -> None:
 
 
 def measured_network(host: str, port: int) -> Network:
-    """The constants of one rank and memcached on this machine, whose cores all ranks share."""
+    """Return the constants of one rank and memcached on this machine, whose cores all ranks share."""
     with closing(MemcachedChannel(host, port)) as channel, closing(Client((host, int(port)))) as stats:
 
         def took(count: int, action: Callable[[int], object]) -> Work:
@@ -133,20 +133,20 @@ def measured_network(host: str, port: int) -> Network:
 
 
 def _store_s(client: Client) -> float:
-    """Processor seconds that memcached has used."""
+    """Return the CPU seconds that memcached has used."""
     stats = client.stats()
     return float(stats[b"rusage_user"]) + float(stats[b"rusage_system"])
 
 
 def _fitted(network: Network, real_s: float) -> Network:
-    """The network with a latency for which two ranks gather as quickly as they really do."""
+    """Return the network with the latency for which the simulated time of two ranks equals the real one."""
     simulated_s = simulate("all_gather", 2, PART_BYTES[0], network).seconds
-    # Two trips: the look behind its own put comes too early for one of the two.
+    # Two round trips: for one of the two ranks, the poll after its own put comes too early.
     return replace(network, latency_s=network.latency_s + max(0.0, real_s - simulated_s) / 2)
 
 
 def _measured(host: str, port: int, name: str, world_size: int, part_bytes: int) -> float:
-    """Seconds of a round on rank 0: the best burst's median, as the machine does other work too."""
+    """Return the seconds of a round on rank 0: the best burst's median, because the machine does other work too."""
     return min(
         _burst(host, port, f"{burst}-{name}-{world_size}-{part_bytes}", name, world_size, part_bytes)
         for burst in range(BURSTS)
@@ -154,9 +154,9 @@ def _measured(host: str, port: int, name: str, world_size: int, part_bytes: int)
 
 
 def _burst(host: str, port: int, run_id: str, name: str, world_size: int, part_bytes: int) -> float:
-    """Median seconds of a round on rank 0."""
+    """Return the median seconds of a round on rank 0."""
     with closing(Client((host, port))) as own:
-        own.flush_all()  # what earlier bursts left would in the end push out frames of this one
+        own.flush_all()  # leftovers of earlier bursts would eventually evict frames of this one
     context = multiprocessing.get_context("fork")
     queue: Queue[list[float]] = context.Queue()
     ranks = [
@@ -196,7 +196,7 @@ def _rank(
             exchange.all_reduce(part, 1)
             seconds.append(time.perf_counter() - started)
             if number == ROUNDS_AT_LEAST // 2:
-                # Rank 0 tells the others how many rounds there will be.
+                # Rank 0 sends the number of rounds to the others.
                 mine = SECONDS_PER_BURST / statistics.median(seconds) if rank == 0 else 0.0
                 wanted = exchange.all_reduce(np.array([mine]), 1).values[0]
                 rounds = int(min(max(wanted, ROUNDS_AT_LEAST), ROUNDS_AT_MOST))

@@ -1,16 +1,16 @@
-"""Tables on the screen, or in a file that is read as wide as it needs."""
+"""Print tables to the screen, or at full width to a file."""
 
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-# Nobody tells how wide a file is read.
+# A file has no width.
 WIDTH_OF_FILES = 220
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table to standard output."""
+    """Print a table to standard output."""
     screen = Console()
     if not screen.is_terminal:
         screen.width = WIDTH_OF_FILES

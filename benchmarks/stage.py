@@ -1,6 +1,6 @@
-"""What figures of the whole flow stand on: a project folder and a stack of their own, gone afterwards.
+"""A temporary project folder and stack for the figures of the whole flow.
 
-A stack that the user has up is neither used nor disturbed.
+A running stack of the user's is neither used nor disturbed.
 """
 
 import shutil
@@ -29,19 +29,19 @@ from training.run.results import RunFolder
 if TYPE_CHECKING:
     from harness.stack.state import Mode, S3Kind
 
-# The tree whose harness is measured; with `make bench-compare` another one than that of this file.
+# The tree whose harness is measured; with `make bench-compare` it may differ from that of this file.
 TREE = Path(harness.__file__).resolve().parents[1]
 COMMAND_LIMIT_S = 300.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stack that is up, and commands that find it.
+    """A running stack, and commands that use it.
 
     Attributes:
-        settings: Of the project folder.
+        settings: The settings of the project folder.
         stack: The stack.
-        clients: For its services.
+        clients: Clients of its services.
     """
 
     settings: Settings
@@ -50,14 +50,14 @@ class Stage:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Variables for a program that talks to this stack."""
+        """Return the variables for a program that uses this stack."""
         return {**environ, **client_environment(self.stack)}
 
     def python(self, *arguments: str) -> str:
-        """Runs Python in the project folder; returns what it prints.
+        """Run Python in the project folder; return its output.
 
         Raises:
-            BenchmarkError: It failed; its last line is told.
+            BenchmarkError: The program failed; the message quotes its last line.
         """
         command = [sys.executable, "-P", *arguments]
         try:
@@ -77,11 +77,11 @@ class Stage:
         return done.stdout
 
     def harness(self, *arguments: str) -> str:
-        """Runs a command of the harness; returns what it prints."""
+        """Run a command of the harness; return its output."""
         return self.python("-c", "from harness.cli.main import main; main()", *arguments)
 
     def run(self, *flags: str) -> "Run":
-        """Runs a job and reads what it and its workers stored."""
+        """Run a job, and read the results that it and its workers stored."""
         started = time.perf_counter()
         summary = msgspec.json.decode(self.harness("run", "--json", *flags))
         seconds = time.perf_counter() - started
@@ -95,8 +95,8 @@ class Run:
     """One finished `harness run`.
 
     Attributes:
-        seconds: Of the whole command.
-        summary: What it printed.
+        seconds: The duration of the whole command.
+        summary: The printed summary.
         workers: The workers' own records, by rank.
         folder: Its results in S3.
     """
@@ -109,21 +109,21 @@ class Run:
 
 @contextmanager
 def stage(*, s3: "S3Kind | None" = None, mode: "Mode | None" = None) -> Iterator[Stage]:
-    """A stack without any warm environment, with the functions of the tree that is measured."""
+    """Start a stack without warm environments, with the functions of the measured tree."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         root = Path(folder)
         shutil.copy(TREE / "harness.toml", root)
         (root / "lambdas").symlink_to(TREE / "lambdas")
         settings = load_settings(root)
         with start_private_stack(settings, s3=s3, mode=mode) as stack:
-            # Commands in this folder take it for the one that `harness up` has started.
+            # Commands in this folder treat it as a stack started by `harness up`.
             records.save(stack, state_file(settings.state_dir))
             yield Stage(settings, stack, clients_for(stack.endpoints))
 
 
 @contextmanager
 def memcached() -> Iterator[tuple[str, int]]:
-    """Host and port of the memcached of a stack."""
+    """Yield the host and port of a stack's memcached."""
     with stage(s3="moto") as own:
         host, _, port = own.stack.endpoints.memcached.rpartition(":")
         yield host, int(port)

@@ -1,4 +1,4 @@
-"""Training steps beside a plain NumPy (or SciPy) loop over the same rows, in one process."""
+"""Compare training steps with a plain NumPy (or SciPy) loop over the same rows, in one process."""
 
 from collections.abc import Callable, Iterator
 
@@ -17,7 +17,7 @@ Step = Callable[[], None]
 
 
 def steps() -> Iterator[Figure]:
-    """An epoch of one worker, per model."""
+    """Measure an epoch of one worker, per model."""
     random = np.random.default_rng(0)
     dense = random.normal(size=(100_000, 28)).astype(np.float32)
     classes = (dense @ random.normal(size=28) > 0).astype(np.int64)
@@ -54,7 +54,7 @@ def _our_epoch(model: LinearModel, x: Rows, y: Classes, batch: int) -> Step:
 
 
 def _plain_epoch(residual: Callable[[Parameters, Parameters], Parameters], x: Rows, y: Classes, batch: int) -> Step:
-    """What one would write by hand for the gradient alone: no loss, labels converted beforehand."""
+    """Return a hand-written epoch that computes only the gradient: no loss, and labels converted in advance."""
     labels = y.astype(np.float32)
 
     def epoch() -> None:

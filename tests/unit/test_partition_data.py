@@ -407,7 +407,7 @@ def test_a_foreign_manifest_is_an_error(s3):
     s3.create_bucket(Bucket="foreign")
     s3.put_object(Bucket="foreign", Key="manifest.json", Body=b'{"name": "an app"}')
 
-    with pytest.raises(InputError, match=r"s3://foreign/manifest\.json is not a manifest of partitions"):
+    with pytest.raises(InputError, match=r"s3://foreign/manifest\.json is not a manifest of this version's partitions"):
         read_manifest(s3, "foreign")
 
 
