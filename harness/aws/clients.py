@@ -1,4 +1,4 @@
-"""boto3 clients for the services of a stack; the same calls go to AWS when a run does."""
+"""boto3 clients for the services that a run uses, of a stack on this machine or of AWS."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
 
-# A synchronous invocation is answered when the function ends: at most 15 minutes later, and never asked for twice.
+# A synchronous invocation is answered when the function ends, at most 15 minutes later; it must not be repeated.
 INVOKE_READ_TIMEOUT_S = 910
-# A service that is gone refuses at once; one that is only busy, with the cores that workers train on, may take long.
+# A service that is down refuses at once; one that shares busy cores with the workers may take this long.
 CONTROL_TIMEOUT_S = 15
-# AWS refuses whoever calls too often, and expects that the call is repeated.
+# AWS throttles callers, and expects them to retry.
 SEVERAL_TRIES = Config(retries={"mode": "standard", "total_max_attempts": 8})
 
 
 @dataclass(frozen=True)
 class Clients:
-    """What a run talks to.
+    """The clients of a run.
 
     Attributes:
         s3: Data and results.
-        functions: Invokes functions, and waits as long as they may run.
-        control: The same service, for questions that are answered at once.
-        logs: What functions print.
+        functions: Lambda, with a timeout as long as a function may run.
+        control: Lambda, for requests that are answered at once.
+        logs: CloudWatch Logs, with the output of functions.
     """
 
     s3: "S3Client"
@@ -41,18 +41,18 @@ class Clients:
 
 
 def emulation_session(endpoints: Endpoints) -> boto3.Session:
-    """Return a session with a stack's credentials; the user's AWS settings do not reach it."""
+    """Return a session with a stack's credentials, independent of the user's AWS settings."""
     return stack_session(endpoints.access_key)
 
 
 def clients_for(endpoints: Endpoints) -> Clients:
-    """Clients for a running stack, with the emulation's credentials."""
+    """Return clients for a running stack, with the emulation's credentials."""
     session = emulation_session(endpoints)
     patient = DIRECT.merge(Config(read_timeout=INVOKE_READ_TIMEOUT_S, retries={"total_max_attempts": 1}))
     quick = DIRECT.merge(
         Config(connect_timeout=CONTROL_TIMEOUT_S, read_timeout=CONTROL_TIMEOUT_S, retries={"total_max_attempts": 1})
     )
-    # A service that is gone refuses at once, and is told as that: three tries take a second or two.
+    # A service that is down is reported soon: three attempts take a second or two.
     few_tries = DIRECT.merge(Config(retries={"mode": "standard", "total_max_attempts": 3}))
     return Clients(
         s3=session.client("s3", endpoint_url=endpoints.s3, config=few_tries),
@@ -63,9 +63,9 @@ def clients_for(endpoints: Endpoints) -> Clients:
 
 
 def aws_clients(session: boto3.Session) -> Clients:
-    """Clients for AWS, with the user's credentials.
+    """Return clients for AWS, with the user's credentials.
 
-    Asked twice, the coordinator starts no second run, so that calls may be tried again.
+    A second invocation of the coordinator with the same job starts no second run, so calls may be retried.
     """
     patient = Config(read_timeout=INVOKE_READ_TIMEOUT_S, tcp_keepalive=True).merge(SEVERAL_TRIES)
     with aws_settings():

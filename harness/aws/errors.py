@@ -1,4 +1,4 @@
-"""What AWS's clients raise, to_harness_error into the harness's error: here and nowhere else.
+"""Errors of the AWS clients, translated into the harness's error in this one place.
 
 Codes: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
 """
@@ -48,7 +48,7 @@ _THROTTLED = {
     "TooManyRequestsException",
     "SlowDown",
 }
-# What a stack answers to whoever is second.
+# A stack's answers to the second of two concurrent commands.
 _BUSY = {"ChangeSetNotFound", "InvalidChangeSetStatus", "OperationInProgressException"}
 _LONGEST_QUOTE = 400
 _THIS_MACHINE = {"127.0.0.1", "::1", "localhost"}
@@ -56,10 +56,10 @@ _THIS_MACHINE = {"127.0.0.1", "::1", "localhost"}
 
 @contextmanager
 def aws_errors(doing: str) -> Iterator[None]:
-    """Turns what AWS's clients raise within the block into one HarnessError.
+    """Turn any error of the AWS clients within the block into one HarnessError.
 
     Args:
-        doing: What the block does, for example `reading the stack lambda-harness`.
+        doing: The block's task, for example `reading the stack lambda-harness`.
     """
     try:
         yield
@@ -69,9 +69,9 @@ def aws_errors(doing: str) -> Iterator[None]:
 
 @contextmanager
 def aws_settings() -> Iterator[None]:
-    """Turns what goes wrong while sessions and clients for AWS are made into one HarnessError.
+    """Turn any error in creating sessions and clients for AWS into one HarnessError.
 
-    They are made of nothing but the user's settings: the error names the file and the key, or the variable.
+    They depend on nothing but the user's settings: the error names the file and the key, or the variable.
     """
     try:
         yield
@@ -80,17 +80,17 @@ def aws_settings() -> Iterator[None]:
     except BotoCoreError as error:
         raise to_harness_error("reading the AWS settings", error) from error
     except Exception as error:
-        # botocore lets through what its parsers raise: ValueError, OSError, AttributeError and more.
+        # botocore does not catch the errors of its parsers: ValueError, OSError, AttributeError and others.
         raise _wrong_setting(error) from error
 
 
 def code_of_error(error: ClientError) -> str:
-    """AWS's name of the error."""
+    """Return AWS's code for the error."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def to_harness_error(doing: str, error: ClientError | BotoCoreError) -> HarnessError:
-    """The error in the user's terms: what failed, AWS's words, and what to do."""
+    """Return the error in the user's terms: what failed, AWS's message, and what to do."""
     if isinstance(error, ClientError):
         return _client_error(doing, error)
     if isinstance(error, WaiterError):
@@ -117,7 +117,7 @@ def _wrong_setting(error: Exception, place: str = "") -> HarnessError:
 
 
 def _address_here(error: BotoCoreError) -> str | None:
-    """Return the address of this machine that could not be reached; None for any other error."""
+    """Return the address on this machine that could not be reached; None for any other error."""
     if not isinstance(error, NoConnectionError | HTTPClientError):
         return None
     address = urlsplit(str(error.kwargs.get("endpoint_url", "")))

@@ -1,8 +1,8 @@
-"""Functions made what they should be by the Lambda API: the same calls on this machine's stack and on AWS.
+"""Creates and updates functions through the Lambda API, with the same calls on a local stack and on AWS.
 
-What there is is read first, and what differs becomes steps; a function that is as it should be has none.
+The current state is read first, and each difference becomes a step; a function in its desired state has no steps.
 
-    read  ->  steps, each named by what it changes  ->  carried out in their order, each waited for
+    read  ->  steps, each named after what it changes  ->  run in order, waiting for each
 
 https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
 """
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
 RUNTIME: Literal["python3.11"] = "python3.11"
 
-# A role that was made a moment ago is not known everywhere yet.
+# A new role is not visible everywhere at once.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency
 _ROLE_UNKNOWN = ("cannot be assumed by Lambda", "does not have permissions to call CreateNetworkInterface")
 _ROLE_KNOWN_WITHIN_S = 90.0
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 8.0
-# A function's network interfaces take a minute or two; an image of some GB takes as long.
+# Network interfaces take a minute or two, and so does an image of some GB.
 _READY_WITHIN_S = 600
 _POLL_S = 1
-# What accounts may start with; AWS tells of it only when a function asks for more.
+# The limit of new accounts, which AWS reports only when a function asks for more.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 NEW_ACCOUNTS_MEMORY_MB = 3008
 
 
 @dataclass(frozen=True)
 class Code:
-    """What a function is created from.
+    """The code of a function.
 
     Attributes:
-        sha256: As the Lambda API shows it.
-        arguments: For `UpdateFunctionCode`, and within `Code` of `CreateFunction`.
+        sha256: Its hash as the Lambda API returns it.
+        arguments: The arguments of `UpdateFunctionCode`, and `Code` of `CreateFunction`.
         image: The image's digest; empty for a deployment package.
     """
 
@@ -54,15 +54,15 @@ class Code:
 
 @dataclass(frozen=True)
 class Placement:
-    """What a function has from the place that it is in, beside what harness.toml declares.
+    """The properties of a function that its environment decides, in addition to those in harness.toml.
 
     Attributes:
         role: ARN of its role.
         subnets: IDs of its VPC's subnets; none for a function outside of a VPC.
         security_groups: IDs of its security groups.
-        tags: Its tags; others that it has are left alone.
-        failure_queue: ARN of the queue for events that failed for good; empty for none.
-        alias: Name of the alias that points to the version published last; empty for no versions.
+        tags: Its tags; other tags are left unchanged.
+        failure_queue: ARN of the queue for events whose retries have failed; empty for none.
+        alias: Name of the alias for the latest published version; empty to publish no versions.
     """
 
     role: str = ANY_ROLE
@@ -75,7 +75,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class DesiredFunction:
-    """A function as it should be."""
+    """The desired state of a function."""
 
     name: str
     settings: FunctionSettings
@@ -83,7 +83,7 @@ class DesiredFunction:
     placement: Placement = Placement()
 
     def configuration(self) -> dict[str, Any]:
-        """For `UpdateFunctionConfiguration`; the keys are those of `GetFunctionConfiguration`."""
+        """Return the arguments of `UpdateFunctionConfiguration`, with the keys of `GetFunctionConfiguration`."""
         settings, placement = self.settings, self.placement
         desired: dict[str, Any] = {
             "Role": placement.role,
@@ -102,7 +102,7 @@ class DesiredFunction:
         return desired
 
     def creation(self) -> dict[str, Any]:
-        """For `CreateFunction`, without the name."""
+        """Return the arguments of `CreateFunction`, without the name."""
         kind: dict[str, Any] = (
             {"PackageType": "Image"} if self.code.image else {"PackageType": "Zip", "Runtime": RUNTIME}
         )
@@ -116,7 +116,7 @@ class DesiredFunction:
         }
 
     def events(self) -> dict[str, Any]:
-        """For `PutFunctionEventInvokeConfig`."""
+        """Return the arguments of `PutFunctionEventInvokeConfig`."""
         queue = self.placement.failure_queue
         destination = {"DestinationConfig": {"OnFailure": {"Destination": queue}}} if queue else {}
         return {"MaximumRetryAttempts": self.settings.retries, **destination}
@@ -124,11 +124,11 @@ class DesiredFunction:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to change.
+    """One change of a function.
 
     Attributes:
-        what: What it changes, in a word or two.
-        run: Does so, and waits until it is done.
+        what: What the step changes, in a word or two.
+        run: Makes the change and waits until it is complete.
     """
 
     what: str
@@ -136,13 +136,13 @@ class Step:
 
 
 def create_or_update(client: "LambdaClient", desired: DesiredFunction) -> list[str]:
-    """Makes the function exist as it should be; touches nothing that is so already.
+    """Bring a function into its desired state; change nothing that is already correct.
 
     Returns:
-        What was changed; nothing when all was as it should be.
+        What was changed; empty if the function was already in its desired state.
 
     Raises:
-        HarnessError: Lambda refused, or the function does not become ready; its reason is told.
+        HarnessError: Lambda refused a change, or the function does not become ready; the message has the reason.
     """
     done = []
     for step in pending(client, desired):
@@ -150,21 +150,21 @@ def create_or_update(client: "LambdaClient", desired: DesiredFunction) -> list[s
             step.run()
         except (ClientError, BotoCoreError) as error:
             if step.what == "created" and isinstance(error, client.exceptions.ResourceConflictException):
-                return create_or_update(client, desired)  # another run on the same stack was quicker
+                return create_or_update(client, desired)  # another run on the same stack was faster
             raise _step_error(desired, step, error) from error
         done.append(step.what)
     return done
 
 
 def pending(client: "LambdaClient", desired: DesiredFunction) -> list[Step]:
-    """What has to change so that the function is as it should be; nothing is changed by asking.
+    """Return the steps that bring a function into its desired state, without running them.
 
-    A function that is changing at this moment is waited for.
+    If the function is being updated, wait until the update is complete.
     """
     name = desired.name
     found = _find(client, name)
     if found is not None and found["Configuration"].get("State") == "Failed":
-        # It cannot be updated into life: https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
+        # It cannot be repaired by an update: https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
         gone = Step("removed what had failed", lambda: client.delete_function(FunctionName=name))
         return [gone, *_creation(client, desired)]
     if found is None:
@@ -173,11 +173,11 @@ def pending(client: "LambdaClient", desired: DesiredFunction) -> list[Step]:
 
 
 def differences(found: Mapping[str, Any], desired: DesiredFunction) -> list[str]:
-    """The keys of the configuration in which a function is not as it should be.
+    """Return the keys of the configuration in which a function differs from its desired state.
 
     Args:
-        found: What `GetFunction` says of the function or of a version.
-        desired: The function as it should be.
+        found: The answer of `GetFunction` for the function or for a version.
+        desired: The desired state.
     """
     configuration = found["Configuration"]
     different = [] if _has_code(found, desired.code) else ["Code"]
@@ -206,7 +206,7 @@ def _find(client: "LambdaClient", name: str) -> dict[str, Any] | None:
 
 
 def _has_code(found: Mapping[str, Any], code: Code) -> bool:
-    """An image is known by its digest in the registry, or by its own when it is of this machine's engine."""
+    """Return whether a function has this code; an image is known by its digest in the registry or in the engine."""
     resolved = found.get("Code", {}).get("ResolvedImageUri", "")
     return bool(found["Configuration"]["CodeSha256"] == code.sha256 or resolved.endswith(f"@sha256:{code.sha256}"))
 
@@ -224,7 +224,7 @@ def _creation(client: "LambdaClient", desired: DesiredFunction) -> list[Step]:
 
 def _create(client: "LambdaClient", desired: DesiredFunction) -> None:
     arguments = desired.creation()
-    answer = _once_the_role_is_known(lambda: client.create_function(FunctionName=desired.name, **arguments))
+    answer = _retry_until_role_known(lambda: client.create_function(FunctionName=desired.name, **arguments))
     if answer.get("State", "Active") != "Active":
         _await(client, "function_active_v2", desired.name)
 
@@ -273,7 +273,7 @@ def _publication(client: "LambdaClient", desired: DesiredFunction) -> list[Step]
 
 
 def _publishing(client: "LambdaClient", desired: DesiredFunction) -> list[Step]:
-    """An alias's events are its own: what is set for `$LATEST` does not count for them."""
+    """Return the steps that publish a version; event settings of `$LATEST` do not apply to an alias."""
     name, alias = desired.name, desired.placement.alias
     return [
         Step(f"version and alias {alias}", lambda: _publish(client, desired)),
@@ -286,7 +286,7 @@ def _publishing(client: "LambdaClient", desired: DesiredFunction) -> list[Step]:
 
 def _publish(client: "LambdaClient", desired: DesiredFunction) -> None:
     name, alias = desired.name, desired.placement.alias
-    # Lambda publishes no second version of what has not changed, and answers with the first.
+    # If nothing has changed, Lambda publishes no new version, and returns the last one.
     version = client.publish_version(FunctionName=name)["Version"]
     client.get_waiter("published_version_active").wait(
         FunctionName=name, Qualifier=version, WaiterConfig={"Delay": _POLL_S, "MaxAttempts": _READY_WITHIN_S}
@@ -332,13 +332,13 @@ def _queue_of(events: Mapping[str, Any]) -> str:
 def _update(
     client: "LambdaClient", update: Callable[..., Any], desired: DesiredFunction, arguments: Mapping[str, Any]
 ) -> None:
-    answer = _once_the_role_is_known(lambda: update(FunctionName=desired.name, **arguments))
+    answer = _retry_until_role_known(lambda: update(FunctionName=desired.name, **arguments))
     if answer.get("LastUpdateStatus", "Successful") != "Successful":
-        # The next call would be refused while this one goes on.
+        # Lambda refuses the next call while this update is in progress.
         _await(client, "function_updated_v2", desired.name)
 
 
-def _once_the_role_is_known(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the call answers
+def _retry_until_role_known(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the call's own result
     deadline, delay = time.monotonic() + _ROLE_KNOWN_WITHIN_S, _FIRST_DELAY_S
     while True:
         try:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli._terminal import printable
-from harness.runs.defaults import described
+from harness.runs.defaults import format_defaults
 from harness.runs.progress import Progress, RankProgress, waits
 from harness.runs.summary import Summary
 
@@ -137,7 +137,7 @@ def print_summary(summary: Summary) -> None:
     if summary.job["zero_based"] == "yes":
         console.print("data    feature indices start at 0 (zero-based)")
     if summary.defaults:
-        console.print(described(summary.defaults))
+        console.print(format_defaults(summary.defaults))
     for event in summary.events:
         console.print(f"event   {printable(_event(event))}", markup=False)
     for warning in summary.warnings:

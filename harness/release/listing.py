@@ -1,4 +1,4 @@
-"""What images there are: one entry each, whether built or not."""
+"""The list of images: one entry each, built or not."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ class ImageEntry(msgspec.Struct, frozen=True):
 
     Attributes:
         name: Its name.
-        image: What it says about itself; None when it is not built.
-        size_mb: All of it.
-        above_base_mb: What it adds to its base; None when the base is not here.
+        image: The facts in its labels; None if it is not built.
+        size_mb: Its size.
+        above_base_mb: Its size above its base; None if the base is not on this machine.
         state: `not built`, `out of date`, `built`, `verified` or `pushed`.
-        pushes: Where it was pushed, by digest.
+        pushes: The registries that it was pushed to, with digests.
     """
 
     name: str
@@ -34,7 +34,7 @@ class ImageEntry(msgspec.Struct, frozen=True):
 
 
 def list_images(client: docker.DockerClient, root: Path, recipes: Sequence[Recipe]) -> list[ImageEntry]:
-    """One entry for each recipe, in their order."""
+    """Return one entry for each recipe, in their order."""
     release = load_release(root)
     entries = []
     for recipe in recipes:
@@ -56,7 +56,7 @@ def list_images(client: docker.DockerClient, root: Path, recipes: Sequence[Recip
 
 
 def _base_of(client: docker.DockerClient, facts: Facts) -> Image | None:
-    """The base by its digest: in a registry, or the engine's own."""
+    """Return the base by its digest, in a registry or in the engine."""
     if not facts.base_digest:
         return None
     repository = docker.utils.parse_repository_tag(facts.base_name)[0]

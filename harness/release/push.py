@@ -1,4 +1,4 @@
-"""Pushing: what was verified goes to a registry, and the registry's digest into the record."""
+"""Pushing verified images to a registry, and recording the registry's digests."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from harness.system.engine import RegistryRefused, messages, translated
 # https://distribution.github.io/distribution/spec/api/ - a registry's host, an optional port, an optional path.
 _REGISTRY = re.compile(r"[a-zA-Z0-9.-]+(:\d{1,5})?(/[a-z0-9._-]+)*")
 
-# What registries and the engine say, and what to do about it; the first match counts.
+# Messages of registries and of the engine, and their remedies; the first match counts.
 _REMEDIES = (
     ("no basic auth credentials", "log in first: docker login (for ECR: aws ecr get-login-password)"),
     ("unauthorized", "log in first: docker login (for ECR: aws ecr get-login-password)"),
@@ -45,20 +45,20 @@ def push_images(
     *,
     unverified: bool = False,
 ) -> list[tuple[Facts, Push]]:
-    """Pushes images to `registry/<name>` when every one of them was verified.
+    """Push images to `registry/<name>` if all of them are verified.
 
-    Only what was verified is recorded as pushed; an unverified image leaves no trace in the record.
+    Only pushes of verified images are recorded.
 
     Args:
         client: The engine.
         root: The project.
-        recipes: Which images.
-        registry: For example `127.0.0.1:5000`, or ECR's address of an account.
-        unverified: Push what was not verified, too.
+        recipes: The images.
+        registry: For example `127.0.0.1:5000`, or the address of an account's ECR.
+        unverified: Also push images that are not verified.
 
     Raises:
-        Unverified: One was not verified; nothing was pushed.
-        RegistryRefused: The registry did not take one; those before it are pushed and recorded.
+        Unverified: An image is not verified; nothing was pushed.
+        RegistryRefused: The registry refused an image; those before it are pushed and recorded.
     """
     if not _REGISTRY.fullmatch(registry):
         raise HarnessError(
@@ -84,14 +84,14 @@ def _elsewhere(verified: Verified, push: Push) -> list[Push]:
 
 
 def _push(client: docker.DockerClient, facts: Facts, registry: str) -> Push:
-    """Pushes that very image, under a tag that names it and no other."""
+    """Push exactly this image, under a tag made from its ID."""
     repository, tag = f"{registry}/{facts.name}", facts.image_id.removeprefix("sha256:")[:12]
     reference = f"{repository}:{tag}"
     with translated(f"{reference} cannot be pushed"):
         client.images.get(facts.image_id).tag(repository, tag)
         try:
             digest = _digest_of(reference, messages(client.api.push(repository, tag=tag, stream=True, decode=True)))
-            # Asked again, the registry shows what it will hand out.
+            # Read the image back, to see what the registry will serve.
             stored = client.images.get_registry_data(reference)
             check_media_type(reference, stored.attrs["Descriptor"].get("mediaType", ""))
         except BaseException:
@@ -104,12 +104,12 @@ def _push(client: docker.DockerClient, facts: Facts, registry: str) -> Push:
 
 
 def check_media_type(reference: str, media_type: str) -> None:
-    """Whether Lambda takes what was pushed: one image, and no index of images, as BuildKit makes of its attestations.
+    """Check that Lambda accepts what was pushed: one image, not an index of images, as BuildKit makes for attestations.
 
     https://docs.aws.amazon.com/lambda/latest/dg/python-image.html
 
     Raises:
-        RegistryRefused: It is an index.
+        RegistryRefused: It is an index of images.
     """
     if "index" in media_type or "manifest.list" in media_type:
         raise RegistryRefused(
@@ -131,6 +131,6 @@ def _digest_of(reference: str, answer: Any) -> str:  # noqa: ANN401 - the engine
 
 
 def push_error(reference: str, cause: str) -> RegistryRefused:
-    """The error for a push that ended with this message."""
+    """Return the error for a push that failed with this message."""
     remedy = next((remedy for said, remedy in _REMEDIES if said in cause), _TRY_AGAIN)
     return RegistryRefused(f"{reference} cannot be pushed", cause[:300], remedy)

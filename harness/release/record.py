@@ -1,8 +1,8 @@
 """The record of a release: which images passed which checks, and where they were pushed.
 
-It lies in `release/images.json` and travels with the release: commit it, or attach it.
-An image is known by its ID, the digest of its configuration, which a rebuild changes and nothing else.
-A registry gives it a second name when it is pushed there: the digest of its manifest.
+It is stored in `release/images.json` and is part of the release: commit it, or attach it.
+An image is identified by its ID, the digest of its configuration, which only a rebuild changes.
+A registry identifies a pushed image by another digest, that of its manifest.
 """
 
 from datetime import UTC, datetime
@@ -18,11 +18,11 @@ FILE_NAME = "release/images.json"
 
 
 class Unverified(HarnessError):
-    """The image is not one that passed its checks."""
+    """The image has not passed its checks."""
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """One check that an image passed: what it found, and how long it took."""
+    """A check that an image passed: its finding, and how long it took."""
 
     name: str
     found: str
@@ -30,7 +30,7 @@ class CheckResult(msgspec.Struct, frozen=True):
 
 
 class Push(msgspec.Struct, frozen=True):
-    """One place that an image was pushed to; `repository@digest` is what AWS creates a function from."""
+    """A push of an image; AWS creates a function from `repository@digest`."""
 
     repository: str
     tag: str
@@ -48,27 +48,27 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """The verified images, one of each name and architecture: the newest."""
+    """The verified images: the newest of each name and architecture."""
 
     images: tuple[Verified, ...] = ()
 
     def find(self, image_id: str) -> Verified | None:
-        """The record of that very image; None when it did not pass."""
+        """Return the record of exactly this image; None if it has not passed."""
         return next((entry for entry in self.images if entry.image.image_id == image_id), None)
 
     def with_entry(self, entry: Verified) -> "Release":
-        """The release with this image in the place of an older one."""
+        """Return the release with this image in place of an older one."""
         key = (entry.image.name, entry.image.architecture)
         others = [other for other in self.images if (other.image.name, other.image.architecture) != key]
         return Release(tuple(sorted((*others, entry), key=lambda one: (one.image.name, one.image.architecture))))
 
     def without(self, image_id: str) -> "Release":
-        """The release without that image, which failed since."""
+        """Return the release without this image, which has failed since."""
         return Release(tuple(entry for entry in self.images if entry.image.image_id != image_id))
 
 
 def load_release(root: Path) -> Release:
-    """The project's record; an empty one when there is none yet.
+    """Return the project's record; an empty one if there is none yet.
 
     Raises:
         HarnessError: The file is damaged.
@@ -85,22 +85,22 @@ def load_release(root: Path) -> Release:
 
 
 def save_release(root: Path, release: Release) -> None:
-    """Replaces the project's record."""
+    """Replace the project's record."""
     path = root / FILE_NAME
     path.parent.mkdir(exist_ok=True)
     records.save(release, path)
 
 
 def check_verified(facts: Facts, release: Release, source_sha256: str) -> Verified:
-    """The image's record, when it passed its checks and was built from the source as it is now.
+    """Return the image's record, if it has passed its checks and was built from the current source.
 
     Args:
         facts: The image.
-        release: What passed.
-        source_sha256: Of the working tree, as `catalogue.source_sha256` has it.
+        release: The record of verified images.
+        source_sha256: The hash of the working tree, from `catalogue.source_sha256`.
 
     Raises:
-        Unverified: It did not pass, or its source was changed since.
+        Unverified: It has not passed, or its source has changed since.
     """
     if facts.source_sha256 != source_sha256:
         raise Unverified(
@@ -119,5 +119,5 @@ def check_verified(facts: Facts, release: Release, source_sha256: str) -> Verifi
 
 
 def now() -> datetime:
-    """The time, to the second, as records keep it."""
+    """Return the current time to the second, the precision of records."""
     return datetime.now(UTC).replace(microsecond=0)

@@ -1,4 +1,4 @@
-"""The last check of an image: a whole training run in containers, on just that image."""
+"""The last check of an image: a whole training run in containers that uses exactly this image."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from training.errors import TrainingError
 
 Log = Callable[[str], None]
 
-# Every image is a function in one of these: small, but with rounds, a checkable loss, and validation.
+# Each function's image takes part in one of these jobs: small, with several rounds, a loss to check, and validation.
 _N_WORKERS = 2
 _JOBS = (
     ("synthetic:rows=4000,features=10", {"model": "lr", "n_epochs": 3, "batch_size": 100}),
@@ -31,11 +31,11 @@ _JOBS = (
 
 @contextmanager
 def training_check(settings: Settings, *, log: Log) -> Iterator[ImageCheck]:
-    """The check; its stack is started by the first image that comes to it, and stopped with the block.
+    """Yield the check; the first image to be checked starts its stack, which is stopped at the end of the block.
 
     Args:
         settings: The project's settings; they name the image of each function.
-        log: Told what takes long.
+        log: Called before each step that takes long.
     """
     with ExitStack() as stacks:
         started: list[StackState] = []
@@ -53,7 +53,7 @@ def training_check(settings: Settings, *, log: Log) -> Iterator[ImageCheck]:
             except TrainingError as error:
                 raise HarnessError(str(error)) from error
             _check_digests(clients, summary)
-            return _told(summary)
+            return _format_result(summary)
 
         yield ImageCheck("training run", train)
 
@@ -62,7 +62,7 @@ def _run_for(image: ImageUnderTest, settings: Settings) -> tuple[PreparedRun, Se
     """Return a run in which the image's function takes part, and settings in which every function names a digest.
 
     Raises:
-        HarnessError: The image is no function's, or an image that the job needs beside it is not built.
+        HarnessError: No function uses the image, or another image that the job needs is not built.
     """
     name = image.recipe.name
     for data, event in _JOBS:
@@ -91,18 +91,18 @@ def _digest(image: ImageUnderTest, name: str) -> str:
 
 
 def _check_digests(clients: Clients, summary: Summary) -> None:
-    """The Lambda service, asked, names the digests that the run was to be on."""
+    """Check that the Lambda service returns the digests of the images that the run should have used."""
     for name, digest in summary.images.items():
         found = clients.functions.get_function_configuration(FunctionName=name)["CodeSha256"]
         if found != digest.removeprefix("sha256:"):
             raise HarnessError(f"function {name} ran from sha256:{found}", f"expected {digest}")
 
 
-def _told(summary: Summary) -> str:
-    """One line for the record.
+def _format_result(summary: Summary) -> str:
+    """Return one line for the record.
 
     Raises:
-        HarnessError: The run ended well, but has learned nothing.
+        HarnessError: The run succeeded, but the loss did not fall.
     """
     first, last = summary.epochs[0]["loss"], summary.loss
     if not math.isfinite(last) or last >= first:
@@ -112,4 +112,4 @@ def _told(summary: Summary) -> str:
 
 
 def _silent(_progress: object) -> None:
-    """A check tells its result alone."""
+    """Ignore progress: a check reports only its result."""

@@ -1,7 +1,7 @@
-"""Verifying: an image passes a list of checks, and the pass is recorded for its digest.
+"""Verifying an image: it passes a list of checks, and the pass is recorded for its digest.
 
-A check is a name and a function from the image to one line about what it found; it fails by raising HarnessError.
-`SMOKE_CHECKS` need nothing but the image. Others, a whole run among them, are added by the caller:
+A check is a name and a function that returns its finding in one line; it fails by raising HarnessError.
+`SMOKE_CHECKS` need nothing but the image. The caller adds others, such as a whole training run:
 
     verify_image(image, [*SMOKE_CHECKS, ImageCheck("run with 4 workers", run_with_containers)])
 """
@@ -27,14 +27,14 @@ from harness.release.record import CheckResult, Verified, load_release, now, sav
 from harness.system.engine import engine_architecture, find_image, translated
 from harness.system.probes import wait_until
 
-# Whoever cleans up finds a container of ours by this label.
+# This label identifies the harness's containers, for clean-up.
 CONTAINER_LABEL = "lambda-harness"
 INVOCATIONS = "/2015-03-31/functions/function/invocations"
 
 _PACKAGES_TIMEOUT_S = 120
 _ANSWER_TIMEOUT_S = 60
 _MEMORY = "1769m"
-# What Lambda gives every function; the credentials open nothing.
+# Variables that Lambda sets for every function; these credentials grant nothing.
 _ENVIRONMENT = {
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -45,7 +45,7 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class ImageUnderTest:
-    """An image, how it was made, and the engine that it runs on."""
+    """An image, its recipe, and the engine that it runs on."""
 
     client: docker.DockerClient
     recipe: Recipe
@@ -54,21 +54,21 @@ class ImageUnderTest:
 
 
 class ImageCheck(NamedTuple):
-    """One thing that must hold of an image."""
+    """A property that an image must have."""
 
     name: str
     run: Callable[[ImageUnderTest], str]
 
 
 class CheckFailed(HarnessError):
-    """An image does not do what it must."""
+    """An image fails a check."""
 
 
 def image_under_test(client: docker.DockerClient, recipe: Recipe) -> ImageUnderTest:
-    """The image that was built by that recipe.
+    """Return the image that this recipe built.
 
     Raises:
-        HarnessError: It was not built.
+        HarnessError: The image is not built.
     """
     image = find_image(client, recipe.name)
     if image is None:
@@ -77,10 +77,10 @@ def image_under_test(client: docker.DockerClient, recipe: Recipe) -> ImageUnderT
 
 
 def verify_image(image: ImageUnderTest, checks: Sequence[ImageCheck]) -> Verified:
-    """Runs all checks.
+    """Run all checks.
 
     Raises:
-        CheckFailed: One failed; it is named.
+        CheckFailed: A check failed; the message names it.
     """
     results = []
     for check in checks:
@@ -96,10 +96,10 @@ def verify_image(image: ImageUnderTest, checks: Sequence[ImageCheck]) -> Verifie
 
 
 def verify_and_record(root: Path, image: ImageUnderTest, checks: Sequence[ImageCheck]) -> Verified:
-    """Runs all checks and writes the pass into the project's record; a failure takes an earlier pass out of it.
+    """Run all checks and record the pass in the project's record; a failure removes an earlier pass.
 
     Raises:
-        CheckFailed: One failed.
+        CheckFailed: A check failed.
     """
     try:
         verified = verify_image(image, checks)
@@ -117,7 +117,7 @@ def verify_and_record(root: Path, image: ImageUnderTest, checks: Sequence[ImageC
 
 
 def check_contract(image: ImageUnderTest) -> str:
-    """The image says what it is made of, is for this machine, and runs as an ordinary user."""
+    """Check that the image has its labels, is for this machine, and runs as an ordinary user."""
     facts, config = image.facts, image.image.attrs["Config"]
     missing = [name for name in msgspec.structs.asdict(facts) if not getattr(facts, name)]
     if missing:
@@ -139,7 +139,7 @@ def check_contract(image: ImageUnderTest) -> str:
 
 
 def check_packages(image: ImageUnderTest) -> str:
-    """Every package that the function uses is there and works, after all that was left out."""
+    """Check that every package that the function uses is present and works, although the image is stripped."""
     module = image.image.attrs["Config"]["Cmd"][0].rpartition(".")[0].replace("/", ".")
     load = f"import importlib, sys\nimportlib.import_module({module!r})\nprint(len(sys.modules))"
     code = f"{image.recipe.packages}\n{load}"
@@ -154,7 +154,7 @@ def check_packages(image: ImageUnderTest) -> str:
 
 
 def check_wrong_event(image: ImageUnderTest) -> str:
-    """The handler loads behind the emulator, and answers an event that is no job with its own error."""
+    """Check that the handler loads behind the emulator, and answers an invalid event with its own error."""
     with _started(image, ports={"8080/tcp": ("127.0.0.1", None)}) as container:
         answer = _invoke(container, {"nonsense": 1})
     if answer.get("errorType") != "InputError" or "nonsense" not in str(answer.get("errorMessage")):
@@ -171,7 +171,7 @@ SMOKE_CHECKS = (
 
 @contextmanager
 def _started(image: ImageUnderTest, **options: Any) -> Iterator[Container]:  # noqa: ANN401 - docker-py's own options
-    """A container as bare as Lambda's own: read-only, without privileges; removed in the end."""
+    """Run a container as restricted as Lambda's own: read-only, without privileges; remove it at the end."""
     with translated(f"image {image.facts.name} cannot be started"):
         container = image.client.containers.create(
             image.facts.image_id,
@@ -192,7 +192,7 @@ def _started(image: ImageUnderTest, **options: Any) -> Iterator[Container]:  # n
 
 
 def _invoke(container: Container, event: dict[str, Any]) -> dict[str, Any]:
-    """Sends the event as soon as the emulator listens, and returns its answer."""
+    """Send the event as soon as the emulator listens, and return its answer."""
     container.reload()
     port = container.ports["8080/tcp"][0]["HostPort"]
     answers: list[httpx.Response] = []

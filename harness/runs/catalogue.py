@@ -21,12 +21,12 @@ class RunEntry(msgspec.Struct, frozen=True):
 
     Attributes:
         run_id: The run.
-        status: `succeeded` when its result is there, `failed` when a worker said so, `damaged` when a record is not
-            what workers store, else `unfinished`.
-        dataset: What its data is called.
-        n_workers: How many workers it has.
-        loss: The loss at its end; None when it has not succeeded.
-        bucket: Where its results are.
+        status: `succeeded` if its result exists, `failed` if a worker has reported a failure, `damaged` if a record
+            is not one that workers store, else `unfinished`.
+        dataset: The name of its data.
+        n_workers: The number of its workers.
+        loss: Its final loss; None if it has not succeeded.
+        bucket: The bucket with its results.
     """
 
     run_id: str
@@ -53,14 +53,15 @@ class _Result(msgspec.Struct):
 def result_buckets(s3: "S3Client", own: str) -> list[str]:
     """Return all buckets of a stack, the harness's own first.
 
-    A run that somebody started by `aws lambda invoke` has its results in its data's bucket, unless its event names one.
+    A run that was started by `aws lambda invoke` stores its results in the bucket of its data, unless its event names
+    another one.
     """
     names = sorted(bucket["Name"] for bucket in s3.list_buckets()["Buckets"])
     return [own, *(name for name in names if name != own)]
 
 
 def list_runs(s3: "S3Client", buckets: Sequence[str]) -> list[RunEntry]:
-    """Return all runs of these buckets, sorted by name: names that the harness gives begin with the time."""
+    """Return all runs in these buckets, sorted by run id: ids that the harness makes begin with the time."""
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         found = [
             (bucket, run_id)
@@ -75,7 +76,7 @@ def bucket_of_run(s3: "S3Client", buckets: Sequence[str], run_id: str) -> str:
     """Return the first of these buckets that has a folder of this run.
 
     Raises:
-        HarnessError: None has.
+        HarnessError: None of them has.
     """
     for bucket in buckets:
         if _keys(s3, bucket, f"runs/{run_id}/", most=1):

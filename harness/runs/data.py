@@ -1,4 +1,4 @@
-"""The data of a run: from `--data` to partitions in a bucket, made only when they are not there yet."""
+"""The data of a run: from `--data` to partitions in a bucket, which are made only if they do not exist yet."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,20 +17,20 @@ from training.matrix import check_combination
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Where sets lie in a deployment's bucket; the roles of its functions name it.
+# The folder of data sets in a deployment's bucket; the roles of its functions grant access to it.
 DATA_FOLDER = "data/"
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Partitions that lie in a bucket.
+    """Partitions in a bucket.
 
     Attributes:
         bucket: The bucket.
-        name: What the data is called.
-        shape: `dataset_type`, `n_features`, `n_classes` and `zero_based` as far as the partitions' manifest has them.
-        prefix: The bucket's folder in which they lie, with a `/` at its end; empty for its top.
-        manifest: Their manifest; None for partitions that others made.
+        name: The name of the data.
+        shape: `dataset_type`, `n_features`, `n_classes` and `zero_based`, as far as the manifest has them.
+        prefix: Their folder in the bucket, with a trailing `/`; empty for the top.
+        manifest: Their manifest; None for partitions that the harness did not make.
     """
 
     bucket: str
@@ -41,17 +41,17 @@ class Data:
 
 
 def prepare_data(spec: DataSpec, job: Job, s3: "S3Client", deployed_bucket: str = "") -> Data:
-    """Makes sure that the partitions of a data set lie in a bucket.
+    """Make the partitions of a data set, unless they are already in their bucket.
 
     Args:
         spec: The data set.
-        job: Gives the number of workers, the seed, and the type of a file's rows.
-        s3: Where to.
-        deployed_bucket: The one bucket that functions may read, which holds each set in a folder of its own;
-            empty where each set has a bucket.
+        job: The job, for its number of workers, its seed, and the type of a file's rows.
+        s3: A client.
+        deployed_bucket: The only bucket that functions may read, with one folder per data set; empty where each data
+            set has its own bucket.
 
     Raises:
-        InputError: The data is wrong, or of a type that the model does not take.
+        InputError: The data is wrong, or of a type that the model does not accept.
         HarnessError: The bucket holds partitions for another number of workers.
     """
     if spec.data_type:
@@ -76,7 +76,7 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client", deployed_bucket: str 
                 prefix=prefix,
             )
     if manifest is None:
-        # Partitions that others made; the coordinator checks that they are there.
+        # The harness did not make these partitions; the coordinator checks that they exist.
         return Data(bucket, spec.name, {}, prefix)
     if manifest.n_partitions != job.n_workers:
         raise HarnessError(
@@ -92,20 +92,20 @@ def prepare_data(spec: DataSpec, job: Job, s3: "S3Client", deployed_bucket: str 
     }
     if manifest.zero_based:
         shape["zero_based"] = "yes"
-    if job.optim != "em":  # a clustering does not look at labels
+    if job.optim != "em":  # a clustering ignores labels
         shape["n_classes"] = len(manifest.classes(job.n_classes, spec.name))
     return Data(bucket, spec.name, shape, prefix, manifest)
 
 
 def check_shape(event: dict[str, Any], data: Data) -> None:
-    """Compares what the user said of the data with what its manifest says.
+    """Compare the user's keys about the data with its manifest.
 
     Raises:
         JobError: They differ.
     """
     for field, found in data.shape.items():
         asked = event.get(field, found)
-        # Columns that the data lacks are zero, classes that it lacks have no rows; images have a size.
+        # Columns that the data lacks are zero, and classes that it lacks have no rows; images have a fixed size.
         wider = field == "n_classes" or (field == "n_features" and data.shape["dataset_type"] != "cifar10")
         if wider and asked < found:
             raise JobError(field, asked, f"{found} or more, as {data.name} has {found}; or leave it out")

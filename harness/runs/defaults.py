@@ -1,7 +1,7 @@
-"""Defaults of a job that follow from its data: the learning rate, the batch and the passes over the rows.
+"""Defaults of a job that follow from its data: the learning rate, the batch size and the number of epochs.
 
-The event's own defaults are fixed, and one set is too large for them, the next too small.
-What the user sets is never touched; what is chosen here becomes part of the job, so the run repeats without the data.
+The event's own defaults are fixed, so they suit some data sets and not others.
+Keys that the user sets are never changed; values chosen here become part of the job, so the run can be repeated.
 
     lr          linear models: 1 / L, where L bounds the curvature of the loss over a batch of b rows with features x:
                 L = c (largest eigenvalue of E[z z'] + E[x'x] / b), z = (x, 1), c = 1/4 logistic, 1/2 softmax, 1 hinge;
@@ -25,16 +25,16 @@ from training.job import Job
 from training.model.catalogue import DENSE, MODELS
 
 ROUNDS_PER_EPOCH = 10
-# Below this, rounding a worker's share would make the global batch another one with each number of workers.
+# Below this, rounding a worker's share would change the global batch with the number of workers.
 LEAST_GLOBAL_BATCH = 8
 USUAL_LR = 0.1
-# Passes of linear models: enough for so many rows, within limits.
+# Epochs of linear models: enough to see this many rows, within limits.
 ROWS_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 180_000, 2, 50
 MOST_ADMM_EPOCHS = 10
-# Passes of neural networks: enough for so many rounds; one of a convolution takes a hundred times as long as mlp's.
+# Epochs of neural networks: enough for this many rounds; a convolution's takes a hundred times as long as mlp's.
 MLP_ROUNDS, CONVOLUTION_ROUNDS = 250, 70
 LEAST_RHO = 0.001
-# Below this a step is lost in float32, and so is training.
+# A smaller step is lost in float32.
 LEAST_LR = 1e-30
 
 
@@ -74,13 +74,13 @@ def defaults_for(event: Mapping[str, Any], job: Job, manifest: Manifest | None, 
     return {key: chosen[key] for key in Job.__struct_fields__ if key in chosen and key not in event}
 
 
-def described(chosen: Mapping[str, Any]) -> str:
-    """Return one line for people."""
+def format_defaults(chosen: Mapping[str, Any]) -> str:
+    """Return the defaults in one line for the user."""
     return "defaults for this data: " + ", ".join(f"{key}={value}" for key, value in chosen.items())
 
 
 def _learning_rate(job: Job, classes: int, moments: Moments, batch: int) -> dict[str, float]:
-    """Return the rate for steps on so many rows; with the momentum that belongs to it where a model has one."""
+    """Return the learning rate for a batch of this size, and the momentum that goes with it where a model has one."""
     row = MODELS[job.model]
     if row.needs_pytorch:
         # The first layer's curvature grows with the rows; up to some size of them the model's own rate is right.
@@ -99,7 +99,7 @@ def _within(value: float, least: int, most: int) -> int:
 
 
 def _rounded_down(value: float) -> float:
-    """Return the next lower 1, 2 or 5 times a power of ten: a number to remember, whatever the sample's last digits."""
+    """Return the next lower 1, 2 or 5 times a power of ten, so that small changes of the sample do not change it."""
     digits, exponent = f"{value:.2e}".split("e")
     lower = max(digit for digit in (1, 2, 5) if digit <= float(digits))
     return float(f"{lower}e{exponent}")

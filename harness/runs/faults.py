@@ -41,10 +41,10 @@ def check_faults(plan: Plan, job: Job, event: Mapping[str, Any]) -> None:
 
 
 def post_plan(stack: StackState, run_id: str, n_workers: int, plan: Plan) -> None:
-    """Hands a run's plan to its stack.
+    """Send a run's plan to its stack.
 
     Raises:
-        HarnessError: The stack cannot bring faults about.
+        HarnessError: The stack cannot inject faults.
     """
     if stack.endpoints.faults is None:
         raise HarnessError("this stack brings no faults about", str(stack.directory), "start one that does")
@@ -56,10 +56,10 @@ def post_plan(stack: StackState, run_id: str, n_workers: int, plan: Plan) -> Non
 
 @contextmanager
 def in_force(stack: StackState, run_id: str, n_workers: int, plan: Plan | None) -> Iterator[None]:
-    """Keeps a run's plan in force for the length of the block; with no plan it does nothing.
+    """Keep a run's plan in force for the length of the block; without a plan, do nothing.
 
     Raises:
-        HarnessError: The stack cannot bring faults about.
+        HarnessError: The stack cannot inject faults.
     """
     if not plan:
         yield
@@ -72,7 +72,7 @@ def in_force(stack: StackState, run_id: str, n_workers: int, plan: Plan | None) 
 
 
 def read_events(stack: StackState, run_id: str) -> list[Event]:
-    """What became of the plan so far, in its order."""
+    """Return what has happened to each fault of the plan so far, in the plan's order."""
     answer = _ask(stack, "GET", run_id)
     return msgspec.json.decode(answer.raise_for_status().content, type=list[Event])
 
@@ -80,7 +80,7 @@ def read_events(stack: StackState, run_id: str) -> list[Event]:
 def _withdraw_plan(stack: StackState, run_id: str) -> None:
     import httpx  # noqa: PLC0415 - see `_ask`
 
-    # A stack that is gone brings nothing about any more.
+    # A stack that is down injects nothing any more.
     with suppress(httpx.HTTPError):
         _ask(stack, "DELETE", run_id)
 

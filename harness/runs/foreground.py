@@ -1,8 +1,8 @@
-"""One function behind one RIE in the foreground, straight from its source folder: for curl and for a debugger.
+"""One function behind one RIE in the foreground, run from its source folder, for curl and for a debugger.
 
-RIE answers at `/2015-03-31/functions/function/invocations`, as it does in a container image.
+RIE accepts invocations at `/2015-03-31/functions/function/invocations`, as in a container image.
 
-Invariant: whichever way `serve` ends, no process that it or the function started is left.
+Invariant: however `serve` ends, no process that it or the function started is left.
 """
 
 import os
@@ -30,7 +30,7 @@ from harness.system.process_labels import end_environment, environment_label, ow
 __all__ = ["RIE_PATH", "serve"]
 
 RUNTIME = Path(__file__).with_name("terminal_runtime.py")
-# What the user's terminal and debugger are set up with.
+# Variables that configure the user's terminal and debugger.
 _OF_THE_TERMINAL = ("PYTHONBREAKPOINT", "TERM")
 
 
@@ -43,18 +43,18 @@ def serve(
     port: int,
     listening: Callable[[], None],
 ) -> int:
-    """Run RIE until a signal asks for the end.
+    """Run RIE until a signal ends it.
 
     Args:
         name: The function's name.
-        function: What it runs.
+        function: Its table in harness.toml.
         rie: The RIE binary.
-        stack: Where its services listen.
-        port: Port on the loopback interface for invocations.
-        listening: Called when RIE takes invocations.
+        stack: The stack whose services the function uses.
+        port: The port on the loopback interface for invocations.
+        listening: Called when RIE accepts invocations.
 
     Returns:
-        128 and the number of the signal; 0 when RIE was asked to end.
+        128 plus the number of the signal; 0 if RIE itself was asked to end.
 
     Raises:
         HarnessError: The port is taken, RIE does not start, or it dies.
@@ -63,12 +63,12 @@ def serve(
     label = environment_label(family, 1)
     variables = {
         "LANG": "en_US.UTF-8",
-        # The folder that holds an included library is what the package's root is on AWS.
+        # The parent folder of an included library corresponds to the package's root on AWS.
         "PYTHONPATH": os.pathsep.join(str(folder.parent) for folder in function.include),
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_s),
-        # The user's files are for AWS.
+        # The user's AWS settings do not apply here.
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         **{key: os.environ[key] for key in _OF_THE_TERMINAL if key in os.environ},
@@ -93,17 +93,17 @@ def serve(
             listening()
             status = process.wait()
             if status:
-                raise HarnessError(f"RIE has ended by itself: {_words_for(status)}", f"function {name}")
+                raise HarnessError(f"RIE has ended by itself: {_format_status(status)}", f"function {name}")
             return status
         except _EndRequested as ended:
             return 128 + ended.number
         finally:
             end_environment(label)
-            process.kill()  # unless it has ended before it had its label
+            process.kill()  # a signal may have come before it had its label
             process.wait()
 
 
-def _words_for(status: int) -> str:
+def _format_status(status: int) -> str:
     return f"exit status {status}" if status > 0 else signal.Signals(-status).name
 
 
@@ -115,9 +115,9 @@ class _EndRequested(BaseException):
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Turn the signals that ask for the end into `_EndRequested`, the first time; the end itself is not interrupted."""
+    """Turn the first signal that ends a process into `_EndRequested`; the shutdown itself is not interrupted."""
     asked = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-    # What the caller has ignored stays so: SIGHUP of `nohup`, SIGINT of a job in the background.
+    # Signals that the caller ignores stay ignored: SIGHUP under `nohup`, SIGINT of a background job.
     numbers = [number for number in asked if signal.getsignal(number) is not signal.SIG_IGN]
 
     def end(number: int, _frame: FrameType | None) -> None:
@@ -135,7 +135,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def _terminal_as_before() -> Iterator[None]:
-    """Bring the terminal back to where it was: a debugger that is killed at its prompt leaves it without an echo."""
+    """Restore the terminal's settings: a debugger that is killed at its prompt leaves the terminal without echo."""
     try:
         before = termios.tcgetattr(0)
     except termios.error:  # standard input is no terminal
@@ -150,13 +150,13 @@ def _terminal_as_before() -> Iterator[None]:
 
 @contextmanager
 def _held_port(port: int) -> Iterator[None]:
-    """Check that nobody listens on the port, and keep others from it; RIE can listen on it all the same.
+    """Reserve a free port; RIE can listen on it all the same.
 
     Raises:
-        HarnessError: Somebody does, or it is not for ordinary users.
+        HarnessError: The port is in use, or ordinary users may not listen on it.
     """
     with socket.socket() as holder:
-        # As RIE does: connections that have just ended do not count.
+        # As RIE does, so that connections that have just ended do not matter.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             holder.bind(("127.0.0.1", port))
@@ -169,7 +169,7 @@ def _held_port(port: int) -> Iterator[None]:
 
 @contextmanager
 def _standard_input() -> Iterator[int]:
-    """A copy of the standard input that RIE's runtime inherits."""
+    """Yield a copy of the standard input for RIE's runtime to inherit."""
     try:
         copy = os.dup(0)
     except OSError:  # it is closed

@@ -1,4 +1,4 @@
-"""The functions of harness.toml: packaged from their folders or found as images, and made as they are declared."""
+"""The functions that harness.toml declares: their code, from a folder or an image, and their creation."""
 
 import base64
 import hashlib
@@ -22,10 +22,10 @@ COORDINATOR = "linear_ec_1"
 
 
 def declared(settings: Settings, name: str) -> FunctionSettings:
-    """The function's table in harness.toml.
+    """Return the function's table in harness.toml.
 
     Raises:
-        HarnessError: There is none.
+        HarnessError: The function is not declared.
     """
     if name not in settings.functions:
         raise HarnessError(
@@ -44,12 +44,12 @@ def worker_function(settings: Settings, job: Job) -> str:
 def for_run(
     settings: Settings, worker: str, *, retry_time_scale: float | None, timeout_s: int | None, memory_mb: int | None
 ) -> Settings:
-    """The settings with what a single run wants otherwise; None leaves a value as it is.
+    """Return the settings with the values that a single run overrides; None leaves a value unchanged.
 
     Args:
         settings: The project's settings.
         worker: The function that trains.
-        retry_time_scale: Factor on Lambda's waits before it tries again.
+        retry_time_scale: The factor on Lambda's retry delays.
         timeout_s: Time limit of a worker, seconds.
         memory_mb: Memory of a worker, MB.
     """
@@ -65,7 +65,7 @@ def for_run(
 def package(function: FunctionSettings) -> bytes:
     """Return the deployment package: the source folder's files at the root, each included folder under its own name.
 
-    The same files give the same bytes, so that an unchanged function keeps its warm environments.
+    Equal files give equal bytes, so that an unchanged function keeps its warm environments.
 
     Raises:
         HarnessError: A folder does not exist, the handler's module is not in it, or the package is too large.
@@ -84,20 +84,20 @@ def package(function: FunctionSettings) -> bytes:
 
 
 def make_declared(client: "LambdaClient", name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
-    """Makes a function of harness.toml exist as it is declared, with its code as it is now.
+    """Create or update a function as harness.toml declares it, with its current code.
 
     Args:
-        client: Of the stack, or of AWS.
+        client: Lambda, of the stack or of AWS.
         name: The function.
         settings: The project's settings.
         mode: How the stack runs.
-        log: Told when an image is built.
+        log: Called when an image is built.
 
     Returns:
-        The code it has.
+        Its code.
 
     Raises:
-        HarnessError: The function is not declared, or its folder or image is not as it should be.
+        HarnessError: The function is not declared, or its folder or image is missing or not valid.
     """
     code = code_of(name, settings, mode, log=log)
     create_or_update(client, DesiredFunction(name, declared(settings, name), code))
@@ -105,16 +105,16 @@ def make_declared(client: "LambdaClient", name: str, settings: Settings, mode: M
 
 
 def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
-    """The code of a declared function: its folder's files in process mode, its image in container mode.
+    """Return the code of a declared function: the files of its folder in process mode, its image in container mode.
 
     Args:
         name: The function.
         settings: The project's settings.
         mode: How the stack runs.
-        log: Told when an image is built.
+        log: Called when an image is built.
 
     Raises:
-        HarnessError: The function is not declared, or its folder or image is not as it should be.
+        HarnessError: The function is not declared, or its folder or image is missing or not valid.
     """
     function = declared(settings, name)
     if mode == "process":

@@ -1,4 +1,4 @@
-"""Notices a stack's parts that died, and those that were started again."""
+"""The health of a stack: its services that have died, and those that were restarted."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from harness.system.disk import full
 from harness.system.process_life import is_alive
 from training.errors import TrainingError
 
-# The supervisor starts these again at once, so that a run outlives their deaths.
+# The supervisor restarts these at once, so that a run survives their deaths.
 RESTARTED = {"memcached", "discovery"}
 SUPERVISOR = "supervisor"
 _LAST_LINES = 2
@@ -23,10 +23,10 @@ _LONGEST_QUOTE = 300
 
 
 def check_parts(stack: StackState) -> None:
-    """Check that the parts without which a stack is of no use still run.
+    """Check that the services that a stack cannot do without are running.
 
     Raises:
-        HarnessError: Some have died; they are named, with the last lines of a log and the folder of all logs.
+        HarnessError: Some have died; the message names them, with the last lines of a log and the folder of all logs.
     """
     state = current_state(stack)
     if not is_alive(state.supervisor):
@@ -40,7 +40,7 @@ def check_parts(stack: StackState) -> None:
 
 @contextmanager
 def deaths_named(stack: StackState | None) -> Iterator[None]:
-    """Replace whatever the block raises by a full disk or the death of a part of the stack, if that is behind it.
+    """Replace an error of the block by its cause, if that is a full disk or the death of one of the stack's services.
 
     Args:
         stack: The stack; None on AWS.
@@ -56,7 +56,7 @@ def deaths_named(stack: StackState | None) -> Iterator[None]:
 
 
 def restart_events(stack: StackState, since: float) -> list[dict[str, Any]]:
-    """Return a summary's entries for the parts that died and were started again.
+    """Return a summary's entries for the services that died and were restarted.
 
     Args:
         stack: The stack.

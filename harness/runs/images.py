@@ -1,4 +1,4 @@
-"""The image that a function runs from: named in harness.toml, built when it is the project's own and not current."""
+"""The image that a function runs from: harness.toml names it; the project's own images are built if out of date."""
 
 from harness.errors import HarnessError
 from harness.images.build import build_image, find_base
@@ -11,14 +11,14 @@ from harness.system.engine import connect, find_image
 
 
 def current_image(name: str, function: FunctionSettings, *, log: Log) -> str:
-    """The digest of the function's image, as the engine knows it.
+    """Return the digest of the function's image in the engine.
 
-    Images of the project's own functions are built when they are missing or their source has changed.
+    The images of the project's own functions are built if they are missing or their source has changed.
 
     Args:
         name: The function.
         function: Its table in harness.toml.
-        log: Told when an image is built.
+        log: Called when an image is built.
 
     Raises:
         HarnessError: No image is declared, it is not on this machine, or it cannot be built.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InvocationAnswer:
-    """What came back.
+    """The answer of an invocation.
 
     Attributes:
         payload: The function's answer or its error; for an event, its request id.
@@ -30,10 +30,10 @@ class InvocationAnswer:
 
 
 def foreign_cache(event: bytes, cache: str) -> str:
-    """Return the Memcached that an event names when it is not the given one; empty when there is nothing to say.
+    """Return the Memcached that an event names if it is not the given one, else an empty string.
 
     Args:
-        event: JSON, maybe of a job.
+        event: JSON, possibly of a job.
         cache: `host:port` of the stack's Memcached, as functions see it.
     """
     try:
@@ -50,10 +50,10 @@ class _Cache(msgspec.Struct):
 
 
 def invoke(client: "LambdaClient", function: str, event: bytes, *, asynchronous: bool) -> InvocationAnswer:
-    """Invokes a function that exists.
+    """Invoke a function.
 
     Raises:
-        HarnessError: Lambda refused the call; its words are told.
+        HarnessError: Lambda refused the call; the message quotes it.
     """
     try:
         if asynchronous:

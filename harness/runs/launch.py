@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.faults import Plan
 from harness.runs.coordinator import check_concurrency, invoke_coordinator, workers_stopped_on_failure
 from harness.runs.data import check_shape, prepare_data
-from harness.runs.defaults import defaults_for, described
+from harness.runs.defaults import defaults_for, format_defaults
 from harness.runs.faults import fault_records, in_force, read_events
 from harness.runs.follow import RETRY_DELAYS_S, follow
 from harness.runs.functions import COORDINATOR, declared, worker_function
@@ -91,7 +91,7 @@ def _run(prepared: PreparedRun, settings: Settings, target: RunTarget, report: R
     check_shape(prepared.event, data)
     defaults = defaults_for(prepared.event, requested, data.manifest, data.shape.get("n_classes", 2))
     if defaults:
-        report(described(defaults))
+        report(format_defaults(defaults))
     job = complete_job(prepared, data, target, defaults)
     if not target.bucket:
         _create_bucket(clients, job.results)

@@ -1,9 +1,9 @@
-"""Read a function's folder as a deployment package has it, and zip it so that the same content gives the same bytes.
+"""Deployment packages: a function's folder, zipped reproducibly so that equal content gives equal bytes.
 
-What is packed is what runs: files with their mode, 755 for programs and 644 for the rest, and symbolic links.
-A link within the folder stays one, as with `zip -y`; behind one that leads outside, the content is packed.
-Left out are environments, repositories, caches and the harness's own state: nothing of it runs on Lambda, and it
-changes without the function being changed.
+A package has the files with their mode, 755 for programs and 644 for others, and symbolic links.
+A link within the folder stays a link, as with `zip -y`; a link that leads outside is replaced by its content.
+Environments, repositories, caches and the harness's own state are left out: they do not run on Lambda, and they
+change while the function does not.
 """
 
 import os
@@ -52,9 +52,9 @@ class Packed:
     """One entry of a package.
 
     Attributes:
-        mode: As `st_mode`: what it is, and who may do what with it.
-        path: The file; of a link and of an empty folder, itself.
-        size: Bytes.
+        mode: Its type and permissions, as in `st_mode`.
+        path: The file, the link, or the empty folder.
+        size: Its size in bytes.
     """
 
     mode: int
@@ -63,10 +63,10 @@ class Packed:
 
 
 def packed_files(folder: Path) -> dict[str, Packed]:
-    """Return what a folder contributes to a package, by name.
+    """Return the entries of a folder by their name in the package.
 
     Raises:
-        HarnessError: The folder does not exist, or holds what cannot be packed.
+        HarnessError: The folder does not exist, or has an entry that cannot be packed.
     """
     if not folder.is_dir():
         raise HarnessError(f"function folder {folder} does not exist", remedy="correct `source` in harness.toml")
@@ -81,7 +81,7 @@ def zipped(files: Mapping[str, Packed]) -> bytes:
         files: Its entries by name.
 
     Raises:
-        HarnessError: It is larger than Lambda takes, or a file cannot be read.
+        HarnessError: The package is larger than Lambda accepts, or a file cannot be read.
     """
     unzipped = sum(entry.size for entry in files.values())
     if unzipped >= limits.UNZIPPED_BYTES:
@@ -106,9 +106,9 @@ def _walk(folder: Path, prefix: str, root: Path, within: tuple[Path, ...]) -> It
 
     Args:
         folder: The folder.
-        prefix: Its name in the package, with a `/` at its end.
-        root: What links may lead to: the folder that is packed.
-        within: The folders around this one, without links: one that comes again holds itself.
+        prefix: Its name in the package, with a trailing `/`.
+        root: The folder that is packed; links may lead to what is below it.
+        within: The real paths of the folders around this one, to detect a folder that contains itself.
     """
     real = Path(os.path.realpath(folder))
     if real in within:
@@ -124,7 +124,7 @@ def _walk(folder: Path, prefix: str, root: Path, within: tuple[Path, ...]) -> It
         if path.is_symlink() and _stays_a_link(path, real.relative_to(root), root):
             yield name, Packed(_LINK, path, len(os.fsencode(path.readlink())))
         elif path.is_dir():
-            # Links in a folder from elsewhere may lead to whatever comes with it.
+            # Within a folder from outside, links may lead to whatever is packed with it.
             inner_root = Path(os.path.realpath(path)) if path.is_symlink() else root
             yield from _walk(path, f"{name}/", inner_root, (*within, real))
         elif path.is_file():
@@ -133,17 +133,17 @@ def _walk(folder: Path, prefix: str, root: Path, within: tuple[Path, ...]) -> It
 
 
 def _stays_a_link(path: Path, folder: Path, root: Path) -> bool:
-    """Whether a link leads to something that is packed, too, or to nothing that could be packed in its place.
+    """Return whether a link leads to something that is packed, too, or is broken.
 
     Args:
         path: The link.
-        folder: Its folder, from the root.
-        root: What is packed.
+        folder: Its folder, relative to the root.
+        root: The folder that is packed.
     """
     if not path.exists():
         return True
     target = Path(os.path.realpath(path))
-    # The way there counts as well: one through a folder above the root leads nowhere on Lambda.
+    # The path of the link matters, too: one through a folder above the root is broken on Lambda.
     way = os.path.normpath(folder / path.readlink())
     inside = not way.startswith("/") and way.partition("/")[0] != ".." and target.is_relative_to(root)
     if not inside or os.path.realpath(root / way) != str(target):
@@ -184,9 +184,9 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _too_large(how: str, size: int, limit: int, files: Mapping[str, Packed]) -> HarnessError:
-    """Name the files and folders that weigh most."""
+    """Return the error that names the largest files and folders."""
     weights = _weights(files, "")
-    # One folder that holds nearly all says nothing; what is in it does.
+    # If one folder has nearly all of the bytes, name its entries instead.
     name, weight = weights.most_common(1)[0]
     while name.endswith("/") and weight > _NEARLY_ALL * weights.total():
         weights = _weights(files, name)
@@ -200,7 +200,7 @@ def _too_large(how: str, size: int, limit: int, files: Mapping[str, Packed]) -> 
 
 
 def _weights(files: Mapping[str, Packed], folder: str) -> Counter[str]:
-    """Return what the entries of a folder weigh, each with all that is below it."""
+    """Return the size of each entry of a folder, with everything below it."""
     weights = Counter[str]()
     for name, entry in files.items():
         if name.startswith(folder):

@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from training.model.catalogue import DatasetType
 
 
-# A block of dense rows takes at most this much, and predictions wait in memory up to this much, else on disk.
+# The limit of a block of dense rows, and of the predictions in memory; more predictions go to disk.
 _BLOCK_BYTES = 16 << 20
 _MOST_UNSEEN_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What came of scoring a file; the rows' classes are in the table.
+    """The result of scoring a file; the classes of the rows are in the table.
 
     Attributes:
-        rows: Rows.
-        accuracy: Share of rows whose label is the predicted class, among those whose label is one of the model's; None
-            for a clustering, and where the model knows no label of the file.
-        notes: What the user has to know besides, a line each.
+        rows: The number of rows.
+        accuracy: The share of rows whose label is the predicted class, among rows with a label that the model knows;
+            None for a clustering, and if the model knows no label of the file.
+        notes: Other findings for the user, one line each.
     """
 
     rows: int
@@ -55,11 +55,11 @@ class Prediction:
 
 
 def model_of_run(s3: "S3Client", bucket: str, run_id: str) -> TrainedModel:
-    """The model that a run trained.
+    """Return the model that a run trained.
 
     Args:
         s3: A client.
-        bucket: Where runs lie.
+        bucket: The bucket of the run's results.
         run_id: The run.
 
     Raises:
@@ -91,7 +91,7 @@ def model_of_run(s3: "S3Client", bucket: str, run_id: str) -> TrainedModel:
 
 
 def model_of_file(path: Path) -> TrainedModel:
-    """The model in a file that `harness run --model-file` wrote.
+    """Return the model in a file that `harness run --model-file` wrote.
 
     Raises:
         HarnessError: The file cannot be read.
@@ -104,20 +104,20 @@ def model_of_file(path: Path) -> TrainedModel:
 
 
 def predict_file(model: TrainedModel, path: Path, output: Path | None, *, zero_based: ZeroBased = "auto") -> Prediction:
-    """Score the rows of a data file of the kind that the model was trained on, in bounded memory.
+    """Score the rows of a data file in the format of the training data, in bounded memory.
 
-    Writes one CSV line per row: its number from 1, the label of its class, and its scores; nothing when the file is
-    not read to its end.
+    One CSV line per row is written: its number from 1, the label of its class, and its scores.
+    If the file cannot be read to its end, nothing is written.
 
     Args:
         model: The model.
         path: The file.
-        output: Takes the CSV; None for standard output.
-        zero_based: Whether the file's feature indices start at 0; auto: as those of the training data, or when the
-            file has an index 0.
+        output: The file for the CSV; None for standard output.
+        zero_based: Whether the file's feature indices start at 0; `auto` means: if those of the training data do, or
+            if the file has an index 0.
 
     Raises:
-        InputError: The file is not such a file; line or row is named.
+        InputError: The file has another format; the message names the line or the row.
         HarnessError: There is no room for the predictions.
     """
 
@@ -148,7 +148,7 @@ def _writing(what: str, room: str) -> Iterator[None]:
 
 
 class _Scoring:
-    """Scores blocks of rows, and counts."""
+    """Scores blocks of rows and counts the results."""
 
     def __init__(self, model: TrainedModel, name: str, *, from_0: bool) -> None:
         self._model, self._name, self._from_0 = model, name, from_0
@@ -175,13 +175,13 @@ class _Scoring:
             raise InputError(f"{self._name}: holds no rows")
 
     def prediction(self) -> Prediction:
-        """Return what came of it."""
+        """Return the result."""
         notes = []
         if self._model.data_type != "cifar10" and self._from_0 != self._model.zero_based:
             bases = ("0", "1") if self._from_0 else ("1", "0")
             notes.append(
                 f"feature indices of {self._name} start at {bases[0]}, those of the training data at {bases[1]}: "
-                "{bases[0]} here is taken for {bases[1]} there"
+                f"{bases[0]} here is taken for {bases[1]} there"
             )
         unseen = np.flatnonzero(self._unseen) + (not self._from_0)
         if unseen.size:
@@ -204,7 +204,7 @@ class _Scoring:
         self._unseen[columns if isinstance(columns, np.ndarray) else slice(columns.start, columns.stop)] = True
 
     def _narrowed(self, blocks: Iterator[Dataset]) -> Iterator[Dataset]:
-        """The rows with the model's columns; dense ones were read as sparse ones, however wide, and get dense here."""
+        """Yield the rows with the model's columns; dense rows were read as sparse ones and become dense here."""
         width, dense = self._model.n_features, self._model.data_type == "dense_libsvm"
         for block in blocks:
             x = block.x
@@ -230,7 +230,7 @@ class _Scoring:
 
 
 def _widened(x: Rows, width: int) -> Rows:
-    """Rows with further columns of zeros."""
+    """Append columns of zeros."""
     if isinstance(x, np.ndarray):
         return np.pad(x, ((0, 0), (0, width - x.shape[1])))
     from training.data.sparse import csr_rows  # noqa: PLC0415 - scipy is for sparse rows alone
@@ -239,10 +239,10 @@ def _widened(x: Rows, width: int) -> Rows:
 
 
 def _read(model: TrainedModel, path: Path, *, from_0: bool) -> Iterator[Dataset]:
-    """The rows of a file in blocks of a bounded size.
+    """Return the rows of a file in blocks of bounded size.
 
     Raises:
-        InputError: The file is not read, or its rows are of another type.
+        InputError: The file cannot be read, or its rows are of another type.
     """
     with CompressedFile(path) as file:
         whole = file.is_npz()

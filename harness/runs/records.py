@@ -1,4 +1,4 @@
-"""Records in a run's folder, which anybody who may write to the bucket may have put there."""
+"""Records in a run's folder, which are untrusted: anybody with write access to the bucket may have put them there."""
 
 import re
 from collections.abc import Iterator
@@ -23,23 +23,23 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 def rank_of(name: str) -> int | None:
-    """Return the rank whose record has this name, such as `workers/3.1.json`; None when no worker gives that name."""
+    """Return the rank whose record has this name, such as `workers/3.1.json`; None if no worker writes such a name."""
     found = _NAME.fullmatch(name)
     return int(found[1]) if found else None
 
 
 def record_names(folder: RunFolder, kind: str, n_ranks: int) -> list[str]:
-    """Return the names of the workers' records of a kind, such as `workers/`; other objects there are left out."""
+    """Return the names of the workers' records of a kind, such as `workers/`; skip other objects."""
     named = [(rank_of(name), name) for name in folder.names(kind)]
     return [name for rank, name in named if rank is not None and rank < n_ranks]
 
 
 @contextmanager
 def damage_named(folder: RunFolder) -> Iterator[None]:
-    """Turn whatever a record of another shape leads to within the block into one error that names the folder.
+    """Turn any error that a malformed record causes in the block into one error that names the folder.
 
     Raises:
-        HarnessError: A record lacks a key, or holds another type than workers store.
+        HarnessError: A record lacks a key, or has a value of another type than workers store.
     """
     try:
         yield

@@ -1,22 +1,22 @@
-"""A warning about features of uneven or large scale, which the workers do not know: it follows from the manifest."""
+"""A warning about features of uneven or large scale; it needs the manifest, which the workers do not have."""
 
 from fixtures.partitions import Manifest
 from training.algorithm.advice import constant_loss
 from training.job import Job
 
-# Standardised features let steps be larger by this factor, ...
+# Warn if standardised features allow steps that are larger by this factor, ...
 MUCH_LARGER = 100
-# ... and there is something to gain: more than this share of the best constant model's loss is left.
+# ... and the loss is still above this share of the best constant model's.
 MUCH_LEFT = 0.5
 
 
 def uneven_features(job: Job, manifest: Manifest | None, loss: float) -> dict[str, str] | None:
-    """Return the warning of a run that has learnt little because of its features' scale; None for any other.
+    """Return a warning if a run has learnt little because of its features' scale, else None.
 
     Args:
-        job: The job as it ran.
-        manifest: What its data is; None for partitions that others made.
-        loss: The last one.
+        job: The job.
+        manifest: The manifest of its data; None for partitions that the harness did not make.
+        loss: The final loss.
     """
     if job.standardise or job.optim == "em" or manifest is None or manifest.labels is None:
         return None

@@ -1,9 +1,9 @@
-"""The runtime of `harness rie`: `gateway/runtime/bootstrap.py`, with the terminal that RIE takes from it.
+"""The runtime of `harness rie`: `gateway/runtime/bootstrap.py`, with access to the user's terminal.
 
     python -P terminal_runtime.py STDIN CODE HANDLER
 
 STDIN is an inherited descriptor: RIE gives its runtime an empty standard input, and `breakpoint()` needs the user's.
-It is run by path, in the function's environment: the standard library and the runtime are all there is.
+It is run by path in the function's environment, which has only the standard library and the runtime.
 """
 
 import fcntl
@@ -17,10 +17,10 @@ from awslambdaric.__main__ import main
 
 
 def take_terminal(descriptor: int) -> None:
-    """Make a descriptor the standard input, and read from a terminal though this process is in its background.
+    """Make a descriptor the standard input, and allow a background process to read from its terminal.
 
-    RIE puts its runtime into a process group of its own, which a terminal stops as soon as it reads.
-    A process that has given its controlling terminal up is not stopped: tty_ioctl(4), TIOCNOTTY.
+    RIE starts its runtime in a separate process group, which the terminal stops as soon as it reads.
+    A process that has given up its controlling terminal is not stopped: tty_ioctl(4), TIOCNOTTY.
     """
     os.dup2(descriptor, 0)
     os.close(descriptor)
@@ -33,7 +33,7 @@ def take_terminal(descriptor: int) -> None:
 if __name__ == "__main__":
     take_terminal(int(sys.argv.pop(1)))
     code = sys.argv.pop(1)
-    # For CloudWatch the runtime keeps a traceback in one event; on a terminal its lines would overwrite one another.
+    # For CloudWatch the runtime prints a traceback as one event; on a terminal its lines would overwrite each other.
     bootstrap.ERROR_LOG_LINE_TERMINATE = "\n"
     os.chdir(code)
     sys.path.insert(0, code)

@@ -13,7 +13,7 @@ from fixtures.moments import RowSample
 from fixtures.partitions import Manifest
 from fixtures.synthetic import synthetic_blocks
 from fixtures.synthetic_sparse import sparse_blocks
-from harness.runs.defaults import defaults_for, described
+from harness.runs.defaults import defaults_for, format_defaults
 from harness.runs.scale import uneven_features
 from tests.support.training_alone import dealt, train_together
 from training.data.manifest import LabelCount
@@ -259,7 +259,7 @@ def test_the_line_for_people_names_keys_in_the_jobs_order():
     """One line says what was chosen."""
     x, y = dense(1000)
 
-    assert "defaults for this data: lr=0.1, batch_size=90, n_epochs=50" == described(defaults_of(x, y))
+    assert "defaults for this data: lr=0.1, batch_size=90, n_epochs=50" == format_defaults(defaults_of(x, y))
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 6])
