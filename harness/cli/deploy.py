@@ -144,10 +144,10 @@ def _target(
 def _tell_differences(settings: "Settings", stack: str, region: str | None, *, rehearse: bool, as_json: bool) -> None:
     import msgspec
 
-    from harness.deploy.comparison import compare, told
+    from harness.deploy.comparison import compare, format_differences
 
     found = compare(target_of("rehearsal" if rehearse else "aws", region, settings), settings, stack, _say)
-    click.echo(msgspec.json.encode(found).decode() if as_json else "\n".join(told(found)))
+    click.echo(msgspec.json.encode(found).decode() if as_json else "\n".join(format_differences(found)))
     if any(not each.why for each in found):
         sys.exit(1)
 
@@ -170,9 +170,9 @@ def _tell_checks(findings: "list[Finding]", verdicts: "list[Verdict]", *, as_jso
 
 
 def _show(plan: "DeploymentPlan") -> None:
-    from harness.deploy.plan import told
+    from harness.deploy.plan import format_plan
 
-    for line in told(plan):
+    for line in format_plan(plan):
         _say(line)
 
 

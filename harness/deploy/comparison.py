@@ -93,7 +93,7 @@ def differences(function: str, local: Mapping[str, Any], deployed: Mapping[str, 
             yield Difference(function, key, _text(here), _text(there), EXPECTED.get(key, ""))
 
 
-def told(found: list[Difference]) -> Iterator[str]:
+def format_differences(found: list[Difference]) -> Iterator[str]:
     """Format the differences as a table for a terminal; long values are truncated."""
     rows = [("function", "key", "why", "here", "deployed")]
     rows += [

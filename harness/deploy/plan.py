@@ -102,7 +102,7 @@ def plan_resources(
     return planned + [PlannedResource(change.logical_id, change.type, change.action, 0.0, "") for change in gone]
 
 
-def told(plan: DeploymentPlan) -> Iterator[str]:
+def format_plan(plan: DeploymentPlan) -> Iterator[str]:
     """Format the plan for a terminal, line by line."""
     yield f"stack {plan.stack} in {plan.region}, account {plan.account}" + (
         " (rehearsal: nothing leaves this machine)" if plan.target == "rehearsal" else ""
