@@ -1,4 +1,4 @@
-"""The frame: one rank's part of one step, as it lies in the channel.
+"""The frame: one rank's part of one step, as it is stored in the channel.
 
     byte  0        4   5   6   7   8        16     20        24      28     32        40       44      48
           +--------+---+---+---+---+--------+------+---------+-------+------+---------+--------+-------+---- ...
@@ -8,7 +8,7 @@
 
 Little-endian throughout.
 `v` is the protocol's version, `e` the payload's encoding, `f` flags, `x` the exponent of a float16 payload.
-`run` is a digest of the run id: a frame that strayed in from another run is refused.
+`run` is a digest of the run id: a stray frame of another run is refused.
 `samples` counts the rows behind the payload, `length` its bytes.
 `crc` is CRC-32 over the 44 bytes before it and the payload.
 
@@ -16,7 +16,7 @@ Encodings of a payload:
 
     float32, float64   the values
     float16            the values divided by 2^x, so that the largest fits; decoded to float32
-    sparse             size (I), then the indices (I) and the float32 values of what is not zero
+    sparse             size (I), then the indices (I) and the float32 values of all elements that are not zero
 """
 
 import hashlib
@@ -39,7 +39,7 @@ VERSION = 1
 
 @unique
 class Encoding(IntEnum):
-    """How a payload's values are laid down."""
+    """How a payload's values are encoded."""
 
     FLOAT32 = 1
     FLOAT64 = 2
@@ -104,16 +104,16 @@ class Frame(NamedTuple):
 
 @lru_cache(maxsize=8)
 def run_digest(run_id: str) -> int:
-    """64 bits that stand for the run id in a frame's header."""
+    """Return the 64 bits that stand for the run id in a frame's header."""
     return int.from_bytes(hashlib.blake2b(run_id.encode(), digest_size=8).digest(), "little")
 
 
 def pack(frame: Frame, encoding: Encoding | None = None) -> tuple[bytes, memoryview]:
-    """The frame's bytes: its header, and its payload, which is the frame's own array where it travels as it is.
+    """Return the frame's bytes: its header, and its payload, which is the frame's own array if it is not encoded.
 
     Args:
         frame: The frame.
-        encoding: How to lay down a float32 payload; by default as it is. `SPARSE` is used only where it is shorter.
+        encoding: How to encode a float32 payload; by default as it is. `SPARSE` is used only if it is shorter.
 
     Raises:
         FrameError: The payload's dtype has no encoding.
@@ -141,7 +141,7 @@ def pack(frame: Frame, encoding: Encoding | None = None) -> tuple[bytes, memoryv
 
 
 def payload_length(buffer: bytes | memoryview) -> int:
-    """The payload's length in bytes, as the header tells it; the header's own marks are checked.
+    """Return the payload's length in bytes according to the header, whose magic is checked.
 
     Raises:
         DamagedFrame: These are not the first bytes of a frame.
@@ -159,11 +159,11 @@ def unpack(
     step: int,
     dtype: np.dtype[Any],
 ) -> Frame:
-    """Reads a frame and refuses any but the one expected.
+    """Return a frame; refuse any but the expected one.
 
     Args:
         header: Its first `HEADER_BYTES` bytes.
-        body: The others; the payload is a view of them where it travelled as it is.
+        body: The others; the payload is a view of them if it is not encoded.
         run_id: The run that it must belong to.
         rank: The rank that must have sent it.
         round_number: The round that it must be of.
@@ -171,7 +171,7 @@ def unpack(
         dtype: What its values must be.
 
     Raises:
-        DamagedFrame: Wrong magic, length or checksum: what lies there is no longer what was put.
+        DamagedFrame: Wrong magic, length or checksum: the value is not the one that was stored.
         FrameError: Wrong version, run, rank, round, step or dtype, or unknown flags; the field is named.
     """
     fields = _read_header(header)
@@ -211,10 +211,10 @@ def _first_difference(found: tuple[Any, ...], expected: tuple[Any, ...]) -> str:
 
 
 def _encode(values: Array, encoding: Encoding) -> tuple[Encoding, int, memoryview]:
-    """The encoding used, the exponent, and the bytes."""
+    """Return the encoding used, the exponent, and the bytes."""
     if encoding == Encoding.FLOAT16:
         largest = float(np.abs(values).max(initial=0.0))
-        # A value that is no number stays one, whatever the exponent.
+        # NaN and infinity keep their meaning, whatever the exponent.
         exponent = int(np.frexp(largest)[1]) - _FLOAT16_TOP_EXPONENT if 0 < largest < np.inf else 0
         exponent = max(-128, min(127, exponent))
         return encoding, exponent, memoryview(np.ldexp(values, -exponent).astype("<f2").tobytes())
@@ -228,7 +228,7 @@ def _encode(values: Array, encoding: Encoding) -> tuple[Encoding, int, memoryvie
 
 
 def bytes_of(values: Array) -> memoryview:
-    """An array's bytes in place, if they lie together; else a copy's."""
+    """Return an array's bytes in place, if they are contiguous; else a copy's."""
     flat = np.ascontiguousarray(values)
     return flat.data.cast("B") if flat.nbytes else memoryview(b"")
 

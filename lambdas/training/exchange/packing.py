@@ -1,4 +1,4 @@
-"""States as bytes: snapshots for a rank that comes back, checkpoints in S3.
+"""States as bytes: snapshots for a rank that comes back, and checkpoints in S3.
 
     byte  0        4         8        16
           +--------+---------+--------+---- ...
@@ -7,7 +7,7 @@
           +--------+---------+--------+---- ...
 
 Little-endian; `crc` is CRC-32 over the body, `length` counts its bytes.
-Never pickle: what is read is checked against the Struct's types before it is believed.
+Never pickle: input is checked against the Struct's types before it is used.
 """
 
 import struct
@@ -29,18 +29,18 @@ AnyStruct = TypeVar("AnyStruct")
 
 
 def pack_state(state: object) -> bytes:
-    """The bytes of a Struct that may hold NumPy arrays."""
+    """Return the bytes of a Struct that may hold NumPy arrays."""
     body = msgspec.msgpack.encode(state, enc_hook=_encode_array)
     return _HEADER.pack(MAGIC, crc32(body), len(body)) + body
 
 
 def unpack_state(kind: type[AnyStruct], buffer: bytes, source: str) -> AnyStruct:
-    """Reads what `pack_state` made; arrays are read-only views of the buffer's copy.
+    """Return the Struct that `pack_state` packed; arrays are read-only views of the buffer's copy.
 
     Args:
         kind: The Struct.
         buffer: Its bytes.
-        source: What errors call it.
+        source: Its name in errors.
 
     Raises:
         DamagedFrame: The bytes are truncated, changed, or of another Struct; the field is named.
@@ -63,7 +63,7 @@ def unpack_state(kind: type[AnyStruct], buffer: bytes, source: str) -> AnyStruct
 
 
 def state_length(buffer: bytes) -> int:
-    """All bytes of a packed state, as its first bytes tell; 0 when they are no such thing."""
+    """Return the length of a packed state according to its first bytes; 0 when they do not begin one."""
     if len(buffer) < HEADER_BYTES or buffer[:4] != MAGIC:
         return 0
     return HEADER_BYTES + int(_HEADER.unpack_from(buffer)[2])

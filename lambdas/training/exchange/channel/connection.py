@@ -1,9 +1,9 @@
-"""One connection to a Memcached node: whole requests go out, values come in straight to where they belong.
+"""One connection to a Memcached node: it sends whole requests and receives values in place.
 
-    request    any number of commands, in one system call where they are small
-    reply      lines, and behind a `VALUE` line its bytes: from the buffer, or from the socket into a landing
+    request    any number of commands, in one system call if they are small
+    reply      lines, and behind a `VALUE` line its bytes: from the buffer, or from the socket into a receive buffer
 
-A large request goes out while its first replies come in: neither end waits for the other to read.
+A large request is sent while its first replies are received: neither end waits for the other to read.
 After any error the state of the stream is unknown: the connection is closed, and the next request opens another.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from training.exchange.channel.base import ReceiveBuffer
 
-# Small replies, and those of many ranks at once, come with one system call.
+# Small replies, and those of many ranks at once, are received with one system call.
 BUFFER_BYTES = 65_536
 # Above this size a copy into one request costs more than the kernel's gathering.
 JOIN_BYTES = 32_768
@@ -33,7 +33,7 @@ class ClosedError(ConnectionError):
 
 
 class Connection:
-    """A connection that is opened when it is first needed.
+    """A connection that is opened by the first request.
 
     Args:
         host: The node.
@@ -51,13 +51,13 @@ class Connection:
         self._unsent: list[memoryview] = []
 
     def send(self, parts: Sequence[bytes | memoryview]) -> None:
-        """Sends a request; what the node does not take at once goes out while its replies are waited for.
+        """Send a request; the part that the node does not take at once is sent while waiting for its replies.
 
         Raises:
             OSError: The node is not reachable or does not take it.
         """
         if self._unsent:
-            # It was refused before all of it was out: the node would take this request for the rest.
+            # The last request was refused before all of it was sent: the node would take this one for the rest.
             self.close()
         connected = self._socket or self._connect()
         if sum(map(len, parts)) > JOIN_BYTES:
@@ -70,7 +70,7 @@ class Connection:
             raise self._timed_out() from error
 
     def _send_on(self, connected: socket.socket) -> None:
-        """Sends of the rest what is taken at once."""
+        """Send as much of the rest as the node takes at once."""
         try:
             sent = connected.sendmsg(self._unsent[:MOST_PARTS], (), socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -84,7 +84,7 @@ class Connection:
             self._unsent[0] = self._unsent[0][sent:]
 
     def line(self) -> bytes:
-        """The next line of the reply, without its end.
+        """Return the next line of the reply, without its end.
 
         Raises:
             OSError: The node is gone, silent, or sends no lines.
@@ -95,17 +95,17 @@ class Connection:
         self._start = at + len(_END)
         return line
 
-    def value(self, length: int, landing: ReceiveBuffer | None) -> bytes | ReceiveBuffer:
-        """The bytes behind a `VALUE` line: in the landing, if there is one of just this length.
+    def value(self, length: int, buffer: ReceiveBuffer | None) -> bytes | ReceiveBuffer:
+        """Return the bytes behind a `VALUE` line: in the buffer, if there is one of this length.
 
         Raises:
             OSError: The node is gone or silent.
         """
-        if landing is not None and sum(map(len, landing)) == length:
-            for part in landing:
+        if buffer is not None and sum(map(len, buffer)) == length:
+            for part in buffer:
                 self._receive(part)
             self._skip_end()
-            return landing
+            return buffer
         if self._start + length + len(_END) <= self._end:
             value = bytes(self._buffer[self._start : self._start + length])
             self._start += length
@@ -117,7 +117,7 @@ class Connection:
         return value
 
     def close(self) -> None:
-        """Closes it; the next request opens another."""
+        """Close the connection; the next request opens another."""
         if self._socket is not None:
             self._socket.close()
         self._socket, self._start, self._end = None, 0, 0
@@ -165,7 +165,7 @@ class Connection:
         return count
 
     def _send_until_readable(self, connected: socket.socket) -> None:
-        """Sends on until there is something to receive, or all is sent."""
+        """Send until there is something to receive, or all is sent."""
         poll = select.poll()
         poll.register(connected, select.POLLIN | select.POLLOUT)
         while self._unsent:

@@ -26,7 +26,7 @@ _GREETING_WITHIN_S = 0.2
 
 
 def discover(host: str, port: int, timeout_s: float) -> list[Node]:
-    """The nodes of the cluster behind an endpoint, sorted.
+    """Return the nodes of the cluster behind an endpoint, sorted.
 
     Args:
         host: Host of the configuration endpoint, or of a plain Memcached.
@@ -34,7 +34,7 @@ def discover(host: str, port: int, timeout_s: float) -> list[Node]:
         timeout_s: Limit for connecting and for every answer.
 
     Raises:
-        ChannelSilent: It accepts the connection and does not answer.
+        ChannelSilent: The endpoint accepts the connection and does not answer.
         ChannelError: Nothing answers there, or the answer is not a cluster's configuration.
     """
     try:

@@ -1,7 +1,7 @@
 """The Memcached channel: ElastiCache on AWS, any memcached elsewhere.
 
-A trip is one request to each node that it concerns, and their replies: the stores, then one `get`.
-With as many keys as large values, each key is asked for behind a value, so that values go out while others come in.
+A round trip is one request to each node that it concerns, and their replies: the stores, then one `get`.
+With as many keys as large values, each key is requested behind a value, so that values are sent while others arrive.
 https://github.com/memcached/memcached/blob/master/doc/protocol.txt
 """
 
@@ -15,11 +15,11 @@ from training.exchange.channel.base import ReceiveBuffer, Value, parts_of, size_
 from training.exchange.channel.connection import JOIN_BYTES, ClosedError, Connection, NoAnswerError
 from training.exchange.channel.discovery import FULL, discover, is_full, no_connections_left
 
-# Longer than any run: a chain of functions may take hours, and what a finished run leaves goes by itself.
+# Longer than any run: a chain of functions may take hours. What a finished run leaves expires.
 TTL_S = 6 * 3600
 # Memcached counts key, item header and suffix against its item size.
 ITEM_OVERHEAD_BYTES = 512
-# A node that does not answer within this time is taken for cut off; the recovery layer connects anew.
+# A node that does not answer within this time counts as cut off; the recovery layer connects again.
 TIMEOUT_S = 3.0
 LONGEST_KEY_BYTES = 250
 _REFUSED = b"SERVER_ERROR"
@@ -27,7 +27,7 @@ _TOO_LARGE = b"too large"
 _OUT_OF_MEMORY = b"out of memory"
 
 
-# What one node has to do in a trip: values to store, keys to read.
+# What one node has to do in a round trip: values to store, keys to read.
 NodeRequest = tuple[Connection, Mapping[str, Value], Sequence[str]]
 
 
@@ -45,15 +45,15 @@ class MemcachedChannel:
 
     def __init__(self, host: str, port: int, timeout_s: float = TIMEOUT_S) -> None:
         self._nodes = [Connection(*node, timeout_s) for node in discover(host, port, timeout_s)]
-        # Deletes wait for the next request: nobody waits for them.
         self._memory_mb: dict[str, int] = {}
+        # Deletes wait for the next request: nobody waits for them.
         self._deletes: dict[str, list[bytes]] = {node.name: [] for node in self._nodes}
         self.max_value_bytes = min(map(self._item_limit, self._nodes)) - ITEM_OVERHEAD_BYTES
 
     def round_trip(
         self, values: Mapping[str, Value], keys: Sequence[str], buffers: Mapping[str, ReceiveBuffer] | None = None
     ) -> dict[str, Value]:
-        """Stores values, then reads keys; see `Channel.round_trip`."""
+        """Store values, then read keys; see `Channel.round_trip`."""
         node_requests = self._node_requests(values, keys)
         found: dict[str, Value] = {}
         refusals: list[ChannelError] = []
@@ -75,22 +75,22 @@ class MemcachedChannel:
         return found
 
     def put_many(self, values: Mapping[str, Value]) -> None:
-        """Stores values; see `Channel.put_many`."""
+        """Store values; see `Channel.put_many`."""
         self.round_trip(values, ())
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """The values that are there; see `Channel.get_many`."""
-        return cast("dict[str, bytes]", self.round_trip({}, keys))  # without a landing a value is bytes
+        """Return the values that are there; see `Channel.get_many`."""
+        return cast("dict[str, bytes]", self.round_trip({}, keys))  # without a buffer a value is bytes
 
     def add(self, key: str, value: bytes) -> bool:
-        """Stores a value unless its key is there; see `Channel.add`."""
+        """Store a value unless its key is there; see `Channel.add`."""
         node = self._node_of(key)
         with _translated(node):
             node.send([*self._request(node), *_store("add", key, value)])
             return self._read_outcome(node, key, value, {b"STORED": True, b"NOT_STORED": False})
 
     def replace_if(self, key: str, old: bytes, new: bytes) -> bool:
-        """Stores a value in place of a known one; see `Channel.replace_if`."""
+        """Store a value in place of a known one; see `Channel.replace_if`."""
         node = self._node_of(key)
         with _translated(node):
             node.send([*self._request(node), b"gets %b\r\n" % _checked(key)])
@@ -107,7 +107,7 @@ class MemcachedChannel:
             return self._read_outcome(node, key, new, outcomes)
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Removes keys with the next request; see `Channel.delete_many`."""
+        """Remove keys with the next request; see `Channel.delete_many`."""
         for key in keys:
             # Nothing depends on the reply: what is not deleted expires.
             self._deletes[self._node_of(key).name].append(b"delete %b noreply\r\n" % _checked(key))
@@ -125,11 +125,11 @@ class MemcachedChannel:
         return ""
 
     def close(self) -> None:
-        """Sends what is left to delete, and closes the connections."""
+        """Send what is left to delete, and close the connections."""
         for node in self._nodes:
             if self._deletes[node.name]:
                 try:
-                    # A reply shows that the node has taken all before it: one that is closed on early drops the rest.
+                    # A reply shows that the node has read all before it: a connection closed early drops the rest.
                     node.send([*self._request(node), b"version\r\n"])
                     node.line()
                 except OSError:
@@ -139,7 +139,7 @@ class MemcachedChannel:
     def _request(
         self, node: Connection, stores: Mapping[str, Value] | None = None, reads: Sequence[str] = ()
     ) -> list[bytes | memoryview]:
-        """What is to be sent: what waits to be deleted, the stores, one `get`."""
+        """Return what to send: the deletes that wait, the stores, one `get`."""
         parts: list[bytes | memoryview] = []
         if deletes := self._deletes[node.name]:
             self._deletes[node.name] = []
@@ -163,7 +163,7 @@ class MemcachedChannel:
         return [(node, stores[node], reads[node]) for node in self._nodes if stores[node] or reads[node]]
 
     def _node_of(self, key: str) -> Connection:
-        """The node with the largest hash of itself and the key: when one goes, only its own keys move.
+        """Return the node with the largest hash of itself and the key: when one goes, only its own keys move.
 
         Thaler, Ravishankar 1998, Using Name-Based Mappings to Increase Hit Rates.
         """
@@ -178,10 +178,10 @@ class MemcachedChannel:
             return int(settings[b"item_size_max"])
 
     def _refusal(self, node: Connection, key: str, size: int, reply: bytes) -> ChannelError:
-        """Return what a store was answered with, as an error that says what to set.
+        """Return the refusal of a store as an error that says what to set.
 
         Raises:
-            ConnectionError: It is no refusal, so nobody knows what comes next.
+            ConnectionError: The reply is no refusal, so the state of the stream is unknown.
         """
         if not reply.startswith(_REFUSED):
             raise ConnectionError(f"storing {key} was answered with {reply[:80]!r}")
@@ -212,9 +212,9 @@ def _stats(node: Connection, command: bytes) -> dict[bytes, bytes]:
 
 
 def _in_turns(stores: Mapping[str, Value], reads: Sequence[str]) -> Iterator[tuple[str, Value, Sequence[str]]]:
-    """What a request consists of, in order: a value to store under a key (empty for none), then keys to read."""
+    """Yield the parts of a request in order: a value to store under a key (empty for none), then keys to read."""
     if len(stores) == len(reads) > 1 and sum(map(size_of, stores.values())) > JOIN_BYTES:
-        # One value later than its own, as whoever stores what is read may be a little behind.
+        # Each key one value later than its own, as the rank that stores it may be a little behind.
         behind = [(), *((read,) for read in reads[:-1])]
         yield from ((key, value, asked) for (key, value), asked in zip(stores.items(), behind, strict=True))
         yield "", b"", reads[-1:]
@@ -234,7 +234,7 @@ def _translated(node: Connection) -> Iterator[None]:
 
 
 def _failure(node: Connection, error: Exception, unsure: list[Connection]) -> ChannelError:
-    """A node's failure as ours; no connection that may still owe a reply is used again."""
+    """Return a node's failure as ours; connections that may still owe a reply are closed."""
     for connection in unsure:
         connection.close()
     host, _, port = node.name.rpartition(":")

@@ -1,4 +1,4 @@
-"""The in-memory channel: all ranks in one process, for simulations and tests; a full member of the family."""
+"""The in-memory channel: all ranks in one process, for simulations and tests; it keeps the whole interface."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ class MemoryChannel:
     """A dictionary behind the channel's interface; ranks share one instance from several threads.
 
     Args:
-        max_value_bytes: Item limit to keep, as a real store has one.
+        max_value_bytes: The item limit, as a real store has one.
     """
 
     def __init__(self, max_value_bytes: int = 1 << 20) -> None:
@@ -22,7 +22,7 @@ class MemoryChannel:
     def round_trip(
         self, values: Mapping[str, Value], keys: Sequence[str], buffers: Mapping[str, ReceiveBuffer] | None = None
     ) -> dict[str, Value]:
-        """Stores values, then reads keys; see `Channel.round_trip`."""
+        """Store values, then read keys; see `Channel.round_trip`."""
         if values:
             self.put_many(values)
         if not keys:
@@ -31,17 +31,17 @@ class MemoryChannel:
         return {key: receive_into(value, buffers.get(key)) for key, value in self.get_many(keys).items()}
 
     def put_many(self, values: Mapping[str, Value]) -> None:
-        """Stores values; see `Channel.put_many`."""
+        """Store values; see `Channel.put_many`."""
         for key, value in values.items():
             self._check(key, value)
             self._values[key] = joined([value])
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """The values that are there; see `Channel.get_many`."""
+        """Return the values that are there; see `Channel.get_many`."""
         return {key: value for key in keys if (value := self._values.get(key)) is not None}
 
     def add(self, key: str, value: bytes) -> bool:
-        """Stores a value unless its key is there; see `Channel.add`."""
+        """Store a value unless its key is there; see `Channel.add`."""
         self._check(key, value)
         with self._lock:
             if key in self._values:
@@ -50,7 +50,7 @@ class MemoryChannel:
             return True
 
     def replace_if(self, key: str, old: bytes, new: bytes) -> bool:
-        """Stores a value in place of a known one; see `Channel.replace_if`."""
+        """Store a value in place of a known one; see `Channel.replace_if`."""
         self._check(key, new)
         with self._lock:
             if self._values.get(key) != old:
@@ -59,12 +59,12 @@ class MemoryChannel:
             return True
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Removes keys; see `Channel.delete_many`."""
+        """Remove keys; see `Channel.delete_many`."""
         for key in keys:
             self._values.pop(key, None)
 
     def all_keys(self) -> list[str]:
-        """The keys that are there now."""
+        """Return the keys that are there now."""
         return list(self._values)
 
     def diagnosis(self) -> str:
@@ -72,7 +72,7 @@ class MemoryChannel:
         return ""
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there are no connections."""
 
     def _check(self, key: str, value: Value) -> None:
         if size_of(value) > self.max_value_bytes:

@@ -1,18 +1,18 @@
-"""Which collective is the quickest: a model with a latency per trip and a time per byte (alpha-beta).
+"""Which collective is the quickest: a model with a latency per round trip and a time per byte (alpha-beta).
 
-All frames go through one store, so two things take time: the longest chain of trips, frames and bytes that one rank
-has to wait for, and all the frames and bytes that the store itself moves. With w ranks and parts of m bytes:
+All frames go through one store, so two things take time: the longest chain of round trips, frames and bytes that one
+rank has to wait for, and all the frames and bytes that the store itself moves. With w ranks and parts of m bytes:
 
     collective       trips   frames   bytes on the longest chain   frames     bytes through the store
     all_gather         1      w        w m                          w^2        w^2 m
     reduce             3      w + 2    (w + 2) m                    3w - 2     (3w - 2) m
     reduce_scatter     2      3w - 2   (3w - 2)/w m                 w (3w-2)   (3w - 2) m
 
-A put and the get behind it are one trip.
-Latency and bandwidth are measured once for a run, by two small probes of the coordinator, and travel in the workers'
-events: a worker that comes back chooses what the others have chosen, since its event is the same.
-The store is taken to move `STORE_RANKS` times what a rank does.
-Where nobody has measured, the constants are those of ElastiCache and Lambda that LambdaML reports (SIGMOD 2021,
+A put and the get behind it are one round trip.
+The coordinator measures latency and bandwidth once for a run, by two small probes, and sends them in the workers'
+events: a worker that comes back chooses as the others did, since its event is the same.
+The store is assumed to move `STORE_RANKS` times what a rank does.
+Without a measurement, the constants are those of ElastiCache and Lambda that LambdaML reports (SIGMOD 2021,
 table 6) and AWS's network limit of a function.
 Thakur, Rabenseifner, Gropp 2005, Optimization of Collective Communication Operations in MPICH, for the method.
 """
@@ -29,11 +29,11 @@ FRAME_S = 25e-6
 STORE_FRAME_S = 2e-6
 # 630 MB/s of a cache.t3.medium beside the 75 MB/s of a function.
 STORE_RANKS = 8.4
-# Large enough to tell a bandwidth, small enough to take little more than a trip.
+# Large enough to show a bandwidth, small enough to take little more than a round trip.
 PROBE_BYTES = 65_536
-# A single trip may be held up by anything.
+# A single round trip may be held up by anything.
 PROBES = 3
-# What takes longer than this is no store to go by: nobody waits for a second measurement.
+# If a probe takes longer than this, stop: the measurement would be useless.
 SLOW_S = 0.2
 
 
@@ -41,7 +41,7 @@ class Link(msgspec.Struct, frozen=True):
     """How a rank reaches the store.
 
     Attributes:
-        latency_s: Of a trip that moves next to nothing.
+        latency_s: Of a round trip that moves next to nothing.
         bytes_per_s: What the rank can move.
     """
 
@@ -53,15 +53,15 @@ USUAL = Link()
 
 
 def probe(channel: Channel, key: str, now: Callable[[], float]) -> Link | None:
-    """Measures a link by two small probes, the quickest of a few tries each.
+    """Measure a link by two small probes, the quickest of a few tries each.
 
     Args:
         channel: What to measure.
         key: A key that nobody else uses; nothing is left there.
-        now: The clock, seconds.
+        now: The clock, in seconds.
 
     Returns:
-        The link; None where the probes say nothing, as from a store that is slow to answer or loses the value.
+        The link; None if the probes are useless, because the store is slow to answer or loses the value.
 
     Raises:
         ChannelError: The store is not reachable or refuses.
@@ -69,12 +69,12 @@ def probe(channel: Channel, key: str, now: Callable[[], float]) -> Link | None:
     value = bytes(min(PROBE_BYTES, channel.max_value_bytes))
     empty_s, full_s = [], []
     for _ in range(PROBES):
-        took_s, found = _timed_trip(channel, {}, key, now)
+        took_s, found = _timed_round_trip(channel, {}, key, now)
         empty_s.append(took_s)
         if found or took_s > SLOW_S:
             return None
     for _ in range(PROBES):
-        took_s, found = _timed_trip(channel, {key: value}, key, now)
+        took_s, found = _timed_round_trip(channel, {key: value}, key, now)
         full_s.append(took_s)
         channel.delete_many([key])
         if not found or took_s > SLOW_S:
@@ -83,7 +83,7 @@ def probe(channel: Channel, key: str, now: Callable[[], float]) -> Link | None:
     return Link(min(empty_s), 2 * len(value) / moving_s) if value and moving_s > 0 < min(empty_s) else None
 
 
-def _timed_trip(
+def _timed_round_trip(
     channel: Channel, values: dict[str, bytes], key: str, now: Callable[[], float]
 ) -> tuple[float, Mapping[str, Value]]:
     started = now()

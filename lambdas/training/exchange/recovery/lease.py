@@ -1,20 +1,21 @@
-"""The lease: which of several deliveries of a rank's event goes on.
+"""The lease: which of several deliveries of a rank's event runs.
 
-`<run_id>/lease/<rank>` names the try that holds the rank; a small thread moves its beat, however long a round computes.
+`<run_id>/lease/<rank>` names the try that holds the rank; a small thread moves its heartbeat, however long a round
+computes.
 
-    the key                        who comes next does
-    absent (first, or evicted)     add it: exactly one of several succeeds
-    held, and its beat moves       leave: this is a second delivery of the same event
-    held, but its beat stands      wait `STANDS_STILL_S`, then take over as the next attempt
-    left                           take over at once, as the next attempt or link
-    done, or of a later link       leave: this event is of long ago
+    the key                           what the next delivery does
+    absent (first, or evicted)        add it: exactly one of several succeeds
+    held, and its heartbeat moves     leave: this is a second delivery of the same event
+    held, but its heartbeat stops     wait `STANDS_STILL_S`, then take over as the next attempt
+    left                              take over at once, as the next attempt or link
+    done, or of a later link          leave: this event is an old one
 
-    holder   beat 1 ... beat 2 ... dies
-    retry                               | looks | same beat for 1.2 s | replaces it: attempt 2
-    holder, had it only slept                                         | finds a foreign token: stops, writes nothing
+    holder   heartbeat 1 ... heartbeat 2 ... dies
+    retry                                         | reads | same heartbeat for 1.2 s | replaces it: attempt 2
+    holder, if it only slept                                                         | finds a foreign token: stops
 
 A holder that finds its key gone adds it again: the cache was restarted.
-A lease holds counters and no times, so that clocks need not agree; one whose counters are impossible is refused.
+A lease holds counters and no times, so that clocks need not agree; one with impossible counters is refused.
 """
 
 import logging
@@ -32,20 +33,20 @@ from training.exchange.clock import Clock
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.3
-# Four beats: a busy machine may lose one or two.
+# Four heartbeats: a busy machine may lose one or two.
 STANDS_STILL_S = 1.2
 WATCH_POLL_S = 0.05
 RETRY_S = 0.1
 
 
-# More than any run comes to: Lambda ends an invocation after 15 minutes, which are 3,000 beats.
+# More than any run reaches: Lambda ends an invocation after 15 minutes, which are 3,000 heartbeats.
 MOST_LINKS, MOST_ATTEMPTS, MOST_HEARTBEATS = 10_000, 100_000, 10_000_000
 LONGEST_TOKEN = 64
 
 
 @unique
 class LeaseState(IntEnum):
-    """What a lease says of its rank."""
+    """Whether a rank is held."""
 
     HELD = 0
     LEFT = 1
@@ -53,7 +54,7 @@ class LeaseState(IntEnum):
 
 
 class Holder(msgspec.Struct, frozen=True, array_like=True):
-    """Who holds a rank.
+    """The try that holds a rank.
 
     Attributes:
         token: Names this try; no other has the same.
@@ -76,8 +77,8 @@ class Lease:
     """One rank's lease.
 
     Args:
-        connect: Opens a channel of the lease's own.
-        key: Where it lies.
+        connect: Opens a separate channel for the lease.
+        key: Its key.
         link: Which link of the chain of functions this is.
         clock: What waits go by.
     """
@@ -93,7 +94,7 @@ class Lease:
 
     @property
     def token(self) -> str:
-        """Names this try."""
+        """The name of this try."""
         return self._holder.token
 
     @property
@@ -109,22 +110,22 @@ class Lease:
     def acquire(
         self, patience_s: float, silence_s: float = 0.0, note: Callable[[str], None] = lambda _cause: None
     ) -> bool:
-        """Take the lease; return False when another delivery of the event has it, or is done.
+        """Take the lease; return False when another delivery of the event holds it, or is done.
 
         Args:
             patience_s: How long to retry a channel that cannot be reached.
             silence_s: How long to retry one that can be reached and does not answer, if that is longer.
-            note: Called with the cause when it is retried.
+            note: Called with the cause of each retry.
 
         Raises:
             ImpossibleValue: No try of this rank can have written the lease that is there.
-            ChannelError: It failed until then.
+            ChannelError: The channel failed until then.
         """
         started, seen, since = self._clock.now(), b"", 0.0
         while True:
             now = self._clock.now()
             try:
-                found = self._look()
+                found = self._add_or_read()
                 if found is None:
                     return True
                 other = _read_holder(self._key, found)
@@ -147,16 +148,16 @@ class Lease:
             self._clock.sleep(WATCH_POLL_S)
 
     def keep(self) -> None:
-        """Moves the beat from now on, in a thread of its own."""
+        """Move the heartbeat from now on, in a separate thread."""
         self._thread = threading.Thread(target=self._keep_alive, name="lease", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
-        """Looks whether this try still holds the rank; costs nothing.
+        """Check whether this try still holds the rank; no request is made.
 
         Raises:
             ImpossibleValue: No try of this rank can have written the lease that is there.
-            DuplicateDelivery: Another one does.
+            DuplicateDelivery: Another try holds it.
         """
         if self._refusal is not None:
             raise self._refusal
@@ -164,7 +165,7 @@ class Lease:
             raise DuplicateDelivery(f"another delivery of this event has taken {self._key} over")
 
     def leave(self, *, done: bool = False) -> None:
-        """Gives the lease back, so that the next try or link need not watch it first."""
+        """Give the lease back, so that the next try or link need not watch it first."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -180,7 +181,7 @@ class Lease:
         self._channel.close()
 
     def heartbeat(self) -> None:
-        """Moves the beat once; finds out whether the lease is lost.
+        """Move the heartbeat once; find out whether the lease is lost.
 
         Raises:
             ChannelError: The channel is not reachable.
@@ -199,20 +200,20 @@ class Lease:
         holder = _read_holder(self._key, found)
         self._lost = holder.token != self._holder.token
         if not self._lost:
-            self._holder = holder  # a beat was stored though its answer was lost
+            self._holder = holder  # a heartbeat was stored though its answer was lost
 
     def _keep_alive(self) -> None:
         while not self._stop.wait(HEARTBEAT_S) and not self._lost:
             try:
                 self.heartbeat()
             except ChannelError as error:
-                logger.debug("no beat: %s", error)
+                logger.debug("no heartbeat: %s", error)
             except ImpossibleValue as error:
-                self._refusal = error  # whoever trains finds it at the next round
+                self._refusal = error  # the training thread finds it at the next round
                 return
 
-    def _look(self) -> bytes | None:
-        """What another try has stored; None when this one has just added its own."""
+    def _add_or_read(self) -> bytes | None:
+        """Return what another try has stored; None when this one has just added its own."""
         channel = self._open()
         while not channel.add(self._key, _packed(self._holder)):
             found = channel.get_many([self._key]).get(self._key)
