@@ -1,8 +1,8 @@
-"""The guard of every HTTP service of a stack: which requests pass, and how the others are refused.
+"""The guard of every HTTP service of a stack: it decides which requests pass, and refuses the others.
 
     a web page       sends its `Origin`, or a name of its own as `Host`   -> 403
     another user     has no credentials of this stack                     -> 403, in AWS's words
-    the stack's user sends the stack's access key                         -> passes, and may do all
+    the stack's user sends the stack's access key                         -> passes, and may do everything
     a function       sends its environment's access key, session token    -> passes, as its role
 
 Each stack has a random secret. Access keys are derived from it, so that every service recognises them by itself:
@@ -10,8 +10,8 @@ Each stack has a random secret. Access keys are derived from it, so that every s
     LHAK <32 digits: HMAC of a name>                      the stack's own keys, compared as a whole
     LHAS <name: 16 digits> <24 digits: HMAC of the rest>  an environment's; valid with its own session token only
 
-Signatures are not verified: whoever knows an access key may use it, so access keys are kept as secrets are.
-The standard library alone: LocalStack's Python environment runs this file, too.
+Signatures are not verified: anybody who knows an access key may use it, so access keys are kept secret.
+This module imports the standard library only, because LocalStack's Python environment runs it too.
 """
 
 import base64
@@ -24,21 +24,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-# Services are given the secret in this variable: a command line is for everybody to read.
+# Services receive the secret in this variable, because every user can read a command line.
 SECRET_VARIABLE = "HARNESS_STACK_SECRET"  # noqa: S105 - a variable's name
-# Further hosts by which callers know a service, separated by commas: its names in the networks of containers.
+# Further host names of a service, separated by commas: its names in container networks.
 NAMES_VARIABLE = "HARNESS_STACK_NAMES"
-# Answered by the guard itself, without credentials, and without a word: is the service there?
-# Behind the guard it may mean something else: an object, to S3 with the bucket as its host.
+# The guard itself answers this path, without credentials and with an empty body: is the service up?
+# Behind the guard the path may mean something else, such as an object in S3 if the host names a bucket.
 HEALTH = "/_harness/health"
 
-# Routes by which the harness steers a service: faults, limits of the account, questions about roles.
+# Routes by which the harness controls a service: faults, account limits, questions about roles.
 CONTROL = "/_harness/"
-# LocalStack's own: its health takes `{"action": "kill"}`, others run programs or change its settings.
+# LocalStack's own routes: its health accepts `{"action": "kill"}`, others run programs or change settings.
 _LOCALSTACK_CONTROL = (CONTROL, "/_localstack", "/_aws")
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-# Names of the stack's keys: what its user's clients sign with, and CloudFormation's calls of the other services.
+# Names of the stack's keys: one for the user's clients, one for CloudFormation's calls to the other services.
 CLIENTS, CLOUDFORMATION = "clients", "cloudformation"
 
 _OWN, _SESSION = "LHAK", "LHAS"
@@ -55,15 +55,15 @@ _FUNCTION = r"arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:function:[^:]+"
 _INVALID = "The security token included in the request is invalid."
 _HINT = 'credentials of this stack are needed: eval "$(harness status --shell)"'
 _HINT_XML = f"<Hint>{_HINT}</Hint>"
-# The services of the query protocol; EC2's errors have a form of their own.
+# Services with the query protocol; EC2's errors have a different form.
 _QUERY = frozenset({"cloudformation", "elasticache", "iam", "sts", "sqs", "sns"})
 
-# The value of a header, by its name in lower case; None where the request has none.
+# Returns the value of a header, by its name in lower case; None if the request has none.
 Header = Callable[[str], str | None]
 
 
 class Refusal(NamedTuple):
-    """The answer to a request that goes no further than the guard."""
+    """The answer to a request that the guard does not let pass."""
 
     status: int
     type: str
@@ -72,7 +72,7 @@ class Refusal(NamedTuple):
 
 
 class Signed(NamedTuple):
-    """What a request says of who sends it; empty where it says nothing."""
+    """The credentials in a request; empty where it has none."""
 
     key: str
     token: str
@@ -85,7 +85,7 @@ def new_secret() -> str:
 
 
 def own_key(secret: str, name: str = CLIENTS) -> str:
-    """Return an access key of the stack's own, which may do all."""
+    """Return one of the stack's own access keys, which may do everything."""
     return _OWN + _mac(secret, f"{_OWN} {name}")[:_OWN_DIGITS]
 
 
@@ -94,25 +94,25 @@ def session_key(secret: str, name: str, token: str) -> str:
 
     Args:
         secret: The stack's secret.
-        name: The environment's: 16 letters and digits.
-        token: The session token that goes with the key; the key alone is worth nothing.
+        name: The environment's name: 16 letters and digits.
+        token: The session token that belongs to the key; the key is invalid without it.
     """
     return f"{_SESSION}{name}{_mac(secret, f'{_SESSION} {name} {token}')[:_MAC_DIGITS]}"
 
 
 def name_in(key: str) -> str:
-    """Return the name of the environment whose access key this is; empty for another key."""
+    """Return the name of the environment that an access key belongs to; empty for other keys."""
     return key[len(_SESSION) : len(_SESSION) + _NAME_DIGITS] if key.startswith(_SESSION) else ""
 
 
 def authorization(key: str, service: str = "harness") -> dict[str, str]:
-    """Return the header of a request that is signed with this key, but for the signature, which nobody verifies."""
+    """Return the header of a request signed with this key; the signature is a placeholder, since nobody verifies it."""
     scope = f"{key}/20260101/us-east-1/{service}/aws4_request"
     return {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none"}
 
 
 def signed_by(header: Header, query: str) -> Signed:
-    """Return by whom a request is signed: in its headers, or, for a presigned URL, in its query.
+    """Return the credentials that sign a request: from its headers, or from the query of a presigned URL.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
@@ -126,7 +126,7 @@ def signed_by(header: Header, query: str) -> Signed:
         return Signed(old[1], token or "", "s3") if old is not None else Signed("", "", "")
     if "=" not in query:
         return Signed("", token or "", "")
-    # The first of each name, as for headers.
+    # As with headers, the first value of a name counts.
     parameters: dict[str, str] = {}
     for name, value in parse_qsl(query):
         parameters.setdefault(name.lower(), value)
@@ -141,9 +141,9 @@ class Guard:
 
     Args:
         secret: The stack's secret.
-        names: Hosts by which callers know the service beside those of this machine.
-        service: What the service is when a request does not say for which one it is: `lambda`, `s3`, ...
-        control: Beginnings of the paths that functions may not use.
+        names: Further host names of the service, beside those of this machine.
+        service: The service to assume if a request does not name one: `lambda`, `s3`, ...
+        control: Prefixes of the paths that functions may not use.
     """
 
     def __init__(
@@ -156,21 +156,21 @@ class Guard:
         self._service = service
         self._control = control
         self._own = frozenset(own_key(secret, name) for name in (CLIENTS, CLOUDFORMATION))
-        # Session keys that were found valid, each with its token: environments make many calls each.
+        # Valid session keys, each with its token, because each environment makes many calls.
         self._admitted: dict[str, str] = {}
 
     def know(self, names: Iterable[str]) -> None:
-        """Add hosts by which callers know the service."""
+        """Add host names of the service."""
         self._names |= set(names)
 
     def refusal(self, method: str, header: Header, path: str, query: str) -> Refusal | None:
-        """Return the answer for a request that goes no further, None for one that passes.
+        """Return the answer to a request that must not pass; None for a request that passes.
 
         Args:
-            method: The request's.
-            header: Gives the request's headers.
-            path: Its path, without the query.
-            query: Its query, undecoded.
+            method: The request's method.
+            header: Returns a header of the request.
+            path: The request's path, without the query.
+            query: The request's query, not decoded.
         """
         if header("origin") is not None or not self._knows(header("host") or ""):
             message = "only local programs may call this service: a web page may not"
@@ -190,7 +190,7 @@ class Guard:
         key = signed.key
         if key.startswith(_SESSION):
             return self._admitted.get(key) == signed.token or self._admits_session(key, signed.token)
-        # A set's lookup compares hashes first, and these are random: it gives nothing away.
+        # A set compares hashes first, and Python's are random, so the lookup's timing reveals nothing.
         return key in self._own and _is_sound(signed.token)
 
     def _admits_session(self, key: str, token: str) -> bool:
@@ -212,7 +212,7 @@ _PRESENT = Refusal(200, "OK", {}, b"")
 
 
 def invalid_token(service: str, header: Header) -> Refusal:
-    """Return the answer of an AWS service to credentials that it does not know.
+    """Return an AWS service's answer to unknown credentials.
 
     https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
     """
@@ -247,25 +247,25 @@ def _mac(secret: str, message: str) -> str:
 
 
 def _is_sound(token: str) -> bool:
-    """Whether a session token, sent with the stack's own key, is a function's in full, or none of ours at all."""
+    """Return whether a session token sent with the stack's own key is a complete one of a function, or not ours."""
     if not token:
         return True
     try:
-        told = json.loads(base64.urlsafe_b64decode(token))
+        caller = json.loads(base64.urlsafe_b64decode(token))
     except ValueError:
-        # Of a user's real session, which AWS_SESSION_TOKEN in the shell adds to any credentials.
+        # It belongs to a real session: AWS_SESSION_TOKEN in the user's shell is added to any credentials.
         return True
-    if not isinstance(told, Mapping) or not {"function", "role"} <= told.keys():
+    if not isinstance(caller, Mapping) or not {"function", "role"} <= caller.keys():
         return True
     return all(
-        isinstance(told[name], str) and re.fullmatch(pattern, told[name]) is not None
+        isinstance(caller[name], str) and re.fullmatch(pattern, caller[name]) is not None
         for name, pattern in (("function", _FUNCTION), ("role", ROLE))
     )
 
 
 def _is_private_address(host: str) -> bool:
-    """Whether it is an address of a private network: pages that rebind a name have a name as their host."""
-    import ipaddress  # noqa: PLC0415 - 4 ms, and hosts are known names and 127.0.0.1 nearly always
+    """Return whether a host is a private address; a web page that rebinds its DNS name has that name as its host."""
+    import ipaddress  # noqa: PLC0415 - it takes 4 ms, and nearly all hosts are known names
 
     try:
         return ipaddress.ip_address(host.strip("[]")).is_private
@@ -274,21 +274,21 @@ def _is_private_address(host: str) -> bool:
 
 
 def guard_from_environment(service: str = "", control: tuple[str, ...] = (CONTROL,)) -> Guard:
-    """Return the guard of a service that was given the stack's secret in its environment.
+    """Return the guard of a service, with the stack's secret from the environment.
 
     Args:
         service: See `Guard`.
         control: See `Guard`.
 
     Raises:
-        ValueError: It was given none: no service runs without its guard.
+        ValueError: The environment has no secret; no service runs without its guard.
     """
     names = filter(None, os.environ.get(NAMES_VARIABLE, "").split(","))
     return Guard(os.environ.get(SECRET_VARIABLE, ""), names, service, control)
 
 
-def guard_localstack(gateway: Any) -> None:  # noqa: ANN401 - LocalStack's; this file knows no package
-    """Put the guard before LocalStack: the first handler of its chain."""
+def guard_localstack(gateway: Any) -> None:  # noqa: ANN401 - LocalStack's type; this module imports no package
+    """Make the guard the first handler in LocalStack's chain."""
     guard = guard_from_environment("s3", _LOCALSTACK_CONTROL)
 
     def check(chain: Any, context: Any, response: Any) -> None:  # noqa: ANN401
@@ -299,7 +299,7 @@ def guard_localstack(gateway: Any) -> None:  # noqa: ANN401 - LocalStack's; this
             response.status_code, response.data = refusal.status, refusal.body
             for name, value in refusal.headers.items():
                 response.headers[name] = value
-            # Without the handlers of answers, which add CORS headers.
+            # Skip LocalStack's response handlers, which add CORS headers.
             chain.terminate()
 
     gateway.request_handlers.insert(0, check)
@@ -309,8 +309,8 @@ class GuardedAsgi:
     """An ASGI application behind the guard.
 
     Args:
-        app: What is behind it.
-        guard: Decides.
+        app: The application.
+        guard: The guard.
     """
 
     def __init__(self, app: Any, guard: Guard) -> None:  # noqa: ANN401 - ASGI's own types need a package
@@ -328,7 +328,7 @@ class GuardedAsgi:
             query = scope["query_string"].decode("latin-1")
             refusal = self._guard.refusal(scope["method"], headers.get, scope["path"], query)
             if refusal is not None:
-                # Nobody reads the rest of the request, so that the connection ends here.
+                # Nobody reads the rest of the request, so close the connection.
                 more = {"Content-Length": str(len(refusal.body)), "Connection": "close"}
                 pairs = [(name.encode(), value.encode()) for name, value in (refusal.headers | more).items()]
                 await send({"type": "http.response.start", "status": refusal.status, "headers": pairs})
@@ -341,8 +341,8 @@ class GuardedWsgi:
     """A WSGI application behind the guard.
 
     Args:
-        application: What is behind it.
-        guard: Decides.
+        application: The application.
+        guard: The guard.
     """
 
     def __init__(self, application: Any, guard: Guard) -> None:  # noqa: ANN401 - WSGI's
@@ -359,9 +359,9 @@ class GuardedWsgi:
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
         if length.isdecimal() and int(length) <= _LONGEST_BODY_LEFT_UNREAD and length != "0":
-            # Left unread, a body would be taken for the connection's next request.
+            # An unread body would be taken for the connection's next request.
             environ["wsgi.input"].read(int(length))
-        # The connection ends here, whatever of the request is still to come.
+        # Close the connection: the rest of the request may still arrive.
         headers = [*refusal.headers.items(), ("Content-Length", str(len(refusal.body))), ("Connection", "close")]
         start_response(f"{refusal.status} {refusal.type}", headers)
         return [b"" if method == "HEAD" else refusal.body]

@@ -1,14 +1,14 @@
-"""An evaluation of IAM policies: who may call which action on which resource.
+"""Evaluate IAM policies: decide whether a request may call an action on a resource.
 
-moto checks a caller's actions but no resources and no conditions, and the mistakes are in these.
+moto checks a caller's actions, but neither resources nor conditions, where most mistakes are made.
 We wrote it because no maintained Python library evaluates resources and conditions (decision 13).
-Evaluated are identity policies, and resource policies that speak to everybody (`Principal: "*"`):
+It evaluates identity policies, and resource policies for every principal (`Principal: "*"`):
 
-    a Deny that matches             refuses, whatever else there is
+    a Deny that matches             refuses, whatever other statements say
     otherwise an Allow that matches allows
     otherwise                       refused
 
-Whatever is met that is not evaluated here is an error, never a guess.
+Anything in a policy that this module does not evaluate is an error, never a guess.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from harness.errors import HarnessError
 
 Policy = Mapping[str, Any]
-# Values of condition keys that the request brings along: one, or several.
+# The values of the condition keys in a request: one or several for each key.
 Context = Mapping[str, str | Sequence[str]]
 
 _STATEMENT_KEYS = {
@@ -31,11 +31,11 @@ _STATEMENT_KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a request may pass, and which statement decided.
+    """Whether a request is allowed, and the statement that decided.
 
     Attributes:
-        allowed: Whether it may.
-        by: The statement's Sid, or why there is none.
+        allowed: Whether the request is allowed.
+        by: The statement's Sid, or the reason why no statement decided.
     """
 
     allowed: bool
@@ -53,18 +53,18 @@ def decide_on_the_way(
     resource: str,
     context: Context,
 ) -> Decision:
-    """The decision about a request that has to pass several policies, all of one account.
+    """Decide on a request that has to pass several policies, all of one account.
 
     Args:
-        identity: Of the role that makes it.
-        resources: Of what it is about, a bucket for example: within one account they only take away what a role gives.
-        endpoint: Of the VPC endpoint on the way; None when there is none on it.
-        action: For example `s3:GetObject`.
-        resource: Its ARN.
-        context: Condition keys of the request.
+        identity: The policies of the calling role.
+        resources: The policies of the resource, such as a bucket; within one account they only restrict the role.
+        endpoint: The policies of the VPC endpoint that the request passes; None if it passes none.
+        action: The action, such as `s3:GetObject`.
+        resource: The ARN of the resource.
+        context: The condition keys of the request.
 
     Raises:
-        HarnessError: A policy has something that is not evaluated here.
+        HarnessError: A policy has an element that this module does not evaluate.
     """
     decision = decide(identity, action, resource, context)
     if decision.allowed and resources:
@@ -77,16 +77,16 @@ def decide_on_the_way(
 
 
 def decide(policies: Sequence[Policy], action: str, resource: str, context: Context | None = None) -> Decision:
-    """The decision about one request.
+    """Decide on one request.
 
     Args:
-        policies: All that apply, with their functions resolved.
-        action: For example `s3:GetObject`.
-        resource: Its ARN; `*` for an action that knows no resources.
-        context: Condition keys of the request; a key that is not there counts as absent, as IAM has it.
+        policies: All policies that apply, with CloudFormation's functions resolved.
+        action: The action, such as `s3:GetObject`.
+        resource: The ARN of the resource; `*` for an action without resources.
+        context: The condition keys of the request; IAM treats a missing key as absent.
 
     Raises:
-        HarnessError: A policy has something that is not evaluated here.
+        HarnessError: A policy has an element that this module does not evaluate.
     """
     matching = [
         statement
@@ -102,7 +102,7 @@ def decide(policies: Sequence[Policy], action: str, resource: str, context: Cont
 
 
 def actions_allowed(policies: Sequence[Policy]) -> set[str]:
-    """Every action, or pattern of actions, that some statement allows."""
+    """Return every action, or pattern of actions, that a statement allows."""
     return {
         action
         for policy in policies
@@ -119,7 +119,7 @@ def _statements(policy: Policy) -> Iterator[Mapping[str, Any]]:
             raise HarnessError(
                 f"statement {statement.get('Sid', statement)} has {', '.join(unknown) or 'a principal or effect'} "
                 "that is not evaluated here",
-                remedy="teach it to harness/iam.py",
+                remedy="add it to harness/iam.py",
             )
         yield statement
 
@@ -137,14 +137,14 @@ def _matches(statement: Mapping[str, Any], action: str, resource: str, context: 
 
 
 def _any_or_none_of(statement: Mapping[str, Any], element: str, matches: Callable[[str], bool]) -> bool:
-    """`Action` and `Resource` name what is meant; `NotAction` and `NotResource` what is not."""
+    """Return whether `Action` or `Resource` matches, or `NotAction` or `NotResource` does not."""
     if element in statement:
         return any(map(matches, _several(statement[element])))
     return not any(map(matches, _several(statement[f"Not{element}"])))
 
 
 def _holds(operator: str, key: str, wanted: Sequence[Any], context: Context) -> bool:
-    """One condition: any of the wanted values for one key.
+    """Return whether one condition holds: the key has any of the wanted values.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
     """
@@ -154,7 +154,7 @@ def _holds(operator: str, key: str, wanted: Sequence[Any], context: Context) -> 
     if name == "Null":
         return any((given is None) == (str(value).lower() == "true") for value in wanted)
     if name not in _OPERATORS or quantifier not in {"", "ForAnyValue", "ForAllValues"}:
-        raise HarnessError(f"condition operator {operator} is not evaluated here", remedy="teach it to harness/iam.py")
+        raise HarnessError(f"condition operator {operator} is not evaluated here", remedy="add it to harness/iam.py")
     compare, negated = _OPERATORS[name]
     if given is None:
         return plain.endswith("IfExists") or quantifier == "ForAllValues" or (negated and not quantifier)
@@ -166,9 +166,9 @@ def _holds(operator: str, key: str, wanted: Sequence[Any], context: Context) -> 
 
 
 def _like(pattern: str, value: str) -> bool:
-    """`*` stands for any characters, `?` for one."""
+    """Return whether a value matches a pattern, in which `*` stands for any characters and `?` for one."""
     if "${" in pattern:
-        raise HarnessError(f"policy variables are not evaluated here: {pattern}", remedy="teach them to harness/iam.py")
+        raise HarnessError(f"policy variables are not evaluated here: {pattern}", remedy="add them to harness/iam.py")
     return _expression(pattern).fullmatch(value) is not None
 
 
@@ -178,7 +178,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def _arn_like(pattern: str, arn: str) -> bool:
-    """The six parts of an ARN are compared one by one, so that a `*` does not reach beyond its part."""
+    """Return whether an ARN matches, part by part, so that a `*` does not reach beyond its part."""
     patterns, parts = pattern.split(":", 5), arn.split(":", 5)
     return len(patterns) == len(parts) and all(map(_like, patterns, parts))
 
@@ -187,11 +187,11 @@ def _same_truth(pattern: str, value: str) -> bool:
     return pattern.lower() == value.lower()
 
 
-def _several(value: Any) -> Any:  # noqa: ANN401 - IAM takes one for a list of one
+def _several(value: Any) -> Any:  # noqa: ANN401 - IAM accepts a single value for a list of one
     return value if isinstance(value, (list, tuple)) else [value]
 
 
-# Each operator's comparison, and whether it asks for the opposite.
+# Each operator's comparison, and whether it is negated.
 _OPERATORS: dict[str, tuple[Callable[[str, str], bool], bool]] = {
     "StringEquals": (str.__eq__, False),
     "StringNotEquals": (str.__eq__, True),

@@ -1,7 +1,7 @@
-"""A template as data, and CloudFormation's functions (`!Ref`, `!Sub`, ...) resolved without CloudFormation.
+"""Parse a template, and resolve CloudFormation's functions (`!Ref`, `!Sub`, ...) without CloudFormation.
 
-What a resource will be called is known beforehand where the template names it; where AWS picks a part of the name
-or an ID, a stand-in takes its place that has the same form: `subnet-SubnetA`, `<stack>-<logical ID>`.
+A resource's name is known in advance if the template gives it. Where AWS chooses a part of the name or an ID,
+a placeholder of the same form stands for it: `subnet-SubnetA`, `<stack>-<logical ID>`.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference.html
 """
 
@@ -20,7 +20,7 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
 _VARIABLE = re.compile(r"\$\{(!?)([\w:.]+)\}")
-# What `Ref` gives for resources whose ID AWS makes up.
+# Prefixes of the IDs that AWS chooses, for `Ref`.
 _ID_PREFIXES = {
     "AWS::EC2::VPC": "vpc",
     "AWS::EC2::Subnet": "subnet",
@@ -28,14 +28,14 @@ _ID_PREFIXES = {
     "AWS::EC2::RouteTable": "rtb",
     "AWS::EC2::VPCEndpoint": "vpce",
 }
-# The property that names a resource, for `Ref`.
+# The property with a resource's name, for `Ref`.
 _NAMES = {
     "AWS::S3::Bucket": "BucketName",
     "AWS::ECR::Repository": "RepositoryName",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::SQS::Queue": "QueueName",
 }
-# `Arn` of each; `{name}` is what the resource is called.
+# Formats of the attribute `Arn`; `{name}` is the resource's name.
 _ARNS = {
     "AWS::S3::Bucket": "arn:{partition}:s3:::{name}",
     "AWS::ECR::Repository": "arn:{partition}:ecr:{region}:{account}:repository/{name}",
@@ -46,10 +46,10 @@ _ARNS = {
 
 
 def parse(body: str) -> dict[str, Any]:
-    """The template as plain data; short forms such as `!Ref X` become `{"Ref": "X"}`.
+    """Return the template as plain data; short forms such as `!Ref X` become `{"Ref": "X"}`.
 
     Raises:
-        HarnessError: It is no YAML, or no template; the line is named.
+        HarnessError: The text is not YAML, or not a template; the error names the line.
     """
     try:
         template = load_template_yaml(body)
@@ -59,7 +59,7 @@ def parse(body: str) -> dict[str, Any]:
         raise HarnessError(
             f"the template is no YAML: {problem}",
             f"{FILE_NAME}, line {mark.line + 1}" if mark else FILE_NAME,
-            "mend that line, or restore the file: git checkout harness/deploy/template.yaml",
+            "correct that line, or restore the file: git checkout harness/deploy/template.yaml",
         ) from error
     if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
         raise HarnessError("the template has no Resources", FILE_NAME, "restore the file from the repository")
@@ -67,11 +67,11 @@ def parse(body: str) -> dict[str, Any]:
 
 
 class Resolver:
-    """Resolves the values of one template for one stack.
+    """Resolve the values of one template for one stack.
 
     Args:
-        template: As `harness.deploy.template.parse` gives it.
-        parameters: Values; the template's defaults for the rest.
+        template: The result of `parse`.
+        parameters: The parameters' values; the others have the template's defaults.
         account: The account's ID.
         region: The region.
         stack: The stack's name.
@@ -114,10 +114,10 @@ class Resolver:
         }
 
     def resolve(self, value: Any) -> Any:  # noqa: ANN401 - a template's values have no narrower type
-        """The value with every function in it replaced by its result.
+        """Return a value with every function in it replaced by its result.
 
         Raises:
-            HarnessError: It uses a function or a name that is not known here.
+            HarnessError: The value uses an unknown function or name.
         """
         if isinstance(value, list):
             return [self.resolve(entry) for entry in value]
@@ -125,24 +125,24 @@ class Resolver:
             return value
         if len(value) == 1:
             (name, argument), *_ = value.items()
-            # A policy's `Condition` is a mapping; the function of that name takes a condition's name.
+            # A policy's `Condition` is a mapping; the argument of the function `Condition` is a name.
             if name in self._functions and (name != "Condition" or isinstance(argument, str)):
                 return self._functions[name](argument)
             if name.startswith("Fn::"):
-                raise HarnessError(f"{name} is not resolved here", remedy="teach it to harness/deploy/intrinsics.py")
+                raise HarnessError(f"{name} is not resolved here", remedy="add it to harness/deploy/intrinsics.py")
         return {key: self.resolve(entry) for key, entry in value.items()}
 
     def condition(self, name: str) -> bool:
-        """Whether a condition of the template holds."""
+        """Return whether a condition of the template holds."""
         return bool(self.resolve(self._template["Conditions"][name]))
 
     def properties(self, logical_id: str) -> dict[str, Any]:
-        """A resource's properties, resolved."""
+        """Return a resource's properties, resolved."""
         properties: dict[str, Any] = self.resolve(self._resources[logical_id].get("Properties", {}))
         return properties
 
     def of_type(self, kind: str) -> list[str]:
-        """Logical IDs of the resources of a type that the stack will have."""
+        """Return the logical IDs of the resources of a type that the stack will have."""
         return [
             name
             for name, entry in self._resources.items()
@@ -157,7 +157,7 @@ class Resolver:
             return f"<{name}>" if value is None else value
         kind = self._resources[name]["Type"] if name in self._resources else None
         if kind is None:
-            raise HarnessError(f"the template refers to {name}, which it does not have", remedy="mend the reference")
+            raise HarnessError(f"the template refers to {name}, which it does not have", remedy="correct the reference")
         if kind in _ID_PREFIXES:
             return f"{_ID_PREFIXES[kind]}-{name}"
         if kind in _NAMES and _NAMES[kind] in self._resources[name].get("Properties", {}):
@@ -187,7 +187,7 @@ class Resolver:
 
 
 def partition_of(region: str) -> str:
-    """The part of AWS that a region belongs to, as ARNs name it."""
+    """Return the partition of a region, as it appears in ARNs."""
     if region.startswith("cn-"):
         return "aws-cn"
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
@@ -197,5 +197,5 @@ def _value(parameter: Mapping[str, Any], value: Any) -> Any:  # noqa: ANN401 - t
     is_list = parameter["Type"] == "CommaDelimitedList" or parameter["Type"].startswith("List<")
     if not is_list:
         return value
-    # A zone or a subnet that nobody has named yet still has its place in the list.
+    # Zones or subnets that are not chosen yet have their places in the list.
     return ["<first>", "<second>"] if value is None else [part.strip() for part in str(value).split(",")]
