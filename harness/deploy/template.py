@@ -1,6 +1,6 @@
-"""The CloudFormation template, and what can be told from it without AWS.
+"""Read the CloudFormation template: its resources and parameters, without AWS.
 
-Its anatomy: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html
+A template's anatomy: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html
 """
 
 import ipaddress
@@ -20,12 +20,12 @@ from harness.errors import HarnessError
 if TYPE_CHECKING:
     import boto3
 
-# What every resource is tagged with: who it belongs to, and which stack made it.
+# Tags of every resource: the project that owns it, and the stack that created it.
 PROJECT_TAG = "lambda-harness:project"
 STACK_TAG = "lambda-harness:stack"
-# The alias that functions are published under; roles and the Lambda endpoint name it.
+# Functions are published under this alias; roles and the Lambda endpoint name it.
 ALIAS = "live"
-# The zone's ID is the same in all accounts, its name is not.
+# A zone has the same ID in all accounts, but not the same name.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
 _ZONES_WITHOUT_LAMBDA = {"use1-az3"}
 
@@ -36,8 +36,8 @@ class Resource:
 
     Attributes:
         logical_id: Its name within the template.
-        type: For example `AWS::S3::Bucket`.
-        variant: What its price depends on beside its type: `Interface` or `Gateway` of an endpoint; else empty.
+        type: Its type, such as `AWS::S3::Bucket`.
+        variant: `Interface` or `Gateway` of an endpoint, on which its price depends; empty for other types.
     """
 
     logical_id: str
@@ -47,17 +47,17 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of the template; values travel as text, as CloudFormation takes them.
+    """One parameter of the template; values are text, as CloudFormation expects.
 
     Attributes:
-        name: As given to `--parameter`.
-        type: CloudFormation's type.
-        default: What counts when nothing is given; None when something must be.
-        description: For people.
-        pattern: What a value must match; empty for anything.
-        allowed: The values it may have; empty for any.
-        least: Smallest number.
-        most: Largest number.
+        name: Its name, as in `--parameter`.
+        type: Its type in CloudFormation.
+        default: The value if none is given; None if a value is required.
+        description: An explanation for people.
+        pattern: A regular expression that a value must match; empty if any value will do.
+        allowed: The allowed values; empty if any value is allowed.
+        least: The smallest allowed number.
+        most: The largest allowed number.
     """
 
     name: str
@@ -71,16 +71,16 @@ class Parameter:
 
 
 def load_template() -> str:
-    """The template's text, as CloudFormation takes it."""
+    """Return the template's text, as it is sent to CloudFormation."""
     return resources.files("harness.deploy").joinpath(FILE_NAME).read_text()
 
 
 def describe(body: str, parameters: Mapping[str, str] | None = None) -> list[Resource]:
-    """The resources that a stack of the template will have, in the template's order.
+    """Return the resources that a stack of the template will have, in the template's order.
 
     Args:
         body: The template.
-        parameters: Values that differ from the defaults; they decide about conditional resources.
+        parameters: Values that differ from the defaults; conditional resources depend on them.
     """
     template = parse(body)
     resolver = Resolver(template, parameters or {})
@@ -92,17 +92,17 @@ def describe(body: str, parameters: Mapping[str, str] | None = None) -> list[Res
 
 
 def output_name(function: str, what: Literal["RoleArn", "RepositoryUri"]) -> str:
-    """Name of the stack's output about a function, such as `LinearEc2NnRoleArn` for `linear_ec_2_nn`."""
+    """Return the name of the stack's output for a function, such as `LinearEc2NnRoleArn` for `linear_ec_2_nn`."""
     return f"{camel(function)}{what}"
 
 
 def camel(function: str) -> str:
-    """A function's name as logical IDs have it, which take letters and digits only."""
+    """Return a function's name in the form of a logical ID, which has letters and digits only."""
     return "".join(part.capitalize() for part in re.split(r"[_-]", function))
 
 
 def parameters_of(body: str) -> dict[str, Parameter]:
-    """The template's parameters by name."""
+    """Return the template's parameters by name."""
     return {
         name: Parameter(
             name,
@@ -119,14 +119,14 @@ def parameters_of(body: str) -> dict[str, Parameter]:
 
 
 def with_defaults(body: str, given: Mapping[str, str]) -> dict[str, str]:
-    """The value of every parameter, checked as CloudFormation will check it, but before anything is pushed.
+    """Return the value of every parameter, checked as CloudFormation will check it, but before images are pushed.
 
     Args:
         body: The template.
-        given: Values by name; the rest takes its default.
+        given: Values by name; other parameters have their defaults.
 
     Raises:
-        HarnessError: A name is unknown, a value is missing or is not what its parameter takes.
+        HarnessError: A name is unknown, or a value is missing or not allowed.
     """
     known = parameters_of(body)
     unknown = sorted(given.keys() - known.keys())
@@ -154,13 +154,13 @@ def with_defaults(body: str, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _wanted(parameter: Parameter, value: str) -> str:
-    """What the parameter takes, when the value is something else; else empty."""
+    """Describe the values that the parameter allows, if the value is not one of them; else return an empty text."""
     if parameter.allowed and value not in parameter.allowed:
         return f"one of {', '.join(parameter.allowed)}"
     if parameter.pattern and not re.fullmatch(parameter.pattern, value):
         return f"what matches {parameter.pattern}"
     parts = value.split(",")
-    # The template has lists of two only: one entry for each subnet.
+    # All lists in the template have two entries, one for each subnet.
     if parameter.type not in {"String", "Number"} and (len(parts) != 2 or not all(parts)):
         return "two values with a comma between them"
     if parameter.name.endswith(("Cidr", "Cidrs")) and not all(map(_is_network, parts)):
@@ -171,7 +171,7 @@ def _wanted(parameter: Parameter, value: str) -> str:
 def _wanted_number(parameter: Parameter, value: str) -> str:
     least, most = parameter.least, parameter.most
     limits = " ".join([f"from {least}" if least is not None else "", f"to {most}" if most is not None else ""]).strip()
-    # Money alone comes in fractions.
+    # Only amounts of money may have fractions.
     whole = not parameter.name.endswith("Usd")
     wanted = f"a {'whole ' if whole else ''}number {limits}".strip()
     if not re.fullmatch(r"\d{1,12}" if whole else r"\d{1,12}(\.\d+)?", value):
@@ -190,17 +190,17 @@ def _is_network(text: str) -> bool:
 
 
 def region_parameters(session: "boto3.Session", endpoint_url: str | None = None) -> dict[str, str]:
-    """What the template must be told about the session's region: two zones, and S3's prefix list.
+    """Return the template's parameters about the session's region: two zones, and S3's prefix list.
 
-    A stack that stands keeps what it was given (`UsePreviousValue`): other zones would replace its subnets.
+    An existing stack keeps its values (`UsePreviousValue`), because other zones would replace its subnets.
 
     Args:
-        session: Whose region and credentials count.
-        endpoint_url: Another EC2 than AWS's.
+        session: A session with region and credentials.
+        endpoint_url: The URL of EC2, if not AWS's.
 
     Raises:
-        HarnessError: The region lacks one of them.
-        botocore.exceptions.ClientError: EC2 refused.
+        HarnessError: The region has too few suitable zones, or no prefix list.
+        botocore.exceptions.ClientError: EC2 refused the call.
     """
     with aws_settings():
         ec2: Any = session.client("ec2", endpoint_url=endpoint_url, config=DIRECT if endpoint_url else None)
@@ -209,15 +209,15 @@ def region_parameters(session: "boto3.Session", endpoint_url: str | None = None)
 
 
 def check_zones(ec2: Any, zones: str) -> None:  # noqa: ANN401 - its stubs are not installed
-    """Whether a region has these zones.
+    """Check that a region has these zones.
 
     Args:
-        ec2: A client of the region.
-        zones: Their names, with commas between them.
+        ec2: An EC2 client for the region.
+        zones: The zones' names, separated by commas.
 
     Raises:
-        HarnessError: It lacks one of them.
-        botocore.exceptions.ClientError: EC2 refused.
+        HarnessError: The region does not have one of the zones.
+        botocore.exceptions.ClientError: EC2 refused the call.
     """
     present = {zone["ZoneName"] for zone in ec2.describe_availability_zones()["AvailabilityZones"]}
     for zone in zones.split(","):
