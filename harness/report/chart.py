@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-# Readable for people who see colours differently: Okabe and Ito 2008.
+# A palette that colour-blind readers can distinguish: Okabe and Ito 2008.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _WIDTH, _HEIGHT = 640, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 130, 40, 50
@@ -18,11 +18,11 @@ class Chart:
     """A chart.
 
     Attributes:
-        title: What it shows.
-        x_label: Of the horizontal axis.
-        y_label: Of the vertical axis.
-        lines: Points (x, y) by name, all above 0; a name is written at the end of its line.
-        dots: Points that are drawn by themselves, by the name of their line.
+        title: Its title.
+        x_label: The label of the horizontal axis.
+        y_label: The label of the vertical axis.
+        lines: Points (x, y) by name, all above 0; the name is drawn at the end of its line.
+        dots: Single points, by the name of their line.
     """
 
     title: str
@@ -34,11 +34,11 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class _Plot:
-    """Where points lie.
+    """The scales of both axes.
 
     Attributes:
-        xs: The least and the largest x.
-        ys: The same of y.
+        xs: The smallest and the largest x.
+        ys: The smallest and the largest y.
     """
 
     xs: tuple[float, float]
@@ -54,7 +54,7 @@ class _Plot:
 
 
 def svg(chart: Chart) -> str:
-    """The chart as an SVG document."""
+    """Return the chart as an SVG document."""
     points = [point for line in chart.lines.values() for point in line]
     xs, ys = [x for x, _ in points], [y for _, y in points]
     low, high = 10.0 ** math.floor(math.log10(min(ys))), 10.0 ** math.ceil(math.log10(max(ys)))
@@ -83,7 +83,7 @@ def svg(chart: Chart) -> str:
 
 
 def _grid(plot: _Plot, xs: list[float]) -> Iterator[str]:
-    """A line and its figure for each power of ten, and the figures below."""
+    """Yield a labelled line for each power of ten of y, and the labels of x."""
     low, high = (round(math.log10(y)) for y in plot.ys)
     for exponent in range(low, high + 1):
         y = plot.down(10.0**exponent)
@@ -94,7 +94,7 @@ def _grid(plot: _Plot, xs: list[float]) -> Iterator[str]:
 
 
 def _labels(ends: list[tuple[float, str, str]]) -> Iterator[str]:
-    """Names at the ends of lines, moved apart where they would lie on one another."""
+    """Yield names at the ends of lines, moved apart where they would overlap."""
     free_from = 0.0
     for end, name, colour in sorted(ends):
         y = max(end, free_from)

@@ -1,19 +1,19 @@
-"""What an all-reduce takes, in closed form: the simulation's constants, without its queues.
+"""The time of an all-reduce in closed form: with the simulation's constants, but without its queues.
 
-A collective is a row of phases, in each of which ranks put or get; a phase takes as long as the slowest of
+A collective is a sequence of phases, in each of which ranks put or get; a phase takes as long as the slowest of
 
-    the rank with the most to do     trips, values and bytes one after the other
-    the store's processors           all trips and keys
+    the rank with the most to do     round trips, values and bytes one after the other
+    the store's processors           all round trips and keys
     the store's link                 all bytes
 
-A put and the first look behind it are one trip, but ranks begin at once, so that this look comes too early for all
-but the last of them: the get is a phase of its own.
-Ranks that have nothing else to do poll (`training.exchange.backoff`, as in a run's first rounds, which have learnt
-nothing yet), and read the pieces that lie on one node while the others are still being put.
+A put and the first poll after it share a round trip, but all ranks begin at once, so that this poll comes too early
+for all but the last of them: the get is a separate phase.
+Ranks that have nothing else to do poll (`training.exchange.backoff`, as in a run's first rounds, before the back-off
+has adapted), and read the pieces on one node while the others are still being put.
 
-Before the first phase the store removes an earlier round's values.
-The whole takes at least as long as the store's processors are busy, polls included.
-What else overlaps between phases is left out: the simulation tells what that makes.
+Before the first phase, the store removes an earlier round's values.
+The all-reduce takes at least as long as the store's processors are busy, polls included.
+Any other overlap between phases is ignored: the simulation shows its effect.
 """
 
 import bisect
@@ -33,30 +33,30 @@ class TransferPhase:
     """One put or get of some ranks at once.
 
     Attributes:
-        ranks: How many ranks take part.
-        values: How many values each of them puts or gets.
-        value_bytes: Bytes of one value, its header left out.
-        looks: How many values a put's trip asks for too early, other than as a poll.
-        waits: Whether these ranks have nothing else to do until all values are there, and poll.
+        ranks: The number of ranks that take part.
+        values: The number of values that each of them puts or gets.
+        value_bytes: The size of one value in bytes, without its header.
+        early_gets: The number of values that a put's round trip requests too early, other than as a poll.
+        waits: Whether these ranks have nothing else to do until all values have arrived, and poll.
     """
 
     ranks: int
     values: int
     value_bytes: float
-    looks: int = 0
+    early_gets: int = 0
     waits: bool = False
 
     def pieces(self, network: Network) -> int:
-        """In how many pieces a value travels; all of them at once, those of a node in one trip."""
+        """Return the number of pieces of a value; they are sent at once, those of a node in one round trip."""
         return max(1, math.ceil((self.value_bytes + HEADER_BYTES) / network.max_value_bytes))
 
     def keys_and_trips(self, network: Network) -> tuple[int, int]:
         """Return how many keys each rank names, and how many nodes it asks, one after the other."""
-        keys = (self.values + self.looks) * self.pieces(network)
+        keys = (self.values + self.early_gets) * self.pieces(network)
         return keys, min(network.nodes, keys)
 
     def rank_s(self, network: Network) -> float:
-        """How long it takes a rank that has the store for itself."""
+        """Return the time of a rank that has the store to itself."""
         keys, trips = self.keys_and_trips(network)
         turns = max(trips, math.ceil(keys / network.keys_per_trip))
         return (
@@ -66,7 +66,7 @@ class TransferPhase:
         )
 
     def store_s(self, network: Network) -> float:
-        """How long it keeps the store's processors busy."""
+        """Return how long the phase keeps the store's processors busy."""
         keys, trips = self.keys_and_trips(network)
         work = (
             trips * network.store_trip_s
@@ -76,17 +76,17 @@ class TransferPhase:
         return self.ranks * work / (network.nodes * network.store_cores)
 
     def link_s(self, network: Network) -> float:
-        """How long it keeps the store's link busy."""
+        """Return how long the phase keeps the store's link busy."""
         size = self.ranks * self.values * (self.value_bytes + HEADER_BYTES)
         return size / (network.nodes * network.store_bytes_per_s)
 
     def seconds(self, network: Network) -> float:
-        """How long it takes."""
+        """Return the time of the phase."""
         return max(self.rank_s(network), self.store_s(network), self.link_s(network))
 
 
 def phases(collective: str, world_size: int, part_bytes: int) -> list[TransferPhase]:
-    """The phases of a collective: a put, the get that waits for it, and so on; none for a rank alone.
+    """Return the phases of a collective: a put, the get that waits for it, and so on; none for a single rank.
 
     Raises:
         KeyError: There is no such collective.
@@ -105,7 +105,7 @@ def phases(collective: str, world_size: int, part_bytes: int) -> list[TransferPh
             TransferPhase(w - leaders, 1, m, waits=True),
         ]
     return {
-        "all_gather": [TransferPhase(w, 1, m, looks=w - 1), TransferPhase(w, w - 1, m)],
+        "all_gather": [TransferPhase(w, 1, m, early_gets=w - 1), TransferPhase(w, w - 1, m)],
         "reduce": [
             TransferPhase(w - 1, 1, m),
             TransferPhase(1, w - 1, m, waits=True),
@@ -113,37 +113,39 @@ def phases(collective: str, world_size: int, part_bytes: int) -> list[TransferPh
             TransferPhase(w - 1, 1, m, waits=True),
         ],
         "reduce_scatter": [
-            TransferPhase(w, w - 1, m / w, looks=w - 1),
+            TransferPhase(w, w - 1, m / w, early_gets=w - 1),
             TransferPhase(w, w - 1, m / w),
-            TransferPhase(w, 1, m / w, looks=w - 1),
+            TransferPhase(w, 1, m / w, early_gets=w - 1),
             TransferPhase(w, w - 1, m / w),
         ],
     }[collective]
 
 
 def seconds(collective: str, world_size: int, part_bytes: int, network: Network) -> float:
-    """What one all-reduce takes.
+    """Return the time of one all-reduce.
 
     Args:
         collective: `all_gather`, `reduce`, `reduce_scatter` or `two_level`.
-        world_size: Ranks.
-        part_bytes: Bytes of one rank's part.
+        world_size: The number of ranks.
+        part_bytes: The size of one rank's part in bytes.
         network: The constants.
 
     Raises:
         KeyError: There is no such collective.
     """
-    course = phases(collective, world_size, part_bytes)
-    removed = sum(phase.ranks * phase.values * phase.pieces(network) for phase in course[::2])
+    sequence = phases(collective, world_size, part_bytes)
+    removed = sum(phase.ranks * phase.values * phase.pieces(network) for phase in sequence[::2])
     removal_s = removed * network.store_key_s / (network.nodes * network.store_cores)
-    chain_s = removal_s + sum(_pair_s(put, get, network) for put, get in zip(course[::2], course[1::2], strict=True))
-    askers = sum(phase.ranks for phase in course if phase.waits)
+    chain_s = removal_s + sum(
+        _pair_s(put, get, network) for put, get in zip(sequence[::2], sequence[1::2], strict=True)
+    )
+    pollers = sum(phase.ranks for phase in sequence if phase.waits)
     trip_s = network.latency_s + network.trip_s
-    # All who wait for one value ask the node where it lies; leaders' values lie on several.
-    asked_nodes = 1 if collective == "reduce" else network.nodes
-    poll_s = askers * (network.store_trip_s + network.store_key_s) / (asked_nodes * network.store_cores)
+    # All ranks that wait for one value poll its node; leaders' values are on several nodes.
+    polled_nodes = 1 if collective == "reduce" else network.nodes
+    poll_s = pollers * (network.store_trip_s + network.store_key_s) / (polled_nodes * network.store_cores)
     polls = polls_within(chain_s, world_size, max(trip_s, poll_s))
-    busy_s = removal_s + sum(phase.store_s(network) for phase in course) + polls * poll_s
+    busy_s = removal_s + sum(phase.store_s(network) for phase in sequence) + polls * poll_s
     return max(chain_s, busy_s)
 
 
@@ -171,7 +173,7 @@ def _slept_while_growing(longest_s: float) -> tuple[float, ...]:
 
 
 def _pair_s(put: TransferPhase, get: TransferPhase, network: Network) -> float:
-    """What a put and the get that waits for it take; pieces on several nodes are read while others are put."""
+    """Return the time of a put and the get that waits for it; pieces on several nodes are read while others are put."""
     steps = min(network.nodes, put.pieces(network)) if get.waits else 1
     put_s, get_s = put.seconds(network), get.seconds(network)
     return max(put_s + get_s / steps, put_s / steps + get_s)

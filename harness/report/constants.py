@@ -1,6 +1,6 @@
-"""What a forecast takes from AWS: every figure with its unit, its source and its date; each is a flag.
+"""The constants of AWS in a forecast: each with its unit, source and date; each has a flag.
 
-The sources are readings of others, not measurements of ours on AWS.
+The sources are measurements that others have published, not the project's own measurements on AWS.
 """
 
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A figure of AWS's.
+    """A constant of AWS.
 
     Attributes:
-        name: What it is called; its flag has dashes.
+        name: Its name; its flag has dashes.
         value: The default.
-        unit: In what.
-        source: Who says so, and when.
-        positive: Whether 0 makes no sense.
+        unit: Its unit.
+        source: Its source, with the date.
+        positive: Whether it must be above 0.
     """
 
     name: str

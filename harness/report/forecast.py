@@ -1,11 +1,11 @@
-"""What a run would take and cost on AWS, at other numbers of workers and memory sizes.
+"""The estimated time and cost of a run on AWS, for other numbers of workers and memory sizes.
 
-The same training, divided otherwise: the global batch and the rounds stay, so does what is learnt.
+The training is the same, but divided differently: the global batch and the rounds stay, and so does the model.
 
     seconds(w) = start(w) + data / (w S3's rate) + rounds * (exchange(w) + compute / w) + evaluation / w
 
-Rows, rounds, bytes and processor time are the run's; everything of AWS's is a `Constant` with its source and date.
-The exchange is `harness.report.closed_form`, which the simulation checks.
+Rows, rounds, bytes and processor time are the run's; each property of AWS is a `Constant` with its source and date.
+The time of the exchange is that of `harness.report.closed_form`, which is checked against the simulation.
 """
 
 import itertools
@@ -19,36 +19,36 @@ from harness.report.network import ELASTICACHE, Network
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MB_PER_CPU = 1769
-# What an epoch's evaluation sends, for two classes.
+# The size of an epoch's evaluation, for two classes.
 FIGURES_BYTES = 64
-# Patterns whose sums are bit for bit the same, among which `auto` chooses.
+# The collectives with bit-identical sums, among which `auto` chooses.
 FLAT = ("all_gather", "reduce", "reduce_scatter")
 
 
-# Seconds until all of so many workers run: LambdaML; 1.2 s for fewer than 10 as well.
+# (Number of workers, seconds until all of them run), from LambdaML; 1.2 s for fewer than 10, too.
 _START = ((0, 1.2), (10, 1.2), (50, 11.0), (100, 18.0), (200, 35.0))
-# A worker stores its record and its timings; rank 0 the model and the result too.
+# A worker stores its record and its timings; rank 0 also stores the model and the result.
 _PUTS_PER_WORKER = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a run tells of itself.
+    """The measurements of a finished run.
 
     Attributes:
         run_id: The run.
-        sync_mode: Its collective, as asked for.
-        workers: How many there were.
-        rows: Training rows of all of them.
-        data_bytes: Bytes of all partitions.
-        part_bytes: Bytes of one rank's part of an update.
-        rounds: Rounds.
-        other_all_reduces: All-reduces beside the rounds' own: joining, evaluation.
-        round_rows: Rows of a round, over all workers.
-        compute_s: Processor time of a round, over all workers together.
-        evaluation_s: The same of everything that is neither load nor round: evaluation, over all workers.
-        decode_s: The same of loading: what it takes beyond the transfer, over all workers.
-        max_rss_mb: The largest worker's memory.
+        sync_mode: Its collective, as requested.
+        workers: The number of workers.
+        rows: The training rows of all workers.
+        data_bytes: The size of all partitions in bytes.
+        part_bytes: The size of one rank's part of an update in bytes.
+        rounds: The number of rounds.
+        other_all_reduces: The number of all-reduces outside the rounds: joining, evaluation.
+        round_rows: The rows of a round, over all workers.
+        compute_s: The processor time of a round, over all workers.
+        evaluation_s: The processor time outside loading and rounds, which is evaluation, over all workers.
+        decode_s: The processor time of loading, without the transfer, over all workers.
+        max_rss_mb: The memory of the largest worker.
     """
 
     run_id: str
@@ -68,20 +68,20 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """One line: this many workers of this size.
+    """The estimate for a number of workers of one memory size.
 
     Attributes:
-        workers: How many.
-        memory_mb: Memory size of each.
-        collective: Which one exchanges.
-        start_s: Until all of them run.
-        load_s: Reading and decoding a partition.
-        exchange_s: All all-reduces.
-        compute_s: A worker's share of the training.
-        seconds: All of that.
-        lambda_usd: Workers and coordinator.
-        other_usd: The cache's nodes for that time, and S3's requests.
-        note: What stands against it; empty when nothing does.
+        workers: The number of workers.
+        memory_mb: The memory size of each.
+        collective: The collective of the exchange.
+        start_s: Time until all workers run.
+        load_s: Time to read and decode a partition.
+        exchange_s: Time of all all-reduces.
+        compute_s: Time of a worker's share of the training.
+        seconds: The sum of these times.
+        lambda_usd: The cost of workers and coordinator.
+        other_usd: The cost of the cache's nodes for that time, and of S3's requests.
+        note: Why the run may not work like this; empty if nothing speaks against it.
     """
 
     workers: int
@@ -98,17 +98,17 @@ class Forecast:
 
     @property
     def usd(self) -> float:
-        """Everything."""
+        """Return the total cost."""
         return self.lambda_usd + self.other_usd
 
 
 def constants(changed: Mapping[str, float]) -> dict[str, float]:
-    """All constants by name, some of them changed."""
+    """Return the values of all constants by name, with some of them changed."""
     return {constant.name: changed.get(constant.name, constant.value) for constant in CONSTANTS}
 
 
 def network_of(values: Mapping[str, float]) -> Network:
-    """The network that the constants describe."""
+    """Return the network that the constants describe."""
     return replace(
         ELASTICACHE,
         latency_s=values["store_latency"] / 1e3,
@@ -119,7 +119,7 @@ def network_of(values: Mapping[str, float]) -> Network:
 
 
 def start_seconds(workers: int) -> float:
-    """Seconds until so many workers run: between the points known, and on from the last two."""
+    """Return the seconds until so many workers run: interpolated between known points, or extrapolated."""
     points = list(itertools.pairwise(_START))
     (w0, s0), (w1, s1) = next((pair for pair in points if workers <= pair[1][0]), points[-1])
     return s0 + (workers - w0) * (s1 - s0) / (w1 - w0)
@@ -128,10 +128,10 @@ def start_seconds(workers: int) -> float:
 def forecast(
     run: Measured, workers: list[int], memory_mb: list[int], values: Mapping[str, float]
 ) -> Iterator[Forecast]:
-    """Time and cost for every number of workers and memory size.
+    """Yield an estimate for each number of workers and each memory size.
 
     Args:
-        run: What was measured.
+        run: The measurements.
         workers: Numbers of workers.
         memory_mb: Memory sizes.
         values: The constants, see `constants`.
@@ -142,7 +142,7 @@ def forecast(
 
 
 def _one(run: Measured, workers: int, memory_mb: int, values: Mapping[str, float]) -> Forecast:
-    # A worker computes on one core; less memory is less of it, more brings nothing.
+    # A worker computes on one core: less memory gives it less of the core, more memory does not help.
     slower = values["cpu_factor"] / min(1.0, memory_mb / MB_PER_CPU)
     network = network_of(values)
     network = replace(
@@ -157,7 +157,7 @@ def _one(run: Measured, workers: int, memory_mb: int, values: Mapping[str, float
     exchange_s = run.rounds * update_s + run.other_all_reduces * figures_s
     compute_s = slower * (run.rounds * run.compute_s + run.evaluation_s) / workers
     total_s = start_s + load_s + exchange_s + compute_s
-    # Workers start one after the other, so that each is billed for half of the start on average.
+    # Workers start one after the other, so on average each is billed for half of the start.
     gb_s = (workers * (total_s - start_s / 2) + start_s) * memory_mb / 1024
     requests = workers + 1
     return Forecast(
@@ -180,7 +180,7 @@ def _one(run: Measured, workers: int, memory_mb: int, values: Mapping[str, float
 def _collective(run: Measured, workers: int, network: Network) -> str:
     if run.sync_mode == "auto":
         return _flat(workers, run.part_bytes, network)
-    # What is stale waits no longer than what gathers.
+    # A stale exchange waits no longer than an all-gather.
     return "all_gather" if run.sync_mode == "async" else run.sync_mode
 
 
@@ -189,7 +189,7 @@ def _flat(workers: int, part_bytes: int, network: Network) -> str:
 
 
 def _note(run: Measured, workers: int, memory_mb: int, total_s: float) -> str:
-    # A partition is in memory twice while it is decoded: the object and its rows.
+    # While it is decoded, a partition is in memory twice: as the object and as rows.
     needed_mb = run.max_rss_mb + 2 * run.data_bytes * (1 / workers - 1 / run.workers) / 1e6
     if needed_mb > memory_mb:
         return f"needs about {math.ceil(needed_mb)} MB"

@@ -1,4 +1,4 @@
-"""What a finished run tells of itself, read from its folder in S3."""
+"""The measurements of a finished run, read from its folder in S3."""
 
 import statistics
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def measured_run(s3: "S3Client", bucket: str, run_id: str) -> tuple[Measured, Job]:
-    """Reads a run and its job.
+    """Read the measurements of a run, and its job.
 
     Args:
         s3: A client.
-        bucket: Where results lie.
+        bucket: The bucket of the run's results.
         run_id: The run.
 
     Raises:
-        HarnessError: There is no such run, it has not finished, or it lacks a figure; which one is told.
+        HarnessError: There is no such run, it has not finished, or it lacks a measurement, which is named.
     """
     folder = RunFolder(s3, bucket, run_id)
     with damage_named(folder):
@@ -66,7 +66,7 @@ def _measured(s3: "S3Client", bucket: str, folder: RunFolder) -> tuple[Measured,
     per_epoch = rounds / max(1, len(result["epochs"]))
     data_bytes = _partition_bytes(s3, job, len(workers)) or rows * (job.n_features + 1) * 4
     half = job.exchange_dtype == "float16" and job.significance == 0
-    # The loss travels with the update.
+    # The loss is sent with the update.
     part_bytes = (model_of_run(s3, bucket, run_id).parameters.nbytes + 4) // (2 if half else 1)
     measured = Measured(
         run_id=run_id,
@@ -79,7 +79,7 @@ def _measured(s3: "S3Client", bucket: str, folder: RunFolder) -> tuple[Measured,
         other_all_reduces=max(0, len(timings[0]["all_reduce_ms"]) - rounds),
         round_rows=round(rows / per_epoch),
         compute_s=statistics.median(compute_s) * len(workers),
-        # Who joins last waits for nobody: its time is nearest to the work itself.
+        # The rank that joins last waits for nobody, so its time is closest to the work itself.
         evaluation_s=min(other_s) * len(workers),
         decode_s=min(_phase(worker, "load", folder) for worker in workers.values()) * len(workers),
         max_rss_mb=max(worker["max_rss_mb"] for worker in workers.values()),
@@ -88,7 +88,7 @@ def _measured(s3: "S3Client", bucket: str, folder: RunFolder) -> tuple[Measured,
 
 
 def _newest(folder: RunFolder, kind: str, n_ranks: int) -> dict[int, dict[str, Any]]:
-    """The record of every rank's last try."""
+    """Return the record of each rank's last attempt."""
     tries: dict[int, int] = {}
     for name in record_names(folder, kind, n_ranks):
         rank, attempt = map(int, name.removeprefix(kind).split(".")[:2])
@@ -115,7 +115,7 @@ def _phase(worker: dict[str, Any], name: str, folder: RunFolder) -> float:
 
 
 def _partition_bytes(s3: "S3Client", job: Job, workers: int) -> int:
-    """Bytes of the run's partitions; 0 when they are no longer all there."""
+    """Return the size of the run's partitions in bytes; 0 if some of them no longer exist."""
     sizes = []
     for rank in range(workers):
         try:

@@ -1,10 +1,10 @@
-"""What time things take between ranks and a store: the constants, each with its source.
+"""The constants of the simulated network between ranks and a store, each with its source.
 
 rank                                        store: one node, or several that share the keys
 ----                                        -----
-pack, unpack:  frame_s + byte_s a byte      per trip and per key, on `store_cores`
+pack, unpack:  frame_s + byte_s a byte      per round trip and per key, on `store_cores`
 its own link:  rank_bytes_per_s    <---->   per node and direction: store_bytes_per_s
-                        latency_s there and back
+                        latency_s, both ways
 """
 
 import math
@@ -16,21 +16,21 @@ class Network:
     """Constants of a rank, its link and the store. All times in seconds, all rates in bytes a second.
 
     Attributes:
-        latency_s: There and back, on the wire.
-        rank_bytes_per_s: A rank's link, each way.
-        store_bytes_per_s: A node's link, each way.
-        trip_s: A rank's processor, per trip.
-        frame_s: The same, per value sent or received: key, header, checksum, and the code around them.
-        byte_s: The same, per byte: checksum, copy, addition.
-        store_trip_s: The store's processor, per trip.
-        store_key_s: The same, per key, there or not.
-        store_byte_s: The same, per byte.
-        store_cores: Threads of a node that serve at once.
-        nodes: Nodes; a rank asks them one after the other.
-        keys_per_trip: Values that travel at once: all of a node's in Memcached, one per connection in S3.
-        max_value_bytes: Larger frames come in pieces.
-        oversleep_s: How much longer than asked a short sleep takes.
-        shared_cores: Cores that all ranks and the store share; 0 where each has its own.
+        latency_s: The latency of a round trip on the wire.
+        rank_bytes_per_s: The bandwidth of a rank's link, each way.
+        store_bytes_per_s: The bandwidth of a node's link, each way.
+        trip_s: A rank's processor time per round trip.
+        frame_s: A rank's processor time per value sent or received: key, header, checksum and the code around them.
+        byte_s: A rank's processor time per byte: checksum, copy, addition.
+        store_trip_s: The store's processor time per round trip.
+        store_key_s: The store's processor time per key, found or not.
+        store_byte_s: The store's processor time per byte.
+        store_cores: The number of threads of a node that serve at once.
+        nodes: The number of nodes; a rank asks them one after the other.
+        keys_per_trip: The number of values sent at once: all of a node's in Memcached, one per connection in S3.
+        max_value_bytes: Larger frames are split into pieces of this size.
+        oversleep_s: By how much a short sleep exceeds the requested time.
+        shared_cores: The number of cores that all ranks and the store share; 0 if each has its own.
     """
 
     latency_s: float
@@ -50,14 +50,14 @@ class Network:
     shared_cores: int = 0
 
 
-# Of the exchange on one core of the development machine, November 2026: `python -m benchmarks.scaling
+# The exchange on one core of the development machine, November 2026: `python -m benchmarks.scaling
 # --constants-only`, medians of five.
 _TRIP_S, _FRAME_S, _BYTE_S = 17e-6, 6e-6, 1.0e-9
 _STORE_TRIP_S, _STORE_KEY_S = 10e-6, 1.4e-6
 
 # Lambda and one node of ElastiCache.
-# - a function's link: AWS's limit of a function, about 600 Mbit/s
-# - the node's: 630 MB/s, cache.t3.medium (LambdaML, SIGMOD 2021, table 6), which has 2 vCPUs
+# - a function's link: AWS's limit per function, about 600 Mbit/s
+# - a node's link: 630 MB/s, cache.t3.medium (LambdaML, SIGMOD 2021, table 6), which has 2 vCPUs
 # - one zone: under a millisecond
 ELASTICACHE = Network(
     latency_s=300e-6,

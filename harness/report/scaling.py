@@ -1,9 +1,9 @@
-"""The tables and pictures of docs/scaling.md.
+"""The tables and charts of docs/scaling.md.
 
     python -m harness.report.scaling                    prints the tables
-    python -m harness.report.scaling --pictures docs    and draws the pictures
+    python -m harness.report.scaling --pictures docs    also draws the charts
 
-Cells are simulated where that takes seconds, and computed in closed form elsewhere, which the table marks with `~`.
+Cells are simulated if that takes seconds, and else computed in closed form, which the table marks with `~`.
 """
 
 import sys
@@ -24,12 +24,12 @@ WORLD_SIZES = (2, 8, 32, 64, 128, 256, 512, 1000)
 # A linear model on HIGGS (29 floats); softmax on 28 x 28 pixels; a linear model on RCV1; neural networks.
 PART_BYTES = {"116 B": 116, "31 KB": 31_400, "189 KB": 189_000, "1 MB": 1_000_000, "4 MB": 4_000_000, "100 MB": 10**8}
 PICTURED = ("116 B", "189 KB")
-# What S3 is shown for.
+# The cells of the table for S3.
 S3_WORLD_SIZES, S3_PARTS = (2, 8, 32, 128), ("116 B", "1 MB", "100 MB")
-# A value costs this machine some 15 microseconds, a poll that misses 100.
+# The limits of a simulation: a value takes some 15 microseconds of this machine, a poll that misses 100.
 MOST_VALUES, MOST_VALUES_OF_SMALLEST, MOST_POLLS = 210_000, 1_100_000, 150_000
 SEVERAL_NODES = 4
-# A collective takes over where it is so much quicker, not where both are level.
+# Name a collective as the fastest only if it is faster than the last one by this factor.
 WORTH_A_CHANGE = 0.9
 
 # A part's name, a collective and a number of ranks.
@@ -38,28 +38,28 @@ CellKey = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class AllReduceTime:
-    """One all-reduce.
+    """The time of one all-reduce.
 
     Attributes:
-        seconds: What it takes.
-        simulated: Whether that was simulated.
+        seconds: The time.
+        simulated: Whether it was simulated.
     """
 
     seconds: float
     simulated: bool
 
     def text(self, *, quickest: bool) -> str:
-        """For a table."""
+        """Return the time as a table's cell."""
         text = f"{'' if self.simulated else '~'}{_time(self.seconds)}"
         return f"**{text}**" if quickest else text
 
 
 @click.command()
 @click.option(
-    "--pictures", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Draw the pictures there."
+    "--pictures", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Draw the charts in this folder."
 )
 def main(*, pictures: Path | None) -> None:
-    """Prints the tables of docs/scaling.md."""
+    """Print the tables of docs/scaling.md."""
     click.echo("ElastiCache, one node; time of one all-reduce:\n")
     cells = grid(ELASTICACHE, list(PART_BYTES), WORLD_SIZES)
     click.echo(table(cells, WORLD_SIZES))
@@ -92,7 +92,7 @@ def grid(
 
 
 def cell(collective: str, world_size: int, part_bytes: int, network: Network) -> AllReduceTime:
-    """One all-reduce, simulated when that does not take long."""
+    """Return the time of one all-reduce, simulated if that does not take long."""
     estimate = seconds(collective, world_size, part_bytes, network)
     values = sum(phase.ranks * phase.values for phase in phases(collective, world_size, part_bytes))
     polls = world_size * polls_within(estimate, world_size, network.latency_s)
@@ -103,7 +103,7 @@ def cell(collective: str, world_size: int, part_bytes: int, network: Network) ->
 
 
 def table(cells: Mapping[CellKey, AllReduceTime], world_sizes: Sequence[int]) -> str:
-    """A Markdown table, the quickest of a part and number of ranks in bold."""
+    """Return a Markdown table, with the fastest for each part and number of ranks in bold."""
     lines = [f"| part | collective | {' | '.join(map(str, world_sizes))} |", f"|---|---|{'---|' * len(world_sizes)}"]
     for part in dict.fromkeys(part for part, _, _ in cells):
         best = {size: min(cells[part, name, size].seconds for name in COLLECTIVES) for size in world_sizes}
@@ -115,13 +115,13 @@ def table(cells: Mapping[CellKey, AllReduceTime], world_sizes: Sequence[int]) ->
 
 
 def knee(collective: str, part_bytes: int, network: Network) -> int | None:
-    """The number of ranks from which on an all-reduce takes twice as long as with 2; None up to 1,000."""
+    """Return the number of ranks from which an all-reduce takes twice as long as with 2; None if above 1,000."""
     limit = 2 * seconds(collective, 2, part_bytes, network)
     return next((w for w in range(3, 1001) if seconds(collective, w, part_bytes, network) > limit), None)
 
 
 def knee_table(network: Network) -> str:
-    """Where each collective's knee lies, and which one is the quickest from how many ranks on; in closed form."""
+    """Return a table of each collective's knee, and of the fastest collective by number of ranks; in closed form."""
     lines = [f"| part | {' | '.join(f'`{name}`' for name in COLLECTIVES)} | quickest |", f"|---{'|---' * 5}|"]
     return "\n".join([*lines, *(knee_row(part, network) for part in PART_BYTES)])
 
@@ -134,7 +134,7 @@ def knee_row(part: str, network: Network) -> str:
 
 
 def chart(cells: Mapping[CellKey, AllReduceTime], part: str) -> Chart:
-    """All collectives for one part: lines in closed form, dots simulated."""
+    """Return the chart of all collectives for one part: lines in closed form, dots simulated."""
     part_bytes = PART_BYTES[part]
     return Chart(
         title=f"One all-reduce of {part}, ElastiCache, one node",

@@ -1,4 +1,4 @@
-"""One all-reduce of many ranks in virtual time, by the code that runs on AWS."""
+"""One all-reduce of many ranks in virtual time, run by the code that runs on AWS."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -13,19 +13,19 @@ from training.exchange.exchange import Exchange
 from training.exchange.mailbox import Mailbox
 from training.exchange.recovery.recovery import Recovery
 
-# Payloads larger than this are simulated by shorter ones, each byte of which stands for several.
+# Larger payloads are simulated by shorter ones, each byte of which represents several.
 LARGEST_PAYLOAD_BYTES = 20_000
-# Longer than anything that is simulated.
+# Longer than any simulation.
 PATIENCE_S = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """An all-reduce.
+    """A simulated all-reduce.
 
     Attributes:
-        seconds: From the moment at which all ranks begin the round until the last one has the total.
-        traffic: What went to the store and came from it meanwhile.
+        seconds: The time from the start of the round, at once on all ranks, until the last rank has the total.
+        traffic: The traffic to and from the store during this time.
     """
 
     seconds: float
@@ -41,18 +41,18 @@ def simulate(
     recovery: bool = False,
     earlier_rounds: int = 1,
 ) -> Simulated:
-    """Times one all-reduce as it is early in a run: frames of an earlier round are removed meanwhile.
+    """Time one all-reduce early in a run, including the removal of an earlier round's frames.
 
     Args:
         collective: A name of `training.exchange.collectives.registry.REGISTRY`.
-        world_size: Ranks.
-        part_bytes: Bytes of one rank's part.
+        world_size: The number of ranks.
+        part_bytes: The size of one rank's part in bytes.
         network: The constants.
-        recovery: Whether the recovery layer stands around it.
-        earlier_rounds: How many rounds went before; from the eighth on waits follow a pace that they have learnt.
+        recovery: Whether to include the recovery layer.
+        earlier_rounds: The number of earlier rounds; from the eighth round, waits use an adapted back-off.
 
     Raises:
-        RuntimeError: Ranks got different totals.
+        RuntimeError: The ranks have different totals.
     """
     elements = max(1, min(part_bytes, max(LARGEST_PAYLOAD_BYTES, 4 * world_size)) // 4)
     time = VirtualTime()
@@ -75,7 +75,7 @@ def simulate(
         time.run([partial(rank_main, exchange, number) for exchange in exchanges])
         totals.clear()
     started, store.traffic = time.now, Traffic()
-    # The third round lets go of the first one's frames; nothing is left of a second one.
+    # The third round removes the first one's frames; there are none of a second one.
     time.run([partial(rank_main, exchange, earlier_rounds + 2) for exchange in exchanges])
     if len(totals) != 1:
         raise RuntimeError(f"{collective} gave {len(totals)} different totals to {world_size} ranks")

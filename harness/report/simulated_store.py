@@ -1,13 +1,13 @@
-"""A store in virtual time: what lies in it, and how long its trips take.
+"""A store in virtual time: its values, and the time of its round trips.
 
-Each trip passes these in order, and waits wherever another one is before it:
+Each round trip passes these stations in order, and queues behind earlier ones:
 
     rank's core -> half the latency, rank's link -> node's link in -> node's core
                                                                          |  stored, or read
     rank's core <- half the latency, rank's link <- node's link out <----+
 
-A body flows through both links at once, and bodies of several ranks share the node's: the slower one counts, and the
-node's is busy for its own share alone.
+A body passes both links at once, so the slower one determines its time. Bodies of several ranks share the node's
+link, which each keeps busy only for its own share.
 """
 
 import heapq
@@ -25,13 +25,13 @@ from training.exchange.frame import HEADER_BYTES, MAGIC
 
 
 class Cores:
-    """Processors that take work in the order in which it comes."""
+    """Processors that serve work in order of arrival."""
 
     def __init__(self, count: int) -> None:
         self._free_at = [0.0] * count
 
     def done_at(self, now: float, seconds: float) -> float:
-        """Takes work on; returns when it will be done."""
+        """Accept work, and return when it will be done."""
         done = max(now, self._free_at[0]) + seconds
         heapq.heapreplace(self._free_at, done)
         return done
@@ -46,14 +46,14 @@ class _Node:
 
 @dataclass(slots=True)
 class Traffic:
-    """What went to the store and came from it.
+    """The traffic to and from the store.
 
     Attributes:
-        trips: Trips.
-        looks: Keys asked for.
-        misses: Those of them that were not there.
-        bytes_in: Bytes stored.
-        bytes_out: Bytes read.
+        trips: The number of round trips.
+        looks: The number of keys requested.
+        misses: The number of requested keys that did not exist.
+        bytes_in: The number of bytes stored.
+        bytes_out: The number of bytes read.
     """
 
     trips: int = 0
@@ -64,15 +64,15 @@ class Traffic:
 
 
 class SimulatedStore:
-    """What all ranks share.
+    """The store that all ranks share.
 
     Args:
-        time: Whose time passes.
-        network: How much of it.
-        bytes_per_byte: How many bytes each byte of a payload stands for, so that large models fit into this machine.
+        time: The virtual time.
+        network: The constants.
+        bytes_per_byte: How many bytes each byte of a payload represents, so that large models fit into memory.
 
     Attributes:
-        traffic: What went over the network; set it anew to count from there.
+        traffic: The traffic so far; replace it to start counting again.
     """
 
     def __init__(self, time: VirtualTime, network: Network, bytes_per_byte: float = 1.0) -> None:
@@ -82,11 +82,11 @@ class SimulatedStore:
         self.traffic = Traffic()
 
     def node_of(self, key: str) -> _Node:
-        """Where a key lies."""
+        """Return the node of a key."""
         return self._nodes[zlib.crc32(key.encode()) % len(self._nodes)]
 
     def by_node(self, keys: Iterable[str]) -> list[tuple[_Node, list[str]]]:
-        """Keys by node, in a fixed order."""
+        """Return keys by node, in a fixed order."""
         if len(self._nodes) == 1:
             return [(self._nodes[0], list(keys))]
         lists: dict[int, list[str]] = {}
@@ -95,7 +95,7 @@ class SimulatedStore:
         return [(self._nodes[index], lists[index]) for index in sorted(lists)]
 
     def size_of(self, value: bytes) -> float:
-        """How many bytes a value stands for."""
+        """Return how many bytes a value represents."""
         # Headers do not grow with the model.
         header = HEADER_BYTES if value[: len(MAGIC)] == MAGIC else 0
         return header + (len(value) - header) * self.bytes_per_byte
@@ -110,14 +110,14 @@ class SimulatedChannel:
 
     def __init__(self, store: SimulatedStore) -> None:
         self._store, self._time, self._network = store, store.time, store.network
-        # A first piece holds a whole header, and an item of many bytes is few here.
+        # A first piece has a whole header, however few bytes represent an item here.
         scaled = int(store.network.max_value_bytes / store.bytes_per_byte)
         self.max_value_bytes = max(scaled, 2 * HEADER_BYTES)
 
     def round_trip(
         self, values: Mapping[str, Value], keys: Sequence[str], buffers: Mapping[str, ReceiveBuffer] | None = None
     ) -> dict[str, Value]:
-        """Stores values, then reads keys; see `Channel.round_trip`."""
+        """Store values, then read keys; see `Channel.round_trip`."""
         for key, value in values.items():
             if size_of(value) > self.max_value_bytes:
                 raise ValueTooLarge(f"value of {key} has {size_of(value)} bytes, the limit is {self.max_value_bytes}")
@@ -127,28 +127,28 @@ class SimulatedChannel:
             wanted = [key for key in its_keys if key not in held]
             size = sum(map(self._store.size_of, held.values()))
             self._store.traffic.bytes_in += size
-            self._trip(node, len(its_keys), len(held), size, partial(self._serve, node, held, wanted, found))
+            self._round_trip(node, len(its_keys), len(held), size, partial(self._serve, node, held, wanted, found))
         buffers = buffers or {}
         return {key: receive_into(value, buffers.get(key)) for key, value in found.items()}
 
     def put_many(self, values: Mapping[str, Value]) -> None:
-        """Stores values; see `Channel.put_many`."""
+        """Store values; see `Channel.put_many`."""
         self.round_trip(values, ())
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """The values that are there; see `Channel.get_many`."""
-        return cast("dict[str, bytes]", self.round_trip({}, keys))  # without a landing a value is bytes
+        """Return the values that exist; see `Channel.get_many`."""
+        return cast("dict[str, bytes]", self.round_trip({}, keys))  # without a buffer, a value is bytes
 
     def add(self, key: str, value: bytes) -> bool:
-        """Stores a value unless its key is there; see `Channel.add`."""
+        """Store a value unless its key exists; see `Channel.add`."""
         return self._conditionally(key, None, value)
 
     def replace_if(self, key: str, old: bytes, new: bytes) -> bool:
-        """Stores a value in place of a known one; see `Channel.replace_if`."""
+        """Replace a value if it is the expected one; see `Channel.replace_if`."""
         return self._conditionally(key, old, new)
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Removes keys; nobody waits for it, but it keeps the store busy."""
+        """Remove keys; no rank waits for this, but it keeps the store busy."""
         sent_at = self._time.now + self._network.latency_s / 2
         for node, its_keys in self._store.by_node(keys):
             self._time.at(sent_at, partial(self._remove, node, its_keys))
@@ -158,7 +158,7 @@ class SimulatedChannel:
         return ""
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there is no connection to close."""
 
     def _conditionally(self, key: str, old: bytes | None, new: bytes) -> bool:
         node, stored = self._store.node_of(key), []
@@ -169,7 +169,7 @@ class SimulatedChannel:
                 stored.append(key)
             return 0, 0.0
 
-        self._trip(node, 1, 1, float(len(new)), swap)
+        self._round_trip(node, 1, 1, float(len(new)), swap)
         return bool(stored)
 
     def _remove(self, node: _Node, keys: list[str]) -> None:
@@ -189,19 +189,21 @@ class SimulatedChannel:
         self._store.traffic.bytes_out += size
         return len(here), size
 
-    def _trip(self, node: _Node, keys: int, sent: int, up_bytes: float, act: Callable[[], tuple[int, float]]) -> None:
-        """Passes one trip's time.
+    def _round_trip(
+        self, node: _Node, keys: int, sent: int, up_bytes: float, act: Callable[[], tuple[int, float]]
+    ) -> None:
+        """Let the time of one round trip pass.
 
         Args:
-            node: Where to.
-            keys: How many keys it names.
-            sent: How many values go up.
-            up_bytes: How many bytes they have.
-            act: Does it at the node; returns how many values go down, and their bytes.
+            node: The node.
+            keys: The number of keys in the request.
+            sent: The number of values in the request.
+            up_bytes: The size of these values in bytes.
+            act: Carries out the request at the node; returns the number of values in the answer, and their size.
         """
         network, time = self._network, self._time
         self._store.traffic.trips += 1
-        # Values beyond what travels at once wait for the next turn of the wire.
+        # Keys beyond those of one round trip take further latencies.
         latency = network.latency_s * -(-keys // network.keys_per_trip)
 
         def begin(resume: Action) -> None:

@@ -1,8 +1,8 @@
-"""Virtual time: many tasks, one of which runs at a time, and a queue of what happens next.
+"""Virtual time: many tasks, one of which runs at a time, and a queue of future actions.
 
-A task is a thread, so that it may run code that knows nothing of the simulation and simply waits.
-Whoever waits passes the turn to what is due first, so a simulation takes as long as its code runs, never as long as
-it waits, and is the same every time.
+A task is a thread, so that it can run code that is unaware of the simulation and simply waits.
+A waiting task hands over to whatever is due first, so a simulation takes only the time that its code runs, not the
+time that it waits, and it is the same every time.
 """
 
 import heapq
@@ -17,11 +17,11 @@ Action = Callable[[], None]
 
 
 class Stalled(Exception):
-    """Tasks wait, and nothing is due that could wake them."""
+    """All tasks wait, and no action is due that could wake them."""
 
 
 class _Cancelled(BaseException):
-    """Unwinds a task of a simulation that has failed; no code under test may catch it."""
+    """Unwinds a task of a failed simulation; no code under test may catch this."""
 
 
 class _Task(threading.Thread):
@@ -38,7 +38,7 @@ class _Task(threading.Thread):
             self._simulation.leave()
         except _Cancelled:
             pass
-        except BaseException as error:  # noqa: BLE001 - whatever ends a task is the simulation's outcome
+        except BaseException as error:  # noqa: BLE001 - any error of a task is the simulation's outcome
             self._simulation.fail(error)
 
 
@@ -47,7 +47,7 @@ class VirtualTime:
 
     Attributes:
         now: Seconds since the start.
-        clock: The same for the code under test.
+        clock: A clock with this time, for the code under test.
     """
 
     def __init__(self) -> None:
@@ -62,11 +62,11 @@ class VirtualTime:
         self._error: BaseException | None = None
 
     def run(self, mains: Sequence[Action]) -> None:
-        """Runs tasks from now on, all beginning at once, until the last one ends.
+        """Run tasks, all starting now, until the last one ends.
 
         Raises:
             Stalled: All of them wait for ever.
-            Exception: What the first one that failed ended with; the others are ended too.
+            Exception: The error of the first task that failed; the other tasks are cancelled.
         """
         self._error, self._left = None, len(mains)
         self._tasks = [_Task(self, main) for main in mains]
@@ -82,15 +82,15 @@ class VirtualTime:
             raise self._error
 
     def at(self, when: float, action: Action) -> None:
-        """Has something done at a time; what is due at the same time is done in the order of these calls."""
+        """Schedule an action; actions that are due at the same time run in the order of these calls."""
         heapq.heappush(self._queue, (when, next(self._order), action))
 
     def sleep(self, seconds: float) -> None:
-        """Lets time pass for the running task."""
+        """Let time pass for the running task."""
         self.wait(lambda resume: self.at(self.now + seconds, resume))
 
     def wait(self, begin: Callable[[Action], None]) -> None:
-        """The running task waits until something that is due calls the function that `begin` is given."""
+        """Let the running task wait until an action calls the function that `begin` receives."""
         task = self._running
         if task is None:
             raise RuntimeError("only a task can wait")
@@ -99,19 +99,19 @@ class VirtualTime:
             self.take_turn(task)
 
     def take_turn(self, task: _Task) -> None:
-        """Waits for the task's turn."""
+        """Wait for the task's turn."""
         task.turn.acquire()
         if self._error is not None:
             raise _Cancelled
 
     def leave(self) -> None:
-        """Ends the running task's part."""
+        """End the running task."""
         self._left -= 1
         if self._left:
             self._pass_on()
 
     def fail(self, error: BaseException) -> None:
-        """Ends all tasks with an error; the first one counts."""
+        """Cancel all tasks with an error; the first error counts."""
         if self._error is None:
             self._error = error
             for task in self._tasks:
@@ -125,7 +125,7 @@ class VirtualTime:
         return resume
 
     def _pass_on(self) -> _Task:
-        """Does what is due until a task can go on, and gives it the turn, unless it has it."""
+        """Run due actions until a task can continue, and hand over to it, unless it is the running task."""
         before = self._running
         while self._next is None:
             if not self._queue:
@@ -135,6 +135,6 @@ class VirtualTime:
             action()
         following, self._running, self._next = self._next, self._next, None
         if following is not before:
-            # From here on the other one runs, and what is this object's is no longer this thread's to read.
+            # From here on the other task runs, so this thread must not read this object's state any more.
             following.turn.release()
         return following
