@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,11 +32,9 @@ def literals(path: Path) -> set[object]:
     return {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
 
 
-def imports(path: Path) -> Iterator[str]:
+def imports(path: Path) -> set[str]:
     """The modules from which a module imports something."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            yield node.module or ""
+    return set(re.findall(r"^ *from ([\w.]+) import", path.read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -74,7 +71,7 @@ def test_a_channel_is_opened_only_where_the_list_says():
         path
         for folder in ("lambdas", "harness")
         for path in (ROOT / folder).rglob("*.py")
-        if modules & set(imports(path)) and path.parent.name != "channel"
+        if modules & imports(path) and path.parent.name != "channel"
     ]
 
     assert [path for path in users if not is_listed(path, "A channel")] == []
