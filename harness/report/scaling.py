@@ -79,7 +79,7 @@ def main(*, pictures: Path | None) -> None:
 def grid(
     network: Network, parts: Sequence[str], world_sizes: Sequence[int]
 ) -> dict[tuple[str, str, int], AllReduceTime]:
-    """Cells by part, collective and number of ranks."""
+    """Return the cells by part, collective and number of ranks."""
     cells = {}
     for part in parts:
         for collective in COLLECTIVES:

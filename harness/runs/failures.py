@@ -1,4 +1,4 @@
-"""When a run is lost, and what the user is told about it.
+"""The rules by which a run is lost, and the error for the user.
 
 A worker that fails writes the cause below `failed/`; a worker that dies leaves only the platform's words in the log.
 Neither ends the run by itself: Lambda retries the event, and the worker's peers wait for it.

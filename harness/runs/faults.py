@@ -1,4 +1,4 @@
-"""Faults of a run: its plan handed to the stack before the start, and told in the summary afterwards."""
+"""Faults of a run: the stack receives the plan before the start, and the summary lists the faults afterwards."""
 
 import statistics
 from collections.abc import Iterator, Mapping
@@ -96,20 +96,20 @@ def _ask(stack: StackState, method: str, run_id: str, body: bytes | None = None)
 def fault_records(
     events: list[Event], folder: RunFolder, *, rounds: int, invoked_at: float, ended_at: float
 ) -> list[dict[str, Any]]:
-    """The entries of a summary: what, where, when, and what it cost.
+    """Return a summary's entries for faults: what was injected, where, when, and at what cost.
 
-    `cost_s` is how much longer than the median the round of the first strike and the next one took (a rank that
-    dies after its put is missed in the next), by the longest record of a rank that was there at the strike.
-    Where none was, as all have died, it is the time from the strike to the end of the run beyond what the rounds
-    left would have taken.
-    It is null for a fault without a round, and counts all faults of the same rounds together.
+    `cost_s` is by how much the round of the first injection and the next round exceeded the median (a rank that dies
+    after its put is missed in the next round), in the longest record of a rank that was running at the injection.
+    If no such rank remains, because all have died, it is the time from the injection to the end of the run, less the
+    time that the remaining rounds would have taken.
+    It is null for a fault without a round, and includes all faults of the same rounds.
 
     Args:
-        events: What became of the plan.
+        events: What has happened to each fault of the plan.
         folder: The run's folder, complete.
-        rounds: How many rounds the run had.
+        rounds: The number of rounds of the run.
         invoked_at: When the coordinator was invoked, seconds since the epoch.
-        ended_at: When the last result was there.
+        ended_at: When the last result was stored, seconds since the epoch.
     """
     with damage_named(folder):
         names = [name for name in folder.names("workers/") if rank_of(name) is not None]

@@ -1,8 +1,9 @@
-"""What the command line makes of errors."""
+"""What the command line makes of errors, and how its help reads."""
 
 import errno
 import json
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -86,3 +87,21 @@ def test_a_file_that_nobody_foresaw_is_named_first(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert "/x/y: Not a directory" == describe(OSError(errno.ENOTDIR, "Not a directory", "/x/y"))[0]
+
+
+def commands(command, path="harness"):
+    """Yield a command and the commands below it, each with the words that call it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from commands(command.get_command(context, name), f"{path} {name}")
+
+
+def test_help_texts_are_imperatives():
+    """A command's help begins with a verb in the imperative: `Train`, not `Trains`."""
+    first_words = {path: (command.help or "").split()[0] for path, command in commands(cli)}
+
+    assert {} == {
+        path: word for path, word in first_words.items() if not word.istitle() or word.rstrip(",:").endswith("s")
+    }
