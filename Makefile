@@ -45,6 +45,11 @@ test-local: setup ## run the unit, integration and end-to-end tests on this mach
 	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 -m "not slow and not containers$$untested" tests $(ARGS); \
 	[ -z "$$untested" ] || { echo 'NOT TESTED: neural networks, for want of PyTorch.' >&2; [ -z "$$CI" ]; }
 
+.PHONY: nightly
+nightly: setup torch ## run the tests that a change does not: the slow ones, every fault, 10,000 schedules
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 -m "slow and not faults and not containers" tests
+	@$(MAKE) --no-print-directory test-faults simulate
+
 .PHONY: test-faults
 test-faults: setup ## run every fault scenario with every algorithm and collective, and print the table
 	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist loadgroup tests/faults $(ARGS)
@@ -63,8 +68,8 @@ destroy-aws: $(PROJECT) ## remove the deployment from AWS (ARGS=--empty: with it
 	$(BIN)/harness destroy $(if $(REHEARSE),--rehearse --yes --empty) $(ARGS)
 
 .PHONY: test-containers
-test-containers: setup ready-for-container ## run the same tests in containers, and the tests of the images
-	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --mode container --numprocesses=2 --dist loadgroup \
+test-containers: setup ready-for-container ## run the same tests in containers, and the tests of the images; ARGS='-m slow': the slow ones
+	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --mode container --numprocesses=2 --dist loadgroup -m "not slow" \
 	    tests/containers tests/integration/test_gateway.py tests/integration/test_channel.py tests/integration/test_data.py \
 	    tests/e2e $(ARGS)
 
@@ -87,7 +92,7 @@ bench-recovery: setup ## compare the time of rounds with and without the recover
 .PHONY: simulate
 simulate: $(PROJECT) ## test the recovery layer with 10,000 random schedules of faults, in virtual time
 	HARNESS_SCHEDULES=$${HARNESS_SCHEDULES:-10000} $(BIN)/pytest --quiet --capture=no --timeout=0 \
-	    tests/unit/test_recovery_simulation.py $(ARGS)
+	    tests/simulation/test_recovery.py $(ARGS)
 
 .PHONY: base-images
 base-images: $(PROJECT) ## pull the base images; build stand-ins for those that cannot be pulled

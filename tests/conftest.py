@@ -29,7 +29,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 # The folder below tests/ in which a file lies is the tier of its tests.
-TIERS = ("unit", "parity", "integration", "deploy", "e2e", "faults", "containers")
+TIERS = ("unit", "simulation", "parity", "integration", "deploy", "e2e", "faults", "containers")
 
 # These modules import torch; the other tests that need it start a process that does.
 NEEDING_TORCH = {"test_neural.py", "test_torch.py"}

@@ -119,11 +119,20 @@ def test_wrong_data_ends_in_one_short_error_and_breaks_no_later_run(project):
     assert [] == stacks_of(project)
 
 
-@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("interrupt", "s3"),
+    [
+        (signal.SIGINT, "moto"),
+        pytest.param(signal.SIGINT, "localstack", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "localstack", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, "localstack", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("moment", ["while the stack starts", "while workers train"])
-def test_an_interrupted_run_leaves_nothing(project, mode, interrupt, moment):
+def test_an_interrupted_run_leaves_nothing(project, mode, interrupt, s3, moment):
     """After Ctrl-C the prompt is back within seconds, and every process, container and folder of the run is gone."""
-    command = [HARNESS, "run", "--n-workers", "3", "--n-epochs", "1000000", "--data", "synthetic:rows=3000"]
+    job = ["--n-workers", "3", "--n-epochs", "1000000", "--data", "synthetic:rows=3000"]
+    command = [HARNESS, "run", "--s3", s3, *job]
     with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as run:
         begun = stacks_of if moment == "while the stack starts" else lambda project: busy_environments(project) == 3
         assert wait_until(lambda: begun(project), 60)
@@ -147,7 +156,9 @@ def test_an_interrupted_run_leaves_nothing(project, mode, interrupt, moment):
     assert [] == containers_of(project, mode)
 
 
-@pytest.mark.parametrize(("n_workers", "interrupt"), [(1, signal.SIGINT), (2, signal.SIGHUP)])
+@pytest.mark.parametrize(
+    ("n_workers", "interrupt"), [pytest.param(1, signal.SIGINT, marks=pytest.mark.slow), (2, signal.SIGHUP)]
+)
 def test_an_interrupted_run_on_a_shared_stack_stops_its_workers(project, n_workers, interrupt):
     """After Ctrl-C, or a closed terminal, on a stack that stays up, workers end and environments are free again."""
     assert 0 == harness(project, "up", "--s3", "moto").returncode
@@ -164,7 +175,8 @@ def test_an_interrupted_run_on_a_shared_stack_stops_its_workers(project, n_worke
 
 def test_a_killed_run_leaves_nothing(project, mode):
     """Even `kill -9` on `harness run` takes the whole stack with it, and its folder."""
-    command = [HARNESS, "run", "--n-workers", "2", "--n-epochs", "1000000", "--data", "synthetic:rows=3000"]
+    job = ["--n-workers", "2", "--n-epochs", "1000000", "--data", "synthetic:rows=3000"]
+    command = [HARNESS, "run", "--s3", "moto", *job]
     with subprocess.Popen(command, cwd=project) as run:
         assert wait_until(lambda: busy_environments(project) == 2, 60)
         family = family_of(run.pid)

@@ -12,6 +12,7 @@ LEFT_OUT = ("make",)
 WITHIN_S = 400
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(WITHIN_S + 60)
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_command_works_as_printed(name, tmp_path, mode):

@@ -1,20 +1,40 @@
-"""Every legal cell of the training matrix on the real stack."""
+"""Legal cells of the training matrix on the real stack: a sample on every change, all of them every night."""
 
 import pytest
 
 from fixtures.cells import small_job
 from tests.support.running import run_job
-from training.matrix import cells
+from training.matrix import Cell, cells
 from training.model.catalogue import MODELS
 
+LEGAL = list(cells())
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        pytest.param(cell, marks=[pytest.mark.torch] if MODELS[cell.model].needs_pytorch else [], id=" ".join(cell))
-        for cell in cells()
-    ],
-)
+
+def pairs(cell: Cell) -> set[tuple[str, str]]:
+    """Return what a sample has to show of a cell: its model with its data and optimiser, and how that synchronises."""
+    return {(cell.model, cell.data_type), (cell.model, cell.optim), (cell.optim, cell.sync_mode)}
+
+
+def sample() -> set[Cell]:
+    """Return few cells that have all pairs between them."""
+    missing, chosen = set().union(*map(pairs, LEGAL)), set()
+    while missing:
+        best = max(LEGAL, key=lambda cell: len(missing & pairs(cell)))
+        chosen.add(best)
+        missing -= pairs(best)
+    return chosen
+
+
+SAMPLE = sample()
+
+
+def marked(cell: Cell):
+    """Return a cell as a parameter, with its marks."""
+    marks = [pytest.mark.torch] if MODELS[cell.model].needs_pytorch else []
+    return pytest.param(cell, marks=marks if cell in SAMPLE else [*marks, pytest.mark.slow], id=" ".join(cell))
+
+
+@pytest.mark.parametrize("cell", map(marked, LEGAL))
 def test_a_legal_cell_runs_end_to_end(stack, settings, cell):
     """The run succeeds; its loss is finite and its model is there."""
     data, event = small_job(cell)

@@ -18,6 +18,8 @@ HARNESS = Path(sys.executable).with_name("harness")
 NOBODY = 54_321  # a number that no user has
 CHEAP = (["status"], ["doctor"], ["down"])
 
+slow = pytest.mark.slow
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount file systems and become another user")
 
 
@@ -146,7 +148,9 @@ def test_the_users_aws_settings_do_not_reach_a_stack(up, tmp_path):
 
 
 @pytest.mark.parametrize("stream", [">&-", "2>&-", "<&-", ">&- 2>&- <&-", "2>/dev/full"])
-@pytest.mark.parametrize("command", ["status", "doctor", "down"])
+@pytest.mark.parametrize(
+    "command", ["status", pytest.param("doctor", marks=pytest.mark.slow), pytest.param("down", marks=pytest.mark.slow)]
+)
 def test_streams_that_are_closed_or_full(project, command, stream):
     """What nobody can read is no reason to fail."""
     quiet = subprocess.run(
@@ -234,7 +238,10 @@ def mounted(folder, options):
 
 
 @needs_root
-@pytest.mark.parametrize("options", ["size=100k", "size=700k", "nr_inodes=4", "nr_inodes=12", "nr_inodes=40"])
+@pytest.mark.parametrize(
+    "options",
+    ["size=700k", "nr_inodes=12", *(pytest.param(o, marks=slow) for o in ("size=100k", "nr_inodes=4", "nr_inodes=40"))],
+)
 def test_no_space_or_inodes_left(project, options):
     """One error names the folder that is full, however far the command comes."""
     folder = project / ".harness"
@@ -265,6 +272,7 @@ def test_a_read_only_checkout(project, tmp_path):
             short(harness(mine, "down"), 0)
 
 
+@slow
 @needs_root
 def test_a_cache_whose_programs_may_not_run(project, tmp_path, settings):
     """`doctor` notices, and so does whoever needs the emulator."""
@@ -289,6 +297,7 @@ def test_another_users_stack(up, command):
     assert "the stack is up" in short(harness(up, "status"), 0)
 
 
+@slow
 @needs_root
 def test_a_user_without_name_and_home(settings):
     """As in a container that runs under any number: a whole run, with all that is kept in the project."""

@@ -1,10 +1,58 @@
-"""What unit tests share: an S3 in memory."""
+"""What unit tests share: an S3 in memory, and a guard against processes and sockets."""
+
+import sys
 
 import boto3
 import pytest
 from moto import mock_aws
 
 from fixtures.partitions import list_objects
+
+# Python reports these before it does them; a pair of connected sockets, as asyncio has one, is none of them.
+FORBIDDEN = {
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.system",
+    "socket.bind",
+    "socket.connect",
+    "subprocess.Popen",
+}
+
+
+class Guard:
+    """Refuses processes and sockets while a module of unit tests runs."""
+
+    def __init__(self):
+        self.on = False
+        self.refused: list[str] = []
+
+    def __call__(self, event, arguments):
+        """Note and refuse a forbidden event; Python calls this for every audit event of this process."""
+        if self.on and event in FORBIDDEN:
+            self.refused.append(f"{event}{arguments!r:.200}")
+            raise RuntimeError(f"a unit test starts no process and opens no socket: {event}")
+
+
+guard = Guard()
+sys.addaudithook(guard)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def guarded_module():
+    """Turn the guard on for this module, its own fixtures included."""
+    guard.on = True
+    yield
+    guard.on = False
+
+
+@pytest.fixture(autouse=True)
+def guarded():
+    """Fail a test that was refused something, even if the code under test caught the refusal."""
+    guard.refused.clear()
+    yield
+    assert [] == guard.refused, "a test of processes or sockets belongs to tests/integration"
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,10 @@ import pytest
 from benchmarks.bare_memcached import steps_of
 from benchmarks.comparison import compare
 from benchmarks.figure import BenchmarkError, Figure, Goal
-from benchmarks.machine import this_machine
+from benchmarks.machine import Machine
 from benchmarks.results import BEGIN, END, README, Results, cells, load, number, save, update_readme
+
+MACHINE = Machine("2026-01-31", "c0ffee+", "a processor", 2, "Linux 6.1", "3.11.9", 0.5)
 
 
 def figure(**changes):
@@ -65,7 +67,7 @@ def test_numbers_have_three_digits_that_mean_something(value, text):
 
 def test_results_are_read_as_they_were_written(tmp_path):
     """`make bench-compare` reads what each tree has measured."""
-    results = Results(this_machine(), (figure(goal=Goal(2)),))
+    results = Results(MACHINE, (figure(goal=Goal(2)),))
 
     save(results, tmp_path / "new" / "bench.json")
 
@@ -77,7 +79,7 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path):
     path = tmp_path / "README.md"
     path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
 
-    update_readme(Results(this_machine(), (figure(),)), path)
+    update_readme(Results(MACHINE, (figure(),)), path)
 
     text = path.read_text()
     assert text.startswith(f"before\n{BEGIN}\n")
@@ -92,7 +94,7 @@ def test_a_file_without_marks_is_refused(tmp_path):
     path.write_text("by hand")
 
     with pytest.raises(BenchmarkError, match="no lines `<!-- begin"):
-        update_readme(Results(this_machine(), (figure(),)), path)
+        update_readme(Results(MACHINE, (figure(),)), path)
 
     assert "by hand" == path.read_text()
 

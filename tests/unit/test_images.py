@@ -1,8 +1,5 @@
 """What makes an image's identity, what the record of a release allows, and how the engine's errors are told."""
 
-import subprocess
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,8 +10,8 @@ from docker.utils.build import exclude_paths
 
 from harness.errors import HarnessError
 from harness.images import catalogue
-from harness.images.build import Base, _build_error, build_arguments
-from harness.images.catalogue import RECIPES, Recipe, recipes, revision_of, sha256_of, source_sha256
+from harness.images.build import _build_error
+from harness.images.catalogue import RECIPES, Recipe, recipes, sha256_of, source_sha256
 from harness.images.facts import Facts
 from harness.release.push import check_media_type, push_error, push_images
 from harness.release.record import (
@@ -50,21 +47,6 @@ def recipe() -> Recipe:
     return Recipe("an_image", "code/Dockerfile", ("code",), ("packages.txt",), "")
 
 
-@pytest.fixture
-def git(tree: Path) -> Callable[..., str]:
-    """Runs git in the source folder, which is a repository with one commit."""
-
-    def run(*arguments: str) -> str:
-        options = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
-        command = ["git", "-C", str(tree), *options, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    run("init", "-q")
-    run("add", ".")
-    run("commit", "-q", "-m", "first", "--no-verify")
-    return run
-
-
 class TestSource:
     """What identifies an image's source."""
 
@@ -98,25 +80,6 @@ class TestSource:
         with pytest.raises(HarnessError, match=r"gone\.py is missing"):
             sha256_of(tree, ("gone.py",))
 
-    def test_revision_is_the_commit_that_touched_the_source(self, tree: Path, recipe: Recipe, git: Callable[..., str]):
-        """A commit of other files, such as the record of a release, leaves the image's revision as it is."""
-        first = git("rev-parse", "HEAD")
-        (tree / "README.md").write_text("x")
-        git("add", ".")
-        git("commit", "-q", "-m", "second", "--no-verify")
-
-        assert first == revision_of(tree, recipe)
-
-    def test_revision_tells_of_uncommitted_changes(self, tree: Path, recipe: Recipe, git: Callable[..., str]):
-        """A changed source does not pass for the commit that it started from."""
-        (tree / "code" / "handler.py").write_text("x")
-
-        assert f"{git('rev-parse', 'HEAD')}-dirty" == revision_of(tree, recipe)
-
-    def test_revision_outside_of_a_repository_is_unknown(self, tree: Path, recipe: Recipe):
-        """An unpacked release can be built from as well."""
-        assert revision_of(tree, recipe) == "unknown"
-
 
 class TestRecipes:
     """The images that there are."""
@@ -142,28 +105,6 @@ class TestRecipes:
 
         assert needed <= sent
         assert not [name for name in sent if name.endswith(".pyc") or name.startswith((".git", ".venv", "tests"))]
-
-    def test_image_says_what_it_is_made_of(self, tree: Path, recipe: Recipe):
-        """Base, revision, source and packages reach the labels through the build's arguments."""
-        base = Base("some/base:1", "sha256:manifest", "sha256:config", "sha256:build", "amd64")
-
-        assert {
-            "BASE_IMAGE": "sha256:config",
-            "BUILD_IMAGE": "sha256:build",
-            "BASE_NAME": "some/base:1",
-            "BASE_DIGEST": "sha256:manifest",
-            "REVISION": "unknown",
-            "SOURCE_SHA256": source_sha256(tree, recipe),
-            "REQUIREMENTS_SHA256": sha256_of(tree, ("packages.txt",)),
-        } == build_arguments(tree, recipe, base)
-
-    @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
-    def test_dockerfile_takes_every_argument(self, recipe: Recipe):
-        """No argument of a build is lost for want of an ARG of that name."""
-        base = Base("b", "d", "i", "p", "amd64")
-        text = (ROOT / recipe.dockerfile).read_text()
-
-        assert [] == [name for name in build_arguments(ROOT, recipe, base) if f"ARG {name}=" not in text]
 
     def test_unknown_name_is_refused_with_the_known_ones(self):
         """A misspelt image is an error that lists what there is."""
@@ -307,24 +248,6 @@ class TestErrors:
     def test_registry_refusal_says_what_to_do(self, cause: str, remedy: str):
         """Each way in which a registry refuses has its remedy."""
         assert remedy in push_error("registry.example/a:1", cause).remedy
-
-
-def test_slimming_keeps_what_runs(tmp_path: Path):
-    """Modules, data and licences stay; tests, headers, stubs and other services' descriptions go."""
-    kept = [
-        "numpy/core.py",
-        "numpy/testing/__init__.py",
-        "botocore/data/s3/service-2.json",
-        "botocore/data/endpoints.json",
-    ]
-    gone = ["numpy/core.pyi", "numpy/tests/test_core.py", "numpy/include/a.h", "botocore/data/ec2/s.json", "bin/f2py"]
-    for name in (*kept, *gone):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
-    subprocess.run([sys.executable, ROOT / "images" / "slim.py", tmp_path], check=True, capture_output=True)
-
-    assert sorted(kept) == sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_labels_are_those_of_the_open_container_initiative():

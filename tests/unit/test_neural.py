@@ -1,11 +1,7 @@
 """Neural networks: gradients against finite differences, sums over parts, repeatable bits, learning."""
 
-import hashlib
 import math
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -217,42 +213,6 @@ def test_the_penalty_counts_weights_alone(name):
     assert {0.0, 1.0} == set(penalised.tolist())
     assert set(initial[penalised == 0].tolist()) <= {0.0, 1.0}
     assert 0 < np.count_nonzero(initial[penalised == 1] % 1 != 0) >= 0.99 * penalised.sum()
-
-
-def digests():
-    """The bits of each network's start, and of a gradient of rows at odd addresses."""
-    found = {}
-    for name in NAMES:
-        model = network(name)
-        for offset in (0, 1, 52):
-            x, y = striped_images(9, 0)
-            x = np.concatenate((np.zeros(offset, np.uint8), x.ravel()))[offset:].reshape(x.shape)
-            gradient = model.loss_and_gradient(model.initial(5), x, y).gradient
-            found[f"{name} gradient {offset}"] = hashlib.sha256(gradient.tobytes()).hexdigest()
-        found[f"{name} start"] = hashlib.sha256(model.initial(5).tobytes()).hexdigest()
-    return found
-
-
-def digests_of_another_process(**variables):
-    """The same, computed by a new process."""
-    code = "from tests.unit.test_neural import digests, torch; torch.set_num_threads(1); print(digests())"
-    output = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=os.environ | variables, text=True)
-    return dict(re.findall(r"'([^']+)': '([^']+)'", output))
-
-
-def test_the_same_inputs_give_the_same_bits():
-    """In this process and in another, wherever the rows lie in memory."""
-    here = digests()
-
-    assert here == digests_of_another_process()
-    assert len(NAMES) == len({value for key, value in here.items() if "gradient" in key})
-
-
-def test_ranks_on_different_processors_start_from_the_same_bits():
-    """The start does not depend on which instructions torch finds."""
-    plain = digests_of_another_process(ATEN_CPU_CAPABILITY="default")
-
-    assert {key: value for key, value in digests().items() if "start" in key}.items() <= plain.items()
 
 
 def test_a_start_depends_on_its_seed_alone():

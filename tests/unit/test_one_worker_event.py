@@ -1,9 +1,6 @@
 """The event for debugging one worker: legal for whatever data it is made of, and of no run."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -42,18 +39,6 @@ def test_a_worker_among_others_must_be_told_its_run():
     with pytest.raises(InputError, match="`run_id` is missing"):
         decode_worker_job(event, "request")
     assert "mine" == decode_worker_job({**event, "n_workers": 1, "run_id": "mine"}, "request").run_id
-
-
-@pytest.mark.parametrize("script", ["partition_data.py", "save_1_worker_output.py", "doc_tables.py"])
-def test_a_script_outside_of_the_environment_says_what_to_do(script):
-    """The system's Python lacks our packages: one line instead of a traceback."""
-    path = Path(__file__).parents[2] / "fixtures" / script
-
-    done = subprocess.run([sys.executable, "-I", "-S", path, "--help"], capture_output=True, text=True, check=False)
-
-    assert 1 == done.returncode
-    assert done.stderr.endswith("run `make setup` once, then `. .venv/bin/activate`, and try again\n")
-    assert 1 == done.stderr.count("\n")
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,14 @@
 """What of a function's folder is packed: what runs, with modes and links, and nothing that changes by itself."""
 
-import base64
 import io
 import os
 import re
-import subprocess
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from harness.errors import HarnessError
 from harness.gateway import limits
-from harness.gateway.packages import CodeFolders
-from harness.gateway.requests import FunctionCode, ImageConfig
 from harness.runs.functions import package
 from harness.settings import FunctionSettings
 
@@ -69,21 +64,6 @@ def test_programs_and_links_are_packed_as_such(source):
         "data/": ("0o40755", ""),
         "opt": ("0o120777", "/opt/no/such/folder"),
     } == found
-
-
-def test_a_function_finds_what_was_packed(source, tmp_path):
-    """Packed here and unpacked by the gateway, programs, libraries' links and linked folders are what they were."""
-    write(source / "bin" / "tool", "#!/bin/sh\necho ran", 0o755)
-    write(source / "lib" / "libx.so.1", "ELF", 0o755)
-    (source / "lib" / "libx.so").symlink_to("libx.so.1")
-    (source / "lib64").symlink_to("lib")
-
-    code = FunctionCode(base64.b64encode(packed(source)).decode())
-    folder = CodeFolders(tmp_path / "functions").package("f", code, ImageConfig(), limits.ARCHITECTURE).folder
-
-    assert "ran\n" == subprocess.run([folder / "bin" / "tool"], check=True, capture_output=True, text=True).stdout
-    assert [Path("libx.so.1"), Path("lib")] == [(folder / name).readlink() for name in ("lib/libx.so", "lib64")]
-    assert "ELF" == (folder / "lib64" / "libx.so").read_text()
 
 
 def test_what_a_link_finds_elsewhere_is_packed(source, tmp_path):

@@ -1,7 +1,6 @@
 """Text of others does not reach a terminal as commands to it."""
 
 import io
-import subprocess
 import sys
 from pathlib import Path
 
@@ -37,18 +36,3 @@ def test_a_pipe_gets_what_was_printed(monkeypatch, terminal):
     _terminal.echo("\x9b31mred\x07", nl=False)
 
     assert stream.getvalue() == (r"\x9b31mred\x07" if terminal else "\x9b31mred\x07")
-
-
-def test_an_error_that_quotes_a_cache_is_printable(tmp_path):
-    """The abort text of a run is what somebody wrote into the cache; here it is in the name of a file."""
-    name = "owned\x1b[2J\x1b]0;title\x07\x9b1m"
-    job = tmp_path / name
-    job.write_text("no job")
-
-    done = subprocess.run(
-        [HARNESS, "run", "--job", job], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-
-    assert done.returncode == 1
-    assert r"owned\x1b[2J\x1b]0;title\x07\x9b1m" in done.stderr
-    assert not set(done.stderr) & {"\x1b", "\x07", "\x9b", "\r"}

@@ -16,7 +16,7 @@ from training.errors import StateLost
 from training.exchange.collectives import two_level
 from training.exchange.collectives.registry import EXACT
 
-SCHEDULES = int(os.environ.get("HARNESS_SCHEDULES", "500"))
+SCHEDULES = int(os.environ.get("HARNESS_SCHEDULES", "100"))
 KINDS = ("restart", "outage", "refuse", "evict", "corrupt", "kill", "freeze", "duplicate")
 # What empties the cache, so that what a dead rank alone had may be gone.
 LOSING = {"restart", "evict", "corrupt"}

@@ -1,0 +1,41 @@
+"""Checkpoints while S3 cannot be reached."""
+
+import boto3
+import msgspec
+from botocore.config import Config
+
+from training.job import WorkerJob
+from training.run.checkpoint import RunCheckpoints
+from training.run.results import RunFolder
+
+JOB = WorkerJob(
+    data_bucket="bucket",
+    n_features=3,
+    n_workers=2,
+    host="h",
+    run_id="run",
+    worker_index=0,
+    file="0_2",
+    result_bucket="bucket",
+)
+
+
+def checkpoints_of(folder, rank=0, notes=None, **job):
+    """The checkpoints as a rank sees them."""
+    changed = msgspec.structs.replace(JOB, worker_index=rank, file=f"{rank}_2", **job)
+    return RunCheckpoints(
+        folder, changed, lambda event, **values: (notes if notes is not None else []).append((event, values))
+    )
+
+
+def test_training_goes_on_when_s3_fails(monkeypatch):
+    """A checkpoint that cannot be stored is told, and is no error: nothing listens on port 1."""
+    notes = []
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=1)
+    unreachable = boto3.client("s3", endpoint_url="http://127.0.0.1:1", region_name="us-east-1", config=config)
+
+    checkpoints_of(RunFolder(unreachable, "bucket", "run"), notes=notes).save(4, b"state", None)
+
+    assert ["checkpoint_failed"] == [event for event, _ in notes]
