@@ -1,17 +1,21 @@
 """HTTP/1.1 for the gateway's calls to services on its own machine: one kept-open connection, one request at a time.
 
 A general client spends more time on a request than an emulator on its answer.
+httptools parses the answers; h11 would more than double the cost of a request (decision 35).
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
-HEAD_END = b"\r\n\r\n"
+import httptools
+
+_LENGTH_HEADERS = {b"content-length", b"transfer-encoding"}
 
 
 class HttpError(OSError):
-    """The service has gone away, or does not speak HTTP."""
+    """The service has closed the connection, or does not speak HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +23,9 @@ class HttpAnswer:
     """An answer.
 
     Attributes:
-        status: Its code.
-        body: Its content, whole.
-        is_last: Whether the service closes the connection behind it.
+        status: Its status code.
+        body: Its whole content.
+        is_last: Whether the service closes the connection after it.
     """
 
     status: int
@@ -30,9 +34,9 @@ class HttpAnswer:
 
 
 class HttpConnection:
-    """A connection that is opened when it is needed, and anew when the service has closed it meanwhile.
+    """A connection that opens for the first request, and again for a request after the service has closed it.
 
-    After an error or a cancelled request its state is unknown, and it is closed.
+    It is closed after an error or a cancelled request, because its state is then unknown.
 
     Args:
         address: `host:port`.
@@ -43,21 +47,21 @@ class HttpConnection:
         self._exchange: _Exchange | None = None
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> HttpAnswer:
-        """Sends a request and returns its answer; nothing is sent twice.
+        """Send a request and return its answer; nothing is sent twice.
 
         Args:
             path: The path, with a slash at the beginning.
-            body: What is sent.
-            headers: Beside those that HTTP needs; without line breaks.
-            timeout_s: For all of it.
+            body: The content of the request.
+            headers: Further headers than HTTP needs; without line breaks.
+            timeout_s: Limit for the whole exchange.
 
         Raises:
             OSError: There is no answer: the service cannot be reached, or see `HttpError`.
-            TimeoutError: It did not come in time.
+            TimeoutError: The answer did not arrive in time.
         """
         lines = [f"POST {path} HTTP/1.1", f"Host: {self._address}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        request = "\r\n".join(lines).encode("latin-1") + HEAD_END + body
+        request = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
         answer = None
         try:
             async with asyncio.timeout(timeout_s):
@@ -69,7 +73,7 @@ class HttpConnection:
                 self.close()
 
     def close(self) -> None:
-        """Closes the connection; the next request opens another."""
+        """Close the connection; the next request opens another."""
         if self._exchange is not None:
             self._exchange.close()
         self._exchange = None
@@ -83,104 +87,106 @@ class HttpConnection:
         return self._exchange
 
 
+class AnswerParser:
+    """Assembles answers from the bytes of one connection; httptools calls the `on_...` methods.
+
+    Args:
+        on_answer: Called with each answer as soon as it is complete.
+    """
+
+    def __init__(self, on_answer: Callable[[HttpAnswer], None]) -> None:
+        self._on_answer = on_answer
+        self._parser = httptools.HttpResponseParser(self)
+        self._parts: list[bytes] = []
+        self._is_in_body = self._has_length = False
+
+    def feed(self, data: bytes) -> None:
+        """Parse the next bytes.
+
+        Raises:
+            ValueError: They are not HTTP.
+        """
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            raise ValueError(str(error)) from error
+
+    def end(self) -> None:
+        """Complete an answer without a length, which ends with its connection."""
+        if self._is_in_body and not self._has_length:
+            self.on_message_complete()
+
+    def on_message_begin(self) -> None:
+        """Forget the previous answer."""
+        self._parts = []
+        self._is_in_body = self._has_length = False
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        """Note whether the body's end is announced."""
+        self._has_length |= name.lower() in _LENGTH_HEADERS
+
+    def on_headers_complete(self) -> None:
+        """Note that the body begins."""
+        self._is_in_body = True
+
+    def on_body(self, part: bytes) -> None:
+        """Keep a part of the body, without the frame of its chunk."""
+        self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        """Pass the answer on, unless it announces another one, such as `100 Continue`."""
+        self._is_in_body = False
+        status = self._parser.get_status_code()
+        if status >= HTTPStatus.OK:
+            is_last = not self._parser.should_keep_alive()
+            self._on_answer(HttpAnswer(status, b"".join(self._parts), is_last))
+
+
 class _Exchange(asyncio.Protocol):
-    """What goes over one connection."""
+    """The requests and answers of one connection."""
 
     def __init__(self) -> None:
         self.is_open = False
-        self._received = bytearray()
+        self._parser = AnswerParser(self._answered)
         self._answer: asyncio.Future[HttpAnswer] | None = None
         self._transport: asyncio.Transport | None = None
 
     def ask(self, request: bytes) -> asyncio.Future[HttpAnswer]:
-        """Sends a request, and gives what its answer will be in."""
+        """Send a request, and return the future of its answer."""
         assert self._transport is not None  # noqa: S101 - it is connected
-        self._received.clear()
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._answer
 
     def close(self) -> None:
-        """Closes the connection at once."""
+        """Close the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """For asyncio."""
+        """Keep the transport; asyncio calls this."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP's
         self._transport = transport
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
-        """For asyncio."""
-        self._received += data
-        self._look(ended=False)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """For asyncio."""
-        self.is_open = False
-        self._look(ended=True)
-        self._fail(HttpError(f"the connection was lost: {error}" if error else "the connection was closed"))
-
-    def _look(self, *, ended: bool) -> None:
+        """Parse the data; asyncio calls this."""
         try:
-            answer = read_answer(self._received, ended=ended)
+            self._parser.feed(data)
         except ValueError as error:
             self._fail(HttpError(f"no answer in HTTP: {error}"))
-            return
-        if answer is not None and self._answer is not None and not self._answer.done():
+            self.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Complete the answer that ends with its connection, or fail the request; asyncio calls this."""
+        self.is_open = False
+        self._parser.end()
+        self._fail(HttpError(f"the connection was lost: {error}" if error else "the connection was closed"))
+
+    def _answered(self, answer: HttpAnswer) -> None:
+        if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
 
     def _fail(self, error: HttpError) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
-
-
-def read_answer(received: bytes | bytearray, *, ended: bool) -> HttpAnswer | None:
-    """The answer at the beginning of what was received; None while it is not whole.
-
-    Args:
-        received: All that came since the request.
-        ended: Whether no more can come.
-
-    Raises:
-        ValueError: It is not HTTP.
-    """
-    end = received.find(HEAD_END)
-    if end < 0:
-        return None
-    status_line, *lines = received[:end].decode("latin-1").split("\r\n")
-    version, status, _ = f"{status_line}  ".split(" ", 2)
-    if version not in {"HTTP/1.0", "HTTP/1.1"}:
-        raise ValueError(f"begins with {status_line[:40]!r}")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    start = end + len(HEAD_END)
-    is_last = version == "HTTP/1.0" or headers.get("connection", "").lower() == "close"
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        body = _join_chunks(received, start)
-    elif "content-length" in headers:
-        length = int(headers["content-length"])
-        body = bytes(received[start : start + length]) if len(received) >= start + length else None
-    else:
-        # It ends with the connection.
-        body, is_last = bytes(received[start:]) if ended else None, True
-    return None if body is None else HttpAnswer(int(status), body, is_last)
-
-
-def _join_chunks(received: bytes | bytearray, start: int) -> bytes | None:
-    """A body in chunks, joined; None while the last one is missing.
-
-    Raises:
-        ValueError: A chunk does not begin with its size.
-    """
-    chunks: list[bytes] = []
-    while (end := received.find(b"\r\n", start)) >= 0:
-        size = int(received[start:end].partition(b";")[0], 16)
-        start = end + 2
-        if len(received) < start + size + 2:
-            return None
-        if size == 0:
-            return b"".join(chunks)
-        chunks.append(bytes(received[start : start + size]))
-        start += size + 2
-    return None

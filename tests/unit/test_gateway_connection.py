@@ -2,7 +2,17 @@
 
 import pytest
 
-from harness.gateway.connection import HttpAnswer, read_answer
+from harness.gateway.connection import AnswerParser, HttpAnswer
+
+
+def answers_in(received, *, ended=False):
+    """The answers in the bytes of a connection."""
+    answers = []
+    parser = AnswerParser(answers.append)
+    parser.feed(received)
+    if ended:
+        parser.end()
+    return answers
 
 
 @pytest.mark.parametrize(
@@ -18,18 +28,50 @@ from harness.gateway.connection import HttpAnswer, read_answer
         (b"HTTP/1.1 502 \r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", HttpAnswer(502, b"x", is_last=True)),
     ],
 )
-def test_an_answer_is_read_when_it_is_whole(received, answer):
-    """No beginning of an answer is taken for one, and the whole is, with its status and its body."""
-    assert [None] * len(received) == [read_answer(received[:end], ended=False) for end in range(len(received))]
-    assert answer == read_answer(received, ended=False)
+def test_an_answer_is_complete_with_its_last_byte(received, answer):
+    """However the bytes arrive, the answer has its status and its body, and it is not reported early."""
+    answers = []
+    parser = AnswerParser(answers.append)
+
+    for at in range(len(received)):
+        assert not answers
+        parser.feed(received[at : at + 1])
+
+    assert [answer] == answers
+    assert [answer] == answers_in(received)
 
 
 def test_an_answer_without_a_length_ends_with_its_connection():
-    """Its body is what came until then."""
+    """Its body is what arrived until then."""
     received = b"HTTP/1.0 200 OK\r\n\r\nall of it"
 
-    assert read_answer(received, ended=False) is None
-    assert HttpAnswer(200, b"all of it", is_last=True) == read_answer(received, ended=True)
+    assert not answers_in(received)
+    assert [HttpAnswer(200, b"all of it", is_last=True)] == answers_in(received, ended=True)
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nServer: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnul",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    ],
+)
+def test_the_beginning_of_an_answer_is_none(received):
+    """Not even when the connection ends there."""
+    assert not answers_in(received, ended=True)
+
+
+def test_one_connection_has_one_answer_after_another():
+    """Nothing of an answer is left in the next one, and an interim answer is not passed on."""
+    received = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
+        b"HTTP/1.1 100 Continue\r\n\r\n"
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    )
+
+    assert [HttpAnswer(200, b"first", is_last=False), HttpAnswer(404, b"", is_last=False)] == answers_in(received)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +84,6 @@ def test_an_answer_without_a_length_ends_with_its_connection():
     ],
 )
 def test_what_is_no_http_is_refused(received):
-    """Whatever else answers at that address is not believed."""
+    """Another service at that address is not believed."""
     with pytest.raises(ValueError, match=r"."):
-        read_answer(received, ended=True)
+        answers_in(received)
