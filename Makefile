@@ -41,13 +41,14 @@ setup: supported ## create the virtual environments; install the Lambda emulator
 
 .PHONY: test-local
 test-local: setup ## run the unit, integration and end-to-end tests on this machine
+	@# Neighbours stay on one process, which so starts the stack that they share once.
 	@untested=''; $(TORCH) || untested=' and not torch'; \
-	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 -m "not slow and not containers$$untested" tests $(ARGS); \
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist worksteal -m "not slow and not containers$$untested" tests $(ARGS); \
 	[ -z "$$untested" ] || { echo 'NOT TESTED: neural networks, for want of PyTorch.' >&2; [ -z "$$CI" ]; }
 
 .PHONY: nightly
 nightly: setup torch ## run the tests that a change does not: the slow ones, every fault, 10,000 schedules
-	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 -m "slow and not faults and not containers" tests
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist worksteal -m "slow and not faults and not containers" tests
 	@$(MAKE) --no-print-directory test-faults simulate
 
 .PHONY: test-faults

@@ -65,7 +65,7 @@ def outcome(parse):
     return tuple(column.tobytes() for column in columns)
 
 
-@settings(deadline=None, max_examples=500)  # the machine may be busy
+@settings(deadline=None, max_examples=50)  # the machine may be busy
 @given(text=texts() | junk, zero_based=st.booleans())
 @example(text=b"1 :5 2:1\n0 1:1 2:3\n", zero_based=False)
 @example(text=b"1-2 5:\n", zero_based=False)
@@ -76,6 +76,19 @@ def outcome(parse):
 @example(text=b"1 " + b"1" * 5000 + b":1\n", zero_based=False)
 def test_all_parsers_agree(text, zero_based):
     """Whatever the text, the quick parsers give the rows of the careful one, or leave it to that one."""
+    check_that_parsers_agree(text, zero_based)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=1000)
+@given(text=texts() | junk, zero_based=st.booleans())
+def test_all_parsers_agree_on_many_texts(text, zero_based):
+    """The same for more texts than there is time for on every change."""
+    check_that_parsers_agree(text, zero_based)
+
+
+def check_that_parsers_agree(text, zero_based):
+    """Compare the rows, or the refusals, of all parsers of a text."""
     text = without_query_ids(text)
     allowed = {"n_features": N_FEATURES, "zero_based": zero_based}
     careful = outcome(lambda: parse_one_by_one(text, source="s", first_line=1, **allowed))
