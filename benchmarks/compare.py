@@ -5,6 +5,7 @@
 The benchmarks are this tree's. They measure the packages (`harness`, `training`, `fixtures`) of this tree and of BASE,
 which is checked out into its own worktree and run by an interpreter that finds BASE's packages first. Both use the
 libraries that are installed here. The two take turns, topic by topic.
+If modules have moved since BASE, these benchmarks cannot import its packages: `--own-benchmarks` runs BASE's own there.
 """
 
 import subprocess
@@ -44,11 +45,12 @@ class Tree(NamedTuple):
 @click.argument("base")
 @click.option("--only", "chosen", type=click.Choice(list(TOPICS)), multiple=True, help="A topic; may be given again.")
 @click.option("--passes", type=click.IntRange(1), default=2, show_default=True, help="Turns of each tree per topic.")
-def main(*, base: str, chosen: tuple[str, ...], passes: int) -> None:
+@click.option("--own-benchmarks", is_flag=True, help="Measure BASE with its own benchmarks instead of this tree's.")
+def main(*, base: str, chosen: tuple[str, ...], passes: int, own_benchmarks: bool) -> None:
     """Measure this tree and the revision BASE in turns and print their ratio for every figure."""
     figures: dict[str, list[Figure]] = {"base": [], "ours": []}
     try:
-        with _trees(base) as trees:
+        with _trees(base, own_benchmarks=own_benchmarks) as trees:
             for topic in chosen or TOPICS:
                 for turn in range(passes):
                     # The second may benefit from warm caches, so the order alternates too.
@@ -63,7 +65,7 @@ def main(*, base: str, chosen: tuple[str, ...], passes: int) -> None:
 
 
 @contextmanager
-def _trees(revision: str) -> Iterator[dict[str, Tree]]:
+def _trees(revision: str, *, own_benchmarks: bool) -> Iterator[dict[str, Tree]]:
     """Yield this tree and a worktree of the revision, which is removed afterwards.
 
     Raises:
@@ -75,12 +77,15 @@ def _trees(revision: str) -> Iterator[dict[str, Tree]]:
         try:
             # The harness looks for LocalStack's separate environment in its own tree.
             (folder / ".venv-localstack").symlink_to(ROOT / ".venv-localstack")
-            # A folder with only these benchmarks; otherwise the revision's own would be found first.
+            # A folder with only the benchmarks; otherwise the revision's own would be found first.
             tool = Path(temporary) / "tool"
             tool.mkdir()
             (tool / "benchmarks").symlink_to(ROOT / "benchmarks")
-            trees = {"base": folder, "ours": ROOT}
-            yield {name: Tree(tree, _interpreter(Path(temporary) / name, tool, tree)) for name, tree in trees.items()}
+            trees = {"base": (folder, folder if own_benchmarks else tool), "ours": (ROOT, tool)}
+            yield {
+                name: Tree(tree, _interpreter(Path(temporary) / name, benchmarks, tree))
+                for name, (tree, benchmarks) in trees.items()
+            }
         finally:
             _git("worktree", "remove", "--force", str(folder))
 
