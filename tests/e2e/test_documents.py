@@ -5,10 +5,16 @@ import subprocess
 
 import pytest
 
-from tests.support.documents import DOCUMENTS, ROOT, blocks_of, copy_of_the_clone, run_script, script_of
+from tests.support.documents import (
+    DOCUMENTS,
+    LEFT_OUT,
+    ROOT,
+    blocks_of,
+    copy_of_the_clone,
+    run_script,
+    script_of,
+)
 
-# `make` rebuilds environments that lie elsewhere than in the copy; .ci/run calls these targets in the clone itself.
-LEFT_OUT = ("make",)
 WITHIN_S = 400
 
 
@@ -18,7 +24,7 @@ WITHIN_S = 400
 def test_every_command_works_as_printed(name, tmp_path, mode):
     """A reader who types the blocks from top to bottom meets no error."""
     if mode != "process":
-        pytest.skip("these blocks are for process mode; no test runs those for containers yet")
+        pytest.skip("these blocks are for process mode")
     blocks = [block for block in blocks_of(ROOT / name) if block.kind == "sh" and not block.note]
     clone = copy_of_the_clone(tmp_path)
     harness = clone / ".venv" / "bin" / "harness"

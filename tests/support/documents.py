@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "docs/user-guide.md")
 RIE_PORT = "9000"
+# `make` rebuilds environments that lie elsewhere than in the copy; .ci/run calls these targets in the clone itself.
+LEFT_OUT = ("make",)
 
 # A comment above a block says why it is not run, or that it needs containers.
 _BLOCK = re.compile(r"(?:^<!-- (?P<note>[^\n]+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -85,7 +87,7 @@ def script_of(blocks: list[Block], without: tuple[str, ...] = ()) -> str:
 
     Args:
         blocks: What a reader would type.
-        without: Programs whose lines are left out.
+        without: Lines that begin with one of these words are left out.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -94,17 +96,26 @@ def script_of(blocks: list[Block], without: tuple[str, ...] = ()) -> str:
     for block in blocks:
         lines.append(f"echo '--- the block at line {block.line}'")
         for line in block.text.replace("\\\n", " ").splitlines():
-            lines += _as_run(line) if line.split()[:1] not in [[program] for program in without] else []
+            lines += [] if f"{line} ".startswith(tuple(f"{words} " for words in without)) else _as_run(line)
     return "\n".join(lines).replace(RIE_PORT, str(port))
 
 
-def run_script(script: str, folder: Path, timeout_s: float) -> tuple[int | None, str]:
+def run_script(
+    script: str, folder: Path, timeout_s: float, *, variables: dict[str, str] | None = None
+) -> tuple[int | None, str]:
     """Run a script in a folder, with neither the caller's AWS settings nor its activated environment.
+
+    Args:
+        script: For Bash.
+        folder: A copy of the clone.
+        timeout_s: When it is stopped.
+        variables: What else its shell knows.
 
     Returns:
         The exit code, None when the time was over; and what was printed.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "VIRTUAL_ENV"))}
+    environment |= variables or {}
     printed = folder / "printed.txt"
     with (
         printed.open("wb") as output,

@@ -1,0 +1,92 @@
+"""README and user guide, the blocks for containers: run in order, in a copy of the clone."""
+
+import re
+import shutil
+import socket
+import uuid
+
+import pytest
+
+from tests.support.documents import LEFT_OUT, ROOT, Block, blocks_of, copy_of_the_clone, run_script, script_of
+
+WITHIN_S = 500
+
+pytestmark = [
+    pytest.mark.timeout(WITHIN_S + 60),
+    # With the rehearsal: both verify and push the images of this machine.
+    pytest.mark.xdist_group("rehearsal"),
+]
+
+PORTS = {"S3_PORT": 4566, "AWS_PORT": 5001, "MEMCACHED_PORT": 11211, "DISCOVERY_PORT": 11212, "REGISTRY_PORT": 5000}
+PORTS["GATEWAY_PORT"] = 9001
+# What other tests of this session stand on.
+KEPT = "harness images rm"
+
+
+def test_the_containers_of_the_readme_work_as_printed(tmp_path, registry):
+    """Images, a stack to keep, one worker by hand."""
+    printed = run_blocks("README.md", "containers", tmp_path, {"127.0.0.1:5000": registry})
+
+    assert re.search(r'^\{"rank": 0, "run_id": ".*"status": "done"', printed, re.MULTILINE), printed[-4000:]
+
+
+def test_the_images_of_the_user_guide_work_as_printed(tmp_path):
+    """From the bases to the verification."""
+    assert "training run" in run_blocks("docs/user-guide.md", "containers", tmp_path)
+
+
+def test_compose_works_as_the_user_guide_prints_it(tmp_path):
+    """Partitions, functions made by AWS's own command line, a model."""
+    if shutil.which("aws") is None:
+        pytest.skip("NOT TESTED, for want of AWS's command line: pip install awscli")
+    ports = {name: free_port() for name in PORTS}
+    addresses = {f"127.0.0.1:{PORTS[name]}": f"127.0.0.1:{port}" for name, port in ports.items()}
+    variables = {name: str(port) for name, port in ports.items()}
+    variables["COMPOSE_PROJECT_NAME"] = f"test-{uuid.uuid4().hex[:8]}"
+
+    printed = run_blocks("docs/user-guide.md", "containers, with fixed ports", tmp_path, addresses, variables)
+
+    assert "model.npz" in printed
+
+
+def run_blocks(document, note, folder, addresses=None, variables=None):
+    """Runs the blocks with this note; returns what they printed.
+
+    Args:
+        document: The file's name.
+        note: Without the registry's place.
+        folder: For the copy of the clone.
+        addresses: What stands in for addresses that may be in use on this machine.
+        variables: What else the shell knows.
+    """
+    worker = f"worker-{uuid.uuid4().hex[:8]}"
+    blocks = [
+        Block(block.kind, block.note, with_replacements(block.text, addresses or {}, worker), block.line)
+        for block in blocks_of(ROOT / document)
+        if block.kind == "sh" and block.note.removesuffix(", with a registry at 127.0.0.1:5000") == note
+    ]
+    assert blocks
+    blocks.insert(0, Block("sh", "", ". .venv/bin/activate\n", 0))
+
+    code, printed = run_script(
+        script_of(blocks, (*LEFT_OUT, KEPT)), copy_of_the_clone(folder), WITHIN_S, variables=variables
+    )
+
+    assert 0 == code, printed[-4000:]
+    for word in ("Traceback", "errorMessage", "FunctionError"):
+        assert word not in printed, printed[-4000:]
+    return printed
+
+
+def with_replacements(text, addresses, worker):
+    """The block with other addresses, and with another name for its container."""
+    for printed, here in addresses.items():
+        text = re.sub(rf"{re.escape(printed)}\b", here, text)
+    return re.sub(r"(--name|docker stop|\)) worker\b", rf"\1 {worker}", text)
+
+
+def free_port():
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
