@@ -34,7 +34,7 @@ def marked(cell: Cell):
     return pytest.param(cell, marks=marks if cell in SAMPLE else [*marks, pytest.mark.slow], id=" ".join(cell))
 
 
-@pytest.mark.parametrize("cell", map(marked, LEGAL))
+@pytest.mark.parametrize("cell", [marked(cell) for cell in LEGAL])
 def test_a_legal_cell_runs_end_to_end(stack, settings, cell):
     """The run succeeds; its loss is finite and its model is there."""
     data, event = small_job(cell)

@@ -61,14 +61,15 @@ def test_a_memcached_without_connections_left_is_told_as_that(small_memcached):
 
         with pytest.raises(ChannelError, match="takes no more connections"):
             MemcachedChannel("127.0.0.1", small_memcached)
-        channel.close()  # its next request connects anew
+        channel.close()  # its next request needs a new connection
+        assert wait_until(lambda: _connected(held, small_memcached), 10), "memcached never freed the connection"
         assert wait_until(lambda: not _connected(held, small_memcached), 10)
         with pytest.raises(ChannelError, match="takes no more connections"):
             channel.get_many(["key"])
 
 
 def _connected(held, port):
-    """Takes one more connection for good; tells whether there was one."""
+    """Take one more connection for good; return whether there was one."""
     connection = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
     connection.sendall(b"version\r\n")
     try:

@@ -19,9 +19,18 @@ ROOT = Path(__file__).parents[2]
 
 
 NAMES = ["mlp", "mobilenet", "resnet"]
-
-
 CLASSES = 4
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums in another number of threads have other bits, and threads that wait for a busy core spin."""
+    import torch  # noqa: PLC0415 - absent where the tests marked `torch` are left out
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def network(name):

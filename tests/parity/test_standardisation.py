@@ -97,7 +97,7 @@ def test_validation_rows_are_scaled_and_do_not_count():
 def test_rows_in_many_blocks_are_as_rows_in_one(monkeypatch):
     """The size of a block changes nothing but the rounding."""
     whole, _ = standardise(2)[1]
-    monkeypatch.setattr("training.algorithm.standardisation.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("training.data.scaling.BLOCK_BYTES", 1000)
 
     blocks, _ = standardise(2)[1]
 
