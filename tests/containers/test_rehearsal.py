@@ -31,11 +31,11 @@ def with_images(settings: Settings, **images: str) -> Settings:
 @pytest.fixture
 def broken(engine: docker.DockerClient, base: Base, own_recipes: dict[str, Recipe], project: Path) -> Recipe:
     """A worker that starts, refuses a wrong event, and fails at every right one."""
-    worker = project / "lambdas" / "worker" / "linear_ec_2.py"
-    good = re.compile(r"^def _train\(.*\) -> Outcome:\n", re.MULTILINE)
-    code, found = good.subn(r'\g<0>    raise RuntimeError("broken by the test")\n', worker.read_text())
+    registry = project / "lambdas" / "training" / "algorithm" / "registry.py"
+    good = re.compile(r"^def train\(.*\) -> Outcome:\n", re.MULTILINE)
+    code, found = good.subn(r'\g<0>    raise RuntimeError("broken by the test")\n', registry.read_text())
     assert found == 1
-    worker.write_text(code)
+    registry.write_text(code)
     recipe = dataclasses.replace(own_recipes["linear_ec_2"], name=own_recipes["linear_ec_2_nn"].name)
     build_image(engine, project, recipe, base, build_output=print)
     return recipe

@@ -177,7 +177,7 @@ def test_what_differs_from_the_working_tree_is_told_before_a_run(harness, projec
     finally:
         file.write_text(before, encoding="utf-8")
 
-    assert "linear_ec_2: Timeout is not what the working tree has" in run.stderr
+    assert "linear_ec_2: Timeout differs from the working tree" in run.stderr
     assert "update   function linear_ec_2     Timeout, version and alias live" in deploy.stderr
     harness("deploy", "--rehearse", "--yes")
 
