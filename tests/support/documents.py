@@ -118,7 +118,7 @@ def run_script(
     environment |= variables or {}
     printed = folder / "printed.txt"
     with (
-        printed.open("wb") as output,
+        printed.open("ab") as output,  # a program that opens /dev/stdout empties it
         subprocess.Popen(
             ["bash", "-c", script],
             cwd=folder,
