@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Make a virtual environment anew from a file of hashed requirements.
+# Make a virtual environment anew from files of hashed requirements.
 #
-#     PYTHON=python3.12 requirements/venv.sh .venv requirements/dev.txt
+#     PYTHON=python3.12 requirements/venv.sh .venv requirements/harness.txt requirements/dev.txt
 #
 # Without PYTHON, the first interpreter on the PATH that is 3.11 or newer is taken.
 # On Debian and Ubuntu a missing venv module is installed when that needs no password.
 set -euo pipefail
 
 directory=$1
-requirements=$2
+shift
 
 fail() {
     printf '%s\n' "$@" >&2
@@ -68,14 +68,14 @@ ensure_venv_module() {
 python=$(find_python)
 ensure_venv_module "$python"
 
-echo "setup: $directory from $requirements with $("$python" --version) (once; a minute or two)"
+echo "setup: $directory from $* with $("$python" --version) (once; a minute or two)"
 rm -rf "$directory"
 "$python" -m venv "$directory"
 
 # Byte code is left to the first import: most modules are never imported, and compiling all takes most of the time.
 log=$directory/pip.log
 "$directory/bin/python" -m pip install --progress-bar off --disable-pip-version-check --no-compile --use-pep517 \
-    --require-hashes --requirement "$requirements" >"$log" 2>&1 &
+    --require-hashes "${@/#/--requirement=}" >"$log" 2>&1 &
 pip=$!
 next_line=$((SECONDS + 5))
 trap 'kill "$pip" 2>/dev/null' EXIT

@@ -49,13 +49,21 @@ def test_package_asks_for_what_its_requirement_file_pins():
     assert set(PROJECT["dependencies"]) == requirements_of("harness")
 
 
-@pytest.mark.parametrize("name", ["lambda-base", "coordinator", "worker", "harness", "services"])
-def test_images_and_tool_run_the_versions_that_were_tested(name: str):
-    """What an image or the tool installs is pinned to the version that dev.txt pins."""
+@pytest.mark.parametrize("name", ["lambda-base", "coordinator", "worker", "services"])
+def test_images_run_the_versions_that_were_tested(name: str):
+    """An image installs the versions of the environment in which the tests run."""
     pins = pins_of(name)
 
     assert pins, f"requirements/{name}.txt pins nothing"
-    assert pins.items() <= pins_of("dev").items()
+    assert pins.items() <= (pins_of("harness") | pins_of("dev")).items()
+
+
+def test_tools_run_beside_the_versions_of_the_harness():
+    """A distribution in both files of a developer's environment has one version."""
+    tool, development = pins_of("harness"), pins_of("dev")
+
+    assert tool
+    assert {name: tool[name] for name in tool.keys() & development.keys()}.items() <= development.items()
 
 
 @pytest.mark.parametrize("name", ["lambda-base", "coordinator", "worker", "harness", "services"])
