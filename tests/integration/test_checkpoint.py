@@ -1,31 +1,10 @@
 """Checkpoints while S3 cannot be reached."""
 
 import boto3
-import msgspec
 from botocore.config import Config
 
-from training.job import WorkerJob
-from training.run.checkpoint import RunCheckpoints
+from tests.support.checkpoints import checkpoints_of
 from training.run.results import RunFolder
-
-JOB = WorkerJob(
-    data_bucket="bucket",
-    n_features=3,
-    n_workers=2,
-    host="h",
-    run_id="run",
-    worker_index=0,
-    file="0_2",
-    result_bucket="bucket",
-)
-
-
-def checkpoints_of(folder, rank=0, notes=None, **job):
-    """The checkpoints as a rank sees them."""
-    changed = msgspec.structs.replace(JOB, worker_index=rank, file=f"{rank}_2", **job)
-    return RunCheckpoints(
-        folder, changed, lambda event, **values: (notes if notes is not None else []).append((event, values))
-    )
 
 
 def test_training_goes_on_when_s3_fails(monkeypatch):

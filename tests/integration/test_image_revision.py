@@ -8,6 +8,7 @@ import pytest
 
 from harness.images.build import Base, build_arguments
 from harness.images.catalogue import RECIPES, Recipe, revision_of, sha256_of, source_sha256
+from tests.support.image_sources import RECIPE, write_sources
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,16 +16,13 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A source folder of two files."""
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "handler.py").write_text("def handler(): ...\n")
-    (tmp_path / "packages.txt").write_text("numpy==2\n")
-    return tmp_path
+    return write_sources(tmp_path)
 
 
 @pytest.fixture
 def recipe() -> Recipe:
     """An image made from that folder."""
-    return Recipe("an_image", "code/Dockerfile", ("code",), ("packages.txt",), "")
+    return RECIPE
 
 
 @pytest.fixture

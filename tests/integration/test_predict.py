@@ -5,20 +5,8 @@ import sys
 
 import numpy as np
 
-from training.run.model_file import TrainedModel, encode_model
-
-
-def model(**changes):
-    """A logistic regression that says the second class where feature 1 is above feature 2."""
-    return TrainedModel(
-        model="lr",
-        parameters=np.array([1, -1, 0, 0], np.float32),
-        data_type="dense_libsvm",
-        n_features=3,
-        n_classes=2,
-        hidden_units=64,
-        scaling=None,
-    )._replace(**changes)
+from tests.support.trained import trained_model
+from training.run.model_file import encode_model
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
@@ -28,7 +16,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         data, trained = tmp_path / "rows", tmp_path / "model.npz"
         data.write_bytes((b"1 " + b" ".join(b"%d:0.125" % i for i in range(1, 301)) + b"\n") * lines)
         parameters = np.zeros(301, np.float32)
-        trained.write_bytes(encode_model(model(n_features=300, parameters=parameters)))
+        trained.write_bytes(encode_model(trained_model(n_features=300, parameters=parameters)))
         script = (
             "import sys, resource; from pathlib import Path\n"
             "from harness.runs.predict import model_of_file, predict_file\n"

@@ -1,26 +1,13 @@
 """Checkpoints: named last, checked when read, the two newest kept."""
 
-import msgspec
 import numpy as np
 import pytest
 
+from tests.support.checkpoints import checkpoints_of
 from training.algorithm.epochs import EpochReport, State
 from training.errors import DamagedFrame, InputError
 from training.exchange.packing import pack_state, unpack_state
-from training.job import WorkerJob
-from training.run.checkpoint import RunCheckpoints
 from training.run.results import RunFolder
-
-JOB = WorkerJob(
-    data_bucket="bucket",
-    n_features=3,
-    n_workers=2,
-    host="h",
-    run_id="run",
-    worker_index=0,
-    file="0_2",
-    result_bucket="bucket",
-)
 
 
 @pytest.fixture
@@ -28,14 +15,6 @@ def folder(s3):
     """An empty run folder."""
     s3.create_bucket(Bucket="bucket")
     return RunFolder(s3, "bucket", "run")
-
-
-def checkpoints_of(folder, rank=0, notes=None, **job):
-    """The checkpoints as a rank sees them."""
-    changed = msgspec.structs.replace(JOB, worker_index=rank, file=f"{rank}_2", **job)
-    return RunCheckpoints(
-        folder, changed, lambda event, **values: (notes if notes is not None else []).append((event, values))
-    )
 
 
 def test_a_state_comes_out_as_it_went_in():

@@ -25,6 +25,7 @@ from harness.release.record import (
     save_release,
 )
 from harness.system.engine import EngineUnavailable, RegistryRefused, check_api, failure, messages
+from tests.support.image_sources import RECIPE, write_sources
 
 ROOT = Path(__file__).parents[2]
 TIME = datetime(2026, 11, 23, tzinfo=UTC)
@@ -35,16 +36,13 @@ PASSED = Verified(FACTS, (CheckResult("packages", "412 modules", 1.0),), TIME)
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A source folder of two files."""
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "handler.py").write_text("def handler(): ...\n")
-    (tmp_path / "packages.txt").write_text("numpy==2\n")
-    return tmp_path
+    return write_sources(tmp_path)
 
 
 @pytest.fixture
 def recipe() -> Recipe:
     """An image made from that folder."""
-    return Recipe("an_image", "code/Dockerfile", ("code",), ("packages.txt",), "")
+    return RECIPE
 
 
 class TestSource:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.networks import CLASSES, NAMES, network, one_thread, striped_images
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.algorithm import gradient_averaging
 from training.data.shard import Shard
@@ -20,36 +21,15 @@ from training.model.neural import IMAGE_FEATURES, mlp, resnet
 from training.run.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["mlp", "mobilenet", "resnet"]
-CLASSES = 4
 
 pytestmark = pytest.mark.torch
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Threads of torch that wait for a busy core spin: on a loaded machine one is quicker than two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def network(name):
-    """The network of a name, for small tests."""
-    return make_model(name, n_features=IMAGE_FEATURES, n_classes=CLASSES, hidden_units=16)
-
-
-def striped_images(rows, seed):
-    """Noisy images in CIFAR's layout; the class is the stripes' direction (2) and colour (red or blue)."""
-    random = np.random.default_rng(seed)
-    images = random.integers(0, 128, (rows, 3, 32, 32), dtype=np.uint8)
-    classes = np.arange(rows) % CLASSES
-    for image, kind in zip(images, classes.tolist(), strict=True):
-        channel = image[0] if kind < 2 else image[2]
-        stripes = channel[::4] if kind % 2 else channel[:, ::4]
-        stripes += 127
-    return images.reshape(rows, IMAGE_FEATURES), classes
+def single_thread():
+    """Every test runs torch in one thread."""
+    with one_thread():
+        yield
 
 
 def train_on(world_size, name, x, y, *, valid=None, **job):

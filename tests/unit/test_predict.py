@@ -6,21 +6,9 @@ import numpy as np
 import pytest
 
 from harness.runs.predict import predict_file
+from tests.support.trained import trained_model
 from training.errors import InputError
-from training.run.model_file import TrainedModel, decode_model, encode_model
-
-
-def model(**changes):
-    """A logistic regression that says the second class where feature 1 is above feature 2."""
-    return TrainedModel(
-        model="lr",
-        parameters=np.array([1, -1, 0, 0], np.float32),
-        data_type="dense_libsvm",
-        n_features=3,
-        n_classes=2,
-        hidden_units=64,
-        scaling=None,
-    )._replace(**changes)
+from training.run.model_file import decode_model, encode_model
 
 
 @pytest.fixture
@@ -38,7 +26,7 @@ def predict(tmp_path):
 
 def test_classes_have_the_users_labels(predict):
     """Class, scores and accuracy are those of the labels that the model was trained on."""
-    trained = model(labels=np.array([2, 4], np.float32))
+    trained = trained_model(labels=np.array([2, 4], np.float32))
 
     table, prediction = predict(decode_model(encode_model(trained), "model"), b"4 1:5\n2 2:5\n2 1:1\n")
 
@@ -49,13 +37,13 @@ def test_classes_have_the_users_labels(predict):
 
 def test_usual_labels_are_not_stored():
     """The bytes of a model of classes from 0 are those that earlier versions wrote."""
-    names = decode_model(encode_model(model()), "model")
+    names = decode_model(encode_model(trained_model()), "model")
 
     assert names.labels is None
     assert [0, 1] == names.class_labels
-    assert b"labels" not in encode_model(model())
-    assert b"zero_based" not in encode_model(model())
-    assert b"labels" in encode_model(model(labels=np.array([-1, 1], np.float32)))
+    assert b"labels" not in encode_model(trained_model())
+    assert b"zero_based" not in encode_model(trained_model())
+    assert b"labels" in encode_model(trained_model(labels=np.array([-1, 1], np.float32)))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +56,7 @@ def test_usual_labels_are_not_stored():
 )
 def test_labels_that_the_model_does_not_know_are_no_errors_of_it(predict, text, accuracy, note):
     """The accuracy is never silently that of other labels."""
-    _, prediction = predict(model(), text)
+    _, prediction = predict(trained_model(), text)
 
     assert accuracy == prediction.accuracy
     assert [True] == [line.startswith(note) for line in prediction.notes]
@@ -76,7 +64,7 @@ def test_labels_that_the_model_does_not_know_are_no_errors_of_it(predict, text, 
 
 def test_features_that_the_model_never_saw_are_ignored(predict):
     """They are counted, and named as the file has them; fewer columns than the model's are zero."""
-    table, prediction = predict(model(), b"1 1:5 4:100 5000000:1\n0 2:5\n")
+    table, prediction = predict(trained_model(), b"1 1:5 4:100 5000000:1\n0 2:5\n")
 
     assert ["1", "0"] == [line[1] for line in table[1:]]
     assert ["2 features that the model never saw are ignored: 4, 5000000"] == prediction.notes
@@ -86,24 +74,24 @@ def test_a_file_goes_by_the_base_of_the_training_data(predict):
     """Also where none of its rows happens to have an index 0."""
     text = b"1 0:5\n0 1:5\n"
 
-    assert [] == predict(model(zero_based=True), text)[1].notes
-    assert ["1", "0"] == [line[1] for line in predict(model(zero_based=True), text)[0][1:]]
-    assert ["0"] == [line[1] for line in predict(model(zero_based=True), b"0 1:5\n")[0][1:]]
-    table, prediction = predict(model(), text)
+    assert [] == predict(trained_model(zero_based=True), text)[1].notes
+    assert ["1", "0"] == [line[1] for line in predict(trained_model(zero_based=True), text)[0][1:]]
+    assert ["0"] == [line[1] for line in predict(trained_model(zero_based=True), b"0 1:5\n")[0][1:]]
+    table, prediction = predict(trained_model(), text)
     assert ["1", "0"] == [line[1] for line in table[1:]]
     assert prediction.notes[0].startswith("feature indices of new.txt start at 0, those of the training data at 1")
     with pytest.raises(InputError, match="feature index 0"):
-        predict(model(), text, zero_based="no")
+        predict(trained_model(), text, zero_based="no")
 
 
 def test_nothing_is_written_when_the_file_is_not_read_to_its_end(predict, tmp_path):
     """What was there before stays."""
-    predict(model(), b"1 1:5\n")
+    predict(trained_model(), b"1 1:5\n")
     before = (tmp_path / "out.csv").read_text()
 
     for text in (b"1 1:5\n" * 1000 + b"1 1:x\n", b"", b"a,b\n1,2\n"):
         with pytest.raises(InputError, match=r"line 1001|holds no rows|CSV"):
-            predict(model(), text)
+            predict(trained_model(), text)
 
     assert before == (tmp_path / "out.csv").read_text()
 
@@ -112,6 +100,6 @@ def test_many_features_that_the_model_never_saw_are_counted(predict):
     """All are counted, over all blocks of rows, and the first are named."""
     wide = b"".join(b"1 1:1 %d:1 %d:1\n" % (10 + 2 * row, 11 + 2 * row) for row in range(5))
 
-    _, prediction = predict(model(), wide)
+    _, prediction = predict(trained_model(), wide)
 
     assert ["10 features that the model never saw are ignored: 10, 11, 12, 13, 14, 15 and 4 more"] == prediction.notes
