@@ -27,9 +27,10 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
     from harness.errors import HarnessError
     from harness.settings import load_settings
     from harness.stack import client_environment, dead_parts, docker_flags, shared_stack, without_key
+    from harness.stack.code import is_outdated
     from harness.system import records
 
-    state = shared_stack(load_settings())
+    state = shared_stack(load_settings(), of_any_code=not (as_shell or as_docker or as_network))
     if (as_shell or as_docker or as_network) and state is None:
         raise HarnessError("no stack is up", remedy="run `harness up` first")
     if as_docker and state is not None:
@@ -43,12 +44,15 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
         click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables))
         return
     dead = dead_parts(state) if state else []
+    outdated = state is not None and is_outdated(state)
     if as_json:
         shown = without_key(state) if state else None
-        click.echo(records.encode({"up": state is not None, "dead": dead, "stack": shown}).decode())
+        report = {"up": state is not None, "dead": dead, "outdated": outdated, "stack": shown}
+        click.echo(records.encode(report).decode())
     elif state is None:
         click.echo("no stack is up")
     else:
-        click.echo("\n".join(["the stack is up", *describe(state, dead)]))
-    if dead or state is None:
+        note = ", but another version of the harness started it: run `harness down`, then `harness up`"
+        click.echo("\n".join([f"the stack is up{note if outdated else ''}", *describe(state, dead)]))
+    if dead or outdated or state is None:
         sys.exit(1)

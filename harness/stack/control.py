@@ -14,6 +14,7 @@ from typing import IO, cast
 
 from harness.errors import HarnessError
 from harness.settings import Settings
+from harness.stack.code import check_code
 from harness.stack.folders import LOG_FILE, PLAN_FILE, clean_up_after_the_killed, make_folder, remove_folder
 from harness.stack.lock import shared_stack_lock
 from harness.stack.lost import PRIVATE, SHARED, SUPERVISOR_MODULE, find_shared, shared_supervisors
@@ -41,16 +42,26 @@ def _silent(_line: str) -> None:
     """Discard the message."""
 
 
-def shared_stack(settings: Settings) -> StackState | None:
+def shared_stack(settings: Settings, *, of_any_code: bool = False) -> StackState | None:
     """Return the stack that `harness up` started, or None.
 
     Clean up first if a stack was killed.
+
+    Args:
+        settings: The project's settings.
+        of_any_code: Whether to return a stack that another version of the harness started, too.
+
+    Raises:
+        HarnessError: Another version of the harness started it.
     """
     with shared_stack_lock(settings.state_dir, wait=False) as locked:
         # Without the lock, another command is starting, stopping or cleaning up the stack right now.
         if locked:
             clean_up_after_the_killed(settings.state_dir)
-        return find_shared(settings.state_dir)
+        state = find_shared(settings.state_dir)
+    if state is not None and not of_any_code:
+        check_code(state)
+    return state
 
 
 def start_shared_stack(
@@ -185,9 +196,9 @@ def stack_for_run(
         log: Called with progress messages before a private stack starts.
 
     Raises:
-        HarnessError: The shared stack is damaged, or a private one cannot start.
+        HarnessError: The shared stack is damaged or of another version, or a private one cannot start.
     """
-    state = shared_stack(settings)
+    state = shared_stack(settings, of_any_code=True)
     if state is not None and s3 in (None, state.s3) and mode in (None, state.mode):
         _check_usable(state, s3, mode)
         yield state
@@ -197,6 +208,7 @@ def stack_for_run(
 
 
 def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None, *, registry: bool = False) -> None:
+    check_code(state)
     dead = dead_parts(state)
     if dead:
         raise HarnessError(

@@ -148,7 +148,7 @@ def _state_folder(settings: Settings) -> Check:
 
 def _ports(settings: Settings) -> Check:
     fixed: dict[str, int] = {name: port for name, port in msgspec.structs.asdict(settings.stack.ports).items() if port}
-    if shared_stack(settings) is not None:
+    if shared_stack(settings, of_any_code=True) is not None:
         return Check("ports", ok=True, required=True, found="in use by the running stack")
     try:
         ReservedPorts(["any", *fixed], fixed).close()

@@ -55,6 +55,7 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
         containers: The ID of each container, by its name.
         network: The functions' network in container mode.
         seconds: How long each service took to become ready.
+        code_sha256: Digest of the code that started the stack; empty if that is older than this field.
     """
 
     pid: int
@@ -68,6 +69,7 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
     containers: dict[str, str] = {}
     network: str = ""
     seconds: dict[str, float]
+    code_sha256: str = ""
 
     @property
     def supervisor(self) -> ProcessIdentity:

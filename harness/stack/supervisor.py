@@ -27,6 +27,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.stack.children import StopRequestedError
+from harness.stack.code import stack_code_sha256
 from harness.stack.folders import PLAN_FILE, keep_logs, remove_folder, take_over
 from harness.stack.parts import Parts, Started
 from harness.stack.plan import StackPlan
@@ -101,6 +102,7 @@ def _report(plan: StackPlan, started: Started) -> StackState:
         containers=started.containers,
         network=started.network,
         seconds=started.seconds,
+        code_sha256=stack_code_sha256(),
     )
     _save(state, plan)
     _reply(Reply(state))

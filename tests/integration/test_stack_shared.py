@@ -83,6 +83,32 @@ def test_a_stack_whose_state_was_damaged_or_removed_is_still_found(project, run_
     assert wait_until(lambda: not any(is_alive(process) for process in processes), GONE_WITHIN_S)
 
 
+@pytest.mark.parametrize("written", [{}, {"code_sha256": "of a later version"}])
+def test_a_stack_of_another_version_is_refused_in_one_line_and_can_be_stopped(project, run_harness, written):
+    """Commands that would use it say so at once; `status` shows it, and `down` stops it."""
+    state, _ = start_shared_stack(project)
+    processes = processes_of(state)
+    for file in (project.state_dir / "state.json", state.directory / "state.json"):
+        fields = json.loads(file.read_text())
+        del fields["code_sha256"]
+        file.write_text(json.dumps(fields | written))
+
+    with pytest.raises(HarnessError, match="another version of the harness"), stack_for_run(project):
+        pass
+    users = [run_harness(*words) for words in (["up"], ["runs"], ["logs", "linear_ec_2"], ["status", "--shell"])]
+    status = run_harness("status")
+
+    for user in users:
+        assert (1, "") == (user.returncode, user.stdout)
+        assert "error: the stack was started by another version of the harness\n" in user.stderr
+        assert "run `harness down`, then `harness up`" in user.stderr
+    assert 1 == status.returncode
+    assert "another version of the harness started it" in status.stdout
+    assert str(state.pid) in status.stdout
+    assert run_harness("down").stdout == "the stack is down\n"
+    assert nothing_is_left(project, processes)
+
+
 def test_a_damaged_state_file_without_a_stack_is_replaced(project, run_harness):
     """No stack is up: the file is of no use, and no command fails for it."""
     project.state_dir.mkdir()
