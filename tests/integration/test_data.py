@@ -72,7 +72,7 @@ def start(endpoint, s3_key):
                     # Whoever started the tests in the background of a script has had SIGINT ignored.
                     ["env", "--default-signal=INT", *map(str, command)],
                     env=environment_of(endpoint, s3_key),
-                    stdout=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     text=True,
                 )
@@ -333,7 +333,7 @@ def test_a_run_that_was_stopped_while_it_wrote_is_made_good_by_the_next_one(call
     spill.mkdir()
     rows = tmp_path / "rows"
     rows.write_bytes(b"".join(b"%d 1:%d 2:0.123456789\n" % (row % 2, row) for row in range(100_000)))
-    command = [*PARTITION, "--file-path", rows, "--n-workers", "40", "--spill-dir", spill]
+    command = [*PARTITION, "--file-path", rows, "--n-workers", "100", "--spill-dir", spill]
     process = start(*command, "--bucket-name", bucket)
     wait_until(lambda: has_partitions(s3, bucket))
 
@@ -349,7 +349,7 @@ def test_a_run_that_was_stopped_while_it_wrote_is_made_good_by_the_next_one(call
         {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in list_objects(s3, name)}
         for name in (bucket, f"{bucket}-peace")
     )
-    assert 41 == len(stopped)
+    assert 101 == len(stopped)
     assert in_peace == stopped
 
 
@@ -372,30 +372,21 @@ def has_opened_a_file_in(pid, folder):
     return False
 
 
-def test_two_commands_at_once_do_not_break_one_another(s3, s3_key, bucket, endpoint, tmp_path):
-    """Two processes that partition the same file into the same bucket both succeed, and the set is complete."""
+def test_commands_at_once_do_not_break_one_another(s3, call, start, bucket, tmp_path):
+    """Processes that partition the same file into the same bucket all succeed, and leave what one alone would."""
     rows = np.random.default_rng(0).normal(size=(5000, 4)).astype(np.float32)
     (tmp_path / "rows").write_bytes(format_rows(Dataset(rows, np.ones(5000, np.float32))))
-    command = [
-        HARNESS,
-        "data",
-        "partition",
-        "--file-path",
-        "rows",
-        "--n-workers",
-        "8",
-        "--bucket-name",
-        bucket,
-        "--json",
-    ]
+    command = [*PARTITION, "--file-path", tmp_path / "rows", "--n-workers", "8", "--seed", "2", "--json"]
+    alone = call(*command, "--bucket-name", f"{bucket}-peace").stdout
 
-    processes = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment_of(endpoint, s3_key), stdout=subprocess.PIPE)
-        for _ in range(2)
-    ]
+    processes = [start(*command, "--bucket-name", bucket) for _ in range(4)]
     outputs = [process.communicate(timeout=60)[0] for process in processes]
 
-    assert [0, 0] == [process.returncode for process in processes]
-    assert json.loads(outputs[0]) == json.loads(outputs[1])
-    assert 5000 == sum(part.rows for part in decoded(s3, bucket, 8, 4))
-    assert 9 == len(list_objects(s3, bucket))
+    assert [0] * 4 == [process.returncode for process in processes]
+    assert [json.loads(alone)] * 4 == [json.loads(output) for output in outputs]
+    together, in_peace = (
+        {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in list_objects(s3, name)}
+        for name in (bucket, f"{bucket}-peace")
+    )
+    assert 9 == len(together)
+    assert in_peace == together

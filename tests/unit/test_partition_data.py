@@ -3,7 +3,6 @@
 import hashlib
 import io
 import lzma
-import threading
 import zipfile
 from types import SimpleNamespace
 
@@ -358,25 +357,6 @@ def test_partitions_that_another_run_took_back_are_written_again(s3, write_rows,
     partition_file(path, n_workers=3, s3=s3, bucket="higgs-3")
 
     assert {"0_3", "1_3", "2_3", "manifest.json"} == set(list_objects(s3, "higgs-3"))
-
-
-def test_runs_at_the_same_time_write_the_same_set(s3, write_rows):
-    """Two runs with the same data and seed that overlap in any way leave one complete set."""
-    path, _ = write_rows(60)
-    manifests = []
-
-    def run():
-        manifests.append(partition_file(path, n_workers=4, s3=s3, bucket="shared", seed=2))
-
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert 4 == len(manifests)
-    assert {manifests[0].sha256} == {manifest.sha256 for manifest in manifests}
-    assert row_order(60, 2).tolist() == global_order(decoded(s3, "shared", 4))
 
 
 def test_a_bucket_that_appears_meanwhile_is_used(s3, write_rows, monkeypatch):
