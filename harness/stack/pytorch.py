@@ -64,7 +64,7 @@ def ensure_pytorch(log: Callable[[str], None]) -> None:
     index = os.environ.get(INDEX_VARIABLE, "")
     log("PyTorch is needed and not installed: asking pip for its CPU build")
     packages = check_build(planned(REQUIREMENTS, index))
-    log(f"installing PyTorch (once): {download_size(packages)} to download")
+    log(f"installing PyTorch (once): {download_size(packages)}")
     # Compiling all of torch takes longer than installing it; the import compiles the modules that it uses.
     _pip(REQUIREMENTS, index, "--no-compile")
     importlib.invalidate_caches()
@@ -111,10 +111,12 @@ def check_build(packages: list[Distribution]) -> list[Distribution]:
 
 
 def download_size(packages: list[Distribution]) -> str:
-    """Return the total size of the packages in MB, as far as their servers report it."""
+    """Return the total size of the packages in words, as far as their servers report it."""
     sizes = [_size(package.url) for package in packages]
-    known = sum(size for size in sizes if size is not None)
-    return f"{'over ' if None in sizes else ''}{known / _MB:,.0f} MB"
+    known = [size for size in sizes if size is not None]
+    if not known:
+        return "a download whose size the package index does not tell"
+    return f"{'over ' if None in sizes else ''}{sum(known) / _MB:,.0f} MB to download"
 
 
 def _size(url: str) -> int | None:

@@ -14,8 +14,8 @@ from harness.system.probes import wait_until
 from tests.support.fault_jobs import N_WORKERS
 from tests.support.running import run_job
 
-# Some hundred rounds, so that a part dies in the midst of them.
-JOB = {"data": "synthetic:rows=600,features=5", "n_workers": N_WORKERS, "batch_size": 10, "n_epochs": 20}
+# Seconds of rounds: a run is looked at every 0.2 s at most, and a part is to die in the midst of them.
+JOB = {"data": "synthetic:rows=600,features=5", "n_workers": N_WORKERS, "batch_size": 10, "n_epochs": 200}
 
 
 @pytest.fixture(scope="module")

@@ -41,5 +41,7 @@ def test_a_size_that_nobody_names_is_told_as_a_lower_bound(wheel):
     """The user hears of a download's size before it begins, as far as it can be known."""
     gone = Distribution("gone 1", "file:///there/is/no/such.whl")
 
-    assert "2 MB" == download_size([Distribution("torch", wheel)])
-    assert "over 2 MB" == download_size([Distribution("torch", wheel), gone])
+    assert "2 MB to download" == download_size([Distribution("torch", wheel)])
+    assert "over 2 MB to download" == download_size([Distribution("torch", wheel), gone])
+    assert "size" in download_size([gone])
+    assert "MB" not in download_size([gone])
