@@ -7,6 +7,7 @@ from typing import BinaryIO, Literal
 import click
 
 from harness.cli._terminal import echo
+from harness.cli.function_argument import function_argument
 from harness.cli.target_options import (
     account_option,
     refuse_account_without_target,
@@ -17,7 +18,7 @@ from harness.cli.target_options import (
 
 
 @click.command()
-@click.argument("function")
+@function_argument
 @click.option(
     "--event",
     type=click.File("rb"),

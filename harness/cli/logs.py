@@ -5,6 +5,7 @@ from typing import Literal
 import click
 
 from harness.cli._terminal import echo
+from harness.cli.function_argument import function_argument
 from harness.cli.target_options import (
     account_option,
     refuse_account_without_target,
@@ -15,7 +16,7 @@ from harness.cli.target_options import (
 
 
 @click.command()
-@click.argument("function")
+@function_argument
 @click.option("--since", default=60, show_default=True, type=click.IntRange(min=0), help="Look back this many minutes.")
 @click.option("--follow", is_flag=True, help="Wait for new lines until interrupted.")
 @target_option

@@ -4,6 +4,8 @@ import errno
 import importlib
 import signal
 import sys
+from collections.abc import Mapping
+from typing import ClassVar
 
 import click
 
@@ -31,7 +33,18 @@ VERBS = (
     "images",
     "deploy",
     "destroy",
+    "completion",
 )
+
+# What other tools call these verbs.
+OTHER_WORDS = {
+    "start": "up",
+    "stop": "down",
+    "ps": "status",
+    "train": "run",
+    "call": "invoke",
+    "tail": "logs",
+}
 
 
 # Longer than any useful error message.
@@ -40,6 +53,8 @@ LONGEST_LINE = 1200
 
 class VerbGroup(SuggestingGroup):
     """A group whose commands are the modules `harness.cli.<verb>`, imported when called so that `--help` stays fast."""
+
+    other_words: ClassVar[Mapping[str, str]] = OTHER_WORDS
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return all verbs, in the order in which a newcomer needs them."""

@@ -4,9 +4,11 @@ import sys
 
 import click
 
+from harness.cli.function_argument import function_argument
+
 
 @click.command()
-@click.argument("function")
+@function_argument
 @click.option(
     "--port",
     default=9000,

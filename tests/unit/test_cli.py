@@ -105,3 +105,22 @@ def test_help_texts_are_imperatives():
     assert {} == {
         path: word for path, word in first_words.items() if not word.istitle() or word.rstrip(",:").endswith("s")
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rnu"], "Did you mean 'run'?"),
+        (["data", "makee"], "Did you mean 'make'?"),
+        (["partition"], "Did you mean 'data partition'?"),
+        (["stop"], "Did you mean 'down'?"),
+        (["images", "xyz"], "The commands are bases, build, list, push, rm, services, verify."),
+        (["completion", "bsh"], "'bsh' is not one of 'bash', 'zsh', 'fish'"),
+    ],
+)
+def test_a_mistyped_command_is_told_the_nearest_one(arguments, words):
+    """Also one of a group, one that another tool has, and one that was typed without its group."""
+    answer = CliRunner().invoke(cli, arguments)
+
+    assert 2 == answer.exit_code
+    assert words in answer.stderr
