@@ -43,7 +43,8 @@ def command(
 ) -> None:
     """Invoke FUNCTION, declared in harness.toml, on the stack that is up, and print its answer.
 
-    The function is first created or updated from its folder or image; with --target, the deployed function is used.
+    The function is first created or updated from its folder or image, and so are the declared functions that it calls;
+    with --target, the deployed function is used.
     The exit code is 1 if the function failed.
 
     \b
@@ -51,8 +52,11 @@ def command(
       harness invoke linear_ec_2 --event fixtures/events/test_input_1_worker.json
       harness invoke linear_ec_1 --event event.json --target aws
     """
+    from functools import partial
+
     from harness.aws.clients import clients_for
     from harness.errors import HarnessError
+    from harness.runs.callees import make_callees
     from harness.runs.functions import declared, make_declared
     from harness.runs.health import check_parts
     from harness.runs.invoke import foreign_cache, invoke
@@ -74,7 +78,9 @@ def command(
             raise HarnessError("no stack is up", remedy="run `harness up` first")
         check_parts(stack)
         clients = clients_for(stack.endpoints)
-        make_declared(clients.functions, function, settings, stack.mode, log=lambda line: click.echo(line, err=True))
+        say = partial(click.echo, err=True)
+        make_declared(clients.functions, function, settings, stack.mode, log=say)
+        make_callees(clients.functions, function, settings, stack.mode, log=say)
     answer = invoke(clients.functions, function, body, asynchronous=asynchronous)
     if log:
         echo(answer.log, err=True, nl=False)

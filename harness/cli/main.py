@@ -24,6 +24,7 @@ VERBS = (
     "status",
     "data",
     "run",
+    "functions",
     "invoke",
     "rie",
     "logs",

@@ -99,9 +99,24 @@ def make_declared(client: "LambdaClient", name: str, settings: Settings, mode: M
     Raises:
         HarnessError: The function is not declared, or its folder or image is missing or not valid.
     """
-    code = code_of(name, settings, mode, log=log)
-    create_or_update(client, DesiredFunction(name, declared(settings, name), code))
-    return code
+    desired = desired_function(name, settings, mode, log=log)
+    create_or_update(client, desired)
+    return desired.code
+
+
+def desired_function(name: str, settings: Settings, mode: Mode, *, log: Log) -> DesiredFunction:
+    """Return a function as harness.toml declares it, with its current code.
+
+    Args:
+        name: The function.
+        settings: The project's settings.
+        mode: How the stack runs.
+        log: Called when an image is built.
+
+    Raises:
+        HarnessError: The function is not declared, or its folder or image is missing or not valid.
+    """
+    return DesiredFunction(name, declared(settings, name), code_of(name, settings, mode, log=log))
 
 
 def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:

@@ -47,3 +47,24 @@ def current_image(name: str, function: FunctionSettings, *, log: Log) -> str:
         return str(image.id)
     finally:
         client.close()
+
+
+def check_built(name: str, function: FunctionSettings) -> None:
+    """Check that the function's image was built once or pulled, without building it.
+
+    Args:
+        name: The function.
+        function: Its table in harness.toml.
+
+    Raises:
+        HarnessError: No image is declared, or it is not on this machine.
+    """
+    client = connect()
+    try:
+        recipe = RECIPES.get(function.image)
+        if function.image and find_image(client, recipe.name if recipe else function.image) is None:
+            raise HarnessError(
+                f"image {function.image} is not on this machine", remedy=f"run `harness functions create {name}`"
+            )
+    finally:
+        client.close()
