@@ -1,4 +1,4 @@
-"""The argument FUNCTION of a verb, which a shell completes from harness.toml."""
+"""The arguments that name functions, which a shell completes from harness.toml."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +11,11 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def function_argument(function: Decorated) -> Decorated:
     """Add the argument FUNCTION."""
     return click.argument("function", shell_complete=_declared)(function)
+
+
+def functions_argument(function: Decorated) -> Decorated:
+    """Add the argument NAMES: any number of functions, also none."""
+    return click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_declared)(function)
 
 
 def _declared(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's signature

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli._terminal import printable
+from harness.cli.function_argument import functions_argument
 from harness.cli.groups import SuggestingGroup
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@functions_argument
 def create(*, names: tuple[str, ...]) -> None:
     """Create the functions NAME, or all that harness.toml declares; update those that exist.
 
@@ -41,7 +42,7 @@ def create(*, names: tuple[str, ...]) -> None:
 
 
 @command.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@functions_argument
 def update(*, names: tuple[str, ...]) -> None:
     """Update the code and configuration of the functions NAME, or of all declared functions that exist.
 
