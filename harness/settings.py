@@ -1,11 +1,11 @@
 """The settings: `harness.toml` and the environment, read once into frozen records.
 
     [stack]                 the services of a run
-    mode = "process"        or "container"
-    s3 = "localstack"       or "moto"
-    [stack.ports]           memcached, s3, aws, gateway, discovery; absent or 0 picks a free port
+    [stack.ports]           their ports, if they are fixed
     [gateway]               the Lambda service
-    [functions.NAME]        one table per function: source, include, handler, memory_mb, timeout_s, ...
+    [functions.NAME]        one table per function
+
+The docstrings below describe every key: docs/harness-toml.md and harness.schema.json are made from them.
 
 Paths in the file are relative to it.
 The nearest `harness.toml` in the working directory or above it is used; its folder is the root of the project.
@@ -34,7 +34,15 @@ FunctionName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9-_]{1,64}$")]
 
 
 class PortSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Fixed ports on the loopback interface; 0 picks a free port."""
+    """Fixed ports on the loopback interface; 0 picks a free port.
+
+    Attributes:
+        memcached: Port of Memcached.
+        s3: Port of S3.
+        aws: Port of the other AWS services.
+        gateway: Port of the Lambda service.
+        discovery: Port of Memcached's configuration endpoint.
+    """
 
     memcached: Port = 0
     s3: Port = 0
@@ -80,12 +88,12 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         source: Folder whose files become the root of the deployment package (`/var/task`).
         handler: `module.function` within that root.
         include: Further folders, each packaged under its own name (a library beside the handler).
-        memory_mb: Memory size.
-        timeout_s: Time limit of one invocation.
+        memory_mb: Memory size, MB.
+        timeout_s: Time limit of one invocation, seconds.
         retries: How often a failed event is retried (`MaximumRetryAttempts`).
         environment: The function's own environment variables.
         image: The image that it runs from in container mode and on AWS; in process mode it runs from `source`.
-        ephemeral_storage_mb: Size of /tmp.
+        ephemeral_storage_mb: Size of /tmp, MB.
         recursive: Whether the function may invoke itself, directly or not, more than 16 times (`RecursiveLoop=Allow`).
         reserved_concurrency: Environments reserved for this function; 0 if it shares the account's.
     """
@@ -103,7 +111,15 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reserved_concurrency: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tables of harness.toml.
+
+    Attributes:
+        stack: The services of a run.
+        gateway: The Lambda service.
+        functions: The project's functions, one table for each; the table's name is the function's.
+    """
+
     stack: StackSettings = StackSettings()
     gateway: GatewaySettings = GatewaySettings()
     functions: dict[FunctionName, FunctionSettings] = {}
@@ -159,10 +175,10 @@ def _working_folder() -> Path:
         ) from error
 
 
-def _file_of(content: dict[str, Any], path: Path) -> _File:
+def _file_of(content: dict[str, Any], path: Path) -> SettingsFile:
     functions = content.get("functions", {})
     tables: list[tuple[str, Any, type[msgspec.Struct]]] = [
-        ("", content, _File),
+        ("", content, SettingsFile),
         ("stack", content.get("stack"), StackSettings),
         ("stack.ports", _key(content.get("stack"), "ports"), PortSettings),
         ("gateway", content.get("gateway"), GatewaySettings),
@@ -174,7 +190,7 @@ def _file_of(content: dict[str, Any], path: Path) -> _File:
     for name, table in _items(functions):
         # Convert them one by one: for a whole file, msgspec would not name the function.
         _convert(table, FunctionSettings, f"functions.{name}", path)
-    return _convert(content, _File, "", path)
+    return _convert(content, SettingsFile, "", path)
 
 
 def _check_key(key: str, table: str, kind: type[msgspec.Struct], path: Path) -> None:
