@@ -2,7 +2,7 @@
 
     python -m benchmarks.compare main --only exchange
 
-The benchmarks are this tree's. They measure the packages (`harness`, `training`, `fixtures`) of this tree and of BASE,
+The benchmarks are this tree's. They measure the packages (`harness`, `training`) of this tree and of BASE,
 which is checked out into its own worktree and run by an interpreter that finds BASE's packages first. Both use the
 libraries that are installed here. The two take turns, topic by topic.
 If modules have moved since BASE, these benchmarks cannot import its packages: `--own-benchmarks` runs BASE's own there.

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fixtures.cells import small_job
+from benchmarks.cells import small_job
 from harness.aws.clients import clients_for
 from harness.errors import HarnessError
 from harness.runs.launch import run

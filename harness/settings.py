@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from fixtures.folders import cache_folder, state_folder
 from harness.errors import HarnessError
+from harness.folders import cache_folder, state_folder
 
 FILE_NAME = "harness.toml"
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from fixtures.emulation import DIRECT, stack_session
 from harness.aws.errors import aws_settings
+from harness.aws.stack_session import DIRECT, stack_session
 from harness.stack.state import Endpoints
 
 if TYPE_CHECKING:

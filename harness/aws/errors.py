@@ -23,7 +23,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from fixtures.aws_settings import place_of_setting
+from harness.aws.setting_place import place_of_setting
 from harness.errors import HarnessError
 
 _LOG_IN = "log in again (`aws sso login`), or renew the keys that your profile or environment names"

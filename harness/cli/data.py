@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fixtures.options import zero_based_option
+from harness.cli.data_options import zero_based_option
 from harness.cli.groups import SuggestingGroup
 
 if TYPE_CHECKING:
-    from fixtures.inspection import BucketInspection, FileInspection
-    from fixtures.partitions import Manifest
+    from harness.datasets.inspection import BucketInspection, FileInspection
+    from harness.datasets.partitions import Manifest
     from training.data.manifest import LabelCount
     from training.job import ZeroBased
 
@@ -28,7 +28,7 @@ class DataGroup(SuggestingGroup):
         """Return the command of this name, or None."""
         if cmd_name != "partition":
             return super().get_command(ctx, cmd_name)
-        from fixtures.partition_data import command as partition
+        from harness.cli.data_partition import partition
 
         return partition
 
@@ -81,9 +81,9 @@ def make(*, kind: str, output: Path, seed: int, as_json: bool, **options: float 
     """
     import msgspec
 
-    from fixtures.datasets import synthetic_spec
-    from fixtures.make_data import KINDS, make_file
-    from fixtures.progress import progress_bar
+    from harness.datasets.make_data import KINDS, make_file
+    from harness.datasets.progress import progress_bar
+    from harness.datasets.specs import synthetic_spec
 
     given = {key: value for key, value in options.items() if value is not None}
     spec = synthetic_spec(KINDS[kind], given, named=f"--kind {kind}")
@@ -112,10 +112,10 @@ def inspect(*, source: str, endpoint_url: str | None, zero_based: "ZeroBased", a
     """
     import msgspec
 
-    from fixtures.datasets import BucketSpec, FileSpec, parse_data_spec
-    from fixtures.inspection import inspect_bucket, inspect_file
-    from fixtures.progress import progress_bar
-    from fixtures.s3 import s3_client
+    from harness.datasets.inspection import inspect_bucket, inspect_file
+    from harness.datasets.progress import progress_bar
+    from harness.datasets.s3 import s3_client
+    from harness.datasets.specs import BucketSpec, FileSpec, parse_data_spec
     from training.errors import InputError
 
     found: BucketInspection | FileInspection

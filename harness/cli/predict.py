@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from fixtures.options import zero_based_option
+from harness.cli.data_options import zero_based_option
 from harness.cli.target_options import account_option, region_option, results_of, stack_option, target_option
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 from botocore import xform_name
 
-from fixtures.emulation import IsolatedSession
 from harness import iam
+from harness.aws.stack_session import IsolatedSession
 from harness.deploy import policy
 from harness.deploy.intrinsics import ACCOUNT, REGION, STACK, Resolver, parse, partition_of
 from harness.deploy.template import ALIAS, camel, load_template

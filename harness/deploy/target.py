@@ -7,9 +7,9 @@ from typing import Any, Literal
 import boto3
 from botocore.exceptions import UnknownRegionError
 
-from fixtures.emulation import DIRECT
 from harness.aws.clients import SEVERAL_TRIES, Clients, aws_clients, clients_for, emulation_session
 from harness.aws.errors import aws_settings
+from harness.aws.stack_session import DIRECT
 from harness.errors import HarnessError
 from harness.runs.log_tail import AWS_POLLING, LOCAL_POLLING, PollingProfile
 from harness.stack.state import StackState

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
-from fixtures.emulation import DIRECT
 from harness.aws.errors import aws_settings
+from harness.aws.stack_session import DIRECT
 from harness.deploy.intrinsics import FILE_NAME, Resolver, parse
 from harness.errors import HarnessError
 

@@ -155,7 +155,7 @@ class Bases:
         return self._on_packages(LOCALSTACK, "requirements/localstack.txt", files)
 
     def _services(self) -> str:
-        return self._on_packages(SERVICES, "requirements/services.txt", ("images/services", "harness", "fixtures"))
+        return self._on_packages(SERVICES, "requirements/services.txt", ("images/services", "harness"))
 
     def _on_packages(self, name: str, requirements: str, sources: tuple[str, ...]) -> str:
         """Build an image in two layers, our files on the packages, so that a change of our files rebuilds quickly."""

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from fixtures.datasets import BucketSpec, DataSpec, bucket_for
-from fixtures.partitioning import partition_set
-from fixtures.partitions import Manifest, read_manifest
-from fixtures.progress import progress_bar
+from harness.datasets.partitioning import partition_set
+from harness.datasets.partitions import Manifest, read_manifest
+from harness.datasets.progress import progress_bar
+from harness.datasets.specs import BucketSpec, DataSpec, bucket_for
 from harness.errors import HarnessError
 from training.errors import JobError
 from training.job import Job, ZeroBased

@@ -19,8 +19,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fixtures.moments import Moments
-from fixtures.partitions import Manifest
+from harness.datasets.moments import Moments
+from harness.datasets.partitions import Manifest
 from training.job import Job
 from training.model.catalogue import DENSE, MODELS
 

@@ -1,12 +1,12 @@
 """The image that a function runs from: harness.toml names it; the project's own images are built if out of date."""
 
+from harness.bundle import BUNDLE
 from harness.errors import HarnessError
 from harness.images.build import build_image, find_base
 from harness.images.catalogue import RECIPES
 from harness.images.facts import is_current
 from harness.settings import FunctionSettings
 from harness.stack.plan import Log
-from harness.system.clone import PROJECT
 from harness.system.engine import connect, find_image
 
 
@@ -34,9 +34,9 @@ def current_image(name: str, function: FunctionSettings, *, log: Log) -> str:
         recipe = RECIPES.get(function.image)
         if recipe is not None:
             built = find_image(client, recipe.name)
-            if built is None or not is_current(built, PROJECT, recipe):
+            if built is None or not is_current(built, BUNDLE, recipe):
                 log(f"building image {recipe.name} ({'not built' if built is None else 'out of date'})")
-                return build_image(client, PROJECT, recipe, find_base(client, None)).image_id
+                return build_image(client, BUNDLE, recipe, find_base(client, None)).image_id
         image = find_image(client, function.image)
         if image is None:
             raise HarnessError(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TextIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fixtures.compressed import CompressedFile
-from fixtures.data_file import read_rows, with_base
+from harness.datasets.compressed import CompressedFile
+from harness.datasets.data_file import read_rows, with_base
 from harness.errors import HarnessError
 from training.data.dataset import Dataset, decode_npz
 from training.data.labels import MOST_LABELS, format_labels, plain_label

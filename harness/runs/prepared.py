@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fixtures.datasets import BucketSpec, DataSpec, parse_data_spec
-from fixtures.partitions import count_partitions
+from harness.datasets.partitions import count_partitions
+from harness.datasets.specs import BucketSpec, DataSpec, parse_data_spec
 from harness.errors import HarnessError
 from harness.faults import Plan
 from harness.runs.data import Data

@@ -1,6 +1,6 @@
 """A warning about features of uneven or large scale; it needs the manifest, which the workers do not have."""
 
-from fixtures.partitions import Manifest
+from harness.datasets.partitions import Manifest
 from training.algorithm.advice import constant_loss
 from training.job import Job
 

@@ -3,9 +3,9 @@
 import hashlib
 from functools import cache
 
+from harness.bundle import CODE
 from harness.errors import HarnessError
 from harness.stack.state import StackState
-from harness.system.clone import PROJECT
 
 # Everything that the long-lived processes of a stack execute; functions are packaged again for every run.
 _PARTS = (
@@ -19,6 +19,8 @@ _PARTS = (
     "iam.py",
     "settings.py",
     "errors.py",
+    "folders.py",
+    "bundle.py",
 )
 
 
@@ -27,9 +29,9 @@ def stack_code_sha256() -> str:
     """Return the digest of the stack's code as it is on disk; it takes some milliseconds."""
     digest = hashlib.sha256()
     for part in _PARTS:
-        path = PROJECT / "harness" / part
+        path = CODE / "harness" / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(f"{file.relative_to(PROJECT)}\n".encode())
+            digest.update(f"{file.relative_to(CODE)}\n".encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from docker.types import Mount
 
+from harness.bundle import CODE
 from harness.emulation.environment import CACHE_ENDPOINT, REGISTRY
 from harness.guard import HEALTH, NAMES_VARIABLE, SECRET_VARIABLE, own_key
 from harness.stack import localstack
 from harness.stack.container_labels import STACK_LABEL
 from harness.stack.plan import StackImages, StackPlan
 from harness.stack.state import Endpoints
-from harness.system.clone import PROJECT
 from harness.system.probes import answers_http, answers_memcached
 
 S3_PORT, AWS_PORT, GATEWAY_PORT, MEMCACHED_PORT, DISCOVERY_PORT = 4566, 5000, 9001, 11_211, 11_212
@@ -200,7 +200,7 @@ def _s3_options(directory: Path) -> dict[str, Any]:
     # The published image stores objects below /tmp, ours in its own folder.
     options = _disk_for_objects(directory, "/var/lib/localstack")
     # Our image contains the guard; the published image runs our script before it opens its port.
-    guard = {GUARD_IN_LOCALSTACK: PROJECT / "harness" / "guard.py", START_SCRIPT: localstack.START_SCRIPT}
+    guard = {GUARD_IN_LOCALSTACK: CODE / "harness" / "guard.py", START_SCRIPT: localstack.START_SCRIPT}
     options["mounts"] += [Mount(inside, str(path), type="bind", read_only=True) for inside, path in guard.items()]
     return options
 

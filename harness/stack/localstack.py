@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from harness.bundle import BUNDLE
 from harness.errors import HarnessError
 from harness.guard import SECRET_VARIABLE, own_key
 from harness.stack.service import Service
-from harness.system.clone import PROJECT
 from harness.system.ports import LOOPBACK
 from harness.system.probes import answers_http
 from harness.system.process_identity import bound_to_parent
@@ -31,7 +31,7 @@ def find_localstack() -> Path:
     Raises:
         HarnessError: The environment does not exist.
     """
-    python = PROJECT / ".venv-localstack" / "bin" / "python"
+    python = BUNDLE / ".venv-localstack" / "bin" / "python"
     if not python.exists():
         raise HarnessError("LocalStack is not installed", f"looked for {python}", "run `make setup`, or use --s3 moto")
     return python

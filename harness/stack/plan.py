@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.bundle import BUNDLE
 from harness.errors import HarnessError
 from harness.guard import new_secret, own_key
 from harness.settings import GatewaySettings, PortSettings, Settings
@@ -19,7 +20,6 @@ from harness.stack.memcached import find_memcached, memcached_service
 from harness.stack.moto import moto_service
 from harness.stack.service import Service
 from harness.stack.state import Endpoints, Mode, S3Kind
-from harness.system.clone import PROJECT
 from harness.system.ports import LOOPBACK
 from harness.system.rie import rie_path
 
@@ -160,7 +160,7 @@ def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> Stac
     client = connect()
     socket = engine_socket()
     # The images are built from this clone, whichever project uses it.
-    found = service_images(client, msgspec.structs.replace(settings, root=PROJECT), log=log)
+    found = service_images(client, msgspec.structs.replace(settings, root=BUNDLE), log=log)
     return StackImages(
         memcached=found.memcached,
         localstack=found.localstack if s3 == "localstack" else None,

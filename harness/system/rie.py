@@ -11,12 +11,12 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.bundle import BUNDLE
 from harness.errors import HarnessError
 from harness.settings import Settings
-from harness.system.clone import PROJECT
 from harness.system.private_files import private_folder
 
-REQUIREMENTS = PROJECT / "requirements" / "rie.txt"
+REQUIREMENTS = BUNDLE / "requirements" / "rie.txt"
 DOWNLOAD_TIMEOUT_S = 300
 
 

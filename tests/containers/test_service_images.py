@@ -27,7 +27,7 @@ AS_BARE_AS_CAN_BE = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["n
 @pytest.fixture
 def clone(tmp_path: Path) -> Settings:
     """A copy of what the images are made of, for the test to change."""
-    for name in ("harness", "fixtures", "requirements", "images"):
+    for name in ("harness", "requirements", "images"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in (".dockerignore", "harness.toml"):
         shutil.copy(ROOT / name, tmp_path)

@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
-from fixtures.partitioning import partition_file
-from fixtures.partitions import read_manifest
 from harness.aws.clients import clients_for
+from harness.datasets.partitioning import partition_file
+from harness.datasets.partitions import read_manifest
 from harness.errors import HarnessError
 from harness.runs.predict import model_of_run
 from tests.support.running import run_job

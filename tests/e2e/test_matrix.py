@@ -2,7 +2,7 @@
 
 import pytest
 
-from fixtures.cells import small_job
+from benchmarks.cells import small_job
 from tests.support.running import run_job
 from training.matrix import Cell, cells
 from training.model.catalogue import MODELS

@@ -4,8 +4,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
-from fixtures.emulation import DIRECT, stack_session
-from fixtures.s3 import s3_client
+from harness.aws.stack_session import DIRECT, stack_session
+from harness.datasets.s3 import s3_client
 from harness.deploy.target import aws_target
 from harness.errors import HarnessError
 from training.errors import InputError

@@ -15,10 +15,10 @@ import boto3
 import numpy as np
 import pytest
 
-from fixtures.datasets import SyntheticSparseSpec
-from fixtures.libsvm import format_rows
-from fixtures.loading import load_arrays
-from fixtures.partitions import list_objects, read_manifest
+from harness.datasets.libsvm import format_rows
+from harness.datasets.loading import load_arrays
+from harness.datasets.partitions import list_objects, read_manifest
+from harness.datasets.specs import SyntheticSparseSpec
 from training.data.dataset import Dataset, decode_partition
 
 HARNESS = Path(sys.executable).with_name("harness")

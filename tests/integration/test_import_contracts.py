@@ -24,7 +24,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the packages and of the contracts."""
     folder = tmp_path_factory.mktemp("sources")
     shutil.copy(ROOT / "pyproject.toml", folder)
-    for package in ("harness", "fixtures", "lambdas"):
+    for package in ("harness", "lambdas"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
@@ -53,7 +53,7 @@ def lint_with(sources: Path, path: str, addition: str) -> subprocess.CompletedPr
 
 
 def test_import_contracts_are_kept(sources: Path):
-    """Every import in harness, fixtures and training goes down the layers of pyproject.toml."""
+    """Every import in harness and training goes down the layers of pyproject.toml."""
     result = lint_imports(sources)
 
     assert result.returncode == 0, result.stdout + result.stderr

@@ -136,7 +136,7 @@ def test_a_missing_memcached_is_one_clear_error(monkeypatch, tmp_path):
 
 def test_a_missing_localstack_is_one_clear_error(monkeypatch, tmp_path):
     """Without LocalStack's environment the error names the remedy and the alternative."""
-    monkeypatch.setattr(localstack, "PROJECT", tmp_path)
+    monkeypatch.setattr(localstack, "BUNDLE", tmp_path)
 
     with pytest.raises(HarnessError) as caught:
         find_localstack()

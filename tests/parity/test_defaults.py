@@ -9,10 +9,10 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from fixtures.moments import RowSample
-from fixtures.partitions import Manifest
-from fixtures.synthetic import synthetic_blocks
-from fixtures.synthetic_sparse import sparse_blocks
+from harness.datasets.moments import RowSample
+from harness.datasets.partitions import Manifest
+from harness.datasets.synthetic import synthetic_blocks
+from harness.datasets.synthetic_sparse import sparse_blocks
 from harness.runs.defaults import defaults_for, format_defaults
 from harness.runs.scale import uneven_features
 from tests.support.training_alone import dealt, train_together

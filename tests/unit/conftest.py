@@ -6,7 +6,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from fixtures.partitions import list_objects
+from harness.datasets.partitions import list_objects
 
 # Python reports these before it does them; a pair of connected sockets, as asyncio has one, is none of them.
 FORBIDDEN = {

@@ -6,7 +6,7 @@ import scipy.sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.preprocessing import StandardScaler
 
-from fixtures.synthetic import synthetic_blocks
+from harness.datasets.synthetic import synthetic_blocks
 from tests.support.training_alone import dealt, train_together
 from training.algorithm.advice import advise, constant_loss, zero_loss
 from training.algorithm.epochs import EpochReport

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from fixtures.ahead import Ahead, map_ahead
+from harness.datasets.ahead import Ahead, map_ahead
 
 
 def failing_after(count):

@@ -8,9 +8,9 @@ import tarfile
 import numpy as np
 import pytest
 
-from fixtures import compressed
-from fixtures.cifar10 import format_images
-from fixtures.data_file import read_rows
+from harness.datasets import compressed
+from harness.datasets.cifar10 import format_images
+from harness.datasets.data_file import read_rows
 from training.data.dataset import Dataset
 from training.errors import InputError
 

@@ -12,11 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from fixtures import synthetic_images, synthetic_sparse
-from fixtures.cifar10 import format_images
-from fixtures.compressed import CompressedFile
-from fixtures.data_file import read_rows
-from fixtures.datasets import (
+from harness.datasets import synthetic_images, synthetic_sparse
+from harness.datasets.cifar10 import format_images
+from harness.datasets.compressed import CompressedFile
+from harness.datasets.data_file import read_rows
+from harness.datasets.inspection import inspect_file
+from harness.datasets.libsvm import format_rows
+from harness.datasets.loading import load_arrays, make_rows
+from harness.datasets.make_data import make_file
+from harness.datasets.sidecar import read_sidecar, sidecar_path
+from harness.datasets.specs import (
     SKLEARN_SETS,
     BucketSpec,
     FileSpec,
@@ -27,12 +32,7 @@ from fixtures.datasets import (
     bucket_for,
     parse_data_spec,
 )
-from fixtures.inspection import inspect_file
-from fixtures.libsvm import format_rows
-from fixtures.loading import load_arrays, make_rows
-from fixtures.make_data import make_file
-from fixtures.sidecar import read_sidecar, sidecar_path
-from fixtures.synthetic import BLOCK_ROWS, synthetic_blocks
+from harness.datasets.synthetic import BLOCK_ROWS, synthetic_blocks
 from training.data.dataset import Dataset
 from training.errors import InputError
 from training.model.linear import logistic_regression

@@ -13,9 +13,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from fixtures.data_file import read_rows, with_base
-from fixtures.foreign import FORMATS_READ
-from fixtures.inspection import inspect_file
+from harness.datasets.data_file import read_rows, with_base
+from harness.datasets.foreign import FORMATS_READ
+from harness.datasets.inspection import inspect_file
 from training.errors import InputError
 
 TEXT = b"-1 1:0.5 3:2\n1 2:0.25\n" * 30
@@ -172,8 +172,8 @@ def test_an_encrypted_zip_is_named(tmp_path):
 @pytest.mark.parametrize("zero_based", ["auto", "no", "yes"])
 def test_no_two_rows_of_a_file_go_by_different_bases(tmp_path, monkeypatch, zero_based):
     """An index 0 at the end of a long file makes all of it zero-based, also where it is read in pieces."""
-    monkeypatch.setattr("fixtures.compressed.PIECE_BYTES", 64)
-    monkeypatch.setattr("fixtures.libsvm.PIECE_BYTES", 64)
+    monkeypatch.setattr("harness.datasets.compressed.PIECE_BYTES", 64)
+    monkeypatch.setattr("harness.datasets.libsvm.PIECE_BYTES", 64)
     path = tmp_path / "data"
     path.write_bytes(b"1 1:1\n" * 100 + b"0 0:2\n")
 

@@ -61,7 +61,7 @@ def test_no_import_escapes_the_contracts():
 
 def test_no_modules_import_each_other_in_a_circle():
     """Imports inside functions and under TYPE_CHECKING count as well."""
-    graph = grimp.build_graph("harness", "fixtures", "training", cache_dir=None, exclude_type_checking_imports=False)
+    graph = grimp.build_graph("harness", "training", cache_dir=None, exclude_type_checking_imports=False)
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
 
     circle = circle_in(imports)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.sparse import csr_array
 
-from fixtures import compressed, libsvm
-from fixtures.data_file import read_rows
-from fixtures.libsvm import MOST_FEATURES, format_rows
+from harness.datasets import compressed, libsvm
+from harness.datasets.data_file import read_rows
+from harness.datasets.libsvm import MOST_FEATURES, format_rows
 from training.data.dataset import Dataset
 from training.data.libsvm import parse_dense, parse_sparse
 from training.errors import InputError

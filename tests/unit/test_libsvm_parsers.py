@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fixtures.libsvm import parse_fast
+from harness.datasets.libsvm import parse_fast
 from training.data.libsvm import parse_dense, parse_one_by_one, parse_regular, parse_sparse, without_query_ids
 from training.errors import InputError
 

@@ -11,12 +11,12 @@ import pytest
 from botocore.exceptions import ClientError
 from scipy.sparse import csr_array, random_array
 
-from fixtures import partitions, spill
-from fixtures.data_file import FILE_FORMATS
-from fixtures.partitioning import partition_arrays, partition_file
-from fixtures.partitions import list_objects, read_manifest
-from fixtures.shuffle import row_order
-from fixtures.sidecar import Sidecar, write_sidecar
+from harness.datasets import partitions, spill
+from harness.datasets.data_file import FILE_FORMATS
+from harness.datasets.partitioning import partition_arrays, partition_file
+from harness.datasets.partitions import list_objects, read_manifest
+from harness.datasets.shuffle import row_order
+from harness.datasets.sidecar import Sidecar, write_sidecar
 from training.data.dataset import Dataset, decode_partition
 from training.data.manifest import LabelCount
 from training.errors import InputError

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from fixtures import spill
-from fixtures.row_file import to_block
-from fixtures.shuffle import RowKeys, row_order, skewed_order
-from fixtures.spill import DealtRows, RowSpill
+from harness.datasets import spill
+from harness.datasets.row_file import to_block
+from harness.datasets.shuffle import RowKeys, row_order, skewed_order
+from harness.datasets.spill import DealtRows, RowSpill
 from training.data.dataset import Dataset
 
 KINDS = st.sampled_from(["dense", "sparse", "images"])

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fixtures.datasets import BucketSpec, parse_data_spec
+from harness.datasets.specs import BucketSpec, parse_data_spec
 from harness.errors import HarnessError
 from harness.faults import read_plan
 from harness.runs.data import Data

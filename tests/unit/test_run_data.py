@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from fixtures.datasets import parse_data_spec
-from fixtures.libsvm import format_rows
-from fixtures.partitioning import partition_arrays
-from fixtures.partitions import read_manifest
+from harness.datasets.libsvm import format_rows
+from harness.datasets.partitioning import partition_arrays
+from harness.datasets.partitions import read_manifest
+from harness.datasets.specs import parse_data_spec
 from harness.errors import HarnessError
 from harness.runs.data import Data, check_shape, prepare_data
 from training.data.dataset import Dataset

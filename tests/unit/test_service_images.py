@@ -52,7 +52,7 @@ def test_compose_takes_the_same_published_images():
 @pytest.mark.parametrize(
     ("dockerfile", "sources"),
     [
-        ("images/services/Dockerfile", ("fixtures/", "harness/", "images/services/")),
+        ("images/services/Dockerfile", ("harness/", "images/services/")),
         (
             "images/localstack/Dockerfile",
             ("harness/guard.py", "harness/stack/localstack_launcher.py", "images/localstack/"),

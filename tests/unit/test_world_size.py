@@ -2,8 +2,8 @@
 
 import pytest
 
-from fixtures.datasets import parse_data_spec
-from fixtures.partitions import count_partitions
+from harness.datasets.partitions import count_partitions
+from harness.datasets.specs import parse_data_spec
 from harness.runs.data import prepare_data
 from harness.runs.prepared import DEFAULT_WORKERS, prepare_run
 from training.errors import InputError

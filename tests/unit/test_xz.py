@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fixtures import compressed, libsvm, xz
-from fixtures.compressed import CompressedFile
-from fixtures.data_file import read_rows
-from fixtures.xz import XzWriter, find_blocks
+from harness.datasets import compressed, libsvm, xz
+from harness.datasets.compressed import CompressedFile
+from harness.datasets.data_file import read_rows
+from harness.datasets.xz import XzWriter, find_blocks
 from training.errors import InputError
 
 TEXT = b"".join(b"%d 1:%d 2:0.5\n" % (row % 2, row) for row in range(3000))

@@ -1,6 +1,6 @@
 """The manifest beside a set of partitions, as far as the coordinator and the workers read it.
 
-The partitioner writes it, and `fixtures.partitions` has the whole record; partitions of other programs have none.
+The partitioner writes it, with further keys; partitions of other programs have none.
 """
 
 import hashlib
