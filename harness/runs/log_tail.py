@@ -5,7 +5,7 @@ Only CloudWatch Logs is read, so the same code reads the log of a function on AW
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -33,6 +33,20 @@ LOCAL_POLLING = PollingProfile(longest_poll_s=0.2, out_of_order_ms=5000, reports
 AWS_POLLING = PollingProfile(longest_poll_s=2.0, out_of_order_ms=30_000, reports_within_s=20.0)
 
 
+class LogLine(NamedTuple):
+    """One event of a log group.
+
+    Attributes:
+        timestamp: When it was written, milliseconds since the epoch.
+        stream: The log stream: one for each environment.
+        message: The line, or the lines.
+    """
+
+    timestamp: int
+    stream: str
+    message: str
+
+
 class LogTail:
     """The new lines of one log group, each of them once.
 
@@ -52,6 +66,11 @@ class LogTail:
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Yield the time and the text of each line that is new since the last call."""
+        for timestamp, _, message in self.events():
+            yield timestamp, message
+
+    def events(self) -> Iterator[LogLine]:
+        """Yield each line that is new since the last call."""
         try:
             pages = self._logs.get_paginator("filter_log_events").paginate(
                 logGroupName=self._group, startTime=self._since_ms
@@ -65,7 +84,7 @@ class LogTail:
         self._since_ms = max(self._since_ms, newest - self.polling.out_of_order_ms)
         self._seen = {event["eventId"] for event in events if event["timestamp"] >= self._since_ms}
         for event in new:
-            yield event["timestamp"], event["message"]
+            yield LogLine(event["timestamp"], event["logStreamName"], event["message"])
 
 
 def has_log(logs: "CloudWatchLogsClient", function: str) -> bool:
