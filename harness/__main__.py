@@ -6,6 +6,10 @@ import signal
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from harness.cli.main import main
+from harness.bundle import make_training_importable
+
+make_training_importable()
+
+from harness.cli.main import main  # noqa: E402 - it imports `training`
 
 main()

@@ -55,7 +55,7 @@ def fault_plan(flags: dict[str, Any]) -> "Plan":
 
 def with_flags(settings: "Settings", job: "Job", flags: dict[str, Any]) -> "Settings":
     """Return the settings, with the values that the flags override for this job."""
-    from harness.runs.functions import for_run, worker_function
+    from harness.runs.worker import for_run, worker_function
 
     return for_run(
         settings,

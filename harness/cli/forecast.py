@@ -102,7 +102,7 @@ def command(
     from harness.report.forecast import constants, forecast
     from harness.report.measured import measured_run
     from harness.runs.catalogue import bucket_of_run
-    from harness.runs.functions import worker_function
+    from harness.runs.worker import worker_function
     from harness.settings import load_settings
 
     settings = load_settings()

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import click
 
+from harness.bundle import DISTRIBUTION
 from harness.cli._terminal import printable
 from harness.cli.groups import SuggestingGroup
 from harness.cli.interruption import StopRequested, answer_signals, arrived
@@ -71,7 +72,7 @@ class VerbGroup(SuggestingGroup):
 
 
 @click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="lambda-harness", prog_name="harness")
+@click.version_option(package_name=DISTRIBUTION, prog_name="harness")
 def cli() -> None:
     """Rehearse distributed training on AWS Lambda on this machine.
 

@@ -9,11 +9,12 @@ import msgspec
 from harness.aws.clients import Clients, clients_for
 from harness.errors import HarnessError
 from harness.release.verify import ImageCheck, ImageUnderTest
-from harness.runs.functions import COORDINATOR, worker_function
+from harness.runs.functions import COORDINATOR
 from harness.runs.launch import run
 from harness.runs.prepared import PreparedRun, prepare_run
 from harness.runs.run_target import stack_target
 from harness.runs.summary import Summary
+from harness.runs.worker import worker_function
 from harness.settings import Settings
 from harness.stack import StackState, start_private_stack
 from harness.system.engine import find_image

@@ -4,16 +4,12 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from harness.aws.function_deployer import Code, DesiredFunction, create_or_update
 from harness.errors import HarnessError
 from harness.runs.packing import packed_files, zipped
 from harness.settings import FunctionSettings, Settings
 from harness.stack.plan import Log
 from harness.stack.state import Mode
-from training.job import Job
-from training.model.catalogue import training_function
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -34,32 +30,6 @@ def declared(settings: Settings, name: str) -> FunctionSettings:
             f"add a table [functions.{name}]",
         )
     return settings.functions[name]
-
-
-def worker_function(settings: Settings, job: Job) -> str:
-    """Return the name of the function that the coordinator invokes for this job."""
-    return training_function(job.model, declared(settings, COORDINATOR).environment)
-
-
-def for_run(
-    settings: Settings, worker: str, *, retry_time_scale: float | None, timeout_s: int | None, memory_mb: int | None
-) -> Settings:
-    """Return the settings with the values that a single run overrides; None leaves a value unchanged.
-
-    Args:
-        settings: The project's settings.
-        worker: The function that trains.
-        retry_time_scale: The factor on Lambda's retry delays.
-        timeout_s: Time limit of a worker, seconds.
-        memory_mb: Memory of a worker, MB.
-    """
-    changes = {"timeout_s": timeout_s, "memory_mb": memory_mb}
-    given = {key: value for key, value in changes.items() if value is not None}
-    changed = msgspec.structs.replace(declared(settings, worker), **given)
-    gateway = settings.gateway
-    if retry_time_scale is not None:
-        gateway = msgspec.structs.replace(gateway, retry_time_scale=retry_time_scale)
-    return msgspec.structs.replace(settings, gateway=gateway, functions={**settings.functions, worker: changed})
 
 
 def package(function: FunctionSettings) -> bytes:

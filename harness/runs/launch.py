@@ -17,7 +17,7 @@ from harness.runs.data import check_shape, prepare_data
 from harness.runs.defaults import defaults_for, format_defaults
 from harness.runs.faults import fault_records, in_force, read_events
 from harness.runs.follow import RETRY_DELAYS_S, follow
-from harness.runs.functions import COORDINATOR, declared, worker_function
+from harness.runs.functions import COORDINATOR, declared
 from harness.runs.health import check_parts, deaths_named, restart_events
 from harness.runs.log_lines import read_report
 from harness.runs.log_tail import LogTail
@@ -27,6 +27,7 @@ from harness.runs.records import damage_named
 from harness.runs.run_target import RunTarget
 from harness.runs.scale import uneven_features
 from harness.runs.summary import Summary, summarise
+from harness.runs.worker import worker_function
 from harness.settings import Settings
 from harness.stack.pytorch import ensure_pytorch
 from harness.stack.state import StackState
