@@ -19,6 +19,7 @@ from harness.errors import HarnessError
 from training.errors import TrainingError
 
 VERBS = (
+    "init",
     "doctor",
     "up",
     "down",
@@ -40,6 +41,8 @@ VERBS = (
 
 # What other tools call these verbs.
 OTHER_WORDS = {
+    "new": "init",
+    "create": "init",
     "start": "up",
     "stop": "down",
     "ps": "status",

@@ -1,0 +1,40 @@
+"""The projects of `harness init` work at once: their READMEs, followed to the letter, in an empty folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.documents import blocks_of, run_script, script_of
+
+BIN = Path(sys.executable).parent
+WITHIN_S = 240
+
+# What a reader sees beside the absence of errors.
+SEEN = {
+    "function": ['{"message": "Hello, Ada!"}', "greeting Ada"],
+    "pipeline": ['"totals": {"apples": 7, "pears": 5}', "published monday.csv"],
+    "training": ["succeeded", "kill rank=1 round=10"],
+}
+
+
+@pytest.mark.timeout(WITHIN_S + 60)
+@pytest.mark.parametrize("template", ["function", "pipeline"])
+def test_a_new_project_works_as_its_readme_says(template, tmp_path, mode):
+    """A stack, an invocation or a run, and the project's own tests."""
+    if mode != "process":
+        pytest.skip("these commands are for process mode")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    made = subprocess.run(
+        [BIN / "harness", "init", "--template", template], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    blocks = [block for block in blocks_of(tmp_path / "README.md") if block.kind == "sh"]
+    path = {"PATH": f"{BIN}:{os.environ['PATH']}"}
+
+    code, printed = run_script(script_of(blocks, ("pytest",)), tmp_path, WITHIN_S, variables=path)
+
+    assert 0 == code, printed[-4000:]
+    assert all(words in printed for words in SEEN[template]), printed
