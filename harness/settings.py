@@ -9,6 +9,7 @@ The docstrings below describe every key: docs/harness-toml.md and harness.schema
 
 Paths in the file are relative to it.
 The nearest `harness.toml` in the working directory or above it is used; its folder is the root of the project.
+Without a `harness.toml`, the working directory is the root, and everything has its default.
 """
 
 import os
@@ -18,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from harness.bundle import BUNDLE
 from harness.errors import HarnessError
 from harness.folders import cache_folder, state_folder
 
@@ -143,27 +145,38 @@ class Settings(msgspec.Struct, frozen=True):
 def load_settings(start: Path | None = None) -> Settings:
     """Return the settings in the nearest `harness.toml`, from `start` (default: the working directory) upwards.
 
+    Without such a file, `start` is the project, all settings have their defaults, and its functions are the training
+    functions that the harness ships.
+
     Raises:
-        HarnessError: There is no such file, or it is invalid; the message names the table and the key.
+        HarnessError: The file is invalid; the message names the table and the key.
     """
     start = (start or _working_folder()).resolve()
     # `Path.is_file` would raise if a folder above may not be searched.
     path = next((folder / FILE_NAME for folder in (start, *start.parents) if os.path.isfile(folder / FILE_NAME)), None)  # noqa: PTH113
     if path is None:
-        raise HarnessError(
-            f"no {FILE_NAME} found",
-            f"looked in {start} and the folders above",
-            "run inside a clone of the project",
-        )
+        return Settings(start, cache_folder(start), StackSettings(), GatewaySettings(), shipped_functions())
+    file = _read(path)
+    return Settings(path.parent, cache_folder(path.parent), file.stack, file.gateway, _functions_of(file, path.parent))
+
+
+def shipped_functions() -> dict[str, FunctionSettings]:
+    """Return the training functions that the harness ships, for projects that declare none of that name."""
+    return _functions_of(_read(BUNDLE / FILE_NAME), BUNDLE)
+
+
+def _functions_of(file: SettingsFile, root: Path) -> dict[str, FunctionSettings]:
+    return {name: _with_absolute_paths(function, root) for name, function in file.functions.items()}
+
+
+def _read(path: Path) -> SettingsFile:
     try:
         content = msgspec.toml.decode(path.read_bytes())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HarnessError(f"{FILE_NAME} is not TOML: {error}", str(path), "correct the line named above") from error
     except OSError as error:
         raise HarnessError(f"{FILE_NAME} cannot be read: {error.strerror}", str(path)) from error
-    file = _file_of(content, path)
-    functions = {name: _with_absolute_paths(function, path.parent) for name, function in file.functions.items()}
-    return Settings(path.parent, cache_folder(path.parent), file.stack, file.gateway, functions)
+    return _file_of(content, path)
 
 
 def _working_folder() -> Path:

@@ -102,6 +102,7 @@ def command(
     from harness.report.forecast import constants, forecast
     from harness.report.measured import measured_run
     from harness.runs.catalogue import bucket_of_run
+    from harness.runs.functions import declared
     from harness.runs.worker import worker_function
     from harness.settings import load_settings
 
@@ -111,7 +112,7 @@ def command(
         bucket = bucket_of_run(s3, buckets, run_id)
     values = constants({name.removeprefix(PREFIX): value for name, value in flags.items()})
     run, job = measured_run(s3, bucket, run_id)
-    sizes = memory_mb or [settings.functions[worker_function(settings, job)].memory_mb]
+    sizes = memory_mb or [declared(settings, worker_function(settings, job)).memory_mb]
     rows = list(forecast(run, workers, sizes, values))
     if as_json:
         click.echo(json.dumps({"run": asdict(run), "constants": values, "forecast": [asdict(row) for row in rows]}))

@@ -9,7 +9,7 @@ import msgspec
 from harness.aws.clients import Clients, clients_for
 from harness.errors import HarnessError
 from harness.release.verify import ImageCheck, ImageUnderTest
-from harness.runs.functions import COORDINATOR
+from harness.runs.functions import COORDINATOR, declared
 from harness.runs.launch import run
 from harness.runs.prepared import PreparedRun, prepare_run
 from harness.runs.run_target import stack_target
@@ -68,7 +68,7 @@ def _run_for(image: ImageUnderTest, settings: Settings) -> tuple[PreparedRun, Se
     name = image.recipe.name
     for data, event in _JOBS:
         prepared = prepare_run(data, None, {"n_workers": _N_WORKERS, **event})
-        functions = {key: settings.functions[key] for key in (COORDINATOR, worker_function(settings, prepared.job))}
+        functions = {key: declared(settings, key) for key in (COORDINATOR, worker_function(settings, prepared.job))}
         if name in {function.image for function in functions.values()}:
             digests = {key: _digest(image, function.image) for key, function in functions.items()}
             pinned = {key: msgspec.structs.replace(function, image=digests[key]) for key, function in functions.items()}

@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from harness.errors import HarnessError
 from harness.runs.functions import declared, make_declared
 from harness.runs.packing import packed_files
-from harness.settings import FunctionSettings, Settings
+from harness.settings import FunctionSettings, Settings, shipped_functions
 from harness.stack.plan import Log
 from harness.stack.state import Mode
 
@@ -30,7 +32,7 @@ _REFERENCE = re.compile(r"(?:(?:arn:aws[\w-]*:lambda:[\w-]+:)?\d{12}:function:)?
 
 
 def callees_of(settings: Settings, name: str) -> list[str]:
-    """Return the declared functions that a function calls, directly or through others, without itself.
+    """Return the declared and shipped functions that a function calls, directly or through others, without itself.
 
     Args:
         settings: The project's settings.
@@ -39,9 +41,10 @@ def callees_of(settings: Settings, name: str) -> list[str]:
     Raises:
         HarnessError: A folder cannot be read.
     """
+    known = msgspec.structs.replace(settings, functions={**shipped_functions(), **settings.functions})
     found, to_search = [name], [name]
     while to_search:
-        for callee in _named_by(declared(settings, to_search.pop()), settings):
+        for callee in _named_by(declared(known, to_search.pop()), known):
             if callee not in found:
                 found.append(callee)
                 to_search.append(callee)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.aws.function_deployer import Code, DesiredFunction, create_or_update
 from harness.errors import HarnessError
 from harness.runs.packing import packed_files, zipped
-from harness.settings import FunctionSettings, Settings
+from harness.settings import FunctionSettings, Settings, shipped_functions
 from harness.stack.plan import Log
 from harness.stack.state import Mode
 
@@ -18,18 +18,19 @@ COORDINATOR = "linear_ec_1"
 
 
 def declared(settings: Settings, name: str) -> FunctionSettings:
-    """Return the function's table in harness.toml.
+    """Return the function's table in harness.toml, or a training function that the harness ships.
 
     Raises:
-        HarnessError: The function is not declared.
+        HarnessError: The function is neither declared nor shipped.
     """
-    if name not in settings.functions:
+    found = settings.functions.get(name) or shipped_functions().get(name)
+    if found is None:
         raise HarnessError(
             f"function {name} is not declared",
             f"harness.toml declares {', '.join(settings.functions) or 'none'}",
             f"add a table [functions.{name}]",
         )
-    return settings.functions[name]
+    return found
 
 
 def package(function: FunctionSettings) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
+from harness.runs.functions import declared
 from harness.settings import load_settings
 
 FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
@@ -82,3 +83,31 @@ def test_a_user_without_a_name_and_a_home_has_the_cache_in_the_project(tmp_path,
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     (tmp_path / "harness.toml").touch()
     assert tmp_path / ".harness" / "cache" == load_settings(tmp_path).cache_dir
+
+
+def test_without_a_file_the_working_folder_is_the_project(tmp_path, monkeypatch):
+    """Outside of any project, everything has its default, and the functions are those that the harness ships."""
+    monkeypatch.chdir(tmp_path)
+
+    settings = load_settings()
+
+    assert tmp_path == settings.root
+    assert "localstack" == settings.stack.s3
+    assert ["linear_ec_1", "linear_ec_2", "linear_ec_2_nn"] == list(settings.functions)
+    assert all(function.source.is_dir() for function in settings.functions.values())
+
+
+def test_a_project_need_not_declare_the_training_functions(tmp_path):
+    """A function that harness.toml does not declare is the shipped one of that name, if there is one."""
+    (tmp_path / "harness.toml").write_text("""
+[functions.linear_ec_1]
+source = "."
+handler = "mine.handler"
+""")
+    settings = load_settings(tmp_path)
+
+    assert "mine.handler" == declared(settings, "linear_ec_1").handler
+    assert "linear_ec_2.handler" == declared(settings, "linear_ec_2").handler
+    with pytest.raises(HarnessError, match="function other is not declared"):
+        declared(settings, "other")
+    assert ["linear_ec_1"] == list(settings.functions)
