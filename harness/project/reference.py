@@ -31,6 +31,7 @@ def page_text(page: str) -> str:
 def _tables(schema: Schema) -> Iterator[tuple[str, Schema]]:
     """Yield the tables that have keys, each with its name in the page."""
     sections = schema["properties"]
+    yield "top", schema
     yield "stack", sections["stack"]
     yield "stack.ports", sections["stack"]["properties"]["ports"]
     yield "gateway", sections["gateway"]
@@ -40,11 +41,16 @@ def _tables(schema: Schema) -> Iterator[tuple[str, Schema]]:
 def _keys_table(table: Schema) -> str:
     lines = ["| key | what it is | allowed | default |", "|---|---|---|---|"]
     for key, schema in table["properties"].items():
-        if "properties" in schema:  # a table of its own
+        if _is_section(schema):
             continue
-        default = "needed" if key in table.get("required", ()) else _default(schema["default"])
+        default = "needed" if key in table.get("required", ()) else _default(schema.get("default"))
         lines.append(f"| `{key}` | {schema['description']} | {_allowed(schema)} | {default} |")
     return "\n".join(lines)
+
+
+def _is_section(schema: Schema) -> bool:
+    """Return whether a key is a table with a heading of its own in the page."""
+    return "properties" in schema or "properties" in (schema.get("additionalProperties") or {})
 
 
 def _default(value: Any) -> str:  # noqa: ANN401 - any value of TOML

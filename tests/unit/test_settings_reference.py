@@ -36,6 +36,14 @@ def test_the_files_are_those_of_the_code():
     assert page_text(PAGE.read_text()) == PAGE.read_text()
 
 
+def test_the_page_has_every_key():
+    """Each key is a line of a table, or a table with a heading of its own."""
+    page = PAGE.read_text()
+    keys = [(path.lstrip("."), path.rpartition(".")[2]) for path, _ in nodes(settings_schema())]
+
+    assert [path for path, key in keys if f"| `{key}` |" not in page and f"`[{path}" not in page] == []
+
+
 def test_every_key_is_described_and_has_its_default():
     """An editor shows what a key means and what it is without a line in the file."""
     found = dict(nodes(settings_schema()))
