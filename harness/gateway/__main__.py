@@ -22,6 +22,7 @@ from harness.gateway.app import create_app
 from harness.gateway.destinations import Destinations
 from harness.gateway.environment import Environment, SandboxStarter, start_environment
 from harness.gateway.faults import InvocationFaults
+from harness.gateway.feed import Feed, FeedingLog
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
@@ -123,19 +124,29 @@ def main(  # noqa: PLR0913 - one for each flag
         sandboxes = _processes(rie, code, access, fork=fork)
     else:
         raise click.UsageError("give --rie for process mode, or --network for container mode")
+    feed = Feed()
     logs, account, faults = LogService(aws_endpoint, key), AccountLimits(account_concurrency), InvocationFaults()
 
     async def start(function: Function) -> Environment:
-        return await start_environment(function, sandboxes.start, log=lambda stream: logs.stream(function.name, stream))
+        def log(stream: str) -> FeedingLog:
+            return FeedingLog(feed, function.name, logs.stream(function.name, stream))
+
+        environment = await start_environment(function, sandboxes.start, log=log)
+        environment.on_end = feed.end_invocation
+        return environment
+
+    def log_of_gateway(function: str, message: str) -> None:
+        logs.write(function, message)
+        feed.write_lines(function, message + "\n")
 
     functions = FunctionStore(sandboxes.packages, account)
     pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=sandboxes.parents)
     destinations = Destinations(aws_endpoint, key)
-    invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, logs.write)
+    invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, log_of_gateway)
     guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
     vpcs, permissions = VpcNetwork(aws_endpoint, key), Permissions(aws_endpoint, key)
     services = Services(functions, pool, invoker, faults, account, vpcs, permissions)
-    app = create_app(services, _lifespan(services, logs, code, sandboxes), guard)
+    app = create_app(services, _lifespan(services, logs, code, sandboxes), guard, feed)
     serve(app, host=host, port=port)
 
 

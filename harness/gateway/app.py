@@ -26,6 +26,7 @@ from harness.gateway.errors import (
     request_too_large,
 )
 from harness.gateway.faults import control_routes
+from harness.gateway.feed import Feed, feed_routes
 from harness.gateway.invocations import Invocation
 from harness.gateway.names import function_arn, parse_identifier
 from harness.gateway.payloads import is_client_context, read_json
@@ -64,13 +65,14 @@ class FunctionsOnlyInvoke:
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
-def create_app(services: Services, lifespan: Lifespan, guard: Guard) -> Starlette:
+def create_app(services: Services, lifespan: Lifespan, guard: Guard, feed: Feed) -> Starlette:
     """Return the application.
 
     Args:
         services: The parts of the Lambda service.
         lifespan: Starts and stops them.
         guard: Checks every request first.
+        feed: Reports what functions print and how their invocations end.
     """
     app = Starlette(
         # The first matching route wins.
@@ -79,6 +81,7 @@ def create_app(services: Services, lifespan: Lifespan, guard: Guard) -> Starlett
             Route("/_harness/environments", _environments),
             *control_plane(),
             *control_routes(services.faults),
+            *feed_routes(feed),
         ],
         middleware=[Middleware(GuardedAsgi, guard=guard), Middleware(FunctionsOnlyInvoke)],
         exception_handlers={LambdaApiError: _api_error, ClientDisconnect: _gone, Exception: _service_error},

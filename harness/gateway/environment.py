@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from signal import Signals
-from typing import Protocol
 
 from harness.faults.plan import How
 from harness.gateway.connection import HttpConnection
 from harness.gateway.credentials import environment_name
+from harness.gateway.feed import FeedInvocation, LogWriter
 from harness.gateway.output import Lines, RieLines, Tail
 from harness.gateway.payloads import error_object, raised_by_runtime
 from harness.gateway.records import Function
@@ -41,23 +41,6 @@ QUIET_S = 0.05
 _LONGEST_QUOTE = 200
 
 _TIMED_OUT = re.compile(rb"^Task timed out after [\d.]+ seconds$")
-
-
-class LogWriter(Protocol):
-    """The log stream of one environment."""
-
-    @property
-    def full(self) -> bool:
-        """Return whether so many lines are queued that the function must wait."""
-
-    def write(self, text: str, *, urgent: bool = False) -> None:
-        """Queue whole lines, each as one event; a carriage return is a line end within an event.
-
-        Urgent lines are sent soon, with all lines before them.
-        """
-
-    def when_room(self, call: Callable[[], None]) -> None:
-        """Call the function once there is room again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +75,7 @@ class Environment:
     invocations: int = 0
     init_s: float = 0.0
     lineage: tuple[str, ...] = ()
+    on_end: Callable[[FeedInvocation], None] | None = None
     _lines: Lines = field(default_factory=Lines)
     _rie_lines: RieLines = field(default_factory=RieLines)
     _tail: Tail = field(default_factory=Tail)
@@ -134,6 +118,8 @@ class Environment:
                 "Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited with error: exit status 1"
             )
         self._report(request_id, answer, seconds, memory_mb)
+        if self.on_end is not None:
+            self.on_end(self._ended(request_id, payload, answer, seconds, memory_mb))
         self.invocations += 1
         self.usable = answer.usable
         if answer.usable:
@@ -232,6 +218,23 @@ class Environment:
             f"{int(milliseconds) + 1} ms\tMemory Size: {self.function.memory_mb} MB\t"
             f"Max Memory Used: {max_memory_mb} MB{init}\n",
             urgent=True,
+        )
+
+    def _ended(
+        self, request_id: str, payload: bytes, answer: Answer, seconds: float, max_memory_mb: int
+    ) -> FeedInvocation:
+        body = error_object(answer.payload) if answer.error is not None else None
+        return FeedInvocation(
+            function=self.function.name,
+            version=self.function.version,
+            request_id=request_id,
+            error=str((body or {}).get("errorType", answer.error)) if answer.error is not None else "",
+            duration_ms=1e3 * seconds,
+            billed_ms=int(1e3 * seconds) + 1,
+            memory_mb=self.function.memory_mb,
+            used_mb=max_memory_mb,
+            init_ms=1e3 * self.init_s if self.invocations == 0 else None,
+            payload=payload.decode(errors="replace"),
         )
 
     async def _memory_used_mb(self) -> int:
