@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 @click.option(
     "--template",
     type=click.Choice(["function", "pipeline", "training"]),

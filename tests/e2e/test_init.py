@@ -21,7 +21,7 @@ SEEN = {
 
 
 @pytest.mark.timeout(WITHIN_S + 60)
-@pytest.mark.parametrize("template", ["function", "pipeline"])
+@pytest.mark.parametrize("template", ["function", "pipeline", pytest.param("training", marks=pytest.mark.slow)])
 def test_a_new_project_works_as_its_readme_says(template, tmp_path, mode):
     """A stack, an invocation or a run, and the project's own tests."""
     if mode != "process":
@@ -34,7 +34,9 @@ def test_a_new_project_works_as_its_readme_says(template, tmp_path, mode):
     blocks = [block for block in blocks_of(tmp_path / "README.md") if block.kind == "sh"]
     path = {"PATH": f"{BIN}:{os.environ['PATH']}"}
 
-    code, printed = run_script(script_of(blocks, ("pytest",)), tmp_path, WITHIN_S, variables=path)
+    code, printed = run_script(
+        script_of(blocks, () if template == "training" else ("pytest",)), tmp_path, WITHIN_S, variables=path
+    )
 
     assert 0 == code, printed[-4000:]
     assert all(words in printed for words in SEEN[template]), printed
