@@ -95,7 +95,7 @@ class LogWriter(Protocol):
         """Call the function once there is room again."""
 
 
-class Listener:
+class FeedListener:
     """One listener, with the encoded records that it has not read yet."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class Feed:
     """The listeners, and the last invocations of all functions."""
 
     def __init__(self) -> None:
-        self._listeners: set[Listener] = set()
+        self._listeners: set[FeedListener] = set()
         self._last: deque[FeedInvocation] = deque()
         self._attempts = Counter[str]()
         self._bytes = 0
@@ -162,7 +162,7 @@ class Feed:
 
     async def listen(self) -> AsyncIterator[bytes]:
         """Yield records as lines of JSON, from now on; the first line is empty, and says that the listener is known."""
-        listener = Listener()
+        listener = FeedListener()
         self._listeners.add(listener)
         try:
             yield b"\n"
