@@ -15,7 +15,7 @@ Without a `harness.toml`, the working directory is the root, and everything has 
 import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -226,7 +226,15 @@ def _convert(content: object, kind: type[Converted], table: str, path: Path) -> 
         words, _, place = str(error).partition(" - at ")
         key = place.strip("`").removeprefix("$").removeprefix(".")
         where = ".".join(part for part in (table, key) if part)
-        raise HarnessError(f"{where}: {words}" if where else words, str(path), "correct that key") from error
+        raise HarnessError(f"{where}: {words}" if where else words, str(path), _remedy(kind, key)) from error
+
+
+def _remedy(kind: object, key: str) -> str:
+    """Return what to do about an invalid value: the allowed ones, if they are a few words."""
+    for part in key.split("."):
+        kind = get_type_hints(kind).get(part) if isinstance(kind, type) else None
+    words = [repr(word).replace("'", '"') for word in get_args(kind)] if get_origin(kind) is Literal else []
+    return f"it takes {' or '.join(words)}" if words else "correct that key"
 
 
 def _items(table: object) -> list[tuple[str, Any]]:

@@ -23,7 +23,7 @@ FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
         ("[stack.ports]\nmemcache = 1", "[stack.ports] has the unknown key `memcache`", "`memcached`"),
         (f"[functions.hello]\n{FUNCTION}memory_mb = 3", "functions.hello.memory_mb: Expected `int` >= 128", "correct"),
         ('[functions.hello]\nhandler = "app.handler"', "functions.hello: Object missing required field", "correct"),
-        ('[stack]\nmode = "odd"', "stack.mode: Invalid enum value 'odd'", "correct"),
+        ('[stack]\nmode = "odd"', "stack.mode: Invalid enum value 'odd'", 'it takes "process" or "container"'),
         ("functions = 3", "functions: Expected `object`, got `int`", "correct"),
         ("[[functions]]", "functions: Expected `object`, got `array`", "correct"),
         ("x = [", "harness.toml is not TOML", "correct"),
