@@ -1,13 +1,14 @@
 """`harness doctor`: check this machine."""
 
 import sys
+from functools import partial
 
 import click
 import msgspec
 
 
 @click.command("doctor")
-@click.option("--fix", "mend", is_flag=True, help="Download the RIE and install memcached if they are missing.")
+@click.option("--fix", "mend", is_flag=True, help="Install memcached, the RIE and LocalStack if they are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 def command(*, mend: bool, as_json: bool) -> None:
     """Check this machine, and explain how to install what is missing.
@@ -23,8 +24,7 @@ def command(*, mend: bool, as_json: bool) -> None:
 
     settings = load_settings()
     if mend:
-        click.echo("fetching the RIE and installing memcached where they are missing ...", err=True)
-        fix(settings)
+        fix(settings, partial(click.echo, err=True))
     checks = examine(settings)
     if as_json:
         click.echo(msgspec.json.encode(checks).decode())

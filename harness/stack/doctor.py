@@ -8,18 +8,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
 import psutil
 
+from harness.bundle import DISTRIBUTION
 from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.stack.control import shared_stack
-from harness.stack.localstack import find_localstack
+from harness.stack.localstack import ensure_localstack, find_localstack
 from harness.stack.memcached import find_memcached
-from harness.stack.packages import install_memcached
+from harness.stack.packages import ensure_memcached
 from harness.stack.pytorch import is_installed
 from harness.system.disk import full, not_writable
 from harness.system.ports import ReservedPorts
@@ -57,8 +58,9 @@ def examine(settings: Settings) -> list[Check]:
     return [
         _operating_system(),
         _python(),
+        *_overwritten(),
         _setpriv(),
-        _required("memcached", lambda: _version_of(find_memcached(), "-V")),
+        _required("memcached", lambda: _version_of(find_memcached(settings), "-V")),
         _required("RIE", lambda: str(rie_path(settings))),
         _localstack(settings),
         _state_folder(settings),
@@ -70,17 +72,16 @@ def examine(settings: Settings) -> list[Check]:
     ]
 
 
-def fix(settings: Settings) -> None:
-    """Install the dependencies that the harness can install itself: memcached and the RIE.
+def fix(settings: Settings, log: Callable[[str], None]) -> None:
+    """Install the dependencies that the harness can install itself: memcached, the RIE, and LocalStack if it is used.
 
     Raises:
         HarnessError: One of them could not be installed.
     """
     fetch_rie(settings)
-    try:
-        find_memcached()
-    except HarnessError:
-        install_memcached()
+    ensure_memcached(settings, log)
+    if settings.stack.s3 == "localstack":
+        ensure_localstack(settings, log)
 
 
 def _required(name: str, look: Callable[[], str]) -> Check:
@@ -104,7 +105,7 @@ def _operating_system() -> Check:
 
 def _python() -> Check:
     ok = sys.version_info >= OLDEST_PYTHON
-    remedy = "" if ok else "install Python 3.11 or newer, then run `make setup`"
+    remedy = "" if ok else "install Python 3.11 or newer, and install the harness with it"
     return Check(
         "Python",
         ok=ok,
@@ -114,6 +115,17 @@ def _python() -> Check:
     )
 
 
+def _overwritten() -> list[Check]:
+    """Return a failed check if PyPI's `harness`, whose package has the same name, lies in the same environment."""
+    try:
+        other = version("harness")
+    except PackageNotFoundError:
+        return []
+    found = f"the distribution harness {other} overwrites files of {DISTRIBUTION}"
+    remedy = f"uninstall both, then install {DISTRIBUTION} alone, for example with pipx"
+    return [Check("package", ok=False, required=True, found=found, remedy=remedy)]
+
+
 def _setpriv() -> Check:
     program = shutil.which("setpriv")
     remedy = "" if program else "install your system's package util-linux"
@@ -121,12 +133,11 @@ def _setpriv() -> Check:
 
 
 def _localstack(settings: Settings) -> Check:
-    required = settings.stack.s3 == "localstack"
     try:
-        found = str(find_localstack())
+        return Check("LocalStack", ok=True, required=False, found=str(find_localstack(settings)))
     except HarnessError as error:
-        return Check("LocalStack", ok=False, required=required, found=error.what, remedy=error.remedy)
-    return Check("LocalStack", ok=True, required=required, found=found)
+        remedy = "the first stack with LocalStack downloads it, 100 MB once; --s3 moto needs none"
+        return Check("LocalStack", ok=False, required=False, found=error.what, remedy=remedy)
 
 
 def _state_folder(settings: Settings) -> Check:
@@ -141,7 +152,7 @@ def _state_folder(settings: Settings) -> Check:
     if what:
         return Check("state", ok=False, required=True, found=what, remedy=remedy)
     if here.f_flag & os.ST_NOEXEC:
-        remedy = "functions that bundle shared libraries (.so) cannot load them; use a clone on another file system"
+        remedy = "functions cannot load shared libraries (.so) that they bundle; use a folder on another file system"
         return Check("state", ok=False, required=False, found=f"{folder} is mounted noexec", remedy=remedy)
     return Check("state", ok=True, required=True, found=str(settings.state_dir))
 

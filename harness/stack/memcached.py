@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.settings import Settings
 from harness.stack.service import Service
 from harness.system.ports import LOOPBACK
 from harness.system.probes import answers_memcached
@@ -18,17 +19,24 @@ MEMORY_MB = 256
 MOST_CONNECTIONS = 4096
 
 
-def find_memcached() -> Path:
-    """Return the memcached program.
+def find_memcached(settings: Settings | None = None) -> Path:
+    """Return the memcached program: the system's, or the copy in the user's cache.
 
     Raises:
-        HarnessError: memcached is not installed.
+        HarnessError: There is none.
     """
     search = os.pathsep.join((os.environ.get("PATH", os.defpath), *USUAL_FOLDERS))
     found = shutil.which("memcached", path=search)
-    if found is None:
-        raise HarnessError("memcached is not installed", f"looked in {search}", "run `harness doctor --fix`")
-    return Path(found)
+    if found is not None:
+        return Path(found)
+    if settings is not None and os.access(own_copy(settings), os.X_OK):
+        return own_copy(settings)
+    raise HarnessError("memcached is not installed", f"looked in {search}", "run `harness doctor --fix`")
+
+
+def own_copy(settings: Settings) -> Path:
+    """Return the program in the user's cache, whether or not it exists."""
+    return settings.cache_dir / "memcached" / "memcached"
 
 
 def memcached_service(program: Path, port: int) -> Service:

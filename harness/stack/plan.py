@@ -15,13 +15,14 @@ from harness.settings import GatewaySettings, PortSettings, Settings
 from harness.stack.discovery import discovery_service
 from harness.stack.faulty_network import faults_service
 from harness.stack.lambda_gateway import gateway_service
-from harness.stack.localstack import find_localstack, localstack_service
-from harness.stack.memcached import find_memcached, memcached_service
+from harness.stack.localstack import ensure_localstack, localstack_service
+from harness.stack.memcached import memcached_service
 from harness.stack.moto import moto_service
+from harness.stack.packages import ensure_memcached
 from harness.stack.service import Service
 from harness.stack.state import Endpoints, Mode, S3Kind
 from harness.system.ports import LOOPBACK
-from harness.system.rie import rie_path
+from harness.system.rie import ensure_rie
 
 
 class Programs(msgspec.Struct, frozen=True):
@@ -127,7 +128,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         registry: Whether to include a container registry; requires container mode.
 
     Raises:
-        HarnessError: A dependency is not installed; the message says how to install it.
+        HarnessError: A dependency is missing and could not be installed; the message says how to install it.
     """
     if faults and mode == "container":
         raise HarnessError("faults can be injected in process mode only", "--mode container", "leave --mode out")
@@ -143,13 +144,15 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         gateway=settings.gateway,
         faults=faults,
         secret=new_secret(),
-        programs=_programs(settings, s3) if mode == "process" else None,
+        programs=_programs(settings, s3, log) if mode == "process" else None,
         images=_images(settings, s3, log, registry=registry) if mode == "container" else None,
     )
 
 
-def _programs(settings: Settings, s3: S3Kind) -> Programs:
-    return Programs(find_memcached(), find_localstack() if s3 == "localstack" else None, rie_path(settings))
+def _programs(settings: Settings, s3: S3Kind, log: Log) -> Programs:
+    """Find the programs; what is missing is installed, because a first command is to work anywhere."""
+    memcached, rie = ensure_memcached(settings, log), ensure_rie(settings, log)
+    return Programs(memcached, ensure_localstack(settings, log) if s3 == "localstack" else None, rie)
 
 
 def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> StackImages:

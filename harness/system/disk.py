@@ -31,9 +31,9 @@ def not_writable(folder: Path, error: OSError) -> HarnessError:
     if error.errno in {errno.EACCES, errno.EPERM} and owner is not None and owner != os.geteuid():
         return HarnessError(
             f"{folder} belongs to another user ({_name_of(owner)})",
-            remedy="run the command as that user, or work in a clone of your own",
+            remedy="run the command as that user, or work in a folder of your own",
         )
-    remedy = "work in a clone of your own, or in a folder that you can write to"
+    remedy = "work in a folder of your own, or in one that you can write to"
     return HarnessError(f"cannot write to {folder}: {error.strerror}", remedy=remedy)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +66,18 @@ def rie_path(settings: Settings) -> Path:
             "run `harness doctor --fix`, which fetches it again",
         )
     return path
+
+
+def ensure_rie(settings: Settings, log: Callable[[str], None]) -> Path:
+    """Return the emulator for this machine; fetch it if it was never fetched.
+
+    Raises:
+        HarnessError: It cannot be fetched or executed, or is damaged.
+    """
+    if not _cached(settings, _binary()).is_file():
+        log("fetching AWS's Lambda Runtime Interface Emulator (once; 20 MB)")
+        fetch_rie(settings)
+    return rie_path(settings)
 
 
 def fetch_rie(settings: Settings) -> Path:

@@ -5,17 +5,19 @@ import os
 import platform
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from harness.errors import HarnessError
 from harness.settings import Settings, load_settings
 from harness.stack import localstack, memcached, start_private_stack
-from harness.stack.localstack import find_localstack
+from harness.stack.localstack import ensure_localstack, find_localstack
 from harness.stack.memcached import find_memcached
 
 FakeMemcached = Callable[[str], None]
@@ -134,24 +136,63 @@ def test_a_missing_memcached_is_one_clear_error(monkeypatch, tmp_path):
     assert "harness doctor --fix" in caught.value.remedy
 
 
-def test_a_missing_localstack_is_one_clear_error(monkeypatch, tmp_path):
+@pytest.fixture
+def without_localstack(project: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a user who installed the harness and never used LocalStack; its requirements are none."""
+    (tmp_path / "bundle" / "requirements").mkdir(parents=True)
+    (tmp_path / "bundle" / "requirements" / "localstack.txt").write_text("# nothing\n")
+    monkeypatch.setattr(localstack, "BUNDLE", tmp_path / "bundle")
+    return msgspec.structs.replace(project, cache_dir=tmp_path / "cache")
+
+
+def test_a_missing_localstack_is_one_clear_error(without_localstack):
     """Without LocalStack's environment the error names the remedy and the alternative."""
-    monkeypatch.setattr(localstack, "BUNDLE", tmp_path)
-
     with pytest.raises(HarnessError) as caught:
-        find_localstack()
+        find_localstack(without_localstack)
 
-    assert "make setup" in caught.value.remedy
+    assert "harness doctor --fix" in caught.value.remedy
     assert "--s3 moto" in caught.value.remedy
 
 
-def test_a_missing_rie_stops_up_before_anything_starts(project, run_harness, tmp_path):
-    """Without the emulator `up` fails at once, with the remedy, and leaves no folder."""
-    refused = run_harness("up", env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "empty")})
+def test_localstack_is_installed_once_per_content(without_localstack):
+    """Its environment is made on first use, told, and found from then on until its packages change."""
+    lines: list[str] = []
+
+    made = ensure_localstack(without_localstack, lines.append)
+    again = ensure_localstack(without_localstack, lines.append)
+    requirements = localstack.BUNDLE / "requirements" / "localstack.txt"
+    requirements.write_text("# something else\n")
+    other = ensure_localstack(without_localstack, lines.append)
+
+    assert made == again == made.parents[1] / "bin" / "python"
+    assert made != other
+    assert 2 == sum("installing LocalStack into" in line for line in lines)
+    subprocess.run([made, "-I", "-c", "import sys; assert sys.prefix != sys.base_prefix"], check=True)
+
+
+def test_a_localstack_that_cannot_be_installed_leaves_nothing(without_localstack, monkeypatch, tmp_path):
+    """Pip's reason is quoted, and the next command begins from scratch."""
+    (localstack.BUNDLE / "requirements" / "localstack.txt").write_text(f"missing==1 --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+
+    with pytest.raises(HarnessError) as caught:
+        ensure_localstack(without_localstack, print)
+
+    assert "No matching distribution found for missing==1" in caught.value.where
+    assert "--s3 moto" in caught.value.remedy
+    assert ["lock"] == [path.name for path in (without_localstack.cache_dir / "localstack").iterdir()]
+
+
+def test_a_rie_that_cannot_be_fetched_stops_up_before_anything_starts(project, run_harness, tmp_path):
+    """Without the emulator and a network, `up` fails with the remedy, and leaves no folder."""
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    refused = run_harness("up", env={**os.environ, **offline, "XDG_CACHE_HOME": str(tmp_path / "empty")})
 
     assert refused.returncode == 1
     assert "harness doctor --fix" in refused.stderr
-    assert len(refused.stderr.splitlines()) <= 3
+    assert "fetching AWS's Lambda Runtime Interface Emulator" in refused.stderr.splitlines()[0]
+    assert len(refused.stderr.splitlines()) <= 4
     assert folders_of_stacks(project) == []
 
 
