@@ -1,19 +1,15 @@
 """Completion by a real shell, with the command as it is installed."""
 
 import os
-import pty
-import select
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import pexpect
 import pytest
 
 HARNESS = Path(sys.executable).with_name("harness")
 
-# The beginning of the script for fish.
-FIRST_LINE = b"function _harness_completion;"
 # What Bash does at a tab: it calls the registered function with the command, the word and the word before it.
 PRESS_TAB = """
 eval "$(harness completion bash)"
@@ -92,26 +88,12 @@ def test_other_shells_have_their_own_script(shell, words):
 def test_a_tab_at_a_prompt_completes_the_line(folder):
     """In an interactive Bash in a terminal, the line is as if the user had typed it in full."""
     environment = {**os.environ, "PATH": f"{HARNESS.parent}:{os.environ['PATH']}", "TERM": "dumb", "PS1": "$ "}
-    own, theirs = pty.openpty()
-    shell = subprocess.Popen(
-        ["bash", "--norc", "--noprofile", "-i"],
-        cwd=folder,
-        env=environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
+    shell = pexpect.spawn("bash", ["--norc", "--noprofile", "-i"], cwd=folder, env=environment, timeout=60)
     try:
-        os.write(own, b'eval "$(harness completion bash)"\nharness completi\tfi\t | head -1\n')
-        printed, deadline = b"", time.monotonic() + 60
-        while FIRST_LINE not in printed and time.monotonic() < deadline:
-            if select.select([own], [], [], 1)[0]:
-                printed += os.read(own, 65_536)
+        shell.sendline('eval "$(harness completion bash)"')
+        shell.send("harness completi\tfi\t")
+        shell.expect_exact("harness completion fish ")
+        shell.sendline("| head -1")
+        shell.expect_exact("function _harness_completion;")
     finally:
-        shell.kill()
-        shell.wait()
-        os.close(own)
-    assert b"harness completion fish " in printed, printed.decode()
-    assert FIRST_LINE in printed, printed.decode()
+        shell.close(force=True)
