@@ -41,6 +41,7 @@ SERVICES = frozenset(
 IDLE_S = 75
 FAULTS_ROUTE = "/_harness/faults"
 ACCESS_ROUTE = "/_harness/access"
+RESET_ROUTE = "/_harness/reset"
 
 
 class Dispatcher(DomainDispatcherApplication):
@@ -64,7 +65,8 @@ class Application:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._answer: Any = Dispatcher(self._create)
+        self._plain: Any = Dispatcher(self._create)
+        self._answer: Any = self._plain
         self._has_faults = self._has_roles = False
         self._changing = threading.Lock()
 
@@ -74,6 +76,10 @@ class Application:
             self._begin_faults()
         if environ["PATH_INFO"] == ACCESS_ROUTE:
             self._restrict()
+        if environ["PATH_INFO"] == RESET_ROUTE and environ["REQUEST_METHOD"] == "POST":
+            self._reset()
+            start_response("204 No Content", [])
+            return []
         answer: Iterable[bytes] = self._answer(environ, start_response)
         return answer
 
@@ -101,6 +107,18 @@ class Application:
         with self._changing:
             if not self._has_roles:
                 self._has_roles, self._answer = True, with_access(self._answer)
+
+    def _reset(self) -> None:
+        """Forget all resources, faults and roles, for the next test."""
+        from moto.moto_api._internal.models import moto_api_backend  # noqa: PLC0415 - only tests reset
+
+        from harness.emulation.faults import FAULTS, FaultPlan  # noqa: PLC0415 - as above
+
+        with self._changing:
+            self._has_faults = self._has_roles = False
+            self._answer = self._plain
+            FAULTS.put(FaultPlan())
+            moto_api_backend.reset()
 
 
 def not_here(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's

@@ -145,7 +145,7 @@ def main(  # noqa: PLR0913 - one for each flag
     invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, log_of_gateway)
     guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
     vpcs, permissions = VpcNetwork(aws_endpoint, key), Permissions(aws_endpoint, key)
-    services = Services(functions, pool, invoker, faults, account, vpcs, permissions)
+    services = Services(functions, pool, invoker, faults, account, vpcs, permissions, logs)
     app = create_app(services, _lifespan(services, logs, code, sandboxes), guard, feed)
     serve(app, host=host, port=port)
 
@@ -159,7 +159,7 @@ def _lifespan(
         removal = asyncio.create_task(remove_unneeded(code, services.functions))
         yield
         removal.cancel()
-        await services.invoker.stop()
+        await services.invoker.cancel_all()
         await services.pool.stop()
         await logs.stop()
         if sandboxes.stack is not None:

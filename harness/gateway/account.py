@@ -25,6 +25,14 @@ class AccountLimits:
     reserved: dict[str, int] = field(default_factory=dict)
     _running: Counter[str] = field(default_factory=Counter)
     _unreserved_running: int = 0
+    _first_limits: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        self._first_limits = self.concurrency, self.memory_mb
+
+    def restore(self) -> None:
+        """Return to the limits that the account had at first."""
+        self.concurrency, self.memory_mb = self._first_limits
 
     @property
     def unreserved(self) -> int:

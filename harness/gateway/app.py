@@ -31,6 +31,7 @@ from harness.gateway.invocations import Invocation
 from harness.gateway.names import function_arn, parse_identifier
 from harness.gateway.payloads import is_client_context, read_json
 from harness.gateway.services import Services, services_of
+from harness.gateway.testing import test_routes
 from harness.gateway.traces import trace_of
 from harness.guard import Guard, GuardedAsgi, Signed, signed_by
 
@@ -82,6 +83,7 @@ def create_app(services: Services, lifespan: Lifespan, guard: Guard, feed: Feed)
             *control_plane(),
             *control_routes(services.faults),
             *feed_routes(feed),
+            *test_routes(),
         ],
         middleware=[Middleware(GuardedAsgi, guard=guard), Middleware(FunctionsOnlyInvoke)],
         exception_handlers={LambdaApiError: _api_error, ClientDisconnect: _gone, Exception: _service_error},

@@ -111,6 +111,13 @@ class InvocationFaults:
         while len(self._past) > RUNS_KEPT:
             del self._past[next(iter(self._past))]
 
+    def clear(self) -> None:
+        """Forget all plans."""
+        self._runs.clear()
+        self._past.clear()
+        for task in self._tasks:
+            task.cancel()
+
     def events(self, run_id: str) -> list[Event]:
         """Return the outcomes of a run's faults, one entry for each."""
         run = self._runs.get(run_id) or self._past.get(run_id)

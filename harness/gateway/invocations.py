@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,9 +14,12 @@ from harness.gateway import limits
 from harness.gateway.destinations import Condition, Destinations, EndedEvent
 from harness.gateway.environment import Answer, sandbox_failure
 from harness.gateway.errors import LambdaApiError
+from harness.gateway.event_clock import EventClock
+from harness.gateway.event_journal import EventEntry, EventJournal, EventState
 from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import FunctionStore
 from harness.gateway.names import LATEST, Identifier, function_arn
+from harness.gateway.payloads import error_object
 from harness.gateway.pool import Pool
 from harness.gateway.traces import trace_of
 
@@ -57,6 +59,10 @@ class InvocationResult:
 class Invoker:
     """Runs invocations in the pool's environments.
 
+    Attributes:
+        clock: The clock by which events wait and grow old.
+        journal: Where each event is.
+
     Args:
         functions: The account's functions; looked up again at each attempt, because a function may change.
         pool: Their environments.
@@ -75,6 +81,7 @@ class Invoker:
         destinations: Destinations,
         log: Callable[[str, str], None],
     ) -> None:
+        self.clock, self.journal = EventClock(), EventJournal()
         self._functions = functions
         self._pool = pool
         self._faults = faults
@@ -87,23 +94,29 @@ class Invoker:
         """Run an invocation to its end, even if the caller disconnects, because RIE must not lose its caller.
 
         Raises:
-            LambdaApiError: The function does not exist, or no concurrency is left.
+            LambdaApiError: The function does not exist, no concurrency is left, or all invocations were cancelled.
         """
         task = asyncio.create_task(self._run(invocation))
         self._keep(task)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            raise LambdaApiError("ServiceException", 500, "the stack was reset during the invocation") from None
 
     async def queue(self, invocation: Invocation) -> None:
         """Accept an event; it runs, and is retried if it fails, in the background."""
-        self._keep(asyncio.create_task(self._run_event(invocation)))
+        self._accept(invocation)
         for delay_s in await self._faults.on_event(invocation.payload):
-            self._keep(asyncio.create_task(self._run_event(invocation, delay_s)))
+            self._accept(invocation, delay_s)
 
-    async def stop(self) -> None:
+    async def cancel_all(self) -> None:
         """Cancel all running and waiting invocations."""
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, invocation: Invocation, attempt: int = 1) -> InvocationResult:
         """Run an invocation once; an internal error becomes a failure of the invocation, as AWS reports its own errors.
@@ -140,38 +153,70 @@ class Invoker:
             self._log(function.name, line)
             return InvocationResult(sandbox_failure(line), line.encode(errors="replace"), function.version)
 
-    async def _run_event(self, invocation: Invocation, delay_s: float = 0.0) -> None:
+    def _accept(self, invocation: Invocation, delay_s: float = 0.0) -> None:
+        entry = self.journal.open(invocation.request_id, invocation.identifier, invocation.payload)
+        task = asyncio.create_task(self._run_event(invocation, entry, delay_s))
+        # A task that is cancelled before it has begun does not run any of its own code.
+        task.add_done_callback(lambda _: self.journal.close(entry))
+        self._keep(task)
+
+    async def _run_event(self, invocation: Invocation, entry: EventEntry, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        accepted = time.monotonic()
+        accepted = self.clock.now()
         failures, throttled = 0, 0
         last: InvocationResult | None = None
         while True:
+            self.journal.begin_attempt(entry, self.clock.now())
             try:
                 last = await self._run(invocation, failures + 1)
             except LambdaApiError as error:
+                self.journal.throttle_attempt(entry)
                 if error.status != 429:
                     logger.warning(
                         "event %s of %s was dropped: %s", invocation.request_id, invocation.identifier.name, error
                     )
+                    self.journal.set_state(entry, "dropped", condition=error.type_)
                     return
                 delay = min(limits.THROTTLED_FIRST_DELAY_S * 2**throttled, limits.THROTTLED_LONGEST_DELAY_S)
                 throttled += 1
+                has_run = False
             else:
                 if last.answer.error is None:
-                    await self._send_record(invocation, "Success", failures + 1, last)
+                    await self._end(invocation, entry, "Success", failures + 1, last)
                     return
+                self._record_failure(entry, last)
                 delay = limits.RETRY_DELAYS_S[min(failures, 1)]
                 failures += 1
+                has_run = True
             events = self._functions.events.of(invocation.identifier)
             delay *= self._scale
             exhausted = failures > events.max_retries
-            too_old = time.monotonic() + delay - accepted > events.max_age_s
+            too_old = self.clock.now() + delay - accepted > events.max_age_s
             if not exhausted and not too_old:
-                await asyncio.sleep(delay)
+                state: EventState = "waiting" if has_run else "throttled"
+                self.journal.set_state(entry, state, due=self.clock.now() + delay)
+                await self.clock.sleep(delay, at_most_real=not has_run)
                 continue
             logger.warning("event %s of %s was given up", invocation.request_id, invocation.identifier.name)
-            await self._send_record(invocation, "RetriesExhausted" if exhausted else "EventAgeExceeded", failures, last)
+            condition: Condition = "RetriesExhausted" if exhausted else "EventAgeExceeded"
+            await self._end(invocation, entry, condition, failures, last)
             return
+
+    def _record_failure(self, entry: EventEntry, last: InvocationResult) -> None:
+        error = error_object(last.answer.payload) or {}
+        self.journal.fail_attempt(entry, str(error.get("errorType", "")), str(error.get("errorMessage", "")))
+
+    async def _end(
+        self,
+        invocation: Invocation,
+        entry: EventEntry,
+        condition: Condition,
+        tries: int,
+        last: InvocationResult | None,
+    ) -> None:
+        """Send the record of an event's end, if somebody wants it; whoever sees the end then finds the record."""
+        await self._send_record(invocation, condition, tries, last)
+        self.journal.set_state(entry, "succeeded" if condition == "Success" else "given_up", condition=condition)
 
     async def _send_record(
         self, invocation: Invocation, condition: Condition, tries: int, last: InvocationResult | None

@@ -80,6 +80,11 @@ class LogService:
         self._gateways: dict[str, LogStream] = {}
         self._groups: set[str] = set()
         self._wake, self._urgent, self._pressed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._all_sent = asyncio.Event()
+        self._all_sent.set()
+        self._sending = asyncio.Lock()
+        # Streams of an earlier generation belong to environments that were removed by `forget`.
+        self.generation = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -97,6 +102,23 @@ class LogService:
         """Open a stream of a function's log; its first lines create it in the service."""
         return LogStream(self, function, name)
 
+    async def flush(self) -> None:
+        """Wait until the service has all lines that were queued before."""
+        self._urgent.set()
+        self._pressed.set()
+        await self._all_sent.wait()
+
+    async def forget(self) -> None:
+        """Drop all queued lines, and whatever the present streams still write; the service forgets its groups, too."""
+        self.generation += 1
+        self._waiting.clear()
+        self._gateways.clear()
+        self._pending_bytes = 0
+        async with self._sending:
+            self._groups.clear()
+        if not self._waiting:
+            self._all_sent.set()
+
     def write(self, function: str, message: str) -> None:
         """Log a message of the gateway itself about a function, for events without an environment."""
         stream = self._gateways.get(function)
@@ -113,6 +135,7 @@ class LogService:
         """Record that a stream has queued lines."""
         self._pending_bytes += size
         self._waiting[stream] = None
+        self._all_sent.clear()
         self._wake.set()
         if urgent:
             self._urgent.set()
@@ -130,19 +153,27 @@ class LogService:
                 await asyncio.wait_for(self._urgent.wait(), FLUSH_INTERVAL_S)
             for event in (self._wake, self._urgent, self._pressed):
                 event.clear()
-            for stream in list(self._waiting):
-                batch, size = stream.next_batch()
-                self._pending_bytes -= size
-                if not stream.pending:
-                    del self._waiting[stream]
-                await self._send(stream, batch)
-                stream.notify_waiters()
-                self._press(stream)
+            async with self._sending:
+                await self._send_waiting()
             if self._waiting:
                 self._wake.set()
+            else:
+                self._all_sent.set()
             # Pause between batches, unless a writer waits for room.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._pressed.wait(), SHORTEST_INTERVAL_S)
+
+    async def _send_waiting(self) -> None:
+        for stream in list(self._waiting):
+            if stream not in self._waiting:
+                continue  # forgotten while an earlier one was sent
+            batch, size = stream.next_batch()
+            self._pending_bytes -= size
+            if not stream.pending:
+                del self._waiting[stream]
+            await self._send(stream, batch)
+            stream.notify_waiters()
+            self._press(stream)
 
     async def _send(self, stream: "LogStream", batch: list[LogEvent]) -> None:
         try:
@@ -203,6 +234,7 @@ class LogStream:
         self.exists = False
         self.pending: deque[LogEvent] = deque()
         self._service = service
+        self._generation = service.generation
         self._bytes = 0
         self._now_ms = 0
         self._calls: dict[Callable[[], None], None] = {}
@@ -216,6 +248,8 @@ class LogStream:
 
     def write(self, text: str, *, urgent: bool = False) -> None:
         """Queue whole lines, each as one event; a carriage return is a line end within an event. Never blocks."""
+        if self._generation != self._service.generation:
+            return
         # The service refuses a batch whose timestamps decrease.
         now_ms = self._now_ms = max(self._now_ms, time.time_ns() // 1_000_000)
         lines = text.split("\n")[:-1]

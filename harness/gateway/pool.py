@@ -110,12 +110,16 @@ class Pool:
         """Request the removal of code that no version needs, once no environment runs it."""
         self._code.unneeded.set()
 
+    async def finish_stopping(self) -> None:
+        """Wait until the environments that are being stopped have ended."""
+        await asyncio.gather(*self._stopping, return_exceptions=True)
+
     async def stop(self) -> None:
         """Stop every environment, including busy ones."""
         for environment in [*self._busy, *(e for idle in self._idle.values() for e in idle)]:
             self._stop(environment)
         self._idle.clear()
-        await asyncio.gather(*self._stopping, return_exceptions=True)
+        await self.finish_stopping()
         if self._preparations is not None:
             await self._preparations.stop()
 

@@ -9,6 +9,7 @@ from harness.gateway.account import AccountLimits
 from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invoker
+from harness.gateway.logs import LogService
 from harness.gateway.network import VpcNetwork
 from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
@@ -25,6 +26,7 @@ class Services:
     account: AccountLimits
     network: VpcNetwork
     permissions: Permissions
+    logs: LogService
     call_faults: CallFaults = field(default_factory=CallFaults)
 
 

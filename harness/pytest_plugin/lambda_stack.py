@@ -1,0 +1,211 @@
+"""`lambda_stack`: deploy, invoke and observe functions, and use AWS's other services, on this machine."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+from botocore.config import Config
+
+from harness.aws.clients import CONTROL_TIMEOUT_S, INVOKE_READ_TIMEOUT_S, emulation_session
+from harness.aws.function_deployer import DesiredFunction, create_or_update
+from harness.aws.stack_session import DIRECT
+from harness.pytest_plugin.control import Control
+from harness.pytest_plugin.deployment import FunctionToDeploy, deployment_of
+from harness.pytest_plugin.lambda_logs import LambdaLogRecord, LambdaLogs
+from harness.pytest_plugin.results import LambdaResult, result_of
+from harness.settings import Settings
+from harness.stack.state import Endpoints, StackState, client_environment
+
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
+# Ended events that a test can look at; the stack forgets older ones.
+EVENTS_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class LambdaFunction:
+    """A deployed function.
+
+    Attributes:
+        name: Its name.
+    """
+
+    name: str
+    _stack: "LambdaStack" = field(repr=False)
+
+    @property
+    def arn(self) -> str:
+        """Return its ARN."""
+        return ARN + self.name
+
+    def invoke(self, payload: object = None, *, asynchronous: bool = False, **options: str) -> LambdaResult:
+        """Invoke it; see `LambdaStack.invoke`."""
+        return self._stack.invoke(self, payload, asynchronous=asynchronous, **options)
+
+    @property
+    def logs(self) -> list[LambdaLogRecord]:
+        """Return the lines of its log."""
+        return self._stack.logs.of(self)
+
+
+class LambdaStack:
+    """A running stack, empty at the beginning of each test.
+
+    Args:
+        state: The stack.
+        settings: The project's settings.
+    """
+
+    def __init__(self, state: StackState, settings: Settings) -> None:
+        self._state, self._settings = state, settings
+        self._session = emulation_session(state.endpoints)
+        self._clients: dict[str, Any] = {}
+        self._control = Control(state.endpoints)
+        self._logs = LambdaLogs(self._client("logs"), self._control)
+        self.used = False
+        self.reset()
+
+    def __enter__(self) -> Self:
+        """Use the stack."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            client.close()
+        self._control.close()
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Return the addresses of the services."""
+        return self._state.endpoints
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Return the variables that make boto3 use this stack, for a test's own code and for `subprocess`."""
+        self.used = True
+        return client_environment(self._state)
+
+    def deploy(self, source: str | Path | Callable[..., object], *, name: str = "", **config: Any) -> LambdaFunction:  # noqa: ANN401
+        """Create a function, or update it if it exists.
+
+        Args:
+            source: A function of harness.toml by its name; a folder; a file; or a function of the test module.
+                Relative paths start at the project's root.
+            name: The function's name; by default that of the source.
+            config: Keys of `[functions.NAME]` in harness.toml, such as `handler`, `memory_mb`, `timeout_s`, `retries`
+                and `environment`; and of the event invoke configuration: `on_success` and `on_failure` (the ARN of an
+                SQS queue), `max_event_age_s`.
+
+        Raises:
+            HarnessError: The source or a key is invalid.
+        """
+        self.used = True
+        deployment = deployment_of(self._settings, self._state.mode, source, name=name, config=config)
+        create_or_update(self._client("lambda"), DesiredFunction(deployment.name, deployment.settings, deployment.code))
+        self._set_destinations(deployment)
+        return LambdaFunction(deployment.name, self)
+
+    def invoke(
+        self,
+        function: str | LambdaFunction,
+        payload: object = None,
+        *,
+        asynchronous: bool = False,
+        qualifier: str = "",
+        client_context: str = "",
+    ) -> LambdaResult:
+        """Invoke a function.
+
+        Args:
+            function: Its name or ARN, or what `deploy` returned.
+            payload: The event: anything that JSON can express, or bytes, which are sent as they are.
+            asynchronous: Whether to queue the event, as `InvocationType=Event`, instead of waiting for the answer.
+            qualifier: A version or an alias.
+            client_context: The client context, in base64.
+
+        Raises:
+            ClientError: Lambda refuses the call, for example with `TooManyRequestsException`; boto3's own exception.
+        """
+        self.used = True
+        options: dict[str, Any] = {"InvocationType": "Event"} if asynchronous else {"LogType": "Tail"}
+        if qualifier:
+            options["Qualifier"] = qualifier
+        if client_context:
+            options["ClientContext"] = client_context
+        body = payload if isinstance(payload, bytes) else json.dumps({} if payload is None else payload).encode()
+        name = function if isinstance(function, str) else function.name
+        return result_of(self._client("lambda").invoke(FunctionName=name, Payload=body, **options))
+
+    def client(self, service: str, **options: Any) -> Any:  # noqa: ANN401 - boto3's clients have no common type
+        """Return a boto3 client of a service of this stack; it stays valid for the whole session.
+
+        Args:
+            service: As for `boto3.client`: `s3`, `sqs`, `dynamodb`, `lambda`, ...
+            options: As for `boto3.client`.
+        """
+        self.used = True
+        return self._client(service, **options)
+
+    def resource(self, service: str, **options: Any) -> Any:  # noqa: ANN401 - as above
+        """Return a boto3 resource of a service of this stack.
+
+        Args:
+            service: As for `boto3.resource`: `s3`, `dynamodb`, ...
+            options: As for `boto3.resource`.
+        """
+        self.used = True
+        key = f"resource {service} {options!r}"
+        if key not in self._clients:
+            found = self._session.resource(
+                cast("Any", service), **{"endpoint_url": self._endpoint(service), "config": DIRECT, **options}
+            )
+            self._clients[key] = found.meta.client
+            return found
+        return self._session.resource(
+            cast("Any", service), **{"endpoint_url": self._endpoint(service), "config": DIRECT, **options}
+        )
+
+    @property
+    def logs(self) -> LambdaLogs:
+        """Return the functions' logs."""
+        return self._logs
+
+    def reset(self) -> None:
+        """Remove every function, event, fault, log and resource; the plug-in does so after each test."""
+        self._control.reset(stopped_clock=True, keep_events=EVENTS_KEPT)
+        self._logs.forget()
+        self.used = False
+
+    def _set_destinations(self, deployment: FunctionToDeploy) -> None:
+        if deployment.events:
+            self._client("lambda").update_function_event_invoke_config(
+                FunctionName=deployment.name, **deployment.events
+            )
+
+    def _client(self, service: str, **options: Any) -> Any:  # noqa: ANN401 - as above
+        key = f"{service} {options!r}"
+        if key not in self._clients:
+            config = DIRECT
+            if service == "lambda":
+                # A function may run for 15 minutes, and must not be invoked again meanwhile.
+                patience = Config(
+                    connect_timeout=CONTROL_TIMEOUT_S,
+                    read_timeout=INVOKE_READ_TIMEOUT_S,
+                    retries={"total_max_attempts": 1},
+                    max_pool_connections=64,
+                )
+                config = DIRECT.merge(patience)
+            if "config" in options:
+                config = config.merge(options["config"])
+            given = {"endpoint_url": self._endpoint(service), **options, "config": config}
+            self._clients[key] = self._session.client(cast("Any", service), **given)
+        return self._clients[key]
+
+    def _endpoint(self, service: str) -> str:
+        endpoints = self._state.endpoints
+        return {"s3": endpoints.s3, "lambda": endpoints.lambda_}.get(service, endpoints.aws)

@@ -1,0 +1,49 @@
+"""The stack of a session: started for this process, stopped at the session's end or by the process's death."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, cast
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.pytest_plugin.hooks import Hooks
+from harness.pytest_plugin.lambda_stack import LambdaStack
+from harness.settings import load_settings
+from harness.stack import start_private_stack
+from harness.stack.state import Mode
+
+HOOKS = "lambda_harness_hooks"
+
+
+@contextmanager
+def stack_of_session(config: pytest.Config, mode: Mode | None) -> Iterator[LambdaStack]:
+    """Start a stack for the block.
+
+    Args:
+        config: pytest's configuration; the project is found from its root folder.
+        mode: How the stack runs; None for the command line's choice.
+    """
+    mode = mode or cast("Literal['process', 'container']", config.getoption("lambda_mode"))
+    if threading.current_thread() is not threading.main_thread():
+        pytest.fail("lambda_stack needs the main thread: the kernel ends the stack together with it", pytrace=False)
+    try:
+        settings = load_settings(config.rootpath)
+        with start_private_stack(settings, s3="moto", mode=mode) as state, LambdaStack(state, settings) as stack:
+            hooks = _hooks(config)
+            hooks.stacks.append(stack)
+            try:
+                yield stack
+            finally:
+                hooks.stacks.remove(stack)
+    except HarnessError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _hooks(config: pytest.Config) -> Hooks:
+    """Return the hooks, which are registered as soon as there is a stack, so that other runs do not pay for them."""
+    manager = config.pluginmanager
+    if not manager.has_plugin(HOOKS):
+        manager.register(Hooks(), HOOKS)
+    return cast("Hooks", manager.get_plugin(HOOKS))
