@@ -51,10 +51,9 @@ class EventClock:
         return self._stopped_at if self._stopped_at is not None else time.monotonic() + self._ahead
 
     def stop(self) -> None:
-        """Stop the clock at the present time."""
-        if self._stopped_at is None:
-            self._stopped_at = self.now()
-            self._set_timers()
+        """Stop the clock at zero, so that sums of whole seconds are exact; nobody may be waiting."""
+        assert not self._sleepers  # noqa: S101 - whoever stops the clock has cancelled all events
+        self._stopped_at = 0.0
 
     def start(self) -> None:
         """Continue with real time."""

@@ -40,6 +40,7 @@ class EventEntry(msgspec.Struct, kw_only=True):
     """One event.
 
     Attributes:
+        number: Counts the accepted events.
         request_id: Its request's id.
         function: The function's name.
         qualifier: The version or the alias that was invoked; empty if none was given.
@@ -51,6 +52,7 @@ class EventEntry(msgspec.Struct, kw_only=True):
         condition: How it ended, as in the record for its destination; empty before.
     """
 
+    number: int
     request_id: str
     function: str
     qualifier: str
@@ -69,6 +71,7 @@ class EventJournal:
         self._active: dict[int, EventEntry] = {}
         self._ended: deque[EventEntry] = deque(maxlen=0)
         self._changed = asyncio.Event()
+        self._accepted = 0
         self.version = 0
         self.began = 0.0
 
@@ -86,7 +89,9 @@ class EventJournal:
 
     def open(self, request_id: str, identifier: Identifier, payload: bytes) -> EventEntry:
         """Record that an event was accepted."""
+        self._accepted += 1
         entry = EventEntry(
+            number=self._accepted,
             request_id=request_id,
             function=identifier.name,
             qualifier=identifier.qualifier,
@@ -124,8 +129,8 @@ class EventJournal:
         self._notify()
 
     def entries(self) -> list[EventEntry]:
-        """Return the events, the ended ones first."""
-        return [*self._ended, *self._active.values()]
+        """Return the events in the order in which they were accepted."""
+        return sorted([*self._ended, *self._active.values()], key=lambda entry: entry.number)
 
     @property
     def working(self) -> list[EventEntry]:

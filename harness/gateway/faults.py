@@ -24,6 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from harness.errors import HarnessError
+from harness.faults.functions import FunctionFault, FunctionFaults, check_function_fault
 from harness.faults.injections import Event, new_event
 from harness.faults.plan import Fault, Plan, check_fault, check_plan
 from harness.gateway.environment import Environment
@@ -33,6 +34,8 @@ from harness.system.process_identity import ProcessIdentity
 
 # A straggler is stopped for a share of each period.
 STRAGGLER_PERIOD_S = 0.05
+# How often a kill is tried until the handler has a process.
+KILL_POLL_S = 0.005
 # Bounds the memory of a stack that serves many runs.
 RUNS_KEPT = 64
 
@@ -92,8 +95,9 @@ class _FaultedRun:
 
 @dataclass
 class InvocationFaults:
-    """The faults of all runs that the Lambda service injects."""
+    """The faults of all runs, and of single functions, that the Lambda service injects."""
 
+    functions: FunctionFaults = field(default_factory=FunctionFaults)
     _runs: dict[str, _FaultedRun] = field(default_factory=dict)
     _past: dict[str, _FaultedRun] = field(default_factory=dict)
     _running: list[tuple[Owner, Environment]] = field(default_factory=list)
@@ -115,6 +119,7 @@ class InvocationFaults:
         """Forget all plans."""
         self._runs.clear()
         self._past.clear()
+        self.functions.clear()
         for task in self._tasks:
             task.cancel()
 
@@ -123,12 +128,14 @@ class InvocationFaults:
         run = self._runs.get(run_id) or self._past.get(run_id)
         return run.events if run else []
 
-    async def on_event(self, payload: bytes) -> list[float]:
+    async def on_event(self, function: str, payload: bytes) -> list[float]:
         """Inject the faults that an accepted event triggers; return the delays of its extra deliveries, seconds."""
+        duplicate = self.functions.take("duplicate", function)
+        again = [duplicate.delay_s] if duplicate else []
         owner = self._owner(payload)
         if owner is None or owner.rank is None:
-            return []
-        run, again = self._runs[owner.run_id], []
+            return again
+        run = self._runs[owner.run_id]
         run.invoked += 1
         for number, fault in enumerate(run.faults):
             if fault.target == "coordinator" and run.invoked == (fault.after or (run.n_workers + 1) // 2):
@@ -139,13 +146,17 @@ class InvocationFaults:
                 again.append(fault.delay_s or 0.0)
         return again
 
-    async def before_start(self, payload: bytes, attempt: int) -> None:
+    async def before_start(self, function: str, payload: bytes, attempt: int) -> None:
         """Inject the faults that apply before an environment is assigned to an invocation.
 
         Raises:
             LambdaApiError: The plan throttles the invocation (429).
             TimeoutError: The plan loses the cold start.
         """
+        if self.functions.take("throttle", function, attempt):
+            raise too_many_requests()
+        if late := self.functions.take("cold-start", function, attempt):
+            await _start_late(late.delay_s, lost=late.lost)
         owner = self._owner(payload)
         if owner is None or owner.rank is None:
             return
@@ -159,13 +170,25 @@ class InvocationFaults:
                 raise too_many_requests()
             if fault.action == "cold-start" and not event.times:
                 event.record(rank=owner.rank, attempt=attempt)
-                if fault.lost:
-                    raise TimeoutError("the cold start was lost, as planned")
-                await asyncio.sleep(fault.delay_s or 0.0)
+                await _start_late(fault.delay_s or 0.0, lost=fault.lost)
 
     @contextlib.contextmanager
-    def running(self, payload: bytes, environment: Environment) -> Iterator[None]:
+    def running(self, payload: bytes, environment: Environment, attempt: int) -> Iterator[None]:
         """Register, within the block, that an environment works on an invocation."""
+        kill = self.functions.take("kill", environment.function.name, attempt)
+        if kill is None:
+            with self._registered(payload, environment):
+                yield
+            return
+        task = asyncio.create_task(_kill_until_cancelled(environment, kill))
+        try:
+            with self._registered(payload, environment):
+                yield
+        finally:
+            task.cancel()
+
+    @contextlib.contextmanager
+    def _registered(self, payload: bytes, environment: Environment) -> Iterator[None]:
         owner = self._owner(payload)
         if owner is None:
             yield
@@ -230,6 +253,20 @@ class InvocationFaults:
         return Owner(run_id, rank if isinstance(rank, int) else None)
 
 
+async def _start_late(delay_s: float, *, lost: bool) -> None:
+    if lost:
+        raise TimeoutError("the cold start was lost, as planned")
+    await asyncio.sleep(delay_s)
+
+
+async def _kill_until_cancelled(environment: Environment, fault: FunctionFault) -> None:
+    """Kill the handler's process as soon as there is one; the invocation's end cancels this."""
+    await asyncio.sleep(fault.delay_s)
+    while True:
+        await environment.kill(fault.how)
+        await asyncio.sleep(KILL_POLL_S)
+
+
 @contextlib.contextmanager
 def _as_invalid_parameter() -> Iterator[None]:
     try:
@@ -263,8 +300,20 @@ def control_routes(faults: InvocationFaults) -> list[Route]:
         await faults.inject(request.path_params["run_id"], injection)
         return Response(status_code=204)
 
+    async def add(request: Request) -> Response:
+        fault = decode(await request.body(), FunctionFault)
+        with _as_invalid_parameter():
+            check_function_fault(fault)
+        faults.functions.add(fault)
+        return Response(status_code=204)
+
+    async def injected(_request: Request) -> Response:
+        return Response(msgspec.json.encode(faults.functions.injected), media_type="application/json")
+
     path = "/_harness/faults/{run_id}"
     return [
+        Route("/_harness/function-faults", add, methods=["POST"]),
+        Route("/_harness/function-faults", injected, methods=["GET"]),
         Route(path, put, methods=["PUT"]),
         Route(path, get, methods=["GET"]),
         Route(path, delete, methods=["DELETE"]),

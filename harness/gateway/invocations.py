@@ -108,7 +108,7 @@ class Invoker:
     async def queue(self, invocation: Invocation) -> None:
         """Accept an event; it runs, and is retried if it fails, in the background."""
         self._accept(invocation)
-        for delay_s in await self._faults.on_event(invocation.payload):
+        for delay_s in await self._faults.on_event(invocation.identifier.name, invocation.payload):
             self._accept(invocation, delay_s)
 
     async def cancel_all(self) -> None:
@@ -127,13 +127,13 @@ class Invoker:
         function = self._functions.find(invocation.identifier)
         started = False
         try:
-            await self._faults.before_start(invocation.payload, attempt)
+            await self._faults.before_start(function.name, invocation.payload, attempt)
             # Look it up again: there is no `await` between this and the environment's hold on the code.
             function = self._functions.find(invocation.identifier)
             async with self._pool.environment(function) as environment:
                 started = True
                 environment.lineage = (*invocation.lineage, function.name)
-                with self._faults.running(invocation.payload, environment):
+                with self._faults.running(invocation.payload, environment, attempt):
                     answer = await environment.invoke(
                         invocation.request_id,
                         invocation.payload,

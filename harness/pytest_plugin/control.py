@@ -35,7 +35,13 @@ class Control:
         self._send("POST", f"{self._aws}/_harness/reset", None)
 
     def call(
-        self, method: str, path: str, content: object = None, *, within_s: float = ANSWERS_WITHIN_S, **query: object
+        self,
+        method: str,
+        path: str,
+        content: object = None,
+        *,
+        within_s: float = ANSWERS_WITHIN_S,
+        query: Mapping[str, object] | None = None,
     ) -> bytes:
         """Call a route of the gateway; return the answer's body."""
         return self._send(method, f"{self._gateway}/_harness/{path}", content, query, within_s)

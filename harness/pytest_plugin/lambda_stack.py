@@ -14,6 +14,8 @@ from harness.aws.function_deployer import DesiredFunction, create_or_update
 from harness.aws.stack_session import DIRECT
 from harness.pytest_plugin.control import Control
 from harness.pytest_plugin.deployment import FunctionToDeploy, deployment_of
+from harness.pytest_plugin.lambda_events import LambdaEvent, LambdaEvents, RetryClock
+from harness.pytest_plugin.lambda_faults import LambdaFaults
 from harness.pytest_plugin.lambda_logs import LambdaLogRecord, LambdaLogs
 from harness.pytest_plugin.results import LambdaResult, result_of
 from harness.settings import Settings
@@ -49,6 +51,11 @@ class LambdaFunction:
         """Return the lines of its log."""
         return self._stack.logs.of(self)
 
+    @property
+    def events(self) -> list[LambdaEvent]:
+        """Return its asynchronous invocations."""
+        return self._stack.events.of(self)
+
 
 class LambdaStack:
     """A running stack, empty at the beginning of each test.
@@ -64,6 +71,8 @@ class LambdaStack:
         self._clients: dict[str, Any] = {}
         self._control = Control(state.endpoints)
         self._logs = LambdaLogs(self._client("logs"), self._control)
+        self._events, self._retry_clock = LambdaEvents(self._control), RetryClock(self._control)
+        self._faults = LambdaFaults(self._control)
         self.used = False
         self.reset()
 
@@ -175,10 +184,28 @@ class LambdaStack:
         """Return the functions' logs."""
         return self._logs
 
+    @property
+    def events(self) -> LambdaEvents:
+        """Return the asynchronous invocations of this test."""
+        return self._events
+
+    @property
+    def retry_clock(self) -> RetryClock:
+        """Return Lambda's clock for retries, which the test sets forward."""
+        self.used = True
+        return self._retry_clock
+
+    @property
+    def faults(self) -> LambdaFaults:
+        """Return the means to inject faults."""
+        self.used = True
+        return self._faults
+
     def reset(self) -> None:
         """Remove every function, event, fault, log and resource; the plug-in does so after each test."""
         self._control.reset(stopped_clock=True, keep_events=EVENTS_KEPT)
         self._logs.forget()
+        self._faults.forget()
         self.used = False
 
     def _set_destinations(self, deployment: FunctionToDeploy) -> None:
