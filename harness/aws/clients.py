@@ -45,10 +45,15 @@ def emulation_session(endpoints: Endpoints) -> boto3.Session:
     return stack_session(endpoints.access_key)
 
 
-def clients_for(endpoints: Endpoints) -> Clients:
-    """Return clients for a running stack, with the emulation's credentials."""
+def clients_for(endpoints: Endpoints, *, invoke_within_s: int = INVOKE_READ_TIMEOUT_S) -> Clients:
+    """Return clients for a running stack, with the emulation's credentials.
+
+    Args:
+        endpoints: The stack's addresses.
+        invoke_within_s: How long an invocation may take.
+    """
     session = emulation_session(endpoints)
-    patient = DIRECT.merge(Config(read_timeout=INVOKE_READ_TIMEOUT_S, retries={"total_max_attempts": 1}))
+    patient = DIRECT.merge(Config(read_timeout=invoke_within_s, retries={"total_max_attempts": 1}))
     quick = DIRECT.merge(
         Config(connect_timeout=CONTROL_TIMEOUT_S, read_timeout=CONTROL_TIMEOUT_S, retries={"total_max_attempts": 1})
     )

@@ -61,6 +61,13 @@ class RunDisplay:
         self._stage = name
         self._moved()
 
+    def note(self, text: str) -> None:
+        """Print lines that stay; any thread may call this."""
+        if self._live.is_started:
+            self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        else:
+            click.echo(printable(text), err=True)
+
     def watch(self, progress: Progress) -> None:
         """Show the progress of the ranks."""
         self._progress = progress

@@ -7,6 +7,7 @@ from typing import BinaryIO, Literal
 import click
 
 from harness.cli._terminal import echo
+from harness.cli.debug_options import debug_port_option
 from harness.cli.function_argument import function_argument
 from harness.cli.target_options import (
     account_option,
@@ -27,16 +28,22 @@ from harness.cli.target_options import (
 @click.option("--payload", help="Use this JSON as the event.")
 @click.option("--async", "asynchronous", is_flag=True, help="Queue the event instead of waiting for the answer.")
 @click.option("--log", is_flag=True, help="Print the end of the invocation's log on standard error.")
+@click.option("--debug", is_flag=True, help="Let the function wait for a debugger, without its limit of time.")
+@debug_port_option
+@click.option("--pdb", is_flag=True, help="Open a post-mortem in this terminal if the function raises.")
 @target_option
 @region_option
 @account_option
-def command(
+def command(  # noqa: PLR0913 - keywords only, each an option
     *,
     function: str,
     event: BinaryIO | None,
     payload: str | None,
     asynchronous: bool,
     log: bool,
+    debug: bool,
+    debug_port: int | None,
+    pdb: bool,
     target: Literal["aws", "rehearsal"] | None,
     region: str | None,
     expect_account: str | None,
@@ -51,10 +58,12 @@ def command(
     Example:
       harness invoke linear_ec_2 --event fixtures/events/test_input_1_worker.json
       harness invoke linear_ec_1 --event event.json --target aws
+      harness invoke linear_ec_2 --event fixtures/events/test_input_1_worker.json --debug
     """
     from functools import partial
 
     from harness.aws.clients import clients_for
+    from harness.cli.debugger import debugger_of, invoke_under_debugger
     from harness.errors import HarnessError
     from harness.runs.callees import make_callees
     from harness.runs.functions import declared, make_declared
@@ -65,6 +74,7 @@ def command(
 
     if event is not None and payload is not None:
         raise HarnessError("--event and --payload were both given", remedy="give one of them")
+    debugger = debugger_of(debug=debug, pdb=pdb, port=debug_port, asynchronous=asynchronous, target=target)
     settings = load_settings()
     declared(settings, function)
     body = event.read() if event is not None else os.fsencode(payload or "{}")
@@ -81,7 +91,10 @@ def command(
         say = partial(click.echo, err=True)
         make_declared(clients.functions, function, settings, stack.mode, log=say)
         make_callees(clients.functions, function, settings, stack.mode, log=say)
-    answer = invoke(clients.functions, function, body, asynchronous=asynchronous)
+    if stack is not None and debugger is not None:
+        answer = invoke_under_debugger(stack, settings, function, body, debugger, debug_port)
+    else:
+        answer = invoke(clients.functions, function, body, asynchronous=asynchronous)
     if log:
         echo(answer.log, err=True, nl=False)
     echo(answer.payload)

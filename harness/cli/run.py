@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
 
+from harness.cli.debug_options import run_debug_options, run_debug_targets
 from harness.cli.fault_options import fault_options, fault_plan, needs_own_stack, with_flags
 from harness.cli.job_options import errors_name_flags, job_event, job_options
 from harness.cli.target_options import (
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     help="Save the coordinator's event to this file, for `aws lambda invoke` on the same stack.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole summary as one JSON object.")
+@run_debug_options
 @fault_options
 @job_options
 def command(  # noqa: PLR0913 - keywords only, each an option
@@ -91,6 +93,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
       harness run --data sklearn:breast_cancer --n-workers 2 --n-epochs 30 --batch-size 32 --json
       harness run --target aws --n-workers 4
       harness run --fault "kill rank=1 round=10" --retry-time-scale 0.02
+      harness run --n-workers 4 --debug rank=1
     """
     from harness.aws.errors import aws_errors
     from harness.cli.display import RunDisplay
@@ -98,11 +101,13 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     from harness.runs.output_files import save_event, save_model
     from harness.runs.prepared import prepare_run
     from harness.settings import load_settings
+    from harness.system.debugpy import ensure_debugpy
 
     _check_folders({"--model-file": model_file, "--save-event": event_file})
     given = job_event(flags)
     with errors_name_flags(given):
-        prepared = prepare_run(data, job_file, given, fault_plan(flags))
+        debug = run_debug_targets(flags, target)
+        prepared = prepare_run(data, job_file, given, fault_plan(flags), debug)
         settings = with_flags(load_settings(), prepared.job, flags)
         own = needs_own_stack(prepared, flags)
         if target is None:
@@ -117,8 +122,12 @@ def command(  # noqa: PLR0913 - keywords only, each an option
                 display.stage("starting the stack")
                 started = _started(settings, prepared, s3, mode, own=own, log=display.stage)
                 run_target = held.enter_context(started)
+            if debug:
+                ensure_debugpy(settings, display.stage)
             with aws_errors("the run"):
-                summary = run(prepared, settings, run_target, report=display.stage, watch=display.watch)
+                summary = run(
+                    prepared, settings, run_target, report=display.stage, watch=display.watch, note=display.note
+                )
                 if model_file is not None:
                     save_model(run_target.clients.s3, summary, model_file)
     if event_file is not None:

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from harness.gateway import cgroup
 from harness.gateway.account import AccountLimits
 from harness.gateway.app import create_app
+from harness.gateway.debugging import Debugging
 from harness.gateway.destinations import Destinations
 from harness.gateway.environment import Environment, SandboxStarter, start_environment
 from harness.gateway.faults import InvocationFaults
@@ -83,6 +84,7 @@ class Sandboxes:
 @click.option("--account-concurrency", type=int, default=1000, show_default=True, help="Most concurrent invocations.")
 @click.option("--retry-time-scale", type=float, default=1.0, show_default=True, help="Factor on AWS's retry delays.")
 @click.option("--idle-timeout-s", type=float, default=600.0, show_default=True, help="Life of idle environments.")
+@click.option("--debugpy", type=click.Path(path_type=Path), help="debugpy's folder on the functions' machine, if any.")
 @click.option("--fork/--no-fork", default=True, show_default=True, help="Fork environments from pre-imported parents.")
 def main(  # noqa: PLR0913 - one for each flag
     *,
@@ -100,6 +102,7 @@ def main(  # noqa: PLR0913 - one for each flag
     account_concurrency: int,
     retry_time_scale: float,
     idle_timeout_s: float,
+    debugpy: Path | None,
     fork: bool,
 ) -> None:
     """Serve the Lambda API until a signal stops the process."""
@@ -121,7 +124,7 @@ def main(  # noqa: PLR0913 - one for each flag
     if network is not None:
         sandboxes = _containers(network, labels, access, cgroups, registry)
     elif rie is not None:
-        sandboxes = _processes(rie, code, access, fork=fork)
+        sandboxes = _processes(rie, code, access, debugpy, fork=fork)
     else:
         raise click.UsageError("give --rie for process mode, or --network for container mode")
     feed = Feed()
@@ -142,10 +145,11 @@ def main(  # noqa: PLR0913 - one for each flag
     functions = FunctionStore(sandboxes.packages, account)
     pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=sandboxes.parents)
     destinations = Destinations(aws_endpoint, key)
-    invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, log_of_gateway)
+    debugging = Debugging(pool)
+    invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, log_of_gateway, debugging)
     guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
     vpcs, permissions = VpcNetwork(aws_endpoint, key), Permissions(aws_endpoint, key)
-    services = Services(functions, pool, invoker, faults, account, vpcs, permissions, logs)
+    services = Services(functions, pool, invoker, faults, account, vpcs, permissions, logs, debugging)
     app = create_app(services, _lifespan(services, logs, code, sandboxes), guard, feed)
     serve(app, host=host, port=port)
 
@@ -180,11 +184,11 @@ async def remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
             logger.exception("could not remove code that no function needs")
 
 
-def _processes(rie: Path, code: CodeFolders, access: StackAccess, *, fork: bool) -> Sandboxes:
+def _processes(rie: Path, code: CodeFolders, access: StackAccess, debugpy: Path | None, *, fork: bool) -> Sandboxes:
     stack = own_stack_label()
     scratch = make_scratch(stack)
     parents = Parents(scratch, access, stack) if fork else None
-    return Sandboxes(code.package, Processes(rie, scratch, access, stack, parents).start, parents, stack)
+    return Sandboxes(code.package, Processes(rie, scratch, access, stack, parents, debugpy).start, parents, stack)
 
 
 def _containers(

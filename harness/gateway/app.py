@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from harness.gateway import limits
 from harness.gateway.control import control_plane
 from harness.gateway.credentials import caller_of
+from harness.gateway.debugging import debug_routes
 from harness.gateway.errors import (
     LambdaApiError,
     body_not_json,
@@ -84,6 +85,7 @@ def create_app(services: Services, lifespan: Lifespan, guard: Guard, feed: Feed)
             *control_routes(services.faults),
             *feed_routes(feed),
             *test_routes(),
+            *debug_routes(services.debugging),
         ],
         middleware=[Middleware(GuardedAsgi, guard=guard), Middleware(FunctionsOnlyInvoke)],
         exception_handlers={LambdaApiError: _api_error, ClientDisconnect: _gone, Exception: _service_error},

@@ -76,6 +76,7 @@ class Environment:
     init_s: float = 0.0
     lineage: tuple[str, ...] = ()
     on_end: Callable[[FeedInvocation], None] | None = None
+    watch: Callable[[bytes], None] | None = None
     _lines: Lines = field(default_factory=Lines)
     _rie_lines: RieLines = field(default_factory=RieLines)
     _tail: Tail = field(default_factory=Tail)
@@ -122,7 +123,8 @@ class Environment:
             self.on_end(self._ended(request_id, payload, answer, seconds, memory_mb))
         self.invocations += 1
         self.usable = answer.usable
-        if answer.usable:
+        # A debugger stays connected between invocations.
+        if answer.usable and self.function.debugger is None:
             # The answer, the log and the memory are complete: freeze the function until the next invocation.
             self.sandbox.freeze()
         return answer
@@ -273,6 +275,8 @@ class Environment:
     def _take(self, chunk: bytes) -> bool:
         """Log a chunk of output; return whether there is room for more."""
         self._arrived.set()
+        if self.watch is not None:
+            self.watch(chunk)
         text = self._lines.add(chunk)
         if self.sandbox.shares_output:
             text = self._rie_lines.add(text)

@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 """
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.gateway import limits
+from harness.gateway.debugging import Debugging
 from harness.gateway.destinations import Condition, Destinations, EndedEvent
 from harness.gateway.environment import Answer, sandbox_failure
 from harness.gateway.errors import LambdaApiError
@@ -24,6 +26,8 @@ from harness.gateway.pool import Pool
 from harness.gateway.traces import trace_of
 
 logger = logging.getLogger(__name__)
+
+_NOT_DEBUGGED: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Invoker:
         retry_time_scale: Factor on AWS's delays before an event is retried.
         destinations: Receives the records of ended events.
         log: Takes a function's name and a line of its log.
+        debugging: The debug sessions.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Invoker:
         retry_time_scale: float,
         destinations: Destinations,
         log: Callable[[str, str], None],
+        debugging: Debugging,
     ) -> None:
         self.clock, self.journal = EventClock(), EventJournal()
         self._functions = functions
@@ -88,6 +94,7 @@ class Invoker:
         self._scale = retry_time_scale
         self._destinations = destinations
         self._log = log
+        self._debugging = debugging
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, invocation: Invocation) -> InvocationResult:
@@ -128,20 +135,27 @@ class Invoker:
         started = False
         try:
             await self._faults.before_start(function.name, invocation.payload, attempt)
-            # Look it up again: there is no `await` between this and the environment's hold on the code.
-            function = self._functions.find(invocation.identifier)
-            async with self._pool.environment(function) as environment:
-                started = True
-                environment.lineage = (*invocation.lineage, function.name)
-                with self._faults.running(invocation.payload, environment, attempt):
-                    answer = await environment.invoke(
-                        invocation.request_id,
-                        invocation.payload,
-                        invocation.headers,
-                        arn=function_arn(*invocation.identifier),
-                        trace=invocation.trace,
-                    )
-                return InvocationResult(answer, environment.tail, function.version)
+            async with self._debugging.hold(function, invocation.payload) as hold:
+                if hold is not None:
+                    await self._debugging.prepare(hold, self._functions.find(invocation.identifier))
+                # Look it up again: there is no `await` between this and the environment's hold on the code.
+                function = self._functions.find(invocation.identifier)
+                function = hold.variant(function) if hold is not None else function
+                async with self._pool.environment(function) as environment:
+                    started = True
+                    environment.lineage = (*invocation.lineage, function.name)
+                    with (
+                        self._faults.running(invocation.payload, environment, attempt),
+                        hold.running(environment) if hold is not None else _NOT_DEBUGGED,
+                    ):
+                        answer = await environment.invoke(
+                            invocation.request_id,
+                            invocation.payload,
+                            invocation.headers,
+                            arn=function_arn(*invocation.identifier),
+                            trace=invocation.trace,
+                        )
+                    return InvocationResult(answer, environment.tail, function.version)
         except LambdaApiError:
             raise
         except Exception as error:

@@ -106,6 +106,12 @@ class Pool:
             self._stop(environment)
         self.remove_unneeded_code()
 
+    async def end(self, function: Function) -> None:
+        """Stop the idle environments of a function, and return when they are gone; busy ones stop afterwards."""
+        self._revisions.pop(function.key, None)
+        tasks = [self._stop(environment) for environment in self._idle.pop(function.key, [])]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def remove_unneeded_code(self) -> None:
         """Request the removal of code that no version needs, once no environment runs it."""
         self._code.unneeded.set()
@@ -178,10 +184,11 @@ class Pool:
         self._idle[environment.function.key].remove(environment)
         self._stop(environment)
 
-    def _stop(self, environment: Environment) -> None:
+    def _stop(self, environment: Environment) -> asyncio.Task[None]:
         timer = self._timers.pop(environment.stream, None)
         if timer is not None:
             timer.cancel()
         task = asyncio.create_task(self._end(environment))
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
+        return task

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from harness.gateway import limits
+from harness.gateway.debug_records import Debugger
 from harness.gateway.names import LATEST, function_arn
 from harness.gateway.requests import FunctionCode, ImageConfig
 
@@ -129,6 +130,8 @@ class Function(msgspec.Struct, frozen=True):
         recursion_allowed: Whether it may invoke itself, directly or not, any number of times.
         vpc: The VPC that it joins; stored, not enforced.
         version: The version's number, or `$LATEST`.
+        variant: What distinguishes environments of a debug session from all others; empty for these.
+        debugger: The debugger of its environments, if there is one.
     """
 
     name: str
@@ -147,11 +150,14 @@ class Function(msgspec.Struct, frozen=True):
     recursion_allowed: bool = False
     vpc: Vpc = Vpc()
     version: str = LATEST
+    variant: str = ""
+    debugger: Debugger | None = None
 
     @property
     def key(self) -> str:
         """Return the name that identifies this version's environments in the pool."""
-        return self.name if self.version == LATEST else f"{self.name}:{self.version}"
+        key = self.name if self.version == LATEST else f"{self.name}:{self.version}"
+        return f"{key}~{self.variant}" if self.variant else key
 
     @property
     def arn(self) -> str:

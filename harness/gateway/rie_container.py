@@ -19,7 +19,7 @@ from signal import Signals
 from typing import Any, TypeVar
 
 import docker
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from docker.types import Ulimit
 
@@ -308,6 +308,10 @@ class ContainerSandbox:
     def thaw(self) -> None:
         """Do nothing."""
 
+    async def kill(self) -> None:
+        """Kill every process of the container."""
+        await self.containers.call(lambda: _kill(self.container))
+
     async def stop(self) -> None:
         """Remove the container."""
         await self.containers.call(lambda: _remove(self.container))
@@ -348,6 +352,13 @@ async def _listens(address: str) -> bool:
         return False
     writer.close()
     return True
+
+
+def _kill(container: Container) -> None:
+    try:
+        container.kill()
+    except APIError:
+        return  # it has ended
 
 
 def _remove(container: Container) -> None:

@@ -31,13 +31,21 @@ from harness.gateway.output import Pipe
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
 from harness.gateway.runtime.bootstrap import NONCE
-from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, StackAccess, exit_reason_in, process_variables
+from harness.gateway.sandbox import (
+    READY_POLL_S,
+    READY_WITHIN_S,
+    StackAccess,
+    debugger_variables,
+    exit_reason_in,
+    process_variables,
+)
 from harness.system.process_identity import bound_to_parent, reserved_ports
 from harness.system.process_labels import Members, end_environment, environment_label, label_of, set_label
 
 logger = logging.getLogger(__name__)
 
 BOOTSTRAP = Path(__file__).with_name("runtime") / "bootstrap.py"
+DEBUGGER = BOOTSTRAP.with_name("debugger.py")
 # A port can be lost between its choice and RIE's start; a retry does not help against other causes.
 START_ATTEMPTS = 3
 LEAST_NUMBER = 100
@@ -128,6 +136,10 @@ class ProcessSandbox:
         self._cancel_recheck()
         self.members.thaw()
 
+    async def kill(self) -> None:
+        """End RIE, the runtime and all its children."""
+        await asyncio.to_thread(end_environment, self.label)
+
     async def stop(self) -> None:
         """End RIE, the runtime and all its children, and remove the folder."""
         self._cancel_recheck()
@@ -197,6 +209,7 @@ class Processes:
         access: The addresses and the secret of the stack.
         stack: The stack's label.
         parents: The parents from which runtimes are forked; None to start fresh ones.
+        debugpy: The folder of debugpy.
     """
 
     rie: Path
@@ -204,6 +217,7 @@ class Processes:
     access: StackAccess
     stack: int
     parents: Parents | None
+    debugpy: Path | None = None
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     async def start(self, function: Function, stream: str) -> ProcessSandbox:
@@ -225,6 +239,8 @@ class Processes:
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
             nonce = secrets.token_urlsafe(16)
             variables = {**process_variables(function, stream, folder, self.access), NONCE: nonce}
+            if function.debugger is not None:
+                variables |= debugger_variables(function.debugger, "127.0.0.1", function.debugger.port, self.debugpy)
             errors = undo.enter_context(tempfile.TemporaryFile())
             reading, writing = output_pipe()
             undo.callback(os.close, reading)
@@ -242,6 +258,9 @@ class Processes:
         """Return RIE's process and the port on which it listens."""
         runtime = [*runtime_command(function.code, function.handler), str(output)]
         client = self.parents.client_of(function) if self.parents else None
+        if function.debugger is not None:
+            # A debugger starts threads, which a parent must not have.
+            client, runtime = None, [runtime[0], str(DEBUGGER), *runtime[1:]]
         deadline = time.monotonic() + READY_WITHIN_S
         for _ in range(START_ATTEMPTS):
             with reserved_ports(2) as (endpoint, runtime_api):

@@ -1,5 +1,6 @@
 """The sandbox of an execution environment: RIE with one runtime behind it, as processes or in a container."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,9 @@ from typing import Protocol
 
 from harness.gateway import limits
 from harness.gateway.credentials import credentials
+from harness.gateway.debug_records import Debugger
 from harness.gateway.records import Function
+from harness.gateway.runtime.debugger import SPEC
 from harness.gateway.scratch import programs_in
 
 READY_WITHIN_S = 10.0
@@ -67,6 +70,9 @@ class Sandbox(Protocol):
     def thaw(self) -> None:
         """Let the processes continue, if they are stopped."""
 
+    async def kill(self) -> None:
+        """End every process, in the middle of an invocation, which fails; `stop` is called afterwards."""
+
     async def stop(self) -> None:
         """End the sandbox and remove its files."""
 
@@ -118,6 +124,19 @@ def lambda_variables(function: Function, stream: str, access: StackAccess) -> di
         **access.addresses,
         **function.variables,
     }
+
+
+def debugger_variables(debugger: Debugger, host: str, port: int, folder: Path | None) -> dict[str, str]:
+    """Return the variable that `runtime/debugger.py` reads, and removes.
+
+    Args:
+        debugger: The debugger.
+        host: The address to listen on, inside of the sandbox.
+        port: The port to listen on, likewise.
+        folder: debugpy's folder, likewise.
+    """
+    spec = {"kind": debugger.kind, "host": host, "port": port, "folder": str(folder or "")}
+    return {SPEC: json.dumps(spec | {"paths": debugger.paths, "token": debugger.token})}
 
 
 def process_variables(function: Function, stream: str, folder: Path, access: StackAccess) -> dict[str, str]:

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from harness.faults.calls import CallFaults
 from harness.gateway.account import AccountLimits
+from harness.gateway.debugging import Debugging
 from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invoker
@@ -27,6 +28,7 @@ class Services:
     network: VpcNetwork
     permissions: Permissions
     logs: LogService
+    debugging: Debugging
     call_faults: CallFaults = field(default_factory=CallFaults)
 
 

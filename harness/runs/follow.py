@@ -86,7 +86,7 @@ def follow(  # noqa: PLR0913 - keywords, each given by a run's target or its job
         time.sleep(max(delay, min(PAUSE_PER_POLL * polled_s, SERVICE_CHECK_S)))
         delay = min(1.5 * delay, tail.polling.longest_poll_s)
     progress.waits_for = "the platform's reports of its invocations"
-    _await_reports(tail, progress, folder.run_id, set(progress.requests), watch)
+    await_reports(tail, progress, folder.run_id, set(progress.requests), watch)
     progress.waits_for = ""
     watch(progress)
     return progress
@@ -103,7 +103,7 @@ def _raise_if_lost(
     lost = {request_id for request_id, count in progress.failures.items() if count > retries}
     if lost:
         # The platform's report directly follows its error line, and may name the cause.
-        _await_reports(tail, progress, folder.run_id, lost)
+        await_reports(tail, progress, folder.run_id, lost)
     raise_failure(folder, present, progress, retries)
     if oom_is_final:
         raise_out_of_memory(progress)
@@ -144,9 +144,10 @@ class _ServiceWatch:
             )
 
 
-def _await_reports(
+def await_reports(
     tail: LogTail, progress: Progress, run_id: str, requests: set[str], watch: Watcher = lambda _: None
 ) -> None:
+    """Read the log until the platform has reported these invocations, or for as long as its reports may be late."""
     deadline, delay = time.monotonic() + tail.polling.reports_within_s, FIRST_POLL_S
     while time.monotonic() < deadline:
         if requests <= {report.request_id for report in progress.reports}:

@@ -1,5 +1,6 @@
 """A run from job to summary: data into S3, functions into Lambda, the coordinator invoked, the workers followed."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,9 +15,10 @@ from harness.errors import HarnessError
 from harness.faults import Plan
 from harness.runs.coordinator import check_concurrency, invoke_coordinator, workers_stopped_on_failure
 from harness.runs.data import check_shape, prepare_data
+from harness.runs.debugged_run import debugged
 from harness.runs.defaults import defaults_for, format_defaults
 from harness.runs.faults import fault_records, in_force, read_events
-from harness.runs.follow import RETRY_DELAYS_S, follow
+from harness.runs.follow import RETRY_DELAYS_S, await_reports, follow
 from harness.runs.functions import COORDINATOR, declared
 from harness.runs.health import check_parts, deaths_named, restart_events
 from harness.runs.log_lines import read_report
@@ -41,7 +43,15 @@ PATIENCE_MARGIN_S = 30.0
 Reporter = Callable[[str], None]
 
 
-def run(prepared: PreparedRun, settings: Settings, target: RunTarget, *, report: Reporter, watch: Watcher) -> Summary:
+def run(
+    prepared: PreparedRun,
+    settings: Settings,
+    target: RunTarget,
+    *,
+    report: Reporter,
+    watch: Watcher,
+    note: Reporter = lambda _line: None,
+) -> Summary:
     """Run a job on a stack that is up, or on a deployment.
 
     Args:
@@ -50,13 +60,15 @@ def run(prepared: PreparedRun, settings: Settings, target: RunTarget, *, report:
         target: Where the run takes place.
         report: Called with each stage, in a few words.
         watch: Called with the progress of the ranks.
+        note: Called with lines that the user must see, such as the address of a debugger.
 
     Raises:
         HarnessError: The run failed; the message names the first cause.
         TrainingError: The job or its data is wrong.
     """
     with deaths_named(target.stack):
-        return _run(with_world_size(prepared, target.clients.s3), settings, target, report, watch)
+        sized = with_world_size(prepared, target.clients.s3)
+        return _run(sized, settings, target, report, watch, note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,9 @@ class _Training:
     seconds: float
 
 
-def _run(prepared: PreparedRun, settings: Settings, target: RunTarget, report: Reporter, watch: Watcher) -> Summary:
+def _run(
+    prepared: PreparedRun, settings: Settings, target: RunTarget, report: Reporter, watch: Watcher, note: Reporter
+) -> Summary:
     clients, requested = target.clients, prepared.job
     if prepared.faults and target.stack is None:
         raise HarnessError("faults are brought about on this machine only", f"the run is to be on {target.mode}")
@@ -97,7 +111,7 @@ def _run(prepared: PreparedRun, settings: Settings, target: RunTarget, report: R
     if not target.bucket:
         _create_bucket(clients, job.results)
     folder = RunFolder(clients.s3, job.results, str(job.run_id))
-    training = _train(job, folder, settings, target, prepared.faults, report=report, watch=watch)
+    training = _train(job, folder, settings, target, prepared, report=report, watch=watch, note=note)
     with damage_named(folder):
         summary = summarise(
             folder,
@@ -123,17 +137,20 @@ def _train(
     folder: RunFolder,
     settings: Settings,
     target: RunTarget,
-    faults: Plan | None,
+    prepared: PreparedRun,
     *,
     report: Reporter,
     watch: Watcher,
+    note: Reporter,
 ) -> _Training:
     clients, stack, worker = target.clients, target.stack, worker_function(settings, job)
+    faults = prepared.faults
     report("invoking the coordinator")
     invoked_at, started = time.time(), time.perf_counter()
     tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at), target.polling)
     with (
         in_force(stack, folder.run_id, job.n_workers, faults) if stack else nullcontext(),
+        debugged(stack, folder.run_id, worker, settings, prepared.debug, note) as ranks,
         workers_stopped_on_failure(job, stack, folder),
     ):
         coordinator_request = invoke_coordinator(clients, job)
@@ -149,11 +166,16 @@ def _train(
             # A plan of faults may kill a worker on purpose, as a lack of memory would.
             oom_is_final=not faults,
             # Between two lines a worker may compute for its whole life; the platform reports its death.
-            patience_s=declared(settings, worker).timeout_s + PATIENCE_MARGIN_S,
-            watch=watch,
+            # A debugger holds a rank for as long as somebody looks at it.
+            patience_s=math.inf if ranks else declared(settings, worker).timeout_s + PATIENCE_MARGIN_S,
+            watch=ranks.watching(watch) if ranks else watch,
             service_answers=lambda: _answers(clients, stack),
             retry_delays_s=tuple(scale * delay_s for delay_s in RETRY_DELAYS_S),
         )
+        if ranks:
+            # A debugger may hold a rank behind its results.
+            ranks.wait_until_ended()
+            await_reports(tail, progress, folder.run_id, set(progress.requests))
     seconds = time.perf_counter() - started
     coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
     found = [read_report(text) for _, text in coordinator_log]

@@ -16,7 +16,9 @@ from harness.datasets.partitions import count_partitions
 from harness.datasets.specs import BucketSpec, DataSpec, parse_data_spec
 from harness.errors import HarnessError
 from harness.faults import Plan
+from harness.gateway.debug_records import LIFTED_S, DebugTarget
 from harness.runs.data import Data
+from harness.runs.debugging import check_targets
 from harness.runs.faults import check_faults
 from harness.runs.run_target import RunTarget
 from training.job import BucketName, FeatureCount, HostName, Job, WorldSize, decode_job
@@ -54,16 +56,22 @@ class PreparedRun:
         job: The same job as a record, with the defaults of the other keys.
         data: The data set to train on.
         faults: The faults to inject; None for none.
+        debug: The ranks to debug.
     """
 
     event: dict[str, Any]
     job: RequestedJob
     data: DataSpec
     faults: Plan | None = None
+    debug: tuple[DebugTarget, ...] = ()
 
 
 def prepare_run(
-    data: str | None, job_file: Path | None, flags: Mapping[str, Any], faults: Plan | None = None
+    data: str | None,
+    job_file: Path | None,
+    flags: Mapping[str, Any],
+    faults: Plan | None = None,
+    debug: tuple[DebugTarget, ...] = (),
 ) -> PreparedRun:
     """Combine the command line and the job file, and check the job before anything is started.
 
@@ -74,16 +82,18 @@ def prepare_run(
         job_file: A job's event as JSON; may be None.
         flags: Job keys set on the command line; they override the file's.
         faults: The faults to inject.
+        debug: The ranks to debug.
 
     Raises:
-        HarnessError: The file cannot be read or holds no JSON object, or no run of this job can come to a fault.
+        HarnessError: The file cannot be read or holds no JSON object, no run of this job can come to a fault, or it
+            has no rank that is to be debugged.
         InputError: The data text is not understood, or a key of the job is wrong; it is named.
     """
     event = {**(_read_event(job_file) if job_file else {}), **flags}
     spec = _data_spec(data, event)
     if not isinstance(spec, BucketSpec):
         event = {"n_workers": DEFAULT_WORKERS, **event}
-    return _checked(event, spec, faults)
+    return _checked(event, spec, faults, debug)
 
 
 def with_world_size(run: PreparedRun, s3: "S3Client") -> PreparedRun:
@@ -96,7 +106,7 @@ def with_world_size(run: PreparedRun, s3: "S3Client") -> PreparedRun:
     if run.job.n_workers or not isinstance(run.data, BucketSpec):
         return run
     found = count_partitions(s3, run.data.bucket, run.data.prefix)
-    return _checked({"n_workers": found, **run.event}, run.data, run.faults)
+    return _checked({"n_workers": found, **run.event}, run.data, run.faults, run.debug)
 
 
 def complete_job(run: PreparedRun, data: Data, target: RunTarget, defaults: Mapping[str, Any]) -> Job:
@@ -119,6 +129,8 @@ def complete_job(run: PreparedRun, data: Data, target: RunTarget, defaults: Mapp
         "run_id": f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
         "result_bucket": target.bucket or RESULT_BUCKET,
         **run.event,
+        # Other ranks wait for one that a debugger holds.
+        **({"round_timeout_s": LIFTED_S, "join_timeout_s": LIFTED_S} if run.debug else {}),
         "data_bucket": data.bucket,
         "data_prefix": data.prefix,
         "host": host,
@@ -127,11 +139,12 @@ def complete_job(run: PreparedRun, data: Data, target: RunTarget, defaults: Mapp
     return decode_job(event, Job)
 
 
-def _checked(event: dict[str, Any], data: DataSpec, faults: Plan | None) -> PreparedRun:
+def _checked(event: dict[str, Any], data: DataSpec, faults: Plan | None, debug: tuple[DebugTarget, ...]) -> PreparedRun:
     job = decode_job(event, RequestedJob)
     if faults:
         check_faults(faults, job, event)
-    return PreparedRun(event, job, data, faults)
+    check_targets(debug, job.n_workers)
+    return PreparedRun(event, job, data, faults, debug)
 
 
 def _data_spec(data: str | None, event: Mapping[str, Any]) -> DataSpec:

@@ -166,6 +166,8 @@ def gateway_service(
         "--account-concurrency": settings.account_concurrency,
         "--retry-time-scale": settings.retry_time_scale,
         "--idle-timeout-s": settings.idle_timeout_s,
+        # A folder of the engine's machine, which functions get.
+        "--debugpy": plan.debugpy,
     }
     if registry:
         flags["--registry"] = registry

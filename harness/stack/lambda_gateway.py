@@ -10,7 +10,14 @@ from harness.system.process_identity import bound_to_parent
 
 
 def gateway_service(
-    port: int, directory: Path, s3_endpoint: str, aws_endpoint: str, rie: Path, settings: GatewaySettings, secret: str
+    port: int,
+    directory: Path,
+    s3_endpoint: str,
+    aws_endpoint: str,
+    rie: Path,
+    settings: GatewaySettings,
+    secret: str,
+    debugpy: Path,
 ) -> Service:
     """Return `harness.gateway`, which stores its data in `directory`; `secret` is the stack's."""
     arguments = ["--port", str(port), "--directory", str(directory)]
@@ -18,6 +25,7 @@ def gateway_service(
     arguments += ["--account-concurrency", str(settings.account_concurrency)]
     arguments += ["--retry-time-scale", str(settings.retry_time_scale)]
     arguments += ["--idle-timeout-s", str(settings.idle_timeout_s), "--fork" if settings.fork else "--no-fork"]
+    arguments += ["--debugpy", str(debugpy)]
     return Service(
         name="gateway",
         command=bound_to_parent([*python_module("harness.gateway"), *arguments]),

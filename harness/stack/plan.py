@@ -21,6 +21,7 @@ from harness.stack.moto import moto_service
 from harness.stack.packages import ensure_memcached
 from harness.stack.service import Service
 from harness.stack.state import Endpoints, Mode, S3Kind
+from harness.system.debugpy import debugpy_folder
 from harness.system.ports import LOOPBACK
 from harness.system.rie import ensure_rie
 
@@ -72,6 +73,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         programs: The programs to run in process mode; None in container mode.
         images: The images to run in container mode; None in process mode.
         secret: The secret from which the stack's access keys are derived.
+        debugpy: debugpy's folder, which may not have been made yet.
     """
 
     s3: S3Kind
@@ -85,6 +87,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     images: StackImages | None = None
     faults: bool = False
     secret: str
+    debugpy: Path
 
     @property
     def mode(self) -> Mode:
@@ -145,6 +148,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         faults=faults,
         secret=new_secret(),
         programs=_programs(settings, s3, log) if mode == "process" else None,
+        debugpy=debugpy_folder(settings),
         images=_images(settings, s3, log, registry=registry) if mode == "container" else None,
     )
 
@@ -215,7 +219,9 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
     return [
         *localstack,
         moto_service(ports["aws"], where.discovery, plan.secret),
-        gateway_service(ports["gateway"], directory, s3, where.aws, programs.rie, plan.gateway, plan.secret),
+        gateway_service(
+            ports["gateway"], directory, s3, where.aws, programs.rie, plan.gateway, plan.secret, plan.debugpy
+        ),
         discovery_service(ports["discovery"], ports["memcached"]),
         faults_service(programs.memcached, ports, where, plan.directory, plan.secret)
         if plan.faults

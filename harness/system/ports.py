@@ -8,7 +8,7 @@ The supervisor holds these sockets as long as the stack runs.
 import errno
 import socket
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from harness.errors import HarnessError
 
@@ -56,3 +56,17 @@ def _reserve(name: str, port: int) -> socket.socket:
             f"stop the process that listens there, or set {name} to another port, or to 0 for a free one",
         ) from error
     return reserved
+
+
+def free_ports_from(first: int, count: int) -> list[int]:
+    """Return the first free ports at or above a number; fewer where there are no more."""
+    found: list[int] = []
+    for port in range(first, 65_536):
+        if len(found) == count:
+            break
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind((LOOPBACK, port))
+                found.append(port)
+    return found

@@ -1,28 +1,24 @@
 """Debugging one worker: the same event again and again, by the gateway and by one RIE in the user's terminal."""
 
 import json
-import os
-import pty
 import re
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from harness.system.process_identity import free_port
 from tests.support.gateway import runs
+from tests.support.terminal import WITHIN_S, in_terminal
 
 ROOT = Path(__file__).parents[2]
 HARNESS = Path(sys.executable).with_name("harness")
-WITHIN_S = 60.0
 HANDLER = """
 import subprocess
 
@@ -53,58 +49,9 @@ def project(tmp_path_factory):
     subprocess.run([HARNESS, "down"], cwd=root, check=True, capture_output=True)
 
 
-class Terminal:
-    """What a user sees and types.
-
-    Args:
-        process: What runs in it.
-        descriptor: The terminal's other side.
-    """
-
-    def __init__(self, process, descriptor):
-        self.process, self._descriptor, self.text = process, descriptor, ""
-
-    def wait_for(self, text):
-        """Reads until the text is there."""
-        deadline = time.monotonic() + WITHIN_S
-        while text not in self.text:
-            left = deadline - time.monotonic()
-            assert left > 0, f"{text!r} did not come: {self.text}"
-            if select.select([self._descriptor], [], [], left)[0]:
-                self.text += os.read(self._descriptor, 65_536).decode()
-
-    def type(self, text):
-        """Types, and forgets what was seen."""
-        self.text = ""
-        os.write(self._descriptor, text.encode())
-
-    def end(self, how):
-        """Ends it, and returns its exit status."""
-        how()
-        with suppress(OSError):  # the last process has closed the terminal
-            while select.select([self._descriptor], [], [], WITHIN_S)[0]:
-                chunk = os.read(self._descriptor, 65_536)
-                self.text += chunk.decode()
-        return self.process.wait(WITHIN_S)
-
-
-@contextmanager
-def rie(project, function, port):
-    """`harness rie` in a terminal, which is its controlling one as in a shell."""
-    ours, theirs = pty.openpty()
-
-    process = subprocess.Popen(
-        ["setsid", "--ctty", HARNESS, "rie", function, "--port", str(port)],
-        cwd=project, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "dumb"},
-    )  # fmt: skip
-    os.close(theirs)
-    try:
-        yield Terminal(process, ours)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        os.close(ours)
+def rie(project, function, port, *flags):
+    """`harness rie` in a terminal."""
+    return in_terminal([HARNESS, "rie", function, "--port", port, *flags], project)
 
 
 def post(port, event):

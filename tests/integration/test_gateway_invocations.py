@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from harness.gateway.account import AccountLimits
+from harness.gateway.debugging import Debugging
 from harness.gateway.destinations import Destinations
 from harness.gateway.environment import Environment
 from harness.gateway.faults import InvocationFaults
@@ -95,7 +96,13 @@ def with_invoker(folder, start, use):
             pool = Pool(start, code, account, idle_timeout_s=60)
             sent_to = Destinations(f"http://{host}:{port}", "a-key")
             invoker = Invoker(
-                functions, pool, InvocationFaults(), 1e-6, sent_to, lambda name, line: logged.append((name, line))
+                functions,
+                pool,
+                InvocationFaults(),
+                1e-6,
+                sent_to,
+                lambda name, line: logged.append((name, line)),
+                Debugging(pool),
             )
             result = await use(invoker)
             async with asyncio.timeout(10):
