@@ -39,12 +39,12 @@ class Terminal:
                     connection, _ = listener.accept()
                     with connection, connection.makefile("rw", encoding="utf-8") as stream:
                         if stream.readline().strip() == self._token:
-                            look(error, self._paths, Lines(stream))
+                            look(error, self._paths, TerminalStream(stream))
                             break
         self._say("attached")
 
 
-class Lines:
+class TerminalStream:
     """Standard input and output of a debugger at the other end of a connection.
 
     Args:
@@ -76,7 +76,7 @@ class Lines:
         self._stream.flush()
 
 
-def look(error: BaseException, paths: list[tuple[str, str]], terminal: Lines | None = None) -> None:
+def look(error: BaseException, paths: list[tuple[str, str]], terminal: TerminalStream | None = None) -> None:
     """Open a post-mortem at the innermost frame of the user's code.
 
     Args:
@@ -117,7 +117,7 @@ class PostMortem(pdb.Pdb):
         terminal: Standard input and output; None for this process's own.
     """
 
-    def __init__(self, paths: list[tuple[str, str]], terminal: Lines | None) -> None:
+    def __init__(self, paths: list[tuple[str, str]], terminal: TerminalStream | None) -> None:
         super().__init__(stdin=terminal, stdout=terminal, readrc=False)  # type: ignore[arg-type]  # what pdb uses of them
         self._paths = paths
         if terminal is not None:
