@@ -86,17 +86,18 @@ def build(
     from harness.images.build import build_image, find_base
     from harness.images.catalogue import recipes
     from harness.images.pull import ignore
+    from harness.images.sources import sources_of
     from harness.settings import load_settings
     from harness.system.engine import connect
 
-    settings, chosen = load_settings(), recipes(names)
+    sources, chosen = sources_of(load_settings().root), recipes(names)
     client = connect()
     found = find_base(client, base, architecture)
     click.echo(f"base {found.name} ({found.digest})", err=True)
     built = []
     for recipe in chosen:
         output = _log if verbose else ignore
-        built.append(build_image(client, settings.root, recipe, found, torch_index=torch_index, build_output=output))
+        built.append(build_image(client, sources, recipe, found, torch_index=torch_index, build_output=output))
         if not as_json:
             click.echo(f"{recipe.name:<16} {built[-1].image_id}  {built[-1].seconds:.1f} s")
     if as_json:
@@ -123,12 +124,14 @@ def bases(*, everything: bool, torch_index: str, verbose: bool, as_json: bool) -
 
     from harness.images.bases import Bases, build_bases
     from harness.images.pull import ignore, registries
+    from harness.images.sources import with_harness
     from harness.settings import load_settings
     from harness.system.engine import connect
 
-    client, output = connect(), _log if verbose else ignore
-    with registries(client) as reachable:
-        ids = build_bases(Bases(client, load_settings(), reachable, _log, output, torch_index), everything=everything)
+    client, output, settings = connect(), _log if verbose else ignore, load_settings()
+    with registries(client) as reachable, with_harness(settings.root) as root:
+        having_sources = msgspec.structs.replace(settings, root=root)
+        ids = build_bases(Bases(client, having_sources, reachable, _log, output, torch_index), everything=everything)
     if as_json:
         click.echo(msgspec.json.encode(ids).decode())
     else:

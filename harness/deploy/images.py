@@ -14,6 +14,7 @@ from harness.deploy.target import Target
 from harness.errors import HarnessError
 from harness.images.catalogue import RECIPES, Recipe, source_sha256
 from harness.images.facts import Facts
+from harness.images.sources import sources_of
 from harness.release.push import push_images
 from harness.release.record import Push, check_verified, load_release, save_release
 from harness.release.verify import image_under_test
@@ -64,7 +65,7 @@ def verified(client: docker.DockerClient, root: Path, recipes: Iterable[Recipe])
     facts = []
     for recipe in recipes:
         facts.append(image_under_test(client, recipe).facts)
-        check_verified(facts[-1], release, source_sha256(root, recipe))
+        check_verified(facts[-1], release, source_sha256(sources_of(root), recipe))
     return facts
 
 

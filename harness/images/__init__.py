@@ -1,1 +1,1 @@
-"""Container images: built from this clone, pulled, or built as stand-ins for images that cannot be pulled."""
+"""Container images: built from their sources, pulled, or built as stand-ins for images that cannot be pulled."""

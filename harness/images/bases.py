@@ -64,7 +64,7 @@ class Bases:
 
     Attributes:
         client: The engine.
-        settings: The project's settings.
+        settings: The project's settings, whose root has the sources.
         registries: The registries of published images.
         log: Called with what the harness itself is about to do, line by line.
         build_output: Called with each line that the engine's builds print, which are many.
@@ -218,7 +218,7 @@ class Bases:
         if os.geteuid() != 0 or shutil.which("debootstrap") is None:
             raise BaseUnavailable(
                 f"{PUBLISHED_DEBIAN} cannot be pulled, and building Debian requires root and debootstrap",
-                remedy="check the network; or run, as root: apt-get install debootstrap, then `make base-images`",
+                remedy="check the network; or run, as root: apt-get install debootstrap, then `harness images bases`",
             )
         self.log("building Debian with debootstrap (a minute or more)")
         with tempfile.TemporaryDirectory(prefix="debian-") as scratch:

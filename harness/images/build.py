@@ -60,7 +60,7 @@ class Built:
 def find_base(client: docker.DockerClient, name: str | None, architecture: str | None = None) -> Base:
     """Return the base of that name; pull it if necessary.
 
-    Without a name, return the stand-in of `make base-images` if it was built, and otherwise AWS's base.
+    Without a name, return the stand-in of `harness images bases` if it was built, and otherwise AWS's base.
 
     Args:
         client: The engine.
@@ -75,7 +75,7 @@ def find_base(client: docker.DockerClient, name: str | None, architecture: str |
     if stand_in is not None:
         build = find_image(client, STAND_IN_BUILD)
         if build is None:
-            raise BaseUnavailable(f"{STAND_IN_BUILD} is missing", remedy="run `make base-images`")
+            raise BaseUnavailable(f"{STAND_IN_BUILD} is missing", remedy="run `harness images bases`")
         base = Base(STAND_IN_BASE, stand_in.id, stand_in.id, build.id, architecture_of(stand_in))
     else:
         reference = name or AWS_BASE
@@ -120,7 +120,7 @@ def build_image(
 
     Args:
         client: The engine.
-        root: The project's root, from which files are copied as .dockerignore allows.
+        root: The folder with the sources, from which files are copied as .dockerignore allows.
         recipe: The image.
         base: The image's base.
         torch_index: The package index of PyTorch's CPU builds; empty for pip's default.
@@ -194,7 +194,7 @@ def _build_error(what: str, cause: str, output: str) -> HarnessError:
         return BuildFailed(
             f"{what}: the build finds no wheel of {missing[1]} for its base",
             "either it cannot reach a package index, or the base's C library is too old for the wheel",
-            "run `make base-images` again, or name a newer base: --base public.ecr.aws/lambda/python:3.12",
+            "run `harness images bases` again, or name a newer base: --base public.ecr.aws/lambda/python:3.12",
         )
     errors = [line for line in plain.splitlines() if "ERROR" in line or "Error" in line]
     general = failure(what, cause)

@@ -9,8 +9,10 @@ import hashlib
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
+from harness.bundle import BUNDLE, DISTRIBUTION, IS_CLONE
 from harness.errors import HarnessError
 
 REVISION = "org.opencontainers.image.revision"
@@ -145,7 +147,7 @@ def _files(root: Path, paths: tuple[str, ...]) -> Iterator[Path]:
                 if file.is_file() and file.suffix != ".pyc" and "__pycache__" not in file.parts
             )
         else:
-            raise HarnessError(f"{name} is missing", str(root), "build images inside a clone of the project")
+            raise HarnessError(f"{name} is missing", str(root), "restore it, or install the harness again")
 
 
 def source_sha256(root: Path, recipe: Recipe) -> str:
@@ -157,12 +159,12 @@ def revision_of(root: Path, recipe: Recipe) -> str:
     """Return the commit that last changed the image's source, with `-dirty` if files were changed since.
 
     Other commits do not affect the image.
-    Return `unknown` outside of a git repository.
+    Return the harness's version for the files that an installed harness ships, and `unknown` for others without git.
     """
     paths = (*recipe.code, *recipe.requirements)
     commit = _git(root, "log", "-1", "--format=%H", "--", *paths)
     if not commit:
-        return "unknown"
+        return "unknown" if IS_CLONE or root != BUNDLE else version(DISTRIBUTION)
     return f"{commit}-dirty" if _git(root, "status", "--porcelain", "--", *paths) else commit
 
 

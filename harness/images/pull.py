@@ -80,5 +80,5 @@ def registries(client: docker.DockerClient) -> Iterator[Registries]:
 
 
 def _unavailable(reference: str, cause: str) -> BaseUnavailable:
-    remedy = "check the network, name another one (--base), or run `make base-images`"
+    remedy = "check the network, name another one (--base), or run `harness images bases`"
     return BaseUnavailable(f"{reference} cannot be pulled", cause, remedy)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
+import msgspec
 
 from harness.images.bases import LOCALSTACK, MEMCACHED, REGISTRY, SERVICES, Bases
 from harness.images.pull import Log, ignore, registries
+from harness.images.sources import with_harness
 from harness.settings import Settings
 from harness.system.private_files import private_folder
 
@@ -48,8 +50,12 @@ def service_images(
         BaseUnavailable: An image can neither be pulled nor built on this machine.
         HarnessError: Building an image failed.
     """
-    with _one_at_a_time(settings.cache_dir, log), registries(client) as reachable:
-        bases = Bases(client, settings, reachable, log, build_output)
+    with (
+        _one_at_a_time(settings.cache_dir, log),
+        registries(client) as reachable,
+        with_harness(settings.root) as root,
+    ):
+        bases = Bases(client, msgspec.structs.replace(settings, root=root), reachable, log, build_output)
         found = {
             "localstack": bases.find(LOCALSTACK),
             "memcached": bases.find(MEMCACHED),

@@ -9,6 +9,7 @@ from docker.models.images import Image
 
 from harness.images.catalogue import Recipe, source_sha256
 from harness.images.facts import Facts, facts_of
+from harness.images.sources import sources_of
 from harness.release.record import Push, Unverified, check_verified, load_release
 from harness.system.engine import find_image
 
@@ -45,7 +46,7 @@ def list_images(client: docker.DockerClient, root: Path, recipes: Sequence[Recip
         facts = facts_of(recipe.name, image)
         base = _base_of(client, facts)
         above = None if base is None else (image.attrs["Size"] - base.attrs["Size"]) / 1e6
-        source = source_sha256(root, recipe)
+        source = source_sha256(sources_of(root), recipe)
         try:
             pushes = check_verified(facts, release, source).pushes
             state = "pushed" if pushes else "verified"

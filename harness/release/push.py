@@ -13,6 +13,7 @@ from docker.errors import DockerException
 from harness.errors import HarnessError
 from harness.images.catalogue import Recipe, source_sha256
 from harness.images.facts import Facts
+from harness.images.sources import sources_of
 from harness.release.record import Push, Verified, check_verified, load_release, now, save_release
 from harness.release.verify import image_under_test
 from harness.system.engine import RegistryRefused, messages, translated
@@ -64,10 +65,13 @@ def push_images(
         raise HarnessError(
             f"{registry!r} is no registry's address", remedy="name one such as 127.0.0.1:5000 or registry.example/team"
         )
+    sources = sources_of(root)
     candidates: list[tuple[Facts, Verified | None]] = []
     for recipe in recipes:
         facts = image_under_test(client, recipe).facts
-        checked = None if unverified else check_verified(facts, load_release(root), source_sha256(root, recipe))
+        checked = (
+            None if unverified else check_verified(facts, load_release(root), source_sha256(sources_of(root), recipe))
+        )
         candidates.append((facts, checked))
     pushes = []
     for facts, checked in candidates:

@@ -212,7 +212,7 @@ def test_base_that_cannot_be_pulled_is_told(engine: docker.DockerClient):
     with pytest.raises(BaseUnavailable, match="cannot be pulled") as raised:
         find_base(engine, f"127.0.0.1:{free_port()}/nothing:1")
 
-    assert "make base-images" in raised.value.remedy
+    assert "harness images bases" in raised.value.remedy
 
 
 def test_base_of_another_architecture_is_told(engine: docker.DockerClient, base: Base):

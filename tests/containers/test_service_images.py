@@ -162,7 +162,7 @@ def test_machine_that_can_do_neither_is_told_what_to_do(
         Bases(engine, settings, reachable, print).make(PYTHON)
 
     assert "requires root and debootstrap" in raised.value.what
-    assert "make base-images" in raised.value.remedy
+    assert "harness images bases" in raised.value.remedy
     assert time.monotonic() - started < 5
 
 
