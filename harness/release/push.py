@@ -69,9 +69,7 @@ def push_images(
     candidates: list[tuple[Facts, Verified | None]] = []
     for recipe in recipes:
         facts = image_under_test(client, recipe).facts
-        checked = (
-            None if unverified else check_verified(facts, load_release(root), source_sha256(sources_of(root), recipe))
-        )
+        checked = None if unverified else check_verified(facts, load_release(root), source_sha256(sources, recipe))
         candidates.append((facts, checked))
     pushes = []
     for facts, checked in candidates:
