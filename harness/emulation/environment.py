@@ -4,3 +4,5 @@
 CACHE_ENDPOINT = "HARNESS_CACHE_ENDPOINT"
 # The URL of the registry that stores ECR's images.
 REGISTRY = "HARNESS_REGISTRY"
+# Set in a stack whose moto has all of its services, for tests.
+EVERY_SERVICE = "HARNESS_EVERY_SERVICE"

@@ -9,6 +9,7 @@ import gc
 # Imports create no garbage, and looking for it takes an eighth of the start.
 gc.disable()
 
+import os
 import sys
 import threading
 from collections.abc import Iterable
@@ -18,10 +19,13 @@ from urllib.parse import urlsplit
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from harness.emulation.environment import EVERY_SERVICE
 from harness.guard import GuardedWsgi, guard_from_environment
 
 # The services that the harness, its template and its documentation use, by moto's names. The others are off: some run
 # containers (Lambda, Batch), and moto's own service erases everything on request.
+# A stack for tests has all but these.
+NEVER = frozenset({"awslambda", "lambda", "batch", "batch_simple", "lambda_simple", "instance_metadata", "moto_api"})
 SERVICES = frozenset(
     {
         "budgets",
@@ -68,6 +72,7 @@ class Application:
         self._plain: Any = Dispatcher(self._create)
         self._answer: Any = self._plain
         self._has_faults = self._has_roles = False
+        self._has_every_service = EVERY_SERVICE in os.environ
         self._changing = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's
@@ -84,7 +89,7 @@ class Application:
         return answer
 
     def _create(self, service: Any) -> Any:  # noqa: ANN401 - moto's names of services, Flask's application
-        if service not in SERVICES:
+        if service in NEVER or not (self._has_every_service or service in SERVICES):
             return not_here
         from harness.emulation.install import prepare  # noqa: PLC0415 - after the start
 

@@ -8,10 +8,14 @@ import pytest
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
+    from _pytest.nodes import Node
+
     from harness.pytest_plugin.lambda_stack import LambdaStack
 
 # From the narrowest; each has an end for every test in it but the last of a wider one.
-SCOPES = ("function", "class", "module", "session")
+SCOPES = ("function", "class", "module", "package", "session")
+RESETS = ("function", "class", "module", "session")
+OWN_FIXTURES = {"lambda_stack", "lambda_logs"}
 
 
 class Hooks:
@@ -23,6 +27,33 @@ class Hooks:
 
     def __init__(self) -> None:
         self.stacks: list[LambdaStack] = []
+        self._in_setup: list[tuple[str, str, str]] = []
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+    ) -> Generator[None, object, object]:
+        """Know which fixture is being set up, so that one whose work would be erased too early is refused."""
+        item = getattr(request, "_pyfuncitem", request.node)
+        self._in_setup.append((fixturedef.argname, fixturedef.scope, reset_scope(item)))
+        try:
+            return (yield)
+        finally:
+            self._in_setup.pop()
+
+    def check_scope(self) -> None:
+        """Check that what a fixture does to the stack now lasts as long as the fixture.
+
+        Raises:
+            HarnessError: The stack is reset before the fixture's end.
+        """
+        for name, scope, reset_after in self._in_setup:
+            if name not in OWN_FIXTURES and SCOPES.index(scope) > SCOPES.index(reset_after):
+                raise HarnessError(
+                    f"the fixture {name} of scope {scope!r} uses the stack, which is reset after each {reset_after}",
+                    "what it makes would be gone for the next test",
+                    f"give the fixture the scope {reset_after!r}, or the tests the mark lambda_reset({scope!r})",
+                )
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -50,7 +81,7 @@ class Hooks:
                         stack.reset()
 
 
-def reset_scope(item: pytest.Item) -> str:
+def reset_scope(item: "pytest.Item | Node") -> str:
     """Return after what the stack is reset: the argument of the mark `lambda_reset`.
 
     Raises:
@@ -60,11 +91,11 @@ def reset_scope(item: pytest.Item) -> str:
     if mark is None:
         return SCOPES[0]
     words: Sequence[object] = (*mark.args, *mark.kwargs.values())
-    if len(words) != 1 or words[0] not in SCOPES:
+    if len(words) != 1 or words[0] not in RESETS:
         raise HarnessError(
             f"the mark lambda_reset has the arguments {mark.args or mark.kwargs!r}",
             item.nodeid,
-            f"give it one of {', '.join(map(repr, SCOPES))}",
+            f"give it one of {', '.join(map(repr, RESETS))}",
         )
     return str(words[0])
 

@@ -63,9 +63,10 @@ class LambdaStack:
     Args:
         state: The stack.
         settings: The project's settings.
+        check_scope: Refuses a fixture whose work would be erased too early.
     """
 
-    def __init__(self, state: StackState, settings: Settings) -> None:
+    def __init__(self, state: StackState, settings: Settings, check_scope: Callable[[], None]) -> None:
         self._state, self._settings = state, settings
         self._session = emulation_session(state.endpoints)
         self._clients: dict[str, Any] = {}
@@ -73,6 +74,7 @@ class LambdaStack:
         self._logs = LambdaLogs(self._client("logs"), self._control)
         self._events, self._retry_clock = LambdaEvents(self._control), RetryClock(self._control)
         self._faults = LambdaFaults(self._control)
+        self._check_scope = check_scope
         self.used = False
         self.reset()
 
@@ -96,7 +98,7 @@ class LambdaStack:
     @property
     def environ(self) -> dict[str, str]:
         """Return the variables that make boto3 use this stack, for a test's own code and for `subprocess`."""
-        self.used = True
+        self._use()
         return client_environment(self._state)
 
     def deploy(self, source: str | Path | Callable[..., object], *, name: str = "", **config: Any) -> LambdaFunction:  # noqa: ANN401
@@ -113,7 +115,7 @@ class LambdaStack:
         Raises:
             HarnessError: The source or a key is invalid.
         """
-        self.used = True
+        self._use()
         deployment = deployment_of(self._settings, self._state.mode, source, name=name, config=config)
         create_or_update(self._client("lambda"), DesiredFunction(deployment.name, deployment.settings, deployment.code))
         self._set_destinations(deployment)
@@ -140,7 +142,7 @@ class LambdaStack:
         Raises:
             ClientError: Lambda refuses the call, for example with `TooManyRequestsException`; boto3's own exception.
         """
-        self.used = True
+        self._use()
         options: dict[str, Any] = {"InvocationType": "Event"} if asynchronous else {"LogType": "Tail"}
         if qualifier:
             options["Qualifier"] = qualifier
@@ -157,7 +159,7 @@ class LambdaStack:
             service: As for `boto3.client`: `s3`, `sqs`, `dynamodb`, `lambda`, ...
             options: As for `boto3.client`.
         """
-        self.used = True
+        self._use()
         return self._client(service, **options)
 
     def resource(self, service: str, **options: Any) -> Any:  # noqa: ANN401 - as above
@@ -167,7 +169,7 @@ class LambdaStack:
             service: As for `boto3.resource`: `s3`, `dynamodb`, ...
             options: As for `boto3.resource`.
         """
-        self.used = True
+        self._use()
         key = f"resource {service} {options!r}"
         if key not in self._clients:
             found = self._session.resource(
@@ -192,13 +194,13 @@ class LambdaStack:
     @property
     def retry_clock(self) -> RetryClock:
         """Return Lambda's clock for retries, which the test sets forward."""
-        self.used = True
+        self._use()
         return self._retry_clock
 
     @property
     def faults(self) -> LambdaFaults:
         """Return the means to inject faults."""
-        self.used = True
+        self._use()
         return self._faults
 
     def reset(self) -> None:
@@ -207,6 +209,10 @@ class LambdaStack:
         self._logs.forget()
         self._faults.forget()
         self.used = False
+
+    def _use(self) -> None:
+        self._check_scope()
+        self.used = True
 
     def _set_destinations(self, deployment: FunctionToDeploy) -> None:
         if deployment.events:

@@ -1,17 +1,20 @@
 """The stack of a session: started for this process, stopped at the session's end or by the process's death."""
 
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal, cast
 
+import msgspec
 import pytest
 
 from harness.errors import HarnessError
 from harness.pytest_plugin.hooks import Hooks
 from harness.pytest_plugin.lambda_stack import LambdaStack
-from harness.settings import load_settings
+from harness.settings import PortSettings, Settings, load_settings
 from harness.stack import start_private_stack
+from harness.stack.plan import Log
 from harness.stack.state import Mode
 
 HOOKS = "lambda_harness_hooks"
@@ -29,9 +32,10 @@ def stack_of_session(config: pytest.Config, mode: Mode | None) -> Iterator[Lambd
     if threading.current_thread() is not threading.main_thread():
         pytest.fail("lambda_stack needs the main thread: the kernel ends the stack together with it", pytrace=False)
     try:
-        settings = load_settings(config.rootpath)
-        with start_private_stack(settings, s3="moto", mode=mode) as state, LambdaStack(state, settings) as stack:
-            hooks = _hooks(config)
+        settings = _for_tests(load_settings(config.rootpath))
+        start = start_private_stack(settings, s3="moto", mode=mode, every_service=True, log=_progress(config))
+        hooks = _hooks(config)
+        with start as state, LambdaStack(state, settings, hooks.check_scope) as stack:
             hooks.stacks.append(stack)
             try:
                 yield stack
@@ -39,6 +43,22 @@ def stack_of_session(config: pytest.Config, mode: Mode | None) -> Iterator[Lambd
                 hooks.stacks.remove(stack)
     except HarnessError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+def _for_tests(settings: Settings) -> Settings:
+    """Return the settings without fixed ports: each worker of xdist has a stack, beside one that may be up."""
+    return msgspec.structs.replace(settings, stack=msgspec.structs.replace(settings.stack, ports=PortSettings()))
+
+
+def _progress(config: pytest.Config) -> Log:
+    """Return a function that shows what takes long, such as the first download of a program."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+
+    def show(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            sys.stderr.write(f"\nlambda_stack: {line}\n")
+
+    return show
 
 
 def _hooks(config: pytest.Config) -> Hooks:

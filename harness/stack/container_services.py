@@ -8,7 +8,7 @@ from typing import Any
 from docker.types import Mount
 
 from harness.bundle import CODE
-from harness.emulation.environment import CACHE_ENDPOINT, REGISTRY
+from harness.emulation.environment import CACHE_ENDPOINT, EVERY_SERVICE, REGISTRY
 from harness.guard import HEALTH, NAMES_VARIABLE, SECRET_VARIABLE, own_key
 from harness.stack import localstack
 from harness.stack.container_labels import STACK_LABEL
@@ -129,6 +129,7 @@ def _aws(plan: StackPlan, images: StackImages) -> ContainerService:
         environment={
             CACHE_ENDPOINT: f"discovery:{DISCOVERY_PORT}",
             **_guarded(plan.secret, "aws"),
+            **({EVERY_SERVICE: "1"} if plan.every_service else {}),
             **({REGISTRY: f"http://registry:{REGISTRY_PORT}"} if images.registry else {}),
         },
     )

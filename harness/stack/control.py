@@ -150,6 +150,7 @@ def start_private_stack(
     mode: Mode | None = None,
     faults: bool = False,
     registry: bool = False,
+    every_service: bool = False,
     log: Log = _silent,
 ) -> Iterator[StackState]:
     """Start a stack for this process alone, and stop it at the end of the block or when this process dies.
@@ -162,6 +163,7 @@ def start_private_stack(
         mode: The mode; None for that of the settings.
         faults: Whether the stack can inject faults.
         registry: Whether the stack has a container registry; requires `mode` container.
+        every_service: Whether moto has all of its services, instead of those that runs need.
         log: Called with progress messages before the start.
 
     Raises:
@@ -172,7 +174,7 @@ def start_private_stack(
     with shared_stack_lock(settings.state_dir, wait=False) as locked:
         if locked:
             clean_up_after_the_killed(settings.state_dir)
-    plan = _planner(settings, s3, mode, log, faults=faults, registry=registry)
+    plan = _planner(settings, s3, mode, log, faults=faults, registry=registry, every_service=every_service)
     process, state = _start_supervisor(settings, plan, None, os.getpid(), log)
     try:
         yield state
@@ -246,6 +248,7 @@ def _planner(
     *,
     faults: bool = False,
     registry: bool = False,
+    every_service: bool = False,
 ) -> Planner:
     return partial(
         make_plan,
@@ -255,6 +258,7 @@ def _planner(
         log=log,
         faults=faults,
         registry=registry,
+        every_service=every_service,
     )
 
 

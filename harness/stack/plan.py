@@ -70,6 +70,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         fixed_ports: The ports set by the user, by name.
         gateway: Settings of the Lambda service.
         faults: Whether fault-injecting proxies are placed in front of Memcached and S3.
+        every_service: Whether moto has all of its services, for tests, instead of those that runs need.
         programs: The programs to run in process mode; None in container mode.
         images: The images to run in container mode; None in process mode.
         secret: The secret from which the stack's access keys are derived.
@@ -86,6 +87,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     programs: Programs | None = None
     images: StackImages | None = None
     faults: bool = False
+    every_service: bool = False
     secret: str
     debugpy: Path
 
@@ -116,6 +118,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
     log: Log = lambda _line: None,
     faults: bool = False,
     registry: bool = False,
+    every_service: bool = False,
 ) -> StackPlan:
     """Find everything the stack needs; in container mode, pull or build missing images.
 
@@ -129,6 +132,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         log: Called with progress messages.
         faults: Whether to place fault-injecting proxies in front of Memcached and S3.
         registry: Whether to include a container registry; requires container mode.
+        every_service: Whether moto has all of its services, instead of those that runs need.
 
     Raises:
         HarnessError: A dependency is missing and could not be installed; the message says how to install it.
@@ -146,6 +150,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         fixed_ports=_fixed_ports(settings.stack.ports, s3),
         gateway=settings.gateway,
         faults=faults,
+        every_service=every_service,
         secret=new_secret(),
         programs=_programs(settings, s3, log) if mode == "process" else None,
         debugpy=debugpy_folder(settings),
@@ -218,7 +223,7 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
     s3 = f"http://{LOOPBACK}:{ports['faulty_s3']}" if plan.faults else where.s3
     return [
         *localstack,
-        moto_service(ports["aws"], where.discovery, plan.secret),
+        moto_service(ports["aws"], where.discovery, plan.secret, every_service=plan.every_service),
         gateway_service(
             ports["gateway"], directory, s3, where.aws, programs.rie, plan.gateway, plan.secret, plan.debugpy
         ),
