@@ -59,7 +59,7 @@ def install(
             seconds = 0
             while not _ended(process):
                 seconds += _EVERY_S
-                lines = _lines_of(output)
+                lines = [line for line in _lines_of(output) if not line.startswith("WARNING")]
                 log(f"{doing}, after {seconds} s: {lines[-1][:_LONGEST_LINE] if lines else 'no output yet'}")
         finally:
             # An interrupted command must not leave the installer behind.

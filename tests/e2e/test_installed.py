@@ -1,0 +1,146 @@
+"""The installed wheel, in an empty folder outside of any clone."""
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from harness.settings import Settings
+from tests.support.installed import ROOT, build_wheel, install_wheel, run, top_level
+
+Harness = Callable[..., CompletedProcess[str]]
+
+HELLO = """
+def handler(event, context):
+    return "NAME"
+"""
+DECLARED = """
+[stack]
+s3 = "moto"
+
+[functions.hello]
+source = "."
+handler = "app.handler"
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this clone."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The installed command."""
+    return install_wheel(wheel, tmp_path_factory.mktemp("installed") / "environment")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, settings: Settings) -> Path:
+    """A user's cache with nothing in it but the emulator."""
+    folder = tmp_path / "cache" / "lambda-harness"
+    shutil.copytree(settings.cache_dir / "rie", folder / "rie")
+    return folder.parent
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """An empty folder."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def harness(command: Path, cache: Path, empty: Path) -> Iterator[Harness]:
+    """Run the installed command in an empty folder; its stack ends with the test."""
+
+    def call(*arguments: str, cwd: Path = empty) -> CompletedProcess[str]:
+        return run(command, *arguments, cwd=cwd, XDG_CACHE_HOME=str(cache), HOME=str(cache))
+
+    yield call
+    call("down")
+
+
+def test_the_wheel_owns_no_name_but_harness(wheel: Path):
+    """What another package may be called is not ours; the command is the shell script as it is."""
+    names = {name for name in top_level(wheel) if not name.endswith((".dist-info", ".data"))}
+    with zipfile.ZipFile(wheel) as archive:
+        (script,) = [name for name in archive.namelist() if name.endswith(".data/scripts/harness")]
+        installed = archive.read(script)
+
+    assert {"harness"} == names
+    assert (ROOT / "harness" / "bin" / "harness").read_bytes() == installed
+
+
+@pytest.mark.parametrize("folder", ["lambdas", "images", "requirements"])
+def test_the_wheel_carries_what_the_harness_reads(wheel: Path, folder: str):
+    """Each file of these folders is in it; a program may be executed."""
+    files = [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    with zipfile.ZipFile(wheel) as archive:
+        for path in files:
+            entry = archive.getinfo(f"harness/bundled/{path.relative_to(ROOT)}")
+            assert os.access(path, os.X_OK) == bool(entry.external_attr >> 16 & 0o111), path
+
+    assert files
+
+
+def test_a_folder_without_a_project_is_enough(harness: Harness, empty: Path):
+    """Up, a whole training run, status and down; nothing but the state is written.
+
+    Another package named `training` in the environment changes nothing.
+    """
+    assert 1 == harness("status").returncode
+    assert "LocalStack  not installed" in harness("doctor").stdout
+
+    up = harness("up", "--s3", "moto")
+    assert 0 == up.returncode, up.stderr
+    ran = harness("run", "--n-workers", "4", "--n-epochs", "2", "--json")
+    assert 0 == ran.returncode, ran.stderr
+    assert "93f4550dd06d249b" == json.loads(ran.stdout)["model"]["sha256"][:16]
+    assert 0 == harness("status").returncode
+    assert 0 == harness("down").returncode
+    assert [".harness"] == [path.name for path in empty.iterdir()]
+
+
+def test_two_projects_of_one_name_do_not_meet(harness: Harness, tmp_path: Path):
+    """Equal names of folders and functions, two stacks: each answers with its own code, and ends alone."""
+    projects = [tmp_path / owner / "app" for owner in ("one", "two")]
+    try:
+        for project in projects:
+            project.mkdir(parents=True)
+            (project / "harness.toml").write_text(DECLARED, encoding="utf-8")
+            (project / "app.py").write_text(HELLO.replace("NAME", project.parent.name), encoding="utf-8")
+            up = harness("up", cwd=project)
+            assert 0 == up.returncode, up.stderr
+        answers = [harness("invoke", "hello", cwd=project).stdout.strip() for project in projects]
+        harness("down", cwd=projects[0])
+        left = harness("invoke", "hello", cwd=projects[1])
+    finally:
+        for project in projects:
+            harness("down", cwd=project)
+
+    assert ['"one"', '"two"'] == answers
+    assert '"two"' == left.stdout.strip(), left.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_localstack_is_installed_on_first_use(harness: Harness, cache: Path):
+    """A first `up` downloads it with progress; the second finds it."""
+    first = harness("up")
+    assert 0 == first.returncode, first.stderr
+    assert "installing LocalStack into" in first.stderr
+    assert 0 == harness("down").returncode
+    second = harness("up")
+
+    assert 0 == second.returncode, second.stderr
+    assert "installing" not in second.stderr
+    assert "ok       LocalStack" in harness("doctor").stdout
+    assert list((cache / "lambda-harness" / "localstack").glob("*/bin/python"))
