@@ -113,7 +113,8 @@ def stage(*, s3: "S3Kind | None" = None, mode: "Mode | None" = None) -> Iterator
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         root = Path(folder)
         shutil.copy(TREE / "harness.toml", root)
-        (root / "lambdas").symlink_to(TREE / "lambdas")
+        for name in ("lambdas", "requirements"):
+            (root / name).symlink_to(TREE / name)
         settings = load_settings(root)
         with start_private_stack(settings, s3=s3, mode=mode) as stack:
             # Commands in this folder treat it as a stack started by `harness up`.

@@ -1,5 +1,6 @@
 """The settings: `harness.toml` and the environment, read once into frozen records.
 
+    runtime                 the Python of its functions
     [stack]                 the services of a run
     [stack.ports]           their ports, if they are fixed
     [gateway]               the Lambda service
@@ -13,6 +14,7 @@ Without a `harness.toml`, the working directory is the root, and everything has 
 """
 
 import os
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -32,6 +34,13 @@ MemoryMB = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
 EphemeralStorageMB = Annotated[int, msgspec.Meta(ge=512, le=10_240)]
 TimeoutS = Annotated[int, msgspec.Meta(ge=1, le=900)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+Runtime = Literal["python3.11", "python3.12", "python3.13", "python3.14"]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+# The runtime of a project that names none: the Python of the harness itself, which this machine certainly has.
+OWN_RUNTIME: Runtime = next(
+    (runtime for runtime in RUNTIMES if runtime == f"python3.{sys.version_info.minor}"), RUNTIMES[-1]
+)
 FunctionName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9-_]{1,64}$")]
 
 
@@ -94,6 +103,9 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         timeout_s: Time limit of one invocation, seconds.
         retries: How often a failed event is retried (`MaximumRetryAttempts`).
         environment: The function's own environment variables.
+        runtime: AWS's name of its Python; the default is the `runtime` at the top of the file.
+        requirements: Requirements files or a pyproject.toml from which its libraries are built; the default is a
+            requirements.txt or pyproject.toml in `source`, and `[]` is none.
         image: The image that it runs from in container mode and on AWS; in process mode it runs from `source`.
         ephemeral_storage_mb: Size of /tmp, MB.
         recursive: Whether the function may invoke itself, directly or not, more than 16 times (`RecursiveLoop=Allow`).
@@ -107,34 +119,53 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: TimeoutS = 3
     retries: Annotated[int, msgspec.Meta(ge=0, le=2)] = 2
     environment: dict[str, str] = {}
+    runtime: Runtime | None = None
+    requirements: str | tuple[str, ...] | None = None
     image: str = ""
     ephemeral_storage_mb: EphemeralStorageMB = 512
     recursive: bool = False
     reserved_concurrency: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+    @property
+    def python(self) -> Runtime:
+        """Return its runtime: the one that its table or the project names, or the harness's own."""
+        return self.runtime or OWN_RUNTIME
 
 
 class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The tables of harness.toml.
 
     Attributes:
+        runtime: AWS's name of the Python of functions that name none; the default is the Python of the harness.
         stack: The services of a run.
         gateway: The Lambda service.
         functions: The project's functions, one table for each; the table's name is the function's.
     """
 
+    runtime: Runtime | None = None
     stack: StackSettings = StackSettings()
     gateway: GatewaySettings = GatewaySettings()
     functions: dict[FunctionName, FunctionSettings] = {}
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """All settings other than the flags of a command."""
+    """All settings other than the flags of a command.
+
+    Attributes:
+        root: The project's folder.
+        cache_dir: The user's cache.
+        stack: The services of a run.
+        gateway: The Lambda service.
+        functions: The project's functions, by name.
+        runtime: The runtime of functions that name none.
+    """
 
     root: Path
     cache_dir: Path
     stack: StackSettings
     gateway: GatewaySettings
     functions: dict[str, FunctionSettings]
+    runtime: Runtime = OWN_RUNTIME
 
     @property
     def state_dir(self) -> Path:
@@ -157,7 +188,8 @@ def load_settings(start: Path | None = None) -> Settings:
     if path is None:
         return Settings(start, cache_folder(start), StackSettings(), GatewaySettings(), shipped_functions())
     file = _read(path)
-    return Settings(path.parent, cache_folder(path.parent), file.stack, file.gateway, _functions_of(file, path.parent))
+    functions, runtime = _functions_of(file, path.parent), file.runtime or OWN_RUNTIME
+    return Settings(path.parent, cache_folder(path.parent), file.stack, file.gateway, functions, runtime)
 
 
 def shipped_functions() -> dict[str, FunctionSettings]:
@@ -166,7 +198,7 @@ def shipped_functions() -> dict[str, FunctionSettings]:
 
 
 def _functions_of(file: SettingsFile, root: Path) -> dict[str, FunctionSettings]:
-    return {name: _with_absolute_paths(function, root) for name, function in file.functions.items()}
+    return {name: with_absolute_paths(function, root) for name, function in file.functions.items()}
 
 
 def _read(path: Path) -> SettingsFile:
@@ -200,7 +232,10 @@ def _file_of(content: dict[str, Any], path: Path) -> SettingsFile:
     for name, table, kind in tables:
         for key, _ in _items(table):
             _check_key(key, name, kind, path)
+    project_runtime = _convert({"runtime": content.get("runtime")}, SettingsFile, "", path).runtime
     for name, table in _items(functions):
+        if isinstance(table, dict):
+            table.setdefault("runtime", project_runtime)
         # Convert them one by one: for a whole file, msgspec would not name the function.
         _convert(table, FunctionSettings, f"functions.{name}", path)
     return _convert(content, SettingsFile, "", path)
@@ -246,9 +281,14 @@ def _key(table: object, key: str) -> object:
     return dict(_items(table)).get(key)
 
 
-def _with_absolute_paths(function: FunctionSettings, root: Path) -> FunctionSettings:
+def with_absolute_paths(function: FunctionSettings, root: Path) -> FunctionSettings:
+    """Return a function's settings with all paths absolute, those that are not from `root`."""
     include = tuple(root / folder for folder in function.include)
-    return msgspec.structs.replace(function, source=root / function.source, include=include)
+    named = function.requirements
+    requirements = (named,) if isinstance(named, str) else named
+    if requirements is not None:
+        requirements = tuple(str(root / name) for name in requirements if name)
+    return msgspec.structs.replace(function, source=root / function.source, include=include, requirements=requirements)
 
 
 def _decode_path(type_: type, value: object) -> object:

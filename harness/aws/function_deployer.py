@@ -22,8 +22,6 @@ from harness.settings import FunctionSettings
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-RUNTIME: Literal["python3.11"] = "python3.11"
-
 # A new role is not visible everywhere at once.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency
 _ROLE_UNKNOWN = ("cannot be assumed by Lambda", "does not have permissions to call CreateNetworkInterface")
@@ -93,7 +91,7 @@ class DesiredFunction:
             "Environment": {"Variables": settings.environment},
         }
         if not self.code.image:
-            desired["Handler"] = settings.handler
+            desired["Handler"], desired["Runtime"] = settings.handler, settings.python
         if placement.subnets:
             desired["VpcConfig"] = {
                 "SubnetIds": sorted(placement.subnets),
@@ -103,13 +101,11 @@ class DesiredFunction:
 
     def creation(self) -> dict[str, Any]:
         """Return the arguments of `CreateFunction`, without the name."""
-        kind: dict[str, Any] = (
-            {"PackageType": "Image"} if self.code.image else {"PackageType": "Zip", "Runtime": RUNTIME}
-        )
+        kind = "Image" if self.code.image else "Zip"
         tags = {"Tags": dict(self.placement.tags)} if self.placement.tags else {}
         return {
             **self.configuration(),
-            **kind,
+            "PackageType": kind,
             **tags,
             "Code": self.code.arguments,
             "Architectures": [ARCHITECTURE],

@@ -35,11 +35,15 @@ def command(*, function: str, port: int, timeout_s: int | None) -> None:
       harness rie linear_ec_2 --port 9000
       curl http://127.0.0.1:9000/2015-03-31/functions/function/invocations -d @fixtures/events/test_input_1_worker.json
     """
+    from functools import partial
+
     import msgspec
 
     from harness.errors import HarnessError
     from harness.runs.foreground import RIE_PATH, serve
     from harness.runs.functions import declared
+    from harness.runtimes.environments import ensure_environment, python_in
+    from harness.runtimes.libraries import ensure_libraries
     from harness.settings import load_settings
     from harness.stack import rie_path, shared_stack
 
@@ -55,4 +59,17 @@ def command(*, function: str, port: int, timeout_s: int | None) -> None:
         click.echo(f"{function} listens at http://127.0.0.1:{port}{RIE_PATH}", err=True)
         click.echo(f"an invocation has {served.timeout_s} s; Ctrl-C ends the function", err=True)
 
-    sys.exit(serve(function, served, rie=rie_path(settings), stack=stack, port=port, listening=listening))
+    log = partial(click.echo, err=True)
+    python = python_in(ensure_environment(settings.cache_dir, served.python, log=log))
+    libraries = ensure_libraries(served, settings.cache_dir, log=log)
+    status = serve(
+        function,
+        served,
+        rie=rie_path(settings),
+        python=python,
+        libraries=libraries,
+        stack=stack,
+        port=port,
+        listening=listening,
+    )
+    sys.exit(status)

@@ -1,6 +1,6 @@
 """The gateway's process: `python -m harness.gateway --port P --directory DIR ...`, started by the stack.
 
-With `--rie`, functions run as processes of this machine; with `--network`, as containers in that network.
+With `--rie` and `--cache`, functions run as processes of this machine; with `--network`, as containers in that network.
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,6 +34,7 @@ from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
 from harness.gateway.records import Function, Packages
 from harness.gateway.rie_process import Processes
+from harness.gateway.runtimes import Runtimes
 from harness.gateway.sandbox import StackAccess
 from harness.gateway.scratch import make_scratch, remove_scratch
 from harness.gateway.server import serve
@@ -51,12 +52,14 @@ class Sandboxes:
     Attributes:
         packages: Imports the code that functions are created from.
         start: Starts a sandbox for an environment.
+        ready: Makes the environment of a runtime.
         parents: Pre-imported parents from which environments are forked, if any.
         stack: The label of the stack's processes; None in container mode.
     """
 
     packages: Packages
     start: SandboxStarter
+    ready: Callable[[str], object] = lambda _runtime: None
     parents: Parents | None = None
     stack: int | None = None
 
@@ -71,6 +74,9 @@ class Sandboxes:
 @click.option("--s3-endpoint", required=True, help="Value of AWS_ENDPOINT_URL_S3 in functions.")
 @click.option("--aws-endpoint", required=True, help="Value of AWS_ENDPOINT_URL in functions; receives the logs.")
 @click.option("--rie", type=click.Path(path_type=Path, exists=True), help="The RIE binary, for process mode.")
+@click.option(
+    "--cache", type=click.Path(path_type=Path), help="The user's cache, which holds the runtimes, for process mode."
+)
 @click.option("--network", help="Docker network of the functions' containers, for container mode.")
 @click.option("--registry", metavar="HOST:PORT", help="Registry that serves ECR's images, for container mode.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of the containers; repeatable.")
@@ -95,6 +101,7 @@ def main(  # noqa: PLR0913 - one for each flag
     s3_endpoint: str,
     aws_endpoint: str,
     rie: Path | None,
+    cache: Path | None,
     network: str | None,
     registry: str | None,
     labels: tuple[str, ...],
@@ -119,30 +126,23 @@ def main(  # noqa: PLR0913 - one for each flag
         "AWS_ENDPOINT_URL_S3": with_ip_address(s3_endpoint),
         "AWS_ENDPOINT_URL_LAMBDA": own,
     }
-    code, key = CodeFolders(directory / "functions"), own_key(secret)
+    code, key = CodeFolders(directory / "functions", cache), own_key(secret)
     access = StackAccess(addresses, secret)
     if network is not None:
         sandboxes = _containers(network, labels, access, cgroups, registry)
-    elif rie is not None:
-        sandboxes = _processes(rie, code, access, debugpy, fork=fork)
+    elif rie is not None and cache is not None:
+        sandboxes = _processes(rie, Runtimes(cache), code, access, debugpy, fork=fork)
     else:
-        raise click.UsageError("give --rie for process mode, or --network for container mode")
+        raise click.UsageError("give --rie and --cache for process mode, or --network for container mode")
     feed = Feed()
     logs, account, faults = LogService(aws_endpoint, key), AccountLimits(account_concurrency), InvocationFaults()
-
-    async def start(function: Function) -> Environment:
-        def log(stream: str) -> FeedingLog:
-            return FeedingLog(feed, function.name, logs.stream(function.name, stream))
-
-        environment = await start_environment(function, sandboxes.start, log=log)
-        environment.on_end = feed.end_invocation
-        return environment
 
     def log_of_gateway(function: str, message: str) -> None:
         logs.write(function, message)
         feed.write_lines(function, message + "\n")
 
-    functions = FunctionStore(sandboxes.packages, account)
+    functions = FunctionStore(sandboxes.packages, account, sandboxes.ready)
+    start = _starter(sandboxes, feed, logs)
     pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=sandboxes.parents)
     destinations = Destinations(aws_endpoint, key)
     debugging = Debugging(pool)
@@ -152,6 +152,18 @@ def main(  # noqa: PLR0913 - one for each flag
     services = Services(functions, pool, invoker, faults, account, vpcs, permissions, logs, debugging)
     app = create_app(services, _lifespan(services, logs, code, sandboxes), guard, feed)
     serve(app, host=host, port=port)
+
+
+def _starter(sandboxes: Sandboxes, feed: Feed, logs: LogService) -> Callable[[Function], Awaitable[Environment]]:
+    async def start(function: Function) -> Environment:
+        def log(stream: str) -> FeedingLog:
+            return FeedingLog(feed, function.name, logs.stream(function.name, stream))
+
+        environment = await start_environment(function, sandboxes.start, log=log)
+        environment.on_end = feed.end_invocation
+        return environment
+
+    return start
 
 
 def _lifespan(
@@ -184,11 +196,14 @@ async def remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
             logger.exception("could not remove code that no function needs")
 
 
-def _processes(rie: Path, code: CodeFolders, access: StackAccess, debugpy: Path | None, *, fork: bool) -> Sandboxes:
+def _processes(
+    rie: Path, runtimes: Runtimes, code: CodeFolders, access: StackAccess, debugpy: Path | None, *, fork: bool
+) -> Sandboxes:
     stack = own_stack_label()
     scratch = make_scratch(stack)
-    parents = Parents(scratch, access, stack) if fork else None
-    return Sandboxes(code.package, Processes(rie, scratch, access, stack, parents, debugpy).start, parents, stack)
+    parents = Parents(scratch, access, stack, runtimes) if fork else None
+    processes = Processes(rie, scratch, access, stack, parents, runtimes, debugpy)
+    return Sandboxes(code.package, processes.start, runtimes.ready, parents, stack)
 
 
 def _containers(

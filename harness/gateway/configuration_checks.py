@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from harness.gateway import limits
 from harness.gateway.errors import invalid_parameter, validation_failed
 from harness.gateway.requests import DeadLetterConfig, SnapStart
+from harness.settings import RUNTIMES
 
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
-_PYTHON = re.compile(r"python3\.(9|1\d)")
-_ENDED_PYTHON = {"python2.7", "python3.6", "python3.7", "python3.8"}
+_ENDED_PYTHON = {"python2.7", "python3.6", "python3.7", "python3.8", "python3.9", "python3.10"}
 _OTHERS = re.compile(r"(nodejs|java|dotnet|go|ruby|provided)[a-z0-9.]*")
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
@@ -54,7 +54,7 @@ def check_handler(handler: str) -> None:
 
 def check_runtime(runtime: str | None) -> None:
     """Refuse runtimes that Lambda does not have or no longer accepts, and those that are not Python."""
-    if not runtime or _PYTHON.fullmatch(runtime):
+    if not runtime or runtime in RUNTIMES:
         return
     if runtime in _ENDED_PYTHON:
         raise invalid_parameter(
@@ -65,7 +65,7 @@ def check_runtime(runtime: str | None) -> None:
         raise invalid_parameter(f"Runtime {runtime} is not emulated: functions here run on Python.")
     raise invalid_parameter(
         f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
-        "[python3.9, python3.10, python3.11, python3.12, python3.13, python3.14] or be a valid ARN"
+        f"[{', '.join(RUNTIMES)}] or be a valid ARN"
     )
 
 

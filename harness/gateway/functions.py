@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,18 @@ class FunctionStore:
     Args:
         packages: Imports their code.
         account: The account's limits.
+        ready: Makes the environment of a runtime; raises `LambdaApiError` if it cannot be had.
 
     Attributes:
         events: How their asynchronous events are handled.
     """
 
-    def __init__(self, packages: Packages, account: AccountLimits) -> None:
+    def __init__(
+        self, packages: Packages, account: AccountLimits, ready: Callable[[str], object] = lambda _runtime: None
+    ) -> None:
         self._packages = packages
         self._account = account
+        self._ready = ready
         self._functions: dict[str, Function] = {}
         self._versions: dict[str, dict[str, Function]] = {}
         self._published: dict[str, int] = {}
@@ -125,6 +130,8 @@ class FunctionStore:
             check_snap_start(request.snap_start, request.package_type)
             self._account.check_memory(request.memory_size)
             (architecture,) = request.architectures
+            if request.package_type == "Zip":
+                self._ready(request.runtime)
             function = Function(
                 name=name,
                 role=request.role,
@@ -192,6 +199,8 @@ class FunctionStore:
             self._account.check_memory(request.memory_size)
         if request.snap_start is not None:
             check_snap_start(request.snap_start, "Zip" if function.image is None else "Image")
+        if request.runtime:
+            self._ready(request.runtime)
         package = None
         if request.image_config is not None and function.image is not None:
             config = request.image_config

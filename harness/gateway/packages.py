@@ -29,10 +29,11 @@ class CodeFolders:
 
     Args:
         root: Contains them; the remains of a gateway that was killed are removed.
+        cache: The user's cache, with the libraries that packages may name; None to accept no such package.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, cache: Path | None = None) -> None:
+        self._root, self._cache = root, cache
         self._held: Counter[Path] = Counter()
         self.unneeded = asyncio.Event()  # set when there may be folders that nobody needs anymore
         shutil.rmtree(root, ignore_errors=True)
@@ -50,7 +51,7 @@ class CodeFolders:
             raise zipped_too_large()
         digest = hashlib.sha256(package)
         folder = self._root / name / digest.hexdigest()[:16]
-        unpack(package, folder)
+        unpack(package, folder, self._cache)
         return Package(folder=folder, sha256=base64.b64encode(digest.digest()).decode(), size=len(package))
 
     def hold(self, function: Function) -> None:

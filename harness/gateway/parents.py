@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.gateway.records import Function
+from harness.gateway.runtimes import Runtimes
 from harness.gateway.sandbox import StackAccess, process_variables
 from harness.system.process_identity import bound_to_parent
 from harness.system.process_labels import end_environment, environment_label, set_label
@@ -26,7 +27,7 @@ from harness.system.process_labels import end_environment, environment_label, se
 logger = logging.getLogger(__name__)
 
 CLIENT = Path(__file__).with_name("forking") / "client.py"
-MODULE = "harness.gateway.forking.parent"
+PARENT = Path(__file__).with_name("forking") / "start.py"
 # Clients wait in the socket's queue while the parent still imports.
 MOST_WAITING = 4096
 # These belong to one environment, so a parent does not have them.
@@ -64,15 +65,17 @@ class Parents:
         scratch: The stack's folder for temporary files.
         access: The addresses and the secret of the stack.
         stack: The stack's label.
+        runtimes: The interpreters that parents run on.
     """
 
     # Environments are numbered from 1.
     FIRST_NUMBER = 1 << 22
 
-    def __init__(self, scratch: Path, access: StackAccess, stack: int) -> None:
+    def __init__(self, scratch: Path, access: StackAccess, stack: int, runtimes: Runtimes) -> None:
         self._scratch = scratch
         self._access = access
         self._stack = stack
+        self._runtimes = runtimes
         self._numbers = itertools.count(self.FIRST_NUMBER)
         self._by_function: dict[str, _Parent] = {}
         self._lives: set[asyncio.Task[None]] = set()
@@ -130,14 +133,15 @@ class Parents:
             shutil.rmtree(parent.folder, ignore_errors=True)
 
     async def _start(self, parent: _Parent, function: Function, listener: socket.socket) -> asyncio.subprocess.Process:
-        variables = process_variables(function, "", parent.folder, self._access)
+        python = self._runtimes.python_of(function)
+        variables = process_variables(function, "", parent.folder, self._access, python)
         environment = {key: value for key, value in variables.items() if key not in _OF_AN_ENVIRONMENT}
         if function.memory_mb < 2 * MEMORY_PER_CPU_MB:
             # One vCPU means one BLAS thread; more threads would prevent the parent from forking.
             environment.setdefault("OPENBLAS_NUM_THREADS", "1")
         arguments = [str(listener.fileno()), str(function.code), function.handler]
         process = await asyncio.create_subprocess_exec(
-            *bound_to_parent([sys.executable, "-m", MODULE, *arguments]),
+            *bound_to_parent([str(python), str(PARENT), *arguments]),
             cwd=parent.folder,
             env=environment,
             stdin=asyncio.subprocess.PIPE,

@@ -19,7 +19,6 @@ import re
 import secrets
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from harness.gateway.output import Pipe
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
 from harness.gateway.runtime.bootstrap import NONCE
+from harness.gateway.runtimes import Runtimes
 from harness.gateway.sandbox import (
     READY_POLL_S,
     READY_WITHIN_S,
@@ -209,6 +209,7 @@ class Processes:
         access: The addresses and the secret of the stack.
         stack: The stack's label.
         parents: The parents from which runtimes are forked; None to start fresh ones.
+        runtimes: The interpreters that functions run on.
         debugpy: The folder of debugpy.
     """
 
@@ -217,6 +218,7 @@ class Processes:
     access: StackAccess
     stack: int
     parents: Parents | None
+    runtimes: Runtimes
     debugpy: Path | None = None
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -238,7 +240,8 @@ class Processes:
             folder.mkdir(mode=0o700)
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
             nonce = secrets.token_urlsafe(16)
-            variables = {**process_variables(function, stream, folder, self.access), NONCE: nonce}
+            python = self.runtimes.python_of(function)
+            variables = {**process_variables(function, stream, folder, self.access, python), NONCE: nonce}
             if function.debugger is not None:
                 variables |= debugger_variables(function.debugger, "127.0.0.1", function.debugger.port, self.debugpy)
             errors = undo.enter_context(tempfile.TemporaryFile())
@@ -256,7 +259,7 @@ class Processes:
         self, function: Function, variables: dict[str, str], label: int, folder: Path, output: int, errors: BinaryIO
     ) -> tuple[asyncio.subprocess.Process, int]:
         """Return RIE's process and the port on which it listens."""
-        runtime = [*runtime_command(function.code, function.handler), str(output)]
+        runtime = [*runtime_command(self.runtimes.python_of(function), function.code, function.handler), str(output)]
         client = self.parents.client_of(function) if self.parents else None
         if function.debugger is not None:
             # A debugger starts threads, which a parent must not have.
@@ -335,9 +338,9 @@ def runtime_of(rie: int) -> int:
     return int(forked[1]) if forked and label_of(int(forked[1])) == label_of(rie) else child
 
 
-def runtime_command(code: Path | None, handler: str) -> list[str]:
-    """Return the command that runs a handler, `module.function`, of a folder."""
-    return [sys.executable, str(BOOTSTRAP), str(code), handler]
+def runtime_command(python: Path, code: Path | None, handler: str) -> list[str]:
+    """Return the command that runs a handler, `module.function`, of a folder, on an interpreter."""
+    return [str(python), str(BOOTSTRAP), str(code), handler]
 
 
 def rie_command(rie: Path, endpoint: int, runtime_api: int, runtime: list[str]) -> list[str]:

@@ -13,7 +13,6 @@ from harness.gateway.credentials import credentials
 from harness.gateway.debug_records import Debugger
 from harness.gateway.records import Function
 from harness.gateway.runtime.debugger import SPEC
-from harness.gateway.scratch import programs_in
 
 READY_WITHIN_S = 10.0
 READY_POLL_S = 0.002
@@ -139,7 +138,9 @@ def debugger_variables(debugger: Debugger, host: str, port: int, folder: Path | 
     return {SPEC: json.dumps(spec | {"paths": debugger.paths, "token": debugger.token})}
 
 
-def process_variables(function: Function, stream: str, folder: Path, access: StackAccess) -> dict[str, str]:
+def process_variables(
+    function: Function, stream: str, folder: Path, access: StackAccess, python: Path
+) -> dict[str, str]:
     """Return a function's environment variables in process mode; on AWS, the image sets the first ones.
 
     Args:
@@ -147,12 +148,13 @@ def process_variables(function: Function, stream: str, folder: Path, access: Sta
         stream: Name of its log stream.
         folder: The environment's folder for temporary files, in the stack's scratch folder.
         access: The addresses and the secret of the stack.
+        python: The runtime's interpreter, whose folder comes first on the PATH, as /var/lang/bin does on AWS.
     """
     return {
         "_HANDLER": function.handler,
         "LANG": "en_US.UTF-8",
         "LAMBDA_TASK_ROOT": str(function.code),
-        "PATH": f"{programs_in(folder.parent)}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin",
         "TZ": ":UTC",
         "PYTHONUTF8": "1",
         # Environments in process mode share the file system, so each has its own folder for temporary files.

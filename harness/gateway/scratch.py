@@ -5,10 +5,8 @@ The path of a Unix socket has at most 107 characters; `multiprocessing` needs 45
 """
 
 import os
-import shlex
 import shutil
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +19,7 @@ _BASES = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - the folders in it are 
 
 
 def make_scratch(stack: int) -> Path:
-    """Create the folder, which only this user may enter, with the programs that functions find on their PATH.
+    """Create the folder, which only this user may enter.
 
     Args:
         stack: The stack's label.
@@ -30,11 +28,10 @@ def make_scratch(stack: int) -> Path:
         HarnessError: The folder cannot be created.
     """
     failures = []
-    # Prefer a place that allows execution: in a noexec one, functions would find another `python3` on their PATH.
+    # Prefer a place that allows execution, for what functions put into their /tmp.
     for folder in sorted(_places(stack), key=_is_noexec):
         try:
             folder.mkdir(mode=0o700, exist_ok=_is_own(folder))
-            _add_programs(folder)
         except OSError as error:
             failures.append(f"{folder}: {error.strerror}")
         else:
@@ -71,11 +68,6 @@ def clean_up_scratch() -> None:
                 remove_scratch(stack)
 
 
-def programs_in(scratch: Path) -> Path:
-    """Return the folder of programs that comes first on a function's PATH, as /var/lang/bin does on AWS."""
-    return scratch / "bin"
-
-
 def _places(stack: int) -> list[Path]:
     return [base / f"lambda-{stack_number(stack):08x}" for base in _BASES]
 
@@ -94,16 +86,3 @@ def _is_own(folder: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
-
-
-def _add_programs(scratch: Path) -> None:
-    """Make `python3` the interpreter that runs functions.
-
-    A link would not work: Python looks for the libraries of a virtual environment beside the path that it is called by.
-    """
-    programs = programs_in(scratch)
-    programs.mkdir(exist_ok=True)
-    for name in ("python3", f"python3.{sys.version_info.minor}"):
-        program = programs / name
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
-        program.chmod(0o755)

@@ -25,6 +25,8 @@ from pathlib import Path, PurePosixPath
 
 from harness.gateway import limits
 from harness.gateway.errors import LambdaApiError, invalid_parameter, no_room, unzipped_too_large
+from harness.gateway.linking import link_into
+from harness.runtimes.mark import named_in
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class _Entry:
     mode: int
 
 
-def unpack(package: bytes, folder: Path) -> None:
+def unpack(package: bytes, folder: Path, cache: Path | None = None) -> None:
     """Unpack into a folder that appears whole or not at all; an existing folder stays as it is.
 
     Files keep their modes, and links stay links: `lib.so -> lib.so.1`, a program of mode 755.
@@ -80,6 +82,7 @@ def unpack(package: bytes, folder: Path) -> None:
     Args:
         package: The zip.
         folder: The folder for its content.
+        cache: The user's cache, with the libraries that the package's comment may name.
 
     Raises:
         LambdaApiError: Lambda would not accept the zip, or there is no space for it.
@@ -94,6 +97,7 @@ def unpack(package: bytes, folder: Path) -> None:
                 return
             partial.mkdir(parents=True)
             _write(archive, entries, partial)
+            link_into(partial, _libraries(archive.comment, cache))
         partial.rename(folder)
     except OSError as error:
         _remove(partial)
@@ -107,6 +111,13 @@ def unpack(package: bytes, folder: Path) -> None:
     except BaseException:
         _remove(partial)
         raise
+
+
+def _libraries(comment: bytes, cache: Path | None) -> list[Path]:
+    try:
+        return named_in(comment, cache) if cache is not None else []
+    except LookupError as error:
+        raise invalid_parameter(f"The package names libraries that are not in the cache: {error}") from error
 
 
 def _remove(partial: Path) -> None:

@@ -1,9 +1,7 @@
 """What `deploy` deploys: a declared function, a folder, a file or a function of the test module, with its settings."""
 
 import ast
-import base64
 import difflib
-import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,8 +14,8 @@ import msgspec
 from harness.aws.function_deployer import Code
 from harness.errors import HarnessError
 from harness.pytest_plugin.module_source import module_of
-from harness.runs.functions import code_of, package
-from harness.settings import FunctionSettings, Settings
+from harness.runs.functions import code_of, package_with_libraries
+from harness.settings import FunctionSettings, Settings, with_absolute_paths
 from harness.stack.state import Mode
 
 # https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html: the console's default, then what people write.
@@ -76,9 +74,9 @@ def deployment_of(
         )
     with tempfile.TemporaryDirectory(prefix="lambda-") as folder:
         found_name, table = _table(settings, source, Path(folder))
-        function = _changed(FunctionSettings(**table), own, found_name)
-        archive = package(function)
-    code = Code(base64.b64encode(hashlib.sha256(archive).digest()).decode(), {"ZipFile": archive})
+        defaults = FunctionSettings(**table, runtime=settings.runtime)
+        function = with_absolute_paths(_changed(defaults, own, found_name), settings.root)
+        code = package_with_libraries(function, settings.cache_dir, log=_silent)
     return FunctionToDeploy(name or _as_name(found_name), function, code, _events(events))
 
 
@@ -98,7 +96,9 @@ def _table(settings: Settings, source: Source, folder: Path) -> tuple[str, dict[
     if path.is_file():
         handler = _handler_in(path)
         (folder / path.name).write_bytes(path.read_bytes())
-        return path.stem, {"source": folder, "handler": f"{path.stem}.{handler}"}
+        beside = path.parent / "requirements.txt"
+        requirements = (str(beside),) if beside.is_file() else None
+        return path.stem, {"source": folder, "handler": f"{path.stem}.{handler}", "requirements": requirements}
     if path.is_dir():
         return path.resolve().name, {"source": path, "handler": _handler_below(path)}
     near = difflib.get_close_matches(str(source), settings.functions, n=1)

@@ -9,10 +9,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -21,7 +20,7 @@ from harness.errors import HarnessError
 from harness.gateway.environment import RIE_PATH
 from harness.gateway.rie_process import rie_command
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S
-from harness.gateway.scratch import programs_in, scratch_folder
+from harness.gateway.scratch import scratch_folder
 from harness.settings import FunctionSettings
 from harness.stack.state import StackState, client_environment
 from harness.system.process_identity import reserved_ports
@@ -39,6 +38,8 @@ def serve(
     function: FunctionSettings,
     *,
     rie: Path,
+    python: Path,
+    libraries: Sequence[Path],
     stack: StackState,
     port: int,
     listening: Callable[[], None],
@@ -49,6 +50,8 @@ def serve(
         name: The function's name.
         function: Its table in harness.toml.
         rie: The RIE binary.
+        python: The interpreter of its runtime.
+        libraries: The folders of its libraries.
         stack: The stack whose services the function uses.
         port: The port on the loopback interface for invocations.
         listening: Called when RIE accepts invocations.
@@ -63,8 +66,8 @@ def serve(
     label = environment_label(family, 1)
     variables = {
         "LANG": "en_US.UTF-8",
-        # The parent folder of an included library corresponds to the package's root on AWS.
-        "PYTHONPATH": os.pathsep.join(str(folder.parent) for folder in function.include),
+        # The parent folder of an included library corresponds to the package's root on AWS, and so do the libraries.
+        "PYTHONPATH": os.pathsep.join(map(str, (*(folder.parent for folder in function.include), *libraries))),
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_s),
@@ -83,8 +86,8 @@ def serve(
         reserved_ports(1) as (runtime_api,),
         scratch_folder(family) as scratch,
     ):
-        variables = {"PATH": f"{programs_in(scratch)}:{os.defpath}", "TMPDIR": str(scratch), **variables}
-        runtime = [sys.executable, "-P", str(RUNTIME), str(stdin), str(function.source), function.handler]
+        variables = {"PATH": f"{python.parent}:{os.defpath}", "TMPDIR": str(scratch), **variables}
+        runtime = [str(python), "-P", str(RUNTIME), str(stdin), str(function.source), function.handler]
         command = rie_command(rie, port, runtime_api, runtime)
         process = subprocess.Popen(command, cwd=scratch, env=variables, pass_fds=[stdin])
         try:

@@ -2,11 +2,15 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.aws.function_deployer import Code, DesiredFunction, create_or_update
 from harness.errors import HarnessError
 from harness.runs.packing import packed_files, zipped
+from harness.runtimes.environments import ensure_environment
+from harness.runtimes.libraries import ensure_libraries
 from harness.settings import FunctionSettings, Settings, shipped_functions
 from harness.stack.plan import Log
 from harness.stack.state import Mode
@@ -33,10 +37,15 @@ def declared(settings: Settings, name: str) -> FunctionSettings:
     return found
 
 
-def package(function: FunctionSettings) -> bytes:
+def package(function: FunctionSettings, libraries: Sequence[Path] = ()) -> bytes:
     """Return the deployment package: the source folder's files at the root, each included folder under its own name.
 
     Equal files give equal bytes, so that an unchanged function keeps its warm environments.
+    Libraries count as if they were in the package, which names them only: the gateway finds them in the cache.
+
+    Args:
+        function: The function's table in harness.toml.
+        libraries: The folders of its libraries.
 
     Raises:
         HarnessError: A folder does not exist, the handler's module is not in it, or the package is too large.
@@ -51,7 +60,24 @@ def package(function: FunctionSettings) -> bytes:
             f"not found in {function.source}",
             "mend `handler` or `source` of the function in harness.toml",
         )
-    return zipped(files)
+    # An image has ten gigabytes; in process mode the package stands for it.
+    return zipped(files, libraries, limited=not function.image)
+
+
+def package_with_libraries(function: FunctionSettings, cache: Path, *, log: Log) -> Code:
+    """Return the code of a function for process mode; its runtime and libraries are made if they are missing.
+
+    Args:
+        function: The function's table in harness.toml.
+        cache: The user's cache folder.
+        log: Called with the progress if something is made.
+
+    Raises:
+        HarnessError: The interpreter or a library is missing, or the package is not valid.
+    """
+    ensure_environment(cache, function.python, log=log)
+    archive = package(function, ensure_libraries(function, cache, log=log))
+    return Code(base64.b64encode(hashlib.sha256(archive).digest()).decode(), {"ZipFile": archive})
 
 
 def make_declared(client: "LambdaClient", name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
@@ -62,7 +88,7 @@ def make_declared(client: "LambdaClient", name: str, settings: Settings, mode: M
         name: The function.
         settings: The project's settings.
         mode: How the stack runs.
-        log: Called when an image is built.
+        log: Called when an image or libraries are built.
 
     Returns:
         Its code.
@@ -97,15 +123,14 @@ def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
         name: The function.
         settings: The project's settings.
         mode: How the stack runs.
-        log: Called when an image is built.
+        log: Called when an image or libraries are built.
 
     Raises:
         HarnessError: The function is not declared, or its folder or image is missing or not valid.
     """
     function = declared(settings, name)
     if mode == "process":
-        archive = package(function)
-        return Code(base64.b64encode(hashlib.sha256(archive).digest()).decode(), {"ZipFile": archive})
+        return package_with_libraries(function, settings.cache_dir, log=log)
     # The engine's client takes a tenth of a second to import, and process mode does without it.
     from harness.runs.images import current_image  # noqa: PLC0415
 

@@ -31,10 +31,8 @@ from harness.runs.scale import uneven_features
 from harness.runs.summary import Summary, summarise
 from harness.runs.worker import worker_function
 from harness.settings import Settings
-from harness.stack.pytorch import ensure_pytorch
 from harness.stack.state import StackState
 from training.job import Job
-from training.model.catalogue import MODELS
 from training.run.results import RunFolder
 
 # Added to the workers' own deadlines: they end by themselves, with a better error than the follower's.
@@ -94,8 +92,6 @@ def _run(
     clients, requested = target.clients, prepared.job
     if prepared.faults and target.stack is None:
         raise HarnessError("faults are brought about on this machine only", f"the run is to be on {target.mode}")
-    if target.stack is not None and target.stack.mode == "process" and MODELS[requested.model].needs_pytorch:
-        ensure_pytorch(report)
     report("making functions ready")
     worker = worker_function(settings, requested)
     # Before the data, so that environments import their libraries while the data is prepared.

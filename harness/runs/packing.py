@@ -10,7 +10,7 @@ import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,6 +18,8 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.gateway import limits
+from harness.runtimes.libraries import files_of, sizes_of
+from harness.runtimes.mark import package_comment
 
 # The mark of an environment, whatever its name: https://docs.python.org/3/library/venv.html, and conda's.
 _ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
@@ -74,18 +76,21 @@ def packed_files(folder: Path) -> dict[str, Packed]:
         return dict(_walk(folder, "", Path(os.path.realpath(folder)), ()))
 
 
-def zipped(files: Mapping[str, Packed]) -> bytes:
+def zipped(files: Mapping[str, Packed], libraries: Sequence[Path] = (), *, limited: bool = True) -> bytes:
     """Return the package.
 
     Args:
         files: Its entries by name.
+        libraries: Folders of libraries, which count as if they were in it; its comment names them.
+        limited: Whether Lambda's limits for packages apply.
 
     Raises:
         HarnessError: The package is larger than Lambda accepts, or a file cannot be read.
     """
-    unzipped = sum(entry.size for entry in files.values())
-    if unzipped >= limits.UNZIPPED_BYTES:
-        raise _too_large("unzipped", unzipped, limits.UNZIPPED_BYTES, files)
+    added = [sizes_of(folder) for folder in libraries] if limited else []
+    unzipped = sum(entry.size for entry in files.values()) + sum(sizes.unzipped for sizes in added)
+    if unzipped >= limits.UNZIPPED_BYTES and limited:
+        raise _too_large("unzipped", unzipped, limits.UNZIPPED_BYTES, {**_entries_of(libraries), **files})
     buffer, packed = BytesIO(), Counter[str]()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
@@ -95,10 +100,20 @@ def zipped(files: Mapping[str, Packed]) -> bytes:
             with _readable(entry.path):
                 archive.writestr(info, _content(entry), zipfile.ZIP_DEFLATED)
             packed[name] = info.compress_size
-    if len(buffer.getbuffer()) >= limits.ZIPPED_BYTES:
+        archive.comment = package_comment(libraries)
+    size = len(buffer.getbuffer()) + sum(sizes.zipped for sizes in added)
+    if size >= limits.ZIPPED_BYTES and limited:
         sizes = {name: Packed(0, entry.path, packed[name]) for name, entry in files.items()}
-        raise _too_large("zipped", len(buffer.getbuffer()), limits.ZIPPED_BYTES, sizes)
+        raise _too_large("zipped", size, limits.ZIPPED_BYTES, {**_entries_of(libraries), **sizes})
     return buffer.getvalue()
+
+
+def _entries_of(libraries: Sequence[Path]) -> dict[str, Packed]:
+    found = {}
+    for folder in libraries:
+        for path in files_of(folder):
+            found[path.relative_to(folder).as_posix()] = Packed(_FILE, path, path.stat().st_size)
+    return found
 
 
 def _walk(folder: Path, prefix: str, root: Path, within: tuple[Path, ...]) -> Iterator[tuple[str, Packed]]:

@@ -16,7 +16,9 @@ import psutil
 
 from harness.bundle import DISTRIBUTION
 from harness.errors import HarnessError
-from harness.settings import Settings
+from harness.runtimes.environments import ensure_environment, environment_folder, is_made
+from harness.runtimes.interpreters import find_interpreter
+from harness.settings import Runtime, Settings
 from harness.stack.control import shared_stack
 from harness.stack.localstack import ensure_localstack, find_localstack
 from harness.stack.memcached import find_memcached
@@ -63,6 +65,7 @@ def examine(settings: Settings) -> list[Check]:
         _required("memcached", lambda: _version_of(find_memcached(settings), "-V")),
         _required("RIE", lambda: str(rie_path(settings))),
         _localstack(settings),
+        *(_runtime(settings, runtime) for runtime in _runtimes(settings)),
         _state_folder(settings),
         _ports(settings),
         _memory(),
@@ -73,15 +76,35 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def fix(settings: Settings, log: Callable[[str], None]) -> None:
-    """Install the dependencies that the harness can install itself: memcached, the RIE, and LocalStack if it is used.
+    """Install what the harness can install itself: memcached, the RIE, the runtimes, and LocalStack if it is used.
 
     Raises:
         HarnessError: One of them could not be installed.
     """
     fetch_rie(settings)
     ensure_memcached(settings, log)
+    for runtime in _runtimes(settings):
+        ensure_environment(settings.cache_dir, runtime, log=log)
     if settings.stack.s3 == "localstack":
         ensure_localstack(settings, log)
+
+
+def _runtimes(settings: Settings) -> list[Runtime]:
+    """Return the runtimes that the project uses."""
+    return sorted({settings.runtime, *(function.python for function in settings.functions.values())})
+
+
+def _runtime(settings: Settings, runtime: Runtime) -> Check:
+    required = settings.stack.mode == "process"
+    if is_made(settings.cache_dir, runtime):
+        found = str(environment_folder(settings.cache_dir, runtime))
+        return Check(runtime, ok=True, required=required, found=found)
+    try:
+        found = f"not made yet, of {find_interpreter(runtime)}"
+    except HarnessError as error:
+        return Check(runtime, ok=False, required=required, found=error.what, remedy=error.remedy)
+    # The first command that needs it makes it.
+    return Check(runtime, ok=False, required=False, found=found, remedy="run `harness doctor --fix`, or just go on")
 
 
 def _required(name: str, look: Callable[[], str]) -> Check:

@@ -9,19 +9,34 @@ from harness.system.probes import answers_http
 from harness.system.process_identity import bound_to_parent
 
 
-def gateway_service(
+def gateway_service(  # noqa: PLR0913 - one for each flag
     port: int,
     directory: Path,
     s3_endpoint: str,
     aws_endpoint: str,
+    *,
     rie: Path,
+    cache: Path,
     settings: GatewaySettings,
     secret: str,
     debugpy: Path,
 ) -> Service:
-    """Return `harness.gateway`, which stores its data in `directory`; `secret` is the stack's."""
+    """Return `harness.gateway`, which stores its data in `directory`.
+
+    Args:
+        port: The port to listen on.
+        directory: The folder for its data.
+        s3_endpoint: Where functions find S3.
+        aws_endpoint: Where functions find the other services.
+        rie: The RIE binary.
+        cache: The user's cache folder.
+        settings: How it works.
+        secret: The stack's secret.
+        debugpy: The folder of debugpy.
+    """
     arguments = ["--port", str(port), "--directory", str(directory)]
-    arguments += ["--s3-endpoint", s3_endpoint, "--aws-endpoint", aws_endpoint, "--rie", str(rie)]
+    arguments += ["--s3-endpoint", s3_endpoint, "--aws-endpoint", aws_endpoint]
+    arguments += ["--rie", str(rie), "--cache", str(cache)]
     arguments += ["--account-concurrency", str(settings.account_concurrency)]
     arguments += ["--retry-time-scale", str(settings.retry_time_scale)]
     arguments += ["--idle-timeout-s", str(settings.idle_timeout_s), "--fork" if settings.fork else "--no-fork"]

@@ -11,6 +11,7 @@ import msgspec
 from harness.bundle import BUNDLE
 from harness.errors import HarnessError
 from harness.guard import new_secret, own_key
+from harness.runtimes.environments import ensure_environment
 from harness.settings import GatewaySettings, PortSettings, Settings
 from harness.stack.discovery import discovery_service
 from harness.stack.faulty_network import faults_service
@@ -33,11 +34,13 @@ class Programs(msgspec.Struct, frozen=True):
         memcached: The memcached program.
         localstack: The Python of LocalStack's environment; None if moto provides S3.
         rie: The Lambda Runtime Interface Emulator.
+        cache: The user's cache folder, with the environments of the runtimes.
     """
 
     memcached: Path
     localstack: Path | None
     rie: Path
+    cache: Path
 
 
 class StackImages(msgspec.Struct, frozen=True):
@@ -161,7 +164,10 @@ def make_plan(  # noqa: PLR0913 - one for each choice
 def _programs(settings: Settings, s3: S3Kind, log: Log) -> Programs:
     """Find the programs; what is missing is installed, because a first command is to work anywhere."""
     memcached, rie = ensure_memcached(settings, log), ensure_rie(settings, log)
-    return Programs(memcached, ensure_localstack(settings, log) if s3 == "localstack" else None, rie)
+    localstack = ensure_localstack(settings, log) if s3 == "localstack" else None
+    # Runtimes that single functions name are made when these are created.
+    ensure_environment(settings.cache_dir, settings.runtime, log=log)
+    return Programs(memcached, localstack, rie, settings.cache_dir)
 
 
 def _images(settings: Settings, s3: S3Kind, log: Log, *, registry: bool) -> StackImages:
@@ -225,7 +231,15 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
         *localstack,
         moto_service(ports["aws"], where.discovery, plan.secret, every_service=plan.every_service),
         gateway_service(
-            ports["gateway"], directory, s3, where.aws, programs.rie, plan.gateway, plan.secret, plan.debugpy
+            ports["gateway"],
+            directory,
+            s3,
+            where.aws,
+            rie=programs.rie,
+            cache=programs.cache,
+            settings=plan.gateway,
+            secret=plan.secret,
+            debugpy=plan.debugpy,
         ),
         discovery_service(ports["discovery"], ports["memcached"]),
         faults_service(programs.memcached, ports, where, plan.directory, plan.secret)

@@ -30,7 +30,9 @@ INTERRUPTED_WITHIN_S = {"process": 3.0, "container": 12.0}
 def project(tmp_path, settings, mode):
     """A project of its own, so that no stack of the developer's is met; its functions are ours."""
     text = (settings.root / "harness.toml").read_text().replace('mode = "process"', f'mode = "{mode}"')
-    (tmp_path / "harness.toml").write_text(text.replace('"lambdas/', f'"{settings.root}/lambdas/'))
+    for room in ("lambdas", "requirements"):
+        text = text.replace(f'"{room}/', f'"{settings.root}/{room}/')
+    (tmp_path / "harness.toml").write_text(text)
     (tmp_path / ".venv-localstack").symlink_to(settings.root / ".venv-localstack")
     return tmp_path
 

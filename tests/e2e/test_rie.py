@@ -42,7 +42,8 @@ def project(tmp_path_factory):
         '[stack]\ns3 = "moto"\n'
         '[functions.hello]\nsource = "app"\nhandler = "app.handler"\ntimeout_s = 60\n'
         f'[functions.linear_ec_2]\nsource = "{ROOT}/lambdas/worker"\ninclude = ["{ROOT}/lambdas/training"]\n'
-        'handler = "linear_ec_2.handler"\nmemory_mb = 1769\ntimeout_s = 60\n'
+        f'handler = "linear_ec_2.handler"\nimage = "linear_ec_2"\n'
+        f'requirements = "{ROOT}/requirements/worker.txt"\nmemory_mb = 1769\ntimeout_s = 60\n'
     )
     subprocess.run([HARNESS, "up"], cwd=root, check=True, capture_output=True)
     yield root

@@ -52,7 +52,9 @@ def make_project(folder, settings):
     """A project with our functions, whose S3 is moto unless told otherwise."""
     folder.mkdir()
     text = (settings.root / "harness.toml").read_text().replace('s3 = "localstack"', 's3 = "moto"')
-    (folder / "harness.toml").write_text(text.replace('"lambdas/', f'"{settings.root}/lambdas/'))
+    for room in ("lambdas", "requirements"):
+        text = text.replace(f'"{room}/', f'"{settings.root}/{room}/')
+    (folder / "harness.toml").write_text(text)
     return folder
 
 

@@ -10,11 +10,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.bundle import BUNDLE
 from harness.gateway.rie_process import child_of, runtime_of
 from harness.stack import start_private_stack
 from harness.system.probes import wait_until
 from tests.support.functions import HANDLERS
 from tests.support.gateway import Service, runs
+
+# It has NumPy and boto3.
+NUMPY = {"requirements": [BUNDLE / "requirements" / "worker.txt"], "image": "linear_ec_2"}
 
 LOOK = """
 import os, random, secrets, signal, ssl, sys, tempfile, threading, time, uuid
@@ -87,7 +91,7 @@ def test_a_forked_environment_looks_like_a_fresh_one(forked, fresh, write):
     """Paths, arguments, descriptors, signals, variables and threads are the same; only the libraries are older."""
     source = write("look", LOOK)
 
-    ours, theirs = (service.invoke(service.create(source, "look.handler")) for service in (forked, fresh))
+    ours, theirs = (service.invoke(service.create(source, "look.handler", **NUMPY)) for service in (forked, fresh))
 
     assert theirs["same"] == ours["same"]
     assert (["boto3", "numpy"], []) == (ours["libraries"], theirs["libraries"])
@@ -95,7 +99,7 @@ def test_a_forked_environment_looks_like_a_fresh_one(forked, fresh, write):
 
 def test_environments_share_nothing(forked, write):
     """Two environments of one parent have their own random numbers, variables, folders and module state."""
-    name = forked.create(write("look", LOOK), "look.handler")
+    name = forked.create(write("look", LOOK), "look.handler", **NUMPY)
 
     first, second = forked.at_once(name, {"s": 1.0}, {"s": 1.0})
 
@@ -212,7 +216,7 @@ def test_a_changed_function_lets_its_last_invocation_end(forked):
 
 def test_without_its_parent_a_function_starts_cold(forked, write):
     """When the parent is killed, its runtimes end, and the next environments are fresh ones."""
-    name = forked.create(write("look", LOOK), "look.handler")
+    name = forked.create(write("look", LOOK), "look.handler", **NUMPY)
     before = forked.invoke(name)
     os.kill(before["parent"], signal.SIGKILL)
     assert wait_until(lambda: not runs(before["pid"]), 5)
@@ -228,7 +232,7 @@ def test_nothing_outlives_a_killed_gateway(settings, mode, write):
         pytest.skip("environments are forked in process mode only")
     with start_private_stack(settings, s3="moto") as stack:
         service = Service(stack)
-        service.at_once(service.create(write("look", LOOK), "look.handler"), {"s": 0.5}, {"s": 0.5})
+        service.at_once(service.create(write("look", LOOK), "look.handler", **NUMPY), {"s": 0.5}, {"s": 0.5})
         family = [process.pid for process in service.descendants()]
         assert len(family) >= 7  # one parent, and RIE, client and runtime twice
 

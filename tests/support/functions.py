@@ -9,7 +9,7 @@ from docker.errors import APIError, ImageNotFound
 
 from harness.images.build import find_base
 from harness.runs.functions import package
-from harness.settings import FunctionSettings
+from harness.settings import OWN_RUNTIME, FunctionSettings
 from harness.system.engine import connect
 from harness.system.probes import wait_until
 
@@ -61,7 +61,7 @@ def code_arguments(behaviour, image):
     """What CreateFunction needs to know of the code: from an image, or as a package when there is none."""
     if image is None:
         code = package(FunctionSettings(source=HANDLERS, handler=f"{behaviour}.handler"))
-        return {"Runtime": "python3.11", "Handler": f"{behaviour}.handler", "Code": {"ZipFile": code}}
+        return {"Runtime": OWN_RUNTIME, "Handler": f"{behaviour}.handler", "Code": {"ZipFile": code}}
     return {
         "PackageType": "Image",
         "Code": {"ImageUri": image},

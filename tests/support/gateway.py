@@ -4,13 +4,18 @@ import json
 import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 
 from harness.aws.clients import clients_for
+from harness.folders import cache_folder
 from harness.runs.functions import package
-from harness.settings import FunctionSettings
+from harness.runtimes.libraries import ensure_libraries
+from harness.settings import OWN_RUNTIME, FunctionSettings
 from tests.support.functions import ROLE
+
+CACHE = cache_folder(Path())
 
 
 class Service:
@@ -19,13 +24,15 @@ class Service:
     def __init__(self, stack) -> None:
         self.stack, self.clients = stack, clients_for(stack.endpoints)
 
-    def create(self, source, handler, **configuration):
-        """A function of a folder, or of a text that becomes its only module."""
+    def create(self, source, handler, requirements=(), image="", **configuration):
+        """A function of a folder, with the libraries of requirements files; those of an image may need a newer base."""
         name = f"{re.sub(r'[./].*', '', handler)}-{uuid.uuid4().hex[:8]}"
-        code = package(FunctionSettings(source=source, handler=handler))
+        files = tuple(map(str, requirements))
+        settings = FunctionSettings(source=source, handler=handler, requirements=files, image=image)
+        code = package(settings, ensure_libraries(settings, CACHE, log=print))
         self.clients.functions.create_function(
             FunctionName=name,
-            Runtime="python3.11",
+            Runtime=configuration.pop("Runtime", OWN_RUNTIME),
             Role=ROLE,
             Handler=handler,
             Code={"ZipFile": code},

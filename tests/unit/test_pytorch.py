@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import HarnessError
-from harness.stack.pytorch import Distribution, check_build, download_size
+from harness.runtimes.torch_build import Distribution, check_build, download_size
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """The imports of a function when it is loaded, read from its source without running it.
 
-The list contains what a fresh runtime may import before its first invocation, in the same order and with the same
+The lists contain what a fresh runtime may import before its first invocation, in the same order and with the same
 environment variables.
-So it omits the function's own modules, which run in each environment, and everything imported inside a function, for
+So they omit the function's own modules, which run in each environment, and everything imported inside a function, for
 type checkers, or after a module has changed `os.environ`.
+A library in the function's folder is told from its own modules by what pip has recorded there.
 """
 
 import ast
@@ -28,13 +29,17 @@ class Imports:
     """The imports of a function when it is loaded.
 
     Attributes:
-        libraries: Modules from outside of its folder, and names in modules that may be modules, too (from
-            `from a import b`: `a`, `a.b`).
+        runtime: Modules that the runtime imports before it looks into the function's folder, and names in modules that
+            may be modules, too (from `from a import b`: `a`, `a.b`).
+        libraries: The same, of what the function imports.
+        bundled: The top-level modules that pip has installed into the function's folder.
         sources: The files of its own modules and of the runtime's.
         services: The AWS services for which these files create clients (`boto3.client("s3")`).
     """
 
+    runtime: list[str]
     libraries: list[str]
+    bundled: set[str]
     sources: list[Path]
     services: list[str]
 
@@ -47,14 +52,33 @@ def imported_by(code: Path, handler: str) -> Imports:
         handler: `module.function` in it, in the runtime's notation.
     """
     runtime = importlib.util.find_spec(RUNTIME)
-    folders = [code]
-    if runtime is not None and runtime.origin is not None:
-        folders.append(Path(runtime.origin).parents[1])
-    reading = _Reading(code, folders)
+    beside = Path(runtime.origin).parents[1] if runtime is not None and runtime.origin is not None else code
+    bundled = bundled_in(code)
+    of_runtime = _Reading(beside, {RUNTIME})
+    own = _Reading(code, {name for name in _modules_in(code) if name not in bundled})
     with suppress(_StopReading):
-        reading.visit(f"{RUNTIME}.__main__")
-        reading.visit(handler.rpartition(".")[0].replace("/", "."))
-    return Imports(list(reading.found), reading.sources, sorted(reading.services))
+        of_runtime.visit(f"{RUNTIME}.__main__")
+        own.visit(handler.rpartition(".")[0].replace("/", "."))
+    libraries = [name for name in own.found if name not in of_runtime.found]
+    sources, services = of_runtime.sources + own.sources, of_runtime.services | own.services
+    return Imports(list(of_runtime.found), libraries, bundled, sources, sorted(services))
+
+
+def bundled_in(code: Path) -> set[str]:
+    """Return the top-level modules that pip has installed into a folder.
+
+    https://packaging.python.org/en/latest/specifications/recording-installed-packages/#the-record-file
+    """
+    found = set()
+    for record in code.glob("*.dist-info/RECORD"):
+        with suppress(OSError, UnicodeDecodeError):
+            lines = record.read_text(encoding="utf-8").splitlines()
+            found |= {line.lstrip('"').partition(",")[0].partition("/")[0].partition(".")[0] for line in lines}
+    return found - {""}
+
+
+def _modules_in(folder: Path) -> set[str]:
+    return {path.name.partition(".")[0] for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 class _StopReading(Exception):
@@ -63,19 +87,19 @@ class _StopReading(Exception):
 
 @dataclass
 class _Reading:
-    """One walk through a function's modules.
+    """One walk through the modules of a folder.
 
     Attributes:
-        code: The function's folder.
-        folders: Folders whose modules are read instead of imported; in the second one, only the runtime's.
+        folder: The folder.
+        read: The top-level modules in it that are read instead of imported.
         found: The names found so far, in order; the values are unused.
-        visited: The function's and the runtime's modules seen so far.
+        visited: The folder's modules seen so far.
         sources: The existing files of those modules.
         services: The names of AWS services in them.
     """
 
-    code: Path
-    folders: list[Path]
+    folder: Path
+    read: set[str]
     found: dict[str, None] = field(default_factory=dict)
     visited: set[str] = field(default_factory=set)
     sources: list[Path] = field(default_factory=list)
@@ -104,24 +128,15 @@ class _Reading:
         self.services |= _services(tree)
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         for name in _names(tree.body, package):
-            if self._is_read(name):
+            if name.partition(".")[0] in self.read:
                 self.visit(name)
             elif name.partition(".")[0] not in NEVER:
                 self.found[name] = None
 
-    def _is_read(self, module: str) -> bool:
-        top = module.partition(".")[0]
-        own = [self.code / top, self.code / f"{top}.py", *self.code.glob(f"{top}.*.so"), self.code / f"{top}.so"]
-        return top == RUNTIME or any(path.exists() for path in own)
-
     def _source(self, module: str) -> Path | None:
-        """Return the file of one of the function's or the runtime's modules; None if there is no such source file."""
-        relative = Path(*module.split("."))
-        for folder in self.folders if module.partition(".")[0] == RUNTIME else [self.code]:
-            for path in (folder / relative / "__init__.py", folder / relative.with_suffix(".py")):
-                if path.is_file():
-                    return path
-        return None
+        """Return the file of one of the folder's modules; None if there is no such source file."""
+        path = self.folder / Path(*module.split("."))
+        return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()), None)
 
 
 def _names(body: list[ast.stmt], package: str) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """A process that has imported a function's libraries and forks the function's runtimes.
 
-    python -m harness.gateway.forking.parent LISTENER CODE HANDLER [--without MODULE ...]
+    python start.py LISTENER CODE HANDLER [--without MODULE ...]
 
 LISTENER is an inherited socket to which clients connect (`client.py`); standard input is closed when no more runtimes
 are needed. The process then stays until its last runtime has ended, because the runtimes die with it.
@@ -24,9 +24,11 @@ import struct
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from harness.gateway.forking.compiled import hold_code
 from harness.gateway.forking.imports import RUNTIME, imported_by
@@ -74,8 +76,6 @@ class Runtime:
 def main() -> None:
     """Import the libraries, then serve; in a forked process, go on as the runtime."""
     listener, code, handler, *without = sys.argv[1:]
-    # Make room for the function's folder: this script's own folder holds no modules.
-    del sys.path[0]
     prepare(Path(code), handler, without[1:])
     refusal = shadowed_by(Path(code)) or unsupported()
     request = Server(socket.socket(fileno=int(listener)), refusal).run()
@@ -97,25 +97,45 @@ def prepare(code: Path, handler: str, without: list[str]) -> None:
     before = open_descriptors()
 
     def check(name: str) -> None:
+        unfit = ""
         if threads() > 1 or open_descriptors() != before:
-            log(f"{name} is left to each runtime: it starts threads or opens files")
+            unfit = "it starts threads or opens files"
+        elif own := own_modules(code, imports.bundled):
+            unfit = f"it imports the function's own {own[0]}"
+        if unfit:
+            log(f"{name} is left to each runtime: {unfit}")
             # A thread cannot be undone, so start again without the module.
             flag = [] if without else ["--without"]
             os.execv(sys.executable, [*sys.orig_argv, *flag, name])  # noqa: S606 - the process must be replaced
 
-    for name in imports.libraries:
-        if any(f"{name}.".startswith(f"{module}.") for module in without):
-            continue
-        import_if_possible(name)
-        check(name)
-    if "botocore" not in without:
-        prime_botocore(imports.services)
-        check("botocore")
+    def import_and_check(names: list[str]) -> None:
+        for name in names:
+            if not any(f"{name}.".startswith(f"{module}.") for module in without):
+                import_if_possible(name)
+                check(name)
+
+    import_and_check(imports.runtime)
+    # The runtime, too, looks into the function's folder only when it has imported what it needs itself.
+    with first_in_path(code) if imports.bundled else nullcontext():
+        import_and_check(imports.libraries)
+        if "botocore" not in without:
+            prime_botocore(imports.services)
+            check("botocore")
     # Imported objects are never garbage, and a collection would copy the pages that all runtimes share.
     gc.collect()
     gc.freeze()
     sys.stdout.flush()
     sys.stderr.flush()
+
+
+@contextmanager
+def first_in_path(folder: Path) -> Iterator[None]:
+    """Find modules in a folder before all others within the block."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
 
 
 def import_if_possible(name: str) -> None:
@@ -132,9 +152,25 @@ def shadowed_by(code: Path) -> str:
     A fresh runtime does not find modules with the names of those that its start script imports either, such as `json`.
     """
     names = {path.name.partition(".")[0] for path in code.iterdir()} & set(sys.modules)
+    names -= {name for name in names if is_from(code, sys.modules[name])}
     if names:
         names -= imported_at_the_start()
     return f"its own {', '.join(sorted(names))} would not be found" if names else ""
+
+
+def own_modules(code: Path, bundled: set[str]) -> list[str]:
+    """Return the modules of the function itself that a library has imported; without libraries there, none was."""
+    if not bundled:
+        return []
+    found = [name for name, module in list(sys.modules.items()) if is_from(code, module)]
+    return [name for name in found if name.partition(".")[0] not in bundled]
+
+
+def is_from(code: Path, module: ModuleType) -> bool:
+    """Return whether a module was found in the function's folder."""
+    spec = getattr(module, "__spec__", None)
+    places = [getattr(spec, "origin", None), *(getattr(spec, "submodule_search_locations", None) or ())]
+    return any(str(place).startswith(f"{code}{os.sep}") for place in places)
 
 
 def imported_at_the_start() -> set[str]:

@@ -1,0 +1,113 @@
+"""A function's requirements: a requirements.txt or pyproject.toml, read as far as their content must be known."""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.settings import FunctionSettings
+
+_INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)")
+# https://pip.pypa.io/en/stable/reference/requirements-file-format/: what follows the first word is of no interest here.
+_LOCAL = re.compile(r"^\s*(?:-e|--editable)\b|^\s*(?:\.{0,2}/|file:)|@\s*file:")
+_NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """The packages that a file asks for.
+
+    Attributes:
+        path: The file.
+        lines: Its lines, with those of the files that it includes; of a pyproject.toml, its dependencies.
+    """
+
+    path: Path
+    lines: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash of what is asked for; comments do not count."""
+        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
+
+    @property
+    def names(self) -> set[str]:
+        """Return the names of the packages, normalised."""
+        found = (_NAME.match(line) for line in self.lines)
+        return {re.sub(r"[-_.]+", "-", name[1]).lower() for name in found if name}
+
+    @property
+    def is_pyproject(self) -> bool:
+        """Return whether pip cannot read the file itself."""
+        return self.path.suffix == ".toml"
+
+
+def requirements_of(function: FunctionSettings) -> list[Requirements]:
+    """Return what a function's libraries are built from: what its table names, or what lies beside its handler.
+
+    Raises:
+        HarnessError: A file does not exist, or cannot be read.
+    """
+    if function.requirements is not None:
+        return [_read(Path(name)) for name in function.requirements]
+    own = function.source / "requirements.txt"
+    if own.is_file():
+        return [_read(own)]
+    project = function.source / "pyproject.toml"
+    return [_read(project)] if project.is_file() else []
+
+
+def _read(path: Path) -> Requirements:
+    lines = _dependencies(path) if path.suffix == ".toml" else list(_lines(path, ()))
+    for line in lines:
+        if _LOCAL.match(line):
+            raise HarnessError(
+                f"{line!r} asks for a folder or file of this machine",
+                str(path),
+                "package the folder with `include`, or name a version of a published package",
+            )
+    return Requirements(path, tuple(lines))
+
+
+def _lines(path: Path, within: tuple[Path, ...]) -> Iterator[str]:
+    """Yield the lines that count, in place of an include those of the file."""
+    if path in within:
+        raise HarnessError(f"{path} includes itself", str(within[-1]), "remove one of the two lines")
+    for line in _text(path).splitlines():
+        content = re.sub(r"(^|\s)#.*", "", line).strip()
+        included = _INCLUDE.match(content)
+        if included:
+            yield content.partition(included[1])[0]  # what is a constraint must stay one
+            yield from _lines(path.parent / included[1], (*within, path))
+        elif content:
+            yield content
+
+
+def _dependencies(path: Path) -> list[str]:
+    try:
+        project = tomllib.loads(_text(path)).get("project", {})
+    except tomllib.TOMLDecodeError as error:
+        raise HarnessError(f"{path.name} is not TOML: {error}", str(path), "correct the line named above") from error
+    if "dependencies" in project.get("dynamic", ()):
+        raise HarnessError(
+            "the dependencies are dynamic, which only a build could tell",
+            str(path),
+            'list them in the file, or name a file with `requirements = "requirements.txt"` in harness.toml',
+        )
+    return [" ".join(line.split()) for line in project.get("dependencies", [])]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise HarnessError(
+            f"the requirements cannot be read: {error.strerror}", str(path), "correct `requirements` in harness.toml"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise HarnessError(
+            f"the requirements are not UTF-8: {error.reason}", str(path), "save them as UTF-8"
+        ) from error
