@@ -51,3 +51,24 @@ def test_each_version_of_python_that_is_named_is_tested():
     assert named == jobs_of("nightly")["python"]["strategy"]["matrix"]["python"]
     assert environments
     assert [version.replace(".", "") for version in named] == environments[1].split(",")
+
+
+def test_a_release_is_tested_before_it_is_published():
+    """One build is checked, attested and published; only the last job but one may speak to PyPI, without a token."""
+    jobs = jobs_of("release")
+    commands = "\n".join(commands_of(jobs["build"]))
+
+    assert "tests/e2e/test_installed.py" in commands
+    assert "hatchling version" in commands
+    assert any("attest-build-provenance" in step.get("uses", "") for step in jobs["build"]["steps"])
+    assert "build" == jobs["publish"]["needs"]
+    assert {"id-token": "write"} == jobs["publish"]["permissions"]
+    assert "secrets." not in (ROOT / ".github" / "workflows" / "release.yml").read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit(path: Path):
+    """A tag can be moved to other code, a commit cannot."""
+    used = re.findall(r"uses: (\S+)", path.read_text())
+
+    assert [action for action in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action)] == []
