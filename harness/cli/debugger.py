@@ -80,11 +80,12 @@ def invoke_under_debugger(
     from harness.gateway.debug_records import DebugRequest, DebugTarget
     from harness.runs.debugged_invocation import invoke_debugged
     from harness.runs.debugging import LIFTED_H, debug_ports, package_paths
+    from harness.runs.functions import declared
     from harness.system.debugpy import ensure_debugpy
 
     ensure_debugpy(settings, partial(click.echo, err=True))
     (free,) = debug_ports(port)
-    paths = package_paths(settings.functions[function])
+    paths = package_paths(declared(settings, function))
     token = "" if kind == "debugpy" else secrets.token_urlsafe(16)
     request = DebugRequest(function, (DebugTarget(free),), kind=kind, paths=paths, token=token)
     shown = Shown(settings, request)

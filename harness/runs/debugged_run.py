@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from harness.gateway.debug_records import DebugChange, DebugRequest, DebugTarget
 from harness.runs.debugging import LIFTED_H, DebugSession, attach_text, debug_session, package_paths
+from harness.runs.functions import declared
 from harness.runs.progress import Progress, Watcher
 from harness.settings import Settings
 from harness.stack.state import StackState
@@ -102,7 +103,7 @@ def debugged(
     if not targets or stack is None:
         yield None
         return
-    request = DebugRequest(function, targets, run_id, paths=package_paths(settings.functions[function]))
+    request = DebugRequest(function, targets, run_id, paths=package_paths(declared(settings, function)))
     ranks = DebuggedRanks(function, settings, targets, note)
     with debug_session(stack, request) as session:
         follower = threading.Thread(target=ranks.follow, args=(session,), name="debugged ranks", daemon=True)

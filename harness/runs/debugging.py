@@ -18,6 +18,7 @@ import msgspec
 from harness.errors import HarnessError
 from harness.gateway.debug_records import LIFTED_S, SESSIONS, DebugChange, DebugRequest, DebugTarget
 from harness.guard import authorization
+from harness.runs.functions import declared
 from harness.settings import FunctionSettings, Settings
 from harness.stack.state import StackState
 from harness.system.ports import LOOPBACK, free_ports_from
@@ -117,7 +118,7 @@ def attach_configuration(name: str, function: FunctionSettings, root: Path, port
 
 def attach_text(name: str, settings: Settings, target: DebugTarget) -> str:
     """Return the lines that say how to attach to a function that waits."""
-    configuration = attach_configuration(name, settings.functions[name], settings.root, target.port)
+    configuration = attach_configuration(name, declared(settings, name), settings.root, target.port)
     who = name if target.rank is None else f"rank {target.rank} ({name})"
     return (
         f"debugpy: connect to {LOOPBACK}:{target.port}; {who} waits for it\n"

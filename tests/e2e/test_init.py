@@ -1,13 +1,17 @@
 """The projects of `harness init` work at once: README and workflow, followed to the letter, in an empty folder."""
 
+import json
 import os
+import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.support.dap import DebugClient
 from tests.support.documents import blocks_of, run_script, script_of
 
 BIN = Path(sys.executable).parent
@@ -50,3 +54,36 @@ def test_a_new_project_works_as_its_readme_says(template, tmp_path, mode):
     assert 0 == code, printed[-4000:]
     assert " 2 passed" in printed
     assert all(words in printed for words in SEEN[template]), printed
+
+
+def test_a_debugger_attaches_by_the_projects_configuration(tmp_path, mode):
+    """A breakpoint in the project's own file is hit, whatever the port."""
+    if mode != "process":
+        pytest.skip("the commands are those of process mode")
+    harness = [BIN / "harness"]
+    subprocess.run([*harness, "init"], cwd=tmp_path, check=True, capture_output=True)
+    (entry,) = json.loads((tmp_path / ".vscode/launch.json").read_text())["configurations"]
+    mappings = [
+        {**pair, "localRoot": pair["localRoot"].replace("${workspaceFolder}", str(tmp_path))}
+        for pair in entry["pathMappings"]
+    ]
+    file = tmp_path / "hello" / "app.py"
+    line = next(number for number, text in enumerate(file.read_text().splitlines(), 1) if "return" in text)
+    try:
+        subprocess.run([*harness, "up"], cwd=tmp_path, check=True, capture_output=True)
+        command = [*harness, "invoke", "hello", "--event", "events/hello.json", "--debug"]
+        invocation = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with closing(invocation.stdout), closing(invocation.stderr):
+            printed = next(text for text in invocation.stderr if "connect to" in text)
+            with DebugClient(int(re.search(r":(\d+);", printed)[1])) as client:
+                client.attach({file: [line]}, pathMappings=mappings, justMyCode=entry["justMyCode"])
+                innermost, *_ = client.stopped()
+                name = client.variables(innermost)["name"]
+                client.proceed()
+                answer, _ = invocation.communicate(timeout=WITHIN_S)
+    finally:
+        subprocess.run([*harness, "down"], cwd=tmp_path, check=True, capture_output=True)
+
+    assert (str(file), line) == (innermost["source"]["path"], innermost["line"])
+    assert "'Ada'" == name
+    assert {"message": "Hello, Ada!"} == json.loads(answer)

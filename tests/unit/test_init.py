@@ -14,6 +14,7 @@ from harness.errors import HarnessError
 from harness.project.creation import SCHEMA_IN_PROJECT, TEMPLATES, commands_of, files_of, make_project
 from harness.project.keys import settings_schema
 from harness.project.reference import schema_text
+from harness.runs.debugging import attach_configuration
 from harness.settings import load_settings
 
 
@@ -65,6 +66,17 @@ def test_the_other_files_are_what_their_readers_expect(template):
     assert {"attach"} == {entry["request"] for entry in json.loads(files[".vscode/launch.json"])["configurations"]}
     listed = re.findall(r"^\| (.+?) \|", files["README.md"], re.MULTILINE)
     assert set(re.findall("`(.+?)`", " ".join(listed))) <= files.keys()
+
+
+@pytest.mark.parametrize("template", ["function", "pipeline"])
+def test_an_editor_attaches_as_the_harness_says(template, tmp_path):
+    """The debug configurations are those that `--debug` prints, if its usual port is free."""
+    make_project(tmp_path, files_of(template))
+    settings = load_settings(tmp_path)
+
+    entries = json.loads((tmp_path / ".vscode/launch.json").read_text())["configurations"]
+
+    assert entries == [attach_configuration(name, one, tmp_path) for name, one in settings.functions.items()]
 
 
 def test_files_that_exist_stop_the_command(tmp_path):
