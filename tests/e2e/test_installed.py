@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -147,3 +148,28 @@ def test_all_that_is_missing_is_fetched_on_first_use(harness: Harness, cache: Pa
     assert "installing" not in second.stderr
     assert "ok       LocalStack" in harness("doctor").stdout
     assert list((cache / "lambda-harness" / "localstack").glob("*/bin/python"))
+
+
+def test_an_installation_without_a_python_of_its_own_is_told(command: Path, tmp_path: Path):
+    """As by `pip install --user`: three lines say how to install it instead."""
+    alone = Path(shutil.copy(command, tmp_path / "harness"))
+
+    refused = run(alone, "--version", cwd=tmp_path)
+
+    assert 1 == refused.returncode
+    assert 3 == len(refused.stderr.splitlines())
+    assert "pipx" in refused.stderr
+
+
+def test_an_installation_for_the_whole_system_finds_its_python(command: Path, tmp_path: Path):
+    """Debian's `/usr/local/bin` has commands, while Python lies in `/usr/bin`."""
+    alone = Path(shutil.copy(command, tmp_path / "harness"))
+    (tmp_path / "elsewhere").mkdir()
+    python = tmp_path / "elsewhere" / "python3"
+    python.write_text(f'#!/bin/sh\nexec {command.with_name("python")} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+
+    answered = run(alone, "--version", cwd=tmp_path, PATH=f"{python.parent}:/usr/bin:/bin")
+
+    assert 0 == answered.returncode, answered.stderr
+    assert "version" in answered.stdout
