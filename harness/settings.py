@@ -99,6 +99,7 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         source: Folder whose files become the root of the deployment package (`/var/task`).
         handler: `module.function` within that root.
         include: Further folders, each packaged under its own name (a library beside the handler).
+        exclude: What is left out of the package, as in .gitignore; `!` puts back what is left out by default.
         memory_mb: Memory size, MB.
         timeout_s: Time limit of one invocation, seconds.
         retries: How often a failed event is retried (`MaximumRetryAttempts`).
@@ -115,6 +116,7 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Path
     handler: Annotated[str, msgspec.Meta(pattern=r"^[\w./-]+\.\w+$")]
     include: tuple[Path, ...] = ()
+    exclude: tuple[str, ...] = ()
     memory_mb: MemoryMB = 128
     timeout_s: TimeoutS = 3
     retries: Annotated[int, msgspec.Meta(ge=0, le=2)] = 2

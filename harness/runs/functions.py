@@ -50,9 +50,9 @@ def package(function: FunctionSettings, libraries: Sequence[Path] = ()) -> bytes
     Raises:
         HarnessError: A folder does not exist, the handler's module is not in it, or the package is too large.
     """
-    files = packed_files(function.source)
+    files = packed_files(function.source, function.exclude)
     for folder in function.include:
-        files |= {f"{folder.name}/{name}": entry for name, entry in packed_files(folder).items()}
+        files |= packed_files(folder, function.exclude, folder.name)
     module = function.handler.rpartition(".")[0].replace(".", "/")
     if not {f"{module}.py", f"{module}/__init__.py"} & files.keys():
         raise HarnessError(

@@ -3,7 +3,7 @@
 A package has the files with their mode, 755 for programs and 644 for others, and symbolic links.
 A link within the folder stays a link, as with `zip -y`; a link that leads outside is replaced by its content.
 Environments, repositories, caches and the harness's own state are left out: they do not run on Lambda, and they
-change while the function does not.
+change while the function does not. So are the tests and settings of a project, where a function's folder is its root.
 """
 
 import os
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+
+from pathspec import GitIgnoreSpec
 
 from harness.errors import HarnessError
 from harness.gateway import limits
@@ -42,6 +44,19 @@ _LEFT_OUT = {
     "Dockerfile",
     "__pycache__",
 }
+# Of a project's root, in the notation of .gitignore; a function's `exclude` may put them back.
+_OF_A_PROJECT = (
+    "/harness.toml",
+    "/tests/",
+    "/test/",
+    "/test_*.py",
+    "/conftest.py",
+    "/pytest.ini",
+    "/.github/",
+    "/.gitignore",
+    "/requirements-dev.txt",
+)
+_PROJECT_FILE = "harness.toml"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _FILE, _PROGRAM, _LINK, _FOLDER = 0o100644, 0o100755, 0o120777, 0o040755
@@ -64,16 +79,34 @@ class Packed:
     size: int
 
 
-def packed_files(folder: Path) -> dict[str, Packed]:
+def packed_files(folder: Path, exclude: Sequence[str] = (), name: str = "") -> dict[str, Packed]:
     """Return the entries of a folder by their name in the package.
 
+    Args:
+        folder: The folder.
+        exclude: Patterns of what is left out, as in .gitignore; they match names in the package.
+        name: The folder's name in the package; empty if it is the package's root.
+
     Raises:
-        HarnessError: The folder does not exist, or has an entry that cannot be packed.
+        HarnessError: The folder does not exist, has an entry that cannot be packed, or a pattern is not one.
     """
     if not folder.is_dir():
         raise HarnessError(f"function folder {folder} does not exist", remedy="correct `source` in harness.toml")
     with _readable(folder):
-        return dict(_walk(folder, "", Path(os.path.realpath(folder)), ()))
+        walk = _Walk(_left_out(folder, exclude))
+        return dict(walk.entries(folder, f"{name}/" if name else "", Path(os.path.realpath(folder)), ()))
+
+
+def _left_out(folder: Path, exclude: Sequence[str]) -> GitIgnoreSpec:
+    own = _OF_A_PROJECT if (folder / _PROJECT_FILE).is_file() else ()
+    for pattern in exclude:
+        try:
+            GitIgnoreSpec.from_lines([pattern])
+        except ValueError as error:
+            raise HarnessError(
+                f"`exclude` has an invalid pattern: {pattern!r}", remedy="write it as in .gitignore, such as `data/`"
+            ) from error
+    return GitIgnoreSpec.from_lines([*own, *exclude])
 
 
 def zipped(files: Mapping[str, Packed], libraries: Sequence[Path] = (), *, limited: bool = True) -> bytes:
@@ -116,35 +149,50 @@ def _entries_of(libraries: Sequence[Path]) -> dict[str, Packed]:
     return found
 
 
-def _walk(folder: Path, prefix: str, root: Path, within: tuple[Path, ...]) -> Iterator[tuple[str, Packed]]:
-    """Yield the entries below a folder.
+@dataclass(frozen=True)
+class _Walk:
+    """One walk through a folder.
 
-    Args:
-        folder: The folder.
-        prefix: Its name in the package, with a trailing `/`.
-        root: The folder that is packed; links may lead to what is below it.
-        within: The real paths of the folders around this one, to detect a folder that contains itself.
+    Attributes:
+        left_out: Matches the names in the package of what is left out.
     """
-    real = Path(os.path.realpath(folder))
-    if real in within:
-        raise HarnessError(f"{folder} links to a folder around it", remedy="remove the link, or have it lead elsewhere")
-    paths = sorted(folder.iterdir())
-    if not paths and prefix:
-        yield prefix, Packed(_FOLDER, folder, 0)
-    for path in paths:
-        if path.name in _LEFT_OUT or _is_environment(path):
-            continue
-        name = f"{prefix}{path.name}"
-        _check_name(name, path)
-        if path.is_symlink() and _stays_a_link(path, real.relative_to(root), root):
-            yield name, Packed(_LINK, path, len(os.fsencode(path.readlink())))
-        elif path.is_dir():
-            # Within a folder from outside, links may lead to whatever is packed with it.
-            inner_root = Path(os.path.realpath(path)) if path.is_symlink() else root
-            yield from _walk(path, f"{name}/", inner_root, (*within, real))
-        elif path.is_file():
-            status = path.stat()
-            yield name, Packed(_PROGRAM if status.st_mode & stat.S_IXUSR else _FILE, path, status.st_size)
+
+    left_out: GitIgnoreSpec
+
+    def entries(self, folder: Path, prefix: str, root: Path, within: tuple[Path, ...]) -> Iterator[tuple[str, Packed]]:
+        """Yield the entries below a folder.
+
+        Args:
+            folder: The folder.
+            prefix: Its name in the package, with a trailing `/`.
+            root: The folder that is packed; links may lead to what is below it.
+            within: The real paths of the folders around this one, to detect a folder that contains itself.
+        """
+        real = Path(os.path.realpath(folder))
+        if real in within:
+            raise HarnessError(
+                f"{folder} links to a folder around it", remedy="remove the link, or have it lead elsewhere"
+            )
+        paths = sorted(folder.iterdir())
+        if not paths and within:
+            yield prefix, Packed(_FOLDER, folder, 0)
+        for path in paths:
+            name = f"{prefix}{path.name}"
+            if path.name in _LEFT_OUT or _is_environment(path) or self._is_left_out(path, name):
+                continue
+            _check_name(name, path)
+            if path.is_symlink() and _stays_a_link(path, real.relative_to(root), root):
+                yield name, Packed(_LINK, path, len(os.fsencode(path.readlink())))
+            elif path.is_dir():
+                # Within a folder from outside, links may lead to whatever is packed with it.
+                inner_root = Path(os.path.realpath(path)) if path.is_symlink() else root
+                yield from self.entries(path, f"{name}/", inner_root, (*within, real))
+            elif path.is_file():
+                status = path.stat()
+                yield name, Packed(_PROGRAM if status.st_mode & stat.S_IXUSR else _FILE, path, status.st_size)
+
+    def _is_left_out(self, path: Path, name: str) -> bool:
+        return len(self.left_out) > 0 and self.left_out.match_file(f"{name}/" if path.is_dir() else name)
 
 
 def _stays_a_link(path: Path, folder: Path, root: Path) -> bool:

@@ -163,3 +163,32 @@ def test_a_file_that_cannot_be_read_is_named(source):
 
     with pytest.raises(HarnessError, match=r"memory.py cannot be packed: Input/output error"):
         packed(source)
+
+
+def test_a_projects_root_is_packed_without_its_tests_and_settings(source):
+    """They are of the project, not of the function; in a folder below the root they are files like any other."""
+    for name in ("harness.toml", "tests/test_app.py", "conftest.py", "requirements-dev.txt", ".github/ci.yml"):
+        write(source / name)
+        write(source / "inner" / name)
+
+    assert {"app.py"} | {name for name in entries(source) if name.startswith("inner/")} == set(entries(source))
+    assert "inner/tests/test_app.py" in entries(source)
+    assert {"tests/test_app.py", "app.py"} < set(entries(source, exclude=("!/tests/",)))
+
+
+def test_patterns_leave_out_as_in_gitignore(source):
+    """They match names in the package, those of included folders too, and the last one that matches decides."""
+    library = source.with_name("library")
+    for name in ("data/rows.csv", "notes.md", "keep.md", "docs/page.md"):
+        write(source / name)
+        write(library / name)
+
+    found = set(entries(source, include=(library,), exclude=("*.md", "!keep.md", "/data/")))
+
+    assert {"app.py", "keep.md", "library/keep.md", "library/data/rows.csv"} == found
+
+
+def test_a_pattern_that_is_none_is_named(source):
+    """A slip is not ignored."""
+    with pytest.raises(HarnessError, match="'!'"):
+        entries(source, exclude=("*.md", "!"))
