@@ -23,7 +23,8 @@ from harness.cli.function_argument import function_argument
     metavar="SECONDS",
     help="Limit an invocation to this time, pauses in a debugger included.  [default: the function's]",
 )
-def command(*, function: str, port: int, timeout_s: int | None) -> None:
+@click.option("--pdb", is_flag=True, help="Open a post-mortem here when the function raises; without a time limit.")
+def command(*, function: str, port: int, timeout_s: int | None, pdb: bool) -> None:
     """Serve FUNCTION from its source folder, until interrupted.
 
     FUNCTION is declared in harness.toml. It uses the stack that is up, prints to this terminal, and
@@ -39,7 +40,9 @@ def command(*, function: str, port: int, timeout_s: int | None) -> None:
 
     import msgspec
 
+    from harness.cli.debugger import require_terminal
     from harness.errors import HarnessError
+    from harness.gateway.debug_records import LIFTED_S
     from harness.runs.foreground import RIE_PATH, serve
     from harness.runs.functions import declared
     from harness.runtimes.environments import ensure_environment, python_in
@@ -47,8 +50,12 @@ def command(*, function: str, port: int, timeout_s: int | None) -> None:
     from harness.settings import load_settings
     from harness.stack import rie_path, shared_stack
 
+    if pdb:
+        require_terminal()
     settings = load_settings()
     served = declared(settings, function)
+    if pdb and timeout_s is None:
+        served = msgspec.structs.replace(served, timeout_s=LIFTED_S)
     if timeout_s is not None:
         served = msgspec.structs.replace(served, timeout_s=timeout_s)
     stack = shared_stack(settings)
@@ -71,5 +78,6 @@ def command(*, function: str, port: int, timeout_s: int | None) -> None:
         stack=stack,
         port=port,
         listening=listening,
+        pdb=pdb,
     )
     sys.exit(status)

@@ -129,7 +129,7 @@ def main(  # noqa: PLR0913 - one for each flag
     code, key = CodeFolders(directory / "functions", cache), own_key(secret)
     access = StackAccess(addresses, secret)
     if network is not None:
-        sandboxes = _containers(network, labels, access, cgroups, registry)
+        sandboxes = _containers(network, labels, access, cgroups, registry, debugpy)
     elif rie is not None and cache is not None:
         sandboxes = _processes(rie, Runtimes(cache), code, access, debugpy, fork=fork)
     else:
@@ -207,14 +207,19 @@ def _processes(
 
 
 def _containers(
-    network: str, labels: tuple[str, ...], access: StackAccess, cgroups: Path, registry: str | None
+    network: str,
+    labels: tuple[str, ...],
+    access: StackAccess,
+    cgroups: Path,
+    registry: str | None,
+    debugpy: Path | None,
 ) -> Sandboxes:
     # docker-py takes 0.1 s to import, and process mode does not need it.
     from harness.gateway.rie_container import Containers  # noqa: PLC0415
     from harness.system.engine import connect  # noqa: PLC0415
 
     parsed = dict(label.partition("=")[::2] for label in labels)
-    containers = Containers(connect(), network, parsed, access, os.cpu_count() or 1, cgroups, registry)
+    containers = Containers(connect(), network, parsed, access, os.cpu_count() or 1, cgroups, registry, debugpy)
     return Sandboxes(containers.package, containers.start)
 
 

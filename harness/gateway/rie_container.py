@@ -21,10 +21,12 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
-from docker.types import Ulimit
+from docker.types import Mount, Ulimit
 
 from harness.errors import HarnessError
 from harness.gateway.cgroup import memory_group
+from harness.gateway.debug_records import Debugger
+from harness.gateway.debugged_container import DEBUGGER_MB, debug_options, relay_address, start_relay
 from harness.gateway.errors import invalid_parameter
 from harness.gateway.records import Function, Image, Package
 from harness.gateway.requests import FunctionCode, ImageConfig
@@ -60,6 +62,7 @@ class Containers:
         cpus: The engine's number of processors, which limits every container.
         cgroups: Mount point of the control groups of the engine's machine.
         registry: `host:port` of the registry that emulates ECR for the engine; None if there is none.
+        debugpy: debugpy's folder on the engine's machine.
     """
 
     client: docker.DockerClient
@@ -69,6 +72,7 @@ class Containers:
     cpus: int
     cgroups: Path
     registry: str | None = None
+    debugpy: Path | None = None
     calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CALLS_AT_ONCE))
 
     def package(self, name: str, code: FunctionCode, config: ImageConfig, architecture: str) -> Package:
@@ -129,10 +133,29 @@ class Containers:
             address = await self.call(lambda: self._start(container, output))
             sandbox = ContainerSandbox(self, container, output, address, function.memory_mb)
             await _wait_until_listening(sandbox, function.name)
+            if function.debugger is not None:
+                sandbox.relay = await self._relay(function.debugger, address)
         except BaseException:
             await asyncio.shield(self.call(lambda: _remove(container)))
             raise
         return sandbox
+
+    async def _relay(self, debugger: Debugger, address: str) -> Container:
+        """Start a relay to a debugger, and wait until it listens.
+
+        Raises:
+            OSError: The port on the loopback interface is taken, or the relay cannot be started.
+            TimeoutError: It did not listen in time.
+        """
+        host = address.partition(":")[0]
+        relay = await self.call(lambda: start_relay(self.client, self.network, self.labels, debugger, host))
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not await _listens(relay_address(relay, self.network)):
+            if time.monotonic() > deadline:
+                await asyncio.shield(self.call(lambda: _remove(relay)))
+                raise TimeoutError(f"the debugger's relay did not listen within {READY_WITHIN_S:.0f} s")
+            await asyncio.sleep(READY_POLL_S)
+        return relay
 
     async def call(self, function: Callable[[], Result]) -> Result:
         """Run a call of the engine's blocking client in a thread.
@@ -147,13 +170,19 @@ class Containers:
 
     def _create(self, function: Function, stream: str) -> Container:
         assert function.image is not None  # noqa: S101 - `package` requires an image
-        memory = f"{function.memory_mb}m"
+        debugger, environment = function.debugger, lambda_variables(function, stream, self.access)
+        mounts: list[Mount] = []
+        if debugger is not None:
+            variables, mounts = debug_options(debugger, self.debugpy, self.client.images.get(function.image.identity))
+            environment |= variables
+        memory = f"{function.memory_mb + (DEBUGGER_MB if debugger else 0)}m"
         return self.client.containers.create(
             function.image.identity,
             command=list(function.image.command) or None,
             entrypoint=list(function.image.entry_point) or None,
             working_dir=function.image.working_directory or None,
-            environment={**lambda_variables(function, stream, self.access), "LOG_LEVEL": "error"},
+            environment={**environment, "LOG_LEVEL": "error"},
+            mounts=mounts,
             labels=self.labels,
             network=self.network,
             user=USER,
@@ -255,6 +284,7 @@ class ContainerSandbox:
     address: str
     memory_mb: int
     shares_output: bool = True
+    relay: Container | None = None
 
     @property
     def alive(self) -> bool:
@@ -313,7 +343,9 @@ class ContainerSandbox:
         await self.containers.call(lambda: _kill(self.container))
 
     async def stop(self) -> None:
-        """Remove the container."""
+        """Remove the container, and the debugger's relay."""
+        if (relay := self.relay) is not None:
+            await self.containers.call(lambda: _remove(relay))
         await self.containers.call(lambda: _remove(self.container))
         self.lines.drain()
 

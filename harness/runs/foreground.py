@@ -18,7 +18,7 @@ from types import FrameType
 
 from harness.errors import HarnessError
 from harness.gateway.environment import RIE_PATH
-from harness.gateway.rie_process import rie_command
+from harness.gateway.rie_process import DEBUGGER, rie_command
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S
 from harness.gateway.scratch import scratch_folder
 from harness.settings import FunctionSettings
@@ -43,6 +43,7 @@ def serve(
     stack: StackState,
     port: int,
     listening: Callable[[], None],
+    pdb: bool = False,
 ) -> int:
     """Run RIE until a signal ends it.
 
@@ -55,6 +56,7 @@ def serve(
         stack: The stack whose services the function uses.
         port: The port on the loopback interface for invocations.
         listening: Called when RIE accepts invocations.
+        pdb: Whether a post-mortem opens when the function raises.
 
     Returns:
         128 plus the number of the signal; 0 if RIE itself was asked to end.
@@ -88,6 +90,8 @@ def serve(
     ):
         variables = {"PATH": f"{python.parent}:{os.defpath}", "TMPDIR": str(scratch), **variables}
         runtime = [str(python), "-P", str(RUNTIME), str(stdin), str(function.source), function.handler]
+        if pdb:
+            runtime += [str(DEBUGGER), str(function.source), *map(str, function.include)]
         command = rie_command(rie, port, runtime_api, runtime)
         process = subprocess.Popen(command, cwd=scratch, env=variables, pass_fds=[stdin])
         try:

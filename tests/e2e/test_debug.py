@@ -122,6 +122,28 @@ def test_a_breakpoint_in_one_rank_changes_nothing(project):
     assert "a debugger is attached to rank 1" in errors
 
 
+def test_nobody_takes_a_held_rank_over(project):
+    """A second delivery of its event waits, though the lease's heartbeat stands still; the rank has one attempt."""
+    twice = ("--fault", "duplicate rank=1")
+    line = line_of(TRAIN, "velocity += ")
+
+    with debugged(project, *RUN, *twice, "--debug", "rank=1") as (run, port, _), DebugClient(port) as client:
+        client.attach({TRAIN: [line]})
+        client.stopped()
+        client.request("setBreakpoints", source={"path": str(TRAIN)}, breakpoints=[])
+        # Printed after 5 s without progress: four times what a lease may stand still.
+        while "waiting for the debugger at 127.0.0.1" not in (printed := run.stderr.readline()):
+            assert printed, "the run ended"
+        client.proceed()
+        output, errors = run.communicate(timeout=WITHIN_S)
+
+    assert 0 == run.returncode, errors
+    summary = json.loads(output)
+    assert [1] == [fault["times"] for fault in summary["events"] if fault["event"] == "fault"]
+    assert {1} == {worker["attempts"] for worker in summary["workers"]}
+    assert str(port) not in debuggers()
+
+
 def test_code_that_runs_at_import_can_be_stopped(project):
     """The function waits before its module is imported, longer than its time limit, and sees no trace of the wait."""
     app, helper = project / "app" / "app.py", project / "app" / "helper.py"

@@ -96,7 +96,7 @@ def test_a_breakpoint_stops_in_the_terminal(project):
 
         terminal.type("")
         assert "ValueError" == post(port, "fail")["errorType"]
-        terminal.wait_for("REPORT")
+        terminal.wait_for("ValueError: broken\r\n")
         assert re.search(r"^.ERROR. ValueError: broken\r?$", terminal.text, re.MULTILINE)
         assert not re.search(r"\r[^\r\n]", terminal.text), "lines overwrite one another"
 
@@ -106,6 +106,25 @@ def test_a_breakpoint_stops_in_the_terminal(project):
         assert 130 == terminal.end(lambda: terminal.type("\x03"))
         assert not runs(child)
         assert "Traceback" not in terminal.text
+
+
+def test_a_post_mortem_opens_in_the_terminal(project):
+    """At the line that raised; the invocation then fails as ever, and the next one runs."""
+    port = free_port()
+    with rie(project, "hello", port, "--pdb") as terminal:
+        terminal.wait_for("listens at ")
+        answer = answer_of(port, "fail")
+        terminal.wait_for("(Pdb)")
+        assert f"{project}/app/app.py(6)handler()" in terminal.text
+        terminal.type("p event\n")
+        terminal.wait_for("'fail'")
+        terminal.type("q\n")
+        assert "ValueError" == answer()["errorType"]
+        answer = answer_of(port, 1)
+        terminal.wait_for("(Pdb)")
+        terminal.type("continue\n")
+        assert 1 == answer()
+        assert 130 == terminal.end(lambda: terminal.type("\x03"))
 
 
 def test_a_port_that_is_taken_is_told_before_anything_starts(project):

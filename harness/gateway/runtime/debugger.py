@@ -76,9 +76,9 @@ def start(spec: dict[str, Any], output: int, code: str) -> None:
 
     paths = [(local, os.path.normpath(os.path.join(code, inside))) for local, inside in spec["paths"]]  # noqa: PTH118
     if spec["kind"] == "debugpy":
-        before, after = listen(spec, paths, say), _nothing
+        before, after = listen(spec, paths, say), nothing
     else:
-        before, after = _nothing, sibling("post_mortem").Terminal(spec, paths, say).post_mortem
+        before, after = nothing, sibling("post_mortem").Terminal(spec, paths, say).post_mortem
     when_imported(RUNTIME, wrap)
 
 
@@ -175,7 +175,7 @@ def _find(name: str, path: Any) -> Any:  # noqa: ANN401 - importlib's
     return None
 
 
-def _nothing(*_: object) -> None:
+def nothing(*_: object) -> None:
     """Do nothing before, or after, an invocation."""
 
 
