@@ -33,7 +33,7 @@ RUNTIME = Path(__file__).with_name("terminal_runtime.py")
 _OF_THE_TERMINAL = ("PYTHONBREAKPOINT", "TERM")
 
 
-def serve(
+def serve(  # noqa: PLR0913 - keywords, each given by a function or its stack
     name: str,
     function: FunctionSettings,
     *,

@@ -48,21 +48,16 @@ CONNECT = re.compile(r"debugpy: connect to 127\.0\.0\.1:(\d+);.*\n(?s:.*)^}$", r
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A project with a stack that is up: the clone's functions, and two of its own."""
+    """A project with a stack that is up, and two functions; a run takes those that the harness ships."""
     root = tmp_path_factory.mktemp("project")
-    for folder, files in {"app": {"app.py": HANDLER}, "lib": {"helper.py": HELPER}, "bad": {"bad.py": BROKEN}}.items():
+    for folder, handler in {"app": HANDLER, "bad": BROKEN}.items():
         (root / folder).mkdir()
-        for name, text in files.items():
-            (root / folder / name).write_text(text)
-    for folder in ("app", "bad"):
+        (root / folder / f"{folder}.py").write_text(handler)
         (root / folder / "helper.py").write_text(HELPER)
-    training = f'include = ["{ROOT}/lambdas/training"]\ntimeout_s = 60\nmemory_mb = 1769\n'
     (root / "harness.toml").write_text(
         '[stack]\ns3 = "moto"\n'
         '[functions.hello]\nsource = "app"\nhandler = "app.handler"\ntimeout_s = 2\n'
         '[functions.broken]\nsource = "bad"\nhandler = "bad.handler"\ntimeout_s = 2\n'
-        f'[functions.linear_ec_1]\nsource = "{ROOT}/lambdas/coordinator"\nhandler = "linear_ec_1.handler"\n{training}'
-        f'[functions.linear_ec_2]\nsource = "{ROOT}/lambdas/worker"\nhandler = "linear_ec_2.handler"\n{training}'
     )
     subprocess.run([HARNESS, "up"], cwd=root, check=True, capture_output=True)
     yield root
