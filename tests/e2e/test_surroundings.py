@@ -16,9 +16,8 @@ from harness.system.probes import wait_until
 
 HARNESS = Path(sys.executable).with_name("harness")
 NOBODY = 54_321  # a number that no user has
-CHEAP = (["status"], ["doctor"], ["down"])
-
 slow = pytest.mark.slow
+CHEAP = (["status"], pytest.param(["doctor"], marks=slow), pytest.param(["down"], marks=slow))
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount file systems and become another user")
 
@@ -81,6 +80,7 @@ def short(done, *codes):
     return said + error
 
 
+@pytest.mark.parametrize("command", CHEAP, ids=lambda command: command[0])
 @pytest.mark.parametrize(
     "variables",
     [
@@ -97,10 +97,9 @@ def short(done, *codes):
     ],
     ids="+".join,
 )
-def test_variables_that_are_wrong_or_strange(project, variables):
-    """Commands that need no stack."""
-    for command in CHEAP:
-        short(harness(project, *command, env=variables), 0, 1)
+def test_variables_that_are_wrong_or_strange(project, variables, command):
+    """A command that needs no stack."""
+    short(harness(project, *command, env=variables), 0, 1)
 
 
 def test_modules_of_our_names_on_the_users_path(up, tmp_path):

@@ -76,7 +76,11 @@ def test_a_memcached_behind_the_fault_proxy_is_started_again(faulty_stack, fault
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("part", ["moto", "gateway", "supervisor"])
+@pytest.mark.parametrize(
+    # The gateway's death by a plan of faults is among the daily tests: test_ends.
+    "part",
+    ["moto", pytest.param("gateway", marks=pytest.mark.slow), "supervisor"],
+)
 def test_the_death_of_a_part_ends_the_run_and_is_named(part, fault_settings, entry):
     """Within a few seconds, with its name, what ended it, and where the logs are; AWS's region is not mentioned."""
     entry(scenario=f"{part} killed from outside", algorithm="grad_avg", pattern="auto")

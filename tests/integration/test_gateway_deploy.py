@@ -4,14 +4,11 @@ import json
 import urllib.request
 import uuid
 
-import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
 from harness.aws.clients import clients_for, emulation_session
 from harness.guard import authorization
-from harness.settings import GatewaySettings
-from harness.stack import start_private_stack
 from harness.system.probes import wait_until
 from tests.support.functions import ROLE, code_arguments, handlers_image, lines_of
 
@@ -27,11 +24,9 @@ def image(mode, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def own_stack(settings):
+def own_stack(hasty):
     """Provide a stack whose retries do not take minutes, and whose account may be changed."""
-    hasty = msgspec.structs.replace(settings, gateway=GatewaySettings(retry_time_scale=0.001))
-    with start_private_stack(hasty, s3="moto") as state:
-        yield state
+    return hasty
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,11 @@ def test_all_processes_of_an_environment_end_with_it(service, write, tmp_path, e
     assert wait_until(lambda: not any(map(runs, left)), GONE_WITHIN_S)
 
 
-@pytest.mark.parametrize("killed", ["gateway", "supervisor", "both"])
+@pytest.mark.parametrize(
+    # That nothing outlives a killed gateway alone is also among the daily tests: test_gateway_fork.
+    "killed",
+    [pytest.param("gateway", marks=pytest.mark.slow), "supervisor", "both"],
+)
 def test_no_process_outlives_a_killed_stack(project, run_harness, write, tmp_path, mode, killed):
     """The next command ends what the kernel did not, and removes the folder for temporary files."""
     if mode == "container":

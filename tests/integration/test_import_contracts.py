@@ -14,8 +14,8 @@ LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 # A module, and one that it must not import: a room far above its own, or one that its room does not know.
 FORBIDDEN = [
     ("harness/system/ports.py", "harness.deploy.apply"),
-    ("harness/gateway/errors.py", "training.job"),
-    ("lambdas/training/exchange/frame.py", "training.run.results"),
+    pytest.param("harness/gateway/errors.py", "training.job", marks=pytest.mark.slow),
+    pytest.param("lambdas/training/exchange/frame.py", "training.run.results", marks=pytest.mark.slow),
 ]
 
 

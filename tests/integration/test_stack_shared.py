@@ -83,7 +83,7 @@ def test_a_stack_whose_state_was_damaged_or_removed_is_still_found(project, run_
     assert wait_until(lambda: not any(is_alive(process) for process in processes), GONE_WITHIN_S)
 
 
-@pytest.mark.parametrize("written", [{}, {"code_sha256": "of a later version"}])
+@pytest.mark.parametrize("written", [pytest.param({}, marks=pytest.mark.slow), {"code_sha256": "of a later version"}])
 def test_a_stack_of_another_version_is_refused_in_one_line_and_can_be_stopped(project, run_harness, written):
     """Commands that would use it say so at once; `status` shows it, and `down` stops it."""
     state, _ = start_shared_stack(project)

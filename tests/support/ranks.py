@@ -9,7 +9,9 @@ from training.exchange.mailbox import Mailbox
 from training.exchange.recovery.recovery import Recovery
 
 
-def exchange_of(channel, rank, world_size, sync_mode, *, run_id="run", timeout_s=20.0, recovery=None, clock=None, **options):
+def exchange_of(
+    channel, rank, world_size, sync_mode, *, run_id="run", timeout_s=20.0, recovery=None, clock=None, **options
+):
     """One rank's exchange; `recovery` holds what it is made with, a token among it."""
     mailbox = Mailbox(channel, run_id=run_id, rank=rank, world_size=world_size, clock=clock or Clock())
     options["recovery"] = Recovery(mailbox, **recovery) if recovery else None
