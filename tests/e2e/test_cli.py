@@ -22,8 +22,8 @@ from harness.system.engine import connect
 from harness.system.probes import wait_until
 
 HARNESS = Path(sys.executable).with_name("harness")
-# The prompt is back within this time; the engine takes a while for each container.
-INTERRUPTED_WITHIN_S = {"process": 3.0, "container": 12.0}
+# The prompt is back within this time, on a busy machine too; the engine takes a while for each container.
+INTERRUPTED_WITHIN_S = {"process": 15.0, "container": 30.0}
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_an_interrupted_run_leaves_nothing(project, mode, interrupt, s3, moment)
 
         interrupted = time.monotonic()
         run.send_signal(interrupt)
-        run.wait(30)
+        run.wait(60)
         seconds = time.monotonic() - interrupted
         error = run.stderr.read()
 
@@ -151,7 +151,7 @@ def test_an_interrupted_run_leaves_nothing(project, mode, interrupt, s3, moment)
     if moment == "while workers train":
         assert "its 3 workers were told to stop" in error
         assert "the stack that was started for this command was stopped" in error
-    assert wait_until(lambda: not any(process.is_running() for process in family), 3)
+    assert wait_until(lambda: not any(process.is_running() for process in family), 20)
     assert [] == stacks_of(project)
     assert [] == containers_of(project, mode)
 
@@ -165,10 +165,10 @@ def test_an_interrupted_run_on_a_shared_stack_stops_its_workers(project, n_worke
     try:
         command = [HARNESS, "run", "--n-workers", str(n_workers), "--n-epochs", "1000000", "--data", "sklearn:wine"]
         with subprocess.Popen(command, cwd=project, stderr=subprocess.DEVNULL) as run:
-            assert wait_until(lambda: busy_environments(project) == n_workers, 30)
+            assert wait_until(lambda: busy_environments(project) == n_workers, 60)
             run.send_signal(interrupt)
 
-        assert wait_until(lambda: busy_environments(project) == 0, 10)
+        assert wait_until(lambda: busy_environments(project) == 0, 30)
     finally:
         harness(project, "down")
 

@@ -344,7 +344,7 @@ def test_the_end_of_a_terminal_ends_the_run(up):
     with run:
         assert wait_until(lambda: b"training ..." in (up / "said").read_bytes(), 60)
         os.close(controller)
-        run.wait(20)
+        run.wait(60)
     words = (up / "said").read_text()
     assert 128 + signal.SIGHUP == run.returncode, words
     assert "interrupted (SIGHUP)" in words
