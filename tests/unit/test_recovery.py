@@ -134,7 +134,7 @@ def test_a_rank_that_never_comes_is_named():
     with pytest.raises(RanksMissing, match=r"nothing from rank 1, 2 within 0\.5 s"):
         patient(MemoryChannel(), 0, 3, "reduce", timeout_s=0.5).all_reduce(np.zeros(2, np.float32), 1)
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("mode", MODES)
