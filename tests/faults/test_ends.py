@@ -113,11 +113,11 @@ def test_a_cold_start_beyond_the_others_patience(play, entry):
     started = time.perf_counter()
 
     with pytest.raises(HarnessError, match=r"round 0, step 0: nothing from rank 1 within \d\.\d s"):
-        play("grad_avg", "all_gather", ["cold-start rank=1 delay_s=10"], join_timeout_s=1.0)
+        play("grad_avg", "all_gather", ["cold-start rank=1 delay_s=30"], join_timeout_s=1.0)
 
     took = time.perf_counter() - started
     entry(outcome=f"error after {took:.1f} s")
-    assert took < 10  # the late one was not waited for
+    assert took < 30  # the late one was not waited for
 
 
 @pytest.mark.timeout(90)
