@@ -150,7 +150,7 @@ def test_what_a_killed_stack_left_is_removed(engine, settings, tmp_path):
     state = json.loads((tmp_path / ".harness" / "state.json").read_bytes())
     label = f"{PROJECT_LABEL}={tmp_path}"
     os.kill(state["pid"], 9)
-    assert wait_until(lambda: not psutil.pid_exists(state["pid"]), 5)
+    assert wait_until(lambda: not psutil.pid_exists(state["pid"]), 60)
     assert things_with(engine, label)
 
     subprocess.run([harness, "down"], cwd=tmp_path, check=True)

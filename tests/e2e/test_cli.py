@@ -151,7 +151,7 @@ def test_an_interrupted_run_leaves_nothing(project, mode, interrupt, s3, moment)
     if moment == "while workers train":
         assert "its 3 workers were told to stop" in error
         assert "the stack that was started for this command was stopped" in error
-    assert wait_until(lambda: not any(process.is_running() for process in family), 20)
+    assert wait_until(lambda: not any(process.is_running() for process in family), 60)
     assert [] == stacks_of(project)
     assert [] == containers_of(project, mode)
 
@@ -182,8 +182,8 @@ def test_a_killed_run_leaves_nothing(project, mode):
         family = family_of(run.pid)
         run.kill()
 
-    assert wait_until(lambda: not any(process.is_running() for process in family), 20)
-    assert wait_until(lambda: stacks_of(project) == [], 20)
+    assert wait_until(lambda: not any(process.is_running() for process in family), 60)
+    assert wait_until(lambda: stacks_of(project) == [], 60)
     assert [] == containers_of(project, mode)
 
 
