@@ -97,7 +97,8 @@ class Environment:
             trace: The function's `_X_AMZN_TRACE_ID`.
         """
         self._tail.clear()
-        self._rie_lines.begin(request_id)
+        if self.sandbox.shares_output:
+            self._rie_lines.begin(request_id)
         self._error_logged = False
         self.usable = False  # until this invocation has ended: a cancelled one leaves RIE in an unknown state
         self._end = None

@@ -216,26 +216,34 @@ class InvocationFaults:
             await environment.kill(fault.how)
 
     async def _freeze(self, owner: Owner, fault: Fault) -> None:
-        for environment in self._environments(owner):
-            await environment.sandbox.signal(signal.SIGSTOP)
-            task = asyncio.create_task(self._thaw((owner, environment), fault))
+        for entry in [entry for entry in self._running if entry[0] == owner]:
+            await self._signal(entry, signal.SIGSTOP)
+            task = asyncio.create_task(self._thaw(entry, fault))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _thaw(self, entry: tuple[Owner, Environment], fault: Fault) -> None:
-        _, environment = entry
         try:
             if fault.s is not None:
                 await asyncio.sleep(fault.s)
                 return
             share = 1 / (fault.factor or 1.0)
-            while entry in self._running:
-                await environment.sandbox.signal(signal.SIGSTOP)
+            while self._goes_on(entry):
+                await self._signal(entry, signal.SIGSTOP)
                 await asyncio.sleep(STRAGGLER_PERIOD_S * (1 - share))
-                await environment.sandbox.signal(signal.SIGCONT)
+                await self._signal(entry, signal.SIGCONT)
                 await asyncio.sleep(STRAGGLER_PERIOD_S * share)
         finally:
-            await environment.sandbox.signal(signal.SIGCONT)
+            await self._signal(entry, signal.SIGCONT)
+
+    async def _signal(self, entry: tuple[Owner, Environment], number: signal.Signals) -> None:
+        # After its invocation, the environment may have begun another one, which is none of this fault's.
+        if self._goes_on(entry):
+            await entry[1].sandbox.signal(number)
+
+    def _goes_on(self, entry: tuple[Owner, Environment]) -> bool:
+        """Return whether this very invocation still runs; one of the same rank may have followed it."""
+        return any(entry is one for one in self._running)
 
     def _environments(self, owner: Owner) -> list[Environment]:
         return [environment for its_owner, environment in self._running if its_owner == owner]

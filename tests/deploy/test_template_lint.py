@@ -9,7 +9,10 @@ BODY = load_template()
 PARAMETERS = with_defaults(BODY, {"AvailabilityZones": "us-east-1a,us-east-1b", "S3PrefixListId": "pl-63a5400a"})
 
 
-@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "ap-southeast-2"])
+@pytest.mark.parametrize(
+    "region",
+    ["us-east-1", *(pytest.param(name, marks=pytest.mark.slow) for name in ("eu-central-1", "ap-southeast-2"))],
+)
 def test_the_template_is_free_of_findings(region: str):
     """cfn-lint has no error, no warning and no advice, and neither have our own rules."""
     assert check_template(BODY, PARAMETERS, region=region) == []

@@ -22,8 +22,8 @@ from harness.system.engine import connect
 from harness.system.probes import wait_until
 
 HARNESS = Path(sys.executable).with_name("harness")
-# The prompt is back within this time; the engine takes a while for each container.
-INTERRUPTED_WITHIN_S = {"process": 3.0, "container": 12.0}
+# The prompt is back within this time, on a busy machine too; the engine takes a while for each container.
+INTERRUPTED_WITHIN_S = {"process": 15.0, "container": 30.0}
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_an_interrupted_run_leaves_nothing(project, mode, interrupt, s3, moment)
 
         interrupted = time.monotonic()
         run.send_signal(interrupt)
-        run.wait(30)
+        run.wait(60)
         seconds = time.monotonic() - interrupted
         error = run.stderr.read()
 
@@ -153,7 +153,7 @@ def test_an_interrupted_run_leaves_nothing(project, mode, interrupt, s3, moment)
     if moment == "while workers train":
         assert "its 3 workers were told to stop" in error
         assert "the stack that was started for this command was stopped" in error
-    assert wait_until(lambda: not any(process.is_running() for process in family), 3)
+    assert wait_until(lambda: not any(process.is_running() for process in family), 60)
     assert [] == stacks_of(project)
     assert [] == containers_of(project, mode)
 
@@ -167,10 +167,10 @@ def test_an_interrupted_run_on_a_shared_stack_stops_its_workers(project, n_worke
     try:
         command = [HARNESS, "run", "--n-workers", str(n_workers), "--n-epochs", "1000000", "--data", "sklearn:wine"]
         with subprocess.Popen(command, cwd=project, stderr=subprocess.DEVNULL) as run:
-            assert wait_until(lambda: busy_environments(project) == n_workers, 30)
+            assert wait_until(lambda: busy_environments(project) == n_workers, 60)
             run.send_signal(interrupt)
 
-        assert wait_until(lambda: busy_environments(project) == 0, 10)
+        assert wait_until(lambda: busy_environments(project) == 0, 30)
     finally:
         harness(project, "down")
 
@@ -184,8 +184,8 @@ def test_a_killed_run_leaves_nothing(project, mode):
         family = family_of(run.pid)
         run.kill()
 
-    assert wait_until(lambda: not any(process.is_running() for process in family), 20)
-    assert wait_until(lambda: stacks_of(project) == [], 20)
+    assert wait_until(lambda: not any(process.is_running() for process in family), 60)
+    assert wait_until(lambda: stacks_of(project) == [], 60)
     assert [] == containers_of(project, mode)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.system.process_identity import free_port
+from harness.system.process_identity import reserved_ports
 from tests.support.gateway import runs
 from tests.support.terminal import WITHIN_S, in_terminal
 
@@ -82,8 +82,7 @@ def answer_of(port, event):
 
 def test_a_breakpoint_stops_in_the_terminal(project):
     """What is typed reaches the debugger, errors keep their lines, and Ctrl-C ends all, children too."""
-    port = free_port()
-    with rie(project, "hello", port) as terminal:
+    with reserved_ports(1) as [port], rie(project, "hello", port) as terminal:
         terminal.wait_for("listens at ")
         with socket.create_connection(("127.0.0.1", port)):
             pass  # it does
@@ -150,8 +149,7 @@ def test_one_event_trains_a_worker_again_and_again(project):
     invoke = [HARNESS, "invoke", "linear_ec_2", "--event", event]
     printed = [subprocess.run(invoke, cwd=project, check=True, capture_output=True).stdout for _ in range(2)]
     answers = [json.loads(text) for text in printed]
-    port = free_port()
-    with rie(project, "linear_ec_2", port) as terminal:
+    with reserved_ports(1) as [port], rie(project, "linear_ec_2", port) as terminal:
         terminal.wait_for("listens at ")
         answers += [post(port, json.loads(event.read_text())) for _ in range(2)]
         assert 143 == terminal.end(lambda: terminal.process.send_signal(signal.SIGTERM))

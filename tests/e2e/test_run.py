@@ -73,7 +73,7 @@ def test_ten_classes_are_learnt(stack, settings):
     assert summary.accuracy >= 0.9
 
 
-@pytest.mark.parametrize("rows", [12_000, 12_001])
+@pytest.mark.parametrize("rows", [pytest.param(12_000, marks=pytest.mark.slow), 12_001])
 def test_any_number_of_workers_gives_the_same_model(stack, settings, clients, rows):
     """The whole data as one global batch: 1, 3 and 4 workers agree to 1e-5 in loss and model."""
     data = f"synthetic:rows={rows},features=10"
@@ -87,7 +87,7 @@ def test_any_number_of_workers_gives_the_same_model(stack, settings, clients, ro
         np.testing.assert_allclose(model, models[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("sync_mode", ["reduce", "all_gather"])
+@pytest.mark.parametrize("sync_mode", ["reduce", pytest.param("all_gather", marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_bits(stack, settings, sync_mode):
     """Two runs with one seed end in the same model, bit for bit; another seed shuffles otherwise."""
     job = {"n_workers": 3, "sync_mode": sync_mode, "batch_size": 100}

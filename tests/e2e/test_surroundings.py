@@ -16,9 +16,8 @@ from harness.system.probes import wait_until
 
 HARNESS = Path(sys.executable).with_name("harness")
 NOBODY = 54_321  # a number that no user has
-CHEAP = (["status"], ["doctor"], ["down"])
-
 slow = pytest.mark.slow
+CHEAP = (["status"], pytest.param(["doctor"], marks=slow), pytest.param(["down"], marks=slow))
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount file systems and become another user")
 
@@ -83,6 +82,7 @@ def short(done, *codes):
     return said + error
 
 
+@pytest.mark.parametrize("command", CHEAP, ids=lambda command: command[0])
 @pytest.mark.parametrize(
     "variables",
     [
@@ -99,10 +99,9 @@ def short(done, *codes):
     ],
     ids="+".join,
 )
-def test_variables_that_are_wrong_or_strange(project, variables):
-    """Commands that need no stack."""
-    for command in CHEAP:
-        short(harness(project, *command, env=variables), 0, 1)
+def test_variables_that_are_wrong_or_strange(project, variables, command):
+    """A command that needs no stack."""
+    short(harness(project, *command, env=variables), 0, 1)
 
 
 def test_modules_of_our_names_on_the_users_path(up, tmp_path):
@@ -347,7 +346,7 @@ def test_the_end_of_a_terminal_ends_the_run(up):
     with run:
         assert wait_until(lambda: b"training ..." in (up / "said").read_bytes(), 60)
         os.close(controller)
-        run.wait(20)
+        run.wait(60)
     words = (up / "said").read_text()
     assert 128 + signal.SIGHUP == run.returncode, words
     assert "interrupted (SIGHUP)" in words

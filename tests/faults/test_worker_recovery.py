@@ -127,7 +127,7 @@ def test_a_worker_that_is_killed_too_often_ends_the_run(quick_stack, quick_setti
     with pytest.raises(HarnessError, match=r"worker 0 died, 3 times: .*signal: killed"):
         run_job(quick_stack, quick_settings, data=DATA, watch=killer, **job)
 
-    assert time.monotonic() - ended[-1] < 5
+    assert time.monotonic() - ended[-1] < 30
 
 
 def test_a_second_delivery_leaves_quietly(quick_stack, quick_settings):

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from harness.guard import SECRET_VARIABLE, new_secret, own_key
-from harness.settings import Settings
-from harness.stack import start_private_stack
+from harness.settings import GatewaySettings, Settings
+from harness.stack import StackState, start_private_stack
 from harness.stack.state import Mode
 from tests.support.gateway import Service
 
@@ -68,6 +68,14 @@ def fresh(settings: Settings, forked: Service) -> Iterator[Service]:  # noqa: AR
     gateway = msgspec.structs.replace(settings.gateway, fork=False)
     with start_private_stack(msgspec.structs.replace(settings, gateway=gateway), s3="moto") as stack:
         yield Service(stack)
+
+
+@pytest.fixture(scope="session")
+def hasty(settings: Settings) -> Iterator[StackState]:
+    """A stack whose retries do not take minutes, and whose account a test may change."""
+    hasty = msgspec.structs.replace(settings, gateway=GatewaySettings(retry_time_scale=0.001))
+    with start_private_stack(hasty, s3="moto") as state:
+        yield state
 
 
 @pytest.fixture

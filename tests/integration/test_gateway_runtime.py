@@ -179,7 +179,7 @@ def test_only_the_gateway_reaches_a_handler(service, write, tmp_path):
     """
     kept = tmp_path / "kept"
     source = write("keeps", KEEPS)
-    name = service.create(source, "keeps.handler", Timeout=1, Environment={"Variables": {"KEPT": str(kept)}})
+    name = service.create(source, "keeps.handler", Timeout=3, Environment={"Variables": {"KEPT": str(kept)}})
     before = {process.pid for process in service.descendants()}
     assert [] == service.invoke(name, "ours")
     address = next(

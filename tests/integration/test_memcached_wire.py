@@ -204,8 +204,8 @@ def test_a_silent_node_is_given_up_in_time():
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        channel = MemcachedChannel("127.0.0.1", listener.getsockname()[1], timeout_s=0.2)
-        with pytest.raises(ChannelError, match=r"no answer within 0\.2 s"):
+        channel = MemcachedChannel("127.0.0.1", listener.getsockname()[1], timeout_s=1.0)
+        with pytest.raises(ChannelError, match=r"no answer within 1(\.0)? s"):
             channel.get_many(["a"])
         hush.set()
         channel.close()
@@ -237,8 +237,8 @@ def test_a_node_that_takes_nothing_is_given_up_in_the_same_words():
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        channel = MemcachedChannel("127.0.0.1", listener.getsockname()[1], timeout_s=0.2)
-        with pytest.raises(ChannelError, match=r"no answer within 0\.2 s"):
+        channel = MemcachedChannel("127.0.0.1", listener.getsockname()[1], timeout_s=1.0)
+        with pytest.raises(ChannelError, match=r"no answer within 1(\.0)? s"):
             channel.put_many({f"k{number}": bytes(1 << 20) for number in range(32)})
         hush.set()
         channel.close()

@@ -19,6 +19,7 @@ from harness.settings import Settings, load_settings
 from harness.stack import localstack, memcached, start_private_stack
 from harness.stack.localstack import ensure_localstack, find_localstack
 from harness.stack.memcached import find_memcached
+from tests.support.ports import quiet_port
 
 FakeMemcached = Callable[[str], None]
 
@@ -55,7 +56,7 @@ def folders_of_stacks(project: Settings) -> list[Path]:
 
 def test_a_taken_port_is_named_and_nothing_is_left(project, run_harness):
     """`up` fails with the port, the service and what to do, and works once the port is free."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", quiet_port())) as server:
         port = server.getsockname()[1]
         with_ports(project, gateway=port)
         refused = run_harness("up")
@@ -70,7 +71,7 @@ def test_a_taken_port_is_named_and_nothing_is_left(project, run_harness):
 
 def test_moto_as_s3_listens_where_s3_was_set(project):
     """With one server for S3 and the rest of AWS, the port of either counts, and two are refused."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", quiet_port())) as server:
         port = server.getsockname()[1]
     with start_private_stack(with_ports(project, s3=port)) as state:
         assert state.endpoints.s3 == state.endpoints.aws == f"http://127.0.0.1:{port}"
@@ -222,7 +223,7 @@ def test_doctor_tells_what_is_missing(run_harness, tmp_path):
 
 def test_doctor_names_a_taken_port(project, run_harness):
     """A set port that somebody else has is reported before `up` fails on it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", quiet_port())) as server:
         port = server.getsockname()[1]
         with_ports(project, memcached=port)
         doctor = run_harness("doctor")

@@ -7,6 +7,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.system.ports import LOOPBACK, ReservedPorts
+from tests.support.ports import quiet_port
 
 
 def test_each_service_gets_a_port_of_its_own():
@@ -36,8 +37,7 @@ def test_a_reserved_port_is_given_to_nobody_who_asks_for_a_free_one():
 
 def test_a_fixed_port_is_honoured():
     """A service for which a port was set gets this one."""
-    with socket.create_server((LOOPBACK, 0)) as server:
-        free = server.getsockname()[1]
+    free = quiet_port()
     with contextlib.closing(ReservedPorts(["memcached", "s3"], {"memcached": free, "s3": 0})) as ports:
         assert ports.numbers["memcached"] == free
 

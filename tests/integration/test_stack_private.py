@@ -22,6 +22,7 @@ from harness.system.probes import wait_until
 from harness.system.process_life import identity_of, is_alive
 from training.exchange.channel.discovery import discover
 
+WITHIN_S = 20.0
 OWNER = """
 import sys
 from pathlib import Path
@@ -71,8 +72,8 @@ def test_a_private_stack_ends_with_its_owner(project, number):
         processes = [state.supervisor, *(identity_of(process.pid) for process in below)]
         os.killpg(owner.pid, number)
 
-        assert wait_until(lambda: not any(process and is_alive(process) for process in processes), 3.0)
-        assert wait_until(lambda: not state.directory.exists(), 1.0)
+        assert wait_until(lambda: not any(process and is_alive(process) for process in processes), WITHIN_S)
+        assert wait_until(lambda: not state.directory.exists(), WITHIN_S)
 
 
 def test_a_stack_of_its_own_removes_what_a_power_cut_left(project):
@@ -83,7 +84,7 @@ def test_a_stack_of_its_own_removes_what_a_power_cut_left(project):
             process.suspend()
         for process in family:
             process.kill()
-        assert wait_until(lambda: not is_alive(left.supervisor), 3.0)
+        assert wait_until(lambda: not is_alive(left.supervisor), WITHIN_S)
         assert left.directory.exists()
 
         with start_private_stack(project) as state:
@@ -105,9 +106,9 @@ for number in {sorted(map(int, awkward))}:
         masks = {name: int(mask, 16) for name, mask in re.findall(r"^(Sig\w+):\t([0-9a-f]{16})$", status, re.MULTILINE)}
         started = time.monotonic()
         owner.stdin.close()
-        owner.wait(20)
+        owner.wait(60)
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert masks["SigBlk"] == 0
     assert not any(masks["SigIgn"] >> (number - 1) & 1 for number in awkward)
 

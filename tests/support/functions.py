@@ -44,7 +44,7 @@ def remove_image(client, image_id):
 
     A function that was deleted a moment ago may still have a container on its way out, which is waited for.
     """
-    assert wait_until(lambda: _removed(client, image_id), 15)
+    assert wait_until(lambda: _removed(client, image_id), 60)
 
 
 def _removed(client, image_id):

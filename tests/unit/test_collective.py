@@ -72,7 +72,7 @@ def test_a_missing_rank_is_named_when_the_deadline_passes(mode):
         exchange.all_reduce(np.zeros(3, np.float32), 1)
 
     assert (1, 2) == caught.value.missing
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -85,7 +85,7 @@ def test_an_abort_ends_waiting_ranks_at_once_with_the_cause(mode):
     with pytest.raises(RunAborted, match="rank 1: the data is bad"):
         exchange_of(channel, 0, 2, mode).all_reduce(np.zeros(3, np.float32), 1)
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 def test_runs_that_share_a_channel_do_not_meet():

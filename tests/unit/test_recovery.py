@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
-from tests.support.ranks import exchange_of, on_all_ranks
+from tests.support.ranks import exchange_of, in_virtual_time, on_all_ranks
 from training.errors import ChannelError, FrameError, RanksMissing
 from training.exchange.channel.memory import MemoryChannel
 from training.exchange.collectives.registry import EXACT
@@ -67,8 +67,8 @@ class Changing(MemoryChannel):
 def three_rounds(channel, mode):
     """What three ranks get in three rounds."""
 
-    def rank_main(rank):
-        exchange = patient(channel, rank, 3, mode)
+    def rank_main(rank, clock):
+        exchange = patient(channel, rank, 3, mode, clock=clock)
         totals = []
         for number in (1, 2, 3):
             exchange.begin_round(number)
@@ -76,7 +76,7 @@ def three_rounds(channel, mode):
         exchange.finish(3, None)
         return totals
 
-    return on_all_ranks(3, rank_main)
+    return in_virtual_time(3, rank_main)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -134,7 +134,7 @@ def test_a_rank_that_never_comes_is_named():
     with pytest.raises(RanksMissing, match=r"nothing from rank 1, 2 within 0\.5 s"):
         patient(MemoryChannel(), 0, 3, "reduce", timeout_s=0.5).all_reduce(np.zeros(2, np.float32), 1)
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("mode", MODES)

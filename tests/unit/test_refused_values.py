@@ -55,7 +55,7 @@ def test_a_frame_with_unknown_flags_ends_the_wait_at_once():
     with pytest.raises(FrameError, match="flags are 0x10"):
         mailbox.collect(Place(1, 0), [1], np.dtype(np.float32), PatientPolicy(recovery), timeout_s=20.0)
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_forged_position_ends_a_long_wait():
     with pytest.raises(ImpossibleValue, match="written as rank 1, attempt 1: round is 1000000, allowed are 0 to 11"):
         exchange.all_reduce(np.ones(2, np.float32), 1)
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize("cause", [b"\xff\xfe no text", b"x" * (LONGEST_ABORT_BYTES + 1)])
