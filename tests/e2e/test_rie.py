@@ -109,8 +109,7 @@ def test_a_breakpoint_stops_in_the_terminal(project):
 
 def test_a_post_mortem_opens_in_the_terminal(project):
     """At the line that raised; the invocation then fails as ever, and the next one runs."""
-    port = free_port()
-    with rie(project, "hello", port, "--pdb") as terminal:
+    with reserved_ports(1) as [port], rie(project, "hello", port, "--pdb") as terminal:
         terminal.wait_for("listens at ")
         answer = answer_of(port, "fail")
         terminal.wait_for("(Pdb)")
