@@ -13,14 +13,20 @@ import pytest
 from harness.aws.clients import clients_for
 from harness.gateway.debug_records import DebugRequest, DebugTarget
 from harness.runs.debugged_invocation import invoke_debugged
-from harness.runs.debugging import debug_ports
+from harness.runs.debugging import debug_ports, debug_targets
+from harness.runs.launch import run
+from harness.runs.prepared import prepare_run
+from harness.runs.run_target import stack_target
 from harness.stack import start_private_stack
 from harness.system.debugpy import ensure_debugpy
 from tests.support.dap import DebugClient
 from tests.support.functions import ROLE, code_arguments, handlers_image
+from tests.support.running import run_job
 
 HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
 WITHIN_S = 60.0
+TRAIN = Path(__file__).parents[2] / "lambdas" / "training" / "algorithm" / "gradient_averaging.py"
+LINE = next(n for n, text in enumerate(TRAIN.read_text().splitlines(), 1) if "velocity += " in text)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +128,32 @@ def test_a_post_mortem_in_an_image(stack, image):
     assert f"{HANDLERS}/raise_error.py(" in told
     assert "(Pdb)" in message["read"]
     assert answer.error
+
+
+def test_a_breakpoint_in_one_rank_changes_nothing(stack, settings):
+    """Rank 1 of a run stops in the user's file; the model is the same as undisturbed."""
+    job = {"n_workers": 2, "n_epochs": 2, "seed": 1}
+    undisturbed = run_job(stack, settings, **job)
+    debug = debug_targets(["rank=1"], None)
+    frames = SimpleQueue()
+
+    def attach():
+        with DebugClient(debug[0].port) as client:
+            client.attach({TRAIN: [LINE]})
+            frames.put(client.stopped()[0])
+            client.leave()
+
+    def note(text):
+        if "connect to" in text:
+            threading.Thread(target=attach, daemon=True).start()
+
+    prepared = prepare_run("synthetic:rows=2000,features=5", None, job, None, debug)
+    target = stack_target(stack, clients_for(stack.endpoints))
+    summary = run(prepared, settings, target, report=lambda _: None, watch=lambda _: None, note=note)
+
+    frame = frames.get(timeout=WITHIN_S)
+    assert (str(TRAIN), LINE) == (frame["source"]["path"], frame["line"])
+    assert undisturbed.model["sha256"] == summary.model["sha256"]
 
 
 def reaches(address, port):

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.system.probes import wait_until
 from tests.support.dap import DebugClient
 from tests.support.terminal import in_terminal
 
@@ -195,6 +196,13 @@ def test_nobody_attaches(project, arguments):
     assert str(port) not in debuggers()
     answer = subprocess.run([HARNESS, "invoke", "hello", "--payload", '{"number": 1}'], cwd=project, check=True)
     assert 0 == answer.returncode
+
+
+def test_a_command_that_is_killed_leaves_no_debugger(project):
+    """Nobody else would ever end an invocation without a limit of time."""
+    with debugged(project, "invoke", "hello", "--debug") as (command, port, _):
+        command.kill()
+        assert wait_until(lambda: str(port) not in debuggers(), WITHIN_S)
 
 
 def test_a_port_that_is_taken(project):

@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from harness.cli.debugger import Shown
 from harness.cli.main import cli
 from harness.errors import HarnessError
+from harness.gateway.debug_records import DebugChange, DebugRequest, DebugTarget
 from harness.runs.debugging import attach_configuration, package_paths
-from harness.settings import FunctionSettings
+from harness.runs.invoke import InvocationAnswer
+from harness.settings import FunctionSettings, load_settings
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,25 @@ def test_launch_json_names_the_folder_as_an_editor_does():
 
     assert ["${workspaceFolder}/app", "/q/app"] == roots
     assert (("/q/lib", "lib"), ("/q/app", ".")) == package_paths(outside)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (["starting", "ended"], "hello ran without a debugger: its image does not run Python"),
+        (["starting", "waiting", "attached", "ended"], "debugpy: a debugger is attached"),
+    ],
+)
+def test_a_function_without_a_debugger_is_told(changes, told, capsys, tmp_path):
+    """Its answer came, but nobody could have attached; after a debugger has been there, nothing is said of that."""
+    (tmp_path / "harness.toml").write_text('[functions.hello]\nsource = "app"\nhandler = "app.handler"\n')
+    settings = load_settings(tmp_path)
+    shown = Shown(settings, DebugRequest("hello", (DebugTarget(5678),)))
+
+    for state in changes:
+        shown.report(DebugChange(port=5678, state=state))
+    shown.check_started(InvocationAnswer(b"{}", error=False, log=""))
+
+    printed = capsys.readouterr().err
+    assert told in printed
+    assert ("ran without" in told) == ("ran without" in printed)
