@@ -83,18 +83,21 @@ class EventClock:
         """Return whether somebody's wait has ended who does not run yet."""
         return any(sleeper.woken.done() for sleeper in self._sleepers)
 
-    async def sleep(self, seconds: float, *, at_most_real: bool = False) -> None:
-        """Wait until so many seconds of this clock have passed.
+    async def sleep_until(self, due: float, *, at_most_real: bool = False) -> None:
+        """Wait until it is so late by this clock.
 
         Args:
-            seconds: How long.
-            at_most_real: Whether the wait also ends after that many real seconds.
+            due: When the wait ends.
+            at_most_real: Whether the wait also ends after as much real time.
         """
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + seconds if at_most_real else None
-        sleeper = _Sleeper(self.now() + seconds, loop.create_future(), ends_at)
+        ends_at = loop.time() + due - self.now() if at_most_real else None
+        sleeper = _Sleeper(due, loop.create_future(), ends_at)
         self._sleepers.append(sleeper)
-        self._set_timer(sleeper)
+        if due <= self.now():
+            sleeper.wake()
+        else:
+            self._set_timer(sleeper)
         try:
             await sleeper.woken
         finally:

@@ -180,7 +180,8 @@ class Invoker:
         failures, throttled = 0, 0
         last: InvocationResult | None = None
         while True:
-            self.journal.begin_attempt(entry, self.clock.now())
+            begun = self.clock.now()
+            self.journal.begin_attempt(entry, begun)
             try:
                 last = await self._run(invocation, failures + 1)
             except LambdaApiError as error:
@@ -203,13 +204,14 @@ class Invoker:
                 failures += 1
                 has_run = True
             events = self._functions.events.of(invocation.identifier)
-            delay *= self._scale
+            # An attempt takes no time of a stopped clock, even if that is set forward while the attempt runs.
+            due = (begun if self.clock.stopped else self.clock.now()) + delay * self._scale
             exhausted = failures > events.max_retries
-            too_old = self.clock.now() + delay - accepted > events.max_age_s
+            too_old = due - accepted > events.max_age_s
             if not exhausted and not too_old:
                 state: EventState = "waiting" if has_run else "throttled"
-                self.journal.set_state(entry, state, due=self.clock.now() + delay)
-                await self.clock.sleep(delay, at_most_real=not has_run)
+                self.journal.set_state(entry, state, due=due)
+                await self.clock.sleep_until(due, at_most_real=not has_run)
                 continue
             logger.warning("event %s of %s was given up", invocation.request_id, invocation.identifier.name)
             condition: Condition = "RetriesExhausted" if exhausted else "EventAgeExceeded"

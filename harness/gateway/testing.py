@@ -9,6 +9,7 @@ As for every path below /_harness/, the guard refuses functions.
 """
 
 import asyncio
+import math
 import time
 from typing import Annotated
 
@@ -23,6 +24,8 @@ from harness.gateway.requests import decode
 from harness.gateway.services import Services, services_of
 
 _LONGEST_WAIT_S = 60.0
+# Events that run while another one is due are given so long to end first.
+STALLED_AFTER_S = 1.0
 # Changes come in groups; one answer for each would make a long journal slow.
 _COLLECT_S = 0.005
 
@@ -134,29 +137,39 @@ async def _set_clock_forward(request: Request) -> Response:
 async def set_forward(services: Services, wanted: ClockRequest) -> None:
     """Set the clock forward, from one attempt that is due to the next, so that each happens at its own time.
 
-    An attempt takes no time of this clock: the next step begins when it has ended.
+    An attempt takes no time of this clock: the next step begins when it has ended, or when it seems to wait itself for
+    an event that is due, as at a barrier.
 
     Raises:
         LambdaApiError: An attempt does not end in time.
     """
     clock, deadline = services.invoker.clock, time.monotonic() + wanted.within_s
-    await _settle(services, deadline)
-    target = (clock.next_due() or clock.now()) if wanted.seconds is None else clock.now() + wanted.seconds
+    target = math.inf if wanted.seconds is None else clock.now() + wanted.seconds
+    await _settle(services, target, deadline)
+    if wanted.seconds is None:
+        target = clock.next_due() or clock.now()
     while (due := clock.next_due()) is not None and due <= target:
         clock.set_forward(due)
-        await _settle(services, deadline)
+        await _settle(services, target, deadline)
     clock.set_forward(target)
 
 
-async def _settle(services: Services, deadline: float) -> None:
-    """Wait until each event waits or has ended."""
+async def _settle(services: Services, target: float, deadline: float) -> None:
+    """Wait until each event waits or has ended, or nothing happens any more while one is due by the target."""
     clock, journal = services.invoker.clock, services.invoker.journal
+    stalled_at = time.monotonic() + STALLED_AFTER_S
     while journal.working or clock.waking:
-        left = deadline - time.monotonic()
-        if left <= 0:
+        now, due = time.monotonic(), clock.next_due()
+        blocked = due is not None and due <= target and not clock.waking
+        if blocked and now >= stalled_at:
+            return
+        if now >= deadline:
             names = ", ".join(f"{entry.function} ({entry.request_id})" for entry in journal.working[:8])
             raise LambdaApiError("RequestTimeout", 408, f"these events still run: {names}")
-        await journal.wait_for_change(journal.version, left)
+        before = journal.version
+        await journal.wait_for_change(before, (min(stalled_at, deadline) if blocked else deadline) - now)
+        if journal.version > before:
+            stalled_at = time.monotonic() + STALLED_AFTER_S
 
 
 def _reading(services: Services) -> JournalReading:

@@ -15,7 +15,7 @@ def test_a_stopped_clock_wakes_sleepers_in_the_order_of_their_times():
         clock.stop()
 
         async def sleep(hours):
-            await clock.sleep(hours * HOUR)
+            await clock.sleep_until(hours * HOUR)
             woken.append(hours)
 
         tasks = [asyncio.create_task(sleep(hours)) for hours in (2, 1, 5)]
@@ -40,7 +40,7 @@ def test_a_wait_that_may_end_in_real_time_does():
         clock = EventClock()
         clock.stop()
         before = clock.now()
-        await asyncio.wait_for(clock.sleep(0.001, at_most_real=True), 30)
+        await asyncio.wait_for(clock.sleep_until(0.001, at_most_real=True), 30)
         return clock.now() - before
 
     assert 0.0 == asyncio.run(scenario())
@@ -52,7 +52,7 @@ def test_a_clock_that_is_started_again_goes_on_from_its_time():
     async def scenario():
         clock = EventClock()
         clock.stop()
-        task = asyncio.create_task(clock.sleep(HOUR))
+        task = asyncio.create_task(clock.sleep_until(HOUR))
         await asyncio.sleep(0)
         stopped = clock.now()
         clock.start()
