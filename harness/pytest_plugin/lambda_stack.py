@@ -88,7 +88,6 @@ class LambdaStack:
         """Close all connections."""
         for client in self._clients.values():
             client.close()
-        self._control.close()
 
     @property
     def endpoints(self) -> Endpoints:

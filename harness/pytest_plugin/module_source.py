@@ -104,10 +104,30 @@ def _needed(tree: ast.Module, own: ast.FunctionDef) -> list[ast.stmt]:
             continue
         seen.add(name)
         for node in tree.body:
-            if node is not own and name in _names_bound(node) and node not in kept:
+            if node is not own and name in _names_bound(node) | _names_changed(node) and node not in kept:
                 kept.append(node)
                 pending |= set(_names_used(node)) - seen
     return [*futures, *kept]
+
+
+def _names_changed(node: ast.stmt) -> set[str]:
+    """Return the names whose objects a statement changes: `logger.setLevel(...)`, `RATES["fr"] = 20`."""
+    if isinstance(node, ast.Expr):
+        changed = [node.value.func] if isinstance(node.value, ast.Call) else []
+    elif isinstance(node, ast.Assign):
+        changed = node.targets
+    elif isinstance(node, ast.AugAssign):
+        changed = [node.target]
+    else:
+        changed = []
+    return {name for one in changed if (name := _root(one))}
+
+
+def _root(node: ast.expr) -> str:
+    """Return the name at the beginning of `name.attribute[...]`; empty if there is none."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _names_bound(node: ast.stmt) -> set[str]:

@@ -122,6 +122,20 @@ def test_twenty_events_meet_at_a_barrier(lambda_stack):
     assert 20 == len(lambda_stack.events.wait_for("succeeded", function=function, count=20, timeout_s=90))
 
 
+def test_the_clock_moves_on_for_an_event_that_others_wait_for(lambda_stack):
+    """A worker that died comes back to the barrier, at which the other still waits."""
+    lambda_stack.client("s3").create_bucket(Bucket="barrier")
+    function = lambda_stack.deploy(meet, timeout_s=90, memory_mb=256)
+    lambda_stack.faults.kill(function, attempt=1)
+    for rank in range(2):
+        function.invoke({"rank": rank, "n": 2}, asynchronous=True)
+    lambda_stack.events.wait_for("waiting")
+
+    lambda_stack.retry_clock.advance(minutes=1)
+
+    assert [1, 2] == sorted(len(event.attempts) for event in lambda_stack.events.succeeded)
+
+
 @pytest.mark.parametrize("how", ["sigkill", "oom"])
 def test_a_killed_function_is_retried(lambda_stack, how):
     """The kill hits the first attempt alone."""

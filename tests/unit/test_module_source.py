@@ -19,7 +19,8 @@ if os.name == "posix":
 else:
     SEP = "\\\\"
 RATES = {"de": 19}
-RATES["fr"] = 20
+RATES["de"] = 20
+RATES.update(nl=21)
 id = "shadows a builtin"
 
 class Order:
@@ -69,7 +70,7 @@ def test_names_are_followed_into_imports_constants_and_helpers(module):
     """Statements within `if` and `try` come along; pytest does not."""
     source = module_of(module.decorated)
 
-    assert [19, "/", "shadows a builtin", "false"] == run(source)
+    assert [20, "/", "shadows a builtin", "false"] == run(source)
     assert "pytest" not in source.text
     assert ("test_orders", "decorated") == (source.name, source.function)
 
@@ -91,4 +92,4 @@ def test_a_function_alone_takes_nothing_along(module):
 
 def test_a_function_within_a_test_is_unindented(module):
     """It runs at the top of its module."""
-    assert 19 == run(module_of(module.TestIt().test()))
+    assert 20 == run(module_of(module.TestIt().test()))

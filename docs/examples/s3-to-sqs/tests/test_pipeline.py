@@ -52,7 +52,9 @@ def test_a_file_becomes_totals(lambda_stack, uploads, queue, receive):
     total = lambda_stack.deploy("total")
 
     s3.put_object(Bucket="orders", Key="may/1 st.csv", Body=ORDERS)
-    (notification,) = [json.loads(record["body"]) for record in receive(uploads)["Records"] if "s3:Test" not in record["body"]]
+    (notification,) = [
+        json.loads(record["body"]) for record in receive(uploads)["Records"] if "s3:Test" not in record["body"]
+    ]
 
     assert split.invoke(notification).payload == {"sent": 3}
     assert total.invoke(receive(orders)).payload == {"batchItemFailures": []}
