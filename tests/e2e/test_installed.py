@@ -10,6 +10,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from harness.images.catalogue import RECIPES, sha256_of, source_sha256
+from harness.images.sources import with_harness
 from harness.settings import Settings
 from tests.support.installed import ROOT, build_wheel, install_wheel, run, top_level
 
@@ -18,6 +20,16 @@ Harness = Callable[..., CompletedProcess[str]]
 HELLO = """
 def handler(event, context):
     return "NAME"
+"""
+# Prints the digests of the images' sources.
+SOURCES = """
+import json, pathlib
+from harness.images.catalogue import RECIPES, sha256_of, source_sha256
+from harness.images.sources import with_harness
+with with_harness(pathlib.Path.cwd()) as root:
+    found = {name: source_sha256(root, recipe) for name, recipe in RECIPES.items()}
+    found["services"] = sha256_of(root, ("images/services", "harness"))
+print(json.dumps(found))
 """
 DECLARED = """
 [stack]
@@ -93,6 +105,17 @@ def test_the_wheel_carries_what_the_harness_reads(wheel: Path, folder: str):
             assert os.access(path, os.X_OK) == bool(entry.external_attr >> 16 & 0o111), path
 
     assert files
+
+
+def test_images_have_the_same_sources_as_in_a_clone(command: Path, empty: Path):
+    """Neither of the two takes the other's images for out of date."""
+    printed = run(command.with_name("python"), "-I", "-c", SOURCES, cwd=empty)
+
+    assert 0 == printed.returncode, printed.stderr
+    with with_harness(ROOT) as root:
+        ours = {name: source_sha256(root, recipe) for name, recipe in RECIPES.items()}
+        ours["services"] = sha256_of(root, ("images/services", "harness"))
+    assert ours == json.loads(printed.stdout)
 
 
 def test_a_folder_without_a_project_is_enough(harness: Harness, empty: Path):
