@@ -26,6 +26,7 @@ VERBS = (
     "status",
     "data",
     "run",
+    "dev",
     "functions",
     "invoke",
     "rie",

@@ -237,6 +237,7 @@ class Environment:
             memory_mb=self.function.memory_mb,
             used_mb=max_memory_mb,
             init_ms=1e3 * self.init_s if self.invocations == 0 else None,
+            ended_at=time.time(),
             payload=payload.decode(errors="replace"),
         )
 

@@ -51,6 +51,7 @@ class FeedInvocation(msgspec.Struct, frozen=True, tag="invocation", kw_only=True
         memory_mb: The function's memory size.
         used_mb: The most memory that the environment has used.
         init_ms: How long the start of the environment took; None if the environment was warm.
+        ended_at: When it ended, seconds since the epoch.
         payload: The event. The feed leaves it out.
     """
 
@@ -65,6 +66,7 @@ class FeedInvocation(msgspec.Struct, frozen=True, tag="invocation", kw_only=True
     memory_mb: int
     used_mb: int
     init_ms: float | None
+    ended_at: float
     payload: str = ""
 
 

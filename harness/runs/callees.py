@@ -82,7 +82,7 @@ def make_callees(client: "LambdaClient", name: str, settings: Settings, mode: Mo
 def _named_by(function: FunctionSettings, settings: Settings) -> Iterator[str]:
     """Yield the declared functions that a function's variables and code name, in the order of harness.toml."""
     texts = set(function.environment.values())
-    for packed in packed_files(function.source).values():
+    for packed in packed_files(function.source, function.exclude).values():
         if packed.path.suffix == ".py" and packed.path.is_file():
             texts |= _texts_in(packed.path, settings)
     named = {found[1] for text in texts if (found := _REFERENCE.fullmatch(text))}

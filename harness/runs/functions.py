@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,13 @@ def declared(settings: Settings, name: str) -> FunctionSettings:
             f"add a table [functions.{name}]",
         )
     return found
+
+
+def inputs_of(function: FunctionSettings) -> list[Path]:
+    """Return the folders and files from which a function is built; when one changes, the function may change."""
+    named = function.requirements or ()
+    requirements = (named,) if isinstance(named, str) else named
+    return [Path(os.path.normpath(path)) for path in (function.source, *function.include, *map(Path, requirements))]
 
 
 def package(function: FunctionSettings, libraries: Sequence[Path] = ()) -> bytes:

@@ -109,6 +109,11 @@ def _left_out(folder: Path, exclude: Sequence[str]) -> GitIgnoreSpec:
     return GitIgnoreSpec.from_lines([*own, *exclude])
 
 
+def is_packed(path: Path) -> bool:
+    """Return whether a file or a folder within a function's folder is packed, going by its name and its content."""
+    return path.name not in _LEFT_OUT and not _is_environment(path)
+
+
 def zipped(files: Mapping[str, Packed], libraries: Sequence[Path] = (), *, limited: bool = True) -> bytes:
     """Return the package.
 
@@ -178,7 +183,7 @@ class _Walk:
             yield prefix, Packed(_FOLDER, folder, 0)
         for path in paths:
             name = f"{prefix}{path.name}"
-            if path.name in _LEFT_OUT or _is_environment(path) or self._is_left_out(path, name):
+            if not is_packed(path) or self._is_left_out(path, name):
                 continue
             _check_name(name, path)
             if path.is_symlink() and _stays_a_link(path, real.relative_to(root), root):

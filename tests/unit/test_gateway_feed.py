@@ -19,6 +19,7 @@ def ended(request_id="x", payload="{}"):
         memory_mb=128,
         used_mb=40,
         init_ms=None,
+        ended_at=0.0,
         payload=payload,
     )
 

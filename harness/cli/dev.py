@@ -1,0 +1,95 @@
+"""`harness dev`: edit functions and see at once what they do."""
+
+import os
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from harness.cli.function_argument import functions_argument
+
+if TYPE_CHECKING:
+    import signal
+
+    from harness.settings import Settings
+    from harness.stack import StackState
+
+
+@click.command("dev")
+@functions_argument
+@click.option(
+    "--s3", type=click.Choice(["localstack", "moto"]), help="Emulate S3 with this program when no stack is up."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["process", "container"]),
+    help="Run functions as processes or in containers.  [default: as the stack that is up, else from harness.toml]",
+)
+def command(
+    *, names: tuple[str, ...], s3: Literal["localstack", "moto"] | None, mode: Literal["process", "container"] | None
+) -> None:
+    """Keep the functions NAME, or all that harness.toml declares, up to date with their files, and show what they do.
+
+    Use the stack that is up, or start one, which stays up in the end.
+    Print what functions log, and one line for each invocation.
+    On a terminal, `r` invokes the last event again, `l` lists the last invocations, and a number opens the event of one
+    in $EDITOR and invokes it again; `q` quits.
+
+    \b
+    Example:
+      harness dev
+      harness dev resize --s3 moto | tee dev.log
+    """
+    from harness.cli.interruption import answer_signals
+    from harness.runs.functions import declared
+    from harness.settings import load_settings
+    from harness.stack import start_shared_stack
+
+    settings = load_settings()
+    for name in names:
+        declared(settings, name)
+    say = partial(click.echo, err=True)
+    stack, started = start_shared_stack(settings, s3=s3, mode=mode, log=say)
+    say(f"the stack is up{'' if started else ' already'}: {stack.mode} mode, S3 by {stack.s3}")
+    stopped_by = _develop(settings, stack, names)
+    if stopped_by is not None:
+        answer_signals()
+        os.kill(os.getpid(), stopped_by)
+
+
+def _develop(settings: "Settings", stack: "StackState", names: tuple[str, ...]) -> "signal.Signals | None":
+    import asyncio
+
+    from harness.aws.clients import clients_for
+    from harness.cli._terminal import printable
+    from harness.develop.building import ProjectBuilder
+    from harness.develop.keyboard import Keyboard, has_keyboard
+    from harness.develop.loop import DevelopmentLoop
+    from harness.develop.screen import Screen
+
+    def clean(text: str) -> str:
+        return printable(text) if sys.stdout.isatty() or sys.stderr.isatty() else text
+
+    screen = Screen(names or settings.functions, click.echo, clean)
+    builder = ProjectBuilder(settings, names, stack.mode, clients_for(stack.endpoints).functions, screen.note)
+
+    async def run(keyboard: Keyboard) -> "signal.Signals | None":
+        return await DevelopmentLoop(stack, builder, screen, keyboard, _edit).run()
+
+    with Keyboard(present=has_keyboard()) as keyboard:
+        return asyncio.run(run(keyboard))
+
+
+def _edit(text: str) -> str | None:
+    """Return the text as the user left it in the editor.
+
+    Raises:
+        HarnessError: There is no editor, or it failed.
+    """
+    from harness.errors import HarnessError
+
+    try:
+        return click.edit(text, extension=".json", require_save=False)
+    except click.ClickException as error:
+        raise HarnessError(error.format_message(), remedy="set EDITOR to a program that edits a file") from error

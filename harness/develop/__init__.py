@@ -1,0 +1,1 @@
+"""The development loop: functions rebuilt on save, their logs live, invocations repeated."""

@@ -1,0 +1,144 @@
+"""Functions made from the project, and made again after a save; what cannot be built leaves the old code in place."""
+
+import warnings
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.aws.function_deployer import create_or_update
+from harness.errors import HarnessError
+from harness.runs.functions import desired_function, inputs_of
+from harness.settings import FILE_NAME, FunctionSettings, Settings, load_settings
+from harness.stack.plan import Log
+from harness.stack.state import Mode
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What became of one function.
+
+    Attributes:
+        function: Its name; empty if the project as a whole is concerned.
+        changes: What was created or changed; empty if nothing had to be.
+        problem: Why it keeps its old code, in lines; empty if it has the new one.
+    """
+
+    function: str
+    changes: tuple[str, ...] = ()
+    problem: tuple[str, ...] = ()
+
+
+class ProjectBuilder:
+    """Makes the functions of a project.
+
+    Args:
+        settings: The project's settings.
+        chosen: The functions to make; empty for all that are declared.
+        mode: How the stack runs.
+        client: Lambda, of the stack.
+        log: Called about work that takes long.
+    """
+
+    def __init__(
+        self, settings: Settings, chosen: tuple[str, ...], mode: Mode, client: "LambdaClient", log: Log
+    ) -> None:
+        self.settings = settings
+        self._chosen, self._mode, self._client, self._log = chosen, mode, client, log
+        # Saved files with syntax errors, which must not reach a function together with another save.
+        self._broken: dict[Path, str] = {}
+
+    @property
+    def functions(self) -> dict[str, FunctionSettings]:
+        """Return the functions to make, as declared now."""
+        declared = self.settings.functions
+        return {name: declared[name] for name in declared if not self._chosen or name in self._chosen}
+
+    @property
+    def settings_file(self) -> Path:
+        """Return the project's harness.toml, whether it exists or not."""
+        return self.settings.root / FILE_NAME
+
+    def folders(self) -> set[Path]:
+        """Return the folders and files from which the functions are built."""
+        return {path for function in self.functions.values() for path in inputs_of(function)}
+
+    def build_all(self) -> Iterator[BuildResult]:
+        """Create or update all functions, and yield what became of each."""
+        return self._build(self.functions)
+
+    def build_changed(self, changed: Collection[Path]) -> Iterator[BuildResult]:
+        """Create or update the functions that changed files concern, and yield what became of each.
+
+        Args:
+            changed: The files; a folder stands for everything below it.
+        """
+        names: list[str] = []
+        if self.settings_file in changed:
+            before = self.settings
+            try:
+                self.settings = load_settings(before.root)
+            except HarnessError as error:
+                yield BuildResult("", problem=tuple(str(error).splitlines()))
+            else:
+                yield from self._compare(before)
+                names = [name for name, one in self.functions.items() if before.functions.get(name) != one]
+        self._check_syntax(changed)
+        names += [name for name, function in self.functions.items() if _concerns(function, changed)]
+        yield from self._build(dict.fromkeys(names))
+
+    def _compare(self, before: Settings) -> Iterator[BuildResult]:
+        """Yield what a new harness.toml changes beside functions."""
+        now = self.settings
+        if (before.stack, before.gateway) != (now.stack, now.gateway):
+            yield BuildResult(
+                "", problem=("[stack] and [gateway] are for the next stack: `harness down`, then start again",)
+            )
+        for name in before.functions.keys() - now.functions.keys():
+            yield BuildResult(name, problem=("it is no longer declared, and stays on the stack as it is",))
+
+    def _check_syntax(self, changed: Iterable[Path]) -> None:
+        for path in {*changed, *self._broken}:
+            if path.suffix == ".py":
+                self._broken.pop(path, None)
+                if problem := _syntax_error(path):
+                    root = self.settings.root
+                    shown = path.relative_to(root) if path.is_relative_to(root) else path
+                    self._broken[path] = f"{shown}{problem}"
+
+    def _build(self, names: Iterable[str]) -> Iterator[BuildResult]:
+        for name in names:
+            function = self.settings.functions[name]
+            broken = [words for path, words in self._broken.items() if _concerns(function, [path])]
+            if broken:
+                yield BuildResult(name, problem=tuple(broken))
+                continue
+            try:
+                desired = desired_function(name, self.settings, self._mode, log=self._log)
+                yield BuildResult(name, tuple(create_or_update(self._client, desired)))
+            except HarnessError as error:
+                yield BuildResult(name, problem=tuple(str(error).splitlines()))
+
+
+def _concerns(function: FunctionSettings, changed: Iterable[Path]) -> bool:
+    inputs = inputs_of(function)
+    return any(path.is_relative_to(one) or one.is_relative_to(path) for path in changed for one in inputs)
+
+
+def _syntax_error(path: Path) -> str:
+    """Return the line and the text of a Python file's syntax error; empty if it has none or is gone."""
+    try:
+        code = path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(code, str(path), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        return f":{error.lineno}: {error.msg}"
+    except ValueError as error:
+        return f": {error}"  # a null byte
+    except OSError:
+        return ""
+    return ""
