@@ -127,6 +127,8 @@ def desired_function(name: str, settings: Settings, mode: Mode, *, log: Log) -> 
 def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
     """Return the code of a declared function: the files of its folder in process mode, its image in container mode.
 
+    A function without an image gets one of its package and libraries.
+
     Args:
         name: The function.
         settings: The project's settings.
@@ -141,6 +143,12 @@ def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
         return package_with_libraries(function, settings.cache_dir, log=log)
     # The engine's client takes a tenth of a second to import, and process mode does without it.
     from harness.runs.images import current_image  # noqa: PLC0415
+    from harness.runs.package_image import package_image  # noqa: PLC0415
 
-    image = current_image(name, function, log=log)
+    if function.image:
+        image = current_image(name, function, log=log)
+    else:
+        libraries = ensure_libraries(function, settings.cache_dir, log=log)
+        package(function, libraries)  # Lambda's limits hold in both modes
+        image = package_image(name, function, package(function), libraries, log=log)
     return Code(image.removeprefix("sha256:"), {"ImageUri": image}, image)

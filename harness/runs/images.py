@@ -11,7 +11,7 @@ from harness.system.engine import connect, find_image
 
 
 def current_image(name: str, function: FunctionSettings, *, log: Log) -> str:
-    """Return the digest of the function's image in the engine.
+    """Return the digest of the image that a function names.
 
     The images of the project's own functions are built if they are missing or their source has changed.
 
@@ -21,14 +21,8 @@ def current_image(name: str, function: FunctionSettings, *, log: Log) -> str:
         log: Called when an image is built.
 
     Raises:
-        HarnessError: No image is declared, it is not on this machine, or it cannot be built.
+        HarnessError: The image is not on this machine, or it cannot be built.
     """
-    if not function.image:
-        raise HarnessError(
-            f"function {name} has no image, and container mode runs nothing else",
-            f"[functions.{name}] in harness.toml",
-            'add `image = "..."`, or run in process mode',
-        )
     client = connect()
     try:
         recipe = RECIPES.get(function.image)
