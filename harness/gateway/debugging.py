@@ -14,7 +14,7 @@ import contextlib
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,7 +91,7 @@ class Hold:
         return self.held.variant
 
     @contextlib.contextmanager
-    def running(self, environment: Environment) -> Any:  # noqa: ANN401 - a context
+    def running(self, environment: Environment) -> Iterator[None]:
         """Report, within the block, how far the environment's debugger is."""
         if self.held is None:
             yield

@@ -66,22 +66,39 @@ def project(tmp_path_factory):
 
 
 @contextmanager
-def debugged(project, *arguments):
-    """A command, once a debugger may connect; with the port and what it printed until then."""
+def started(project, *arguments):
+    """A command that goes on; it is killed after the block if it still runs."""
     process = subprocess.Popen(
-        [HARNESS, *arguments], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [HARNESS, *arguments],
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
-        printed = ""
-        while (found := CONNECT.search(printed)) is None:
-            line = process.stderr.readline()
-            assert line, f"it ended: {printed}"
-            printed += line
-        yield process, int(found[1]), printed
+        yield process
     finally:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@contextmanager
+def debugged(project, *arguments):
+    """A command, once a debugger may connect; with the port and what it printed until then."""
+    with started(project, *arguments) as process:
+        yield process, *read_until(process, CONNECT)
+
+
+def read_until(process, pattern):
+    """Reads a command's errors until they match; returns the port in them, and all of them."""
+    printed = ""
+    while (found := pattern.search(printed)) is None:
+        line = process.stderr.readline()
+        assert line, f"it ended: {printed}"
+        printed += line
+    return int(found[1]) if found.lastindex else 0, printed
 
 
 def line_of(path, text):
@@ -203,6 +220,27 @@ def test_a_command_that_is_killed_leaves_no_debugger(project):
     with debugged(project, "invoke", "hello", "--debug") as (command, port, _):
         command.kill()
         assert wait_until(lambda: str(port) not in debuggers(), WITHIN_S)
+
+
+def test_the_development_loop_lets_a_function_wait(project):
+    """Each invocation that comes meanwhile waits for a debugger; the loop's end leaves none."""
+    app = project / "app" / "app.py"
+    line = line_of(app, "found = ")
+    with started(project, "dev", "hello", "--debug", "hello") as loop:
+        read_until(loop, re.compile("hello waits for a debugger when it is invoked"))
+        with started(project, "invoke", "hello", "--payload", '{"number": 4}') as command:
+            port, _ = read_until(loop, CONNECT)
+            with DebugClient(port) as client:
+                client.attach({app: [line]})
+                frame, *_ = client.stopped()
+                client.leave()
+            output, errors = command.communicate(timeout=WITHIN_S)
+        loop.send_signal(signal.SIGINT)
+        loop.communicate(timeout=WITHIN_S)
+
+    assert (str(app), line) == (frame["source"]["path"], frame["line"])
+    assert 8 == json.loads(output)["found"], errors
+    assert str(port) not in debuggers()
 
 
 def test_a_port_that_is_taken(project):

@@ -137,8 +137,13 @@ def add_paths(utilities: Any, paths: list[tuple[str, str]]) -> None:  # noqa: AN
     setup(paths)
 
 
-class when_imported(importlib.abc.MetaPathFinder):  # noqa: N801 - used as a function
-    """Call a function with a module right after its import.
+def when_imported(name: str, call: Callable[[Any], None]) -> None:
+    """Call a function with a module right after its import."""
+    sys.meta_path.insert(0, AfterImport(name, call))
+
+
+class AfterImport(importlib.abc.MetaPathFinder):
+    """Lets the other finders find a module, and its loader call a function at the end.
 
     Args:
         name: The module's name.
@@ -147,10 +152,9 @@ class when_imported(importlib.abc.MetaPathFinder):  # noqa: N801 - used as a fun
 
     def __init__(self, name: str, call: Callable[[Any], None]) -> None:
         self._name, self._call = name, call
-        sys.meta_path.insert(0, self)
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:  # noqa: ANN401 - importlib's
-        """Let the other finders find the module, and its loader call the function; called by `import`."""
+        """Return the module's spec; called by `import`."""
         del target
         if fullname != self._name:
             return None
