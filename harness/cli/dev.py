@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from harness.cli.debug_options import debug_port_option
 from harness.cli.function_argument import functions_argument
 
 if TYPE_CHECKING:
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
     type=click.Choice(["process", "container"]),
     help="Run functions as processes or in containers.  [default: as the stack that is up, else from harness.toml]",
 )
+@click.option("--debug", metavar="NAME", help="Let invocations of this function wait for a debugger, one at a time.")
+@debug_port_option
 def command(
-    *, names: tuple[str, ...], s3: Literal["localstack", "moto"] | None, mode: Literal["process", "container"] | None
+    *,
+    names: tuple[str, ...],
+    s3: Literal["localstack", "moto"] | None,
+    mode: Literal["process", "container"] | None,
+    debug: str | None,
+    debug_port: int | None,
 ) -> None:
     """Keep the functions NAME, or all that harness.toml declares, up to date with their files, and show what they do.
 
@@ -40,26 +48,40 @@ def command(
     Example:
       harness dev
       harness dev resize --s3 moto | tee dev.log
+      harness dev --debug resize
     """
     from harness.cli.interruption import answer_signals
+    from harness.errors import HarnessError
+    from harness.runs.debugging import debug_ports
     from harness.runs.functions import declared
     from harness.settings import load_settings
     from harness.stack import start_shared_stack
+    from harness.system.debugpy import ensure_debugpy
 
     settings = load_settings()
-    for name in names:
+    for name in (*names, *([debug] if debug else [])):
         declared(settings, name)
+    if debug is None and debug_port is not None:
+        raise HarnessError("--debug-port was given without --debug", remedy="add --debug NAME")
+    if names and debug is not None and debug not in names:
+        raise HarnessError(f"--debug {debug}: the loop is for {', '.join(names)}", remedy=f"name {debug} too")
     say = partial(click.echo, err=True)
+    if debug is not None:
+        debug_ports(debug_port)  # before anything starts
+        ensure_debugpy(settings, say)
     stack, started = start_shared_stack(settings, s3=s3, mode=mode, log=say)
     say(f"the stack is up{'' if started else ' already'}: {stack.mode} mode, S3 by {stack.s3}")
-    stopped_by = _develop(settings, stack, names)
+    stopped_by = _develop(settings, stack, names, debug, debug_port)
     if stopped_by is not None:
         answer_signals()
         os.kill(os.getpid(), stopped_by)
 
 
-def _develop(settings: "Settings", stack: "StackState", names: tuple[str, ...]) -> "signal.Signals | None":
+def _develop(
+    settings: "Settings", stack: "StackState", names: tuple[str, ...], debug: str | None, debug_port: int | None
+) -> "signal.Signals | None":
     import asyncio
+    from contextlib import nullcontext
 
     from harness.aws.clients import clients_for
     from harness.cli._terminal import printable
@@ -67,6 +89,7 @@ def _develop(settings: "Settings", stack: "StackState", names: tuple[str, ...]) 
     from harness.develop.keyboard import Keyboard, has_keyboard
     from harness.develop.loop import DevelopmentLoop
     from harness.develop.screen import Screen
+    from harness.runs.debugged_function import debugged_function
 
     def clean(text: str) -> str:
         return printable(text) if sys.stdout.isatty() or sys.stderr.isatty() else text
@@ -75,7 +98,13 @@ def _develop(settings: "Settings", stack: "StackState", names: tuple[str, ...]) 
     builder = ProjectBuilder(settings, names, stack.mode, clients_for(stack.endpoints).functions, screen.note)
 
     async def run(keyboard: Keyboard) -> "signal.Signals | None":
-        return await DevelopmentLoop(stack, builder, screen, keyboard, _edit).run()
+        loop = asyncio.get_running_loop()
+
+        def note(text: str) -> None:
+            loop.call_soon_threadsafe(screen.note, text)
+
+        with debugged_function(stack, settings, debug, debug_port, note) if debug else nullcontext():
+            return await DevelopmentLoop(stack, builder, screen, keyboard, _edit).run()
 
     with Keyboard(present=has_keyboard()) as keyboard:
         return asyncio.run(run(keyboard))

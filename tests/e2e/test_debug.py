@@ -223,23 +223,27 @@ def test_a_command_that_is_killed_leaves_no_debugger(project):
 
 
 def test_the_development_loop_lets_a_function_wait(project):
-    """Each invocation that comes meanwhile waits for a debugger; the loop's end leaves none."""
-    app = project / "app" / "app.py"
-    line = line_of(app, "found = ")
+    """Each invocation that comes meanwhile waits for a debugger, with the code as it was saved; the end leaves none."""
+    app, seen = project / "app" / "app.py", []
     with started(project, "dev", "hello", "--debug", "hello") as loop:
         read_until(loop, re.compile("hello waits for a debugger when it is invoked"))
-        with started(project, "invoke", "hello", "--payload", '{"number": 4}') as command:
-            port, _ = read_until(loop, CONNECT)
-            with DebugClient(port) as client:
-                client.attach({app: [line]})
-                frame, *_ = client.stopped()
-                client.leave()
-            output, errors = command.communicate(timeout=WITHIN_S)
+        for text in (app.read_text(), "# a line more\n" + app.read_text()):
+            if text != app.read_text():
+                app.write_text(text)
+                read_until(loop, re.compile("hello .*updated: code"))
+            with started(project, "invoke", "hello", "--payload", '{"number": 4}') as command:
+                port, _ = read_until(loop, CONNECT)
+                with DebugClient(port) as client:
+                    client.attach({app: [line_of(app, "found = ")]})
+                    frame, *_ = client.stopped()
+                    client.leave()
+                output, errors = command.communicate(timeout=WITHIN_S)
+            assert 8 == json.loads(output)["found"], errors
+            seen.append((frame["source"]["path"], frame["line"]))
         loop.send_signal(signal.SIGINT)
         loop.communicate(timeout=WITHIN_S)
 
-    assert (str(app), line) == (frame["source"]["path"], frame["line"])
-    assert 8 == json.loads(output)["found"], errors
+    assert [(str(app), 5), (str(app), 6)] == seen
     assert str(port) not in debuggers()
 
 
