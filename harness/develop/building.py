@@ -1,12 +1,12 @@
 """Functions made from the project, and made again after a save; what cannot be built leaves the old code in place."""
 
-import warnings
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.aws.function_deployer import create_or_update
+from harness.develop.syntax import syntax_problem
 from harness.errors import HarnessError
 from harness.runs.functions import desired_function, inputs_of
 from harness.settings import FILE_NAME, FunctionSettings, Settings, load_settings
@@ -48,8 +48,8 @@ class ProjectBuilder:
     ) -> None:
         self.settings = settings
         self._chosen, self._mode, self._client, self._log = chosen, mode, client, log
-        # Saved files with syntax errors, which must not reach a function together with another save.
-        self._broken: dict[Path, str] = {}
+        # Saved files that may have syntax errors, which must not reach a function together with another save.
+        self._suspects: set[Path] = set()
 
     @property
     def functions(self) -> dict[str, FunctionSettings]:
@@ -86,7 +86,7 @@ class ProjectBuilder:
             else:
                 yield from self._compare(before)
                 names = [name for name, one in self.functions.items() if before.functions.get(name) != one]
-        self._check_syntax(changed)
+        self._suspects.update(path for path in changed if path.suffix == ".py")
         names += [name for name, function in self.functions.items() if _concerns(function, changed)]
         yield from self._build(dict.fromkeys(names))
 
@@ -100,45 +100,30 @@ class ProjectBuilder:
         for name in before.functions.keys() - now.functions.keys():
             yield BuildResult(name, problem=("it is no longer declared, and stays on the stack as it is",))
 
-    def _check_syntax(self, changed: Iterable[Path]) -> None:
-        for path in {*changed, *self._broken}:
-            if path.suffix == ".py":
-                self._broken.pop(path, None)
-                if problem := _syntax_error(path):
-                    root = self.settings.root
-                    shown = path.relative_to(root) if path.is_relative_to(root) else path
-                    self._broken[path] = f"{shown}{problem}"
-
     def _build(self, names: Iterable[str]) -> Iterator[BuildResult]:
+        broken, checked = set[Path](), set[Path]()
         for name in names:
             function = self.settings.functions[name]
-            broken = [words for path, words in self._broken.items() if _concerns(function, [path])]
-            if broken:
-                yield BuildResult(name, problem=tuple(broken))
+            own = sorted(path for path in self._suspects if _concerns(function, [path]))
+            checked.update(own)
+            found = {path: syntax_problem(path, function.python, self.settings.cache_dir) for path in own}
+            problems = {path: problem for path, problem in found.items() if problem}
+            if problems:
+                broken.update(problems)
+                yield BuildResult(name, problem=tuple(self._shown(path) + words for path, words in problems.items()))
                 continue
             try:
                 desired = desired_function(name, self.settings, self._mode, log=self._log)
                 yield BuildResult(name, tuple(create_or_update(self._client, desired)))
             except HarnessError as error:
                 yield BuildResult(name, problem=tuple(str(error).splitlines()))
+        self._suspects = (self._suspects - checked) | broken
+
+    def _shown(self, path: Path) -> str:
+        root = self.settings.root
+        return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _concerns(function: FunctionSettings, changed: Iterable[Path]) -> bool:
     inputs = inputs_of(function)
     return any(path.is_relative_to(one) or one.is_relative_to(path) for path in changed for one in inputs)
-
-
-def _syntax_error(path: Path) -> str:
-    """Return the line and the text of a Python file's syntax error; empty if it has none or is gone."""
-    try:
-        code = path.read_bytes()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(code, str(path), "exec", dont_inherit=True)
-    except SyntaxError as error:
-        return f":{error.lineno}: {error.msg}"
-    except ValueError as error:
-        return f": {error}"  # a null byte
-    except OSError:
-        return ""
-    return ""
