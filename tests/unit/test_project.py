@@ -89,3 +89,13 @@ def test_requirement_files_name_no_package_index(path: Path):
     options = re.findall(r"^--?[a-z-]*(?:index|find-links|trusted)[a-z-]*.*", path.read_text(), re.MULTILINE)
 
     assert options == []
+
+
+def test_each_decision_has_a_number_of_its_own():
+    """The title begins with the number of the file's name, and no two files share one."""
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [int(page.name.partition("-")[0]) for page in pages]
+
+    assert len(set(numbers)) == len(numbers)
+    for page, number in zip(pages, numbers, strict=True):
+        assert page.read_text().startswith(f"# {number}. "), page.name
