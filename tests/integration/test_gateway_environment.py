@@ -15,7 +15,7 @@ from harness.gateway.sandbox import exit_reason_in
 class Function:
     """The properties of a function that an environment uses."""
 
-    name, version, timeout_s, memory_mb = "f", LATEST, 5, 128
+    name, version, timeout_s, memory_mb, debugger = "f", LATEST, 5, 128, None
 
 
 class Sandbox:

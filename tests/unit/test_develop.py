@@ -142,7 +142,7 @@ def test_a_broken_file_keeps_its_functions_from_being_built_until_it_is_mended(t
     broken, other = tmp_path / "one" / "a.py", tmp_path / "one" / "b.py"
     broken.write_text("def f(:\n")
     other.write_text("x = 1\n")
-    # Without an image, container mode builds nothing: the error says how far a function has come.
+    # The handler is missing, so nothing is built: the error says how far a function has come.
     builder = ProjectBuilder(load_settings(tmp_path), (), "container", None, print)
 
     def problems(*paths: Path):
@@ -150,6 +150,6 @@ def test_a_broken_file_keeps_its_functions_from_being_built_until_it_is_mended(t
 
     assert {"one": "one/a.py:1: invalid syntax"} == problems(broken)
     assert {"one": "one/a.py:1: invalid syntax"} == problems(other)
-    assert "function two has no image" in problems(tmp_path / "two" / "a.py")["two"]
+    assert "handler main.missing needs a file" in problems(tmp_path / "two" / "a.py")["two"]
     broken.write_text("x = 2\n")
-    assert "function one has no image" in problems(broken)["one"]
+    assert "handler main.missing needs a file" in problems(broken)["one"]
