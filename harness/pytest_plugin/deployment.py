@@ -14,7 +14,7 @@ import msgspec
 from harness.aws.function_deployer import Code
 from harness.errors import HarnessError
 from harness.pytest_plugin.module_source import module_of
-from harness.runs.functions import code_of, package_with_libraries
+from harness.runs.functions import code_of
 from harness.settings import FunctionSettings, Settings, with_absolute_paths
 from harness.stack.state import Mode
 
@@ -64,20 +64,17 @@ def deployment_of(
     own = {key: value for key, value in config.items() if key not in events}
     if isinstance(source, str) and source in settings.functions:
         declared = _changed(settings.functions[source], own, source)
-        changed = msgspec.structs.replace(settings, functions={**settings.functions, source: declared})
-        return FunctionToDeploy(name or source, declared, code_of(source, changed, mode, log=_silent), _events(events))
-    if mode == "container":
-        raise HarnessError(
-            "on a stack of containers, only functions with an image can be deployed",
-            f"deploy({source!r})",
-            "declare it in harness.toml with `image`, or leave the mark lambda_container out",
-        )
+        return FunctionToDeploy(name or source, declared, _code(source, declared, settings, mode), _events(events))
     with tempfile.TemporaryDirectory(prefix="lambda-") as folder:
         found_name, table = _table(settings, source, Path(folder))
         defaults = FunctionSettings(**table, runtime=settings.runtime)
         function = with_absolute_paths(_changed(defaults, own, found_name), settings.root)
-        code = package_with_libraries(function, settings.cache_dir, log=_silent)
-    return FunctionToDeploy(name or _as_name(found_name), function, code, _events(events))
+        name = name or _as_name(found_name)
+        return FunctionToDeploy(name, function, _code(name, function, settings, mode), _events(events))
+
+
+def _code(name: str, function: FunctionSettings, settings: Settings, mode: Mode) -> Code:
+    return code_of(name, msgspec.structs.replace(settings, functions={name: function}), mode, log=_silent)
 
 
 def _table(settings: Settings, source: Source, folder: Path) -> tuple[str, dict[str, Any]]:

@@ -28,6 +28,8 @@ def stack_of_session(config: pytest.Config, mode: Mode | None) -> Iterator[Lambd
         config: pytest's configuration; the project is found from its root folder.
         mode: How the stack runs; None for the command line's choice.
     """
+    if mode == "container":
+        _skip_without_engine()
     mode = mode or cast("Literal['process', 'container']", config.getoption("lambda_mode"))
     if threading.current_thread() is not threading.main_thread():
         pytest.fail("lambda_stack needs the main thread: the kernel ends the stack together with it", pytrace=False)
@@ -43,6 +45,17 @@ def stack_of_session(config: pytest.Config, mode: Mode | None) -> Iterator[Lambd
                 hooks.stacks.remove(stack)
     except HarnessError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+def _skip_without_engine() -> None:
+    """Skip a test that is marked for containers where there is no engine."""
+    # The engine's client takes a tenth of a second to import, and most tests do without it.
+    from harness.system.engine import EngineUnavailable, connect  # noqa: PLC0415
+
+    try:
+        connect().close()
+    except EngineUnavailable as error:
+        pytest.skip(f"lambda_container: {error.what}")
 
 
 def _for_tests(settings: Settings) -> Settings:
