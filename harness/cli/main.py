@@ -43,12 +43,12 @@ VERBS = (
 # What other tools call these verbs.
 OTHER_WORDS = {
     "new": "init",
-    "create": "init",
     "start": "up",
     "stop": "down",
     "ps": "status",
     "train": "run",
     "call": "invoke",
+    "watch": "dev",
     "tail": "logs",
 }
 

@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pexpect
 import pytest
 import yaml
 
@@ -87,3 +88,29 @@ def test_a_debugger_attaches_by_the_projects_configuration(tmp_path, mode):
     assert (str(file), line) == (innermost["source"]["path"], innermost["line"])
     assert "'Ada'" == name
     assert {"message": "Hello, Ada!"} == json.loads(answer)
+
+
+def test_a_new_project_is_edited_live(tmp_path, mode):
+    """`harness init . && harness dev` in a terminal: after an edit, the last event gets the new answer."""
+    if mode != "process":
+        pytest.skip("the commands are those of process mode")
+    harness = BIN / "harness"
+    line = f"{harness} init . && {harness} dev"
+    terminal = pexpect.spawn("bash", ["--norc", "-c", line], cwd=tmp_path, timeout=60, dimensions=(40, 160))
+    try:
+        terminal.expect_exact("watching hello")
+        invoke = [harness, "invoke", "hello", "--event", "events/hello.json"]
+        first = subprocess.run(invoke, cwd=tmp_path, check=True, capture_output=True, text=True)
+        terminal.expect("hello.*ok")
+        file = tmp_path / "hello" / "app.py"
+        file.write_text(file.read_text().replace("Hello,", "Bonjour,"))
+        terminal.expect_exact("updated")
+        terminal.send("r")
+        terminal.expect_exact('answered: {"message": "Bonjour, Ada!"}')
+        terminal.send("q")
+        terminal.expect(pexpect.EOF)
+    finally:
+        terminal.close(force=True)
+        subprocess.run([harness, "down"], cwd=tmp_path, check=True, capture_output=True)
+
+    assert {"message": "Hello, Ada!"} == json.loads(first.stdout)
