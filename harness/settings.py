@@ -107,6 +107,7 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         runtime: AWS's name of its Python; the default is the `runtime` at the top of the file.
         requirements: Requirements files or a pyproject.toml from which its libraries are built; the default is a
             requirements.txt or pyproject.toml in `source`, and `[]` is none.
+        layers: Folders that the function finds below /opt on AWS; modules lie in their `python` folder.
         image: The image that it runs from in container mode and on AWS; in process mode it runs from `source`.
         ephemeral_storage_mb: Size of /tmp, MB.
         recursive: Whether the function may invoke itself, directly or not, more than 16 times (`RecursiveLoop=Allow`).
@@ -123,6 +124,7 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, str] = {}
     runtime: Runtime | None = None
     requirements: str | tuple[str, ...] | None = None
+    layers: tuple[Path, ...] = ()
     image: str = ""
     ephemeral_storage_mb: EphemeralStorageMB = 512
     recursive: bool = False
@@ -290,7 +292,13 @@ def with_absolute_paths(function: FunctionSettings, root: Path) -> FunctionSetti
     requirements = (named,) if isinstance(named, str) else named
     if requirements is not None:
         requirements = tuple(str(root / name) for name in requirements if name)
-    return msgspec.structs.replace(function, source=root / function.source, include=include, requirements=requirements)
+    return msgspec.structs.replace(
+        function,
+        source=root / function.source,
+        include=include,
+        requirements=requirements,
+        layers=tuple(root / folder for folder in function.layers),
+    )
 
 
 def _decode_path(type_: type, value: object) -> object:

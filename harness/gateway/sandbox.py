@@ -13,6 +13,7 @@ from harness.gateway.credentials import credentials
 from harness.gateway.debug_records import Debugger
 from harness.gateway.records import Function
 from harness.gateway.runtime.debugger import SPEC
+from harness.runtimes.mark import OPT
 
 READY_WITHIN_S = 10.0
 READY_POLL_S = 0.002
@@ -150,11 +151,13 @@ def process_variables(
         access: The addresses and the secret of the stack.
         python: The runtime's interpreter, whose folder comes first on the PATH, as /var/lang/bin does on AWS.
     """
+    opt = str(function.code / OPT) if (function.code / OPT).is_dir() else ""
     return {
         "_HANDLER": function.handler,
         "LANG": "en_US.UTF-8",
         "LAMBDA_TASK_ROOT": str(function.code),
-        "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin{opt and f':{opt}/bin'}",
+        **({"LD_LIBRARY_PATH": f"{opt}/lib"} if opt else {}),
         "TZ": ":UTC",
         "PYTHONUTF8": "1",
         # Environments in process mode share the file system, so each has its own folder for temporary files.

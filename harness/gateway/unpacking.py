@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from harness.gateway import limits
 from harness.gateway.errors import LambdaApiError, invalid_parameter, no_room, unzipped_too_large
 from harness.gateway.linking import link_into
-from harness.runtimes.mark import named_in
+from harness.runtimes.mark import OPT, named_in
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def unpack(package: bytes, folder: Path, cache: Path | None = None) -> None:
                 return
             partial.mkdir(parents=True)
             _write(archive, entries, partial)
-            link_into(partial, _libraries(archive.comment, cache))
+            _link(archive.comment, cache, partial)
         partial.rename(folder)
     except OSError as error:
         _remove(partial)
@@ -113,11 +113,16 @@ def unpack(package: bytes, folder: Path, cache: Path | None = None) -> None:
         raise
 
 
-def _libraries(comment: bytes, cache: Path | None) -> list[Path]:
+def _link(comment: bytes, cache: Path | None, folder: Path) -> None:
     try:
-        return named_in(comment, cache) if cache is not None else []
+        libraries, layers = named_in(comment, cache) if cache is not None else ([], [])
     except LookupError as error:
-        raise invalid_parameter(f"The package names libraries that are not in the cache: {error}") from error
+        raise invalid_parameter(f"The package names what is not in the cache: {error}") from error
+    link_into(folder, libraries)
+    if layers:
+        (folder / OPT).mkdir()
+        # The last one wins, as on AWS.
+        link_into(folder / OPT, layers[::-1])
 
 
 def _remove(partial: Path) -> None:

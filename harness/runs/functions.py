@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.aws.function_deployer import Code, DesiredFunction, create_or_update
 from harness.errors import HarnessError
+from harness.runs.layers import ensure_layers
 from harness.runs.packing import packed_files, zipped
 from harness.runtimes.environments import ensure_environment
 from harness.runtimes.libraries import ensure_libraries
@@ -45,7 +46,7 @@ def inputs_of(function: FunctionSettings) -> list[Path]:
     return [Path(os.path.normpath(path)) for path in (function.source, *function.include, *map(Path, requirements))]
 
 
-def package(function: FunctionSettings, libraries: Sequence[Path] = ()) -> bytes:
+def package(function: FunctionSettings, libraries: Sequence[Path] = (), layers: Sequence[Path] = ()) -> bytes:
     """Return the deployment package: the source folder's files at the root, each included folder under its own name.
 
     Equal files give equal bytes, so that an unchanged function keeps its warm environments.
@@ -54,6 +55,7 @@ def package(function: FunctionSettings, libraries: Sequence[Path] = ()) -> bytes
     Args:
         function: The function's table in harness.toml.
         libraries: The folders of its libraries.
+        layers: The folders of its layers in the cache.
 
     Raises:
         HarnessError: A folder does not exist, the handler's module is not in it, or the package is too large.
@@ -69,7 +71,7 @@ def package(function: FunctionSettings, libraries: Sequence[Path] = ()) -> bytes
             "mend `handler` or `source` of the function in harness.toml",
         )
     # An image has ten gigabytes; in process mode the package stands for it.
-    return zipped(files, libraries, limited=not function.image)
+    return zipped(files, libraries, layers, limited=not function.image)
 
 
 def package_with_libraries(function: FunctionSettings, cache: Path, *, log: Log) -> Code:
@@ -84,7 +86,8 @@ def package_with_libraries(function: FunctionSettings, cache: Path, *, log: Log)
         HarnessError: The interpreter or a library is missing, or the package is not valid.
     """
     ensure_environment(cache, function.python, log=log)
-    archive = package(function, ensure_libraries(function, cache, log=log))
+    libraries, layers = ensure_libraries(function, cache, log=log), ensure_layers(function, cache, log=log)
+    archive = package(function, libraries, layers)
     return Code(base64.b64encode(hashlib.sha256(archive).digest()).decode(), {"ZipFile": archive})
 
 
@@ -149,6 +152,7 @@ def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
         image = current_image(name, function, log=log)
     else:
         libraries = ensure_libraries(function, settings.cache_dir, log=log)
-        package(function, libraries)  # Lambda's limits hold in both modes
-        image = package_image(name, function, package(function), libraries, log=log)
+        layers = ensure_layers(function, settings.cache_dir, log=log)
+        package(function, libraries, layers)  # Lambda's limits hold in both modes
+        image = package_image(name, function, package(function), libraries, layers, log=log)
     return Code(image.removeprefix("sha256:"), {"ImageUri": image}, image)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -30,6 +30,7 @@ def package_image(
     function: FunctionSettings,
     archive: bytes,
     libraries: Sequence[Path],
+    layers: Sequence[Path],
     *,
     log: Log,
 ) -> str:
@@ -40,13 +41,14 @@ def package_image(
         function: Its table in harness.toml.
         archive: Its deployment package.
         libraries: The folders of its libraries.
+        layers: The folders of its layers.
         log: Called when the image is built.
 
     Raises:
         HarnessError: The base cannot be had, or the build fails.
     """
     with closing(connect()) as client:
-        return _current(client, name, function, archive, libraries, log=log)
+        return _current(client, name, function, archive, libraries, layers, log=log)
 
 
 def _current(
@@ -55,11 +57,12 @@ def _current(
     function: FunctionSettings,
     archive: bytes,
     libraries: Sequence[Path],
+    layers: Sequence[Path],
     *,
     log: Log,
 ) -> str:
     base = find_base(client, None if function.python == _STAND_IN else _base_of(function))
-    parts = (base.image_id, function.handler, *(folder.name for folder in libraries))
+    parts = (base.image_id, function.handler, *(folder.name for folder in (*libraries, *layers)))
     digest = hashlib.sha256("\0".join(parts).encode() + archive).hexdigest()
     tag = f"lambda-harness/function:{digest[:24]}"
     found = find_image(client, tag)
@@ -67,7 +70,7 @@ def _current(
         return str(found.id)
     log(f"building an image of {name} on {base.name}")
     owner = owner_of(name, function)
-    image_id = _build(client, name, function, archive, libraries, base=base, owner=owner)
+    image_id = _build(client, name, function, archive, libraries, layers, base=base, owner=owner)
     name_image(client, image_id, tag)
     _remove_others(client, owner, image_id)
     return image_id
@@ -88,6 +91,7 @@ def _build(
     function: FunctionSettings,
     archive: bytes,
     libraries: Sequence[Path],
+    layers: Sequence[Path],
     *,
     base: Base,
     owner: str,
@@ -95,18 +99,24 @@ def _build(
     with tempfile.TemporaryDirectory(prefix="lambda-harness-") as folder:
         context = Path(folder)
         unpack(archive, context / "code")
-        (context / "libraries").mkdir()
-        # The first one wins, as in a package.
-        for source in reversed(libraries):
-            ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, context / "libraries", dirs_exist_ok=True, symlinks=True, ignore=ignore)
+        # The first one wins, as in a package; of layers, the last one.
+        _merge(reversed(libraries), context / "libraries")
+        _merge(layers, context / "opt")
         (context / "Dockerfile").write_text(
-            f"FROM {base.image_id}\nCOPY libraries/ /var/task/\nCOPY code/ /var/task/\nUSER 1000:1000\n"
+            f"FROM {base.image_id}\nCOPY opt/ /opt/\nCOPY libraries/ /var/task/\nCOPY code/ /var/task/\n"
+            "USER 1000:1000\n"
             f"LABEL {FUNCTION_LABEL}={owner}\nCMD {json.dumps([function.handler])}\n",
             encoding="utf-8",
         )
         options = {"path": folder, "platform": f"linux/{base.architecture}"}
         return run_build(client, name, options, build_output=lambda _line: None)
+
+
+def _merge(sources: Iterable[Path], target: Path) -> None:
+    target.mkdir()
+    for source in sources:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, target, dirs_exist_ok=True, symlinks=True, ignore=ignore)
 
 
 def _remove_others(client: docker.DockerClient, owner: str, image_id: str) -> None:

@@ -78,6 +78,22 @@ class Packed:
     path: Path
     size: int
 
+    @property
+    def is_link(self) -> bool:
+        """Return whether it stays a link in the package."""
+        return self.mode == _LINK
+
+    @property
+    def is_folder(self) -> bool:
+        """Return whether it is an empty folder."""
+        return self.mode == _FOLDER
+
+    def content(self) -> bytes:
+        """Return its bytes; those of a link are its target."""
+        if self.is_link:
+            return os.fsencode(self.path.readlink())
+        return b"" if self.is_folder else self.path.read_bytes()
+
 
 def packed_files(folder: Path, exclude: Sequence[str] = (), name: str = "") -> dict[str, Packed]:
     """Return the entries of a folder by their name in the package.
@@ -114,12 +130,15 @@ def is_packed(path: Path) -> bool:
     return path.name not in _LEFT_OUT and not _is_environment(path)
 
 
-def zipped(files: Mapping[str, Packed], libraries: Sequence[Path] = (), *, limited: bool = True) -> bytes:
+def zipped(
+    files: Mapping[str, Packed], libraries: Sequence[Path] = (), layers: Sequence[Path] = (), *, limited: bool = True
+) -> bytes:
     """Return the package.
 
     Args:
         files: Its entries by name.
         libraries: Folders of libraries, which count as if they were in it; its comment names them.
+        layers: Folders of layers, which count unzipped; its comment names them, too.
         limited: Whether Lambda's limits for packages apply.
 
     Raises:
@@ -127,8 +146,9 @@ def zipped(files: Mapping[str, Packed], libraries: Sequence[Path] = (), *, limit
     """
     added = [sizes_of(folder) for folder in libraries] if limited else []
     unzipped = sum(entry.size for entry in files.values()) + sum(sizes.unzipped for sizes in added)
+    unzipped += sum(sizes_of(folder).unzipped for folder in layers)
     if unzipped >= limits.UNZIPPED_BYTES and limited:
-        raise _too_large("unzipped", unzipped, limits.UNZIPPED_BYTES, {**_entries_of(libraries), **files})
+        raise _too_large("unzipped", unzipped, limits.UNZIPPED_BYTES, {**_entries_of([*layers, *libraries]), **files})
     buffer, packed = BytesIO(), Counter[str]()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
@@ -136,9 +156,9 @@ def zipped(files: Mapping[str, Packed], libraries: Sequence[Path] = (), *, limit
             info = zipfile.ZipInfo(name, _EPOCH)
             info.create_system, info.external_attr = _UNIX, entry.mode << 16
             with _readable(entry.path):
-                archive.writestr(info, _content(entry), zipfile.ZIP_DEFLATED)
+                archive.writestr(info, entry.content(), zipfile.ZIP_DEFLATED)
             packed[name] = info.compress_size
-        archive.comment = package_comment(libraries)
+        archive.comment = package_comment([*libraries, *layers])
     size = len(buffer.getbuffer()) + sum(sizes.zipped for sizes in added)
     if size >= limits.ZIPPED_BYTES and limited:
         sizes = {name: Packed(0, entry.path, packed[name]) for name, entry in files.items()}
@@ -232,12 +252,6 @@ def _check_name(name: str, path: Path) -> None:
     except UnicodeEncodeError as error:
         shown = os.fsencode(path).decode(errors="backslashreplace")
         raise HarnessError(f"{shown}: its name is not UTF-8, and cannot be packed", remedy="rename it") from error
-
-
-def _content(entry: Packed) -> bytes:
-    if entry.mode == _LINK:
-        return os.fsencode(entry.path.readlink())
-    return b"" if entry.mode == _FOLDER else entry.path.read_bytes()
 
 
 @contextmanager

@@ -140,3 +140,55 @@ def test_the_interpreter_of_the_harness_is_found_without_a_search(monkeypatch, t
 
     asked = subprocess.run([found, "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=True)
     assert sys.version == asked.stdout.strip()
+
+
+LAYERED = """
+import os, subprocess, sys
+import in_a_layer, shared
+
+def handler(event, context):
+    opt = os.path.dirname(os.path.dirname(in_a_layer.__file__))
+    return {"shared": shared.whose, "second": in_a_layer.whose, "tool": subprocess.check_output(["tool"], text=True),
+            "after": sys.path.index(os.path.dirname(in_a_layer.__file__)) > sys.path.index(os.getcwd()), "opt": opt}
+"""
+
+
+def test_layers_are_found_after_the_package(service, tmp_path):
+    """The last layer wins over the others, the package over all; programs are on the PATH, and the parent imports."""
+    layers = [tmp_path / "first", tmp_path / "second"]
+    for layer in layers:
+        (layer / "python").mkdir(parents=True)
+        (layer / "python" / "in_a_layer.py").write_text(f"import os\npid = os.getpid()\nwhose = {layer.name!r}")
+        (layer / "python" / "shared.py").write_text("whose = 'layer'")
+    (layers[0] / "bin").mkdir()
+    (layers[0] / "bin" / "tool").write_text("#!/bin/sh\nprintf made")
+    (layers[0] / "bin" / "tool").chmod(0o755)
+    source = tmp_path / "function"
+    source.mkdir()
+    (source / "app.py").write_text(LAYERED)
+    (source / "shared.py").write_text("whose = 'package'")
+
+    answer = service.invoke(service.create(source, "app.handler", layers=layers))
+
+    assert {"shared": "package", "second": "second", "tool": "made", "after": True} == {
+        key: answer[key] for key in ("shared", "second", "tool", "after")
+    }
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "words"),
+    [
+        ([], {}, "does not exist"),
+        (["module.py"], {}, "no folder `python`"),
+        (["python/module.py"], {"image": "any"}, "a function with an image has no layers"),
+    ],
+)
+def test_a_folder_that_is_no_layer_is_refused(forked, tmp_path, make, options, words):
+    """Before anything is created."""
+    (tmp_path / "app.py").write_text("def handler(event, context): return 1")
+    for name in make:
+        (tmp_path / "layer" / name).parent.mkdir(parents=True)
+        (tmp_path / "layer" / name).touch()
+
+    with pytest.raises(HarnessError, match=words):
+        forked.create(tmp_path, "app.handler", layers=[tmp_path / "layer"], **options)

@@ -11,6 +11,7 @@ import psutil
 from harness.aws.clients import clients_for
 from harness.folders import cache_folder
 from harness.runs.functions import package
+from harness.runs.layers import ensure_layers
 from harness.runtimes.libraries import ensure_libraries
 from harness.settings import OWN_RUNTIME, FunctionSettings
 from tests.support.functions import ROLE
@@ -24,12 +25,16 @@ class Service:
     def __init__(self, stack) -> None:
         self.stack, self.clients = stack, clients_for(stack.endpoints)
 
-    def create(self, source, handler, requirements=(), image="", **configuration):
+    def create(self, source, handler, requirements=(), layers=(), image="", **configuration):
         """A function of a folder, with the libraries of requirements files; those of an image may need a newer base."""
         name = f"{re.sub(r'[./].*', '', handler)}-{uuid.uuid4().hex[:8]}"
         files = tuple(map(str, requirements))
-        settings = FunctionSettings(source=source, handler=handler, requirements=files, image=image)
-        code = package(settings, ensure_libraries(settings, CACHE, log=print))
+        settings = FunctionSettings(
+            source=source, handler=handler, requirements=files, layers=tuple(layers), image=image
+        )
+        code = package(
+            settings, ensure_libraries(settings, CACHE, log=print), ensure_layers(settings, CACHE, log=print)
+        )
         self.clients.functions.create_function(
             FunctionName=name,
             Runtime=configuration.pop("Runtime", OWN_RUNTIME),

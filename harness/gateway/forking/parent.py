@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +33,7 @@ from types import ModuleType
 from harness.gateway.forking.compiled import hold_code
 from harness.gateway.forking.imports import RUNTIME, imported_by
 from harness.gateway.forking.priming import prime_botocore
+from harness.gateway.runtime.bootstrap import layers_in
 from harness.system.process_labels import label_of, set_label
 
 # An environment holds the function's variables (at most 4 KB), Lambda's own, and RIE's.
@@ -116,7 +117,7 @@ def prepare(code: Path, handler: str, without: list[str]) -> None:
 
     import_and_check(imports.runtime)
     # The runtime, too, looks into the function's folder only when it has imported what it needs itself.
-    with first_in_path(code) if imports.bundled else nullcontext():
+    with first_in_path([*([str(code)] if imports.bundled else []), *layers_in(str(code))]):
         import_and_check(imports.libraries)
         if "botocore" not in without:
             prime_botocore(imports.services)
@@ -129,13 +130,13 @@ def prepare(code: Path, handler: str, without: list[str]) -> None:
 
 
 @contextmanager
-def first_in_path(folder: Path) -> Iterator[None]:
-    """Find modules in a folder before all others within the block."""
-    sys.path.insert(0, str(folder))
+def first_in_path(folders: list[str]) -> Iterator[None]:
+    """Find modules in folders before all others within the block."""
+    sys.path[:0] = folders
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        del sys.path[: len(folders)]
 
 
 def import_if_possible(name: str) -> None:
@@ -170,7 +171,8 @@ def is_from(code: Path, module: ModuleType) -> bool:
     """Return whether a module was found in the function's folder."""
     spec = getattr(module, "__spec__", None)
     places = [getattr(spec, "origin", None), *(getattr(spec, "submodule_search_locations", None) or ())]
-    return any(str(place).startswith(f"{code}{os.sep}") for place in places)
+    inside = [str(place) for place in places if str(place).startswith(f"{code}{os.sep}")]
+    return any(not place.startswith(f"{code}{os.sep}.lambda-opt{os.sep}") for place in inside)
 
 
 def imported_at_the_start() -> set[str]:

@@ -35,9 +35,17 @@ def main() -> None:
     complete(LambdaRuntimeClient, nonce)
     # RIE turns its working folder into a URL, and would not start in one with `#`, `%` or `?` in its name.
     os.chdir(code)
-    sys.path.insert(0, code)
+    sys.path[:0] = [code, *layers_in(code)]
     sys.argv[1:] = [handler]
     serve(sys.argv)
+
+
+def layers_in(code: str) -> list[str]:
+    """Return the folders of a function's layers that have modules, in AWS's order."""
+    python = os.path.join(code, ".lambda-opt", "python")  # noqa: PTH118 - as on AWS, without pathlib
+    version = f"python3.{sys.version_info[1]}"
+    folders = [os.path.join(python, "lib", version, "site-packages"), python]  # noqa: PTH118 - the same
+    return [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112 - the same
 
 
 def print_into(output: int) -> None:
