@@ -1,5 +1,6 @@
 """Command-line options for the keys of a job: their names have dashes, their help is the job's own documentation."""
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ _CLICK_TYPES: dict[Any, click.ParamType[Any]] = {
 }
 
 # A line in the "Attributes" section of a docstring: the job documents its keys in one place.
-_ATTRIBUTE = re.compile(r"^        (\w+): (.+)\.$", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"^    (\w+): (.+)\.$", re.MULTILINE)
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -36,7 +37,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def job_options(function: Decorated) -> Decorated:
     """Add one option per key of the job; the value of an option that is not given is None."""
     hints = get_type_hints(Job, include_extras=True)
-    meanings = dict(_ATTRIBUTE.findall(Job.__doc__ or ""))
+    meanings = dict(_ATTRIBUTE.findall(inspect.getdoc(Job) or ""))
     for field in reversed(msgspec.structs.fields(Job)):
         if field.name in _SET_BY_THE_RUN:
             continue

@@ -94,6 +94,7 @@ def handler(event, context):
         printed.wait()
     else:
         threading.Thread(target=print_late, args=(event["file"],), daemon=True).start()
+    return os.getpid()
 """
 
 
@@ -188,10 +189,13 @@ def test_late_output_belongs_to_the_next_invocation(service, write, tmp_path):
     def log_of(*, wait):
         event = json.dumps({"wait": wait, "file": str(tmp_path / "now")})
         answer = service.clients.functions.invoke(FunctionName=name, Payload=event, LogType="Tail")
-        return base64.b64decode(answer["LogResult"]).decode()
+        return json.loads(answer["Payload"].read()), base64.b64decode(answer["LogResult"]).decode()
 
-    first = log_of(wait=False)
+    pid, first = log_of(wait=False)
+    assert wait_until(lambda: is_stopped(psutil.Process(pid)), GONE_WITHIN_S)
     (tmp_path / "now").touch()
+    same, second = log_of(wait=True)
 
     assert "late" not in first
-    assert "late" in log_of(wait=True)
+    assert "late" in second
+    assert pid == same

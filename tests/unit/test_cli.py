@@ -7,6 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from harness.cli.job_options import PREFIX
 from harness.cli.last_handler import describe
 from harness.cli.main import cli
 from harness.errors import HarnessError
@@ -124,3 +125,12 @@ def test_a_mistyped_command_is_told_the_nearest_one(arguments, words):
 
     assert 2 == answer.exit_code
     assert words in answer.stderr
+
+
+def test_the_help_of_a_run_says_what_each_key_of_the_job_is():
+    """It is read in the job's docstring, which later Pythons indent otherwise."""
+    options = {option.name: option.help for option in cli.get_command(click.Context(cli), "run").params}
+    keys = {name.removeprefix(PREFIX): text for name, text in options.items() if name.startswith(PREFIX)}
+
+    assert len(keys) > 20
+    assert not [key for key, text in keys.items() if text.startswith((f"{key} (", f"{key.rstrip('_')} ("))]
