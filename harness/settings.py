@@ -272,7 +272,8 @@ def _remedy(kind: object, key: str) -> str:
     """Return what to do about an invalid value: the allowed ones, if they are a few words."""
     for part in key.split("."):
         kind = get_type_hints(kind).get(part) if isinstance(kind, type) else None
-    words = [repr(word).replace("'", '"') for word in get_args(kind)] if get_origin(kind) is Literal else []
+    types = (kind, *get_args(kind))  # `Literal[...]`, or `Literal[...] | None`
+    words = [f'"{word}"' for one in types if get_origin(one) is Literal for word in get_args(one)]
     return f"it takes {' or '.join(words)}" if words else "correct that key"
 
 

@@ -50,9 +50,15 @@ def _inlined(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     for key in ("additionalProperties", "items"):
         if isinstance(own.get(key), dict):
             own[key] = _inlined(own[key], definitions)
-    if "anyOf" in own:
-        own["anyOf"] = [_inlined(one, definitions) for one in own["anyOf"]]
-    return own
+    return _without_null(own, definitions) if "anyOf" in own else own
+
+
+def _without_null(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    """Return the schema of a key with several types, or with none as its default: TOML has no null."""
+    types = [_inlined(one, definitions) for one in schema.pop("anyOf") if one != {"type": "null"}]
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    return {**schema, **(types[0] if len(types) == 1 else {"anyOf": types})}
 
 
 def _summary(definition: Schema) -> str:

@@ -24,6 +24,7 @@ FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
         (f"[functions.hello]\n{FUNCTION}memory_mb = 3", "functions.hello.memory_mb: Expected `int` >= 128", "correct"),
         ('[functions.hello]\nhandler = "app.handler"', "functions.hello: Object missing required field", "correct"),
         ('[stack]\nmode = "odd"', "stack.mode: Invalid enum value 'odd'", 'it takes "process" or "container"'),
+        ('runtime = "python2.7"', "runtime: Invalid enum value 'python2.7'", 'it takes "python3.11" or'),
         ("functions = 3", "functions: Expected `object`, got `int`", "correct"),
         ("[[functions]]", "functions: Expected `object`, got `array`", "correct"),
         ("x = [", "harness.toml is not TOML", "correct"),
