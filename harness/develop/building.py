@@ -9,7 +9,7 @@ from harness.aws.function_deployer import create_or_update
 from harness.develop.syntax import syntax_problem
 from harness.errors import HarnessError
 from harness.runs.functions import desired_function, inputs_of
-from harness.settings import FILE_NAME, FunctionSettings, Settings, load_settings
+from harness.settings import FILE_NAME, FunctionSettings, Settings, load_settings, shipped_functions
 from harness.stack.plan import Log
 from harness.stack.state import Mode
 
@@ -54,8 +54,10 @@ class ProjectBuilder:
     @property
     def functions(self) -> dict[str, FunctionSettings]:
         """Return the functions to make, as declared now."""
-        declared = self.settings.functions
-        return {name: declared[name] for name in declared if not self._chosen or name in self._chosen}
+        if not self._chosen:
+            return self.settings.functions
+        known = {**shipped_functions(), **self.settings.functions}
+        return {name: known[name] for name in self._chosen if name in known}
 
     @property
     def settings_file(self) -> Path:
@@ -91,7 +93,7 @@ class ProjectBuilder:
         yield from self._build(dict.fromkeys(names))
 
     def _compare(self, before: Settings) -> Iterator[BuildResult]:
-        """Yield what a new harness.toml changes beside functions."""
+        """Yield what a new harness.toml changes beside functions' tables."""
         now = self.settings
         if (before.stack, before.gateway) != (now.stack, now.gateway):
             yield BuildResult(
@@ -103,7 +105,7 @@ class ProjectBuilder:
     def _build(self, names: Iterable[str]) -> Iterator[BuildResult]:
         broken, checked = set[Path](), set[Path]()
         for name in names:
-            function = self.settings.functions[name]
+            function = self.functions[name]
             own = sorted(path for path in self._suspects if _concerns(function, [path]))
             checked.update(own)
             found = {path: syntax_problem(path, function.python, self.settings.cache_dir) for path in own}
