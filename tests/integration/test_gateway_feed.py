@@ -28,14 +28,18 @@ def function(stack, mode, tmp_path, request):
         names.append(name)
         return client, name
 
+    def delete():
+        for name in names:
+            client.delete_function(FunctionName=name)
+
     if mode == "process":
         yield create
-    else:
-        request.getfixturevalue("engine")
-        with handlers_image(tmp_path) as image:
-            yield lambda behaviour: create(behaviour, image)
-    for name in names:
-        client.delete_function(FunctionName=name)
+        delete()
+        return
+    request.getfixturevalue("engine")
+    with handlers_image(tmp_path) as image:
+        yield lambda behaviour: create(behaviour, image)
+        delete()  # their containers keep the image
 
 
 def ask(stack, path, key=None):
