@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pexpect
 import pytest
 
 from harness.images.catalogue import RECIPES, sha256_of, source_sha256
@@ -134,6 +135,31 @@ def test_a_folder_without_a_project_is_enough(harness: Harness, empty: Path):
     assert 0 == harness("status").returncode
     assert 0 == harness("down").returncode
     assert [".harness"] == [path.name for path in empty.iterdir()]
+
+
+def test_a_new_project_is_edited_and_seen(harness: Harness, command: Path, cache: Path, empty: Path):
+    """`harness init . && harness dev` in a terminal, an edit, and the same event again with the new answer."""
+    assert 0 == harness("init", ".").returncode
+    code = empty / "hello" / "app.py"
+    env = {**os.environ, "TERM": "xterm", "XDG_CACHE_HOME": str(cache), "HOME": str(cache)}
+    dev = pexpect.spawn(str(command), ["dev"], cwd=str(empty), env=env, timeout=60, encoding="utf-8")
+    try:
+        dev.expect("q: quit")
+        invoked = harness("invoke", "hello", "--payload", '{"name": "you"}')
+        dev.expect("greeting you")
+        dev.expect("cold, init")
+        code.write_text(code.read_text().replace("Hello, {name}", "Goodbye, {name}"))
+        dev.expect("updated: code")
+        dev.send("r")
+        dev.expect('answered: {"message": "Goodbye, you!"}')
+        dev.send("q")
+        dev.expect("`harness down` stops it")
+        dev.expect(pexpect.EOF)
+        assert 0 == dev.wait()
+    finally:
+        dev.close(force=True)
+
+    assert {"message": "Hello, you!"} == json.loads(invoked.stdout)
 
 
 def test_two_projects_of_one_name_do_not_meet(harness: Harness, tmp_path: Path):
