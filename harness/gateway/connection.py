@@ -1,7 +1,7 @@
 """HTTP/1.1 for the gateway's calls to services on its own machine: one kept-open connection, one request at a time.
 
 A general client spends more time on a request than an emulator on its answer.
-httptools parses the answers; h11 would more than double the cost of a request (decision 35).
+httptools parses the answers; h11 would more than double the cost of a request (decision 42).
 """
 
 import asyncio
