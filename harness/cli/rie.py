@@ -45,6 +45,7 @@ def command(*, function: str, port: int, timeout_s: int | None, pdb: bool) -> No
     from harness.gateway.debug_records import LIFTED_S
     from harness.runs.foreground import RIE_PATH, serve
     from harness.runs.functions import declared
+    from harness.runs.layers import ensure_layers
     from harness.runtimes.environments import ensure_environment, python_in
     from harness.runtimes.libraries import ensure_libraries
     from harness.settings import load_settings
@@ -69,6 +70,7 @@ def command(*, function: str, port: int, timeout_s: int | None, pdb: bool) -> No
     log = partial(click.echo, err=True)
     python = python_in(ensure_environment(settings.cache_dir, served.python, log=log))
     libraries = ensure_libraries(served, settings.cache_dir, log=log)
+    libraries += [layer / "python" for layer in reversed(ensure_layers(served, settings.cache_dir, log=log))]
     status = serve(
         function,
         served,

@@ -1,10 +1,14 @@
 """Run pip, also for another interpreter, and give its reason for a failure in one line."""
 
+import os
+import pwd
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -49,6 +53,7 @@ def pip(python: Path | None, arguments: Sequence[str], *, log: Log = lambda _lin
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        env=_variables(),
     ) as process:
         assert process.stdout is not None  # noqa: S101 - it was started with a pipe
         lines, next_report = [], time.monotonic() + REPORT_EVERY_S
@@ -64,6 +69,17 @@ def pip(python: Path | None, arguments: Sequence[str], *, log: Log = lambda _lin
     if process.returncode != 0:
         raise PipFailed(reason_in(lines) or f"pip ended with status {process.returncode} and printed nothing")
     return "".join(lines)
+
+
+def _variables() -> dict[str, str]:
+    """Return pip's environment variables; it does not start for a user without a home, such as a container's."""
+    home = os.environ.get("HOME", "")
+    if not home:
+        with suppress(KeyError):
+            home = pwd.getpwuid(os.getuid()).pw_dir
+    if home:
+        return {**os.environ, "HOME": home}
+    return {**os.environ, "HOME": tempfile.gettempdir(), "PIP_NO_CACHE_DIR": "1"}
 
 
 def reason_in(lines: Sequence[str]) -> str:

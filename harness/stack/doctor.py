@@ -208,7 +208,7 @@ def _descriptors() -> Check:
 def _pytorch() -> Check:
     if is_installed():
         return Check("PyTorch", ok=True, required=False, found=f"{version('torch')} in {sys.prefix}")
-    remedy = "nothing to do: the first run of mlp, mobilenet or resnet installs it"
+    remedy = "nothing to do: functions have their own; `harness predict` installs it for neural networks"
     return Check("PyTorch", ok=False, required=False, found="not installed", remedy=remedy)
 
 
