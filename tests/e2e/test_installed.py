@@ -222,3 +222,14 @@ def test_an_installation_for_the_whole_system_finds_its_python(command: Path, tm
 
     assert 0 == answered.returncode, answered.stderr
     assert "version" in answered.stdout
+
+
+def test_the_plug_in_leaves_the_name_training_to_the_user(command: Path, empty: Path):
+    """A user's tests may have a `training.py` of their own; nothing that the plug-in needs imports that name."""
+    modules = ", ".join(
+        f"harness.pytest_plugin.{path.stem}" for path in (ROOT / "harness/pytest_plugin").glob("[a-z]*.py")
+    )
+
+    imported = run(command.with_name("python"), "-I", "-c", f"import {modules}", cwd=empty)
+
+    assert 0 == imported.returncode, imported.stderr
