@@ -20,6 +20,7 @@ import msgspec
 from harness.errors import HarnessError
 from harness.runs.functions import declared, make_declared
 from harness.runs.packing import packed_files
+from harness.runtimes.libraries import unbuilt_packages
 from harness.settings import FunctionSettings, Settings, shipped_functions
 from harness.stack.plan import Log
 from harness.stack.state import Mode
@@ -54,7 +55,7 @@ def callees_of(settings: Settings, name: str) -> list[str]:
 def make_callees(client: "LambdaClient", name: str, settings: Settings, mode: Mode, *, log: Log) -> None:
     """Create or update the functions that a function calls; report those that cannot be made, and go on.
 
-    In container mode, images that were never built are left alone: building them may take minutes.
+    Images of their own and PyTorch are left alone if they were never built: building them may take minutes.
 
     Args:
         client: Lambda, of the stack.
@@ -68,15 +69,22 @@ def make_callees(client: "LambdaClient", name: str, settings: Settings, mode: Mo
     """
     for callee in callees_of(settings, name):
         try:
-            if mode == "container":
-                # The engine's client takes a tenth of a second to import, and process mode does without it.
-                from harness.runs.images import check_built  # noqa: PLC0415
-
-                check_built(callee, declared(settings, callee))
+            _check_quick(callee, settings, mode)
             make_declared(client, callee, settings, mode, log=log)
         except HarnessError as error:
             why = "; ".join(str(error).splitlines())
             log(f"{callee}, which {name} may call, was not made: {why}")
+
+
+def _check_quick(name: str, settings: Settings, mode: Mode) -> None:
+    """Raise if minutes would pass before a function is made."""
+    if mode == "container":
+        # The engine's client takes a tenth of a second to import, and process mode does without it.
+        from harness.runs.images import check_built  # noqa: PLC0415
+
+        check_built(name, declared(settings, name))
+    elif "torch" in unbuilt_packages(declared(settings, name), settings.cache_dir):
+        raise HarnessError("PyTorch is not built for it yet", remedy=f"run `harness functions create {name}`")
 
 
 def _named_by(function: FunctionSettings, settings: Settings) -> Iterator[str]:

@@ -96,9 +96,30 @@ def _glibc_of(function: FunctionSettings) -> int:
     return min(there, int(here[1])) if here else there
 
 
-def _ensure(requirements: Requirements, runtime: str, glibc: int, cache: Path, log: Log) -> Path:
+def unbuilt_packages(function: FunctionSettings, cache: Path) -> set[str]:
+    """Return the names of the packages that a function asks for and that would have to be built first.
+
+    Args:
+        function: The function's table in harness.toml.
+        cache: The user's cache folder.
+
+    Raises:
+        HarnessError: The requirements cannot be read.
+    """
+    glibc, names = _glibc_of(function), set[str]()
+    for each in requirements_of(function):
+        if each.lines and not _folder_of(each, function.python, glibc, cache).is_dir():
+            names |= each.names
+    return names
+
+
+def _folder_of(requirements: Requirements, runtime: str, glibc: int, cache: Path) -> Path:
     key = "\0".join((_RECIPE, requirements.sha256, runtime, platform.machine(), str(glibc)))
-    folder = libraries_folder(cache) / hashlib.sha256(key.encode()).hexdigest()[:32]
+    return libraries_folder(cache) / hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _ensure(requirements: Requirements, runtime: str, glibc: int, cache: Path, log: Log) -> Path:
+    folder = _folder_of(requirements, runtime, glibc, cache)
     with made_once(folder, folder.is_dir, log) as partial:
         if partial is not None:
             log(f"building the libraries of {requirements.path} for {runtime} (once)")
