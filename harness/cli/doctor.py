@@ -8,7 +8,7 @@ import msgspec
 
 
 @click.command("doctor")
-@click.option("--fix", "mend", is_flag=True, help="Install what is missing: memcached, the RIE, LocalStack, the runtimes.")
+@click.option("--fix", "mend", is_flag=True, help="Install what is missing: memcached, RIE, LocalStack, the runtimes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 def command(*, mend: bool, as_json: bool) -> None:
     """Check this machine, and explain how to install what is missing.
