@@ -13,8 +13,12 @@ The nearest `harness.toml` in the working directory or above it is used; its fol
 Without a `harness.toml`, the working directory is the root, and everything has its default.
 """
 
+import codecs
+import json
 import os
+import re
 import sys
+from collections import defaultdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -41,7 +45,8 @@ RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 OWN_RUNTIME: Runtime = next(
     (runtime for runtime in RUNTIMES if runtime == f"python3.{sys.version_info.minor}"), RUNTIMES[-1]
 )
-FunctionName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9-_]{1,64}$")]
+_NAME = r"^[a-zA-Z0-9-_]{1,64}$"
+FunctionName = Annotated[str, msgspec.Meta(pattern=_NAME)]
 
 
 class PortSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -207,9 +212,15 @@ def _functions_of(file: SettingsFile, root: Path) -> dict[str, FunctionSettings]
 
 def _read(path: Path) -> SettingsFile:
     try:
-        content = msgspec.toml.decode(path.read_bytes())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HarnessError(f"{FILE_NAME} is not TOML: {error}", str(path), "correct the line named above") from error
+        # Some editors begin a UTF-8 file with this mark; it has no meaning.
+        content = msgspec.toml.decode(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        what = f"{FILE_NAME} is not TOML: line {line} is not UTF-8"
+        raise HarnessError(what, str(path), "correct that line, or save the file as UTF-8") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        remedy = "correct the line named above" if "at line" in str(error) else "correct the file"
+        raise HarnessError(f"{FILE_NAME} is not TOML: {error}", str(path), remedy) from error
     except OSError as error:
         raise HarnessError(f"{FILE_NAME} cannot be read: {error.strerror}", str(path)) from error
     return _file_of(content, path)
@@ -238,11 +249,39 @@ def _file_of(content: dict[str, Any], path: Path) -> SettingsFile:
             _check_key(key, name, kind, path)
     project_runtime = _convert({"runtime": content.get("runtime")}, SettingsFile, "", path).runtime
     for name, table in _items(functions):
+        _check_name(name, path)
         if isinstance(table, dict):
             table.setdefault("runtime", project_runtime)
-        # Convert them one by one: for a whole file, msgspec would not name the function.
+        # Convert them one by one: for a whole file, msgspec would not name the function, nor the variable.
+        for variable, value in _items(_key(table, "environment")):
+            _convert(value, str, f"functions.{name}.environment.{variable}", path)
         _convert(table, FunctionSettings, f"functions.{name}", path)
-    return _convert(content, SettingsFile, "", path)
+    file = _convert(content, SettingsFile, "", path)
+    _check_ports(file.stack.ports, path)
+    return file
+
+
+def _check_name(name: str, path: Path) -> None:
+    if not re.fullmatch(_NAME, name):
+        raise HarnessError(
+            f"functions: {_quoted(name)} is not a function's name",
+            str(path),
+            "a name has 1 to 64 letters, digits, `-` and `_`",
+        )
+
+
+def _check_ports(ports: PortSettings, path: Path) -> None:
+    names = defaultdict(list)
+    for name, port in msgspec.structs.asdict(ports).items():
+        names[port].append(name)
+    for port, sharing in names.items():
+        # Moto as S3 serves S3 and the rest of AWS on one port; whether it does is known when the stack starts.
+        if port and len(sharing) > 1 and sharing != ["s3", "aws"]:
+            raise HarnessError(
+                f"[stack.ports] {' and '.join(sharing)} have the same port {port}",
+                str(path),
+                "give each another port, or 0 for a free one",
+            )
 
 
 def _check_key(key: str, table: str, kind: type[msgspec.Struct], path: Path) -> None:
@@ -264,17 +303,26 @@ def _convert(content: object, kind: type[Converted], table: str, path: Path) -> 
     except msgspec.ValidationError as error:
         words, _, place = str(error).partition(" - at ")
         key = place.strip("`").removeprefix("$").removeprefix(".")
-        where = ".".join(part for part in (table, key) if part)
-        raise HarnessError(f"{where}: {words}" if where else words, str(path), _remedy(kind, key)) from error
+        where, remedy = ".".join(part for part in (table, key) if part), _remedy(kind, key, words)
+        if kind is FunctionSettings and key == "handler" and "regex" in words:
+            words = f"{_quoted(_key(content, key))} is not module.function"
+            remedy = 'name the function in its module, such as "app.handler"'
+        raise HarnessError(f"{where}: {words}" if where else words, str(path), remedy) from error
 
 
-def _remedy(kind: object, key: str) -> str:
+def _remedy(kind: object, key: str, words: str) -> str:
     """Return what to do about an invalid value: the allowed ones, if they are a few words."""
     for part in key.split("."):
         kind = get_type_hints(kind).get(part) if isinstance(kind, type) else None
     types = (kind, *get_args(kind))  # `Literal[...]`, or `Literal[...] | None`
-    words = [f'"{word}"' for one in types if get_origin(one) is Literal for word in get_args(one)]
-    return f"it takes {' or '.join(words)}" if words else "correct that key"
+    allowed = [f'"{word}"' for one in types if get_origin(one) is Literal for word in get_args(one)]
+    if allowed:
+        return f"it takes {' or '.join(allowed)}"
+    return "write its value in quotes" if words.startswith("Expected `str`, got `") else "correct that key"
+
+
+def _quoted(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _items(table: object) -> list[tuple[str, Any]]:

@@ -198,6 +198,12 @@ def _fixed_ports(ports: PortSettings, s3: S3Kind) -> dict[str, int]:
                 "set one of them only, or use LocalStack",
             )
         fixed["aws"] = ports.aws or ports.s3
+    elif ports.s3 and ports.s3 == ports.aws:
+        raise HarnessError(
+            f"LocalStack and moto are two servers, and cannot share port {ports.s3} (s3 and aws)",
+            "[stack.ports] in harness.toml",
+            'set one of them only, or use one server: s3 = "moto"',
+        )
     return fixed
 
 

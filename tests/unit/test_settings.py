@@ -9,6 +9,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.runs.functions import declared
 from harness.settings import load_settings
+from harness.stack.plan import make_plan
 
 FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
 
@@ -29,7 +30,30 @@ FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
         ("[[functions]]", "functions: Expected `object`, got `array`", "correct"),
         ("x = [", "harness.toml is not TOML", "correct"),
         ("x = " + "[" * 100_000, "harness.toml is not TOML", "correct"),
-        (b"x = '\xff'", "harness.toml is not TOML", "correct"),
+        (
+            b"x = '\xff'",
+            "harness.toml is not TOML: line 1 is not UTF-8",
+            "correct that line, or save the file as UTF-8",
+        ),
+        (b"x = 1\ny = '\xff'", "harness.toml is not TOML: line 2 is not UTF-8", "correct that line"),
+        ("[stack]".encode("utf-16"), "harness.toml is not TOML: line 1 is not UTF-8", "save the file as UTF-8"),
+        ("x = 1\nx = 2", "harness.toml is not TOML: Cannot overwrite", "correct the file"),
+        ("x = 1\ny", "harness.toml is not TOML", "correct the file"),
+        ("x = 1\n=\n", "(at line 2, column 1)", "correct the line named above"),
+        (
+            f'[functions."a b"]\n{FUNCTION}',
+            'functions: "a b" is not a function\'s name',
+            "letters, digits, `-` and `_`",
+        ),
+        (
+            '[functions.hello]\nsource = "."\nhandler = "app:handler"',
+            'functions.hello.handler: "app:handler" is not module.function',
+            '"app.handler"',
+        ),
+        ('[functions.hello]\nsource = "."\nhandler = "app"', '"app" is not module.function', '"app.handler"'),
+        (f"[functions.hello]\n{FUNCTION}environment = {{ A = '1', B = 1 }}", "functions.hello.environment.B", "quotes"),
+        ("[stack.ports]\ngateway = 18123\ns3 = 18123", "[stack.ports] s3 and gateway have the same port 18123", "or 0"),
+        ("[stack.ports]\ngateway = 7\ns3 = 7\naws = 7", "s3 and aws and gateway have the same port 7", "another port"),
     ],
 )
 def test_a_wrong_file_is_one_error_that_names_table_and_key(tmp_path, content, what, remedy):
@@ -112,3 +136,19 @@ handler = "mine.handler"
     with pytest.raises(HarnessError, match="function other is not declared"):
         declared(settings, "other")
     assert ["linear_ec_1"] == list(settings.functions)
+
+
+def test_a_mark_at_the_files_start_is_no_error(tmp_path):
+    """Some editors begin a UTF-8 file with a byte order mark."""
+    (tmp_path / "harness.toml").write_text('[stack]\ns3 = "moto"', encoding="utf-8-sig")
+
+    assert "moto" == load_settings(tmp_path).stack.s3
+
+
+def test_only_moto_as_s3_may_have_one_port_for_all_of_aws(tmp_path):
+    """It is one server, and the keys `s3` and `aws` mean the same; LocalStack is another server than moto."""
+    (tmp_path / "harness.toml").write_text("[stack.ports]\ns3 = 4566\naws = 4566")
+    settings = load_settings(tmp_path)
+
+    with pytest.raises(HarnessError, match=r"cannot share port 4566 \(s3 and aws\)"):
+        make_plan(settings, "localstack", tmp_path, state_file=tmp_path / "state.json", owner=None)
