@@ -54,11 +54,12 @@ def shared_stack(settings: Settings, *, of_any_code: bool = False) -> StackState
     Raises:
         HarnessError: Another version of the harness started it.
     """
-    with shared_stack_lock(settings.state_dir, wait=False) as locked:
+    state_dir = settings.state_dir
+    with shared_stack_lock(state_dir, wait=False) as locked:
         # Without the lock, another command is starting, stopping or cleaning up the stack right now.
         if locked:
-            clean_up_after_the_killed(settings.state_dir)
-        state = find_shared(settings.state_dir)
+            clean_up_after_the_killed(state_dir)
+        state = find_shared(state_dir)
     if state is not None and not of_any_code:
         check_code(state)
     return state
@@ -87,13 +88,14 @@ def start_shared_stack(
     Raises:
         HarnessError: The stack cannot start, or the one that is up is damaged or differs from the request.
     """
-    with shared_stack_lock(settings.state_dir, log=log):
-        clean_up_after_the_killed(settings.state_dir)
-        state = find_shared(settings.state_dir)
+    state_dir = settings.state_dir
+    with shared_stack_lock(state_dir, log=log):
+        clean_up_after_the_killed(state_dir)
+        state = find_shared(state_dir)
         if state is not None:
             _check_usable(state, s3, mode, registry=registry)
             return state, False
-        lost = shared_supervisors(settings.state_dir)
+        lost = shared_supervisors(state_dir)
         if lost:
             raise HarnessError(
                 "a stack is up, but its state files were removed",
@@ -101,7 +103,7 @@ def start_shared_stack(
                 "run `harness down`, then `harness up`",
             )
         plan = _planner(settings, s3, mode, log, registry=registry)
-        process, state = _start_supervisor(settings, plan, state_file(settings.state_dir), None, log)
+        process, state = _start_supervisor(state_dir, plan, state_file(state_dir), None, log)
         # The supervisor outlives this process, so pretend that it was waited for.
         process.returncode = 0
         return state, True
@@ -117,14 +119,16 @@ def stop_shared_stack(settings: Settings, *, log: Log = _silent) -> bool:
     Returns:
         Whether a stack was up.
     """
-    with shared_stack_lock(settings.state_dir, log=log):
-        supervisors = shared_supervisors(settings.state_dir)
-        state = find_shared(settings.state_dir)
+    # It may be another one once the stack is down.
+    state_dir = settings.state_dir
+    with shared_stack_lock(state_dir, log=log):
+        supervisors = shared_supervisors(state_dir)
+        state = find_shared(state_dir)
         if state is not None and state.supervisor not in supervisors:
             supervisors.append(state.supervisor)
         for supervisor in supervisors:
             _stop_shared_supervisor(supervisor, log)
-        clean_up_after_the_killed(settings.state_dir)
+        clean_up_after_the_killed(state_dir)
         _remove_containers_of_the_killed(settings)
         return bool(supervisors)
 
@@ -171,11 +175,12 @@ def start_private_stack(
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("a private stack ends with the thread that starts it: start it in the main thread")
-    with shared_stack_lock(settings.state_dir, wait=False) as locked:
+    state_dir = settings.state_dir
+    with shared_stack_lock(state_dir, wait=False) as locked:
         if locked:
-            clean_up_after_the_killed(settings.state_dir)
+            clean_up_after_the_killed(state_dir)
     plan = _planner(settings, s3, mode, log, faults=faults, registry=registry, every_service=every_service)
-    process, state = _start_supervisor(settings, plan, None, os.getpid(), log)
+    process, state = _start_supervisor(state_dir, plan, None, os.getpid(), log)
     try:
         yield state
     except BaseException as error:
@@ -263,10 +268,10 @@ def _planner(
 
 
 def _start_supervisor(
-    settings: Settings, plan_for: Planner, shared_state: Path | None, owner: int | None, log: Log
+    state_dir: Path, plan_for: Planner, shared_state: Path | None, owner: int | None, log: Log
 ) -> tuple[subprocess.Popen[bytes], StackState]:
     require_linux()
-    directory = make_folder(settings.state_dir)
+    directory = make_folder(state_dir)
     try:
         plan = plan_for(directory, state_file=shared_state or own_state_file(directory), owner=owner)
         records.save(plan, directory / PLAN_FILE)

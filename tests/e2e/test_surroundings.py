@@ -255,7 +255,7 @@ def test_no_space_or_inodes_left(project, options):
 
 @needs_root
 def test_a_read_only_checkout(project, tmp_path):
-    """State goes into the user's cache; every command works as elsewhere."""
+    """State goes into the user's cache; every command works as elsewhere, also once the checkout is writable."""
     mine = tmp_path / "mine"
     mine.mkdir()
     with mounted(mine, "size=1m"):
@@ -269,8 +269,11 @@ def test_a_read_only_checkout(project, tmp_path):
             short(harness(mine, "runs"), 0)
             inspected = harness(mine, "data", "inspect", "s3://nosuch")
             assert "no S3 found" not in short(inspected, 1)
+            subprocess.run(["mount", "-o", "remount,rw", mine], check=True)
+            assert "the stack is up" in short(harness(mine, "status"), 0)
         finally:
-            short(harness(mine, "down"), 0)
+            down = short(harness(mine, "down"), 0)
+        assert "the stack is down" in down
 
 
 @slow

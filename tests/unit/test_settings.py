@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
+from harness.folders import state_folder
 from harness.runs.functions import declared
 from harness.settings import load_settings
+from harness.stack.folders import make_folder, remove_folder
 from harness.stack.plan import make_plan
 
 FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
@@ -108,6 +110,24 @@ def test_a_user_without_a_name_and_a_home_has_the_cache_in_the_project(tmp_path,
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     (tmp_path / "harness.toml").touch()
     assert tmp_path / ".harness" / "cache" == load_settings(tmp_path).cache_dir
+
+
+def test_a_stack_of_a_read_only_project_is_found_after_the_project_became_writable(tmp_path, monkeypatch):
+    """Its state stays where it came up, until it is down."""
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with monkeypatch.context() as while_read_only:
+        while_read_only.setattr(os, "access", lambda path, *_, **__: path != project)
+        elsewhere = state_folder(project)
+        stack = make_folder(elsewhere)
+
+    found = state_folder(project)
+    remove_folder(stack)
+
+    assert tmp_path / "cache" in elsewhere.parents
+    assert elsewhere == found
+    assert project / ".harness" == state_folder(project)
 
 
 def test_without_a_file_the_working_folder_is_the_project(tmp_path, monkeypatch):
