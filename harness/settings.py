@@ -19,6 +19,7 @@ import os
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -192,13 +193,33 @@ def load_settings(start: Path | None = None) -> Settings:
         HarnessError: The file is invalid; the message names the table and the key.
     """
     start = (start or _working_folder()).resolve()
-    # `Path.is_file` would raise if a folder above may not be searched.
-    path = next((folder / FILE_NAME for folder in (start, *start.parents) if os.path.isfile(folder / FILE_NAME)), None)  # noqa: PTH113
+    path = _nearest(start)
     if path is None:
         return Settings(start, cache_folder(start), StackSettings(), GatewaySettings(), shipped_functions())
     file = _read(path)
     functions, runtime = _functions_of(file, path.parent), file.runtime or OWN_RUNTIME
     return Settings(path.parent, cache_folder(path.parent), file.stack, file.gateway, functions, runtime)
+
+
+def load_settings_of_any_stack(tell: Callable[[HarnessError], None]) -> Settings:
+    """Return the settings; if `harness.toml` is invalid, tell why, and return its project with nothing but defaults.
+
+    A stack that is up can thus be shown and stopped while its user edits the file.
+    """
+    try:
+        return load_settings()
+    except HarnessError as error:
+        path = _nearest(_working_folder().resolve())
+        if path is None:
+            raise
+        tell(error)
+        return Settings(path.parent, cache_folder(path.parent), StackSettings(), GatewaySettings(), {})
+
+
+def _nearest(start: Path) -> Path | None:
+    # `Path.is_file` would raise if a folder above may not be searched.
+    paths = (folder / FILE_NAME for folder in (start, *start.parents))
+    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113
 
 
 def shipped_functions() -> dict[str, FunctionSettings]:

@@ -2,9 +2,13 @@
 
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
+
+if TYPE_CHECKING:
+    from harness.errors import HarnessError
 
 
 @click.command("doctor")
@@ -19,13 +23,15 @@ def command(*, mend: bool, as_json: bool) -> None:
     Example:
       harness doctor --fix
     """
-    from harness.settings import load_settings
+    from harness.settings import load_settings, load_settings_of_any_stack
     from harness.stack.doctor import examine, fix
 
-    settings = load_settings()
     if mend:
-        fix(settings, partial(click.echo, err=True))
-    checks = examine(settings)
+        # Only a valid file tells what has to be installed.
+        fix(load_settings(), partial(click.echo, err=True))
+    problems: list[HarnessError] = []
+    settings = load_settings_of_any_stack(problems.append)
+    checks = examine(settings, problems)
     if as_json:
         click.echo(msgspec.json.encode(checks).decode())
     else:

@@ -15,10 +15,11 @@ def command(*, as_json: bool) -> None:
     Example:
       harness down
     """
-    from harness.settings import load_settings
+    from harness.cli._warning import warn
+    from harness.settings import load_settings_of_any_stack
     from harness.stack import stop_shared_stack
 
-    stopped = stop_shared_stack(load_settings(), log=partial(click.echo, err=True))
+    stopped = stop_shared_stack(load_settings_of_any_stack(warn), log=partial(click.echo, err=True))
     if as_json:
         click.echo(msgspec.json.encode({"stopped": stopped}).decode())
     else:

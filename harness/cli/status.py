@@ -24,13 +24,15 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
       aws lambda list-functions
     """
     from harness.cli._stack_text import describe
+    from harness.cli._warning import warn
     from harness.errors import HarnessError
-    from harness.settings import load_settings
+    from harness.settings import load_settings_of_any_stack
     from harness.stack import client_environment, dead_parts, docker_flags, shared_stack, without_key
     from harness.stack.code import is_outdated
     from harness.system import records
 
-    state = shared_stack(load_settings(), of_any_code=not (as_shell or as_docker or as_network))
+    settings = load_settings_of_any_stack(warn)
+    state = shared_stack(settings, of_any_code=not (as_shell or as_docker or as_network))
     if (as_shell or as_docker or as_network) and state is None:
         raise HarnessError("no stack is up", remedy="run `harness up` first")
     if as_docker and state is not None:

@@ -7,7 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -55,9 +55,15 @@ class Check(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
-def examine(settings: Settings) -> list[Check]:
-    """Check everything that the harness depends on, without changing anything."""
+def examine(settings: Settings, problems: Sequence[HarnessError] = ()) -> list[Check]:
+    """Check everything that the harness depends on, without changing anything.
+
+    Args:
+        settings: The project's settings.
+        problems: What is wrong with its harness.toml; each is a failed check.
+    """
     return [
+        *(Check("settings", ok=False, required=True, found=each.what, remedy=_place_first(each)) for each in problems),
         _operating_system(),
         _python(),
         *_overwritten(),
@@ -87,6 +93,10 @@ def fix(settings: Settings, log: Callable[[str], None]) -> None:
         ensure_environment(settings.cache_dir, runtime, log=log)
     if settings.stack.s3 == "localstack":
         ensure_localstack(settings, log)
+
+
+def _place_first(problem: HarnessError) -> str:
+    return ": ".join(part for part in (problem.where, problem.remedy) if part)
 
 
 def _runtimes(settings: Settings) -> list[Runtime]:

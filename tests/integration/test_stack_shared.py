@@ -58,6 +58,30 @@ def test_up_status_down(project, run_harness):
     assert run_harness("status").stdout == "no stack is up\n"
 
 
+def test_a_stack_is_shown_and_stopped_while_harness_toml_is_broken(project, run_harness):
+    """The file is needed to start a stack; `status` and `down` warn about it, `doctor` lists it, and `up` refuses."""
+    state, _ = start_shared_stack(project)
+    (project.root / "harness.toml").write_text('[stack]\ns3 = "mot"')
+    words = "stack.s3: Invalid enum value 'mot'"
+
+    up, status = run_harness("up"), run_harness("status", "--json")
+    doctor, fix = run_harness("doctor", "--json"), run_harness("doctor", "--fix")
+    down = run_harness("down")
+
+    assert up.returncode == fix.returncode == 1
+    assert up.stderr.startswith(f"error: {words}")
+    assert fix.stderr.startswith(f"error: {words}")
+    assert status.returncode == 0
+    assert status.stderr.startswith(f"warning: {words}")
+    assert json.loads(status.stdout)["stack"]["pid"] == state.pid
+    assert doctor.returncode == 1
+    failed = [check for check in json.loads(doctor.stdout) if check["required"] and not check["ok"]]
+    assert [(check["name"], check["found"]) for check in failed] == [("settings", words)]
+    assert 'it takes "localstack" or "moto"' in failed[0]["remedy"]
+    assert (down.returncode, down.stdout) == (0, "the stack is down\n")
+    assert down.stderr.startswith(f"warning: {words}")
+
+
 def test_a_stack_whose_state_was_damaged_or_removed_is_still_found(project, run_harness):
     """`up` starts no second one, `status` shows the first, and `down` stops it whatever was deleted."""
     state, _ = start_shared_stack(project)
