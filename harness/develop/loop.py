@@ -48,6 +48,7 @@ class DevelopmentLoop:
         self._gateway = GatewayClient(stack)
         self._replay = Replay(self._gateway, screen, keys, edit)
         self._listening = asyncio.Event()
+        self._feed_ended = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Future[signal.Signals | None] = asyncio.get_running_loop().create_future()
 
@@ -104,6 +105,7 @@ class DevelopmentLoop:
                         self._screen.invocation(record)
                     case FeedSkipped(count=count):
                         self._screen.note(f"{count} lines were skipped here; `harness logs` has all of them")
+        self._feed_ended = True
         stopped = await in_thread(lambda: wait_until(lambda: not self._stack.directory.exists(), _STOPPED_WITHIN_S))
         if not stopped:
             await in_thread(lambda: check_parts(self._stack))
@@ -168,6 +170,8 @@ class DevelopmentLoop:
                 self._screen.note(KEYS)
 
     async def _say_what_stays(self) -> None:
+        if self._feed_ended:  # the gateway has ended, and the error says why
+            return
         running = await self._gateway.running()
         if running:
             self._screen.note(f"in progress, and going on: {running} invocation{'s' if running > 1 else ''}")
