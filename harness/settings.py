@@ -196,6 +196,18 @@ def load_settings(start: Path | None = None) -> Settings:
     path = _nearest(start)
     if path is None:
         return Settings(start, cache_folder(start), StackSettings(), GatewaySettings(), shipped_functions())
+    return read_settings(path)
+
+
+def read_settings(path: Path) -> Settings:
+    """Return the settings in a `harness.toml`, whose folder is the project.
+
+    Args:
+        path: The file.
+
+    Raises:
+        HarnessError: The file is missing or invalid; the message names the table and the key.
+    """
     file = _read(path)
     functions, runtime = _functions_of(file, path.parent), file.runtime or OWN_RUNTIME
     return Settings(path.parent, cache_folder(path.parent), file.stack, file.gateway, functions, runtime)

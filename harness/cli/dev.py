@@ -40,6 +40,7 @@ def command(
     """Keep the functions NAME, or all that harness.toml declares, up to date with their files, and show what they do.
 
     Use the stack that is up, or start one, which stays up in the end.
+    Without a harness.toml, NAME is one of the training functions that the harness ships.
     Print what functions log, and one line for each invocation.
     On a terminal, `r` invokes the last event again, `l` lists the last invocations, and a number opens the event of one
     in $EDITOR and invokes it again; `q` quits.
@@ -54,11 +55,17 @@ def command(
     from harness.errors import HarnessError
     from harness.runs.debugging import debug_ports
     from harness.runs.functions import declared
-    from harness.settings import load_settings
+    from harness.settings import FILE_NAME, load_settings
     from harness.stack import start_shared_stack
     from harness.system.debugpy import ensure_debugpy
 
     settings = load_settings()
+    if not names and not (settings.root / FILE_NAME).is_file():
+        raise HarnessError(
+            f"there is no {FILE_NAME} here or above",
+            str(settings.root),
+            "make a project with `harness init`, or name functions that the harness ships",
+        )
     for name in (*names, *([debug] if debug else [])):
         declared(settings, name)
     if debug is None and debug_port is not None:

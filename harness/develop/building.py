@@ -1,5 +1,6 @@
 """Functions made from the project, and made again after a save; what cannot be built leaves the old code in place."""
 
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from harness.aws.function_deployer import create_or_update
 from harness.develop.syntax import syntax_problem
 from harness.errors import HarnessError
 from harness.runs.functions import desired_function, inputs_of
-from harness.settings import FILE_NAME, FunctionSettings, Settings, load_settings, shipped_functions
+from harness.settings import FILE_NAME, FunctionSettings, Settings, read_settings, shipped_functions
 from harness.stack.plan import Log
 from harness.stack.state import Mode
 
@@ -82,7 +83,10 @@ class ProjectBuilder:
         if self.settings_file in changed:
             before = self.settings
             try:
-                self.settings = load_settings(before.root)
+                if not self.settings_file.is_file():
+                    raise HarnessError(f"{FILE_NAME} is gone; functions stay as they are")  # noqa: TRY301
+                # Without it, a file in a folder above would count, or the functions that the harness ships.
+                self.settings = read_settings(self.settings_file)
             except HarnessError as error:
                 yield BuildResult("", problem=tuple(str(error).splitlines()))
             else:
@@ -119,6 +123,9 @@ class ProjectBuilder:
                 yield BuildResult(name, tuple(create_or_update(self._client, desired)))
             except HarnessError as error:
                 yield BuildResult(name, problem=tuple(str(error).splitlines()))
+            except OSError as error:
+                # A folder may be changed or closed at any moment; the other functions go on.
+                yield BuildResult(name, problem=(_unreadable(error),))
         self._suspects = (self._suspects - checked) | broken
 
     def _shown(self, path: Path) -> str:
@@ -129,3 +136,8 @@ class ProjectBuilder:
 def _concerns(function: FunctionSettings, changed: Iterable[Path]) -> bool:
     inputs = inputs_of(function)
     return any(path.is_relative_to(one) or one.is_relative_to(path) for path in changed for one in inputs)
+
+
+def _unreadable(error: OSError) -> str:
+    where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    return f"{where}{error.strerror or error}"

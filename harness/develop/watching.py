@@ -5,6 +5,8 @@ code has thousands of folders that are never packaged.
 """
 
 import asyncio
+import os
+import stat
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -43,11 +45,12 @@ def folders_to_watch(inputs: Collection[Path], settings_file: Path) -> Folders:
     """
     deep, flat = set[Path](), {settings_file.parent}
     for path in inputs:
-        if path.is_file():
+        # `Path.is_file` would raise if a folder may not be searched.
+        if os.path.isfile(path):  # noqa: PTH113
             flat.add(path.parent)
-        elif path.is_dir():
-            children = [child for child in _children(path) if child.is_dir()]
-            packed = [child for child in children if is_packed(child)]
+        elif os.path.isdir(path):  # noqa: PTH112
+            children = [child for child in _children(path) if os.path.isdir(child)]  # noqa: PTH112
+            packed = [child for child in children if _is_packed(child)]
             if len(packed) == len(children):
                 deep.add(path)
             else:
@@ -109,6 +112,7 @@ async def _watch(paths: Iterable[Path], queue: "asyncio.Queue[set[Path]]", *, re
         rust_timeout=LOOK_EVERY_MS,
         yield_on_timeout=True,
         recursive=recursive,
+        ignore_permission_denied=True,
     )
     async with aclosing(watching) as changes:
         async for batch in changes:
@@ -151,7 +155,15 @@ def _counts(path: Path, inputs: Collection[Path], settings_file: Path) -> bool:
 
 def _packed_below(folder: Path, inner: Path) -> bool:
     """Return whether a path within a folder, and the folders on the way to it, are packed."""
-    return all(is_packed(folder.joinpath(*inner.parts[: end + 1])) for end in range(len(inner.parts)))
+    return all(_is_packed(folder.joinpath(*inner.parts[: end + 1])) for end in range(len(inner.parts)))
+
+
+def _is_packed(path: Path) -> bool:
+    """Return whether a path is packed; one that cannot be looked into is not watched, and whoever packs reports it."""
+    try:
+        return is_packed(path)
+    except OSError:
+        return False
 
 
 def _identities(inputs: Collection[Path], folders: Folders) -> dict[Path, tuple[int, int]]:
@@ -161,7 +173,7 @@ def _identities(inputs: Collection[Path], folders: Folders) -> dict[Path, tuple[
         with suppress(OSError):
             status = path.stat()
             # A file that is saved by renaming is another one each time.
-            found[path] = (0, 0) if path.is_file() else (status.st_dev, status.st_ino)
+            found[path] = (0, 0) if stat.S_ISREG(status.st_mode) else (status.st_dev, status.st_ino)
     return found
 
 

@@ -1,14 +1,17 @@
 """The parts of the development loop: what is watched, what is built, and how lines read."""
 
+import errno
 from pathlib import Path
 
 import click
 import pytest
 
+from harness.cli.dev import command
 from harness.develop.building import ProjectBuilder
 from harness.develop.screen import Screen
 from harness.develop.syntax import syntax_problem
 from harness.develop.watching import folders_to_watch
+from harness.errors import HarnessError
 from harness.gateway.feed import FeedInvocation
 from harness.runs.functions import inputs_of
 from harness.settings import OWN_RUNTIME, load_settings
@@ -153,3 +156,65 @@ def test_a_broken_file_keeps_its_functions_from_being_built_until_it_is_mended(t
     assert "handler main.missing needs a file" in problems(tmp_path / "two" / "a.py")["two"]
     broken.write_text("x = 2\n")
     assert "handler main.missing needs a file" in problems(broken)["one"]
+
+
+def test_a_harness_toml_that_is_gone_changes_nothing(tmp_path):
+    """Neither the one in a folder above nor the functions that the harness ships take its place."""
+    (tmp_path / "harness.toml").write_text('[functions.other]\nsource = "."\nhandler = "a.b"\n')
+    root = tmp_path / "project"
+    root.mkdir()
+    file, away = root / "harness.toml", root / "away.toml"
+    file.write_text('[functions.f]\nsource = "f"\nhandler = "a.b"\n')
+    builder = ProjectBuilder(load_settings(root), (), "container", None, print)
+    before = builder.settings
+    file.rename(away)
+
+    assert [("", ("harness.toml is gone; functions stay as they are",))] == [
+        (result.function, result.problem) for result in builder.build_changed({file})
+    ]
+    assert before is builder.settings
+    away.rename(file)
+    assert [] == list(builder.build_changed({file}))
+    assert before == builder.settings
+
+
+def test_without_a_harness_toml_the_loop_wants_names(tmp_path, monkeypatch):
+    """It would otherwise make all functions that the harness ships, PyTorch included."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(HarnessError, match=r"no harness\.toml here or above\n.*\n.*`harness init`"):
+        command.callback(names=(), s3=None, mode=None, debug=None, debug_port=None)
+
+
+def test_an_error_of_the_system_is_that_functions_own(tmp_path, monkeypatch):
+    """The other functions are built, and the loop goes on."""
+    (tmp_path / "harness.toml").write_text(
+        "".join(f'[functions.{name}]\nsource = "{name}"\nhandler = "a.b"\n' for name in ("one", "two"))
+    )
+
+    def desired(name, *_arguments, **_keywords):
+        if name == "one":
+            raise PermissionError(errno.EACCES, "Permission denied", "one/pgdata")
+        raise HarnessError("it was tried")
+
+    monkeypatch.setattr("harness.develop.building.desired_function", desired)
+    builder = ProjectBuilder(load_settings(tmp_path), (), "container", None, print)
+
+    assert {"one": ("one/pgdata: Permission denied",), "two": ("it was tried",)} == {
+        result.function: result.problem for result in builder.build_all()
+    }
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_watched(tmp_path, monkeypatch):
+    """Whoever packs it says so; the others are watched."""
+    for name in ("code", "pgdata"):
+        (tmp_path / name).mkdir()
+
+    def refuse(path):
+        if path.name == "pgdata":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path / "pyvenv.cfg"))
+        return True
+
+    monkeypatch.setattr("harness.develop.watching.is_packed", refuse)
+
+    assert ({tmp_path / "code"}, {tmp_path}) == folders_to_watch([tmp_path], tmp_path / "harness.toml")
