@@ -64,14 +64,32 @@ def package(function: FunctionSettings, libraries: Sequence[Path] = (), layers: 
     for folder in function.include:
         files |= packed_files(folder, function.exclude, folder.name)
     module = function.handler.rpartition(".")[0].replace(".", "/")
-    if not {f"{module}.py", f"{module}/__init__.py"} & files.keys():
-        raise HarnessError(
-            f"handler {function.handler} needs a file {module}.py or {module}/__init__.py",
-            f"not found in {function.source}",
-            "mend `handler` or `source` of the function in harness.toml",
-        )
+    modules = (f"{module}.py", f"{module}/__init__.py")
+    if not files.keys() & modules:
+        raise _without_module(function, module.partition("/")[0], modules)
     # An image has ten gigabytes; in process mode the package stands for it.
     return zipped(files, libraries, layers, limited=not function.image)
+
+
+def _without_module(function: FunctionSettings, top: str, modules: tuple[str, str]) -> HarnessError:
+    """Return the error about a package without the handler's module, which may lie there and be left out.
+
+    Args:
+        function: The function's table in harness.toml.
+        top: The first part of the module's name.
+        modules: The names in the package that the module's file may have.
+    """
+    needs = f"handler {function.handler} needs a file {modules[0]} or {modules[1]}"
+    roots = [function.source, *(folder.parent for folder in function.include if folder.name == top)]
+    for path, name in ((root / name, name) for root in roots for name in modules):
+        if os.path.isfile(path):  # noqa: PTH113 - `Path.is_file` would raise if its folder may not be searched
+            pattern = f"!/{top}/" if "/" in name else f"!/{name}"
+            remedy = f'move it, or put it back with `exclude = ["{pattern}"]`'
+            if function.exclude:
+                remedy = "mend `exclude` of the function in harness.toml"
+            return HarnessError(needs, f"{path} is left out of the package", remedy)
+    where = f"not found in {function.source}"
+    return HarnessError(needs, where, "mend `handler` or `source` of the function in harness.toml")
 
 
 def package_with_libraries(function: FunctionSettings, cache: Path, *, log: Log) -> Code:

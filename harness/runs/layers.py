@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.runs.packing import Packed, packed_files
+from harness.runs.packing import Packed, check_folder, not_packed, packed_files
 from harness.runtimes.folders import made_once
 from harness.runtimes.mark import layers_folder
 from harness.settings import FunctionSettings
@@ -47,8 +47,7 @@ def ensure_layers(function: FunctionSettings, cache: Path, *, log: Log) -> list[
 
 
 def _ensure(folder: Path, cache: Path, log: Log) -> Path:
-    if not folder.is_dir():
-        raise HarnessError(f"layer {folder} does not exist", remedy="correct `layers` in harness.toml")
+    check_folder(folder, "layers")
     files = packed_files(folder)
     tops = {name.partition("/")[0] for name in files}
     if "python" not in tops and any(name.endswith(".py") for name in tops):
@@ -69,7 +68,10 @@ def _digest(files: Mapping[str, Packed]) -> str:
     digest = hashlib.sha256()
     for name in sorted(files):
         entry = files[name]
-        content = entry.content()
+        try:
+            content = entry.content()
+        except OSError as error:
+            raise not_packed(error, entry.path) from error
         digest.update(f"{name}\0{entry.mode}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:32]
 

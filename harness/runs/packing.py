@@ -11,7 +11,6 @@ import stat
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -40,6 +39,7 @@ _LEFT_OUT = {
     ".ruff_cache",
     ".svn",
     ".tox",
+    ".venv",
     ".vscode",
     "Dockerfile",
     "__pycache__",
@@ -95,22 +95,48 @@ class Packed:
         return b"" if self.is_folder else self.path.read_bytes()
 
 
-def packed_files(folder: Path, exclude: Sequence[str] = (), name: str = "") -> dict[str, Packed]:
+def packed_files(folder: Path, exclude: Sequence[str] | None = None, name: str = "") -> dict[str, Packed]:
     """Return the entries of a folder by their name in the package.
 
     Args:
         folder: The folder.
-        exclude: Patterns of what is left out, as in .gitignore; they match names in the package.
+        exclude: Patterns of what is left out, as in .gitignore; they match names in the package. None if the user has
+            no way to leave something out.
         name: The folder's name in the package; empty if it is the package's root.
 
     Raises:
         HarnessError: The folder does not exist, has an entry that cannot be packed, or a pattern is not one.
     """
-    if not folder.is_dir():
-        raise HarnessError(f"function folder {folder} does not exist", remedy="correct `source` in harness.toml")
-    with _readable(folder):
-        walk = _Walk(_left_out(folder, exclude))
-        return dict(walk.entries(folder, f"{name}/" if name else "", Path(os.path.realpath(folder)), ()))
+    check_folder(folder, "include" if name else "source")
+    prefix = f"{name}/" if name else ""
+    try:
+        walk = _Walk(_left_out(folder, exclude or ()))
+        return dict(walk.entries(folder, prefix, Path(os.path.realpath(folder)), ()))
+    except OSError as error:
+        raise _unreadable(error, folder, None if exclude is None else prefix) from error
+
+
+def check_folder(folder: Path, key: str) -> None:
+    """Check that a folder exists.
+
+    Args:
+        folder: The folder.
+        key: The key of harness.toml that names it.
+
+    Raises:
+        HarnessError: It does not exist, is a file, or is in a folder that may not be searched.
+    """
+    remedy = f"correct `{key}` in harness.toml"
+    try:
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            raise HarnessError(f"{folder} is a file, not a folder", remedy=f"{remedy}: it takes folders")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if any(part.startswith("~") for part in folder.parts):
+            remedy += ": ~ is not your home there, so write its path out"
+        kind = "layer" if key == "layers" else "function folder"
+        raise HarnessError(f"{kind} {folder} does not exist", remedy=remedy) from error
+    except OSError as error:
+        raise not_packed(error, folder) from error
 
 
 def _left_out(folder: Path, exclude: Sequence[str]) -> GitIgnoreSpec:
@@ -155,8 +181,11 @@ def zipped(
             entry = files[name]
             info = zipfile.ZipInfo(name, _EPOCH)
             info.create_system, info.external_attr = _UNIX, entry.mode << 16
-            with _readable(entry.path):
-                archive.writestr(info, entry.content(), zipfile.ZIP_DEFLATED)
+            try:
+                content = entry.content()
+            except OSError as error:
+                raise not_packed(error, entry.path, name) from error
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
             packed[name] = info.compress_size
         archive.comment = package_comment([*libraries, *layers])
     size = len(buffer.getbuffer()) + sum(sizes.zipped for sizes in added)
@@ -196,14 +225,16 @@ class _Walk:
         real = Path(os.path.realpath(folder))
         if real in within:
             raise HarnessError(
-                f"{folder} links to a folder around it", remedy="remove the link, or have it lead elsewhere"
+                f"{folder} links to a folder around it",
+                remedy="remove the link, have it lead elsewhere, or `exclude` it",
             )
         paths = sorted(folder.iterdir())
         if not paths and within:
             yield prefix, Packed(_FOLDER, folder, 0)
         for path in paths:
             name = f"{prefix}{path.name}"
-            if not is_packed(path) or self._is_left_out(path, name):
+            # In this order: what is left out by its name is not looked into.
+            if path.name in _LEFT_OUT or self._is_left_out(path, name) or _is_environment(path):
                 continue
             _check_name(name, path)
             if path.is_symlink() and _stays_a_link(path, real.relative_to(root), root):
@@ -217,7 +248,8 @@ class _Walk:
                 yield name, Packed(_PROGRAM if status.st_mode & stat.S_IXUSR else _FILE, path, status.st_size)
 
     def _is_left_out(self, path: Path, name: str) -> bool:
-        return len(self.left_out) > 0 and self.left_out.match_file(f"{name}/" if path.is_dir() else name)
+        # A link into a folder that may not be searched is left out, too; `Path.is_dir` would raise.
+        return len(self.left_out) > 0 and self.left_out.match_file(f"{name}/" if os.path.isdir(path) else name)  # noqa: PTH112
 
 
 def _stays_a_link(path: Path, folder: Path, root: Path) -> bool:
@@ -243,7 +275,8 @@ def _stays_a_link(path: Path, folder: Path, root: Path) -> bool:
 
 
 def _is_environment(path: Path) -> bool:
-    return path.is_dir() and any((path / mark).exists() for mark in _ENVIRONMENT)
+    """Return whether a folder is an environment; one that may not be searched is none, and cannot be packed either."""
+    return any(os.path.exists(path / mark) for mark in _ENVIRONMENT)  # noqa: PTH110 - `Path.exists` would raise
 
 
 def _check_name(name: str, path: Path) -> None:
@@ -252,17 +285,44 @@ def _check_name(name: str, path: Path) -> None:
     except UnicodeEncodeError as error:
         shown = os.fsencode(path).decode(errors="backslashreplace")
         raise HarnessError(f"{shown}: its name is not UTF-8, and cannot be packed", remedy="rename it") from error
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or path
+    if "\\" in name:
         raise HarnessError(
-            f"{where} cannot be packed: {error.strerror}", remedy="correct its permissions, or remove it"
-        ) from error
+            f"{path}: its name has a backslash, and cannot be packed",
+            "tools that unpack packages take it for the end of a folder's name",
+            "rename it, or `exclude` it",
+        )
+
+
+def _unreadable(error: OSError, folder: Path, prefix: str | None) -> HarnessError:
+    """Return the error about an entry that may not be looked at.
+
+    Args:
+        error: What the system says of it.
+        folder: The folder that is packed.
+        prefix: What precedes the names of its entries in the package; None if nothing can be excluded.
+    """
+    path = Path(error.filename or folder)
+    inner = path.relative_to(folder).parts if path.is_relative_to(folder) else ()
+    ways = (folder.joinpath(*inner[: end + 1]) for end in range(len(inner)))
+    # The outermost link is the user's; what it leads to is seldom.
+    link = next((way for way in ways if os.path.islink(way)), None)  # noqa: PTH114 - `Path.is_symlink` would raise
+    name = (link or path).relative_to(folder).as_posix() if inner else ""
+    where = f"through the link {link} to {link.readlink()}" if link not in (None, path) else ""
+    return not_packed(error, path, f"{prefix}{name}" if name and prefix is not None else "", where)
+
+
+def not_packed(error: OSError, path: Path, name: str = "", where: str = "") -> HarnessError:
+    """Return the error about an entry that cannot be read.
+
+    Args:
+        error: What the system says of it.
+        path: The entry, if the system does not name it.
+        name: Its name in the package, if it can be excluded.
+        where: Where it was found, if that is not plain.
+    """
+    remedy = f'or leave it out: `exclude = ["/{name}"]`' if name else "or remove it"
+    what = f"{error.filename or path} cannot be packed: {error.strerror}"
+    return HarnessError(what, where, f"correct its permissions, {remedy}")
 
 
 def _too_large(how: str, size: int, limit: int, files: Mapping[str, Packed]) -> HarnessError:

@@ -3,14 +3,19 @@
 import io
 import os
 import re
+import tempfile
 import zipfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from harness.errors import HarnessError
 from harness.gateway import limits
 from harness.runs.functions import package
-from harness.settings import FunctionSettings
+from harness.runs.layers import ensure_layers
+from harness.runs.packing import is_packed
+from harness.settings import FunctionSettings, with_absolute_paths
 
 
 @pytest.fixture
@@ -192,3 +197,171 @@ def test_a_pattern_that_is_none_is_named(source):
     """A slip is not ignored."""
     with pytest.raises(HarnessError, match="'!'"):
         entries(source, exclude=("*.md", "!"))
+
+
+NOBODY = 65_534
+
+
+@contextmanager
+def as_user():
+    """Without the rights of root, to whom no folder is closed."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def closed():
+    """A function that makes a folder which nobody may look into."""
+    folders = []
+
+    def close(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0)
+        folders.append(folder)
+        return folder
+
+    yield close
+    for folder in folders:
+        folder.chmod(0o700)
+
+
+@pytest.fixture
+def public():
+    """A function's folder that every user can reach."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        source = folder / "project"
+        source.mkdir()
+        (source / "app.py").write_text("def handler(event, context): return 1")
+        packed(source)  # whatever is imported for it is imported as the user who may
+        yield source
+
+
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [
+        ("pgdata", {"exclude": ("pgdata",)}),
+        ("pgdata", {"exclude": ("/pgdata/",)}),
+        (".venv", {}),
+        (".git", {}),
+        ("a/.pytest_cache", {}),
+    ],
+)
+def test_a_folder_that_is_left_out_is_not_looked_into(public, closed, place, options):
+    """It may be another user's, such as the data of a database."""
+    write(public / "a" / "b.py")
+    before = packed(public)
+    closed(public / place)
+
+    with as_user():
+        after = packed(public, **options)
+
+    assert before == after
+
+
+def test_a_folder_that_cannot_be_read_is_named(public, closed):
+    """The error is about the folder, not about a file that may be in it, and tells how to leave it out."""
+    folder = closed(public / "db" / "pgdata")
+
+    with as_user(), pytest.raises(HarnessError) as caught:
+        packed(public)
+
+    assert f"{folder} cannot be packed: Permission denied" == caught.value.what
+    assert '`exclude = ["/db/pgdata"]`' in caught.value.remedy
+    with as_user():
+        assert is_packed(folder)
+        assert {"app.py"} == set(entries(public, exclude=("/db/pgdata",)))
+
+
+def test_a_folder_behind_a_link_is_told_with_the_link(public, closed):
+    """The link is the user's to remove or to exclude."""
+    outside = public.parent / "etc"
+    closed(outside / "polkit" / "rules.d")
+    (public / "etc").symlink_to(outside)
+
+    with as_user(), pytest.raises(HarnessError) as caught:
+        packed(public)
+
+    assert f"{public}/etc/polkit/rules.d cannot be packed: Permission denied" == caught.value.what
+    assert f"through the link {public}/etc to {outside}" == caught.value.where
+    assert '`exclude = ["/etc"]`' in caught.value.remedy
+    with as_user():
+        assert {"app.py"} == set(entries(public, exclude=("/etc",)))
+
+
+def test_a_layers_file_that_cannot_be_read_is_named(source, tmp_path):
+    """Layers have no `exclude`."""
+    layer = tmp_path / "layer"
+    (layer / "python").mkdir(parents=True)
+    (layer / "python" / "memory").symlink_to("/proc/self/mem")
+    settings = FunctionSettings(source=source, handler="app.handler", layers=(layer,))
+
+    with pytest.raises(HarnessError, match="python/memory cannot be packed: Input/output error") as caught:
+        ensure_layers(settings, tmp_path / "cache", log=print)
+
+    assert "exclude" not in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("settings", "what", "remedy"),
+    [
+        ({"source": "gone"}, "function folder {}/gone does not exist", "correct `source` in harness.toml"),
+        ({"include": ("gone",)}, "function folder {}/gone does not exist", "correct `include` in harness.toml"),
+        ({"layers": ("gone",)}, "layer {}/gone does not exist", "correct `layers` in harness.toml"),
+        ({"source": "app.py"}, "{}/app.py is a file, not a folder", "correct `source`"),
+        ({"include": ("app.py",)}, "{}/app.py is a file, not a folder", "correct `include`"),
+        ({"source": "app.py/f"}, "function folder {}/app.py/f does not exist", "correct `source`"),
+        ({"source": "~/f"}, "function folder {}/~/f does not exist", "~ is not your home there"),
+    ],
+)
+def test_a_folder_that_is_none_is_told_with_its_key(source, tmp_path, settings, what, remedy):
+    """A missing folder, a file, and a path that only a shell would understand."""
+    table = FunctionSettings(**{"source": Path(), "handler": "app.handler"} | settings)
+    function = with_absolute_paths(table, source)
+
+    with pytest.raises(HarnessError) as caught:
+        package(function, layers=ensure_layers(function, tmp_path / "cache", log=print))
+
+    assert what.format(source) == caught.value.what
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("handler", "files", "exclude", "remedy"),
+    [
+        ("app.handler", (), ("*",), "mend `exclude`"),
+        ("lib.app.handler", ("lib/app.py",), ("lib/",), "mend `exclude`"),
+        ("shared.app.handler", ("../shared/app.py",), ("/shared/",), "mend `exclude`"),
+        ("test_it.handler", ("harness.toml", "test_it.py"), (), '`exclude = ["!/test_it.py"]`'),
+        ("tests.app.handler", ("harness.toml", "tests/app/__init__.py"), (), '`exclude = ["!/tests/"]`'),
+    ],
+)
+def test_a_handler_that_is_left_out_is_told_so(source, handler, files, exclude, remedy):
+    """Its file is there, so neither its name nor its folder is wrong."""
+    write(source.parent / "shared" / "other.py")
+    for name in files:
+        write(source / name)
+    function = FunctionSettings(source=source, handler=handler, include=(source.parent / "shared",), exclude=exclude)
+
+    with pytest.raises(HarnessError, match=rf"handler {handler} needs a file ") as caught:
+        package(function)
+
+    assert caught.value.where.endswith(".py is left out of the package")
+    assert remedy in caught.value.remedy
+
+
+def test_a_name_with_a_backslash_is_refused_with_its_path(source):
+    """The gateway, as other tools that unpack, would take it for a separator, and could not tell where it lies."""
+    write(source / "a\\b")
+
+    with pytest.raises(HarnessError, match=r"project/a\\b: its name has a backslash"):
+        packed(source)
+
+    assert {"app.py"} == set(entries(source, exclude=("a*b",)))
