@@ -32,7 +32,7 @@ from harness.stack.plan import StackImages, StackPlan, endpoints
 from harness.stack.reply import READY_TIMEOUT_S, TELL_EVERY_S, WAITING
 from harness.stack.state import Endpoints
 from harness.system.engine import connect, translated
-from harness.system.ports import LOOPBACK
+from harness.system.ports import LOOPBACK, TAKEN_REMEDY
 from harness.system.probes import FIRST_DELAY_S, next_delay
 from harness.system.signals import SignalInbox
 
@@ -175,7 +175,7 @@ def _start_error(service: ContainerService, fixed: int, error: docker.errors.API
         return HarnessError(
             f"port {fixed}, set for {service.name}, is taken",
             f"{LOOPBACK}:{fixed}; [stack.ports] in harness.toml",
-            f"stop what listens there, or set {service.name} to another port, or to 0 for a free one",
+            TAKEN_REMEDY,
         )
     return HarnessError(f"{service.name} cannot be started", cause[-300:])
 

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from harness.errors import HarnessError
 
 LOOPBACK = "127.0.0.1"
+TAKEN_REMEDY = "stop what listens there, or set another port, or 0 for a free one"
 
 
 class ReservedPorts:
@@ -49,11 +50,11 @@ def _reserve(name: str, port: int) -> socket.socket:
         reserved.close()
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        problem = "is taken" if error.errno == errno.EADDRINUSE else "needs root"
+        taken = error.errno == errno.EADDRINUSE
         raise HarnessError(
-            f"port {port}, set for {name}, {problem}",
+            f"port {port}, set for {name}, {'is taken' if taken else 'needs root'}",
             f"{LOOPBACK}:{port}; [stack.ports] in harness.toml",
-            f"stop the process that listens there, or set {name} to another port, or to 0 for a free one",
+            TAKEN_REMEDY if taken else "set a port of 1024 or above, or 0 for a free one",
         ) from error
     return reserved
 

@@ -1,6 +1,7 @@
 """Reservation of ports."""
 
 import contextlib
+import errno
 import socket
 
 import pytest
@@ -51,4 +52,18 @@ def test_a_taken_fixed_port_is_named_with_its_service_and_a_remedy():
 
     assert caught.value.what == f"port {taken}, set for memcached, is taken"
     assert "harness.toml" in caught.value.where
-    assert "another port" in caught.value.remedy
+    assert caught.value.remedy == "stop what listens there, or set another port, or 0 for a free one"
+
+
+def test_nothing_has_to_be_stopped_for_a_port_that_needs_root(monkeypatch):
+    """Another port helps. Whom the kernel refuses depends on the machine, so its answer is given here."""
+
+    def refuse(_socket, _address):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(HarnessError) as caught:
+        ReservedPorts(["gateway"], {"gateway": 80})
+
+    assert caught.value.what == "port 80, set for gateway, needs root"
+    assert caught.value.remedy == "set a port of 1024 or above, or 0 for a free one"
