@@ -366,10 +366,15 @@ def _step_error(desired: DesiredFunction, step: Step, error: ClientError | BotoC
         )
     words = str(error)
     if "UnreservedConcurrentExecution" in words:
+        # Only a stack on this machine takes any role.
+        local = desired.placement.role == ANY_ROLE
+        place = (
+            "[gateway] account_concurrency in harness.toml" if local else "the account's concurrency in Service Quotas"
+        )
         return HarnessError(
             f"function {desired.name}: {desired.settings.reserved_concurrency} environments cannot be reserved for it",
             words,
-            "raise the account's concurrency in Service Quotas, or reserve fewer",
+            f"raise {place}, or reserve fewer",
         )
     if "MemorySize" in words and desired.settings.memory_mb > NEW_ACCOUNTS_MEMORY_MB:
         return HarnessError(

@@ -122,6 +122,7 @@ def test_lambdas_own_errors_are_those_of_boto3(lambda_stack):
         ("linear_ec_3", {}, "did you mean 'linear_ec_2'?"),
         (price, {"memory": 256}, "did you mean 'memory_mb'?"),
         (price, {"memory_mb": 1}, r"memory_mb: Expected `int` >= 128"),
+        (price, {"reserved_concurrency": 950}, r"raise \[gateway\] account_concurrency in harness.toml"),
         (lambda event, context: event, {}, "written with `def`"),
     ],
 )
