@@ -1,5 +1,6 @@
 """`harness init`: make a new project."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def command(*, folder: Path, template: "Template", keep: bool, schema_only: bool
     for name, written in make_project(folder, files_of(template), keep=keep).items():
         click.echo(printable(f"{'wrote' if written else 'kept '}  {folder / name}"))
     # Commands go to standard error: they are advice, not the result.
-    here = [] if folder.resolve() == Path.cwd() else [f"cd {folder}"]
+    here = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
     click.echo(
         "\n".join(["", "Now run (README.md says more):", *map(_indented, [*here, *commands_of(template)])]), err=True
     )

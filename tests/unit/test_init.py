@@ -68,6 +68,22 @@ def test_the_other_files_are_what_their_readers_expect(template):
     assert set(re.findall("`(.+?)`", " ".join(listed))) <= files.keys()
 
 
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_readme_installs_into_an_environment_of_the_project(template):
+    """Debian's own pip refuses to install anything."""
+    readme = files_of(template)["README.md"].decode()
+
+    commands = ["`python3 -m venv .venv`", "`. .venv/bin/activate`", "`pip install -r requirements-dev.txt`"]
+    assert sorted(commands, key=readme.index) == commands
+
+
+def test_the_first_command_can_be_pasted(tmp_path, monkeypatch):
+    """A folder with a space in its name is quoted."""
+    monkeypatch.chdir(tmp_path)
+
+    assert "  cd 'a b'\n" in CliRunner().invoke(cli, ["init", "a b"]).stderr
+
+
 @pytest.mark.parametrize("template", ["function", "pipeline"])
 def test_an_editor_attaches_as_the_harness_says(template, tmp_path):
     """The debug configurations are those that `--debug` prints, if its usual port is free."""
