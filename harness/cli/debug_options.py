@@ -24,7 +24,7 @@ def run_debug_options(function: Decorated) -> Decorated:
         "debug_ranks",
         multiple=True,
         metavar="rank=N",
-        help="Let this rank wait for a debugger, without limits of time; repeatable.",
+        help="Let this rank wait for a debugger, without time limits; repeatable.",
     )
     return ranks(debug_port_option(function))
 
@@ -51,7 +51,7 @@ def run_debug_targets(flags: dict[str, Any], target: str | None) -> "tuple[Debug
     if target is not None:
         raise HarnessError(*not_at_target("--debug", target))
     if flags["function_timeout"] is not None:
-        raise HarnessError("--debug lifts the workers' limit of time", "--function-timeout", "leave one of them out")
+        raise HarnessError("--debug lifts the workers' time limit", "--function-timeout", "leave one of them out")
     return debug_targets(ranks, port)
 
 

@@ -89,7 +89,7 @@ def invoke_under_debugger(
     token = "" if kind == "debugpy" else secrets.token_urlsafe(16)
     request = DebugRequest(function, (DebugTarget(free),), kind=kind, paths=paths, token=token)
     shown = Shown(settings, request)
-    click.echo(f"the function's limit of time is lifted, to {LIFTED_H} h", err=True)
+    click.echo(f"the function's time limit is lifted, to {LIFTED_H} h", err=True)
     answer = invoke_debugged(stack, request, event, report=shown.report, remind=shown.remind)
     shown.check_started(answer)
     return answer

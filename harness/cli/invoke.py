@@ -28,7 +28,7 @@ from harness.cli.target_options import (
 @click.option("--payload", help="Use this JSON as the event.")
 @click.option("--async", "asynchronous", is_flag=True, help="Queue the event instead of waiting for the answer.")
 @click.option("--log", is_flag=True, help="Print the end of the invocation's log on standard error.")
-@click.option("--debug", is_flag=True, help="Let the function wait for a debugger, without its limit of time.")
+@click.option("--debug", is_flag=True, help="Let the function wait for a debugger, without its time limit.")
 @debug_port_option
 @click.option("--pdb", is_flag=True, help="Open a post-mortem in this terminal if the function raises.")
 @target_option

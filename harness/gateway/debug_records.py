@@ -36,7 +36,7 @@ class DebugRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         function: The function to debug.
         targets: Its targets.
-        run_id: The run whose limits of time are lifted; empty to debug invocations by hand.
+        run_id: The run whose time limits are lifted; empty to debug invocations by hand.
         kind: The kind of debugger.
         paths: Folders of the project, each with its place in the package (`.` is the root).
         token: What a terminal must send first; empty for debugpy, whose protocol has no such thing.

@@ -1,12 +1,12 @@
 """Debug sessions: which invocations a debugger may hold, and what their environments get.
 
     harness run --debug rank=1 ---POST /_harness/debug---> a session, until that connection ends
-    an invocation of a target           an environment of its own, which waits for the debugger; no limit of time
-    another invocation of the same run  an environment of its own, without a limit of time: it waits for that rank
+    an invocation of a target           an environment of its own, which waits for the debugger; no time limit
+    another invocation of the same run  an environment of its own, without a time limit: it waits for that rank
     any other invocation                as ever
 
 A second delivery of a rank's event waits until the first has ended, so nobody takes the rank over from a debugger.
-A session that ends takes its environments along: nobody else would ever end an invocation without a limit of time.
+A session that ends takes its environments along: nobody else would ever end an invocation without a time limit.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class Hold:
     held: _Held | None
 
     def variant(self, function: Function) -> Function:
-        """Return the function as it runs in this session: without a limit of time, and with the debugger."""
+        """Return the function as it runs in this session: without a time limit, and with the debugger."""
         name = self.session.name if self.held is None else f"{self.session.name}.{self.held.target.port}"
         variant = msgspec.structs.replace(function, timeout_s=LIFTED_S, variant=f"{name}.{function.revision}")
         if self.held is None:

@@ -31,7 +31,7 @@ def debugged_function(
     (free,) = debug_ports(port)
     target = DebugTarget(free)
     request = DebugRequest(name, (target,), paths=package_paths(declared(settings, name)))
-    note(f"{name} waits for a debugger when it is invoked; its limit of time is lifted, to {LIFTED_H} h")
+    note(f"{name} waits for a debugger when it is invoked; its time limit is lifted, to {LIFTED_H} h")
     with debug_session(stack, request) as session:
         texts = {"waiting": attach_text(name, settings, target), "attached": "debugpy: a debugger is attached"}
         reader = threading.Thread(target=_report, args=(session, name, texts, note), name="debugger", daemon=True)

@@ -108,7 +108,7 @@ def debugged(
     with debug_session(stack, request) as session:
         follower = threading.Thread(target=ranks.follow, args=(session,), name="debugged ranks", daemon=True)
         follower.start()
-        note(f"limits of time are lifted for this run, to {LIFTED_H} h: of functions, of rounds and of joining")
+        note(f"time limits are lifted for this run, to {LIFTED_H} h: of functions, of rounds and of joining")
         try:
             yield ranks
         finally:

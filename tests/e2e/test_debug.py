@@ -131,7 +131,7 @@ def test_a_breakpoint_in_one_rank_changes_nothing(project):
     assert "round_timeout_s=86400" in job
     assert 0 == run.returncode, errors
     assert undisturbed["model"]["sha256"] == json.loads(output)["model"]["sha256"]
-    assert "limits of time are lifted for this run, to 24 h" in printed
+    assert "time limits are lifted for this run, to 24 h" in printed
     assert "a debugger is attached to rank 1" in errors
 
 
@@ -216,7 +216,7 @@ def test_nobody_attaches(project, arguments):
 
 
 def test_a_command_that_is_killed_leaves_no_debugger(project):
-    """Nobody else would ever end an invocation without a limit of time."""
+    """Nobody else would ever end an invocation without a time limit."""
     with debugged(project, "invoke", "hello", "--debug") as (command, port, _):
         command.kill()
         assert wait_until(lambda: str(port) not in debuggers(), WITHIN_S)

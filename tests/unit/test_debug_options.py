@@ -21,7 +21,7 @@ from harness.settings import FunctionSettings, load_settings
         (["run", "--debug", "rank=1", "--debug", "rank=1"], "--debug names rank 1 twice"),
         (["run", "--debug-port", "5678"], "--debug-port was given without --debug"),
         (["run", "--debug", "rank=1", "--target", "aws"], "--debug does not reach functions of --target aws"),
-        (["run", "--debug", "rank=1", "--function-timeout", "9"], "--debug lifts the workers' limit of time"),
+        (["run", "--debug", "rank=1", "--function-timeout", "9"], "--debug lifts the workers' time limit"),
         (["invoke", "linear_ec_2", "--debug", "--target", "aws"], "--debug does not reach functions of --target aws"),
         (["invoke", "linear_ec_2", "--debug", "--async"], "--debug waits for the answer, and --async does not"),
         (["invoke", "linear_ec_2", "--debug", "--pdb"], "--debug and --pdb were both given"),
