@@ -89,10 +89,13 @@ def _develop(
 ) -> "signal.Signals | None":
     import asyncio
     from contextlib import nullcontext
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
 
     from harness.aws.clients import clients_for
     from harness.cli._terminal import printable
     from harness.develop.building import ProjectBuilder
+    from harness.develop.editor import edit
     from harness.develop.keyboard import Keyboard, has_keyboard
     from harness.develop.loop import DevelopmentLoop
     from harness.develop.screen import Screen
@@ -104,28 +107,15 @@ def _develop(
     screen = Screen(names or settings.functions, click.echo, clean)
     builder = ProjectBuilder(settings, names, stack.mode, clients_for(stack.endpoints).functions, screen.note)
 
-    async def run(keyboard: Keyboard) -> "signal.Signals | None":
+    async def run(keyboard: Keyboard, folder: str) -> "signal.Signals | None":
         loop = asyncio.get_running_loop()
 
         def note(text: str) -> None:
             loop.call_soon_threadsafe(screen.note, text)
 
         with debugged_function(stack, settings, debug, debug_port, note) if debug else nullcontext():
-            return await DevelopmentLoop(stack, builder, screen, keyboard, _edit).run()
+            return await DevelopmentLoop(stack, builder, screen, keyboard, partial(edit, folder=Path(folder))).run()
 
-    with Keyboard(present=has_keyboard()) as keyboard:
-        return asyncio.run(run(keyboard))
-
-
-def _edit(text: str) -> str | None:
-    """Return the text as the user left it in the editor.
-
-    Raises:
-        HarnessError: There is no editor, or it failed.
-    """
-    from harness.errors import HarnessError
-
-    try:
-        return click.edit(text, extension=".json", require_save=False)
-    except click.ClickException as error:
-        raise HarnessError(error.format_message(), remedy="set EDITOR to a program that edits a file") from error
+    # An editor may outlive the loop, in a thread that never ends; its file must not.
+    with TemporaryDirectory(prefix="lambda-harness-") as folder, Keyboard(present=has_keyboard()) as keyboard:
+        return asyncio.run(run(keyboard, folder))

@@ -15,7 +15,7 @@ from harness.gateway.feed import FeedInvocation
 LISTED = 9
 _LONGEST_EVENT, _LONGEST_ANSWER = 80, 2_000
 
-# Returns the text as the user left it in an editor; None if nothing is to be done with it.
+# Returns the text as the user left it in an editor; None if the editor failed.
 Edit = Callable[[str], str | None]
 
 
@@ -95,7 +95,8 @@ class Replay:
             self.editing = False
             self._screen.resume()
         if edited is None or not edited.strip():
-            self._screen.note("the event is empty: nothing was invoked")
+            why = "the editor failed" if edited is None else "the event is empty"
+            self._screen.note(f"nothing was invoked: {why}")
             return None
         return edited
 

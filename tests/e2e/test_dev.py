@@ -197,10 +197,14 @@ def test_past_invocations_are_repeated_with_their_event_or_an_edited_one(root, t
         assert "not JSON" in (root / "seen").read_text()
         editor.write_text("#!/bin/sh\nexit 1\n")
         dev.send("1")
+        dev.expect("nothing was invoked: the editor failed")
+        editor.write_text("#!/no/such/interpreter\n")
+        dev.send("1")
         dev.expect("Editing failed")
+        dev.expect("set EDITOR")
         editor.write_text('#!/bin/sh\n: > "$1"\n')
         dev.send("1")
-        dev.expect("nothing was invoked")
+        dev.expect("nothing was invoked: the event is empty")
 
         assert modes == termios.tcgetattr(dev.child_fd)
         dev.send("?")
@@ -212,6 +216,27 @@ def test_past_invocations_are_repeated_with_their_event_or_an_edited_one(root, t
         after = termios.tcgetattr(dev.child_fd)[3]
         assert after & termios.ICANON
         assert after & termios.ECHO
+
+
+def test_a_closed_terminal_takes_the_file_of_an_open_editor_along(root, tmp_path):
+    """The event may be secret."""
+    editor, temporary, opened = tmp_path / "editor", tmp_path / "temporary", tmp_path / "opened"
+    temporary.mkdir()
+    os.mkfifo(opened)
+    os.mkfifo(tmp_path / "never")
+    editor.write_text(f'#!/bin/sh\necho "$1" > {opened}\nexec cat {tmp_path / "never"}\n')
+    editor.chmod(0o700)
+    with developing(root, "hello", EDITOR=str(editor), TMPDIR=str(temporary)) as dev:
+        invoke(root, "hello")
+        dev.expect("cold, init")
+        dev.send("1")
+        file = Path(opened.read_text().strip())
+        existed = file.exists()
+        dev.kill(signal.SIGHUP)
+
+    assert existed
+    assert file.is_relative_to(temporary)
+    assert not file.parent.exists()
 
 
 def test_the_end_of_the_stack_ends_it(root, run_harness):

@@ -8,6 +8,7 @@ import pytest
 
 from harness.cli.dev import command
 from harness.develop.building import ProjectBuilder
+from harness.develop.editor import editor_of
 from harness.develop.screen import Screen
 from harness.develop.syntax import syntax_problem
 from harness.develop.watching import folders_to_watch
@@ -218,3 +219,19 @@ def test_a_folder_that_cannot_be_looked_into_is_not_watched(tmp_path, monkeypatc
     monkeypatch.setattr("harness.develop.watching.is_packed", refuse)
 
     assert ({tmp_path / "code"}, {tmp_path}) == folders_to_watch([tmp_path], tmp_path / "harness.toml")
+
+
+@pytest.mark.parametrize(
+    ("environ", "present", "editor"),
+    [
+        ({"VISUAL": "code --wait", "EDITOR": "vim"}, {"nano"}, "code --wait"),
+        ({"VISUAL": "", "EDITOR": "vim"}, {"nano"}, "vim"),
+        ({}, {"sensible-editor", "editor", "vi"}, "editor"),  # the sensible one opens a menu
+        ({}, {"vi"}, "vi"),
+    ],
+)
+def test_the_editor_is_the_users_or_one_of_the_system(environ, present, editor):
+    """Without any, the error says how to name one."""
+    assert editor == editor_of(environ, {name: f"/usr/bin/{name}" for name in present}.get)
+    with pytest.raises(HarnessError, match="no editor"):
+        editor_of({}, {}.get)
