@@ -141,10 +141,25 @@ def _build(requirements: Requirements, runtime: str, glibc: int, folder: Path, c
             raise HarnessError(
                 f"the libraries cannot be built: {error.what}",
                 str(requirements.path),
-                f"name versions that have a wheel for {runtime} on {platform.machine()} with glibc 2.{glibc} or older, "
-                "as Lambda has; and check the network",
+                build_remedy(error.what, f"{runtime} on {platform.machine()} with glibc 2.{glibc} or older"),
             ) from error
     _tidy(folder)
+
+
+def build_remedy(reason: str, place: str) -> str:
+    """Return what to do about a build that failed.
+
+    Args:
+        reason: pip's reason.
+        place: For what Lambda's wheels are made, in words.
+    """
+    if reason.startswith("Invalid requirement"):
+        return "correct that line: name==version, or another form of https://peps.python.org/pep-0508/"
+    if "(from versions: none)" in reason:
+        return (
+            f"check the package's name and the network; if both are right, it has no wheel for {place}, as Lambda needs"
+        )
+    return f"name versions that have a wheel for {place}, as Lambda has; and check the network"
 
 
 def _platform(runtime: str, glibc: int) -> list[str]:

@@ -1,6 +1,7 @@
 """A function's requirements: a requirements.txt or pyproject.toml, read as far as their content must be known."""
 
 import hashlib
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -52,16 +53,18 @@ def requirements_of(function: FunctionSettings) -> list[Requirements]:
         HarnessError: A file does not exist, or cannot be read.
     """
     if function.requirements is not None:
-        return [_read(Path(name)) for name in function.requirements]
-    own = function.source / "requirements.txt"
-    if own.is_file():
-        return [_read(own)]
-    project = function.source / "pyproject.toml"
-    return [_read(project)] if project.is_file() else []
+        return [_read(Path(name), "correct `requirements` in harness.toml") for name in function.requirements]
+    for name in ("requirements.txt", "pyproject.toml"):
+        # A folder is not passed over: its name says that it is meant. `Path.exists` would raise for a closed `source`.
+        if os.path.exists(own := function.source / name):  # noqa: PTH110
+            remedy = "make it a file that can be read, or name others with `requirements` in harness.toml"
+            return [_read(own, remedy)]
+    return []
 
 
-def _read(path: Path) -> Requirements:
-    lines = _dependencies(path) if path.suffix == ".toml" else list(_lines(path, ()))
+def _read(path: Path, remedy: str) -> Requirements:
+    """Return what a file asks for; `remedy` is what to do if there is no such file."""
+    lines = _dependencies(path, remedy) if path.suffix == ".toml" else list(_lines(path, (), remedy))
     for line in lines:
         if _LOCAL.match(line):
             raise HarnessError(
@@ -72,23 +75,24 @@ def _read(path: Path) -> Requirements:
     return Requirements(path, tuple(lines))
 
 
-def _lines(path: Path, within: tuple[Path, ...]) -> Iterator[str]:
+def _lines(path: Path, within: tuple[Path, ...], remedy: str) -> Iterator[str]:
     """Yield the lines that count, in place of an include those of the file."""
     if path in within:
         raise HarnessError(f"{path} includes itself", str(within[-1]), "remove one of the two lines")
-    for line in _text(path).splitlines():
+    for number, line in enumerate(_text(path, remedy).splitlines(), 1):
         content = re.sub(r"(^|\s)#.*", "", line).strip()
         included = _INCLUDE.match(content)
         if included:
             yield content.partition(included[1])[0]  # what is a constraint must stay one
-            yield from _lines(path.parent / included[1], (*within, path))
+            mend = f"correct `{content}`, line {number} of {path}"
+            yield from _lines(path.parent / included[1], (*within, path), mend)
         elif content:
             yield content
 
 
-def _dependencies(path: Path) -> list[str]:
+def _dependencies(path: Path, remedy: str) -> list[str]:
     try:
-        project = tomllib.loads(_text(path)).get("project", {})
+        project = tomllib.loads(_text(path, remedy)).get("project", {})
     except tomllib.TOMLDecodeError as error:
         raise HarnessError(f"{path.name} is not TOML: {error}", str(path), "correct the line named above") from error
     if "dependencies" in project.get("dynamic", ()):
@@ -100,13 +104,11 @@ def _dependencies(path: Path) -> list[str]:
     return [" ".join(line.split()) for line in project.get("dependencies", [])]
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, remedy: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise HarnessError(
-            f"the requirements cannot be read: {error.strerror}", str(path), "correct `requirements` in harness.toml"
-        ) from error
+        raise HarnessError(f"the requirements cannot be read: {error.strerror}", str(path), remedy) from error
     except UnicodeDecodeError as error:
         raise HarnessError(
             f"the requirements are not UTF-8: {error.reason}", str(path), "save them as UTF-8"
