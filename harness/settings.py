@@ -384,6 +384,10 @@ def with_absolute_paths(function: FunctionSettings, root: Path) -> FunctionSetti
 
 
 def _decode_path(type_: type, value: object) -> object:
-    if type_ is Path:
-        return Path(str(value))
-    raise NotImplementedError(type_)
+    if type_ is not Path:
+        raise NotImplementedError(type_)
+    if not isinstance(value, str):
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+    if not value:
+        raise ValueError('an empty path; "." is the project\'s folder')
+    return Path(value)

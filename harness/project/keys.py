@@ -28,7 +28,7 @@ def settings_schema() -> Schema:
 
 def _path_schema(kind: type) -> Schema:
     if kind is Path:
-        return {"type": "string"}
+        return {"type": "string", "minLength": 1}
     raise NotImplementedError(kind)
 
 
