@@ -311,7 +311,7 @@ def _check_ports(ports: PortSettings, path: Path) -> None:
         # Moto as S3 serves S3 and the rest of AWS on one port; whether it does is known when the stack starts.
         if port and len(sharing) > 1 and sharing != ["s3", "aws"]:
             raise HarnessError(
-                f"[stack.ports] {' and '.join(sharing)} have the same port {port}",
+                f"[stack.ports] {', '.join(sharing[:-1])} and {sharing[-1]} have the same port {port}",
                 str(path),
                 "give each another port, or 0 for a free one",
             )

@@ -8,4 +8,4 @@ from harness.errors import HarnessError
 
 def warn(error: HarnessError) -> None:
     """Print an error as a warning."""
-    click.echo(printable(f"warning: {error}"), err=True)
+    click.echo(printable("\n  ".join(f"warning: {error}".splitlines())), err=True)

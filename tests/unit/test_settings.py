@@ -58,7 +58,7 @@ FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
         ('[functions.hello]\nsource = "."\nhandler = "app"', '"app" is not module.function', '"app.handler"'),
         (f"[functions.hello]\n{FUNCTION}environment = {{ A = '1', B = 1 }}", "functions.hello.environment.B", "quotes"),
         ("[stack.ports]\ngateway = 18123\ns3 = 18123", "[stack.ports] s3 and gateway have the same port 18123", "or 0"),
-        ("[stack.ports]\ngateway = 7\ns3 = 7\naws = 7", "s3 and aws and gateway have the same port 7", "another port"),
+        ("[stack.ports]\ngateway = 7\ns3 = 7\naws = 7", "s3, aws and gateway have the same port 7", "another port"),
     ],
 )
 def test_a_wrong_file_is_one_error_that_names_table_and_key(tmp_path, content, what, remedy):
