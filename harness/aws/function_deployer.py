@@ -359,7 +359,8 @@ def _reason(error: WaiterError) -> str:
 
 
 def _step_error(desired: DesiredFunction, step: Step, error: ClientError | BotoCoreError) -> HarnessError:
-    doing = f"function {desired.name}, {step.what}"
+    # A step is named after what it has changed once it is done.
+    doing = f"function {desired.name}" if step.what == "created" else f"function {desired.name}, {step.what}"
     if isinstance(error, WaiterError):
         return HarnessError(
             f"{doing}: it does not become ready", _reason(error), "mend that, and run the command again"
