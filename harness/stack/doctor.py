@@ -226,11 +226,25 @@ def _docker(*, required: bool) -> Check:
     found, remedy = "not installed", "only container mode needs it"
     program = shutil.which("docker")
     if program is not None:
-        engine = _output([program, "version", "--format", "{{.Server.Version}}"])
+        engine, words = _answer([program, "version", "--format", "{{.Server.Version}}"])
         if engine:
             return Check("Docker", ok=True, required=required, found=f"engine {engine}")
-        found, remedy = "installed, but no engine responds", "only container mode needs it: start Docker"
+        found, remedy = why_no_engine(words)
     return Check("Docker", ok=False, required=required, found=found, remedy=remedy)
+
+
+def why_no_engine(words: str) -> tuple[str, str]:
+    """Return what is wrong with an installed Docker, and the remedy.
+
+    Args:
+        words: What `docker version` printed as its errors.
+    """
+    if "permission denied while trying to connect" in words.lower():
+        # Importing the engine's client takes a tenth of a second.
+        from harness.system.engine import JOIN_DOCKER  # noqa: PLC0415
+
+        return "installed, but this user may not use the engine", f"only container mode needs it: {JOIN_DOCKER}"
+    return "installed, but no engine responds", "only container mode needs it: start Docker"
 
 
 def _version_of(program: Path, flag: str) -> str:
@@ -239,8 +253,14 @@ def _version_of(program: Path, flag: str) -> str:
 
 def _output(command: list[str]) -> str:
     """Return the first line that a program prints; an empty string if it fails."""
+    return _answer(command)[0]
+
+
+def _answer(command: list[str]) -> tuple[str, str]:
+    """Return the first line that a program prints, empty if it fails, and its errors."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else ""
+        return "", ""
+    said = done.stdout.strip().splitlines() if done.returncode == 0 else []
+    return said[0] if said else "", done.stderr

@@ -24,6 +24,7 @@ from harness.errors import HarnessError
 
 # The API of Docker 20.10 (2020), the oldest engine that the harness was tested with.
 MINIMUM_API = (1, 41)
+JOIN_DOCKER = "join the group docker (`sudo usermod -aG docker $USER`, then log in again), or run as root"
 _NO_ROOM = "no space left on device"
 
 
@@ -92,8 +93,7 @@ def check_api(api_version: str) -> None:
 
 def _unavailable(cause: str) -> EngineUnavailable:
     if "Permission denied" in cause:
-        remedy = "join the group docker (`sudo usermod -aG docker $USER`, then log in again), or run as root"
-        return EngineUnavailable("this user may not use the Docker engine", _one_line(cause), remedy)
+        return EngineUnavailable("this user may not use the Docker engine", _one_line(cause), JOIN_DOCKER)
     return EngineUnavailable(
         "no Docker engine answers", _one_line(cause), "start Docker (`sudo systemctl start docker`), or set DOCKER_HOST"
     )
