@@ -8,8 +8,9 @@ KIND, `shared` or `private`, lets `harness down` find the supervisor of the shar
                                    probes each until it responds
                                    writes the state file
     reads one Reply from stdout <- the state, or the error
-                                   waits for a signal
-    SIGTERM, or its own death ---> removes the state file
+                                   waits for a signal; looks whether the project is there
+    SIGTERM, its own death,
+    or the project's removal ----> removes the state file
                                    stops ------------------------->
                                    removes FOLDER
 
@@ -21,6 +22,8 @@ We wrote it because supervisord and the like cannot guarantee that: they leave c
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -43,6 +46,9 @@ from harness.system.signals import SignalInbox
 
 logger = logging.getLogger(__name__)
 
+# How long a stack outlives its project, whose folder somebody removed.
+LOOK_EVERY_S = 5.0
+
 
 def main() -> None:
     """Start the planned stack and run it until a signal requests a stop."""
@@ -58,11 +64,11 @@ def main() -> None:
             if plan.owner is None or die_with_parent(plan.owner):
                 parts = _parts_of(plan)
                 state = _report(plan, parts.start(inbox))
-                wait_s: float | None = None
-                while not inbox.stop_requested:
-                    inbox.wait(wait_s)
-                    wait_s = parts.tidy()
-                    state = _updated(state, parts.processes(), plan)
+                with opened(plan.root) as root:
+                    while not inbox.stop_requested and not is_removed(root):
+                        due_s = parts.tidy()
+                        state = _updated(state, parts.processes(), plan)
+                        inbox.wait(LOOK_EVERY_S if due_s is None else min(due_s, LOOK_EVERY_S))
         except StopRequestedError:
             logger.info("stop requested while starting")
         except HarnessError as error:
@@ -76,6 +82,24 @@ def main() -> None:
             if parts is not None:
                 parts.stop()
             remove_folder(plan.directory)
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[int]:
+    """Provide a descriptor that stands for this very folder, whatever its name will be."""
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_removed(descriptor: int) -> bool:
+    """Return whether an open folder has been removed, rather than renamed; False if the file system cannot tell."""
+    try:
+        return os.fstat(descriptor).st_nlink == 0
+    except OSError:
+        return False
 
 
 def _parts_of(plan: StackPlan) -> Parts:

@@ -103,6 +103,20 @@ def test_a_stack_whose_state_was_damaged_or_removed_is_still_found(project, run_
     assert wait_until(lambda: not any(is_alive(process) for process in processes), GONE_WITHIN_S)
 
 
+@pytest.mark.usefixtures("run_harness")
+def test_a_stack_ends_with_its_project(project):
+    """Nobody needs a stack whose project was removed, and nobody would find it: it leaves no process."""
+    state, _ = start_shared_stack(project)
+    processes = processes_of(state)
+
+    shutil.rmtree(project.root)
+    ended = wait_until(lambda: not any(is_alive(process) for process in processes), STOPPED_WITHIN_S)
+    project.root.mkdir()  # `down` takes what is left after a failure
+
+    assert ended
+    assert not list(project.root.iterdir())
+
+
 @pytest.mark.parametrize("written", [pytest.param({}, marks=pytest.mark.slow), {"code_sha256": "of a later version"}])
 def test_a_stack_of_another_version_is_refused_in_one_line_and_can_be_stopped(project, run_harness, written):
     """Commands that would use it say so at once; `status` shows it, and `down` stops it."""

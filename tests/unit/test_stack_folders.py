@@ -9,6 +9,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.stack.folders import clean_up_after_the_killed, make_folder, remove_folder
 from harness.stack.state import Endpoints, StackState, dead_processes, load_state, state_file
+from harness.stack.supervisor import is_removed, opened
 from harness.system import records
 from harness.system.process_life import ProcessIdentity, own_identity
 
@@ -33,6 +34,20 @@ def state_of(supervisor: ProcessIdentity, directory: Path) -> StackState:
         processes={"memcached": os.getpid()},
         seconds={"memcached": 0.01},
     )
+
+
+def test_only_a_removed_project_ends_its_stack(tmp_path: Path):
+    """A project that has another name, or whose name another folder has, is there."""
+    project = tmp_path / "project"
+    project.mkdir()
+    with opened(project) as descriptor:
+        moved = project.rename(tmp_path / "moved")
+        project.mkdir()
+        seen = [is_removed(descriptor)]
+        moved.rmdir()
+        seen.append(is_removed(descriptor))
+
+    assert [False, True] == seen
 
 
 def test_a_living_owners_folder_stays(tmp_path: Path):
