@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.system.disk import writing_into
+from harness.system.disk import writing_into, writing_into_cache
 from harness.system.private_files import private_folder
 
 
@@ -27,7 +27,7 @@ def made_once(folder: Path, is_made: Callable[[], bool], log: Callable[[str], No
         yield None
         return
     kind = folder.parent
-    with writing_into(kind.parent):
+    with writing_into_cache(kind.parent):
         private_folder(kind.parent)
         kind.mkdir(exist_ok=True)
         lock = (kind / f".{folder.name}.lock").open("ab")

@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.guard import SECRET_VARIABLE, own_key
 from harness.settings import Settings
 from harness.stack.service import Service
-from harness.system.disk import writing_into
+from harness.system.disk import writing_into_cache
 from harness.system.installing import install, pip_command
 from harness.system.ports import LOOPBACK
 from harness.system.private_files import private_folder
@@ -74,7 +74,7 @@ def ensure_localstack(settings: Settings, log: Callable[[str], None]) -> Path:
         return find_localstack(settings)
     except HarnessError:
         folder = _cached(settings)
-    with writing_into(settings.cache_dir):
+    with writing_into_cache(settings.cache_dir):
         private_folder(settings.cache_dir)
         folder.parent.mkdir(exist_ok=True)
         with (folder.parent / "lock").open("ab") as lock:

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.stack.memcached import find_memcached, own_copy
-from harness.system.disk import writing_into
+from harness.system.disk import writing_into_cache
 from harness.system.installing import install
 from harness.system.private_files import private_folder
 
@@ -93,7 +93,7 @@ def _unpack(settings: Settings, log: Callable[[str], None]) -> Path:
     """Download memcached and what it lacks, checked by apt-get as always, into folders of this user's own."""
     target = own_copy(settings).parent
     with (
-        writing_into(settings.cache_dir),
+        writing_into_cache(settings.cache_dir),
         tempfile.TemporaryDirectory(prefix="fetch-", dir=private_folder(settings.cache_dir)) as temporary,
     ):
         folder, unpacked = Path(temporary), Path(temporary) / "unpacked"

@@ -18,6 +18,7 @@ from pathlib import Path
 from harness.bundle import BUNDLE
 from harness.errors import HarnessError
 from harness.settings import Settings
+from harness.system.disk import writing_into_cache
 from harness.system.private_files import private_folder
 
 REQUIREMENTS = BUNDLE / "requirements" / "debugpy.txt"
@@ -48,9 +49,11 @@ def ensure_debugpy(settings: Settings, log: Callable[[str], None]) -> Path:
     if folder.is_dir():
         return folder
     log("installing debugpy for functions (once)")
-    private_folder(settings.cache_dir)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="make-", dir=folder.parent) as temporary:
+    with writing_into_cache(settings.cache_dir):
+        private_folder(settings.cache_dir)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        making = tempfile.TemporaryDirectory(prefix="make-", dir=folder.parent)
+    with making as temporary:
         made = Path(temporary) / folder.name
         _install(made)
         for name, copy in _SCRIPTS.items():

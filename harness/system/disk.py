@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.folders import cache_variable
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 # With less free space than this, the harness cannot work.
@@ -21,6 +22,22 @@ def writing_into(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise not_writable(folder, error) from error
+
+
+@contextmanager
+def writing_into_cache(folder: Path) -> Iterator[None]:
+    """Within the block, turn an OSError into a HarnessError that names the cache and the variable that decides it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise not_writable(folder, error) from error
+        variable = cache_variable()
+        raise HarnessError(
+            f"cannot write to the cache folder {folder}: {error.strerror}",
+            f"{variable} is {os.environ[variable]}" if variable else "",
+            "set XDG_CACHE_HOME to a folder that you can write to",
+        ) from error
 
 
 def not_writable(folder: Path, error: OSError) -> HarnessError:

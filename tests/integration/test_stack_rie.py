@@ -59,6 +59,7 @@ def test_a_download_that_fails_is_one_clear_error(empty_cache, monkeypatch, tmp_
 
     assert caught.value.what == "pip could not download the Lambda Runtime Interface Emulator"
     assert "aws-sam-cli" in caught.value.where
+    assert caught.value.remedy.endswith("then run the command again")
     assert [path for path in empty_cache.cache_dir.rglob("*") if path.is_file()] == []
 
 

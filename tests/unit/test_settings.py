@@ -12,6 +12,7 @@ from harness.runs.functions import declared
 from harness.settings import load_settings
 from harness.stack.folders import make_folder, remove_folder
 from harness.stack.plan import make_plan
+from harness.system.rie import fetch_rie
 
 FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
 
@@ -100,6 +101,21 @@ def test_the_cache_is_where_the_user_has_caches(tmp_path, monkeypatch, variables
         monkeypatch.setenv(name, value)
     (tmp_path / "harness.toml").touch()
     assert Path(expected) == load_settings(tmp_path).cache_dir
+
+
+@pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "HOME"])
+def test_a_cache_that_cannot_be_written_is_named_with_its_variable(tmp_path, monkeypatch, variable):
+    """The project's folder, which can be written, is not blamed."""
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "file"))
+
+    with pytest.raises(HarnessError) as caught:
+        fetch_rie(load_settings(tmp_path))
+
+    assert f"the cache folder {load_settings(tmp_path).cache_dir}: Not a directory" in caught.value.what
+    assert f"{variable} is {tmp_path / 'file'}" == caught.value.where
+    assert "XDG_CACHE_HOME" in caught.value.remedy
 
 
 def test_a_user_without_a_name_and_a_home_has_the_cache_in_the_project(tmp_path, monkeypatch):
