@@ -85,6 +85,11 @@ def _table(settings: Settings, source: Source, folder: Path) -> tuple[str, dict[
         source: The code.
         folder: An empty folder, for code that is no folder itself.
     """
+    if not callable(source) and not isinstance(source, str | Path):
+        raise HarnessError(
+            f"deploy({source!r}): {type(source).__name__} is nothing to deploy",
+            remedy="give it a name of harness.toml, a folder, a file, or a function of the test module",
+        )
     if callable(source):
         module = module_of(source)
         (folder / f"{module.name}.py").write_text(module.text, encoding="utf-8")

@@ -33,6 +33,7 @@ def stack_of_session(config: pytest.Config, mode: Mode | None) -> Iterator[Lambd
     mode = mode or cast("Literal['process', 'container']", config.getoption("lambda_mode"))
     if threading.current_thread() is not threading.main_thread():
         pytest.fail("lambda_stack needs the main thread: the kernel ends the stack together with it", pytrace=False)
+    problem = ""
     try:
         settings = _for_tests(load_settings(config.rootpath))
         start = start_private_stack(settings, s3="moto", mode=mode, every_service=True, log=_progress(config))
@@ -44,7 +45,10 @@ def stack_of_session(config: pytest.Config, mode: Mode | None) -> Iterator[Lambd
             finally:
                 hooks.stacks.remove(stack)
     except HarnessError as error:
-        pytest.fail(str(error), pytrace=False)
+        problem = str(error)
+    # Outside of the block above, or pytest would print the error, and then the failure made of it.
+    if problem:
+        pytest.fail(problem, pytrace=False)
 
 
 def _skip_without_engine() -> None:

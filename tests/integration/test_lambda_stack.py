@@ -123,6 +123,8 @@ def test_lambdas_own_errors_are_those_of_boto3(lambda_stack):
         (price, {"memory": 256}, "did you mean 'memory_mb'?"),
         (price, {"memory_mb": 1}, r"memory_mb: Expected `int` >= 128"),
         (price, {"reserved_concurrency": 950}, r"raise \[gateway\] account_concurrency in harness.toml"),
+        (price, {"environment": {"AWS_REGION": "mine"}}, "^function price: CreateFunction failed"),
+        (3, {}, r"deploy\(3\): int is nothing to deploy"),
         (lambda event, context: event, {}, "written with `def`"),
     ],
 )

@@ -126,6 +126,17 @@ def test_a_fixture_whose_function_would_be_erased_is_refused(report):
     assert "the mark lambda_reset('module')" in report
 
 
+def test_a_broken_project_is_reported_once(tmp_path):
+    """One error for the test, without the exception that it was made of."""
+    write_project(tmp_path, "def test_it(lambda_stack):\n    pass\n")
+    (tmp_path / "harness.toml").write_text("x = [")
+
+    said = subprocess.run(command(), cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+
+    assert "harness.toml is not TOML" in said
+    assert "During handling" not in said
+
+
 def test_each_worker_of_xdist_has_a_stack(tmp_path):
     """Two workers run the same names at once."""
     write_project(tmp_path, TESTS.partition("def test_bad")[0])
