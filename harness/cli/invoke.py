@@ -68,7 +68,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     from harness.runs.callees import make_callees
     from harness.runs.functions import declared, make_declared
     from harness.runs.health import check_parts
-    from harness.runs.invoke import foreign_cache, invoke
+    from harness.runs.invoke import check_event, foreign_cache, invoke
     from harness.settings import load_settings
     from harness.stack import shared_stack
 
@@ -78,6 +78,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     settings = load_settings()
     declared(settings, function)
     body = event.read() if event is not None else os.fsencode(payload or "{}")
+    check_event(body, f"--event {event.name}" if event is not None else "--payload")
     stack = None
     if target is not None:
         clients = target_of(target, region, settings, expect_account).run_clients()

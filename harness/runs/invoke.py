@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.aws.errors import to_harness_error
 from harness.errors import HarnessError
+from harness.gateway.payloads import read_json
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -47,6 +48,26 @@ def foreign_cache(event: bytes, cache: str) -> str:
 class _Cache(msgspec.Struct):
     host: str
     port: int
+
+
+def check_event(event: bytes, origin: str) -> None:
+    """Check that an event is JSON as Lambda reads it, before anything is made for its sake.
+
+    Args:
+        event: The event; nothing stands for the empty object.
+        origin: Where it comes from, such as `--event event.json`.
+
+    Raises:
+        HarnessError: It is not JSON.
+    """
+    try:
+        read_json(event or b"{}")
+    except ValueError as error:
+        raise HarnessError(
+            f"{origin}: the event is not JSON",
+            f"Lambda cannot parse request body into json: {error}",
+            'write it as JSON in UTF-8, such as {"name": "you"}',
+        ) from error
 
 
 def invoke(client: "LambdaClient", function: str, event: bytes, *, asynchronous: bool) -> InvocationAnswer:
