@@ -1,15 +1,17 @@
 """Functions made from the project, and made again after a save; what cannot be built leaves the old code in place."""
 
 import os
+import stat
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.aws.function_deployer import create_or_update
-from harness.develop.syntax import syntax_problem
+from harness.develop.syntax import can_check, syntax_problem
 from harness.errors import HarnessError
-from harness.runs.functions import desired_function, inputs_of
+from harness.runs.functions import desired_function, handler_files, inputs_of
 from harness.settings import FILE_NAME, FunctionSettings, Settings, read_settings, shipped_functions
 from harness.stack.plan import Log
 from harness.stack.state import Mode
@@ -51,6 +53,8 @@ class ProjectBuilder:
         self._chosen, self._mode, self._client, self._log = chosen, mode, client, log
         # Saved files that may have syntax errors, which must not reach a function together with another save.
         self._suspects: set[Path] = set()
+        # The last problem of each function, with the files that were there then and their times.
+        self._told: dict[str, tuple[tuple[str, ...], dict[Path, int]]] = {}
 
     @property
     def functions(self) -> dict[str, FunctionSettings]:
@@ -71,14 +75,40 @@ class ProjectBuilder:
 
     def build_all(self) -> Iterator[BuildResult]:
         """Create or update all functions, and yield what became of each."""
-        return self._build(self.functions)
+        for function in self.functions.values():
+            # Nothing else of a package has to be Python of the function's runtime.
+            if can_check(function.python, self.settings.cache_dir):
+                self._suspects.update(path for path in handler_files(function) if path.is_file())
+        return self._new(self._build(self.functions), ())
 
     def build_changed(self, changed: Collection[Path]) -> Iterator[BuildResult]:
         """Create or update the functions that changed files concern, and yield what became of each.
 
+        A problem is told once, until a file that concerns it is saved.
+
         Args:
             changed: The files; a folder stands for everything below it.
         """
+        return self._new(self._build_changed(changed), changed)
+
+    def _new(self, results: Iterable[BuildResult], changed: Collection[Path]) -> Iterator[BuildResult]:
+        """Yield results, without problems that were told and that no file saved since concerns.
+
+        A folder that is moved away, or a file that is replaced, is reported as several changes.
+        """
+        for result in results:
+            if not result.problem:
+                self._told.pop(result.function, None)
+                yield result
+                continue
+            problem, known = self._told.get(result.function, ((), {}))
+            times = _times([*changed, *self.folders(), self.settings_file])
+            saved = {path for path in changed if path in times and known.get(path) != times[path]}
+            self._told[result.function] = result.problem, known | times
+            if result.problem != problem or saved:
+                yield result
+
+    def _build_changed(self, changed: Collection[Path]) -> Iterator[BuildResult]:
         names: list[str] = []
         if self.settings_file in changed:
             before = self.settings
@@ -90,6 +120,7 @@ class ProjectBuilder:
             except HarnessError as error:
                 yield BuildResult("", problem=tuple(str(error).splitlines()))
             else:
+                self._told.pop("", None)
                 yield from self._compare(before)
                 names = [name for name, one in self.functions.items() if before.functions.get(name) != one]
         self._suspects.update(path for path in changed if path.suffix == ".py")
@@ -141,3 +172,14 @@ def _concerns(function: FunctionSettings, changed: Iterable[Path]) -> bool:
 def _unreadable(error: OSError) -> str:
     where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
     return f"{where}{error.strerror or error}"
+
+
+def _times(paths: Iterable[Path]) -> dict[Path, int]:
+    """Return when files were changed last; folders and missing files have no such time."""
+    found = {}
+    for path in paths:
+        with suppress(OSError):
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                found[path] = status.st_mtime_ns
+    return found

@@ -43,6 +43,16 @@ def syntax_problem(path: Path, runtime: str, cache: Path) -> str:
     return done.stdout.decode(errors="replace")
 
 
+def can_check(runtime: str, cache: Path) -> bool:
+    """Return whether the Python of a runtime is there, so that `syntax_problem` does not have to use ours.
+
+    Args:
+        runtime: AWS's name of the runtime.
+        cache: The user's cache folder, with the runtimes.
+    """
+    return runtime == OWN_RUNTIME or python_in(environment_folder(cache, runtime)).exists()
+
+
 def _compiled_here(path: Path) -> str:
     try:
         code = path.read_bytes()

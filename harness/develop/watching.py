@@ -62,7 +62,7 @@ def folders_to_watch(inputs: Collection[Path], settings_file: Path) -> Folders:
 async def saves(inputs: Callable[[], Collection[Path]], settings_file: Path) -> AsyncGenerator[set[Path], None]:
     """Yield the files of each save; first, as soon as saves are noticed, an empty set.
 
-    When other folders have to be watched, these are yielded as changed, because saves may have been missed.
+    When other folders have to be watched, these and the settings are yielded as changed: saves may have been missed.
 
     Args:
         inputs: Returns the folders and files that functions are built from; called after each save.
@@ -100,7 +100,7 @@ async def saves(inputs: Callable[[], Collection[Path]], settings_file: Path) -> 
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        missed = set(inputs())
+        missed = {*inputs(), settings_file}
 
 
 async def _watch(paths: Iterable[Path], queue: "asyncio.Queue[set[Path]]", *, recursive: bool) -> None:

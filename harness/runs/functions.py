@@ -46,6 +46,16 @@ def inputs_of(function: FunctionSettings) -> list[Path]:
     return [Path(os.path.normpath(path)) for path in (function.source, *function.include, *map(Path, requirements))]
 
 
+def handler_files(function: FunctionSettings) -> list[Path]:
+    """Return the files in which the function's handler may be, as far as its own folder is concerned."""
+    module = _handler_module(function)
+    return [Path(os.path.normpath(function.source / name)) for name in (f"{module}.py", f"{module}/__init__.py")]
+
+
+def _handler_module(function: FunctionSettings) -> str:
+    return function.handler.rpartition(".")[0].replace(".", "/")
+
+
 def package(function: FunctionSettings, libraries: Sequence[Path] = (), layers: Sequence[Path] = ()) -> bytes:
     """Return the deployment package: the source folder's files at the root, each included folder under its own name.
 

@@ -136,6 +136,25 @@ def test_a_save_is_in_the_next_answer_and_a_broken_one_is_not(root):
     assert shared_stack(load_settings(root)) is not None
 
 
+def test_a_folder_that_is_moved_away_is_told_once(root):
+    """The same holds for harness.toml: functions stay as they are until it is back."""
+    with developing(root) as dev:
+        (root / "hello").rename(root / "away")
+        dev.expect("hello does not exist")
+        (root / "harness.toml").rename(root / "away.toml")
+        dev.expect("harness.toml is gone; functions stay as they are")
+        said = dev.before
+        (root / "away.toml").rename(root / "harness.toml")
+        (root / "away").rename(root / "hello")
+        (root / "hello" / "main.py").write_text(CODE.replace('"answer": 1', '"answer": 2'))
+        dev.expect("updated: code")
+        said += dev.before
+        dev.send("q")
+
+    assert "does not exist" not in said
+    assert "created" not in said
+
+
 def test_an_invocation_in_progress_ends_on_the_old_code(root, tmp_path):
     """No invocation is lost by a save; what goes on is said at the end."""
     events = [{"tell": str(tmp_path / f"began{n}"), "wait_for": str(tmp_path / f"go{n}")} for n in (1, 2)]

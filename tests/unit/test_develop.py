@@ -177,6 +177,10 @@ def test_a_harness_toml_that_is_gone_changes_nothing(tmp_path):
     away.rename(file)
     assert [] == list(builder.build_changed({file}))
     assert before == builder.settings
+    file.rename(away)
+    assert ["harness.toml is gone; functions stay as they are"] == [
+        result.problem[0] for result in builder.build_changed({file})
+    ]
 
 
 def test_without_a_harness_toml_the_loop_wants_names(tmp_path, monkeypatch):
@@ -235,3 +239,40 @@ def test_the_editor_is_the_users_or_one_of_the_system(environ, present, editor):
     assert editor == editor_of(environ, {name: f"/usr/bin/{name}" for name in present}.get)
     with pytest.raises(HarnessError, match="no editor"):
         editor_of({}, {}.get)
+
+
+def test_a_handler_that_is_broken_at_the_start_is_told(tmp_path):
+    """Other files are compiled once they are saved: a package may have some that are not for its Python."""
+    (tmp_path / "harness.toml").write_text('[functions.f]\nsource = "f"\nhandler = "inner/app.handler"\n')
+    (tmp_path / "f" / "inner").mkdir(parents=True)
+    (tmp_path / "f" / "inner" / "app.py").write_text("def handler(:\n")
+    (tmp_path / "f" / "template.py").write_text("{{ code }} {\n")
+    builder = ProjectBuilder(load_settings(tmp_path), (), "container", None, print)
+
+    assert [("f/inner/app.py:1: invalid syntax",)] == [result.problem for result in builder.build_all()]
+
+
+def test_a_problem_is_told_once_for_a_save(tmp_path):
+    """A folder that is moved away is several changes; the next save of a file tells the problem again."""
+    (tmp_path / "harness.toml").write_text(
+        '[functions.f]\nsource = "f"\nhandler = "app.handler"\nrequirements = ["requirements.txt"]\n'
+    )
+    folder, requirements = tmp_path / "f", tmp_path / "requirements.txt"
+    requirements.touch()
+    builder = ProjectBuilder(load_settings(tmp_path), (), "container", None, print)
+
+    def told(*paths):
+        return [" ".join(result.problem) for result in builder.build_changed(set(paths))]
+
+    first = told(folder)
+    again = [told(folder / "app.py"), told(folder, requirements), told(folder)]
+    folder.mkdir()
+    other = folder / "other.py"
+    missing = [told(folder), told(folder)]
+    other.touch()
+    saved = [told(other), told(other)]
+
+    assert "does not exist" in first[0]
+    assert [[], [], []] == again
+    assert ["needs a file" in missing[0][0], []] == [True, missing[1]]
+    assert ["needs a file" in saved[0][0], []] == [True, saved[1]]
