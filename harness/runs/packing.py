@@ -140,7 +140,8 @@ def check_folder(folder: Path, key: str) -> None:
 
 
 def _left_out(folder: Path, exclude: Sequence[str]) -> GitIgnoreSpec:
-    own = _OF_A_PROJECT if (folder / _PROJECT_FILE).is_file() else ()
+    # `Path.is_file` would raise for a closed folder, and name a file that need not be there.
+    own = _OF_A_PROJECT if os.path.isfile(folder / _PROJECT_FILE) else ()  # noqa: PTH113
     for pattern in exclude:
         try:
             GitIgnoreSpec.from_lines([pattern])

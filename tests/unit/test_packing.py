@@ -280,6 +280,16 @@ def test_a_folder_that_cannot_be_read_is_named(public, closed):
         assert {"app.py"} == set(entries(public, exclude=("/db/pgdata",)))
 
 
+def test_a_source_that_cannot_be_read_is_named_itself(public, closed):
+    """Not a file that might be in it."""
+    closed(public)
+
+    with as_user(), pytest.raises(HarnessError) as caught:
+        packed(public)
+
+    assert f"{public} cannot be packed: Permission denied" == caught.value.what
+
+
 def test_a_folder_behind_a_link_is_told_with_the_link(public, closed):
     """The link is the user's to remove or to exclude."""
     outside = public.parent / "etc"
