@@ -53,6 +53,8 @@ class ProjectBuilder:
         self._chosen, self._mode, self._client, self._log = chosen, mode, client, log
         # Saved files that may have syntax errors, which must not reach a function together with another save.
         self._suspects: set[Path] = set()
+        # The hashes of all code that this builder has deployed, by function.
+        self._deployed: dict[str, set[str]] = {}
         # The last problem of each function, with the files that were there then and their times.
         self._told: dict[str, tuple[tuple[str, ...], dict[Path, int]]] = {}
 
@@ -63,6 +65,10 @@ class ProjectBuilder:
             return self.settings.functions
         known = {**shipped_functions(), **self.settings.functions}
         return {name: known[name] for name in self._chosen if name in known}
+
+    def is_foreign(self, name: str, sha256: str) -> bool:
+        """Return whether the code that a function has now was deployed by somebody else."""
+        return name in self.functions and sha256 not in self._deployed.get(name, ())
 
     @property
     def settings_file(self) -> Path:
@@ -151,6 +157,8 @@ class ProjectBuilder:
                 continue
             try:
                 desired = desired_function(name, self.settings, self._mode, log=self._log)
+                # Before it is deployed: the gateway may report it at once.
+                self._deployed.setdefault(name, set()).add(desired.code.sha256)
                 yield BuildResult(name, tuple(create_or_update(self._client, desired)))
             except HarnessError as error:
                 yield BuildResult(name, problem=tuple(str(error).splitlines()))

@@ -10,12 +10,12 @@ import httpx
 import msgspec
 
 from harness.errors import HarnessError
-from harness.gateway.feed import FEED, INVOCATIONS, FeedInvocation, FeedLines, FeedSkipped
+from harness.gateway.feed import FEED, INVOCATIONS, FeedCode, FeedInvocation, FeedLines, FeedRecord, FeedSkipped
 from harness.guard import authorization
 from harness.stack import StackState
 
 CONNECT_WITHIN_S, ANSWER_WITHIN_S = 10.0, 10.0
-_RECORD = msgspec.json.Decoder(FeedLines | FeedInvocation | FeedSkipped)
+_RECORD = msgspec.json.Decoder(FeedLines | FeedInvocation | FeedCode | FeedSkipped)
 _RECORDS = msgspec.json.Decoder(list[FeedInvocation])
 
 
@@ -51,7 +51,7 @@ class GatewayClient:
         """Close all connections."""
         await self._client.aclose()
 
-    async def feed(self) -> AsyncGenerator[FeedLines | FeedInvocation | FeedSkipped | None, None]:
+    async def feed(self) -> AsyncGenerator[FeedRecord | None, None]:
         """Yield the feed's records, and None as soon as the gateway knows this listener; end when the gateway ends."""
         timeout = httpx.Timeout(None, connect=CONNECT_WITHIN_S)
         try:

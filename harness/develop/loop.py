@@ -21,7 +21,7 @@ from harness.develop.screen import Screen
 from harness.develop.threads import in_thread
 from harness.develop.watching import saves
 from harness.errors import HarnessError
-from harness.gateway.feed import FeedInvocation, FeedLines, FeedSkipped
+from harness.gateway.feed import FeedCode, FeedInvocation, FeedLines, FeedSkipped
 from harness.runs.health import check_parts
 from harness.stack import StackState
 from harness.system.probes import wait_until
@@ -103,6 +103,9 @@ class DevelopmentLoop:
                         self._screen.function_lines(function, text)
                     case FeedInvocation():
                         self._screen.invocation(record)
+                    case FeedCode(function=function, sha256=sha256):
+                        if self._builder.is_foreign(function, sha256):
+                            self._screen.function_note(function, "updated: code, by another command")
                     case FeedSkipped(count=count):
                         self._screen.note(f"{count} lines were skipped here; `harness logs` has all of them")
         self._feed_ended = True

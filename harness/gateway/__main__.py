@@ -149,8 +149,8 @@ def main(  # noqa: PLR0913 - one for each flag
     invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, log_of_gateway, debugging)
     guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
     vpcs, permissions = VpcNetwork(aws_endpoint, key), Permissions(aws_endpoint, key)
-    services = Services(functions, pool, invoker, faults, account, vpcs, permissions, logs, debugging)
-    app = create_app(services, _lifespan(services, logs, code, sandboxes), guard, feed)
+    services = Services(functions, pool, invoker, faults, account, vpcs, permissions, logs, debugging, feed)
+    app = create_app(services, _lifespan(services, logs, code, sandboxes), guard)
     serve(app, host=host, port=port)
 
 

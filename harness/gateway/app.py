@@ -27,7 +27,7 @@ from harness.gateway.errors import (
     request_too_large,
 )
 from harness.gateway.faults import control_routes
-from harness.gateway.feed import Feed, feed_routes
+from harness.gateway.feed import feed_routes
 from harness.gateway.invocations import Invocation
 from harness.gateway.names import function_arn, parse_identifier
 from harness.gateway.payloads import is_client_context, read_json
@@ -67,14 +67,13 @@ class FunctionsOnlyInvoke:
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
-def create_app(services: Services, lifespan: Lifespan, guard: Guard, feed: Feed) -> Starlette:
+def create_app(services: Services, lifespan: Lifespan, guard: Guard) -> Starlette:
     """Return the application.
 
     Args:
         services: The parts of the Lambda service.
         lifespan: Starts and stops them.
         guard: Checks every request first.
-        feed: Reports what functions print and how their invocations end.
     """
     app = Starlette(
         # The first matching route wins.
@@ -83,7 +82,7 @@ def create_app(services: Services, lifespan: Lifespan, guard: Guard, feed: Feed)
             Route("/_harness/environments", _environments),
             *control_plane(),
             *control_routes(services.faults),
-            *feed_routes(feed),
+            *feed_routes(services.feed),
             *test_routes(),
             *debug_routes(services.debugging),
         ],

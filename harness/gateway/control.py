@@ -113,6 +113,7 @@ async def _create(request: Request) -> Response:
     vpc = await services.network.vpc_of(create.vpc_config)
     function = await asyncio.to_thread(services.functions.create, create, vpc)
     services.pool.prepare(services.functions.get(function.name))
+    services.feed.change_code(function.name, function.package.sha256)
     return JSONResponse(function.configuration(**CREATING), status_code=201)
 
 
@@ -141,6 +142,9 @@ async def _update_code(request: Request) -> Response:
     body = await _code_request(request, "UpdateFunctionCode")
     function = await asyncio.to_thread(services.functions.update_code, before.name, body)
     _renew(services, before)
+    now = services.functions.get(before.name)
+    if now.package.sha256 != before.package.sha256:  # and no dry run
+        services.feed.change_code(now.name, now.package.sha256)
     return JSONResponse(function.configuration(**UPDATING))
 
 

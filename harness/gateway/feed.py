@@ -1,4 +1,4 @@
-"""What functions print and how their invocations end, for whoever listens, and the last invocations with their events.
+"""What functions print, how invocations end, code that changes, for whoever listens; the last invocations with events.
 
     an environment's log --line-----------> its log stream, and the listeners
     an environment       --invocation end-> the last invocations, and the listeners
@@ -80,7 +80,19 @@ class FeedSkipped(msgspec.Struct, frozen=True, tag="skipped"):
     count: int
 
 
-FeedRecord = FeedLines | FeedInvocation | FeedSkipped
+class FeedCode(msgspec.Struct, frozen=True, tag="code"):
+    """A function was created, or its code was updated.
+
+    Attributes:
+        function: The function's name.
+        sha256: The hash of its code, as the Lambda API returns it.
+    """
+
+    function: str
+    sha256: str
+
+
+FeedRecord = FeedLines | FeedInvocation | FeedCode | FeedSkipped
 
 
 class LogWriter(Protocol):
@@ -157,6 +169,11 @@ class Feed:
         """Report whole lines of a function's log."""
         if self._listeners:
             self._report(FeedLines(function, text))
+
+    def change_code(self, function: str, sha256: str) -> None:
+        """Report that a function has other code."""
+        if self._listeners:
+            self._report(FeedCode(function, sha256))
 
     def last_invocations(self) -> list[FeedInvocation]:
         """Return the last invocations with their events, the oldest first."""

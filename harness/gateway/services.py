@@ -8,6 +8,7 @@ from harness.faults.calls import CallFaults
 from harness.gateway.account import AccountLimits
 from harness.gateway.debugging import Debugging
 from harness.gateway.faults import InvocationFaults
+from harness.gateway.feed import Feed
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invoker
 from harness.gateway.logs import LogService
@@ -29,6 +30,7 @@ class Services:
     permissions: Permissions
     logs: LogService
     debugging: Debugging
+    feed: Feed
     call_faults: CallFaults = field(default_factory=CallFaults)
 
 

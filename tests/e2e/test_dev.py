@@ -155,6 +155,25 @@ def test_a_folder_that_is_moved_away_is_told_once(root):
     assert "created" not in said
 
 
+def test_code_that_another_command_deploys_is_told(root, run_harness):
+    """`harness invoke` deploys what is saved, as it always does, also what the loop has refused; once is enough."""
+    with developing(root, "hello") as dev:
+        (root / "hello" / "main.py").write_text("def handler(:\n")
+        dev.expect(r"main\.py:1: invalid syntax")
+        assert 1 == run_harness("invoke", "hello").returncode
+        dev.expect("updated: code, by another command")
+        dev.expect("Runtime.UserCodeSyntaxError")
+        (root / "hello" / "main.py").write_text(CODE.replace('"answer": 1', '"answer": 2'))
+        dev.expect("updated: code")
+        mended = invoke(root, "hello")
+        dev.expect("cold, init")
+        said = dev.before
+        dev.send("q")
+
+    assert 2 == mended["answer"]
+    assert "by another command" not in said
+
+
 def test_an_invocation_in_progress_ends_on_the_old_code(root, tmp_path):
     """No invocation is lost by a save; what goes on is said at the end."""
     events = [{"tell": str(tmp_path / f"began{n}"), "wait_for": str(tmp_path / f"go{n}")} for n in (1, 2)]

@@ -53,6 +53,8 @@ def test_a_slow_listener_is_told_how_much_it_missed():
         first = await anext(records)
         feed.end_invocation(ended(payload='"secret"'))
         second = await anext(records)
+        feed.change_code("f", "a-hash")
+        assert {"type": "code", "function": "f", "sha256": "a-hash"} == json.loads(await anext(records))
         await records.aclose()
         return first.splitlines(), second
 
