@@ -83,8 +83,9 @@ class ProjectBuilder:
         """Create or update all functions, and yield what became of each."""
         for function in self.functions.values():
             # Nothing else of a package has to be Python of the function's runtime.
+            # `Path.is_file` would raise if a folder may not be searched.
             if can_check(function.python, self.settings.cache_dir):
-                self._suspects.update(path for path in handler_files(function) if path.is_file())
+                self._suspects.update(path for path in handler_files(function) if os.path.isfile(path))  # noqa: PTH113
         return self._new(self._build(self.functions), ())
 
     def build_changed(self, changed: Collection[Path]) -> Iterator[BuildResult]:

@@ -276,3 +276,12 @@ def test_a_problem_is_told_once_for_a_save(tmp_path):
     assert [[], [], []] == again
     assert ["needs a file" in missing[0][0], []] == [True, missing[1]]
     assert ["needs a file" in saved[0][0], []] == [True, saved[1]]
+
+
+def test_a_handler_that_cannot_be_looked_up_is_that_functions_error(tmp_path):
+    """A name that is too long is refused by the system, as is a folder that may not be searched."""
+    (tmp_path / "harness.toml").write_text(f'[functions.f]\nsource = "f"\nhandler = "{"a" * 300}.handler"\n')
+    (tmp_path / "f").mkdir()
+    builder = ProjectBuilder(load_settings(tmp_path), (), "container", None, print)
+
+    assert ["needs a file" in result.problem[0] for result in builder.build_all()] == [True]
