@@ -75,7 +75,7 @@ def handler(event, context):
                         sys.executable, CHILD, event["file"]], check=True)
         while not (os.path.exists(event["file"]) and os.path.getsize(event["file"])): time.sleep(0.01)
     seen = len(ticks)
-    while len(ticks) < seen + 3: time.sleep(0.01)
+    while len(ticks) < seen + event.get("ticks", 3): time.sleep(0.01)
     return {"pid": os.getpid(), "ticks": ticks}
 """
 
@@ -165,7 +165,9 @@ def test_nothing_runs_between_invocations(service, write, tmp_path):
     both = [psutil.Process(int(pid)) for pid in (before["pid"], file.read_text().split()[0])]
     assert wait_until(lambda: all(map(is_stopped, both)), GONE_WITHIN_S)
     stopped_at = time.monotonic()
-    time.sleep(0.5)  # 50 ticks
+    # Meanwhile another function's thread runs for 50 ticks.
+    witness = service.create(write("ticks", TICKS), "ticks.handler")
+    assert len(service.invoke(witness, {"file": str(tmp_path / "witness"), "ticks": 50})["ticks"]) >= 50
     resumed_at = time.monotonic()
     after = service.invoke(name, {"file": str(file)})
 
