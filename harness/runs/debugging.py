@@ -21,7 +21,7 @@ from harness.guard import authorization
 from harness.runs.functions import declared
 from harness.settings import FunctionSettings, Settings
 from harness.stack.state import StackState
-from harness.system.ports import LOOPBACK, free_ports_from
+from harness.system.ports import LOOPBACK, claim_ports_from
 
 # debugpy's own default, and that of the launch.json that `harness init` writes.
 FIRST_PORT = 5678
@@ -52,7 +52,7 @@ def debug_targets(ranks: Sequence[str], port: int | None) -> tuple[DebugTarget, 
 
 
 def debug_ports(first: int | None, count: int = 1) -> list[int]:
-    """Return ports for debuggers.
+    """Return ports for debuggers, which no other command of the harness chooses while this one runs.
 
     Args:
         first: The first one, which must be free; None for the first free ones from `FIRST_PORT`.
@@ -62,9 +62,9 @@ def debug_ports(first: int | None, count: int = 1) -> list[int]:
         HarnessError: A port is taken.
     """
     if first is None:
-        return free_ports_from(FIRST_PORT, count)
+        return claim_ports_from(FIRST_PORT, count)
     ports = list(range(first, first + count))
-    if free_ports_from(first, count) != ports:
+    if claim_ports_from(first, count) != ports:
         raise HarnessError(
             f"port {', '.join(map(str, ports))} for the debugger is taken, or not for this user",
             f"{LOOPBACK}; --debug-port {first}",

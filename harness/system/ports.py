@@ -8,7 +8,7 @@ The supervisor holds these sockets as long as the stack runs.
 import errno
 import socket
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 from harness.errors import HarnessError
 
@@ -59,15 +59,47 @@ def _reserve(name: str, port: int) -> socket.socket:
     return reserved
 
 
-def free_ports_from(first: int, count: int) -> list[int]:
-    """Return the first free ports at or above a number; fewer where there are no more."""
+def claim_ports_from(first: int, count: int) -> list[int]:
+    """Return the first free ports at or above a number, which this process then has a claim on until it ends.
+
+    A server binds such a port only later, so two commands would choose the same one.
+    A claim is a socket with an abstract name, which the kernel gives once and takes back when the process ends.
+    It leaves the port itself alone: the server may even use one that connections have just left.
+
+    Returns:
+        The ports; fewer than `count` where there are no more.
+    """
     found: list[int] = []
     for port in range(first, 65_536):
         if len(found) == count:
             break
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind((LOOPBACK, port))
-                found.append(port)
+        if _is_free(port) and _claim(port):
+            found.append(port)
     return found
+
+
+_claims: dict[int, socket.socket] = {}
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _claim(port: int) -> bool:
+    """Claim a port; return whether this process has the claim now."""
+    if port in _claims:
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0lambda-harness-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims[port] = claim
+    return True

@@ -223,8 +223,6 @@ def test_a_command_that_is_killed_leaves_no_debugger(project):
         assert wait_until(lambda: str(port) not in debuggers(), WITHIN_S)
 
 
-# Nightly: it timed out twice on a busy machine, for a reason that is not found yet.
-@pytest.mark.slow
 def test_the_development_loop_lets_a_function_wait(project):
     """Each invocation that comes meanwhile waits for a debugger, with the code as it was saved; the end leaves none."""
     app, seen = project / "app" / "app.py", []
