@@ -44,7 +44,7 @@ test-local: setup ## run the unit, integration and end-to-end tests on this mach
 	@# Neighbours stay on one process, which so starts the stack that they share once.
 	@untested=''; $(TORCH) || untested=' and not torch'; \
 	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist worksteal -m "not slow and not containers$$untested" tests $(ARGS); \
-	[ -z "$$untested" ] || { echo 'NOT TESTED: neural networks, for want of PyTorch.' >&2; [ -z "$$CI" ]; }
+	[ -z "$$untested" ] || { echo 'NOT TESTED: neural networks, for want of PyTorch.' >&2; [ -z "$${CI:-}" ]; }
 
 .PHONY: nightly
 nightly: setup torch ## run the tests that a change does not: the slow ones, every fault, 10,000 schedules

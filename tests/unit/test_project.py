@@ -99,3 +99,11 @@ def test_each_decision_has_a_number_of_its_own():
     assert len(set(numbers)) == len(numbers)
     for page, number in zip(pages, numbers, strict=True):
         assert page.read_text().startswith(f"# {number}. "), page.name
+
+
+def test_recipes_need_no_variable_of_the_users_shell():
+    """Make's shell stops at a variable that is not set (`-u`), so a recipe must give those of the user a default."""
+    text = (ROOT / "Makefile").read_text()
+
+    assert ".SHELLFLAGS := -euo pipefail" in text
+    assert [] == re.findall(r"\$\$\{?[A-Z][A-Z_]*\b(?!:-)", text)
