@@ -17,6 +17,8 @@ BASE ?= HEAD
 BIN := .venv/bin
 # Dependencies of neural networks are installed only when a test or a job needs them.
 TORCH = TORCH_INDEX='$(TORCH_INDEX)' $(BIN)/python -m harness.stack.pytorch
+# The page is tested in one of these; playwright drives it, and brings none of its own.
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 IMAGE_OPTIONS := $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 
 # A stamp's name contains a checksum of the environment's requirements and of its location, because a
@@ -24,6 +26,9 @@ IMAGE_OPTIONS := $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 checksum = $(shell { pwd; cat $(1); } | cksum | cut -d ' ' -f 1)
 REQUIREMENTS := .venv/.requirements-$(call checksum,requirements/harness.txt requirements/dev.txt)
 PROJECT := .venv/.project-$(call checksum,pyproject.toml harness/bin/harness)
+# The page's code has packages of its own, by the environment's Node.js, and its build has a stamp like an environment.
+NODE_MODULES := web/node_modules/.packages-$(call checksum,web/package-lock.json)
+PAGE := harness/page/static/.sources-$(call checksum,$(shell find web -path web/node_modules -prune -o -type f -print | LC_ALL=C sort))
 LOCALSTACK := .venv-localstack/.requirements-$(call checksum,requirements/localstack.txt)
 
 .PHONY: help
@@ -37,14 +42,19 @@ help: ## list the targets
 .PHONY: setup
 setup: supported ## create the virtual environments; install the Lambda emulator and memcached
 	@$(MAKE) --silent --no-print-directory --jobs=2 $(PROJECT) $(LOCALSTACK)
+	@$(MAKE) --silent --no-print-directory $(PAGE) || { \
+	    echo 'NOT BUILT: the page and reports, for want of their packages from npm; `make page` tries again. All else works.' >&2; \
+	    [ -z "$${CI:-}" ]; }
 	@$(BIN)/harness doctor --fix
 
 .PHONY: test-local
 test-local: setup ## run the unit, integration and end-to-end tests on this machine
 	@# Neighbours stay on one process, which so starts the stack that they share once.
-	@untested=''; $(TORCH) || untested=' and not torch'; \
-	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist worksteal -m "not slow and not containers$$untested" tests $(ARGS); \
-	[ -z "$$untested" ] || { echo 'NOT TESTED: neural networks, for want of PyTorch.' >&2; [ -z "$${CI:-}" ]; }
+	@without=''; untested=(); \
+	$(TORCH) || { without+=' and not torch'; untested+=('neural networks, for want of PyTorch'); }; \
+	command -v $(BROWSERS) >/dev/null || { without+=' and not browser'; untested+=('the page, for want of Chromium'); }; \
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist worksteal -m "not slow and not containers$$without" tests $(ARGS); \
+	[ $${#untested[@]} -eq 0 ] || { printf 'NOT TESTED: %s.\n' "$${untested[@]}" >&2; [ -z "$${CI:-}" ]; }
 
 .PHONY: nightly
 nightly: setup torch ## run the tests that a change does not: the slow ones, every fault, 10,000 schedules
@@ -59,10 +69,11 @@ test-faults: setup ## run every fault scenario with every algorithm and collecti
 e2e-emulator: ready-for-$(MODE) ## train with 4 worker Lambdas on this machine, from data to model
 	$(BIN)/harness run --mode $(MODE) --n-workers 4 --n-epochs 2 $(ARGS)
 
+OWN_MODEL = $(if $(MODEL),--model $(MODEL))
 .PHONY: deploy-aws
-deploy-aws: setup images ## verify the images and deploy to AWS; with REHEARSE=1, to emulated AWS on this machine
-	$(BIN)/harness images verify --if-needed
-	$(BIN)/harness deploy $(if $(REHEARSE),--rehearse --yes) $(ARGS)
+deploy-aws: setup images ## verify the images and deploy to AWS; with REHEARSE=1, to emulated AWS on this machine; MODEL=my_model.py:Net: with your own model
+	$(BIN)/harness images verify --if-needed $(OWN_MODEL)
+	$(BIN)/harness deploy $(OWN_MODEL) $(if $(REHEARSE),--rehearse --yes) $(ARGS)
 
 .PHONY: destroy-aws
 destroy-aws: $(PROJECT) ## remove the deployment from AWS (ARGS=--empty: with its data); with REHEARSE=1, the rehearsal and its data
@@ -101,25 +112,40 @@ base-images: $(PROJECT) ## pull the base images; build stand-ins for those that 
 
 .PHONY: images
 images: base-images ## build the functions' images
-	$(BIN)/harness images build $(IMAGE_OPTIONS)
+	$(BIN)/harness images build $(OWN_MODEL) $(IMAGE_OPTIONS)
+
+.PHONY: screenshots
+screenshots: setup ## take the documentation's pictures of the page anew, by Chromium (ARGS: which views)
+	$(BIN)/python -m fixtures.screenshots $(ARGS)
+
+.PHONY: page
+page: $(PAGE) ## build the page's scripts and styles from web/
+
+.PHONY: docs
+docs: $(PROJECT) ## build the documentation into build/site; a warning is an error, and so is a link that leads nowhere
+	@rm -rf build/site
+	$(BIN)/sphinx-build -E -W --keep-going -n -q -j auto -d build/site-cache docs build/site
+	$(BIN)/python -m fixtures.site.checks build/site
 
 .PHONY: lint
-lint: $(PROJECT) ## check style, types and the import rules
+lint: $(PROJECT) $(NODE_MODULES) ## check style, types and the import rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	web/npm run --silent lint
 
 .PHONY: format
-format: $(PROJECT) ## format the code and apply automatic fixes
+format: $(PROJECT) $(NODE_MODULES) ## format the code and apply automatic fixes
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+	web/npm run --silent format
 
 .PHONY: clean
 clean: ## stop this clone's stack and remove all generated files
 	@if [ -e .harness/state.json ] && [ -x $(BIN)/harness ]; then $(BIN)/harness down || true; fi
 	rm -rf .harness .venv .venv-localstack .tox .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf build dist *.egg-info
+	rm -rf build dist docs/generated *.egg-info web/node_modules harness/page/static
 
 .PHONY: ready-for-process ready-for-container
 ready-for-process: setup
@@ -146,4 +172,12 @@ $(PROJECT): $(REQUIREMENTS)
 
 $(LOCALSTACK):
 	@PYTHON='$(PYTHON)' requirements/venv.sh .venv-localstack requirements/localstack.txt
+	@touch $@
+
+$(NODE_MODULES): $(REQUIREMENTS)
+	@web/npm ci --silent || { echo 'The packages of web/package-lock.json could not be installed by npm; `web/npm ci` shows why.' >&2; exit 1; }
+	@touch $@
+
+$(PAGE): $(NODE_MODULES)
+	@web/npm run --silent build
 	@touch $@

@@ -45,7 +45,7 @@ _OWN, _SESSION = "LHAK", "LHAS"
 _OWN_DIGITS, _NAME_DIGITS, _MAC_DIGITS = 32, 16, 24
 _LONGEST_BODY_LEFT_UNREAD = 1 << 20
 _MOST_REMEMBERED = 4096
-_CREDENTIAL = re.compile(r"Credential=([^/,\s]+)(?:/[^/,\s]*/[^/,\s]*/([^/,\s]+))?")
+_CREDENTIAL = re.compile(r"Credential=([^/,\s]+)(?:/[^/,\s]*/([^/,\s]*)/([^/,\s]+))?")
 # https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html
 _VERSION_2 = re.compile(r"AWS ([^:\s]+):")
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
@@ -77,6 +77,7 @@ class Signed(NamedTuple):
     key: str
     token: str
     service: str
+    region: str = ""
 
 
 def new_secret() -> str:
@@ -121,7 +122,7 @@ def signed_by(header: Header, query: str) -> Signed:
     if given:
         credential = _CREDENTIAL.search(given)
         if credential is not None:
-            return Signed(credential[1], token or "", credential[2] or "")
+            return Signed(credential[1], token or "", credential[3] or "", credential[2] or "")
         old = _VERSION_2.match(given)
         return Signed(old[1], token or "", "s3") if old is not None else Signed("", "", "")
     if "=" not in query:
@@ -131,9 +132,9 @@ def signed_by(header: Header, query: str) -> Signed:
     for name, value in parse_qsl(query):
         parameters.setdefault(name.lower(), value)
     key, _, scope = parameters.get("x-amz-credential", "").partition("/")
-    service = scope.split("/")[2] if scope.count("/") >= 3 else "s3"
+    _, region, service, *_ = scope.split("/") if scope.count("/") >= 3 else ("", "", "s3")
     key = key or parameters.get("awsaccesskeyid", "")
-    return Signed(key, token or parameters.get("x-amz-security-token", ""), service if key else "")
+    return Signed(key, token or parameters.get("x-amz-security-token", ""), service if key else "", region)
 
 
 class Guard:
@@ -156,12 +157,17 @@ class Guard:
         self._service = service
         self._control = control
         self._own = frozenset(own_key(secret, name) for name in (CLIENTS, CLOUDFORMATION))
+        self._open: tuple[str, ...] = ()
         # Valid session keys, each with its token, because each environment makes many calls.
         self._admitted: dict[str, str] = {}
 
     def know(self, names: Iterable[str]) -> None:
         """Add host names of the service."""
         self._names |= set(names)
+
+    def open(self, prefix: str) -> None:
+        """Let requests for paths with this prefix pass without credentials: their URLs are secrets themselves."""
+        self._open = (*self._open, prefix)
 
     def refusal(self, method: str, header: Header, path: str, query: str) -> Refusal | None:
         """Return the answer to a request that must not pass; None for a request that passes.
@@ -177,6 +183,8 @@ class Guard:
             return Refusal(403, "AccessDeniedException", _JSON, json.dumps({"Message": message}).encode())
         if path == HEALTH and method in {"GET", "HEAD"}:
             return _PRESENT
+        if path.startswith(self._open) and method in {"GET", "HEAD"}:
+            return None
         signed = signed_by(header, query)
         if self.admits(signed):
             if path.startswith(self._control) and signed.key.startswith(_SESSION):

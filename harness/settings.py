@@ -4,9 +4,11 @@
     [stack]                 the services of a run
     [stack.ports]           their ports, if they are fixed
     [gateway]               the Lambda service
+    [history]               the runs that are kept
     [functions.NAME]        one table per function
+    [models.NAME]           one table per model of the user's own
 
-The docstrings below describe every key: docs/harness-toml.md and harness.schema.json are made from them.
+`harness.setting_tables` describes every key: docs/harness-toml.md and harness.schema.json are made from it.
 
 Paths in the file are relative to it.
 The nearest `harness.toml` in the working directory or above it is used; its folder is the root of the project.
@@ -17,145 +19,55 @@ import codecs
 import json
 import os
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from harness.bundle import BUNDLE
 from harness.errors import HarnessError
 from harness.folders import cache_folder, state_folder
+from harness.setting_tables import (
+    FUNCTION_NAME,
+    MODEL_NAME,
+    OWN_RUNTIME,
+    RUNTIMES,
+    FunctionSettings,
+    GatewaySettings,
+    HistorySettings,
+    ModelSettings,
+    PortSettings,
+    Runtime,
+    SettingsFile,
+    StackSettings,
+)
+
+__all__ = [
+    "FILE_NAME",
+    "OWN_RUNTIME",
+    "RUNTIMES",
+    "FunctionSettings",
+    "GatewaySettings",
+    "HistorySettings",
+    "ModelSettings",
+    "PortSettings",
+    "Runtime",
+    "Settings",
+    "SettingsFile",
+    "StackSettings",
+    "load_settings",
+    "load_settings_of_any_stack",
+    "read_settings",
+    "shipped_functions",
+    "with_absolute_paths",
+]
 
 FILE_NAME = "harness.toml"
 
 Converted = TypeVar("Converted")
-
-# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-MemoryMB = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
-EphemeralStorageMB = Annotated[int, msgspec.Meta(ge=512, le=10_240)]
-TimeoutS = Annotated[int, msgspec.Meta(ge=1, le=900)]
-Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
-Runtime = Literal["python3.11", "python3.12", "python3.13", "python3.14"]
-RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
-# The runtime of a project that names none: the Python of the harness itself, which this machine certainly has.
-OWN_RUNTIME: Runtime = next(
-    (runtime for runtime in RUNTIMES if runtime == f"python3.{sys.version_info.minor}"), RUNTIMES[-1]
-)
-_NAME = r"^[a-zA-Z0-9-_]{1,64}$"
-FunctionName = Annotated[str, msgspec.Meta(pattern=_NAME)]
-
-
-class PortSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Fixed ports on the loopback interface; 0 picks a free port.
-
-    Attributes:
-        memcached: Port of Memcached.
-        s3: Port of S3.
-        aws: Port of the other AWS services.
-        gateway: Port of the Lambda service.
-        discovery: Port of Memcached's configuration endpoint.
-    """
-
-    memcached: Port = 0
-    s3: Port = 0
-    aws: Port = 0
-    gateway: Port = 0
-    discovery: Port = 0
-
-
-class StackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The services of a run.
-
-    Attributes:
-        mode: Whether the services run as local processes or as containers.
-        s3: The service that emulates S3.
-        ports: Fixed ports, if any.
-    """
-
-    mode: Literal["process", "container"] = "process"
-    s3: Literal["localstack", "moto"] = "localstack"
-    ports: PortSettings = PortSettings()
-
-
-class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Lambda service.
-
-    Attributes:
-        account_concurrency: Invocations that may run at once; further callers get 429.
-        retry_time_scale: Factor on the 1 and 2 minutes that AWS waits before it retries a failed event.
-        idle_timeout_s: Seconds after which an idle environment is stopped.
-        fork: Whether environments in process mode are forked from a parent that has already imported their libraries.
-    """
-
-    account_concurrency: Annotated[int, msgspec.Meta(ge=1)] = 1000
-    retry_time_scale: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
-    idle_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
-    fork: bool = True
-
-
-class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One Lambda function of the project.
-
-    Attributes:
-        source: Folder whose files become the root of the deployment package (`/var/task`).
-        handler: `module.function` within that root.
-        include: Further folders, each packaged under its own name (a library beside the handler).
-        exclude: What is left out of the package, as in .gitignore; `!` puts back what is left out by default.
-        memory_mb: Memory size, MB.
-        timeout_s: Time limit of one invocation, seconds.
-        retries: How often a failed event is retried (`MaximumRetryAttempts`).
-        environment: The function's own environment variables.
-        runtime: AWS's name of its Python; the default is the `runtime` at the top of the file.
-        requirements: Requirements files or a pyproject.toml from which its libraries are built; the default is a
-            requirements.txt or pyproject.toml in `source`, and `[]` is none.
-        layers: Folders that the function finds below /opt on AWS; modules lie in their `python` folder.
-        image: The image that it runs from in container mode and on AWS; in process mode it runs from `source`.
-        ephemeral_storage_mb: Size of /tmp, MB.
-        recursive: Whether the function may invoke itself, directly or not, more than 16 times (`RecursiveLoop=Allow`).
-        reserved_concurrency: Environments reserved for this function; 0 if it shares the account's.
-    """
-
-    source: Path
-    handler: Annotated[str, msgspec.Meta(pattern=r"^[\w./-]+\.\w+$")]
-    include: tuple[Path, ...] = ()
-    exclude: tuple[str, ...] = ()
-    memory_mb: MemoryMB = 128
-    timeout_s: TimeoutS = 3
-    retries: Annotated[int, msgspec.Meta(ge=0, le=2)] = 2
-    environment: dict[str, str] = {}
-    runtime: Runtime | None = None
-    requirements: str | tuple[str, ...] | None = None
-    layers: tuple[Path, ...] = ()
-    image: str = ""
-    ephemeral_storage_mb: EphemeralStorageMB = 512
-    recursive: bool = False
-    reserved_concurrency: Annotated[int, msgspec.Meta(ge=0)] = 0
-
-    @property
-    def python(self) -> Runtime:
-        """Return its runtime: the one that its table or the project names, or the harness's own."""
-        return self.runtime or OWN_RUNTIME
-
-
-class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The tables of harness.toml.
-
-    Attributes:
-        runtime: AWS's name of the Python of functions that name none; the default is the Python of the harness.
-        stack: The services of a run.
-        gateway: The Lambda service.
-        functions: The project's functions, one table for each; the table's name is the function's.
-    """
-
-    runtime: Runtime | None = None
-    stack: StackSettings = StackSettings()
-    gateway: GatewaySettings = GatewaySettings()
-    functions: dict[FunctionName, FunctionSettings] = {}
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -168,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True):
         gateway: The Lambda service.
         functions: The project's functions, by name.
         runtime: The runtime of functions that name none.
+        models: Models of the user's own, by the name that `--model` takes.
+        history: The runs that the project keeps.
     """
 
     root: Path
@@ -176,6 +90,8 @@ class Settings(msgspec.Struct, frozen=True):
     gateway: GatewaySettings
     functions: dict[str, FunctionSettings]
     runtime: Runtime = OWN_RUNTIME
+    models: dict[str, ModelSettings] = {}
+    history: HistorySettings = HistorySettings()
 
     @property
     def state_dir(self) -> Path:
@@ -193,8 +109,7 @@ def load_settings(start: Path | None = None) -> Settings:
         HarnessError: The file is invalid; the message names the table and the key.
     """
     start = (start or _working_folder()).resolve()
-    path = _nearest(start)
-    if path is None:
+    if (path := _nearest(start)) is None:
         return Settings(start, cache_folder(start), StackSettings(), GatewaySettings(), shipped_functions())
     return read_settings(path)
 
@@ -210,7 +125,9 @@ def read_settings(path: Path) -> Settings:
     """
     file = _read(path)
     functions, runtime = _functions_of(file, path.parent), file.runtime or OWN_RUNTIME
-    return Settings(path.parent, cache_folder(path.parent), file.stack, file.gateway, functions, runtime)
+    models = {name: _with_paths_from(path.parent, model) for name, model in file.models.items()}
+    cache = cache_folder(path.parent)
+    return Settings(path.parent, cache, file.stack, file.gateway, functions, runtime, models, file.history)
 
 
 def load_settings_of_any_stack(tell: Callable[[HarnessError], None]) -> Settings:
@@ -269,13 +186,15 @@ def _working_folder() -> Path:
 
 
 def _file_of(content: dict[str, Any], path: Path) -> SettingsFile:
-    functions = content.get("functions", {})
+    functions, models = content.get("functions", {}), content.get("models", {})
     tables: list[tuple[str, Any, type[msgspec.Struct]]] = [
         ("", content, SettingsFile),
         ("stack", content.get("stack"), StackSettings),
         ("stack.ports", _key(content.get("stack"), "ports"), PortSettings),
         ("gateway", content.get("gateway"), GatewaySettings),
+        ("history", content.get("history"), HistorySettings),
         *((f"functions.{name}", table, FunctionSettings) for name, table in _items(functions)),
+        *((f"models.{name}", table, ModelSettings) for name, table in _items(models)),
     ]
     for name, table, kind in tables:
         for key, _ in _items(table):
@@ -289,17 +208,29 @@ def _file_of(content: dict[str, Any], path: Path) -> SettingsFile:
         for variable, value in _items(_key(table, "environment")):
             _convert(value, str, f"functions.{name}.environment.{variable}", path)
         _convert(table, FunctionSettings, f"functions.{name}", path)
+    for name, table in _items(models):
+        _check_model_name(name, path)
+        _convert(table, ModelSettings, f"models.{name}", path)
     file = _convert(content, SettingsFile, "", path)
     _check_ports(file.stack.ports, path)
     return file
 
 
 def _check_name(name: str, path: Path) -> None:
-    if not re.fullmatch(_NAME, name):
+    if not re.fullmatch(FUNCTION_NAME, name):
         raise HarnessError(
             f"functions: {_quoted(name)} is not a function's name",
             str(path),
             "a name has 1 to 64 letters, digits, `-` and `_`",
+        )
+
+
+def _check_model_name(name: str, path: Path) -> None:
+    if not re.fullmatch(MODEL_NAME, name):
+        raise HarnessError(
+            f"models: {_quoted(name)} is not a model's name",
+            str(path),
+            "a name has 1 to 40 letters, digits and `_`, the first a letter",
         )
 
 
@@ -340,6 +271,9 @@ def _convert(content: object, kind: type[Converted], table: str, path: Path) -> 
         if kind is FunctionSettings and key == "handler" and "regex" in words:
             words = f"{_quoted(_key(content, key))} is not module.function"
             remedy = 'name the function in its module, such as "app.handler"'
+        if kind is ModelSettings and key == "name" and "regex" in words:
+            words = f"{_quoted(_key(content, key))} is not the name of a class, a function or an object"
+            remedy = 'name it as the file does, such as "Net"'
         raise HarnessError(f"{where}: {words}" if where else words, str(path), remedy) from error
 
 
@@ -369,18 +303,23 @@ def _key(table: object, key: str) -> object:
 
 def with_absolute_paths(function: FunctionSettings, root: Path) -> FunctionSettings:
     """Return a function's settings with all paths absolute, those that are not from `root`."""
-    include = tuple(root / folder for folder in function.include)
-    named = function.requirements
-    requirements = (named,) if isinstance(named, str) else named
-    if requirements is not None:
-        requirements = tuple(str(root / name) for name in requirements if name)
     return msgspec.structs.replace(
         function,
         source=root / function.source,
-        include=include,
-        requirements=requirements,
+        include=tuple(root / folder for folder in function.include),
+        requirements=_files_from(root, function.requirements),
         layers=tuple(root / folder for folder in function.layers),
     )
+
+
+def _with_paths_from(root: Path, model: ModelSettings) -> ModelSettings:
+    requirements = _files_from(root, model.requirements)
+    return msgspec.structs.replace(model, path=root / model.path, requirements=requirements)
+
+
+def _files_from(root: Path, named: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    files = (named,) if isinstance(named, str) else named
+    return None if files is None else tuple(str(root / name) for name in files if name)
 
 
 def _decode_path(type_: type, value: object) -> object:

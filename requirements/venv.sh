@@ -84,7 +84,8 @@ while kill -0 "$pip" 2>/dev/null; do
     sleep 1
     if [ "$SECONDS" -ge "$next_line" ]; then
         next_line=$((SECONDS + 5))
-        echo "setup: $directory, after $SECONDS s: $(tail -n 1 "$log" | cut -c 1-100)"
+        # Only what pip fetches or installs: a warning of an index is no progress.
+        echo "setup: $directory, after $SECONDS s: $(grep -E '^(Collecting|Processing|Installing|  Downloading)' "$log" | tail -n 1 | cut -c 1-100)"
     fi
 done
 wait "$pip" || fail "setup: $directory could not be made; the last lines of pip:" "$(tail -n 15 "$log")"

@@ -1,6 +1,7 @@
 """What all tests share: the project's settings, one stack per test session, and throw-away projects."""
 
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -28,11 +29,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# A function sees what tests write: a /tmp of its own would hide pytest's.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")  # noqa: S108 - pytest's folders in it are private
+
 # The folder below tests/ in which a file lies is the tier of its tests.
-TIERS = ("unit", "simulation", "parity", "integration", "deploy", "e2e", "faults", "containers")
+TIERS = ("unit", "simulation", "parity", "integration", "deploy", "e2e", "browser", "faults", "containers")
 
 # These modules import torch; the other tests that need it start a process that does.
-NEEDING_TORCH = {"test_neural.py", "test_torch.py"}
+NEEDING_TORCH = {"test_neural.py", "test_torch.py", "test_torch_optimisers.py"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -63,9 +67,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def settings(mode: Mode) -> Settings:
-    """The settings of the project itself, in the mode of this session."""
+    """The settings of the project itself, in the mode of this session; runs of tests do not push out kept ones."""
     settings = load_settings(Path(__file__).parent)
-    return msgspec.structs.replace(settings, stack=msgspec.structs.replace(settings.stack, mode=mode))
+    history = msgspec.structs.replace(settings.history, keep=False)
+    return msgspec.structs.replace(settings, stack=msgspec.structs.replace(settings.stack, mode=mode), history=history)
 
 
 @pytest.fixture(scope="session")

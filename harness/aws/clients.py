@@ -29,13 +29,15 @@ class Clients:
 
     Attributes:
         s3: Data and results.
-        functions: Lambda, with a timeout as long as a function may run.
+        functions: Lambda, with a timeout as long as a function may run; on a stack, no call is repeated.
+        management: Lambda, to create and change functions; a call is repeated if its connection breaks.
         control: Lambda, for requests that are answered at once.
         logs: CloudWatch Logs, with the output of functions.
     """
 
     s3: "S3Client"
     functions: "LambdaClient"
+    management: "LambdaClient"
     control: "LambdaClient"
     logs: "CloudWatchLogsClient"
 
@@ -62,6 +64,10 @@ def clients_for(endpoints: Endpoints, *, invoke_within_s: int = INVOKE_READ_TIME
     return Clients(
         s3=session.client("s3", endpoint_url=endpoints.s3, config=few_tries),
         functions=session.client("lambda", endpoint_url=endpoints.lambda_, config=patient),
+        # A connection that was kept alive may be closed at the very moment at which it is used again.
+        management=session.client(
+            "lambda", endpoint_url=endpoints.lambda_, config=few_tries.merge(Config(read_timeout=INVOKE_READ_TIMEOUT_S))
+        ),
         control=session.client("lambda", endpoint_url=endpoints.lambda_, config=quick),
         logs=session.client("logs", endpoint_url=endpoints.aws, config=few_tries),
     )
@@ -74,9 +80,11 @@ def aws_clients(session: boto3.Session) -> Clients:
     """
     patient = Config(read_timeout=INVOKE_READ_TIMEOUT_S, tcp_keepalive=True).merge(SEVERAL_TRIES)
     with aws_settings():
+        functions = session.client("lambda", config=patient)
         return Clients(
             s3=session.client("s3", config=SEVERAL_TRIES),
-            functions=session.client("lambda", config=patient),
+            functions=functions,
+            management=functions,
             control=session.client("lambda", config=SEVERAL_TRIES),
             logs=session.client("logs", config=SEVERAL_TRIES),
         )

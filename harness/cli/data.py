@@ -5,16 +5,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.data_options import zero_based_option
+from harness.cli._waiting import quiet_option, waiting
+from harness.cli.data_options import table_options, table_options_of, zero_based_option
 from harness.cli.groups import SuggestingGroup
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.datasets.inspection import BucketInspection, FileInspection
     from harness.datasets.partitions import Manifest
     from training.data.manifest import LabelCount
+    from training.data.schema import UserLabel
     from training.job import ZeroBased
 
 MOST_LABELS_SHOWN = 12
+# The commands in the order in which they are used.
+_ORDER = ("make", "describe", "partition", "inspect")
 
 
 class DataGroup(SuggestingGroup):
@@ -22,7 +28,9 @@ class DataGroup(SuggestingGroup):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all commands, in the order in which they are used."""
-        return sorted([*super().list_commands(ctx), "partition"], key=("make", "partition", "inspect").index)
+        return sorted(
+            [*super().list_commands(ctx), "partition"], key=("make", "describe", "partition", "inspect").index
+        )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of this name, or None."""
@@ -70,6 +78,7 @@ def command() -> None:
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Make the rows from this seed."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the note that is written beside the file.")
+@quiet_option
 def make(*, kind: str, output: Path, seed: int, as_json: bool, **options: float | None) -> None:
     """Write a synthetic data set: LIBSVM text, or images in CIFAR-10's binary format.
 
@@ -98,13 +107,39 @@ def make(*, kind: str, output: Path, seed: int, as_json: bool, **options: float 
 
 @command.command()
 @click.argument("source")
+@table_options
+@click.option(
+    "--endpoint-url", help="Read from this S3 endpoint.  [default: AWS_ENDPOINT_URL_S3, else the stack that is up]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def describe(*, source: str, endpoint_url: str | None, as_json: bool, **flags: object) -> None:
+    """Describe the table in SOURCE, and what a run would make of it.
+
+    It shows the columns with their types, ranges and missing values, the shares of the classes, and the features that
+    each column gives; or why a run would refuse the table.
+
+    \b
+    Example:
+      harness data describe flowers.csv --label species
+    """
+    from harness.cli.description import describe_data
+
+    missing_is_ours = flags["table_missing"] is None
+    described = describe_data(
+        source, table_options_of(flags), endpoint_url, missing_is_ours=missing_is_ours, as_json=as_json
+    )
+    click.echo(described)
+
+
+@command.command()
+@click.argument("source")
 @click.option(
     "--endpoint-url", help="Read from this S3 endpoint.  [default: AWS_ENDPOINT_URL_S3, else the stack that is up]"
 )
 @zero_based_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(*, source: str, endpoint_url: str | None, zero_based: "ZeroBased", as_json: bool) -> None:
-    """Describe the data in SOURCE, a file or s3://BUCKET[/FOLDER].
+    """Describe the data in SOURCE, files or s3://BUCKET[/FOLDER]; of a table, as `harness data describe` does.
 
     \b
     Example:
@@ -112,16 +147,27 @@ def inspect(*, source: str, endpoint_url: str | None, zero_based: "ZeroBased", a
     """
     import msgspec
 
+    from harness.datasets.image_folder import ImageFolderSpec
     from harness.datasets.inspection import inspect_bucket, inspect_file
     from harness.datasets.progress import progress_bar
     from harness.datasets.s3 import s3_client
     from harness.datasets.specs import BucketSpec, FileSpec, parse_data_spec
+    from harness.datasets.tables.objects import holds_tables
+    from harness.datasets.tables.spec import DEFAULT_OPTIONS, TableSpec
     from training.errors import InputError
 
     found: BucketInspection | FileInspection
     spec = parse_data_spec(source)
-    if isinstance(spec, BucketSpec):
-        found = inspect_bucket(s3_client(endpoint_url), spec.bucket, spec.prefix)
+    s3 = s3_client(endpoint_url) if isinstance(spec, BucketSpec) else None
+    in_bucket = s3 is not None and isinstance(spec, BucketSpec) and holds_tables(s3, spec.bucket, spec.prefix)
+    if in_bucket or isinstance(spec, TableSpec | ImageFolderSpec):
+        from harness.cli.description import describe_data
+
+        click.echo(describe_data(source, DEFAULT_OPTIONS, endpoint_url, missing_is_ours=True, as_json=as_json))
+        return
+    if s3 and isinstance(spec, BucketSpec):
+        with waiting(f"reading s3://{spec.bucket}"):
+            found = inspect_bucket(s3, spec.bucket, spec.prefix)
         lines = describe_bucket(found)
     elif isinstance(spec, FileSpec):
         with progress_bar(f"reading {spec.path.name}") as progress:
@@ -151,14 +197,23 @@ def describe_bucket(found: "BucketInspection") -> list[str]:
         return lines
     order = "in the order of the source" if manifest.seed is None else f"shuffled with seed {manifest.seed}"
     skewed = f", skewed by {manifest.skew}" if manifest.skew else ""
+    schema = manifest.schema
+    classes = schema.classes if schema is not None else None
+    has_targets = schema is not None and schema.task == "regression"
     kind = f"{manifest.data_type} as {manifest.format}"
     lines += [
         f"source      {manifest.source}{' (synthetic)' if manifest.synthetic else ''}, {order}{skewed}",
         f"rows        {manifest.rows:,} of {manifest.features:,} features{describe_density(manifest)}",
         f"sha256      {manifest.sha256[:16]}...",
-        f"labels      {describe_labels(manifest.labels)}",
+        f"labels      {'targets' if has_targets else describe_labels(manifest.labels, classes)}",
         f"partitions  {manifest.n_partitions} of {kind}, {manifest.keys[0]} to {manifest.keys[-1]}",
     ]
+    if schema is not None and schema.columns:
+        shown = ", ".join(f"{column.name} ({column.kind})" for column in schema.columns[:MOST_LABELS_SHOWN])
+        more = len(schema.columns) - MOST_LABELS_SHOWN
+        lines.append(f"columns     {shown}" + (f" and {more} more" if more > 0 else ""))
+    if manifest.valid_rows_per_partition is not None:
+        lines.append(f"validation  {sum(manifest.valid_rows_per_partition):,} rows, chosen by a column")
     if manifest.zero_based:
         lines.append("indices     from 0 in the source (zero-based)")
     if found.missing:
@@ -173,10 +228,16 @@ def describe_density(found: "FileInspection | Manifest") -> str:
     return f" ({found.non_zeros / (found.rows * found.features):.3%} not zero)"
 
 
-def describe_labels(labels: "list[LabelCount] | None") -> str:
-    """Return the labels, each with its share of the rows."""
+def describe_labels(labels: "list[LabelCount] | None", classes: "Sequence[UserLabel] | None" = None) -> str:
+    """Return the labels, each with its share of the rows.
+
+    Args:
+        labels: The labels; None if there are too many.
+        classes: The user's label of each class, where the labels are numbers of classes.
+    """
     if labels is None:
         return "too many to be classes"
     total = sum(count.rows for count in labels)
-    shown = [f"{count.label} ({count.rows / total:.1%})" for count in labels[:MOST_LABELS_SHOWN]]
+    names = [count.label if classes is None else classes[int(count.label)] for count in labels[:MOST_LABELS_SHOWN]]
+    shown = [f"{name} ({count.rows / total:.1%})" for name, count in zip(names, labels, strict=False)]
     return ", ".join(shown) + (f" and {len(labels) - len(shown)} more" if len(labels) > len(shown) else "")

@@ -4,17 +4,28 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
-from harness.cli.data_options import ZERO_BASED_NOTE, zero_based_option
+from harness.cli._waiting import quiet_option
+from harness.cli.data_options import ZERO_BASED_NOTE, table_options, table_options_of, zero_based_option
+from harness.cli.usage import errors_name_data
 from harness.datasets.data_file import FILE_FORMATS
+from harness.datasets.dealing import MOST_WORKERS
+from harness.datasets.image_folder import ImageFolderSpec
+from harness.datasets.image_partitioning import partition_images
 from harness.datasets.libsvm import MOST_SPARSE_FEATURES
 from harness.datasets.partition_format import FORMATS, PartitionFormat
-from harness.datasets.partitioning import MOST_WORKERS, partition_file
-from harness.datasets.progress import progress_bar
+from harness.datasets.partitioning import partition_file
+from harness.datasets.partitions import Manifest
+from harness.datasets.progress import Progress, progress_bar
 from harness.datasets.s3 import s3_client
+from harness.datasets.specs import FileSpec, parse_data_spec
+from harness.datasets.tables.partition_table import partition_table
+from harness.datasets.tables.spec import TableSpec
+from training.errors import InputError
 from training.job import ZeroBased
 from training.model.catalogue import DatasetType
 
@@ -23,7 +34,12 @@ DUMMY_ROWS_PER_PARTITION = 10
 
 
 @click.command("partition")
-@click.option("--file-path", type=click.Path(path_type=Path), required=True, help="The data file, plain or compressed.")
+@click.option(
+    "--file-path",
+    required=True,
+    help="The data: a file, plain or compressed; of tables also a folder, a glob, or several files with commas; "
+    "or a folder of images by class.",
+)
 @click.option(
     "--dataset-type",
     type=click.Choice(list(FILE_FORMATS)),
@@ -52,9 +68,18 @@ DUMMY_ROWS_PER_PARTITION = 10
     "--spill-dir", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Folder for temporary data."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
+@quiet_option
+@click.option(
+    "--valid-ratio",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Share of the rows that validate, for --split-by and --split-time.",
+)
+@table_options
 def partition(  # noqa: PLR0913 - one per option
     *,
-    file_path: Path,
+    file_path: str,
     dataset_type: DatasetType,
     n_workers: int,
     bucket_name: str,
@@ -67,6 +92,8 @@ def partition(  # noqa: PLR0913 - one per option
     endpoint_url: str | None,
     spill_dir: Path | None,
     as_json: bool,
+    valid_ratio: float,
+    **flags: object,
 ) -> None:
     """Split a data set into one partition per worker.
 
@@ -74,28 +101,78 @@ def partition(  # noqa: PLR0913 - one per option
     Example:
       harness data partition --file-path HIGGS.xz --n-workers 2 --bucket-name higgs-2
     """
-    with progress_bar(f"partitioning {file_path.name}") as progress:
-        manifest = partition_file(
-            file_path,
-            n_workers=n_workers,
-            s3=s3_client(endpoint_url),
-            bucket=bucket_name,
-            data_type=dataset_type,
-            seed=seed,
-            shuffle=not no_shuffle,
-            format=form,
-            n_features=n_features,
-            zero_based=zero_based,
-            limit=n_workers * DUMMY_ROWS_PER_PARTITION if use_dummy_data else None,
-            progress=progress,
-            spill_dir=spill_dir,
-        )
+    options = table_options_of(flags)
+    with errors_name_data({"--file-path": file_path}):
+        spec = parse_data_spec(file_path, options)
+    shared: dict[str, Any] = {
+        "n_workers": n_workers,
+        "s3": s3_client(endpoint_url),
+        "bucket": bucket_name,
+        "seed": seed,
+        "shuffle": not no_shuffle,
+        "format": form,
+        "limit": n_workers * DUMMY_ROWS_PER_PARTITION if use_dummy_data else None,
+        "spill_dir": spill_dir,
+    }
+    with progress_bar(f"partitioning {spec.name}") as progress:
+        if isinstance(spec, TableSpec):
+            _refuse_of_tables(dataset_type, n_features, zero_based)
+            manifest = partition_table(spec, valid_ratio=valid_ratio, progress=progress, **shared)
+        elif isinstance(spec, ImageFolderSpec):
+            _refuse_of_tables("dense_libsvm", n_features, zero_based)
+            manifest = _partition_folder(spec, shared, progress)
+        elif isinstance(spec, FileSpec):
+            manifest = partition_file(
+                spec.path,
+                data_type=dataset_type,
+                missing=spec.missing,
+                n_features=n_features,
+                zero_based=zero_based,
+                progress=progress,
+                **shared,
+            )
+        else:
+            raise InputError(f"--file-path {file_path}: is no file\n`harness run --data {file_path}` partitions it")
     if as_json:
         click.echo(msgspec.json.encode(manifest))
     else:
-        click.echo(
-            f"{manifest.rows:,} rows of {manifest.features:,} features from {manifest.source} are in "
-            f"s3://{bucket_name} as {manifest.keys[0]} to {manifest.keys[-1]}"
-        )
-        if manifest.zero_based:
-            click.echo(ZERO_BASED_NOTE)
+        click.echo("\n".join(_told(manifest, bucket_name)))
+
+
+def _told(manifest: Manifest, bucket: str) -> list[str]:
+    zero_based = [ZERO_BASED_NOTE] if manifest.zero_based else []
+    where = f"s3://{bucket} as {manifest.keys[0]} to {manifest.keys[-1]}"
+    rows = f"{manifest.rows:,} rows of {manifest.features:,} features from {manifest.source}"
+    return [f"{rows} are in {where}", *zero_based, *manifest.notes]
+
+
+def _partition_folder(spec: ImageFolderSpec, shared: dict[str, Any], progress: Progress | None) -> Manifest:
+    """Partition a folder of images.
+
+    Raises:
+        InputError: An option is for files, or the folder is wrong.
+    """
+    refused = {"--no-shuffle": not shared.pop("shuffle"), "--use-dummy-data": shared.pop("limit") is not None}
+    refused["--format"] = shared.pop("format") != "npz"
+    for flag, is_given in refused.items():
+        if is_given:
+            raise InputError(
+                f"{flag} is for files; the images of a folder are shuffled, all of them, and stored as npz"
+            )
+    return partition_images(spec, progress=progress, **shared)
+
+
+def _refuse_of_tables(dataset_type: DatasetType, n_features: int | None, zero_based: ZeroBased) -> None:
+    """Refuse options that only rows without columns take.
+
+    Raises:
+        InputError: There is one.
+    """
+    given = {
+        "--dataset-type": dataset_type != "dense_libsvm",
+        "--n-features": n_features is not None,
+        "--zero-based": zero_based != "auto",
+    }
+    for flag, is_given in given.items():
+        if is_given:
+            raise InputError(f"{flag} is for LIBSVM text and CIFAR-10's format; other data decides its features itself")

@@ -75,15 +75,16 @@ def invoke_under_debugger(
         HarnessError: The port is taken, debugpy cannot be installed, or the invocation was refused.
     """
     import secrets
-    from functools import partial
 
+    from harness.cli._waiting import waiting
     from harness.gateway.debug_records import DebugRequest, DebugTarget
     from harness.runs.debugged_invocation import invoke_debugged
     from harness.runs.debugging import LIFTED_H, debug_ports, package_paths
-    from harness.runs.functions import declared
+    from harness.runs.declared import declared
     from harness.system.debugpy import ensure_debugpy
 
-    ensure_debugpy(settings, partial(click.echo, err=True))
+    with waiting("making debugpy ready") as log:
+        ensure_debugpy(settings, log)
     (free,) = debug_ports(port)
     paths = package_paths(declared(settings, function))
     token = "" if kind == "debugpy" else secrets.token_urlsafe(16)

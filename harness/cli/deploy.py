@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli._waiting import quiet_option, waiting
+from harness.cli.model_options import models_option, settings_with_models
 from harness.cli.target_options import (
     account_option,
     check_somebody_answers,
@@ -18,6 +20,7 @@ from harness.cli.target_options import (
 )
 
 if TYPE_CHECKING:
+    from harness.cli._waiting import ShownWait
     from harness.deploy.access import Verdict
     from harness.deploy.apply import DeployOutcome
     from harness.deploy.finding import Finding
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--parameter", "parameters", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the template; repeatable."
 )
+@models_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
 @click.option("--check", "check_only", is_flag=True, help="Check the template and the functions without AWS.")
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
     help="Show how the deployed functions differ from those of a run on this machine.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+@quiet_option
 def command(  # noqa: PLR0913 - keywords only, each an option
     *,
     stack: str,
@@ -65,6 +70,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     n_workers: int | None,
     model_bytes: int,
     parameters: tuple[str, ...],
+    models: tuple[str, ...],
     yes: bool,
     dry_run: bool,
     check_only: bool,
@@ -80,16 +86,18 @@ def command(  # noqa: PLR0913 - keywords only, each an option
       harness deploy --rehearse --yes
       AWS_PROFILE=training harness deploy --region eu-central-1 --expect-account 123456789012
       harness run --target aws --n-workers 4
+      harness deploy --rehearse --model my_model.py:Net --yes
     """
     import msgspec
 
     from harness.deploy.apply import DEFAULT_WORKERS, DeployRequest, deploy
     from harness.deploy.preflight import offline
-    from harness.settings import load_settings
 
-    settings, given = load_settings(), _pairs(parameters)
+    settings, given = settings_with_models(models), _pairs(parameters)
     if check_only:
-        wanted = offline(settings, given, DEFAULT_WORKERS if n_workers is None else n_workers, region, model_bytes)
+        n_checked = DEFAULT_WORKERS if n_workers is None else n_workers
+        with waiting("checking the template and the functions"):
+            wanted = offline(settings, given, n_checked, region, model_bytes)
         _tell_checks(*wanted, as_json=as_json)
         return
     if compare_only:
@@ -98,13 +106,18 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     request = DeployRequest(stack, given, n_workers, model_bytes, expect_account, dry_run)
 
     def agree(plan: "DeploymentPlan") -> bool:
-        _show(plan)
-        return yes or click.confirm("Deploy this?", err=True)
+        with log.paused():
+            _show(plan)
+            return yes or click.confirm("Deploy this?", err=True)
 
     if not (yes or dry_run):
         check_somebody_answers()
-    with _target(settings, region, given, rehearse=rehearse, dry_run=dry_run) as target, interruptions("deploy"):
-        outcome = deploy(target, settings, request, log=_say, agree=agree)
+    with (
+        waiting(f"deploying {stack}") as log,
+        _target(settings, region, given, log, rehearse=rehearse, dry_run=dry_run) as target,
+        interruptions("deploy"),
+    ):
+        outcome = deploy(target, settings, request, log=log, agree=agree)
     if as_json:
         click.echo(msgspec.json.encode(outcome).decode())
     else:
@@ -127,7 +140,7 @@ def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:
 
 @contextmanager
 def _target(
-    settings: "Settings", region: str | None, given: dict[str, str], *, rehearse: bool, dry_run: bool
+    settings: "Settings", region: str | None, given: dict[str, str], log: "ShownWait", *, rehearse: bool, dry_run: bool
 ) -> "Iterator[Target]":
     from harness.deploy.preflight import check_on_this_machine
     from harness.deploy.rehearsal import rehearsal_for_deploy
@@ -135,7 +148,7 @@ def _target(
 
     if rehearse:
         check_on_this_machine(settings, given)
-        with rehearsal_for_deploy(settings, dry_run=dry_run, log=_say) as target:
+        with rehearsal_for_deploy(settings, dry_run=dry_run, log=log) as target:
             yield target
     else:
         yield aws_target(region)
@@ -146,7 +159,8 @@ def _tell_differences(settings: "Settings", stack: str, region: str | None, *, r
 
     from harness.deploy.comparison import compare, format_differences
 
-    found = compare(target_of("rehearsal" if rehearse else "aws", region, settings), settings, stack, _say)
+    with waiting("comparing the deployed functions") as log:
+        found = compare(target_of("rehearsal" if rehearse else "aws", region, settings), settings, stack, log)
     click.echo(msgspec.json.encode(found).decode() if as_json else "\n".join(format_differences(found)))
     if any(not each.why for each in found):
         sys.exit(1)
@@ -172,8 +186,8 @@ def _tell_checks(findings: "list[Finding]", verdicts: "list[Verdict]", *, as_jso
 def _show(plan: "DeploymentPlan") -> None:
     from harness.deploy.plan import format_plan
 
-    for line in format_plan(plan):
-        _say(line)
+    # Also with --quiet: it is what the user is asked about.
+    click.echo("\n".join(format_plan(plan)), err=True)
 
 
 def _told(outcome: "DeployOutcome", region: str | None) -> Iterator[str]:
@@ -195,7 +209,3 @@ def _told(outcome: "DeployOutcome", region: str | None) -> Iterator[str]:
     yield "next:"
     yield f"  harness run --target {plan.target}{flags} --n-workers 4"
     yield f"  harness destroy{' --rehearse' if rehearsed else ''}{flags} --empty"
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

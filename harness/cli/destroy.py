@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli._waiting import quiet_option, waiting
 from harness.cli.target_options import (
     account_option,
     check_somebody_answers,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="List the resources and their cost, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+@quiet_option
 def command(
     *,
     stack: str,
@@ -63,14 +65,16 @@ def command(
         return
 
     def agree(removal: "StackRemoval") -> bool:
-        _show(removal, empty=empty)
-        return yes or _confirm()
+        with log.paused():
+            _show(removal, empty=empty)
+            return yes or _confirm()
 
     request = DestroyRequest(stack, empty, expect_account, dry_run)
-    with interruptions("destroy"):
-        outcome = destroy(target, settings, request, log=_say, agree=agree)
-    if outcome.status in {"removed", "nothing"}:
-        stop_rehearsal(settings, target, _say)
+    with waiting(f"removing {stack}") as log:
+        with interruptions("destroy"):
+            outcome = destroy(target, settings, request, log=log, agree=agree)
+        if outcome.status in {"removed", "nothing"}:
+            stop_rehearsal(settings, target, log)
     if as_json:
         click.echo(msgspec.json.encode(outcome).decode())
     else:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from harness.cli._waiting import waiting
 from harness.cli.debug_options import debug_port_option
 from harness.cli.function_argument import functions_argument
+from harness.cli.model_options import settings_with_models
+from harness.cli.page_options import open_if_asked, open_option
 
 if TYPE_CHECKING:
     import signal
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--debug", metavar="NAME", help="Let invocations of this function wait for a debugger, one at a time.")
 @debug_port_option
+@open_option
 def command(
     *,
     names: tuple[str, ...],
@@ -36,6 +40,7 @@ def command(
     mode: Literal["process", "container"] | None,
     debug: str | None,
     debug_port: int | None,
+    opened: bool,
 ) -> None:
     """Keep the functions NAME, or all that harness.toml declares, up to date with their files, and show what they do.
 
@@ -54,12 +59,13 @@ def command(
     from harness.cli.interruption import answer_signals
     from harness.errors import HarnessError
     from harness.runs.debugging import debug_ports
-    from harness.runs.functions import declared
-    from harness.settings import FILE_NAME, load_settings
+    from harness.runs.declared import declared
+    from harness.settings import FILE_NAME
     from harness.stack import start_shared_stack
+    from harness.system.console import notice
     from harness.system.debugpy import ensure_debugpy
 
-    settings = load_settings()
+    settings = settings_with_models()
     if not names and not (settings.root / FILE_NAME).is_file():
         raise HarnessError(
             f"there is no {FILE_NAME} here or above",
@@ -72,12 +78,13 @@ def command(
         raise HarnessError("--debug-port was given without --debug", remedy="add --debug NAME")
     if names and debug is not None and debug not in names:
         raise HarnessError(f"--debug {debug}: the loop is for {', '.join(names)}", remedy=f"name {debug} too")
-    say = partial(click.echo, err=True)
-    if debug is not None:
-        debug_ports(debug_port)  # before anything starts
-        ensure_debugpy(settings, say)
-    stack, started = start_shared_stack(settings, s3=s3, mode=mode, log=say)
-    say(f"the stack is up{'' if started else ' already'}: {stack.mode} mode, S3 by {stack.s3}")
+    with waiting("starting the stack") as log:
+        if debug is not None:
+            debug_ports(debug_port)  # before anything starts
+            ensure_debugpy(settings, log)
+        stack, started = start_shared_stack(settings, s3=s3, mode=mode, log=log)
+    notice(f"the stack is up{'' if started else ' already'}: {stack.mode} mode, S3 by {stack.s3}")
+    open_if_asked(settings, notice, opened=opened)
     stopped_by = _develop(settings, stack, names, debug, debug_port)
     if stopped_by is not None:
         answer_signals()

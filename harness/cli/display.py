@@ -1,50 +1,71 @@
-"""The display of a run: one line per rank while it trains, a short summary at the end."""
+"""The display of a run while it trains, and a short summary at its end."""
 
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-import click
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli._metrics_text import metrics_text
+from harness.cli._table import figures, print_table
 from harness.cli._terminal import printable
-from harness.runs.defaults import format_defaults
-from harness.runs.progress import Progress, RankProgress, waits
+from harness.cli._waiting import SHOWN_AFTER_S
+from harness.cli.run_screen import RunScreen, format_late
+from harness.runs.choices import format_chosen
+from harness.runs.progress import Progress, late_rank, waits
+from harness.runs.run_events import summed_up
 from harness.runs.summary import Summary
+from harness.system.console import CAUTION, GOOD, HEADING, is_live, notice, notices, results
 
-# As many ranks as fit on a terminal; the others are only counted.
-MAX_RANK_LINES = 32
-# A longer wait is reported with its reason, and again at this interval.
+# A longer wait is reported with its reason; without a terminal, again at this interval, which doubles.
 LONG_WAIT_S, WAIT_LINE_EVERY_S = 5.0, 15.0
 MAX_EPOCH_LINES = 12
-# Without a terminal, at most one epoch is printed in this time.
-PLAIN_LINE_EVERY_S = 1.0
+MAX_LINK_LINES = 8
+# Without a terminal, at most one epoch is printed in this time, and in this share of the time so far.
+PLAIN_LINE_EVERY_S, PLAIN_LINE_SHARE = 1.0, 0.05
+# The labels of a summary's lines.
+LABEL_WIDTH = 8
+# More failures are only counted.
+MOST_FAILURE_LINES = 10
+# Ranks print progress twice a second.
+REDRAWS_PER_S = 4
 
 
 class RunDisplay:
     """A live display on standard error, or plain lines, one per stage and epoch, when that is not a terminal."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
         self._stage = ""
         self._progress: Progress | None = None
+        self._begun = time.monotonic()
         self._printed_epoch, self._next_line = 0, 0.0
-        self._since = time.monotonic()
-        self._next_wait = self._since + LONG_WAIT_S
+        self._seen: dict[int, int] = {}
+        self._told: dict[int, int] = {}
+        self._moved()
         self._over = threading.Event()
         self._wait_printer = threading.Thread(target=self._print_waits, name="display", daemon=True)
-        # Drawn ten times a second, so that the seconds advance while the command itself waits.
-        self._live = Live(console=self._console, refresh_per_second=10, transient=True, get_renderable=self._screen)
+        self._screen = RunScreen(notices())
+        self._live = Live(
+            console=notices(),
+            # Drawn by a thread, so that the seconds advance while the command itself waits.
+            refresh_per_second=REDRAWS_PER_S,
+            transient=True,
+            get_renderable=self._draw,
+            vertical_overflow="crop",
+            redirect_stdout=sys.stdout.isatty(),
+        )
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if is_live():
             self._live.start()
-        else:
+        elif not notices().quiet:
             self._wait_printer.start()
         return self
 
@@ -57,100 +78,141 @@ class RunDisplay:
     def stage(self, name: str) -> None:
         """Show the stage of the run."""
         if not self._live.is_started and name != self._stage:
-            click.echo(f"{name} ...", err=True)
+            notice(f"{printable(name)} ...")
         self._stage = name
         self._moved()
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, style: str = "") -> None:
         """Print lines that stay; any thread may call this."""
-        if self._live.is_started:
-            self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
-        else:
-            click.echo(printable(text), err=True)
+        notice(printable(text), style)
 
     def watch(self, progress: Progress) -> None:
         """Show the progress of the ranks."""
         self._progress = progress
+        self._note_failures(progress)
         if not self._live.is_started:
             self._print_epoch(progress)
 
+    def _note_failures(self, progress: Progress) -> None:
+        """Print a line for each failure that the previous call saw: a failure that ends the run is an error instead."""
+        for rank in progress.ranks:
+            told = self._told.get(rank.rank, 0)
+            if told < self._seen.get(rank.rank, 0) and sum(self._told.values()) < MOST_FAILURE_LINES:
+                left_s = 0.0 if rank.retry_at is None else rank.retry_at - time.monotonic()
+                again = f"; Lambda tries again in about {left_s:.0f} s" if left_s > 0 else ""
+                self.note(f"rank {rank.rank} failed: {rank.cause}{again}", CAUTION)
+        self._told = self._seen
+        self._seen = {rank.rank: rank.failures for rank in progress.ranks if rank.failures}
+
     def _print_epoch(self, progress: Progress) -> None:
-        epoch = min((rank.epoch for rank in progress.ranks), default=0)
-        if epoch > self._printed_epoch and time.monotonic() >= self._next_line:
-            self._printed_epoch, self._next_line = epoch, time.monotonic() + PLAIN_LINE_EVERY_S
-            click.echo(f"epoch {epoch}: loss {_number(progress.ranks[0].loss)}", err=True)
+        epoch, now = min((rank.epoch for rank in progress.ranks), default=0), time.monotonic()
+        if epoch > self._printed_epoch and now >= self._next_line:
+            self._printed_epoch = epoch
+            self._next_line = now + max(PLAIN_LINE_EVERY_S, PLAIN_LINE_SHARE * (now - self._begun))
+            notice(f"epoch {epoch}: loss {_number(progress.ranks[0].epoch_loss)}")
             self._moved()
 
     def _moved(self) -> None:
         self._since = time.monotonic()
-        self._next_wait = self._since + LONG_WAIT_S
+        self._next_wait, self._wait_interval_s = self._since + LONG_WAIT_S, WAIT_LINE_EVERY_S
 
     def _print_waits(self) -> None:
         """Print a line when nothing has been printed for a while, until the display ends."""
         while not self._over.wait(0.5):
             now = time.monotonic()
             if now >= self._next_wait and self._stage:
-                self._next_wait = now + WAIT_LINE_EVERY_S
+                self._next_wait = now + self._wait_interval_s
+                self._wait_interval_s *= 2
                 with suppress(OSError, ValueError):  # standard error is closed
-                    click.echo(f"{self._stage} ... {self._wait_text(now)}", err=True)
+                    notice(f"{printable(self._stage)} ... {printable(self._wait_text(now))}")
 
     def _wait_text(self, now: float) -> str:
         ranks = self._progress.ranks if self._progress else []
         reason = waits(self._progress) if self._progress else ""
+        late = late_rank(self._progress, now) if self._progress and not reason else None
         rounds = f", round {min(rank.round for rank in ranks)}" if ranks and ranks[0].rounds else ""
-        return f"{now - self._since:.0f} s{rounds}" + (f", waiting for {reason}" if reason else "")
+        words = [f"{now - self._since:.0f} s{rounds}", f"waiting for {reason}" if reason else ""]
+        return ", ".join([*filter(None, words), *([format_late(late)] if late else [])])
 
-    def _screen(self) -> Group:
-        now = time.monotonic()
-        wait = f" {self._wait_text(now)}" if now - self._since >= LONG_WAIT_S else ""
-        table = Table(box=None, pad_edge=False)
-        for column in ("rank", "state", "round", "epoch", "loss", "rows/s"):
-            table.add_column(column, justify="left" if column == "state" else "right")
-        ranks = self._progress.ranks if self._progress else []
-        for rank in ranks[:MAX_RANK_LINES]:
-            table.add_row(*_cells(rank))
-        if len(ranks) > MAX_RANK_LINES:
-            table.add_row("...", f"{len(ranks) - MAX_RANK_LINES} more ranks")
-        # Not as the table's title, which would be wrapped at the table's width.
-        return Group(Text(f"{self._stage} ...{wait}"), table)
+    def _draw(self) -> RenderableType:
+        waited_s = time.monotonic() - self._since
+        # Once ranks train, their totals tell more than the time since the last stage.
+        wait = f"{waited_s:.0f} s" if waited_s >= SHOWN_AFTER_S else ""
+        return self._screen.draw(self._stage, wait, self._progress)
 
 
 def print_summary(summary: Summary) -> None:
-    """Print the short summary on standard output."""
-    console = Console(highlight=False, soft_wrap=True)
+    """Print the short summary on standard output, no wider than the terminal."""
+    console = results()
+    status = Text.assemble((summary.status, f"{HEADING} {GOOD}"), f"  run {summary.run_id}")
+    collectives = " and ".join(summary.exchange["collectives"]) or "alone"
+    console.print(status.append(f"  {len(summary.workers)} workers, {summary.rounds} rounds, {collectives}"))
+    metric = "rmse" if any("rmse" in epoch.get("metrics", {}) for epoch in summary.epochs) else "accuracy"
+    rows = [
+        [
+            str(epoch["epoch"]),
+            *map(_number, (*_loss_and(metric, epoch), *_loss_and(metric, epoch["validation"] or {}))),
+        ]
+        for epoch in _some(summary.epochs)
+    ]
+    print_table(figures("epoch", "loss", metric, "validation loss", f"validation {metric}"), rows, console)
+    for line in metrics_text({"valid": summary.validation, "test": summary.test}, summary.classes):
+        if isinstance(line, str):
+            _print_fact(console, line)
+        else:
+            console.print(line)
+    for line in _facts(summary):
+        _print_fact(console, line)
+    for event in summed_up(summary.events, MAX_LINK_LINES):
+        _print_fact(console, f"event   {_event(event)}")
+    for warning in summary.warnings:
+        _print_fact(console, f"warning {warning['message']}", CAUTION)
+    _print_fact(console, f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}")
+
+
+def _facts(summary: Summary) -> Iterator[str]:
+    if summary.best_epoch is not None:
+        yield _best(summary.best_epoch, len(summary.epochs), summary.job["n_epochs"])
     seconds = summary.seconds
-    console.print(
-        f"[bold green]{summary.status}[/]  run {summary.run_id}  {len(summary.workers)} workers, "
-        f"{summary.rounds} rounds, {' and '.join(summary.exchange['collectives']) or 'alone'}"
-    )
-    table = Table(box=None, pad_edge=False)
-    for column in ("epoch", "loss", "accuracy", "validation loss", "validation accuracy"):
-        table.add_column(column, justify="right")
-    for epoch in _some(summary.epochs):
-        validation = epoch["validation"] or {"loss": None, "accuracy": None}
-        figures = (epoch["loss"], epoch["accuracy"], validation["loss"], validation["accuracy"])
-        table.add_row(str(epoch["epoch"]), *(_number(figure) for figure in figures))
-    console.print(table)
-    console.print(
+    yield (
         f"time    {seconds.total:.2f} s from invocation to result: start {seconds.start:.2f}, "
         f"load {seconds.load:.3f}, train {seconds.train:.3f}"
     )
-    console.print(
+    yield (
         f"speed   {summary.rows_per_s:,.0f} rows/s; round p50 {summary.round_ms['p50']:.2f} ms, "
         f"all-reduce p50 {summary.all_reduce_ms['p50']:.2f} ms, p99 {summary.all_reduce_ms['p99']:.2f} ms"
     )
-    console.print(f"memory  {max(worker.max_rss_mb for worker in summary.workers):.0f} MB in the largest worker")
-    console.print(f"cost    {summary.cost_usd:.6f} USD on AWS Lambda")
+    if summary.straggler is not None:
+        yield f"late    {summary.straggler.text}"
+    yield f"memory  {max(worker.max_rss_mb for worker in summary.workers):.0f} MB in the largest worker"
+    yield f"cost    {summary.cost_usd:.6f} USD on AWS Lambda"
     if summary.job["zero_based"] == "yes":
-        console.print("data    feature indices start at 0 (zero-based)")
+        yield "data    feature indices start at 0 (zero-based)"
     if summary.defaults:
-        console.print(format_defaults(summary.defaults))
-    for event in summary.events:
-        console.print(f"event   {printable(_event(event))}", markup=False)
-    for warning in summary.warnings:
-        console.print(f"warning {printable(warning['message'])}", style="yellow", markup=False)
-    model = f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}"
-    console.print(printable(model), markup=False)
+        yield format_chosen(summary.defaults)
+
+
+def _print_fact(console: Console, line: str, style: str = "") -> None:
+    """Print a label of eight characters and its text, which is folded beside its label where it is too long."""
+    text = Text(printable(line), style=style)
+    if text.cell_len <= console.width:
+        console.print(text)
+        return
+    grid = Table.grid()
+    grid.add_column(width=LABEL_WIDTH)
+    grid.add_column(overflow="fold")
+    grid.add_row(*text.divide([LABEL_WIDTH]))
+    console.print(grid)
+
+
+def _loss_and(metric: str, figures: dict[str, Any]) -> tuple[float | None, float | None]:
+    return figures.get("loss"), figures.get(metric, figures.get("metrics", {}).get(metric))
+
+
+def _best(best: int, done: int, planned: int) -> str:
+    """Return one line about the epoch that patience chose."""
+    stopped = f"; stopped early, after {done} of {planned}" if done < planned else ""
+    return f"best    the model is that of epoch {best}{stopped}"
 
 
 def _some(epochs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -163,23 +225,12 @@ def _some(epochs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _event(event: dict[str, Any]) -> str:
     """Return one line about an event of the run: its name, place, time and cost."""
-    place = ", ".join(f"{key} {event[key]}" for key in ("rank", "round", "step", "attempt") if key in event)
+    place = ", ".join(f"{key} {event[key]}" for key in ("rank", "round", "step", "attempt", "link") if key in event)
     words = [str(event.get("fault", event.get("event"))), f"at {place}" if place else ""]
     words += [f"{event['times']} times" if event.get("times", 0) > 1 else "", str(event.get("note", ""))]
     words += [f"after {event['at_s']:.2f} s" if "at_s" in event else ""]
     words += [f"cost {event['cost_s']:.3f} s" if event.get("cost_s") is not None else ""]
     return "; ".join(filter(None, words))
-
-
-def _cells(rank: RankProgress) -> tuple[str, ...]:
-    return (
-        str(rank.rank),
-        rank.state,
-        f"{rank.round}/{rank.rounds}" if rank.rounds else str(rank.round),
-        str(rank.epoch),
-        _number(rank.loss),
-        f"{rank.rows_per_s:,.0f}" if rank.rows_per_s else "",
-    )
 
 
 def _number(value: float | None) -> str:

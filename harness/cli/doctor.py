@@ -1,11 +1,12 @@
 """`harness doctor`: check this machine."""
 
 import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
+
+from harness.cli._waiting import waiting
 
 if TYPE_CHECKING:
     from harness.errors import HarnessError
@@ -23,12 +24,16 @@ def command(*, mend: bool, as_json: bool) -> None:
     Example:
       harness doctor --fix
     """
+    from rich.text import Text
+
     from harness.settings import load_settings, load_settings_of_any_stack
     from harness.stack.doctor import examine, fix
+    from harness.system.console import BAD, CAUTION, GOOD, result
 
     if mend:
         # Only a valid file tells what has to be installed.
-        fix(load_settings(), partial(click.echo, err=True))
+        with waiting("installing what is missing") as log:
+            fix(load_settings(), log)
     problems: list[HarnessError] = []
     settings = load_settings_of_any_stack(problems.append)
     checks = examine(settings, problems)
@@ -36,9 +41,9 @@ def command(*, mend: bool, as_json: bool) -> None:
         click.echo(msgspec.json.encode(checks).decode())
     else:
         for check in checks:
-            mark = "ok" if check.ok else ("MISSING" if check.required else "note")
-            click.echo(f"{mark:<8} {check.name:<11} {check.found}")
+            mark, style = ("ok", GOOD) if check.ok else ("MISSING", BAD) if check.required else ("note", CAUTION)
+            result(Text.assemble((f"{mark:<8}", style), f" {check.name:<11} {check.found}"))
             if check.remedy:
-                click.echo(f"{'':<8} {'':<11} -> {check.remedy}")
+                result(f"{'':<8} {'':<11} -> {check.remedy}")
     if any(check.required and not check.ok for check in checks):
         sys.exit(1)

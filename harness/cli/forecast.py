@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import click
 
-from harness.cli.target_options import account_option, region_option, results_of, stack_option, target_option
+from harness.cli.model_options import settings_with_models
+from harness.cli.run_argument import named_run
+from harness.cli.target_options import Where, place_options
 from harness.report.constants import CONSTANTS
 
 PREFIX = "constant_"
-TABLE_WIDTH = 120
 
 
 class Numbers(click.ParamType[list[int]]):
@@ -66,10 +67,7 @@ def _constant_options(function: Callable[..., None]) -> Callable[..., None]:
     help="Estimate for these memory sizes of a worker.  [default: from harness.toml]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, including the constants.")
-@target_option
-@stack_option
-@region_option
-@account_option
+@place_options
 @_constant_options
 def command(
     *,
@@ -77,15 +75,13 @@ def command(
     workers: list[int],
     memory_mb: list[int] | None,
     as_json: bool,
-    target: Literal["aws", "rehearsal"] | None,
-    stack: str,
-    region: str | None,
-    expect_account: str | None,
+    where: Where,
     **flags: float,
 ) -> None:
     """Estimate the time and cost of run RUN_ID on AWS, for other numbers of workers and memory sizes.
 
-    The run is looked up on the stack that is up, or with --target in the deployment.
+    The run is one that is kept, or on the stack that is up, or with --target in the deployment; the beginning of its
+    id is enough, and `last` is the newest.
     The training stays the same: the run's global batch and rounds are divided among more or fewer workers.
     Rows, bytes and processor time are measured in the run; each constant of AWS is an option below, with its source.
 
@@ -95,37 +91,25 @@ def command(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-    from rich.table import Table
-
-    from harness.aws.errors import aws_errors
+    from harness.cli._table import TableColumn, figures, print_table
     from harness.report.forecast import constants, forecast
     from harness.report.measured import measured_run
-    from harness.runs.catalogue import bucket_of_run
-    from harness.runs.functions import declared
-    from harness.runs.worker import worker_function
-    from harness.settings import load_settings
+    from harness.runs.places import bytes_of
+    from harness.runs.worker import worker_table
 
-    settings = load_settings()
-    s3, buckets = results_of(target, stack, region, settings, expect_account)
-    with aws_errors("looking for the run"):
-        bucket = bucket_of_run(s3, buckets, run_id)
+    settings = settings_with_models()
+    folder = named_run(run_id, where, settings)
     values = constants({name.removeprefix(PREFIX): value for name, value in flags.items()})
-    run, job = measured_run(s3, bucket, run_id)
-    sizes = memory_mb or [declared(settings, worker_function(settings, job)).memory_mb]
+    run, job = measured_run(folder, bytes_of(folder))
+    sizes = memory_mb or [worker_table(settings, job).memory_mb]
     rows = list(forecast(run, workers, sizes, values))
     if as_json:
         click.echo(json.dumps({"run": asdict(run), "constants": values, "forecast": [asdict(row) for row in rows]}))
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("workers", "MB", "start s", "load s", "exchange s", "compute s", "total s", "USD"):
-        table.add_column(heading, justify="right")
-    table.add_column("collective")
-    table.add_column("note")
+    cells = []
     for row in rows:
         times = (row.start_s, row.load_s, row.exchange_s, row.compute_s, row.seconds)
-        figures = (str(row.workers), str(row.memory_mb), *(f"{seconds:.2f}" for seconds in times), f"{row.usd:.6f}")
-        table.add_row(*figures, row.collective, row.note)
-    # A table that goes to a file has no terminal whose width would limit it.
-    console = Console(highlight=False)
-    Console(highlight=False, width=max(console.width, TABLE_WIDTH)).print(table)
+        numbers = (str(row.workers), str(row.memory_mb), *(f"{seconds:.2f}" for seconds in times), f"{row.usd:.6f}")
+        cells.append((*numbers, row.collective, row.note))
+    columns = figures("workers", "MB", "start s", "load s", "exchange s", "compute s", "total s", "USD")
+    print_table([*columns, TableColumn("collective", folds=True), TableColumn("note", folds=True)], cells)

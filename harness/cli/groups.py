@@ -6,6 +6,9 @@ from typing import ClassVar
 
 import click
 
+# Longer than any first sentence.
+MOST_HELP = 300
+
 
 class SuggestingGroup(click.Group):
     """A group that suggests similar names among all of its commands and theirs, imported or not.
@@ -29,6 +32,16 @@ class SuggestingGroup(click.Group):
         except click.NoSuchCommand as error:
             words = f"No such command {error.command_name!r}. {self._suggestion(ctx, error.command_name)}"
             raise click.NoSuchCommand(error.command_name, words, ctx=ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with the whole first sentence of each, where click would cut it at the line's end."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, one.get_short_help_str(MOST_HELP)) for name, one in commands if one is not None and not one.hidden
+        ]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
     def _suggestion(self, ctx: click.Context, typed: str) -> str:
         own = self.list_commands(ctx)

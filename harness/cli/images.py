@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from harness.cli._waiting import quiet_option, waiting
 from harness.cli.groups import SuggestingGroup
+from harness.cli.model_options import models_option, settings_with_models
 from harness.cli.target_options import check_somebody_answers
 
 if TYPE_CHECKING:
+    from harness.images.catalogue import Recipe
     from harness.release.listing import ImageEntry
+    from harness.settings import Settings
 
 _VERIFIED = ("verified", "pushed")
 
@@ -22,7 +26,7 @@ def _names(function: Command) -> Command:
 
 
 def _as_json(function: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+    return quiet_option(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function))
 
 
 def _verbose(function: Command) -> Command:
@@ -63,12 +67,14 @@ def command() -> None:
     type=click.Choice(["amd64", "arm64"]),
     help="Build for this architecture.  [default: this machine's]",
 )
+@models_option
 @_torch_index
 @_verbose
 @_as_json
 def build(
     *,
     names: tuple[str, ...],
+    models: tuple[str, ...],
     base: str | None,
     architecture: str | None,
     torch_index: str,
@@ -80,26 +86,35 @@ def build(
     \b
     Example:
       harness images build linear_ec_2 --base public.ecr.aws/lambda/python:3.12
+      harness images build --model my_model.py:Net
     """
     import msgspec
 
     from harness.images.build import build_image, find_base
-    from harness.images.catalogue import recipes
     from harness.images.pull import ignore
     from harness.images.sources import sources_of
-    from harness.settings import load_settings
+    from harness.runs.model_function import trainer_of
+    from harness.runs.model_image import build_model_image
+    from harness.system.console import notice, result
     from harness.system.engine import connect
 
-    sources, chosen = sources_of(load_settings().root), recipes(names)
+    settings, chosen = _chosen(names, models)
+    sources = sources_of(settings.root)
     client = connect()
     found = find_base(client, base, architecture)
-    click.echo(f"base {found.name} ({found.digest})", err=True)
+    notice(f"base {found.name} ({found.digest})")
     built = []
-    for recipe in chosen:
-        output = _log if verbose else ignore
-        built.append(build_image(client, sources, recipe, found, torch_index=torch_index, build_output=output))
+    for number, recipe in enumerate(chosen, start=1):
+        trainer = trainer_of(recipe.name, settings)
+        with waiting(f"building image {recipe.name} ({number} of {len(chosen)})") as log:
+            output = log if verbose else ignore
+            built.append(
+                build_image(client, sources, recipe, found, torch_index=torch_index, build_output=output)
+                if trainer is None
+                else build_model_image(client, sources, recipe, trainer, found, settings, log=log, build_output=output)
+            )
         if not as_json:
-            click.echo(f"{recipe.name:<16} {built[-1].image_id}  {built[-1].seconds:.1f} s")
+            result(f"{recipe.name:<16} {built[-1].image_id}  {built[-1].seconds:.1f} s")
     if as_json:
         click.echo(msgspec.json.encode(built).decode())
 
@@ -128,10 +143,11 @@ def bases(*, everything: bool, torch_index: str, verbose: bool, as_json: bool) -
     from harness.settings import load_settings
     from harness.system.engine import connect
 
-    client, output, settings = connect(), _log if verbose else ignore, load_settings()
-    with registries(client) as reachable, with_harness(settings.root) as root:
-        having_sources = msgspec.structs.replace(settings, root=root)
-        ids = build_bases(Bases(client, having_sources, reachable, _log, output, torch_index), everything=everything)
+    client, settings = connect(), load_settings()
+    waited = waiting("preparing the base images")
+    with waited as log, registries(client) as reachable, with_harness(settings.root) as root:
+        having_sources, output = msgspec.structs.replace(settings, root=root), log if verbose else ignore
+        ids = build_bases(Bases(client, having_sources, reachable, log, output, torch_index), everything=everything)
     if as_json:
         click.echo(msgspec.json.encode(ids).decode())
     else:
@@ -166,7 +182,8 @@ def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
     from harness.settings import load_settings
     from harness.system.engine import connect
 
-    images = service_images(connect(), load_settings(), log=_log, build_output=_log if verbose else ignore)
+    with waiting("preparing the images of the stack") as log:
+        images = service_images(connect(), load_settings(), log=log, build_output=log if verbose else ignore)
     if as_json:
         click.echo(msgspec.json.encode(images).decode())
     elif as_environment:
@@ -183,9 +200,10 @@ def services(*, as_environment: bool, verbose: bool, as_json: bool) -> None:
 
 @command.command("verify")
 @_names
+@models_option
 @click.option("--if-needed", is_flag=True, help="Skip images that have already passed and have not changed since.")
 @_as_json
-def verify(*, names: tuple[str, ...], if_needed: bool, as_json: bool) -> None:
+def verify(*, names: tuple[str, ...], models: tuple[str, ...], if_needed: bool, as_json: bool) -> None:
     """Run the images' checks, including a training run in containers, and record the passes in release/images.json.
 
     \b
@@ -194,27 +212,26 @@ def verify(*, names: tuple[str, ...], if_needed: bool, as_json: bool) -> None:
     """
     import msgspec
 
-    from harness.images.catalogue import recipes
     from harness.release.listing import list_images
     from harness.release.training_check import training_check
     from harness.release.verify import SMOKE_CHECKS, image_under_test, verify_and_record
-    from harness.settings import load_settings
+    from harness.system.console import result
     from harness.system.engine import connect
 
-    settings, chosen = load_settings(), recipes(names)
+    settings, chosen = _chosen(names, models)
     client = connect()
     if if_needed:
         done = {entry.name for entry in list_images(client, settings.root, chosen) if entry.state in _VERIFIED}
         chosen = [recipe for recipe in chosen if recipe.name not in done]
     passed = []
-    with training_check(settings, log=_log) as training:
+    with waiting("verifying images") as log, training_check(settings, log=log) as training:
         for recipe in chosen:
             image = image_under_test(client, recipe)
             passed.append(verify_and_record(settings.root, image, [*SMOKE_CHECKS, training]))
             if not as_json:
-                click.echo(f"{recipe.name:<16} {passed[-1].image.image_id}")
+                result(f"{recipe.name:<16} {passed[-1].image.image_id}")
                 for check in passed[-1].checks:
-                    click.echo(f"  passed  {check.name:<24} {check.seconds:5.1f} s  {check.found}")
+                    result(f"  passed  {check.name:<24} {check.seconds:5.1f} s  {check.found}")
     if as_json:
         click.echo(msgspec.json.encode(passed).decode())
 
@@ -227,9 +244,10 @@ def verify(*, names: tuple[str, ...], if_needed: bool, as_json: bool) -> None:
     metavar="ADDRESS",
     help="Push to this registry: for example 127.0.0.1:5000, or the address of ECR.",
 )
+@models_option
 @click.option("--unverified", is_flag=True, help="Push images that have not been verified; they are not recorded.")
 @_as_json
-def push(*, names: tuple[str, ...], registry: str, unverified: bool, as_json: bool) -> None:
+def push(*, names: tuple[str, ...], registry: str, models: tuple[str, ...], unverified: bool, as_json: bool) -> None:
     """Push verified images to REGISTRY/NAME, and record the digests that the registry returns.
 
     If an image has not been verified, or its source has changed since, nothing is pushed.
@@ -240,19 +258,19 @@ def push(*, names: tuple[str, ...], registry: str, unverified: bool, as_json: bo
     """
     import msgspec
 
-    from harness.images.catalogue import recipes
     from harness.release.push import push_images
-    from harness.settings import load_settings
+    from harness.system.console import CAUTION, notice
     from harness.system.engine import connect
 
-    settings, chosen = load_settings(), recipes(names)
+    settings, chosen = _chosen(names, models)
     if unverified:
-        click.echo(
+        notice(
             "--unverified: nothing shows that these images run, or that they are of this source; "
             "they are not recorded, and a deployment by the record will not take them",
-            err=True,
+            CAUTION,
         )
-    pushes = push_images(connect(), settings.root, chosen, registry, unverified=unverified)
+    with waiting(f"pushing images to {registry}"):
+        pushes = push_images(connect(), settings.root, chosen, registry, unverified=unverified)
     if as_json:
         click.echo(msgspec.json.encode([{"image": facts, "push": push} for facts, push in pushes]).decode())
     else:
@@ -261,8 +279,9 @@ def push(*, names: tuple[str, ...], registry: str, unverified: bool, as_json: bo
 
 
 @command.command("list")
+@models_option
 @_as_json
-def list_(*, as_json: bool) -> None:
+def list_(*, models: tuple[str, ...], as_json: bool) -> None:
     """List the images with their state, digest, base, revision and size.
 
     \b
@@ -271,12 +290,11 @@ def list_(*, as_json: bool) -> None:
     """
     import msgspec
 
-    from harness.images.catalogue import recipes
     from harness.release.listing import list_images
-    from harness.settings import load_settings
     from harness.system.engine import connect
 
-    entries = list_images(connect(), load_settings().root, recipes(()))
+    settings, chosen = _chosen((), models)
+    entries = list_images(connect(), settings.root, chosen)
     if as_json:
         click.echo(msgspec.json.encode(entries).decode())
         return
@@ -322,7 +340,8 @@ def rm(*, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
         click.echo("Sizes include layers that images share.", err=True)
         if not click.confirm("Remove these images?", err=True):
             sys.exit(1)
-    removal = remove_images(client, found)
+    with waiting("removing images"):
+        removal = remove_images(client, found)
     for image in removal.kept:
         if not image.containers:
             click.echo(f"kept {image.label}: other images are built on it", err=True)
@@ -331,6 +350,15 @@ def rm(*, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     else:
         freed = f"; {removal.freed_bytes / 1e6:,.0f} MB are free again" if removal.freed_bytes else ""
         click.echo(f"images removed: {len(removal.removed)}{freed}")
+
+
+def _chosen(names: tuple[str, ...], models: tuple[str, ...]) -> "tuple[Settings, list[Recipe]]":
+    """Return the settings, and the recipes of the images that a command is about."""
+    from harness.images.catalogue import recipes
+    from harness.runs.model_image import recipes_of_models
+
+    settings = settings_with_models(models)
+    return settings, recipes(names, recipes_of_models(settings))
 
 
 def _details(entry: "ImageEntry") -> str:
@@ -344,7 +372,3 @@ def _details(entry: "ImageEntry") -> str:
 
 def _short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
-
-
-def _log(line: str) -> None:
-    click.echo(line, err=True)

@@ -1,5 +1,6 @@
 """`harness init`: make a new project."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 @click.option(
     "--schema", "schema_only", is_flag=True, help="Update the project's JSON Schema of harness.toml, and only it."
 )
-def command(*, folder: Path, template: "Template", keep: bool, schema_only: bool) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print each file, and whether it was written, as one JSON object."
+)
+def command(*, folder: Path, template: "Template", keep: bool, schema_only: bool, as_json: bool) -> None:
     """Make a project in FOLDER, by default the working folder, with tests and a CI workflow that pass at once.
 
     Existing files are never overwritten: if one is in the way, nothing is written.
@@ -35,17 +39,21 @@ def command(*, folder: Path, template: "Template", keep: bool, schema_only: bool
     """
     from harness.cli._terminal import printable
     from harness.project.creation import commands_of, files_of, make_project, write_schema
+    from harness.system.console import notice
 
     if schema_only:
-        click.echo(printable(str(write_schema(folder))))
+        path = str(write_schema(folder))
+        click.echo(json.dumps({path: True}) if as_json else printable(path))
         return
-    for name, written in make_project(folder, files_of(template), keep=keep).items():
+    made = make_project(folder, files_of(template), keep=keep)
+    if as_json:
+        click.echo(json.dumps({str(folder / name): written for name, written in made.items()}))
+        return
+    for name, written in made.items():
         click.echo(printable(f"{'wrote' if written else 'kept '}  {folder / name}"))
     # Commands go to standard error: they are advice, not the result.
     here = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
-    click.echo(
-        "\n".join(["", "Now run (README.md says more):", *map(_indented, [*here, *commands_of(template)])]), err=True
-    )
+    notice("\n".join(["", "Now run (README.md says more):", *map(_indented, [*here, *commands_of(template)])]))
 
 
 def _indented(line: str) -> str:

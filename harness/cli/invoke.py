@@ -7,8 +7,10 @@ from typing import BinaryIO, Literal
 import click
 
 from harness.cli._terminal import echo
+from harness.cli._waiting import waiting
 from harness.cli.debug_options import debug_port_option
 from harness.cli.function_argument import function_argument
+from harness.cli.model_options import settings_with_models
 from harness.cli.target_options import (
     account_option,
     refuse_account_without_target,
@@ -60,22 +62,20 @@ def command(  # noqa: PLR0913 - keywords only, each an option
       harness invoke linear_ec_1 --event event.json --target aws
       harness invoke linear_ec_2 --event fixtures/events/test_input_1_worker.json --debug
     """
-    from functools import partial
-
     from harness.aws.clients import clients_for
     from harness.cli.debugger import debugger_of, invoke_under_debugger
     from harness.errors import HarnessError
     from harness.runs.callees import make_callees
-    from harness.runs.functions import declared, make_declared
+    from harness.runs.declared import declared
+    from harness.runs.functions import make_declared
     from harness.runs.health import check_parts
     from harness.runs.invoke import check_event, foreign_cache, invoke
-    from harness.settings import load_settings
     from harness.stack import shared_stack
 
     if event is not None and payload is not None:
         raise HarnessError("--event and --payload were both given", remedy="give one of them")
     debugger = debugger_of(debug=debug, pdb=pdb, port=debug_port, asynchronous=asynchronous, target=target)
-    settings = load_settings()
+    settings = settings_with_models()
     declared(settings, function)
     body = event.read() if event is not None else os.fsencode(payload or "{}")
     check_event(body, f"--event {event.name}" if event is not None else "--payload")
@@ -89,13 +89,14 @@ def command(  # noqa: PLR0913 - keywords only, each an option
             raise HarnessError("no stack is up", remedy="run `harness up` first")
         check_parts(stack)
         clients = clients_for(stack.endpoints)
-        say = partial(click.echo, err=True)
-        make_declared(clients.functions, function, settings, stack.mode, log=say)
-        make_callees(clients.functions, function, settings, stack.mode, log=say)
+        with waiting(f"making {function} ready") as say:
+            make_declared(clients.management, function, settings, stack.mode, log=say)
+            make_callees(clients.management, function, settings, stack.mode, log=say)
     if stack is not None and debugger is not None:
         answer = invoke_under_debugger(stack, settings, function, body, debugger, debug_port)
     else:
-        answer = invoke(clients.functions, function, body, asynchronous=asynchronous)
+        with waiting(f"waiting for {function}"):
+            answer = invoke(clients.functions, function, body, asynchronous=asynchronous)
     if log:
         echo(answer.log, err=True, nl=False)
     echo(answer.payload)

@@ -8,14 +8,16 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 
 from harness.errors import HarnessError
 from training.errors import InputError
 from training.job import Job, describe
+from training.model.catalogue import MODELS
 
 PREFIX = "job_"
-# Known only when the stack is up; a run sets them itself.
-_SET_BY_THE_RUN = {"host", "port"}
+# Known only when the stack is up, or computed of the model's source; a run sets them itself.
+_SET_BY_THE_RUN = {"host", "port", "model_sha256", "test_bucket", "test_prefix"}
 # Defaults of `harness run` that differ from the event's.
 _RUN_DEFAULTS = {
     "n_workers": "as many as there are partitions in a bucket, else 4",
@@ -27,6 +29,21 @@ _CLICK_TYPES: dict[Any, click.ParamType[Any]] = {
     str: click.STRING,
     bool: click.BOOL,
 }
+
+
+class _ModelName(click.ParamType[str]):
+    """A model of the catalogue, which the shell completes, or one of the user's own, which the run checks."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401, ARG002 - click's
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's
+        return [CompletionItem(model) for model in MODELS if model.startswith(incomplete)]
+
+
+_MODEL = _ModelName()
 
 # A line in the "Attributes" section of a docstring: the job documents its keys in one place.
 _ATTRIBUTE = re.compile(r"^    (\w+): (.+)\.$", re.MULTILINE)
@@ -43,7 +60,8 @@ def job_options(function: Decorated) -> Decorated:
             continue
         value = _RUN_DEFAULTS.get(field.name, field.default)
         default = "" if value in (msgspec.NODEFAULT, None, "") else f"  [default: {value}]"
-        flag, type_ = "--" + field.encode_name.replace("_", "-"), _click_type(hints[field.name])
+        flag = "--" + field.encode_name.replace("_", "-")
+        type_ = _MODEL if field.name == "model" else _click_type(hints[field.name])
         if type_ is click.BOOL:
             flag += "/--no" + flag[1:]
         option = click.option(

@@ -1,20 +1,19 @@
 """`harness logs`: print the log of functions, as `aws logs tail` does."""
 
+import json
 import re
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli._terminal import echo
 from harness.cli.function_argument import functions_argument
-from harness.cli.target_options import (
-    account_option,
-    refuse_account_without_target,
-    region_option,
-    target_of,
-    target_option,
-)
+from harness.cli.run_argument import named_run
+from harness.cli.target_options import Where, place_options, refuse_account_without_target, target_of
+
+if TYPE_CHECKING:
+    from harness.runs.log_tail import LogLine
 
 
 class Since(click.ParamType[datetime]):
@@ -73,61 +72,104 @@ class Regex(click.ParamType["re.Pattern[str]"]):
     multiple=True,
     help="Print only the invocations of this rank of a run; repeatable.",
 )
-@target_option
-@region_option
-@account_option
-def command(
+@click.option(
+    "--run", "run_id", metavar="RUN", help="Print the log of this run, from its beginning; `last` is the newest."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per line: at (epoch seconds), function, text."
+)
+@place_options
+@click.pass_context
+def command(  # noqa: PLR0913 - keywords only, each an option
+    ctx: click.Context,
     *,
     names: tuple[str, ...],
     since: datetime,
     follow: bool,
     pattern: "re.Pattern[str] | None",
     ranks: tuple[int, ...],
-    target: Literal["aws", "rehearsal"] | None,
-    region: str | None,
-    expect_account: str | None,
+    run_id: str | None,
+    as_json: bool,
+    where: Where,
 ) -> None:
     """Print the log of the functions NAME on the stack that is up, or with --target in the deployment.
 
     Without NAME, print the logs of all functions that harness.toml declares, each line with its function's name.
+    With --run, print the log of a run, also of one that is kept and whose stack is down.
 
     \b
     Example:
       harness logs linear_ec_2 --follow --rank 1
       harness logs --since 15m --filter 'ERROR|REPORT'
       harness logs linear_ec_2 --target aws --since 10m
+      harness logs --run last --rank 2
     """
     import time
 
     from harness.aws.clients import clients_for
     from harness.errors import HarnessError
-    from harness.runs.function_logs import FunctionLogs
+    from harness.runs.function_logs import FunctionLogs, run_lines
     from harness.runs.health import check_parts
     from harness.runs.log_tail import LOCAL_POLLING
     from harness.settings import load_settings
     from harness.stack import shared_stack
 
     settings, polling = load_settings(), LOCAL_POLLING
-    if target is not None:
-        where = target_of(target, region, settings, expect_account)
-        logs, polling = where.run_clients().logs, where.polling
+    if run_id is not None:
+        _refuse_follow(run_id, follow=follow)
+        from_start = ctx.get_parameter_source("since") is click.core.ParameterSource.DEFAULT
+        folder = named_run(run_id, where, settings)
+        for function, line in run_lines(folder, names, ranks, None if from_start else since):
+            _print(function, line, pattern, names, max(len(function), 11), as_json=as_json)
+        return
+    if where.target is not None:
+        target = target_of(where.target, where.region, settings, where.expect_account)
+        clients, polling = target.run_clients(), target.polling
     else:
-        refuse_account_without_target(expect_account)
-        stack = shared_stack(settings)
-        if stack is None:
-            raise HarnessError("no stack is up", remedy="run `harness up` first; a run of its own keeps no logs")
-        check_parts(stack)
-        logs = clients_for(stack.endpoints).logs
-    tails = FunctionLogs(logs, names, settings, since, polling, ranks)
+        refuse_account_without_target(where.expect_account)
+        state = shared_stack(settings)
+        if state is None:
+            raise HarnessError("no stack is up", remedy="run `harness up` first; --run prints the log of a kept run")
+        check_parts(state)
+        clients = clients_for(state.endpoints)
+    tails = FunctionLogs(clients.logs, clients.functions, names, settings, since, polling, ranks)
     while True:
         for function, line in tails.lines():
-            if pattern is None or pattern.search(line.message):
-                name = "" if len(names) == 1 else f"{function:<{tails.width}}  "
-                echo(f"{name}{_time(line.timestamp)} {line.message}")
+            _print(function, line, pattern, names, tails.width, as_json=as_json)
         if not follow:
             return
         time.sleep(polling.longest_poll_s)
 
 
+def _refuse_follow(run_id: str, *, follow: bool) -> None:
+    from harness.errors import HarnessError
+
+    if follow:
+        raise HarnessError(
+            "--follow waits for new lines of functions, not of a run", "", f"see `harness attach {run_id}`"
+        )
+
+
+def _print(
+    function: str,
+    line: "LogLine",
+    pattern: "re.Pattern[str] | None",
+    names: tuple[str, ...],
+    width: int,
+    *,
+    as_json: bool,
+) -> None:
+    if pattern is not None and not pattern.search(line.message):
+        return
+    if as_json:
+        click.echo(json.dumps({"at": line.timestamp / 1000, "function": function, "text": line.message}))
+    else:
+        name = "" if len(names) == 1 else f"{function:<{width}}  "
+        echo(f"{name}{_time(line.timestamp)} {line.message}")
+
+
 def _time(timestamp: int) -> str:
-    return f"{datetime.fromtimestamp(timestamp / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+    try:
+        return f"{datetime.fromtimestamp(timestamp / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+    except (ValueError, OverflowError, OSError):  # no calendar has it
+        return f"{timestamp / 1000:g}"

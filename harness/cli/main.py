@@ -15,6 +15,7 @@ from harness.cli.groups import SuggestingGroup
 from harness.cli.interruption import StopRequested, answer_signals, arrived
 from harness.cli.last_handler import describe, watch_threads
 from harness.cli.streams import OutputLostError, close_streams, discard_output, open_streams
+from harness.cli.usage import describe_usage
 from harness.errors import HarnessError
 from training.errors import TrainingError
 
@@ -25,14 +26,23 @@ VERBS = (
     "down",
     "status",
     "data",
+    "model",
     "run",
+    "tune",
     "dev",
+    "page",
     "functions",
     "invoke",
     "rie",
     "logs",
     "runs",
+    "show",
+    "attach",
+    "stop",
+    "why",
+    "report",
     "predict",
+    "export",
     "forecast",
     "images",
     "deploy",
@@ -44,12 +54,14 @@ VERBS = (
 OTHER_WORDS = {
     "new": "init",
     "start": "up",
-    "stop": "down",
+    "halt": "down",
     "ps": "status",
     "train": "run",
     "call": "invoke",
     "watch": "dev",
     "tail": "logs",
+    "ui": "page",
+    "dashboard": "page",
 }
 
 
@@ -113,7 +125,7 @@ def _exit_code() -> int | str | None:
         _say(["interrupted", *_notes(interruption), *_notes(interruption.__cause__)])
         code = 128 + signal.SIGINT
     except click.ClickException as error:
-        error.show()
+        _say_error(describe_usage(error))
         code = error.exit_code
     except OutputLostError as error:
         code = _output_lost(error)
@@ -147,9 +159,11 @@ def _cut(line: str) -> str:
 
 
 def _say(lines: list[str]) -> None:
+    from harness.system.console import print_error
+
     # A cause may quote a log or a value in the cache.
     first, *more = map(printable, lines)
-    click.echo("\n".join([first, *(f"  {line}" for line in more)]), err=True)
+    print_error("\n".join([first, *(f"  {line}" for line in more)]))
 
 
 def _notes(error: BaseException | None) -> list[str]:

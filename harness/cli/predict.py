@@ -1,81 +1,135 @@
-"""`harness predict`: score new rows with a trained model."""
+"""`harness predict`: the answers of a trained model for new rows."""
 
-from functools import partial
+import json
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from harness.cli.data_options import zero_based_option
-from harness.cli.target_options import account_option, region_option, results_of, stack_option, target_option
+from harness.cli._waiting import quiet_option, waiting
+from harness.cli.data_options import reading_options, table_options_of, zero_based_option
+from harness.cli.model_argument import named_model, source_option
+from harness.cli.target_options import Where, place_options, results_of
 
 if TYPE_CHECKING:
+    from harness.runs.predict import Prediction
     from training.job import ZeroBased
 
 
 @click.command()
-@click.argument("run_id", required=False)
+@click.argument("model", metavar="[RUN|MODEL.NPZ]", required=False)
 @click.option(
     "--model-file", type=click.Path(path_type=Path, dir_okay=False), help="Use a model file that `harness run` saved."
+)
+@click.option(
+    "--data", help="Predict this data: CSV, TSV, Parquet, NumPy or LIBSVM files, images, a folder, tables in S3."
 )
 @click.option(
     "--file",
     "data_file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    required=True,
-    help="Score the rows of this file, in the format of the training data; plain or compressed.",
+    help="Score the rows of this LIBSVM, CIFAR-10 or npz file; the table then has the score of each label.",
 )
+@click.option("--proba", is_flag=True, help="With --data: write the probability of each label, too.")
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.  [default: standard output]"
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to this file, as Parquet if its name ends in .parquet.  [default: CSV on standard output]",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object; the rows go to --output.")
+@quiet_option
+@source_option
+@reading_options
 @zero_based_option
-@target_option
-@stack_option
-@region_option
-@account_option
+@place_options
 def command(  # noqa: PLR0913 - keywords only, each an option
     *,
-    run_id: str | None,
+    model: str | None,
     model_file: Path | None,
-    data_file: Path,
+    data: str | None,
+    data_file: Path | None,
+    proba: bool,
     output: Path | None,
+    as_json: bool,
     zero_based: "ZeroBased",
-    target: Literal["aws", "rehearsal"] | None,
-    stack: str,
-    region: str | None,
-    expect_account: str | None,
+    source: str | None,
+    where: Where,
+    **flags: object,
 ) -> None:
-    """Score the rows of a file with the model of run RUN_ID, or with --model-file, and write CSV.
+    """Predict the rows of --data with a model, and write a line for each: its number and its label.
 
-    The run is looked up on the stack that is up, or with --target in the deployment.
-    The accuracy against the file's labels is printed on standard error.
+    The model is a file, or that of a run: one that is kept, or on the stack that is up, or with --target in the
+    deployment. The beginning of a run's id is enough, and `last` is the newest.
+    Columns of tables are found by their names; labels are those of the training data.
+    The accuracy, or the error of a regression, is printed on standard error where the data has labels.
 
     \b
     Example:
-      harness predict 20261123-151538-367b1d --file test.xz --output predictions.csv
+      harness predict 20261123-151538-367b1d --data new.csv --proba --output answers.parquet
+      harness predict model.npz --data photos/
+      harness predict model.npz --model my_model.py:Net --data new.csv
       harness predict 20261123-151538-367b1d --file test.xz --target aws
     """
-    from harness.aws.errors import aws_errors
     from harness.errors import HarnessError
-    from harness.runs.catalogue import bucket_of_run
-    from harness.runs.predict import model_of_file, model_of_run, predict_file
+    from harness.runs.predict import predict_file
+    from harness.runs.predict_data import predict_data
     from harness.settings import load_settings
-    from harness.stack.pytorch import ensure_pytorch
-    from training.model.catalogue import MODELS
+    from harness.system.console import notice
 
-    if (run_id is None) == (model_file is None):
+    if (model is None) == (model_file is None):
         raise HarnessError("name either a run or a --model-file", remedy="see `harness predict --help`")
-    if model_file is not None:
-        model = model_of_file(model_file)
-    else:
-        s3, buckets = results_of(target, stack, region, load_settings(), expect_account)
-        with aws_errors("looking for the run"):
-            bucket = bucket_of_run(s3, buckets, run_id or "")
-        model = model_of_run(s3, bucket, run_id or "")
-    if MODELS[model.model].needs_pytorch:
-        ensure_pytorch(partial(click.echo, err=True))
-    prediction = predict_file(model, data_file, output, zero_based=zero_based)
+    if (data is None) == (data_file is None):
+        raise HarnessError("name the rows: either --data or --file", remedy="see `harness predict --help`")
+    if proba and data is None:
+        raise HarnessError("--proba needs --data", remedy="--file writes the score of each label already")
+    if as_json and output is None:
+        raise HarnessError("--json needs --output", remedy="the rows would be on standard output, too")
+    options = table_options_of(flags)
+    if data is None and options.given:
+        raise HarnessError(f"{options.given[0]} is for tables", remedy="name the table with --data")
+    with named_model(model_file or model or "", where, source) as (trained, _):
+        # Rows that go to this terminal must not run into a spinner.
+        shown = waiting("predicting") if output is not None or not sys.stdout.isatty() else nullcontext()
+        with shown:
+            if data_file is not None:
+                prediction = predict_file(trained, data_file, output, zero_based=zero_based)
+            else:
+                detail: Literal["probabilities", "none"] = "probabilities" if proba else "none"
+                prediction = predict_data(
+                    trained,
+                    data or "",
+                    output,
+                    options=options,
+                    zero_based=zero_based,
+                    detail=detail,
+                    s3=lambda: results_of(
+                        where.target, where.stack, where.region, load_settings(), where.expect_account
+                    )[0],
+                )
+    if as_json:
+        click.echo(json.dumps(_figures(prediction, output)))
+        return
     for note in prediction.notes:
-        click.echo(note, err=True)
-    accuracy = "" if prediction.accuracy is None else f", accuracy {prediction.accuracy:.4f}"
-    click.echo(f"{prediction.rows} rows{accuracy}", err=True)
+        notice(note)
+    notice(_in_a_line(prediction))
+
+
+def _figures(prediction: "Prediction", output: Path | None) -> dict[str, object]:
+    return {
+        "rows": prediction.rows,
+        "accuracy": prediction.accuracy,
+        "rmse": prediction.rmse,
+        "notes": prediction.notes,
+        "output": str(output),
+    }
+
+
+def _in_a_line(prediction: "Prediction") -> str:
+    line = "1 row" if prediction.rows == 1 else f"{prediction.rows} rows"
+    if prediction.accuracy is not None:
+        line += f", accuracy {prediction.accuracy:.4f}"
+    if prediction.rmse is not None:
+        line += f", RMSE {prediction.rmse:.6g}"
+    return line

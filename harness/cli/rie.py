@@ -4,7 +4,9 @@ import sys
 
 import click
 
+from harness.cli._waiting import waiting
 from harness.cli.function_argument import function_argument
+from harness.cli.model_options import settings_with_models
 
 
 @click.command()
@@ -36,24 +38,21 @@ def command(*, function: str, port: int, timeout_s: int | None, pdb: bool) -> No
       harness rie linear_ec_2 --port 9000
       curl http://127.0.0.1:9000/2015-03-31/functions/function/invocations -d @fixtures/events/test_input_1_worker.json
     """
-    from functools import partial
-
     import msgspec
 
     from harness.cli.debugger import require_terminal
     from harness.errors import HarnessError
     from harness.gateway.debug_records import LIFTED_S
+    from harness.runs.declared import declared
     from harness.runs.foreground import RIE_PATH, serve
-    from harness.runs.functions import declared
     from harness.runs.layers import ensure_layers
     from harness.runtimes.environments import ensure_environment, python_in
     from harness.runtimes.libraries import ensure_libraries
-    from harness.settings import load_settings
     from harness.stack import rie_path, shared_stack
 
     if pdb:
         require_terminal()
-    settings = load_settings()
+    settings = settings_with_models()
     served = declared(settings, function)
     if pdb and timeout_s is None:
         served = msgspec.structs.replace(served, timeout_s=LIFTED_S)
@@ -67,10 +66,10 @@ def command(*, function: str, port: int, timeout_s: int | None, pdb: bool) -> No
         click.echo(f"{function} listens at http://127.0.0.1:{port}{RIE_PATH}", err=True)
         click.echo(f"an invocation has {served.timeout_s} s; Ctrl-C ends the function", err=True)
 
-    log = partial(click.echo, err=True)
-    python = python_in(ensure_environment(settings.cache_dir, served.python, log=log))
-    libraries = ensure_libraries(served, settings.cache_dir, log=log)
-    libraries += [layer / "python" for layer in reversed(ensure_layers(served, settings.cache_dir, log=log))]
+    with waiting(f"making {function} ready") as log:
+        python = python_in(ensure_environment(settings.cache_dir, served.python, log=log))
+        libraries = ensure_libraries(served, settings.cache_dir, log=log)
+        libraries += [layer / "python" for layer in reversed(ensure_layers(served, settings.cache_dir, log=log))]
     status = serve(
         function,
         served,

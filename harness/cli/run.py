@@ -3,13 +3,17 @@
 import json
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from harness.cli._waiting import quiet_option
+from harness.cli.data_options import table_options, table_options_of
 from harness.cli.debug_options import run_debug_options, run_debug_targets
 from harness.cli.fault_options import fault_options, fault_plan, needs_own_stack, with_flags
+from harness.cli.format_options import exporting, format_options, formats_of
 from harness.cli.job_options import errors_name_flags, job_event, job_options
+from harness.cli.page_options import open_if_asked, open_option
 from harness.cli.target_options import (
     account_option,
     refuse_account_without_target,
@@ -18,6 +22,7 @@ from harness.cli.target_options import (
     target_of,
     target_option,
 )
+from harness.cli.usage import errors_name_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +38,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--data",
-    help="Train on this data: a file, s3://BUCKET, sklearn:NAME or synthetic:...; the user guide lists all forms.",
+    help="Train on this data: files, s3://BUCKET, sklearn:NAME or synthetic:...; docs/your-data.md lists all forms.",
+)
+@click.option(
+    "--test",
+    help="Measure the trained model on this data as well: a file, s3://BUCKET or sklearn:NAME, as for --data.",
 )
 @click.option(
     "--job",
@@ -62,13 +71,19 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Save the coordinator's event to this file, for `aws lambda invoke` on the same stack.",
 )
+@open_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole summary as one JSON object.")
+@quiet_option
+@click.option("--describe", is_flag=True, help="Describe the table in --data, and train nothing.")
+@table_options
 @run_debug_options
 @fault_options
+@format_options
 @job_options
 def command(  # noqa: PLR0913 - keywords only, each an option
     *,
     data: str | None,
+    test: str | None,
     job_file: Path | None,
     s3: Literal["localstack", "moto"] | None,
     mode: Literal["process", "container"] | None,
@@ -79,6 +94,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     model_file: Path | None,
     event_file: Path | None,
     as_json: bool,
+    describe: bool,
     **flags: object,
 ) -> None:
     """Train a model: partition the data, start the functions, follow the workers and print a summary.
@@ -99,40 +115,56 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     from harness.cli.display import RunDisplay
     from harness.runs.launch import run
     from harness.runs.output_files import save_event, save_model
-    from harness.runs.prepared import prepare_run
+    from harness.runs.prepared import prepare_run, with_test_set
     from harness.settings import load_settings
     from harness.system.debugpy import ensure_debugpy
+    from training.matrix import check_used
 
     _check_folders({"--model-file": model_file, "--save-event": event_file})
-    given = job_event(flags)
-    with errors_name_flags(given):
-        debug = run_debug_targets(flags, target)
-        prepared = prepare_run(data, job_file, given, fault_plan(flags), debug)
-        settings = with_flags(load_settings(), prepared.job, flags)
-        own = needs_own_stack(prepared, flags)
-        if target is None:
-            refuse_account_without_target(expect_account)
-        elif own or s3 or mode:
-            _refuse_with_target(target)
-        with RunDisplay() as display, ExitStack() as held:
-            if target is not None:
-                display.stage("looking at the deployment")
-                run_target = _deployed(target_of(target, region, settings, expect_account), stack)
-            else:
-                display.stage("starting the stack")
-                started = _started(settings, prepared, s3, mode, own=own, log=display.stage)
-                run_target = held.enter_context(started)
-            if debug:
-                ensure_debugpy(settings, display.stage)
-            with aws_errors("the run"):
-                summary = run(
-                    prepared, settings, run_target, report=display.stage, watch=display.watch, note=display.note
-                )
-                if model_file is not None:
-                    save_model(run_target.clients.s3, summary, model_file)
-    if event_file is not None:
-        save_event(summary, event_file)
-    _print(summary, as_json=as_json)
+    given, formats = job_event(flags), formats_of(flags)
+    with exporting(formats) as ended:
+        with errors_name_flags(given), errors_name_data({"--data": data, "--test": test}):
+            debug, plan = run_debug_targets(flags, target), fault_plan(flags)
+            settings = load_settings()
+            options, ours = table_options_of(flags), flags["table_missing"] is None
+            prepared = prepare_run(data, job_file, given, plan, debug, settings, options, missing_is_ours=ours)
+            check_used(given, prepared.job)
+            prepared = with_test_set(prepared, test, options)
+            if describe:
+                click.echo(_described(data, given, flags, as_json=as_json))
+                return
+            settings = with_flags(prepared.settings_of(settings), prepared.job, flags)
+            own = needs_own_stack(prepared, flags)
+            _check_target(target, expect_account, local=bool(own or s3 or mode or flags["opened"]))
+            with RunDisplay() as display, ExitStack() as held:
+                open_if_asked(settings, display.note, opened=bool(flags["opened"]))
+                display.stage("starting the stack" if target is None else "looking at the deployment")
+                deployment = target_of(target, region, settings, expect_account) if target is not None else None
+                place = _place(settings, prepared, deployment, stack, s3, mode, own=own, log=display.stage)
+                run_target = held.enter_context(place)
+                if debug:
+                    ensure_debugpy(settings, display.stage)
+                with aws_errors("the run"):
+                    watch, note = display.watch, display.note
+                    summary = run(
+                        prepared, settings, run_target, report=display.stage, watch=watch, note=note, ended=ended
+                    )
+                    if model_file is not None:
+                        save_model(run_target.clients.s3, summary, model_file)
+        if event_file is not None:
+            save_event(summary, event_file)
+        _print(summary, as_json=as_json)
+
+
+def _described(data: str | None, given: "Mapping[str, Any]", flags: "Mapping[str, Any]", *, as_json: bool) -> str:
+    from harness.cli.description import describe_data
+    from harness.errors import HarnessError
+    from harness.runs.prepared import requested_task
+
+    if data is None:
+        raise HarnessError("--describe needs --data", remedy="name the table")
+    options = table_options_of(flags).for_task(requested_task(given))
+    return describe_data(data, options, None, missing_is_ours=flags["table_missing"] is None, as_json=as_json)
 
 
 def _check_folders(paths: "Mapping[str, Path | None]") -> None:
@@ -144,38 +176,40 @@ def _check_folders(paths: "Mapping[str, Path | None]") -> None:
             raise HarnessError(f"the folder of {option} {path} does not exist", remedy="make it first")
 
 
-def _refuse_with_target(target: str) -> NoReturn:
+def _check_target(target: str | None, expect_account: str | None, *, local: bool) -> None:
+    """Refuse a flag that is for the other kind of target: a deployment, or a stack on this machine."""
     from harness.errors import HarnessError
 
-    raise HarnessError(
-        f"--target {target} is what was deployed; it takes no faults, no time scale, no --s3 and no --mode",
-        remedy="leave them out, or leave --target out",
-    )
-
-
-def _deployed(target: "Target", stack: str) -> "RunTarget":
-    from functools import partial
-
-    from harness.deploy.run_target import deployed_run_target
-
-    return deployed_run_target(target, stack, partial(click.echo, err=True))
+    if target is None:
+        refuse_account_without_target(expect_account)
+    elif local:
+        raise HarnessError(
+            f"--target {target} is what was deployed; it takes no faults, no time scale, no --s3, --mode or --open",
+            remedy="leave them out, or leave --target out",
+        )
 
 
 @contextmanager
-def _started(
+def _place(
     settings: "Settings",
     prepared: "PreparedRun",
+    deployment: "Target | None",
+    deployed_stack: str,
     s3: Literal["localstack", "moto"] | None,
     mode: Literal["process", "container"] | None,
     *,
     own: bool,
     log: "Log",
 ) -> "Iterator[RunTarget]":
-    """Use the stack that is up, or start one for the length of the block."""
+    """Use the deployment, or the stack that is up, or start one for the length of the block."""
     from harness.aws.clients import clients_for
+    from harness.deploy.run_target import deployed_run_target
     from harness.runs.run_target import stack_target
     from harness.stack import stack_for_run, start_private_stack
 
+    if deployment is not None:
+        yield deployed_run_target(deployment, deployed_stack, log)
+        return
     stack = (
         start_private_stack(settings, s3=s3, mode=mode, faults=bool(prepared.faults), log=log)
         if own

@@ -13,7 +13,8 @@ import click
 @click.option(
     "--network", "as_network", is_flag=True, help="Print the name of the functions' network (container mode)."
 )
-def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool) -> None:
+@click.option("--metrics", "as_metrics", is_flag=True, help="Print the stack's figures in Prometheus's text format.")
+def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool, as_metrics: bool) -> None:
     """Show the stack that is up.
 
     The exit code is 1 if no stack is up, or if one of its processes has died.
@@ -23,6 +24,8 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
       eval "$(harness status --shell)"
       aws lambda list-functions
     """
+    from rich.text import Text
+
     from harness.cli._stack_text import describe
     from harness.cli._warning import warn
     from harness.errors import HarnessError
@@ -30,11 +33,17 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
     from harness.stack import client_environment, dead_parts, docker_flags, shared_stack, without_key
     from harness.stack.code import is_outdated
     from harness.system import records
+    from harness.system.console import CAUTION, GOOD, result
 
     settings = load_settings_of_any_stack(warn)
     state = shared_stack(settings, of_any_code=not (as_shell or as_docker or as_network))
     if (as_shell or as_docker or as_network) and state is None:
         raise HarnessError("no stack is up", remedy="run `harness up` first")
+    if as_metrics:
+        from harness.stack.metrics import stack_metrics
+
+        click.echo(stack_metrics(state), nl=False)
+        return
     if as_docker and state is not None:
         click.echo(shlex.join(docker_flags(state)))
         return
@@ -55,6 +64,9 @@ def command(*, as_json: bool, as_shell: bool, as_docker: bool, as_network: bool)
         click.echo("no stack is up")
     else:
         note = ", but another version of the harness started it: run `harness down`, then `harness up`"
-        click.echo("\n".join([f"the stack is up{note if outdated else ''}", *describe(state, dead)]))
+        title = Text(f"the stack is up{note if outdated else ''}", style=CAUTION if outdated or dead else GOOD)
+        result(title)
+        for line in describe(state, dead):
+            result(line)
     if dead or outdated or state is None:
         sys.exit(1)

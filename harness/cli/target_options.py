@@ -1,11 +1,14 @@
 """Options that locate a deployment."""
 
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 import click
+
+from harness.cli._waiting import waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -89,6 +92,36 @@ def target_option(function: Decorated) -> Decorated:
     )(function)
 
 
+class Where(NamedTuple):
+    """Where a command looks for runs, models and logs: the options of `place_options`.
+
+    Attributes:
+        target: A deployment on AWS, or a rehearsal; None for the stack that is up.
+        stack: The name of the deployment.
+        region: Its region; None for the profile's.
+        expect_account: The account that it must be in; None for any.
+    """
+
+    target: Literal["aws", "rehearsal"] | None
+    stack: str
+    region: str | None
+    expect_account: str | None
+
+
+def place_options(function: Decorated) -> Decorated:
+    """Add `--target`, `--stack`, `--region` and `--expect-account`; the command takes them together, as `where`."""
+
+    @functools.wraps(function)
+    def with_where(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - any command
+        where = Where(*(options.pop(name) for name in Where._fields))
+        return function(*arguments, where=where, **options)
+
+    decorated: Any = with_where
+    for option in (account_option, region_option, stack_option, target_option):
+        decorated = option(decorated)
+    return cast("Decorated", decorated)
+
+
 def target_of(
     kind: Literal["aws", "rehearsal"], region: str | None, settings: "Settings", expect_account: str | None = None
 ) -> "Target":
@@ -141,7 +174,8 @@ def results_of(
 
     if kind is not None:
         target = target_of(kind, region, settings, expect_account)
-        deployed = deployed_run_target(target, stack, lambda line: click.echo(line, err=True))
+        with waiting("looking at the deployment") as log:
+            deployed = deployed_run_target(target, stack, log)
         return deployed.clients.s3, [deployed.bucket]
     refuse_account_without_target(expect_account)
     state = shared_stack(settings)

@@ -1,9 +1,11 @@
 """`harness up`: start the stack."""
 
-from functools import partial
 from typing import Literal
 
 import click
+
+from harness.cli._waiting import quiet_option, waiting
+from harness.cli.page_options import open_if_asked, open_option
 
 
 @click.command("up")
@@ -17,9 +19,15 @@ import click
     type=click.Choice(["process", "container"]),
     help="Run functions as processes or in containers.  [default: from harness.toml]",
 )
+@open_option
 @click.option("--json", "as_json", is_flag=True, help="Print the stack's state as JSON.")
+@quiet_option
 def command(
-    *, s3: Literal["localstack", "moto"] | None, mode: Literal["process", "container"] | None, as_json: bool
+    *,
+    s3: Literal["localstack", "moto"] | None,
+    mode: Literal["process", "container"] | None,
+    opened: bool,
+    as_json: bool,
 ) -> None:
     """Start a local stack and keep it running, so that later runs start faster and share it.
 
@@ -35,10 +43,15 @@ def command(
     from harness.settings import load_settings
     from harness.stack import start_shared_stack, without_key
     from harness.system import records
+    from harness.system.console import GOOD, notice, result
 
-    say = partial(click.echo, err=True)
-    state, started = start_shared_stack(load_settings(), s3=s3, mode=mode, log=say)
+    settings = load_settings()
+    with waiting("starting the stack") as log:
+        state, started = start_shared_stack(settings, s3=s3, mode=mode, log=log)
+    open_if_asked(settings, notice, opened=opened)
     if as_json:
         click.echo(records.encode(without_key(state)).decode())
     else:
-        click.echo("\n".join([f"the stack is up{'' if started else ' already'}", *describe(state, [])]))
+        result(f"the stack is up{'' if started else ' already'}", GOOD)
+        for line in describe(state, []):
+            result(line)

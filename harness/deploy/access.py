@@ -17,6 +17,7 @@ from harness import iam
 from harness.aws.stack_session import IsolatedSession
 from harness.deploy import policy
 from harness.deploy.intrinsics import ACCOUNT, REGION, STACK, Resolver, parse, partition_of
+from harness.deploy.model_workers import is_model_worker
 from harness.deploy.template import ALIAS, camel, load_template
 from harness.errors import HarnessError
 
@@ -99,6 +100,9 @@ class Deployment:
     ) -> None:
         resolver = Resolver(parse(body), parameters or {}, account=account, region=region, stack=stack)
         self._at = f"{region}:{account}"
+        groups = [resolver.properties(name)["LogGroupName"] for name in resolver.of_type("AWS::Logs::LogGroup")]
+        named = [group.rpartition("/")[2] for group in groups]
+        self.workers = (*WORKERS, *(name for name in named if is_model_worker(name)))
         self._partition = partition_of(region)
         self._roles = policy.role_policies(body, parameters or {}, account, region, stack=stack)
         self._endpoints = policy.endpoint_policies(resolver)
@@ -153,7 +157,8 @@ class Deployment:
 
 def judge_all(deployment: Deployment) -> list[Verdict]:
     """Return the table: every call, with the decision of the deployment's policies."""
-    return [deployment.judge(call) for function in FUNCTIONS for call in calls_of(function, deployment)]
+    functions = (COORDINATOR, *deployment.workers)
+    return [deployment.judge(call) for function in functions for call in calls_of(function, deployment)]
 
 
 def calls_of(function: str, at: Deployment) -> Iterator[RoleCall]:
@@ -173,7 +178,7 @@ def _coordinators(at: Deployment) -> Iterator[RoleCall]:
     yield call("s3:GetObject", f"{at.bucket}/runs/r1/job.json", "has the run started already?")
     yield call("s3:PutObject", f"{at.bucket}/runs/r1/invoked.json", "all workers are invoked")
     yield call("s3:GetObject", f"{at.bucket}/runs/r1/invoked.json", "are all workers invoked?")
-    for worker in WORKERS:
+    for worker in at.workers:
         yield call("lambda:InvokeFunction", at.function(worker), "start a worker")
         yield call("lambda:InvokeFunction", at.function(worker, ALIAS), "start a worker by its alias")
     yield call("lambda:InvokeFunction", at.function(COORDINATOR), "start itself", ok=False)
@@ -189,8 +194,9 @@ def _workers(function: str, at: Deployment) -> Iterator[RoleCall]:
     def call(action: str, resource: str, why: str, *, ok: bool = True, **context: str) -> RoleCall:
         return RoleCall(function, action, resource, ok, why, _keys(context))
 
-    other = next(name for name in WORKERS if name != function)
+    other = next(name for name in at.workers if name != function)
     yield call("s3:GetObject", f"{at.bucket}/data/higgs/0_4", "its partition")
+    yield call("s3:GetObject", f"{at.bucket}/data/higgs/schema.json", "the columns and labels, on rank 0")
     yield call("s3:ListBucket", at.bucket, "list the run's folder", s3_prefix="runs/r1/")
     yield call("s3:ListBucket", at.bucket, "an absent checkpoint is a 404, not a 403")
     yield call("s3:GetObject", f"{at.bucket}/runs/r1/checkpoint/7/shared", "resume from a checkpoint")

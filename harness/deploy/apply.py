@@ -19,6 +19,7 @@ from harness.aws.errors import aws_errors
 from harness.aws.function_deployer import create_or_update, pending
 from harness.deploy import functions, images, preflight, prices, stack
 from harness.deploy.checks import check_creation
+from harness.deploy.model_workers import deployed_before, is_model_worker, model_workers, with_workers
 from harness.deploy.plan import DeploymentPlan, PlannedFunction, PlannedImage, plan_resources
 from harness.deploy.stack import ChangeSet, StackInfo
 from harness.deploy.target import Client, Target
@@ -26,6 +27,7 @@ from harness.deploy.template import (
     check_zones,
     describe,
     load_template,
+    output_name,
     parameters_of,
     region_parameters,
     with_defaults,
@@ -160,7 +162,7 @@ class _Work:
 
 
 def _check(target: Target, settings: Settings, request: DeployRequest, log: Log) -> _Work:
-    body, name = load_template(), request.stack
+    name = request.stack
     account = preflight.check_account(target, request.expect_account, log)
     cfn = target.client("cloudformation")
     found = stack.settled(cfn, name, log)
@@ -168,6 +170,8 @@ def _check(target: Target, settings: Settings, request: DeployRequest, log: Log)
         found = _told_only(found) if request.dry_run else stack.clear(cfn, found, log)
     elif found is not None:
         log(f"stack        {name} is {found.status}, left by an earlier attempt: it is deleted first")
+    before = deployed_before(found.outputs) if found is not None else []
+    body = with_workers(load_template(), [*model_workers(settings), *before])
     parameters = _parameters(target, body, found, request.parameters)
     n_workers = request.n_workers
     if n_workers is None:
@@ -252,10 +256,15 @@ def _plan_functions(work: _Work, states: list[images.ImageState]) -> list[Planne
     """Return the changes of each function; one whose image must still be pushed changes at least its code."""
     found, pushes = work.found, {state.facts.name: state.push or _NOT_YET for state in states}
     assert found is not None  # noqa: S101 - the caller checked
+    # The role of a model that joins the stack is made with the change that is planned.
+    joining = [name for name in functions.deployed_names(work.settings) if is_model_worker(name)]
+    new = [name for name in joining if output_name(name, "RoleArn") not in found.outputs]
+    others = {name: function for name, function in work.settings.functions.items() if name not in new}
+    settings = msgspec.structs.replace(work.settings, functions=others)
     return [
         PlannedFunction(wanted.name, [step.what for step in pending(work.functions, wanted)])
-        for wanted in functions.wanted_functions(work.settings, found, pushes, work.tags)
-    ]
+        for wanted in functions.wanted_functions(settings, found, pushes, work.tags)
+    ] + [PlannedFunction(name, ["created"]) for name in new]
 
 
 def _make_stack(work: _Work, change_set: ChangeSet | None) -> StackInfo:

@@ -13,6 +13,7 @@ import msgspec
 from harness.aws.errors import aws_errors
 from harness.deploy import functions, preflight, stack
 from harness.deploy.inventory import Standing, standing
+from harness.deploy.model_workers import deployed_before
 from harness.deploy.stack import Log, StackInfo
 from harness.deploy.target import Client, Target
 from harness.errors import HarnessError
@@ -115,8 +116,10 @@ def destroy(
     """
     with aws_errors(f"removing the stack {request.stack}"):
         account = preflight.check_account(target, request.expect_account, log)
-        cfn, names = target.client("cloudformation"), functions.deployed_names(settings)
+        cfn = target.client("cloudformation")
         found = stack.settled(cfn, request.stack, log)
+        own = deployed_before(found.outputs) if found is not None else []
+        names = list(dict.fromkeys([*functions.deployed_names(settings), *own]))
         before = standing(target, request.stack, names)
         contents = list(_contents(target, found))
         status = found.status if found else ""

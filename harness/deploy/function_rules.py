@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.deploy import access
 from harness.deploy.finding import Finding
 from harness.deploy.intrinsics import parse
+from harness.deploy.model_workers import is_worker
 from harness.deploy.template import camel, output_name
 from harness.gateway import limits
 from harness.settings import FunctionSettings, Settings
@@ -97,7 +97,7 @@ def _function(name: str, function: FunctionSettings) -> Iterator[Finding]:
     where = f"functions.{name}"
     if function.timeout_s <= limits.DEFAULT_TIMEOUT_S:
         yield _timeout(name, function.timeout_s)
-    if name in access.WORKERS and not function.recursive:
+    if is_worker(name) and not function.recursive:
         yield Finding(
             "recursion",
             where,
@@ -127,7 +127,7 @@ def _concurrency(
     images: Mapping[str, FunctionSettings], n_workers: int, reserved: Mapping[str, int], account: int | None
 ) -> Iterator[Finding]:
     for name in images:
-        least = n_workers if name in access.WORKERS else 1
+        least = n_workers if is_worker(name) else 1
         if name in reserved and reserved[name] < least:
             yield Finding(
                 "concurrency",
@@ -147,7 +147,7 @@ def _concurrency(
             f"requires that {UNRESERVED_CONCURRENCY} stay unreserved",
             "reserve fewer or none (--n-workers), or ask for a higher quota of concurrent executions",
         )
-    unreserved = max((n_workers for name in images if name in access.WORKERS and name not in reserved), default=0)
+    unreserved = max((n_workers for name in images if is_worker(name) and name not in reserved), default=0)
     if unreserved and left <= unreserved:
         yield Finding(
             "concurrency",

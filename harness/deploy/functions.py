@@ -8,6 +8,7 @@ import msgspec
 
 from harness.aws.function_deployer import Code, DesiredFunction, Placement
 from harness.deploy.access import WORKERS
+from harness.deploy.model_workers import is_worker
 from harness.deploy.stack import Log, StackInfo
 from harness.deploy.template import ALIAS, PROJECT_TAG, STACK_TAG, output_name
 from harness.errors import HarnessError
@@ -26,7 +27,7 @@ def deployed_names(settings: Settings) -> list[str]:
 def with_reservations(settings: Settings, n_workers: int) -> Settings:
     """Return the settings, with enough concurrency reserved for each worker function that a run never waits for it."""
     reserved = {
-        name: msgspec.structs.replace(function, reserved_concurrency=n_workers if name in WORKERS else 0)
+        name: msgspec.structs.replace(function, reserved_concurrency=n_workers if is_worker(name) else 0)
         for name, function in settings.functions.items()
     }
     return msgspec.structs.replace(settings, functions=reserved)

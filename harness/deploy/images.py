@@ -18,6 +18,7 @@ from harness.images.sources import sources_of
 from harness.release.push import push_images
 from harness.release.record import Push, check_verified, load_release, save_release
 from harness.release.verify import image_under_test
+from harness.runs.model_image import recipes_of_models
 from harness.settings import Settings
 from harness.system.engine import connect, translated
 
@@ -44,14 +45,15 @@ def recipes_of(settings: Settings) -> list[Recipe]:
         HarnessError: An image is not one of the project's, so that no record shows whether it was verified.
     """
     names = dict.fromkeys(function.image for function in settings.functions.values() if function.image)
+    known = {**RECIPES, **recipes_of_models(settings)}
     for name in names:
-        if name not in RECIPES:
+        if name not in known:
             raise HarnessError(
                 f"image {name} is not one of the project's",
                 "harness.toml",
                 f"only verified images can be deployed: {', '.join(RECIPES)}",
             )
-    return [RECIPES[name] for name in names]
+    return [known[name] for name in names]
 
 
 def verified(client: docker.DockerClient, root: Path, recipes: Iterable[Recipe]) -> list[Facts]:
@@ -127,8 +129,9 @@ def forget_registry(root: Path, registry: str) -> None:
     _forget_pushes(root, registry)
     client = connect()
     with translated(f"the names of {registry} cannot be removed"):
-        for image in client.images.list():
-            for name in (*image.tags, *(image.attrs["RepoDigests"] or ())):
+        # Not `client.images.list()`, which inspects each image and fails when one goes in between.
+        for image in client.api.images():
+            for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())):
                 if name.startswith(f"{registry}/"):
                     with suppress(docker.errors.ImageNotFound):  # removing the last tag removes the digests too
                         client.images.remove(name, noprune=True)

@@ -107,9 +107,11 @@ def format_plan(plan: DeploymentPlan) -> Iterator[str]:
     yield f"stack {plan.stack} in {plan.region}, account {plan.account}" + (
         " (rehearsal: nothing leaves this machine)" if plan.target == "rehearsal" else ""
     )
+    # The names of a user's own model may be long.
+    width = max(24, *(len(resource.logical_id) for resource in plan.resources))
     for resource in plan.resources:
         yield (
-            f"  {resource.action:<8} {resource.logical_id:<24} {resource.type:<40} {_price(resource):>12}  "
+            f"  {resource.action:<8} {resource.logical_id:<{width}} {resource.type:<40} {_price(resource):>12}  "
             f"{resource.by_use}"
         ).rstrip()
     for image in plan.images:

@@ -14,9 +14,10 @@ from cfnlint.helpers import REGIONS
 from harness.aws.errors import aws_errors, to_harness_error
 from harness.aws.function_deployer import NEW_ACCOUNTS_MEMORY_MB
 from harness.deploy import images
-from harness.deploy.access import WORKERS, Deployment, Verdict, judge_all
+from harness.deploy.access import Deployment, Verdict, judge_all
 from harness.deploy.checks import Finding, check_functions, check_template
 from harness.deploy.intrinsics import REGION
+from harness.deploy.model_workers import is_worker, model_workers, with_workers
 from harness.deploy.target import Target
 from harness.deploy.template import load_template, with_defaults
 from harness.errors import HarnessError
@@ -137,7 +138,7 @@ def check_on_this_machine(settings: Settings, given: Mapping[str, str]) -> None:
     Raises:
         HarnessError: A parameter is wrong, there is no engine, or an image was not verified.
     """
-    with_defaults(load_template(), {**_of_a_region(REGION), **given})
+    with_defaults(with_workers(load_template(), model_workers(settings)), {**_of_a_region(REGION), **given})
     with closing(connect()) as engine:
         images.verified(engine, settings.root, images.recipes_of(settings))
 
@@ -173,7 +174,7 @@ def findings_of(
         account: The account, for its concurrency limit; None if not known.
         model_bytes: The size of the largest model that workers will exchange; 0 if not known.
     """
-    reserved = {name: n_workers for name in WORKERS if n_workers and name in settings.functions}
+    reserved = {name: n_workers for name in settings.functions if n_workers and is_worker(name)}
     return [
         *check_template(body, parameters, region=region),
         *check_functions(
@@ -203,7 +204,7 @@ def offline(
     Raises:
         HarnessError: A parameter is wrong, or there is no such region.
     """
-    body, region = load_template(), region or REGION
+    body, region = with_workers(load_template(), model_workers(settings)), region or REGION
     if region not in REGIONS:
         near = difflib.get_close_matches(region, REGIONS, n=3)
         raise HarnessError(

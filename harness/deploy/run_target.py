@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from harness.aws.errors import aws_errors
 from harness.aws.function_deployer import Code, DesiredFunction, differences
 from harness.deploy import functions
+from harness.deploy.model_workers import is_model_worker
 from harness.deploy.stack import Log, StackInfo, read_stack
 from harness.deploy.target import Target
 from harness.errors import HarnessError
@@ -38,7 +39,7 @@ def deployed_run_target(target: Target, name: str, warn: Log) -> RunTarget:
 
     def make_ready(function: str, settings: Settings, log: Log) -> str:
         log(f"looking for {function}")
-        found = _ready(clients.functions, function, deployed)
+        found = _ready(clients.management, function, deployed)
         digest = _digest(found)
         for key in _differences(settings, deployed, function, found):
             warn(f"{function}: {key} differs from the working tree; `harness deploy{rehearse}` updates it")
@@ -67,7 +68,7 @@ def _ready(client: "LambdaClient", name: str, stack: StackInfo) -> dict[str, Any
             raise HarnessError(
                 f"function {name} is not deployed",
                 f"stack {stack.name}",
-                "run `harness deploy`: it resumes",
+                f"run `harness deploy{' --model FILE:NAME' if is_model_worker(name) else ''}`",
             ) from error
         # A function that was idle for weeks, or that is being updated, takes a while.
         if found["Configuration"].get("State", "Active") == "Pending":

@@ -12,6 +12,7 @@ from harness.aws.function_deployer import create_or_update
 from harness.develop.syntax import can_check, syntax_problem
 from harness.errors import HarnessError
 from harness.runs.functions import desired_function, handler_files, inputs_of
+from harness.runs.model_function import with_models
 from harness.settings import FILE_NAME, FunctionSettings, Settings, read_settings, shipped_functions
 from harness.stack.plan import Log
 from harness.stack.state import Mode
@@ -123,7 +124,7 @@ class ProjectBuilder:
                 if not self.settings_file.is_file():
                     raise HarnessError(f"{FILE_NAME} is gone; functions stay as they are")  # noqa: TRY301
                 # Without it, a file in a folder above would count, or the functions that the harness ships.
-                self.settings = read_settings(self.settings_file)
+                self.settings = with_models(read_settings(self.settings_file))
             except HarnessError as error:
                 yield BuildResult("", problem=tuple(str(error).splitlines()))
             else:

@@ -10,13 +10,15 @@ import httpx
 import msgspec
 
 from harness.errors import HarnessError
-from harness.gateway.feed import FEED, INVOCATIONS, FeedCode, FeedInvocation, FeedLines, FeedRecord, FeedSkipped
+from harness.gateway.attempts import InvocationRecord
+from harness.gateway.feed import FEED, FeedCode, FeedLines, FeedRecord, FeedSkipped
+from harness.gateway.observation import INVOCATIONS
 from harness.guard import authorization
 from harness.stack import StackState
 
 CONNECT_WITHIN_S, ANSWER_WITHIN_S = 10.0, 10.0
-_RECORD = msgspec.json.Decoder(FeedLines | FeedInvocation | FeedCode | FeedSkipped)
-_RECORDS = msgspec.json.Decoder(list[FeedInvocation])
+_RECORD = msgspec.json.Decoder(FeedLines | InvocationRecord | FeedCode | FeedSkipped)
+_RECORDS = msgspec.json.Decoder(list[InvocationRecord])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +64,16 @@ class GatewayClient:
         except httpx.HTTPError:
             return
 
-    async def last_invocations(self) -> list[FeedInvocation]:
-        """Return the last invocations with their events, the newest first.
+    async def last_invocations(self) -> list[InvocationRecord]:
+        """Return the last invocations that have ended with their events, the newest first.
 
         Raises:
             HarnessError: The gateway does not answer.
         """
         try:
             answer = await self._client.get(INVOCATIONS, headers=self._headers)
-            return _RECORDS.decode(answer.raise_for_status().content)[::-1]
+            kept = _RECORDS.decode(answer.raise_for_status().content)
+            return sorted((one for one in kept if one.ended), key=lambda one: one.ended_at or 0.0, reverse=True)
         except httpx.HTTPError as error:
             raise HarnessError(f"the gateway does not answer: {error}") from error
 

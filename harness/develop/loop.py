@@ -21,7 +21,8 @@ from harness.develop.screen import Screen
 from harness.develop.threads import in_thread
 from harness.develop.watching import saves
 from harness.errors import HarnessError
-from harness.gateway.feed import FeedCode, FeedInvocation, FeedLines, FeedSkipped
+from harness.gateway.attempts import InvocationRecord
+from harness.gateway.feed import FeedCode, FeedLines, FeedSkipped
 from harness.runs.health import check_parts
 from harness.stack import StackState
 from harness.system.probes import wait_until
@@ -101,7 +102,8 @@ class DevelopmentLoop:
                         self._listening.set()
                     case FeedLines(function=function, text=text):
                         self._screen.function_lines(function, text)
-                    case FeedInvocation():
+                    # A failed attempt is reported once more when it is known whether another one follows.
+                    case InvocationRecord(state="succeeded" | "failed", due_at=None):
                         self._screen.invocation(record)
                     case FeedCode(function=function, sha256=sha256):
                         if self._builder.is_foreign(function, sha256):

@@ -9,7 +9,7 @@ from harness.develop.keyboard import Keyboard
 from harness.develop.screen import Screen
 from harness.develop.threads import in_thread
 from harness.errors import HarnessError
-from harness.gateway.feed import FeedInvocation
+from harness.gateway.attempts import InvocationRecord
 
 # As many as there are keys for.
 LISTED = 9
@@ -31,7 +31,7 @@ class Replay:
 
     def __init__(self, gateway: GatewayClient, screen: Screen, keyboard: Keyboard, edit: Edit) -> None:
         self._gateway, self._screen, self._keyboard, self._edit = gateway, screen, keyboard, edit
-        self._listed: list[FeedInvocation] = []
+        self._listed: list[InvocationRecord] = []
         # Text that was edited and is not JSON yet, by the invocation's number.
         self._drafts: dict[int, str] = {}
         self.editing = False
@@ -43,7 +43,7 @@ class Replay:
             self._screen.note(_NONE_YET)
             return
         for key, one in reversed(list(enumerate(self._listed, start=1))):
-            at = f"{datetime.fromtimestamp(one.ended_at).astimezone():%H:%M:%S}"
+            at = f"{datetime.fromtimestamp(one.ended_at or 0.0).astimezone():%H:%M:%S}"
             event = one.payload if len(one.payload) <= _LONGEST_EVENT else one.payload[:_LONGEST_EVENT] + " ..."
             event = " ".join(event.split())
             self._screen.note(f"  {key}  {at}  {one.function}  {one.error or 'ok'}  {one.duration_ms:.2f} ms  {event}")
@@ -81,7 +81,7 @@ class Replay:
         self._drafts.pop(past.number, None)
         return past.function, json.dumps(event)
 
-    async def _edited(self, past: FeedInvocation) -> str | None:
+    async def _edited(self, past: InvocationRecord) -> str | None:
         text = self._drafts.get(past.number) or _pretty(past.payload)
         self._screen.pause()
         self.editing = True

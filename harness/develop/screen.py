@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterable
 
 import click
 
-from harness.gateway.feed import FeedInvocation
+from harness.gateway.attempts import InvocationRecord
 
 _COLOURS = ("cyan", "magenta", "blue", "yellow", "bright_cyan", "bright_magenta", "bright_blue", "bright_yellow")
 # The platform's own lines: one line for each invocation says the same.
-_PLATFORM = re.compile(r"(START RequestId: \S+ Version: \S+|END RequestId: \S+|REPORT RequestId: \S+\tDuration: .*)")
+_PLATFORM = re.compile(
+    r"START RequestId: \S+ Version: \S+|END RequestId: \S+|REPORT RequestId: \S+\tDuration: .*"
+    r"|INIT_START Runtime Version: .*"
+    r'|\{"time":"[^"]+","type":"platform\.(initStart|start|runtimeDone|report)",.*'
+)
 
 # Prints a line on standard output or, if `err` is true, on standard error.
 Printer = Callable[..., object]
@@ -65,7 +69,7 @@ class Screen:
                 for line in event.split("\r"):
                     self._print(self._prefix(name) + self._clean(line))
 
-    def invocation(self, ended: FeedInvocation) -> None:
+    def invocation(self, ended: InvocationRecord) -> None:
         """Print the line of an invocation that has ended."""
         status = click.style(self._clean(ended.error), fg="red") if ended.error else click.style("ok", fg="green")
         start = "warm" if ended.init_ms is None else f"cold, init {ended.init_ms:.0f} ms"

@@ -76,7 +76,8 @@ def _answer_question(environ: Environ, start_response: StartResponse) -> Iterabl
     verdict = AccessDecision(allowed=True, message="")
     if caller is not None and policies is not None:
         decision = _decided(caller, policies, question.action, question.resource, {})
-        verdict = AccessDecision(decision.allowed, _message(caller, question.action, question.resource, decision))
+        refusal = _message(caller, question.action, question.resource, decision)
+        verdict = AccessDecision(decision.allowed, refusal, explicit=decision.by != NO_STATEMENT)
     content = msgspec.json.encode(verdict)
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(content)))])
     return [content]

@@ -3,7 +3,9 @@
 from importlib import import_module
 
 # Imported on a service's first request, so that a stack without a deployment starts as fast as without them.
-_ADDITIONS = {"cloudformation", "elasticache", "ec2", "ecr", "s3"}
+_ADDITIONS = {"cloudformation", "cloudwatch", "elasticache", "ec2", "ecr", "s3", "sts"}
+# A second installation would take the first one's additions for moto's own parts.
+_installed: set[str] = set()
 
 
 def prepare(service: str, port: int) -> None:
@@ -14,5 +16,7 @@ def prepare(service: str, port: int) -> None:
         port: The port of this server.
     """
     # When EC2 lists the services with endpoints, it creates the backends of all other services.
-    for name in sorted(_ADDITIONS) if service == "ec2" else {service} & _ADDITIONS:
+    wanted = _ADDITIONS if service == "ec2" else _ADDITIONS & {service}
+    for name in sorted(wanted - _installed):
+        _installed.add(name)
         import_module(f"harness.emulation.{name}").install(f"http://127.0.0.1:{port}")

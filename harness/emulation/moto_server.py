@@ -30,13 +30,16 @@ SERVICES = frozenset(
     {
         "budgets",
         "cloudformation",
+        "cloudwatch",
         "ec2",
         "ecr",
         "elasticache",
+        "events",
         "iam",
         "logs",
         "resourcegroupstaggingapi",
         "s3",
+        "sns",
         "sqs",
         "sts",
     }

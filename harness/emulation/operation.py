@@ -21,12 +21,12 @@ from harness.emulation.faults import Faults
 from harness.emulation.plan import DesiredStack, changed_properties, properties_of
 from harness.emulation.resources.base import (
     Api,
-    Change,
     CreatedResource,
     Handler,
     Properties,
     ResourceRefused,
     ResourceRequest,
+    ResourceUpdate,
     generated_name,
     reason,
 )
@@ -41,7 +41,7 @@ class Failed(Exception):
     """A resource could not be created, changed or deleted; its event gives the reason."""
 
 
-class Operation:
+class StackOperation:
     """Brings a stack to its desired state.
 
     Args:
@@ -203,7 +203,7 @@ class Operation:
 
     def _update(self, resource: StackResource, properties: Properties) -> None:
         self._stack.set_resource_status(resource, "UPDATE_IN_PROGRESS")
-        change = Change(self._api, resource.physical_resource_id, resource.properties, properties)
+        change = ResourceUpdate(self._api, resource.physical_resource_id, resource.properties, properties)
 
         def change_in_place(handler: Handler) -> None:
             assert handler.update is not None  # noqa: S101 - `changes_in_place` was checked

@@ -15,7 +15,7 @@ from moto.cloudformation.utils import generate_changeset_id, generate_stack_id, 
 from moto.core.resource_tagging import TaggedResource
 
 from harness.emulation.faults import FAULTS
-from harness.emulation.operation import Operation
+from harness.emulation.operation import StackOperation
 from harness.emulation.plan import DesiredStack, plan, unsupported
 from harness.emulation.resources.base import Api
 from harness.emulation.stack import Stack, StackResource
@@ -290,8 +290,8 @@ class StackBackend(models.CloudFormationBackend):
         check_rules(template, make_scope(template, own, values))
         return DesiredStack(template, values, tags or {})
 
-    def _operation(self, stack: Stack) -> Operation:
-        return Operation(stack, Api(self.endpoint, self.account_id, self.region_name), FAULTS)
+    def _operation(self, stack: Stack) -> StackOperation:
+        return StackOperation(stack, Api(self.endpoint, self.account_id, self.region_name), FAULTS)
 
     def _start(self, stack: Stack, kind: str, wanted: DesiredStack) -> None:
         stack.set_status(f"{kind}_IN_PROGRESS", "User Initiated")

@@ -48,6 +48,7 @@ class Event(msgspec.Struct, kw_only=True):
         target: The fault's target.
         times: How often the fault was injected.
         at: Time of the first injection, seconds since the epoch; None if there was none.
+        last_at: Time of the last injection.
         rank: The rank whose put triggered the first injection.
         round: The round of that put.
         step: The step of that put.
@@ -60,6 +61,7 @@ class Event(msgspec.Struct, kw_only=True):
     target: str
     times: int = 0
     at: float | None = None
+    last_at: float | None = None
     rank: int | None = None
     round: int | None = None
     step: int | None = None
@@ -69,9 +71,10 @@ class Event(msgspec.Struct, kw_only=True):
     def record(self, put: ObservedPut | None = None, rank: int | None = None, attempt: int | None = None) -> None:
         """Count one more injection, and record where the first one happened."""
         self.times += 1
+        self.last_at = time.time()
         if self.times > 1:
             return
-        self.at, self.rank, self.attempt = time.time(), rank, attempt
+        self.at, self.rank, self.attempt = self.last_at, rank, attempt
         if put is not None:
             self.rank, self.round, self.step, self.attempt = put.rank, put.round, put.step, put.attempt
 

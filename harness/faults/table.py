@@ -1,4 +1,4 @@
-"""Generate the table of faults in docs/user-guide.md.
+"""Generate the table of faults in docs/faults.md.
 
 `python -m harness.faults.table` prints it; a test compares the two.
 """

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,22 +20,31 @@ from starlette.applications import Starlette
 from harness.gateway import cgroup
 from harness.gateway.account import AccountLimits
 from harness.gateway.app import create_app
+from harness.gateway.credentials import environment_name
 from harness.gateway.debugging import Debugging
-from harness.gateway.destinations import Destinations
+from harness.gateway.downloads import Downloads
 from harness.gateway.environment import Environment, SandboxStarter, start_environment
+from harness.gateway.events.destinations import Destinations
 from harness.gateway.faults import InvocationFaults
 from harness.gateway.feed import Feed, FeedingLog
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invoker
-from harness.gateway.logs import LogService
+from harness.gateway.isolation.view import Namespaces, Views, permitted
+from harness.gateway.layer_store import LayerStore
+from harness.gateway.logs.metrics import Metrics
+from harness.gateway.logs.service import LogService
+from harness.gateway.mappings.queues import Queues
+from harness.gateway.mappings.store import Mappings
 from harness.gateway.network import VpcNetwork
 from harness.gateway.packages import CodeFolders
 from harness.gateway.parents import Parents
 from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
+from harness.gateway.provisioned import Provisioned
 from harness.gateway.records import Function, Packages
 from harness.gateway.rie_process import Processes
 from harness.gateway.runtimes import Runtimes
+from harness.gateway.s3_objects import S3Objects
 from harness.gateway.sandbox import StackAccess
 from harness.gateway.scratch import make_scratch, remove_scratch
 from harness.gateway.server import serve
@@ -90,8 +100,22 @@ class Sandboxes:
 @click.option("--account-concurrency", type=int, default=1000, show_default=True, help="Most concurrent invocations.")
 @click.option("--retry-time-scale", type=float, default=1.0, show_default=True, help="Factor on AWS's retry delays.")
 @click.option("--idle-timeout-s", type=float, default=600.0, show_default=True, help="Life of idle environments.")
+@click.option(
+    "--state-delay-s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="How long new functions are Pending, and updates InProgress.",
+)
+@click.option("--routing-seed", type=int, help="Seed of the choices between an alias's versions.  [default: random]")
 @click.option("--debugpy", type=click.Path(path_type=Path), help="debugpy's folder on the functions' machine, if any.")
 @click.option("--fork/--no-fork", default=True, show_default=True, help="Fork environments from pre-imported parents.")
+@click.option(
+    "--isolate/--no-isolate",
+    default=True,
+    show_default=True,
+    help="Show environments AWS's paths and a /tmp of their own.",
+)
 def main(  # noqa: PLR0913 - one for each flag
     *,
     host: str,
@@ -109,58 +133,80 @@ def main(  # noqa: PLR0913 - one for each flag
     account_concurrency: int,
     retry_time_scale: float,
     idle_timeout_s: float,
+    state_delay_s: float,
+    routing_seed: int | None,
     debugpy: Path | None,
     fork: bool,
+    isolate: bool,
 ) -> None:
     """Serve the Lambda API until a signal stops the process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     own = with_ip_address(endpoint or f"http://{host}:{port}")
     # Functions create files with Lambda's umask, within folders that only the stack's owner may enter.
     os.umask(0o022)
-    secret = os.environ.get(SECRET_VARIABLE, "")
     guard = guard_from_environment("lambda")
+    access = _access(own, s3_endpoint, aws_endpoint)
+    code, key = CodeFolders(directory / "functions", cache), own_key(access.secret)
+    if network is not None:
+        sandboxes = _containers(network, labels, access, cgroups, registry, debugpy)
+    elif rie is not None and cache is not None:
+        views = _views(directory / "views", isolate, (cache, *filter(None, [debugpy])))
+        sandboxes = _processes(rie, Runtimes(cache), code, access, views, debugpy, fork=fork)
+    else:
+        raise click.UsageError("give --rie and --cache for process mode, or --network for container mode")
+    feed, metrics = Feed(), Metrics(aws_endpoint, key)
+    logs, faults = LogService(aws_endpoint, key), InvocationFaults()
+    account = AccountLimits(account_concurrency, state_delay_s=state_delay_s)
+    functions = FunctionStore(sandboxes.packages, account, sandboxes.ready, routing_seed)
+    start = _starter(sandboxes, feed, logs, metrics)
+    pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=sandboxes.parents)
+    permissions, log = Permissions(aws_endpoint, key), _log_of_gateway(logs, feed)
+    destinations = Destinations(aws_endpoint, s3_endpoint, key, permissions, feed.write_line, metrics.fail_delivery)
+    debugging = Debugging(pool)
+    invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, log, debugging, metrics)
+    invoker.attempts.on_change = feed.change_attempt
+    guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
+    vpcs = VpcNetwork(aws_endpoint, key)
+    services = Services(
+        functions, pool, invoker, faults, account, vpcs, permissions, destinations, logs, metrics, debugging, feed,
+        S3Objects(s3_endpoint, key), Downloads(directory, access.secret), LayerStore(directory / "layers"),
+        Provisioned(functions, pool, account, state_delay_s),
+        Mappings(functions, invoker, Queues(with_ip_address(aws_endpoint), key)),
+    )  # fmt: skip
+    app = create_app(services, _lifespan(services, logs, code, sandboxes), guard)
+    serve(app, host=host, port=port)
+
+
+def _log_of_gateway(logs: LogService, feed: Feed) -> Callable[[Function, str], None]:
+    def write(function: Function, message: str) -> None:
+        logs.write(function.log_group, message)
+        feed.write_lines(function.name, message + "\n")
+
+    return write
+
+
+def _access(own: str, s3_endpoint: str, aws_endpoint: str) -> StackAccess:
+    """Return the addresses and the secret of the stack; the secret is no longer in the environment afterwards."""
     # Child processes receive their own credentials, not the secret from which others could be derived.
-    os.environ.pop(SECRET_VARIABLE, None)
+    secret = os.environ.pop(SECRET_VARIABLE, "")
     addresses = {
         "AWS_ENDPOINT_URL": with_ip_address(aws_endpoint),
         "AWS_ENDPOINT_URL_S3": with_ip_address(s3_endpoint),
         "AWS_ENDPOINT_URL_LAMBDA": own,
     }
-    code, key = CodeFolders(directory / "functions", cache), own_key(secret)
-    access = StackAccess(addresses, secret)
-    if network is not None:
-        sandboxes = _containers(network, labels, access, cgroups, registry, debugpy)
-    elif rie is not None and cache is not None:
-        sandboxes = _processes(rie, Runtimes(cache), code, access, debugpy, fork=fork)
-    else:
-        raise click.UsageError("give --rie and --cache for process mode, or --network for container mode")
-    feed = Feed()
-    logs, account, faults = LogService(aws_endpoint, key), AccountLimits(account_concurrency), InvocationFaults()
-
-    def log_of_gateway(function: str, message: str) -> None:
-        logs.write(function, message)
-        feed.write_lines(function, message + "\n")
-
-    functions = FunctionStore(sandboxes.packages, account, sandboxes.ready)
-    start = _starter(sandboxes, feed, logs)
-    pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=sandboxes.parents)
-    destinations = Destinations(aws_endpoint, key)
-    debugging = Debugging(pool)
-    invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, log_of_gateway, debugging)
-    guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
-    vpcs, permissions = VpcNetwork(aws_endpoint, key), Permissions(aws_endpoint, key)
-    services = Services(functions, pool, invoker, faults, account, vpcs, permissions, logs, debugging, feed)
-    app = create_app(services, _lifespan(services, logs, code, sandboxes), guard)
-    serve(app, host=host, port=port)
+    return StackAccess(addresses, secret)
 
 
-def _starter(sandboxes: Sandboxes, feed: Feed, logs: LogService) -> Callable[[Function], Awaitable[Environment]]:
+def _starter(
+    sandboxes: Sandboxes, feed: Feed, logs: LogService, metrics: Metrics
+) -> Callable[[Function], Awaitable[Environment]]:
     async def start(function: Function) -> Environment:
         def log(stream: str) -> FeedingLog:
-            return FeedingLog(feed, function.name, logs.stream(function.name, stream))
+            name = environment_name(stream)
+            return FeedingLog(feed, function.name, name, logs.stream(function.log_group, stream))
 
         environment = await start_environment(function, sandboxes.start, log=log)
-        environment.on_end = feed.end_invocation
+        environment.on_lines = partial(metrics.read_lines, function.name)
         return environment
 
     return start
@@ -172,37 +218,55 @@ def _lifespan(
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         logs.start()
-        removal = asyncio.create_task(remove_unneeded(code, services.functions))
+        services.metrics.start()
+        removal = asyncio.create_task(remove_unneeded(code, services.functions, services.layers))
         yield
         removal.cancel()
+        await services.provisioned.stop()
+        await services.mappings.clear()
         await services.invoker.cancel_all()
         await services.pool.stop()
         await logs.stop()
+        await services.metrics.stop()
         if sandboxes.stack is not None:
             remove_scratch(sandboxes.stack)
 
     return lifespan
 
 
-async def remove_unneeded(code: CodeFolders, functions: FunctionStore) -> None:
-    """Remove the code of deleted functions, and replaced code, as soon as no environment runs it."""
+async def remove_unneeded(code: CodeFolders, functions: FunctionStore, layers: LayerStore) -> None:
+    """Remove the code of deleted functions, replaced code and deleted layers, as soon as no environment runs it."""
     while True:
         await code.unneeded.wait()
         code.unneeded.clear()
         try:
-            await asyncio.to_thread(functions.remove_unneeded_code, code)
+            await asyncio.to_thread(functions.remove_unneeded_code, code, layers)
         except Exception:
             # The next removal may succeed, and also removes what is left now.
             logger.exception("could not remove code that no function needs")
 
 
+def _views(folder: Path, isolate: bool, kept: tuple[Path, ...]) -> Views:  # noqa: FBT001 - a flag of the command
+    namespaces, why = permitted() if isolate else (Namespaces.NONE, "")
+    if namespaces is Namespaces.NONE and why:
+        logger.warning("functions see this machine's paths and share its /tmp, because it has no namespaces: %s", why)
+    return Views(folder, namespaces, kept)
+
+
 def _processes(
-    rie: Path, runtimes: Runtimes, code: CodeFolders, access: StackAccess, debugpy: Path | None, *, fork: bool
+    rie: Path,
+    runtimes: Runtimes,
+    code: CodeFolders,
+    access: StackAccess,
+    views: Views,
+    debugpy: Path | None,
+    *,
+    fork: bool,
 ) -> Sandboxes:
     stack = own_stack_label()
     scratch = make_scratch(stack)
-    parents = Parents(scratch, access, stack, runtimes) if fork else None
-    processes = Processes(rie, scratch, access, stack, parents, runtimes, debugpy)
+    parents = Parents(scratch, access, stack, runtimes, views, code) if fork else None
+    processes = Processes(rie, scratch, access, stack, parents, runtimes, views, debugpy)
     return Sandboxes(code.package, processes.start, runtimes.ready, parents, stack)
 
 

@@ -47,9 +47,20 @@ class HttpConnection:
         self._exchange: _Exchange | None = None
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> HttpAnswer:
+        """Send a POST request and return its answer, as `request` does."""
+        return await self.request("POST", path, body, headers, timeout_s)
+
+    async def get(self, path: str, headers: Mapping[str, str], timeout_s: float) -> HttpAnswer:
+        """Send a GET request and return its answer, as `request` does."""
+        return await self.request("GET", path, b"", headers, timeout_s)
+
+    async def request(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> HttpAnswer:
         """Send a request and return its answer; nothing is sent twice.
 
         Args:
+            method: The method, whose answers may have content.
             path: The path, with a slash at the beginning.
             body: The content of the request.
             headers: Further headers than HTTP needs; without line breaks.
@@ -59,7 +70,7 @@ class HttpConnection:
             OSError: There is no answer: the service cannot be reached, or see `HttpError`.
             TimeoutError: The answer did not arrive in time.
         """
-        lines = [f"POST {path} HTTP/1.1", f"Host: {self._address}", f"Content-Length: {len(body)}"]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self._address}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         request = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
         answer = None

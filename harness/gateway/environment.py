@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
 
 import asyncio
-import json
 import logging
 import re
 import time
@@ -18,10 +17,13 @@ from http import HTTPStatus
 from signal import Signals
 
 from harness.faults.plan import How
+from harness.gateway.answers import EXITED, LATE, OUT_OF_MEMORY, SILENT, TIMED_OUT, Answer, failure
 from harness.gateway.connection import HttpConnection
 from harness.gateway.credentials import environment_name
-from harness.gateway.feed import FeedInvocation, LogWriter
-from harness.gateway.output import Lines, RieLines, Tail
+from harness.gateway.feed import FunctionLog
+from harness.gateway.initialisation import AHEAD_WITHIN_S, INIT_WITHIN_S, Initialised, initialise, load_ahead
+from harness.gateway.logs.output import Lines, RieLines, Tail, at_level, readable
+from harness.gateway.logs.report_lines import Phase, Report, Status, SystemLines
 from harness.gateway.payloads import error_object, raised_by_runtime
 from harness.gateway.records import Function
 from harness.gateway.sandbox import Sandbox
@@ -37,29 +39,13 @@ RIE_GRACE_S = 5.0
 # How long the last lines of an invocation may arrive after its answer.
 OUTPUT_WITHIN_S = 2.0
 # After a death, the output is complete once none has arrived for this long.
-QUIET_S = 0.05
+QUIET_S = 0.25
 _LONGEST_QUOTE = 200
 
-_TIMED_OUT = re.compile(rb"^Task timed out after [\d.]+ seconds$")
+_TOLD_TIMEOUT = re.compile(rb"^Task timed out after [\d.]+ seconds$")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The outcome of one invocation.
-
-    Attributes:
-        payload: The function's answer, or the error in AWS's words.
-        error: AWS's `X-Amz-Function-Error`: `Unhandled`, or None on success.
-        usable: Whether the environment can take another invocation.
-    """
-
-    payload: bytes
-    error: str | None = None
-    usable: bool = True
-
-
-# Stands for an error that RIE answered without a body.
-_SILENT = Answer(b"", "Unhandled", usable=False)
+_WARM = Initialised()
 
 
 @dataclass
@@ -69,13 +55,15 @@ class Environment:
     function: Function
     sandbox: Sandbox
     rie: HttpConnection
-    log: LogWriter
+    log: FunctionLog
     stream: str
     usable: bool = True
     invocations: int = 0
-    init_s: float = 0.0
+    start_s: float = 0.0
+    since: float = field(default_factory=time.time)
+    report: Report | None = None
     lineage: tuple[str, ...] = ()
-    on_end: Callable[[FeedInvocation], None] | None = None
+    on_lines: Callable[[str], None] | None = None
     watch: Callable[[bytes], None] | None = None
     _lines: Lines = field(default_factory=Lines)
     _rie_lines: RieLines = field(default_factory=RieLines)
@@ -84,6 +72,12 @@ class Environment:
     _error_logged: bool = False
     _end: How | None = None
     _silent: bool = False
+    _initialised: bool = False
+    _used_mb: int = 0
+
+    def __post_init__(self) -> None:
+        self._system = SystemLines(self.function, self.stream, self.function.initialization)
+        self._error_mark = '"level": "ERROR"' if self.function.logging.is_json else "[ERROR] "
 
     async def invoke(
         self, request_id: str, payload: bytes, headers: dict[str, str], *, arn: str = "", trace: str = ""
@@ -98,31 +92,37 @@ class Environment:
             trace: The function's `_X_AMZN_TRACE_ID`.
         """
         self._tail.clear()
+        self.log.begin(request_id)
         if self.sandbox.shares_output:
             self._rie_lines.begin(request_id)
         self._error_logged = False
         self.usable = False  # until this invocation has ended: a cancelled one leaves RIE in an unknown state
         self._end = None
-        self._write(f"START RequestId: {request_id} Version: {self.function.version}\n")
         self.sandbox.thaw()
+        begun = _WARM if self._initialised else await self._initialise(request_id)
+        self._initialised = True
+        self._write(self._system.start(request_id))
         started = time.perf_counter()
-        answer = await self._post(request_id, payload, {**headers, **self.sandbox.headers(arn, trace)})
-        seconds = time.perf_counter() - started
+        answer = begun.failure
+        if answer is None:
+            left_s = self.function.timeout_s - begun.spent_s
+            answer = LATE
+            if not begun.timed_out:
+                headers = {**headers, **self.sandbox.headers(arn, trace, time.time() + left_s)}
+                answer = await self._post(request_id, payload, headers, left_s)
+        seconds = begun.spent_s + time.perf_counter() - started
+        if answer is LATE:
+            # Measure now, because the runtime must not continue.
+            await self._measure_memory()
+            await self.sandbox.kill()
         complete = await self._drain_output(alive=answer.usable)
         answer = self._as_aws(answer, request_id, complete=complete, seconds=seconds)
-        if answer is _SILENT:
+        if answer is SILENT:
             answer = self._runtime_exit(request_id)
-        memory_mb = await self._memory_used_mb()
-        end = self._planned_end()
-        if end == "oom":
-            memory_mb = self.function.memory_mb
-        elif end == "exit":
-            answer = _failure(
-                "Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited with error: exit status 1"
-            )
-        self._report(request_id, answer, seconds, memory_mb)
-        if self.on_end is not None:
-            self.on_end(self._ended(request_id, payload, answer, seconds, memory_mb))
+        await self._measure_memory()
+        if self._planned_end() == "exit":
+            answer = failure(EXITED, f"RequestId: {request_id} Error: Runtime exited with error: exit status 1")
+        self._report(request_id, answer, seconds, begun.init_ms)
         self.invocations += 1
         self.usable = answer.usable
         # A debugger stays connected between invocations.
@@ -130,6 +130,22 @@ class Environment:
             # The answer, the log and the memory are complete: freeze the function until the next invocation.
             self.sandbox.freeze()
         return answer
+
+    async def provision(self) -> None:
+        """Load the handler ahead of the first invocation, then wait for it as between two invocations.
+
+        A container whose image starts its own runtime loads the handler in its first invocation all the same.
+
+        Raises:
+            InitialisationError: The handler could not be loaded.
+        """
+        self._initialised = True
+        self._write(self._system.init_start(), in_tail=False)
+        if self.sandbox.managed:
+            within_s = max(AHEAD_WITHIN_S, float(self.function.timeout_s))
+            await load_ahead(lambda: self._load(str(uuid.uuid4()), within_s), self._record_phase)
+            await self._measure_memory()
+            self.sandbox.freeze()
 
     @property
     def tail(self) -> bytes:
@@ -140,6 +156,11 @@ class Environment:
     def name(self) -> str:
         """Return the environment's name, which is part of the access key that its function signs requests with."""
         return environment_name(self.stream)
+
+    @property
+    def cold(self) -> bool:
+        """Return whether the first invocation has yet to load the handler."""
+        return not self._initialised
 
     @property
     def alive(self) -> bool:
@@ -173,22 +194,53 @@ class Environment:
         """Start to forward the function's output to its log."""
         self.sandbox.read_output(self._take)
 
-    async def _post(self, request_id: str, payload: bytes, headers: dict[str, str]) -> Answer:
+    async def _initialise(self, request_id: str) -> Initialised:
+        """Write the log of a cold start, and load the handler if that is possible before an invocation."""
+        self._write(self._system.init_start(), in_tail=False)
+        if not self.sandbox.managed:
+            return Initialised(init_ms=1e3 * self.start_s)
+        timeout_s = float(self.function.timeout_s)
+        # Breakpoints may be in the module itself.
+        within_s = INIT_WITHIN_S if self.function.debugger is None else timeout_s
+
+        async def load() -> Answer | None:
+            return await self._load(request_id, within_s + timeout_s)
+
+        begun = await initialise(load, self._record_phase, within_s=within_s, timeout_s=timeout_s)
+        await self._measure_memory()
+        return begun
+
+    async def _load(self, request_id: str, timeout_s: float) -> Answer | None:
+        """Load the handler; return why it could not be."""
+        answer = await self._post(request_id, b"{}", self.sandbox.initialising_headers(), timeout_s)
+        if answer is SILENT:
+            return self._runtime_exit(request_id)
+        return answer if answer.error is not None else None
+
+    def _record_phase(self, phase: Phase, seconds: float, status: Status, error_type: str = "") -> None:
+        """Log the end of a phase of the initialisation, and what the function has printed during it."""
+        self.sandbox.drain_output()
+        self._write_function_lines(self._lines.end())
+        self._write(self._system.init_end(phase, 1e3 * seconds, status, error_type))
+
+    async def _post(self, request_id: str, payload: bytes, headers: dict[str, str], timeout_s: float) -> Answer:
+        managed = self.sandbox.managed
+        headers = {"X-Amzn-RequestId": request_id, **headers}
         try:
-            response = await self.rie.post(
-                RIE_PATH, payload, {"X-Amzn-RequestId": request_id, **headers}, self.function.timeout_s + RIE_GRACE_S
-            )
+            response = await self.rie.post(RIE_PATH, payload, headers, timeout_s + (0.0 if managed else RIE_GRACE_S))
         except (OSError, TimeoutError) as error:
+            if managed and isinstance(error, TimeoutError):
+                return LATE
             message = f"RequestId: {request_id} Error: the execution environment is gone ({type(error).__name__})"
-            return _failure("Runtime.ExitError", message)
+            return failure(EXITED, message)
         if response.status != HTTPStatus.OK:
             if error_object(response.body):
                 return Answer(response.body, "Unhandled", usable=False)
             if not response.body:
-                return _SILENT
+                return SILENT
             quote = f"RIE answered {response.status}: {response.body[:_LONGEST_QUOTE].decode(errors='replace')!r}"
             logger.warning("%s: %s", self.function.name, quote)
-            return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: {quote}")
+            return failure(EXITED, f"RequestId: {request_id} Error: {quote}")
         return Answer(response.body)
 
     def _runtime_exit(self, request_id: str) -> Answer:
@@ -197,7 +249,7 @@ class Environment:
         if not reason:
             reason = "RIE answered with an error and no body"
             logger.warning("%s: %s", self.function.name, reason)
-        return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
+        return failure(EXITED, f"RequestId: {request_id} Error: {reason}")
 
     def _as_aws(self, answer: Answer, request_id: str, *, complete: bool, seconds: float) -> Answer:
         """Return the answer as AWS gives it: RIE answers 200 when a handler raised, and when its time was up.
@@ -206,52 +258,41 @@ class Environment:
         So an error must carry this invocation's id, and the runtime must have logged it too, as far as the log is
         complete; and a timeout is believed only after the time limit.
         """
+        told = not self.sandbox.managed and _TOLD_TIMEOUT.match(answer.payload) and seconds >= self.function.timeout_s
+        if answer is LATE or (answer.error is None and told):
+            words = f"Task timed out after {self.function.timeout_s:.2f} seconds"
+            return failure(TIMED_OUT, f"RequestId: {request_id} Error: {words}")
         if answer.error is not None:
             return answer
-        if _TIMED_OUT.match(answer.payload) and seconds >= self.function.timeout_s:
-            return _failure("Sandbox.Timedout", f"RequestId: {request_id} Error: {answer.payload.decode()}")
         if raised_by_runtime(answer.payload, request_id) and (self._error_logged or not complete):
             return Answer(answer.payload, "Unhandled")
         return answer
 
-    def _report(self, request_id: str, answer: Answer, seconds: float, max_memory_mb: int) -> None:
-        if not answer.usable:
-            self._write(_error_line(answer, request_id) + "\n")
-        milliseconds = 1e3 * seconds
-        init = f"\tInit Duration: {1e3 * self.init_s:.2f} ms" if self.invocations == 0 else ""
-        self._write(
-            f"END RequestId: {request_id}\n"
-            f"REPORT RequestId: {request_id}\tDuration: {milliseconds:.2f} ms\tBilled Duration: "
-            f"{int(milliseconds) + 1} ms\tMemory Size: {self.function.memory_mb} MB\t"
-            f"Max Memory Used: {max_memory_mb} MB{init}\n",
-            urgent=True,
-        )
-
-    def _ended(
-        self, request_id: str, payload: bytes, answer: Answer, seconds: float, max_memory_mb: int
-    ) -> FeedInvocation:
-        body = error_object(answer.payload) if answer.error is not None else None
-        return FeedInvocation(
-            function=self.function.name,
-            version=self.function.version,
-            request_id=request_id,
-            error=str((body or {}).get("errorType", answer.error)) if answer.error is not None else "",
-            duration_ms=1e3 * seconds,
-            billed_ms=int(1e3 * seconds) + 1,
+    def _report(self, request_id: str, answer: Answer, seconds: float, init_ms: float | None) -> None:
+        """Write the end of an invocation to the log, and keep its figures."""
+        status, error_type = answer.status, answer.error_type if answer.status == "error" else ""
+        # Only the used memory tells a lack of memory from any other SIGKILL.
+        starved = self._planned_end() == "oom" or self._used_mb >= self.function.memory_mb
+        if starved and b"signal: killed" in answer.payload and not answer.usable:
+            error_type, self._used_mb = OUT_OF_MEMORY, self.function.memory_mb
+        limit_ms = 1e3 * self.function.timeout_s
+        report = Report(
+            duration_ms=limit_ms if status == "timeout" else min(1e3 * seconds, limit_ms),
+            init_ms=init_ms,
             memory_mb=self.function.memory_mb,
-            used_mb=max_memory_mb,
-            init_ms=1e3 * self.init_s if self.invocations == 0 else None,
-            ended_at=time.time(),
-            payload=payload.decode(errors="replace"),
+            used_mb=self._used_mb,
+            status=status,
+            error_type=error_type,
         )
+        self.report = report
+        self._write(self._system.end(request_id, report, len(answer.payload)), urgent=True)
 
-    async def _memory_used_mb(self) -> int:
-        """Return the sandbox's peak memory; 0 if it cannot be measured, so that the answer is not lost."""
+    async def _measure_memory(self) -> None:
+        """Keep the sandbox's peak memory; the last one measured counts if it cannot be, as after a death."""
         try:
-            return await self.sandbox.max_memory_mb()
+            self._used_mb = max(self._used_mb, await self.sandbox.max_memory_mb())
         except OSError:
             logger.exception("%s: the memory of an environment cannot be measured", self.function.name)
-            return 0
 
     async def _drain_output(self, *, alive: bool) -> bool:
         """Log the rest of the function's output, however it ended; return whether the log is certainly complete."""
@@ -274,7 +315,8 @@ class Environment:
         while time.monotonic() < deadline:
             arrives = await _within(QUIET_S, self._arrived)
             self._arrived.clear()
-            # A busy engine hands over what a container wrote later than QUIET_S; RIE's error is behind all of it.
+            # RIE's error is behind all that the runtime wrote to standard error. Standard output is another pipe of the
+            # engine's, which a busy one may read later.
             if not arrives and (self.sandbox.exit_reason() or not self.sandbox.alive):
                 return
 
@@ -298,16 +340,23 @@ class Environment:
         if not text:
             return
         # The error may follow output without a line end, so look anywhere in the text.
-        self._error_logged = self._error_logged or "[ERROR] " in text
+        self._error_logged = self._error_logged or self._error_mark in text
+        if self.function.logging.is_json:
+            text = at_level(text, self.function.logging)
+        if self.on_lines is not None:
+            self.on_lines(text)
         self._write(text)
 
-    def _write(self, text: str, *, urgent: bool = False) -> None:
-        # The runtime keeps a multi-line message in one event by carriage returns.
-        self._tail.add(text.replace("\r", "\n"))
-        self.log.write(text, urgent=urgent)
+    def _write(self, text: str, *, urgent: bool = False, in_tail: bool = True) -> None:
+        if in_tail:
+            self._tail.add(readable(text))
+        if text or urgent:
+            self.log.write(text, urgent=urgent)
 
 
-async def start_environment(function: Function, start: SandboxStarter, log: Callable[[str], LogWriter]) -> Environment:
+async def start_environment(
+    function: Function, start: SandboxStarter, log: Callable[[str], FunctionLog]
+) -> Environment:
     """Start an environment; the first invocation loads the handler.
 
     Args:
@@ -319,7 +368,8 @@ async def start_environment(function: Function, start: SandboxStarter, log: Call
         OSError: The sandbox cannot be started.
         TimeoutError: RIE did not listen in time.
     """
-    stream = f"{datetime.now(UTC):%Y/%m/%d}/[{function.version}]{uuid.uuid4().hex}"
+    prefix = function.logging.stream_prefix_of(function.name)
+    stream = f"{datetime.now(UTC):%Y/%m/%d}/{prefix}[{function.version}]{uuid.uuid4().hex}"
     started = time.perf_counter()
     sandbox = await start(function, stream)
     environment = Environment(
@@ -328,7 +378,7 @@ async def start_environment(function: Function, start: SandboxStarter, log: Call
         rie=HttpConnection(sandbox.address),
         log=log(stream),
         stream=stream,
-        init_s=time.perf_counter() - started,
+        start_s=time.perf_counter() - started,
     )
     environment.read_output()
     return environment
@@ -340,21 +390,3 @@ async def _within(seconds: float, event: asyncio.Event) -> bool:
             return await event.wait()
     except TimeoutError:
         return False
-
-
-def sandbox_failure(message: str) -> Answer:
-    """Return the answer for an invocation that failed through no fault of the function."""
-    return _failure("Sandbox.Failure", message)
-
-
-def _failure(type_: str, message: str) -> Answer:
-    body = json.dumps({"errorType": type_, "errorMessage": message}).encode()
-    return Answer(body, "Unhandled", usable=False)
-
-
-def _error_line(answer: Answer, request_id: str) -> str:
-    body = error_object(answer.payload) or {}
-    message = str(body.get("errorMessage", "")).removeprefix(f"RequestId: {request_id} ").removeprefix("Error: ")
-    if body.get("errorType") == "Sandbox.Timedout":
-        return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {request_id} {message}"
-    return f"RequestId: {request_id} Error: {message}\r{body.get('errorType')}"

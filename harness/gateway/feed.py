@@ -1,14 +1,15 @@
-"""What functions print, how invocations end, code that changes, for whoever listens; the last invocations with events.
+"""What functions print, where their invocations are, and code that changes, for whoever listens.
 
-    an environment's log --line-----------> its log stream, and the listeners
-    an environment       --invocation end-> the last invocations, and the listeners
+    an environment's log   --line---------> its log stream, and the listeners
+    the book of attempts   --its record---> the listeners, whenever the state of an attempt changes
 
 CloudWatch Logs has the same lines, but later, and for a price: each look at it takes milliseconds of the same cores.
 A listener that reads too slowly misses lines, and is told how many; functions never wait for it.
 """
 
 import asyncio
-from collections import Counter, deque
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
@@ -17,9 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-FEED, INVOCATIONS = "/_harness/feed", "/_harness/invocations"
-# The last invocations are kept with their events, up to so many bytes of them.
-KEPT, KEPT_BYTES = 100, 8 * 1_048_576
+from harness.gateway.attempts import InvocationRecord
+from harness.gateway.logs.output import readable
+
+FEED = "/_harness/feed"
 # What a listener may be behind.
 MOST_WAITING, MOST_WAITING_BYTES = 10_000, 8 * 1_048_576
 
@@ -30,44 +32,16 @@ class FeedLines(msgspec.Struct, frozen=True, tag="lines"):
     Attributes:
         function: The function's name.
         text: The lines, each with a line feed at its end; a carriage return is a line end within one log event.
+        at: When they were read, seconds since the epoch.
+        environment: The name of the environment that wrote them; empty if none did.
+        request_id: The request that it ran then; empty before its first one.
     """
 
     function: str
     text: str
-
-
-class FeedInvocation(msgspec.Struct, frozen=True, tag="invocation", kw_only=True):
-    """One attempt of an invocation that has ended, however it did.
-
-    Attributes:
-        number: Increases by one with each.
-        function: The function's name.
-        version: The version that ran.
-        request_id: Its request id; a retried event keeps it.
-        attempt: Which attempt of this request it was, from 1.
-        error: The type of its error; empty if it succeeded.
-        duration_ms: Its duration.
-        billed_ms: The duration that AWS would bill.
-        memory_mb: The function's memory size.
-        used_mb: The most memory that the environment has used.
-        init_ms: How long the start of the environment took; None if the environment was warm.
-        ended_at: When it ended, seconds since the epoch.
-        payload: The event. The feed leaves it out.
-    """
-
-    number: int = 0
-    function: str
-    version: str
-    request_id: str
-    attempt: int = 1
-    error: str
-    duration_ms: float
-    billed_ms: int
-    memory_mb: int
-    used_mb: int
-    init_ms: float | None
-    ended_at: float
-    payload: str = ""
+    at: float = 0.0
+    environment: str = ""
+    request_id: str = ""
 
 
 class FeedSkipped(msgspec.Struct, frozen=True, tag="skipped"):
@@ -92,7 +66,7 @@ class FeedCode(msgspec.Struct, frozen=True, tag="code"):
     sha256: str
 
 
-FeedRecord = FeedLines | FeedInvocation | FeedCode | FeedSkipped
+FeedRecord = FeedLines | InvocationRecord | FeedCode | FeedSkipped
 
 
 class LogWriter(Protocol):
@@ -107,6 +81,13 @@ class LogWriter(Protocol):
 
     def when_room(self, call: Callable[[], None]) -> None:
         """Call the function once there is room again."""
+
+
+class FunctionLog(LogWriter, Protocol):
+    """The same, which knows the request that the lines belong to."""
+
+    def begin(self, request_id: str) -> None:
+        """Take the lines from now on for those of this request."""
 
 
 class FeedListener:
@@ -141,43 +122,29 @@ class FeedListener:
 
 
 class Feed:
-    """The listeners, and the last invocations of all functions."""
+    """The listeners."""
 
     def __init__(self) -> None:
         self._listeners: set[FeedListener] = set()
-        self._last: deque[FeedInvocation] = deque()
-        self._attempts = Counter[str]()
-        self._bytes = 0
-        self._number = 0
 
-    def end_invocation(self, ended: FeedInvocation) -> None:
-        """Keep an invocation that has ended, and report it."""
-        self._number += 1
-        self._attempts[ended.request_id] += 1
-        ended = msgspec.structs.replace(ended, number=self._number, attempt=self._attempts[ended.request_id])
-        self._last.append(ended)
-        self._bytes += len(ended.payload)
-        while len(self._last) > KEPT or (self._bytes > KEPT_BYTES and len(self._last) > 1):
-            oldest = self._last.popleft()
-            self._bytes -= len(oldest.payload)
-            if self._attempts[oldest.request_id] == oldest.attempt:
-                del self._attempts[oldest.request_id]
+    def change_attempt(self, record: InvocationRecord) -> None:
+        """Report that the state of an attempt has changed."""
         if self._listeners:
-            self._report(msgspec.structs.replace(ended, payload=""))
+            self._report(record)
 
-    def write_lines(self, function: str, text: str) -> None:
+    def write_lines(self, function: str, text: str, environment: str = "", request_id: str = "") -> None:
         """Report whole lines of a function's log."""
         if self._listeners:
-            self._report(FeedLines(function, text))
+            self._report(FeedLines(function, readable(text, within="\r"), time.time(), environment, request_id))
+
+    def write_line(self, function: str, line: str) -> None:
+        """Report a line about a function that is not in its log."""
+        self.write_lines(function, line + "\n")
 
     def change_code(self, function: str, sha256: str) -> None:
         """Report that a function has other code."""
         if self._listeners:
             self._report(FeedCode(function, sha256))
-
-    def last_invocations(self) -> list[FeedInvocation]:
-        """Return the last invocations with their events, the oldest first."""
-        return list(self._last)
 
     async def listen(self) -> AsyncIterator[bytes]:
         """Yield records as lines of JSON, from now on; the first line is empty, and says that the listener is known."""
@@ -202,12 +169,18 @@ class FeedingLog:
     Args:
         feed: The feed.
         function: The function's name.
+        environment: The name of the environment that writes it.
         log: The log stream.
     """
 
-    def __init__(self, feed: Feed, function: str, log: LogWriter) -> None:
-        self._feed, self._function, self._log = feed, function, log
+    def __init__(self, feed: Feed, function: str, environment: str, log: LogWriter) -> None:
+        self._feed, self._function, self._environment, self._log = feed, function, environment, log
+        self._request_id = ""
         self.when_room = log.when_room
+
+    def begin(self, request_id: str) -> None:
+        """Take the lines from now on for those of this request."""
+        self._request_id = request_id
 
     @property
     def full(self) -> bool:
@@ -217,16 +190,13 @@ class FeedingLog:
     def write(self, text: str, *, urgent: bool = False) -> None:
         """Write whole lines."""
         self._log.write(text, urgent=urgent)
-        self._feed.write_lines(self._function, text)
+        self._feed.write_lines(self._function, text, self._environment, self._request_id)
 
 
 def feed_routes(feed: Feed) -> list[Route]:
-    """Return the routes by which a command listens and asks for the last invocations."""
+    """Return the route by which a command listens."""
 
     async def listen(_request: Request) -> Response:
         return StreamingResponse(feed.listen(), media_type="application/x-ndjson")
 
-    async def last_invocations(_request: Request) -> Response:
-        return Response(msgspec.json.encode(feed.last_invocations()), media_type="application/json")
-
-    return [Route(FEED, listen, methods=["GET"]), Route(INVOCATIONS, last_invocations, methods=["GET"])]
+    return [Route(FEED, listen, methods=["GET"])]

@@ -15,8 +15,13 @@ LOG_TAIL_BYTES = 4096
 # A deployment package; each must be smaller than this.
 ZIPPED_BYTES = 52_428_800
 UNZIPPED_BYTES = 262_144_000
+MOST_LAYERS = 5
+# https://docs.aws.amazon.com/lambda/latest/api/API_AddLayerVersionPermission.html
+POLICY_BYTES = 20_480
 # CreateFunction and UpdateFunctionCode, with the package in base64.
 CODE_REQUEST_BYTES = 70_167_211
+# All versions of all functions and layers.
+TOTAL_CODE_BYTES = 80_530_636_800
 ENVIRONMENT_VARIABLES_BYTES = 4096
 
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
@@ -29,6 +34,7 @@ LEAST_UNRESERVED = 100
 DEFAULT_MEMORY_MB = 128
 DEFAULT_TIMEOUT_S = 3
 DEFAULT_EPHEMERAL_STORAGE_MB = 512
+DEFAULT_TRACING = "PassThrough"
 
 RETRY_DELAYS_S = (60.0, 120.0)
 DEFAULT_RETRIES = 2

@@ -16,6 +16,9 @@ from harness.guard import authorization
 
 ANSWERS_WITHIN_S = 10.0
 VERSION = "2016-11-15"
+_CODE = re.compile(rb"<Code>(.*?)</Code>", re.DOTALL)
+# moto names a security group as a Python set with its ID.
+_SET, _AS_ELEMENT = re.compile(r"'\{('[^']*')\}'"), r"\1"
 _MESSAGE = re.compile(rb"<Message>(.*?)</Message>", re.DOTALL)
 
 
@@ -44,14 +47,15 @@ class VpcNetwork:
         if not config.subnet_ids and not config.security_group_ids:
             return Vpc()
         if not config.subnet_ids or not config.security_group_ids:
-            raise invalid_parameter("The VpcConfig needs both SubnetIds and SecurityGroupIds, or neither.")
-        found = await self._vpcs("DescribeSubnets", "SubnetId", config.subnet_ids)
-        found |= await self._vpcs("DescribeSecurityGroups", "GroupId", config.security_group_ids)
+            raise invalid_parameter("SubnetIds and SecurityIds must coexist or be both empty list.")
+        found = await self._vpcs("DescribeSecurityGroups", "GroupId", config.security_group_ids)
+        found |= await self._vpcs("DescribeSubnets", "SubnetId", config.subnet_ids)
         if len(found) != 1:
             raise invalid_parameter(
                 f"Subnets and security groups must belong to one VPC, not to {', '.join(sorted(found))}."
             )
-        return Vpc(tuple(config.subnet_ids), tuple(config.security_group_ids), found.pop())
+        ipv6 = config.ipv6_allowed_for_dual_stack
+        return Vpc(tuple(config.subnet_ids), tuple(config.security_group_ids), found.pop(), ipv6)
 
     async def _vpcs(self, action: str, parameter: str, identities: list[str]) -> set[str]:
         form = {"Action": action, "Version": VERSION}
@@ -64,9 +68,11 @@ class VpcNetwork:
         finally:
             connection.close()
         if answer.status != HTTPStatus.OK:
-            message = _MESSAGE.search(answer.body)
+            code, message = _CODE.search(answer.body), _MESSAGE.search(answer.body)
+            words = (message[1] if message else answer.body[:200]).decode(errors="replace")
             raise invalid_parameter(
-                "Error occurred while describing subnets and security groups. "
-                + (message[1] if message else answer.body[:200]).decode(errors="replace")
+                f"Error occurred while {action}. "
+                f"EC2 Error Code: {code[1].decode(errors='replace') if code else answer.status}. "
+                f"EC2 Error Message: {_SET.sub(_AS_ELEMENT, words)}"
             )
         return {vpc.decode() for vpc in re.findall(rb"<vpcId>(vpc-[0-9a-f]+)</vpcId>", answer.body)}

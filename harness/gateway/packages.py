@@ -1,6 +1,7 @@
 """Deployment packages of process mode, unpacked into folders.
 
     <root>/<function>/<digest>/      one for each package that a version has or an environment still runs
+    <root>/<function>/<digest>.zip   the package as it was sent, for `Code.Location` of GetFunction
 
 Invariant: a folder of code is removed only when no version has it and no environment runs it.
 """
@@ -10,18 +11,20 @@ import base64
 import binascii
 import hashlib
 import shutil
+import uuid
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
 from harness.gateway import limits
-from harness.gateway.errors import invalid_parameter, zipped_too_large
+from harness.gateway.errors import invalid_parameter, no_room, zipped_too_large
 from harness.gateway.records import Function, Package
 from harness.gateway.requests import FunctionCode, ImageConfig
 from harness.gateway.unpacking import COULD_NOT_UNZIP, unpack
 
 # Decoding blocks the interpreter and so all other invocations; in pieces, they can run in between.
 _DECODED_AT_ONCE = 1 << 20
+ARCHIVE = ".zip"
 
 
 class CodeFolders:
@@ -39,35 +42,41 @@ class CodeFolders:
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
 
-    def package(self, name: str, code: FunctionCode, config: ImageConfig, architecture: str) -> Package:
+    def package(
+        self, name: str, code: FunctionCode, config: ImageConfig, architecture: str, fetched: bytes | None = None
+    ) -> Package:
         """Unpack a deployment package; see `Packages`."""
         del config
-        if code.image_uri or code.s3_bucket or code.zip_file is None:
-            raise invalid_parameter("Process mode accepts deployment packages only as Code.ZipFile.")
+        if code.image_uri:
+            raise invalid_parameter("Process mode runs deployment packages, not images: run a stack of containers.")
         if architecture != limits.ARCHITECTURE:
             raise invalid_parameter(f"This machine runs only functions for {limits.ARCHITECTURE}, not {architecture}.")
-        package = _decoded(code.zip_file)
-        if len(package) >= limits.ZIPPED_BYTES:
+        package = decoded(code.zip_file or "") if fetched is None else fetched
+        if fetched is None and len(package) >= limits.ZIPPED_BYTES:
             raise zipped_too_large()
         digest = hashlib.sha256(package)
         folder = self._root / name / digest.hexdigest()[:16]
         unpack(package, folder, self._cache)
-        return Package(folder=folder, sha256=base64.b64encode(digest.digest()).decode(), size=len(package))
+        archive = folder.with_suffix(ARCHIVE)
+        _store(package, archive)
+        sha256 = base64.b64encode(digest.digest()).decode()
+        return Package(folder=folder, archive=archive, sha256=sha256, size=len(package))
 
     def hold(self, function: Function) -> None:
-        """Keep a function's code for an environment, whatever happens to the function."""
-        if function.package.folder is not None:
-            self._held[function.package.folder] += 1
+        """Keep a function's code and layers for an environment, whatever happens to the function."""
+        self._held.update(_folders(function))
 
     def release(self, function: Function) -> None:
-        """Release the code of an environment that has ended."""
-        folder = function.package.folder
-        if folder is None:
-            return
-        self._held[folder] -= 1
-        if not self._held[folder]:
-            del self._held[folder]
-            self.unneeded.set()
+        """Release the code and the layers of an environment that has ended."""
+        for folder in _folders(function):
+            self._held[folder] -= 1
+            if not self._held[folder]:
+                del self._held[folder]
+                self.unneeded.set()
+
+    def held(self) -> set[Path]:
+        """Return the folders that environments run with."""
+        return set(self._held)
 
     def remove_all_but(self, needed: Collection[Path]) -> None:
         """Remove the folders that are neither needed nor held; no package may be unpacked at the same time.
@@ -76,15 +85,43 @@ class CodeFolders:
             needed: The folders of all versions, read before this call: if a function is deleted afterwards and one of
                 its environments starts, its code is already held.
         """
-        for folder in [folder for name in self._root.glob("*") for folder in name.iterdir()]:
-            if folder not in needed and folder not in self._held:
-                shutil.rmtree(folder, ignore_errors=True)
+        for path in [path for name in self._root.glob("*") for path in name.iterdir()]:
+            folder = path.with_suffix("") if path.suffix == ARCHIVE else path
+            if folder in needed or folder in self._held:
+                continue
+            if path.suffix == ARCHIVE:
+                path.unlink()
+            else:
+                shutil.rmtree(path, ignore_errors=True)
         for name in self._root.glob("*"):
             if not any(name.iterdir()):
                 name.rmdir()
 
 
-def _decoded(text: str) -> bytes:
+def _folders(function: Function) -> list[Path]:
+    own = function.package.folder
+    return [*([] if own is None else [own]), *function.layers]
+
+
+def _store(package: bytes, archive: Path) -> None:
+    """Write a package beside the folder with its content; it appears whole or not at all."""
+    if archive.exists():
+        return
+    partial = archive.with_suffix(f".{uuid.uuid4().hex}")
+    try:
+        partial.write_bytes(package)
+        partial.rename(archive)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise no_room(str(archive.parent)) from error
+
+
+def decoded(text: str) -> bytes:
+    """Return the bytes of a package in base64.
+
+    Raises:
+        LambdaApiError: It is not base64.
+    """
     try:
         return b"".join(
             binascii.a2b_base64(text[start : start + _DECODED_AT_ONCE], strict_mode=True)

@@ -18,6 +18,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.gateway.isolation.view import Views
+from harness.gateway.packages import CodeFolders
 from harness.gateway.records import Function
 from harness.gateway.runtimes import Runtimes
 from harness.gateway.sandbox import StackAccess, process_variables
@@ -28,10 +30,14 @@ logger = logging.getLogger(__name__)
 
 CLIENT = Path(__file__).with_name("forking") / "client.py"
 PARENT = Path(__file__).with_name("forking") / "start.py"
+# https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+# Their Python cannot run the parent.
+_NOT_FORKED = {"python3.8", "python3.9"}
 # Clients wait in the socket's queue while the parent still imports.
 MOST_WAITING = 4096
 # These belong to one environment, so a parent does not have them.
-_OF_AN_ENVIRONMENT = {"AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+_OF_AN_ENVIRONMENT = {"AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MEMORY_PER_CPU_MB = 1769
 
@@ -66,16 +72,22 @@ class Parents:
         access: The addresses and the secret of the stack.
         stack: The stack's label.
         runtimes: The interpreters that parents run on.
+        views: What functions see.
+        code: Holds the code that parents import.
     """
 
     # Environments are numbered from 1.
     FIRST_NUMBER = 1 << 22
 
-    def __init__(self, scratch: Path, access: StackAccess, stack: int, runtimes: Runtimes) -> None:
+    def __init__(
+        self, scratch: Path, access: StackAccess, stack: int, runtimes: Runtimes, views: Views, code: CodeFolders
+    ) -> None:
         self._scratch = scratch
         self._access = access
         self._stack = stack
         self._runtimes = runtimes
+        self._views = views
+        self._code = code
         self._numbers = itertools.count(self.FIRST_NUMBER)
         self._by_function: dict[str, _Parent] = {}
         self._lives: set[asyncio.Task[None]] = set()
@@ -83,14 +95,20 @@ class Parents:
     def prepare(self, function: Function) -> None:
         """Start the parent of a function that was created or changed; it imports in the background."""
         self.retire(function)
+        if WRAPPER in function.variables or function.runtime in _NOT_FORKED:
+            # A wrapper decides what to start.
+            return
         number = next(self._numbers)
         folder = self._scratch / f"p{number - self.FIRST_NUMBER}"
         folder.mkdir(mode=0o700)
         label = environment_label(self._stack, number)
         parent = self._by_function[function.key] = _Parent(function.revision, folder, label)
+        # Its function may be deleted while it starts.
+        self._code.hold(function)
         life = asyncio.create_task(self._live(parent, function, _listen(parent.socket)))
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
+        life.add_done_callback(lambda _: self._code.release(function))
 
     def retire(self, function: Function) -> None:
         """Stop forking from a function's parent; it ends with the last of its runtimes."""
@@ -98,12 +116,18 @@ class Parents:
         if parent is not None:
             parent.unwanted.set()
 
-    def client_of(self, function: Function) -> list[str] | None:
-        """Return the command to put before a runtime's own so that it is forked; None if the function has no parent."""
+    def preferred(self, function: Function, output: int, command: list[str]) -> list[str]:
+        """Return the command that has a runtime forked; `command`, which starts a fresh one, if there is no parent.
+
+        Args:
+            function: The function.
+            output: The descriptor that the runtime prints to.
+            command: Starts a fresh runtime.
+        """
         parent = self._by_function.get(function.key)
         if parent is None or parent.revision != function.revision:
-            return None
-        return [sys.executable, "-I", "-S", str(CLIENT), str(parent.socket)]
+            return command
+        return [sys.executable, "-I", "-S", str(CLIENT), str(parent.socket), str(output), *command]
 
     async def stop(self) -> None:
         """End all parents, and with them every forked runtime."""
@@ -133,15 +157,23 @@ class Parents:
             shutil.rmtree(parent.folder, ignore_errors=True)
 
     async def _start(self, parent: _Parent, function: Function, listener: socket.socket) -> asyncio.subprocess.Process:
-        python = self._runtimes.python_of(function)
-        variables = process_variables(function, "", parent.folder, self._access, python)
+        view = self._views.of(function, self._runtimes.python_of(function))
+        variables = process_variables(function, "", parent.folder, self._access, view)
         environment = {key: value for key, value in variables.items() if key not in _OF_AN_ENVIRONMENT}
         if function.memory_mb < 2 * MEMORY_PER_CPU_MB:
             # One vCPU means one BLAS thread; more threads would prevent the parent from forking.
             environment.setdefault("OPENBLAS_NUM_THREADS", "1")
-        arguments = [str(listener.fileno()), str(function.code), function.handler]
+        command = [
+            view.python,
+            str(PARENT),
+            str(listener.fileno()),
+            view.task,
+            function.handler,
+            view.runtime,
+            view.opt,
+        ]
         process = await asyncio.create_subprocess_exec(
-            *bound_to_parent([str(python), str(PARENT), *arguments]),
+            *bound_to_parent(view.command([*command, *view.arguments], parent=True)),
             cwd=parent.folder,
             env=environment,
             stdin=asyncio.subprocess.PIPE,

@@ -6,8 +6,11 @@ As many run at once as are requested, up to the account's concurrency: a barrier
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
+from typing import Literal, Protocol
+
+import msgspec
 
 from harness.gateway.account import AccountLimits
 from harness.gateway.environment import Environment
@@ -17,7 +20,29 @@ from harness.guard import name_in
 
 logger = logging.getLogger(__name__)
 
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
 Starter = Callable[[Function], Awaitable[Environment]]
+Lost = Callable[[Environment], None]
+
+
+class EnvironmentState(msgspec.Struct, frozen=True):
+    """Where an environment is.
+
+    Attributes:
+        id: Its name; empty as long as it starts.
+        function: The function's name.
+        state: `cold` until its handler is loaded, `busy` with an invocation, or `idle`.
+        since: When it took up its last invocation or its wait, seconds since the epoch.
+    """
+
+    id: str
+    function: str
+    state: Literal["cold", "busy", "idle"]
+    since: float
 
 
 class Preparations(Protocol):
@@ -62,27 +87,99 @@ class Pool:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._revisions: dict[str, str] = {}
         self._busy: list[Environment] = []
+        # Environments of provisioned concurrency: those without an invocation, by function, and all, by stream, each
+        # with its function's key and what to call when it is lost.
+        self._ready: dict[str, list[Environment]] = {}
+        self._kept: dict[str, tuple[str, Lost]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
+        self._starting: dict[object, EnvironmentState] = {}
 
     @contextlib.asynccontextmanager
-    async def environment(self, function: Function) -> AsyncIterator[Environment]:
+    async def environment(
+        self, function: Function, entered: Callable[[], None] = _nothing
+    ) -> AsyncIterator[Environment]:
         """Provide an environment for one invocation; it is reused only if it reports itself usable afterwards.
+
+        Args:
+            function: The function.
+            entered: Called once the invocation has its concurrency, before an environment may have to start.
 
         Raises:
             LambdaApiError: The account's concurrency, or the function's reserved concurrency, is used up (429).
         """
-        self._account.enter(function.name)
-        self._revisions.setdefault(function.key, function.revision)
-        environment: Environment | None = None
+        environment = self._take_ready(function)
+        leave = self._account.leave
+        if environment is not None:
+            self._account.enter_provisioned(function.name)
+            leave = self._account.leave_provisioned
+        else:
+            self._account.enter(function.name)
+            self._revisions.setdefault(function.key, function.revision)
         try:
-            environment = self._take_idle(function) or await self._begin(function)
+            entered()
+            environment = environment or self._take_idle(function) or await self._begin(function)
+            environment.since = time.time()
             self._busy.append(environment)
             yield environment
         finally:
-            self._account.leave(function.name)
+            leave(function.name)
             if environment is not None:
                 self._busy.remove(environment)
                 self._give_back(environment)
+
+    def is_closed_to(self, name: str) -> bool:
+        """Return whether a function's reserved concurrency is 0, so that nothing of it runs."""
+        return self._account.reserved.get(name) == 0
+
+    def concurrency_of(self, name: str) -> str:
+        """Return what a function's invocations take room from: its own reservation, by its name, or "", all others'."""
+        return name if name in self._account.reserved else ""
+
+    async def provision(self, function: Function, lost: Lost) -> Environment:
+        """Start an environment ahead of its first invocation, load its handler, and keep it for invocations.
+
+        Args:
+            function: The version that it runs.
+            lost: Called with the environment when it has ended by itself.
+
+        Raises:
+            InitialisationError: The handler could not be loaded.
+            OSError: The environment could not be started.
+            TimeoutError: It was not ready in time.
+        """
+        environment = await self._begin(msgspec.structs.replace(function, provisioned=True))
+        try:
+            await environment.provision()
+        except BaseException:
+            await asyncio.shield(self._stop(environment))
+            raise
+        self._kept[environment.stream] = function.key, lost
+        self._ready.setdefault(function.key, []).append(environment)
+        return environment
+
+    def dismiss(self, environment: Environment) -> None:
+        """Stop an environment of provisioned concurrency, after its invocation if it is busy."""
+        self._kept.pop(environment.stream, None)
+        if self._take_from_ready(environment):
+            self._stop(environment)
+
+    def find_lost(self) -> None:
+        """Stop the environments of provisioned concurrency that have died without an invocation."""
+        for environment in [one for ready in self._ready.values() for one in ready if not one.alive]:
+            self._take_from_ready(environment)
+            self._lose(environment)
+
+    def provisioned_use(self, function: str) -> tuple[int, int]:
+        """Return how many environments of a function's provisioned concurrency run invocations, of how many."""
+        return self._account.in_provisioned(function), self._account.allocated[function]
+
+    def spills_over(self, function: Function) -> bool:
+        """Return whether a version has provisioned concurrency, so that what runs on demand is beyond it."""
+        return any(key == function.key for key, _ in self._kept.values())
+
+    def running(self, function: str) -> int:
+        """Return how many invocations of a function run."""
+        return self._account.running(function)
 
     def prepare(self, function: Function) -> None:
         """Prepare for environments of a function that was created or changed."""
@@ -122,9 +219,12 @@ class Pool:
 
     async def stop(self) -> None:
         """Stop every environment, including busy ones."""
-        for environment in [*self._busy, *(e for idle in self._idle.values() for e in idle)]:
+        kinds = (self._idle, self._ready)
+        for environment in [*self._busy, *(e for kind in kinds for idle in kind.values() for e in idle)]:
             self._stop(environment)
         self._idle.clear()
+        self._ready.clear()
+        self._kept.clear()
         await self.finish_stopping()
         if self._preparations is not None:
             await self._preparations.stop()
@@ -136,22 +236,39 @@ class Pool:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the numbers of busy and idle environments by function."""
-        names = {e.function.key for e in self._busy} | set(self._idle)
+        names = {e.function.key for e in self._busy} | set(self._idle) | set(self._ready)
         return {
             name: {
                 "busy": sum(e.function.key == name for e in self._busy),
-                "idle": len(self._idle.get(name, [])),
+                "idle": len(self._idle.get(name, [])) + len(self._ready.get(name, [])),
             }
             for name in sorted(names)
         }
 
+    def states(self) -> list[EnvironmentState]:
+        """Return all environments, including those that start."""
+        kinds = (self._idle, self._ready)
+        idle = [one for kind in kinds for environments in kind.values() for one in environments]
+        return [
+            *(
+                EnvironmentState(one.name, one.function.name, "cold" if one.cold else "busy", one.since)
+                for one in self._busy
+            ),
+            *(EnvironmentState(one.name, one.function.name, "idle", one.since) for one in idle),
+            *self._starting.values(),
+        ]
+
     async def _begin(self, function: Function) -> Environment:
         self._code.hold(function)
+        key = object()
+        self._starting[key] = EnvironmentState("", function.name, "cold", time.time())
         try:
             return await self._start(function)
         except BaseException:
             self._code.release(function)
             raise
+        finally:
+            del self._starting[key]
 
     async def _end(self, environment: Environment) -> None:
         try:
@@ -160,6 +277,30 @@ class Pool:
             logger.exception("an environment of %s did not stop cleanly", environment.function.name)
         finally:
             self._code.release(environment.function)
+
+    def _take_ready(self, function: Function) -> Environment | None:
+        ready = self._ready.get(function.key, [])
+        while ready:
+            environment = ready.pop(0)
+            if environment.alive:
+                return environment
+            self._lose(environment)
+        return None
+
+    def _take_from_ready(self, environment: Environment) -> bool:
+        """Remove an environment from those without an invocation; return whether it was one."""
+        ready = self._ready.get(environment.function.key, [])
+        for place, one in enumerate(ready):
+            if one is environment:
+                del ready[place]
+                return True
+        return False
+
+    def _lose(self, environment: Environment) -> None:
+        _, lost = self._kept.pop(environment.stream, ("", None))
+        self._stop(environment)
+        if lost is not None:
+            lost(environment)
 
     def _take_idle(self, function: Function) -> Environment | None:
         idle = self._idle.get(function.key, [])
@@ -172,6 +313,13 @@ class Pool:
         return None
 
     def _give_back(self, environment: Environment) -> None:
+        environment.since = time.time()
+        if environment.function.provisioned:
+            if environment.stream in self._kept and environment.usable and environment.alive:
+                self._ready.setdefault(environment.function.key, []).append(environment)
+            else:
+                self._lose(environment)
+            return
         current = self._revisions.get(environment.function.key) == environment.function.revision
         if not (current and environment.usable and environment.alive):
             self._stop(environment)

@@ -1,47 +1,45 @@
 """The records of the emulated account: functions with their configurations, packages and aliases."""
 
+import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from harness.gateway import limits
 from harness.gateway.debug_records import Debugger
-from harness.gateway.names import LATEST, function_arn
+from harness.gateway.logs.config import Logging
+from harness.gateway.names import LATEST, function_arn, layer_arn
 from harness.gateway.requests import FunctionCode, ImageConfig
 
 
 class EventInvokeConfig(msgspec.Struct, frozen=True):
-    """How failed events of a function are handled.
+    """How failed events of a function are handled; None where nobody has set a value, so that AWS's default counts.
 
     Attributes:
-        max_retries: Attempts after the first.
-        max_age_s: How long an event may wait, seconds.
-        on_failure: ARN of the queue for events that finally failed; empty if there is none.
-        on_success: ARN of the queue for events that succeeded; empty if there is none.
-        modified: When it was set; None for AWS's defaults, which nobody has set.
+        retries: Attempts after the first.
+        age_s: How long an event may wait, seconds.
+        on_failure: ARN of the destination for events that finally failed.
+        on_success: ARN of the destination for events that succeeded.
+        modified: When it was set.
     """
 
-    max_retries: int = limits.DEFAULT_RETRIES
-    max_age_s: int = limits.DEFAULT_EVENT_AGE_S
-    on_failure: str = ""
-    on_success: str = ""
+    retries: int | None = None
+    age_s: int | None = None
+    on_failure: str | None = None
+    on_success: str | None = None
     modified: datetime | None = None
 
-    def to_api(self, arn: str) -> dict[str, Any]:
-        """Return the answer of `GetFunctionEventInvokeConfig`."""
-        assert self.modified is not None  # noqa: S101 - AWS does not return defaults
-        destinations = {"OnSuccess": self.on_success, "OnFailure": self.on_failure}
-        return {
-            "FunctionArn": arn,
-            "LastModified": self.modified.timestamp(),
-            "MaximumRetryAttempts": self.max_retries,
-            "MaximumEventAgeInSeconds": self.max_age_s,
-            "DestinationConfig": {
-                when: {"Destination": destination} if destination else {} for when, destination in destinations.items()
-            },
-        }
+    @property
+    def max_retries(self) -> int:
+        """Return the attempts after the first."""
+        return limits.DEFAULT_RETRIES if self.retries is None else self.retries
+
+    @property
+    def max_age_s(self) -> int:
+        """Return how long an event may wait, seconds."""
+        return limits.DEFAULT_EVENT_AGE_S if self.age_s is None else self.age_s
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -54,6 +52,7 @@ class Image(msgspec.Struct, frozen=True):
         entry_point: Replaces the image's own if not empty.
         command: Replaces the image's own if not empty.
         working_directory: Replaces the image's own if not empty.
+        takes_calls: Whether its runtime takes the invoked ARN and a trace from the gateway.
     """
 
     uri: str
@@ -62,6 +61,7 @@ class Image(msgspec.Struct, frozen=True):
     entry_point: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     working_directory: str = ""
+    takes_calls: bool = False
 
     @property
     def config(self) -> ImageConfig:
@@ -74,22 +74,70 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         folder: The unpacked deployment package.
+        archive: The deployment package as it was sent.
         image: The image.
         sha256: The digest in AWS's form: base64 for a package, hexadecimal for an image.
         size: Size, bytes.
     """
 
     folder: Path | None = None
+    archive: Path | None = None
     image: Image | None = None
     sha256: str
     size: int
 
 
+class LayerVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a layer.
+
+    Attributes:
+        name: The layer's name.
+        number: The version's number.
+        folder: Its content, unpacked.
+        archive: The archive, as it was published.
+        sha256: The archive's digest, base64.
+        size: The archive's size, bytes.
+        unzipped_bytes: The content's size, bytes.
+        created: When it was published.
+        description: Free text.
+        license_info: Its licence; None if none was given.
+        runtimes: The runtimes that it is made for; None if none were given.
+        architectures: The processors that it is made for; None if none were given.
+    """
+
+    name: str
+    number: int
+    folder: Path
+    archive: Path
+    sha256: str
+    size: int
+    unzipped_bytes: int
+    created: datetime
+    description: str = ""
+    license_info: str | None = None
+    runtimes: tuple[str, ...] | None = None
+    architectures: tuple[str, ...] | None = None
+
+    @property
+    def arn(self) -> str:
+        """Return the ARN."""
+        return layer_arn(self.name, self.number)
+
+
 class Packages(Protocol):
     """Imports the code that functions are created from."""
 
-    def __call__(self, name: str, code: FunctionCode, config: ImageConfig, architecture: str) -> Package:
+    def __call__(
+        self, name: str, code: FunctionCode, config: ImageConfig, architecture: str, fetched: bytes | None = None
+    ) -> Package:
         """Return the package of a function.
+
+        Args:
+            name: The function's name.
+            code: Where the code is.
+            config: Settings that replace the image's own.
+            architecture: AWS's name of the processor architecture.
+            fetched: The deployment package, if the code is an object in S3.
 
         Raises:
             LambdaApiError: The code does not exist, or cannot be used.
@@ -103,11 +151,27 @@ class Vpc(msgspec.Struct, frozen=True):
         subnets: IDs of its subnets.
         security_groups: IDs of its security groups.
         vpc: The VPC's ID.
+        ipv6: Whether outbound IPv6 traffic is allowed in dual-stack subnets.
     """
 
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     vpc: str = ""
+    ipv6: bool = False
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A change of a function that takes time: its creation, an update, or the publication of a version.
+
+    Attributes:
+        creates: Whether the function, or the version, is new: its state is `Pending`, not its update `InProgress`.
+        until: When it ends, by the monotonic clock.
+        revision: The function's revision until then; AWS gives it another one when the change has ended.
+    """
+
+    creates: bool
+    until: float
+    revision: str
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -121,17 +185,26 @@ class Function(msgspec.Struct, frozen=True):
         description: Free text.
         timeout_s: Time limit of one invocation.
         memory_mb: Memory size.
-        variables: The function's own environment variables.
+        environment: The function's own environment variables; None if they were never given.
         package: The function's code.
         modified: When it was last changed.
-        revision: Changes with every modification.
+        revision: Changes with every modification that ends its environments.
         ephemeral_storage_mb: Size of /tmp.
         architecture: AWS's name of the processor architecture.
         recursion_allowed: Whether it may invoke itself, directly or not, any number of times.
-        vpc: The VPC that it joins; stored, not enforced.
+        vpc: The VPC that it joins, stored and not enforced; None if none was ever given.
+        layer_versions: Its layers; where several have a file, that of the last one counts.
+        logging: The format, the levels and the group of its log.
+        dead_letter: ARN of its dead-letter queue or topic; empty if there is none.
+        tracing: AWS's mode of tracing: `PassThrough` leaves the sampling of traces to the caller, `Active` does not.
+        kms_key: ARN of the key that encrypts its environment variables on AWS; empty for AWS's own.
+        snap_start: What SnapStart applies to: `PublishedVersions` or `None`.
         version: The version's number, or `$LATEST`.
+        provisioned: Whether this is the record of an environment of provisioned concurrency.
         variant: What distinguishes environments of a debug session from all others; empty for these.
         debugger: The debugger of its environments, if there is one.
+        change: The change that is still under way by the clock, if `--state-delay-s` gives changes a duration.
+        revision_id: AWS's `RevisionId`, where a modification has changed it that leaves the environments valid.
     """
 
     name: str
@@ -141,17 +214,47 @@ class Function(msgspec.Struct, frozen=True):
     description: str
     timeout_s: int
     memory_mb: int
-    variables: dict[str, str]
+    environment: dict[str, str] | None
     package: Package
     modified: datetime
     revision: str
     ephemeral_storage_mb: int = limits.DEFAULT_EPHEMERAL_STORAGE_MB
     architecture: str = limits.ARCHITECTURE
     recursion_allowed: bool = False
-    vpc: Vpc = Vpc()
+    vpc: Vpc | None = None
+    layer_versions: tuple[LayerVersion, ...] = ()
+    logging: Logging = Logging()
+    dead_letter: str = ""
+    tracing: str = limits.DEFAULT_TRACING
+    kms_key: str = ""
+    snap_start: str = "None"
     version: str = LATEST
+    provisioned: bool = False
     variant: str = ""
     debugger: Debugger | None = None
+    change: Change | None = None
+    revision_id: str = ""
+
+    @property
+    def shown_revision(self) -> str:
+        """Return AWS's `RevisionId`."""
+        change = self.under_change
+        return change.revision if change is not None else self.revision_id or self.revision
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return the function's own environment variables."""
+        return self.environment or {}
+
+    @property
+    def layers(self) -> tuple[Path, ...]:
+        """Return the folders of its layers, which it finds merged at /opt; a later one overrides earlier ones."""
+        return tuple(layer.folder for layer in self.layer_versions)
+
+    @property
+    def under_change(self) -> Change | None:
+        """Return the change that is still under way; None if there is none."""
+        return self.change if self.change is not None and time.monotonic() < self.change.until else None
 
     @property
     def key(self) -> str:
@@ -160,9 +263,19 @@ class Function(msgspec.Struct, frozen=True):
         return f"{key}~{self.variant}" if self.variant else key
 
     @property
+    def initialization(self) -> str:
+        """Return AWS's name of how its environments are initialised."""
+        return "provisioned-concurrency" if self.provisioned else "on-demand"
+
+    @property
     def arn(self) -> str:
         """Return the ARN, with the version's number if it is a published version."""
         return function_arn(self.name, "" if self.version == LATEST else self.version)
+
+    @property
+    def log_group(self) -> str:
+        """Return the name of the log group."""
+        return self.logging.group_of(self.name)
 
     @property
     def image(self) -> Image | None:
@@ -175,58 +288,6 @@ class Function(msgspec.Struct, frozen=True):
         assert self.package.folder is not None  # noqa: S101 - process mode has no images
         return self.package.folder
 
-    def code_location(self) -> dict[str, str]:
-        """Return the location of the code for the answer of `GetFunction`."""
-        if self.image is None:
-            return {"RepositoryType": "S3", "Location": self.code.as_uri()}
-        return {"RepositoryType": "ECR", "ImageUri": self.image.uri, "ResolvedImageUri": self.image.resolved}
-
-    def configuration(self, **states: str) -> dict[str, Any]:
-        """Return the answer of `GetFunctionConfiguration`.
-
-        Args:
-            states: `State` and related fields, unless the function is ready.
-        """
-        kind: dict[str, Any] = {"PackageType": "Zip", "Runtime": self.runtime, "Handler": self.handler}
-        if self.image is not None:
-            config: dict[str, Any] = {"EntryPoint": self.image.entry_point, "Command": self.image.command}
-            if self.image.working_directory:
-                config["WorkingDirectory"] = self.image.working_directory
-            kind = {"PackageType": "Image", "ImageConfigResponse": {"ImageConfig": config}}
-        return {
-            "FunctionName": self.name,
-            "FunctionArn": self.arn,
-            "Role": self.role,
-            **kind,
-            "CodeSize": self.package.size,
-            "Description": self.description,
-            "Timeout": self.timeout_s,
-            "MemorySize": self.memory_mb,
-            "LastModified": self.modified.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000",
-            "CodeSha256": self.package.sha256,
-            "Version": self.version,
-            "VpcConfig": {
-                "SubnetIds": self.vpc.subnets,
-                "SecurityGroupIds": self.vpc.security_groups,
-                "VpcId": self.vpc.vpc,
-                "Ipv6AllowedForDualStack": False,
-            },
-            "Environment": {"Variables": self.variables},
-            "TracingConfig": {"Mode": "PassThrough"},
-            "RevisionId": self.revision,
-            "State": "Active",
-            "LastUpdateStatus": "Successful",
-            "Architectures": [self.architecture],
-            "EphemeralStorage": {"Size": self.ephemeral_storage_mb},
-            "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
-            "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{self.name}"},
-            **states,
-        }
-
-    def recursion_config(self) -> dict[str, str]:
-        """Return the answer of `GetFunctionRecursionConfig`."""
-        return {"RecursiveLoop": "Allow" if self.recursion_allowed else "Terminate"}
-
 
 class Alias(msgspec.Struct, frozen=True):
     """A name for a version, which can be moved to another version.
@@ -236,7 +297,8 @@ class Alias(msgspec.Struct, frozen=True):
         name: The alias's name.
         version: The version's number, or `$LATEST`.
         description: Free text.
-        revision: Changes with every modification.
+        revision: AWS's `RevisionId`, which changes with every modification.
+        weights: Share of the invocations that another version takes, by the version's number.
     """
 
     function: str
@@ -244,13 +306,14 @@ class Alias(msgspec.Struct, frozen=True):
     version: str
     description: str
     revision: str
+    weights: dict[str, float] = {}
 
-    def to_api(self) -> dict[str, str]:
-        """Return the answer of `GetAlias`."""
-        return {
-            "AliasArn": function_arn(self.function, self.name),
-            "Name": self.name,
-            "FunctionVersion": self.version,
-            "Description": self.description,
-            "RevisionId": self.revision,
-        }
+    @property
+    def shown_revision(self) -> str:
+        """Return AWS's `RevisionId`."""
+        return self.revision
+
+    @property
+    def versions(self) -> list[str]:
+        """Return the versions that it invokes."""
+        return [self.version, *self.weights]

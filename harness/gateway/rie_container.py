@@ -8,9 +8,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 
 import asyncio
 import re
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,18 +26,21 @@ from harness.gateway.cgroup import memory_group
 from harness.gateway.debug_records import Debugger
 from harness.gateway.debugged_container import DEBUGGER_MB, debug_options, relay_address, start_relay
 from harness.gateway.errors import invalid_parameter
+from harness.gateway.logs.container_output import Output
 from harness.gateway.records import Function, Image, Package
 from harness.gateway.requests import FunctionCode, ImageConfig
 from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, StackAccess, exit_reason_in, lambda_variables
 from harness.system.engine import architecture_of, engine_architecture, find_image, translated
 
 RIE_PORT = 8080
+# A label of images whose runtime takes the invoked ARN and a trace from the gateway, and the variable that asks for it.
+TAKES_CALLS, ASKED = "lambda-harness.takes-calls", "_HARNESS_CALLS"
 # Lambda's own user and group, whatever the image says.
 USER = "993:990"
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MEMORY_PER_CPU_MB = 1769
 MOST_PROCESSES = 1024
-MOST_OPEN_FILES = 1024
+LIMITS = {"nofile": 1024, "memlock": 65_536}
 # The engine takes some hundred milliseconds for each call; more at once would only wait for one another.
 CALLS_AT_ONCE = 8
 
@@ -75,15 +76,17 @@ class Containers:
     debugpy: Path | None = None
     calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CALLS_AT_ONCE))
 
-    def package(self, name: str, code: FunctionCode, config: ImageConfig, architecture: str) -> Package:
+    def package(
+        self, name: str, code: FunctionCode, config: ImageConfig, architecture: str, fetched: bytes | None = None
+    ) -> Package:
         """Return the image that a function is created from.
 
         Raises:
             LambdaApiError: The image does not exist, or is for another architecture.
         """
-        del name
+        del name, fetched
         if code.image_uri is None:
-            raise invalid_parameter("Container mode accepts container images only as Code.ImageUri.")
+            raise invalid_parameter("A stack of containers runs images, not deployment packages: give Code.ImageUri.")
         reference = self._engine_reference(code.image_uri)
         image = find_image(self.client, reference) or self._pull(reference, code.image_uri)
         found = _ARCHITECTURES.get(architecture_of(image), architecture_of(image))
@@ -95,15 +98,9 @@ class Containers:
             )
         identity = str(image.id)
         resolved = _resolved(code.image_uri, reference, image.attrs.get("RepoDigests") or [], identity)
+        overrides = tuple(config.entry_point), tuple(config.command), config.working_directory
         return Package(
-            image=Image(
-                code.image_uri,
-                identity,
-                resolved,
-                tuple(config.entry_point),
-                tuple(config.command),
-                config.working_directory,
-            ),
+            image=Image(code.image_uri, identity, resolved, *overrides, takes_calls=TAKES_CALLS in image.labels),
             sha256=resolved.rpartition("sha256:")[2],
             size=image.attrs["Size"],
         )
@@ -131,7 +128,7 @@ class Containers:
         output = Output()
         try:
             address = await self.call(lambda: self._start(container, output))
-            sandbox = ContainerSandbox(self, container, output, address, function.memory_mb)
+            sandbox = ContainerSandbox(self, container, output, address, function)
             await _wait_until_listening(sandbox, function.name)
             if function.debugger is not None:
                 sandbox.relay = await self._relay(function.debugger, address)
@@ -171,6 +168,8 @@ class Containers:
     def _create(self, function: Function, stream: str) -> Container:
         assert function.image is not None  # noqa: S101 - `package` requires an image
         debugger, environment = function.debugger, lambda_variables(function, stream, self.access)
+        if function.image.takes_calls:
+            environment[ASKED] = "1"
         mounts: list[Mount] = []
         if debugger is not None:
             variables, mounts = debug_options(debugger, self.debugpy, self.client.images.get(function.image.identity))
@@ -190,7 +189,7 @@ class Containers:
             memswap_limit=memory,
             nano_cpus=int(1e9 * min(function.memory_mb / MEMORY_PER_CPU_MB, self.cpus)),
             pids_limit=MOST_PROCESSES,
-            ulimits=[Ulimit(name="nofile", soft=MOST_OPEN_FILES, hard=MOST_OPEN_FILES)],
+            ulimits=[Ulimit(name=name, soft=most, hard=most) for name, most in LIMITS.items()],
             read_only=True,
             tmpfs={"/tmp": f"size={function.ephemeral_storage_mb}m,mode=1777,exec"},  # noqa: S108 - the container's own
             # Without an IPC namespace to share there is no /dev/shm, as on Lambda.
@@ -201,77 +200,13 @@ class Containers:
             log_config={"type": "none"},
         )
 
-    def _start(self, container: Container, output: "Output") -> str:
+    def _start(self, container: Container, output: Output) -> str:
         """Start the container after attaching to its output, and return RIE's address."""
         output.read(container.attach(stdout=True, stderr=True, stream=True, logs=False))
         container.start()
         container.reload()
         address = container.attrs["NetworkSettings"]["Networks"][self.network]["IPAddress"]
         return f"{address}:{RIE_PORT}"
-
-
-class Output:
-    """A container's output, from the engine's blocking stream into the event loop.
-
-    The reading thread waits while too many chunks have not been taken; in the end, the container waits, too.
-    """
-
-    MOST_CHUNKS = 16
-    # The most that the pipe, the engine's own buffer of 1 MB and the socket hold.
-    MOST_UNREAD_BYTES = 2 << 20
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.last_words = ""
-        self._loop = asyncio.get_running_loop()
-        self._room = threading.Semaphore(self.MOST_CHUNKS)
-        self._chunks: deque[bytes] = deque()
-        self._take: Callable[[bytes], bool] | None = None
-        self._held = False
-        self._beyond_room = 0
-
-    def read(self, stream: Any) -> None:  # noqa: ANN401 - docker-py's generator
-        """Start to read, in a thread that ends with the container."""
-        threading.Thread(target=self._pump, args=(stream,), daemon=True).start()
-
-    def start(self, take: Callable[[bytes], bool]) -> None:
-        """Start to deliver the output; see `Sandbox.read_output`."""
-        self._take = take
-        self.resume()
-
-    def resume(self) -> None:
-        """Deliver the chunks that have arrived, until there is no more room."""
-        self._held = False
-        self._hand_over()
-
-    def drain(self) -> None:
-        """Deliver what has arrived and what is in transit, even without room: the content of the buffers at most."""
-        self._beyond_room = self.MOST_UNREAD_BYTES
-        self.resume()
-
-    def _hand_over(self) -> None:
-        while self._take is not None and self._chunks and not self._held:
-            chunk = self._chunks.popleft()
-            self._room.release()
-            self._beyond_room -= len(chunk)
-            self._held = not self._take(chunk) and self._beyond_room <= 0
-
-    def _pump(self, stream: Any) -> None:  # noqa: ANN401 - docker-py's generator
-        try:
-            for chunk in stream:
-                self.last_words = chunk[-500:].decode(errors="replace").strip()
-                self._room.acquire()
-                if self._loop.is_closed():
-                    return
-                self._loop.call_soon_threadsafe(self._arrived, chunk)
-        except (OSError, DockerException):
-            pass  # the container was removed, or the engine is gone: the output has ended
-        finally:
-            self.ended = True
-
-    def _arrived(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._hand_over()
 
 
 @dataclass
@@ -282,8 +217,9 @@ class ContainerSandbox:
     container: Container
     lines: Output
     address: str
-    memory_mb: int
+    function: Function
     shares_output: bool = True
+    managed: bool = False
     relay: Container | None = None
 
     @property
@@ -291,9 +227,14 @@ class ContainerSandbox:
         """Return whether the container still runs."""
         return not self.lines.ended
 
-    def headers(self, arn: str, trace: str) -> dict[str, str]:
-        """Return no headers: the image's own runtime sees only what RIE passes on."""
-        del arn, trace
+    def headers(self, arn: str = "", trace: str = "", deadline: float = 0) -> dict[str, str]:
+        """Return the header that RIE forwards, for an image that takes it; others see only what RIE knows itself."""
+        del deadline
+        takes = self.function.image is not None and self.function.image.takes_calls
+        return {"X-Amz-Tenant-Id": f"{arn} {trace}"} if arn and takes else {}
+
+    def initialising_headers(self) -> dict[str, str]:
+        """Return no headers."""
         return {}
 
     def read_output(self, take: Callable[[bytes], bool]) -> None:
@@ -316,13 +257,13 @@ class ContainerSandbox:
         group = memory_group(str(self.container.id), self.containers.cgroups)
         if group is not None:
             # If memory ran out, the runtime was killed, and the group no longer shows all that it used.
-            return self.memory_mb if group.kills() else min(group.peak_mb(), self.memory_mb)
+            return self.function.memory_mb if group.kills() else min(group.peak_mb(), self.function.memory_mb)
         try:
             stats = self.containers.client.api.stats(self.container.id, stream=False, one_shot=True)["memory_stats"]
         except (DockerException, KeyError):
             return 0
         # Use the current usage if the engine does not know the peak.
-        return min(int(stats.get("max_usage", stats.get("usage", 0)) / 2**20), self.memory_mb)
+        return min(int(stats.get("max_usage", stats.get("usage", 0)) / 2**20), self.function.memory_mb)
 
     async def signal(self, number: Signals) -> None:
         """Raise NotImplementedError, because fault plans are not supported in containers."""
@@ -335,8 +276,7 @@ class ContainerSandbox:
     def freeze(self) -> None:
         """Do nothing: `docker pause` takes tens of milliseconds, and the gateway cannot write to control groups."""
 
-    def thaw(self) -> None:
-        """Do nothing."""
+    thaw = freeze
 
     async def kill(self) -> None:
         """Kill every process of the container."""
@@ -370,7 +310,7 @@ async def _wait_until_listening(sandbox: ContainerSandbox, name: str) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     while not await _listens(sandbox.address):
         if not sandbox.alive:
-            raise OSError(f"the container of {name} ended at once: {sandbox.lines.last_words}")
+            raise OSError(f"the container of {name} ended at once: {sandbox.lines.last_words.strip()[-500:]}")
         if time.monotonic() > deadline:
             raise TimeoutError(f"RIE for {name} did not listen within {READY_WITHIN_S:.0f} s")
         await asyncio.sleep(READY_POLL_S)

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import itertools
 import logging
+import math
 import os
 import re
 import secrets
@@ -26,10 +27,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.gateway.output import Pipe
+from harness.gateway.initialisation import INIT_WITHIN_S
+from harness.gateway.isolation.view import View, Views
+from harness.gateway.logs.output import Pipe
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
-from harness.gateway.runtime.bootstrap import NONCE
+from harness.gateway.runtime.bootstrap import INITIALISE, PRIVATE
 from harness.gateway.runtimes import Runtimes
 from harness.gateway.sandbox import (
     READY_POLL_S,
@@ -37,6 +40,7 @@ from harness.gateway.sandbox import (
     StackAccess,
     debugger_variables,
     exit_reason_in,
+    private_variable,
     process_variables,
 )
 from harness.system.process_identity import bound_to_parent, reserved_ports
@@ -44,11 +48,14 @@ from harness.system.process_labels import Members, end_environment, environment_
 
 logger = logging.getLogger(__name__)
 
-BOOTSTRAP = Path(__file__).with_name("runtime") / "bootstrap.py"
-DEBUGGER = BOOTSTRAP.with_name("debugger.py")
+DEBUGGER = Path(__file__).with_name("runtime") / "debugger.py"
 # A port can be lost between its choice and RIE's start; a retry does not help against other causes.
 START_ATTEMPTS = 3
 LEAST_NUMBER = 100
+# RIE counts the initialisation as part of the first invocation, so the gateway applies the time limit instead. RIE's
+# own limit, so much longer, only ends what somebody else has sent to a frozen environment.
+RIE_TIMEOUT = "AWS_LAMBDA_FUNCTION_TIMEOUT"
+RIE_LATER_S = math.ceil(INIT_WITHIN_S) + 1
 READ_BYTES = 65_536
 # How long a fork that was in progress during a freeze may still take.
 RECHECK_AFTER_S = 0.02
@@ -72,6 +79,7 @@ class ProcessSandbox:
     errors: BinaryIO
     nonce: str = field(repr=False)
     shares_output: bool = False
+    managed: bool = True
     _runtime: "RuntimeStatus | None" = None
     _recheck: asyncio.TimerHandle | None = None
 
@@ -80,9 +88,13 @@ class ProcessSandbox:
         """Return whether RIE still runs."""
         return self.process.returncode is None
 
-    def headers(self, arn: str, trace: str) -> dict[str, str]:
+    def headers(self, arn: str, trace: str, deadline: float) -> dict[str, str]:
         """Return one header that RIE forwards and functions do not need; `runtime/bootstrap.py` unpacks it."""
-        return {"X-Amz-Tenant-Id": f"{self.nonce} {arn} {trace}"}
+        return {"X-Amz-Tenant-Id": f"{self.nonce} {int(1e3 * deadline)} {arn} {trace}"}
+
+    def initialising_headers(self) -> dict[str, str]:
+        """Return the same header for an event that only waits until the handler is loaded."""
+        return {"X-Amz-Tenant-Id": f"{self.nonce} {INITIALISE}"}
 
     def read_output(self, take: Callable[[bytes], bool]) -> None:
         """Start to deliver the function's output."""
@@ -210,6 +222,7 @@ class Processes:
         stack: The stack's label.
         parents: The parents from which runtimes are forked; None to start fresh ones.
         runtimes: The interpreters that functions run on.
+        views: What functions see.
         debugpy: The folder of debugpy.
     """
 
@@ -219,6 +232,7 @@ class Processes:
     stack: int
     parents: Parents | None
     runtimes: Runtimes
+    views: Views
     debugpy: Path | None = None
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -240,15 +254,17 @@ class Processes:
             folder.mkdir(mode=0o700)
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
             nonce = secrets.token_urlsafe(16)
-            python = self.runtimes.python_of(function)
-            variables = {**process_variables(function, stream, folder, self.access, python), NONCE: nonce}
+            view = self.views.of(function, self.runtimes.python_of(function))
+            variables = process_variables(function, stream, folder, self.access, view)
+            variables[PRIVATE] = private_variable(function, nonce, view)
+            variables[RIE_TIMEOUT] = str(function.timeout_s + RIE_LATER_S)
             if function.debugger is not None:
                 variables |= debugger_variables(function.debugger, "127.0.0.1", function.debugger.port, self.debugpy)
             errors = undo.enter_context(tempfile.TemporaryFile())
             reading, writing = output_pipe()
             undo.callback(os.close, reading)
             try:
-                process, port = await self._start_rie(function, variables, label, folder, writing, errors)
+                process, port = await self._start_rie(function, view, variables, label, folder, writing, errors)
             finally:
                 os.close(writing)
             undo.pop_all()
@@ -256,19 +272,26 @@ class Processes:
         return ProcessSandbox(process, f"127.0.0.1:{port}", folder, label, members, Pipe(reading), errors, nonce)
 
     async def _start_rie(
-        self, function: Function, variables: dict[str, str], label: int, folder: Path, output: int, errors: BinaryIO
+        self,
+        function: Function,
+        view: View,
+        variables: dict[str, str],
+        label: int,
+        folder: Path,
+        output: int,
+        errors: BinaryIO,
     ) -> tuple[asyncio.subprocess.Process, int]:
         """Return RIE's process and the port on which it listens."""
-        runtime = [*runtime_command(self.runtimes.python_of(function), function.code, function.handler), str(output)]
-        client = self.parents.client_of(function) if self.parents else None
-        if function.debugger is not None:
-            # A debugger starts threads, which a parent must not have.
-            client, runtime = None, [runtime[0], str(DEBUGGER), *runtime[1:]]
+        # A debugger starts threads, which a parent must not have.
+        script = "bootstrap.py" if function.debugger is None else "debugger.py"
+        runtime = view.command([view.python, f"{view.runtime}/{script}"], output=output)
+        if self.parents is not None and function.debugger is None:
+            runtime = self.parents.preferred(function, output, runtime)
         deadline = time.monotonic() + READY_WITHIN_S
         for _ in range(START_ATTEMPTS):
             with reserved_ports(2) as (endpoint, runtime_api):
                 process = await asyncio.create_subprocess_exec(
-                    *rie_command(self.rie, endpoint, runtime_api, [*(client or []), *runtime]),
+                    *rie_command(self.rie, endpoint, runtime_api, runtime),
                     cwd=folder,
                     env=variables,
                     stdin=asyncio.subprocess.DEVNULL,
@@ -336,11 +359,6 @@ def runtime_of(rie: int) -> int:
     forked = re.match(r"fork (\d+)$", name)
     # Any process may take such a name, so accept only a pid in its own environment.
     return int(forked[1]) if forked and label_of(int(forked[1])) == label_of(rie) else child
-
-
-def runtime_command(python: Path, code: Path | None, handler: str) -> list[str]:
-    """Return the command that runs a handler, `module.function`, of a folder, on an interpreter."""
-    return [str(python), str(BOOTSTRAP), str(code), handler]
 
 
 def rie_command(rie: Path, endpoint: int, runtime_api: int, runtime: list[str]) -> list[str]:

@@ -11,12 +11,17 @@ from typing import Protocol
 from harness.gateway import limits
 from harness.gateway.credentials import credentials
 from harness.gateway.debug_records import Debugger
+from harness.gateway.isolation.view import View
 from harness.gateway.records import Function
 from harness.gateway.runtime.debugger import SPEC
-from harness.runtimes.mark import OPT
 
 READY_WITHIN_S = 10.0
 READY_POLL_S = 0.002
+# RIE needs the first one; the others stand for a locale that this machine may lack.
+_NOT_ON_AWS = ("AWS_LAMBDA_FUNCTION_TIMEOUT", "PYTHONUTF8", "LC_CTYPE")
+# As recorded on AWS: its images of Python 3.12 and later.
+_LOCALE_LACKS_SINCE = 12
+_XRAY = ("127.0.100.1", "2000")
 
 _EXIT_REASON = re.compile(
     r"\(rapid\) In(?:it|voke) failed.*? error=(Runtime exited .+?)(?: InvokeID=\S*)?$", re.MULTILINE
@@ -29,17 +34,29 @@ class Sandbox(Protocol):
     Attributes:
         address: `host:port` at which RIE accepts invocations.
         shares_output: Whether RIE's own lines appear in the function's output.
+        managed: Whether our own start script runs the runtime: it loads the handler before the first invocation, and
+            the gateway ends an invocation whose time is up. Otherwise RIE does both within the invocation.
     """
 
     address: str
     shares_output: bool
+    managed: bool
 
     @property
     def alive(self) -> bool:
         """Return whether RIE still runs, as far as is known."""
 
-    def headers(self, arn: str, trace: str) -> dict[str, str]:
-        """Return the headers for RIE that give the runtime the invoked ARN and a trace id, if RIE can pass them on."""
+    def headers(self, arn: str, trace: str, deadline: float) -> dict[str, str]:
+        """Return the headers for RIE that give the runtime an ARN, a trace id and a deadline, if RIE can pass them on.
+
+        Args:
+            arn: ARN of the invoked function, with the qualifier.
+            trace: X-Ray's trace id.
+            deadline: When the invocation's time is up, seconds since the epoch.
+        """
+
+    def initialising_headers(self) -> dict[str, str]:
+        """Return the headers for RIE of an event that ends as soon as the handler is loaded."""
 
     def read_output(self, take: Callable[[bytes], bool]) -> None:
         """Start to deliver output as it arrives.
@@ -117,9 +134,15 @@ def lambda_variables(function: Function, stream: str, access: StackAccess) -> di
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_s),
         "AWS_LAMBDA_FUNCTION_VERSION": function.version,
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": function.initialization,
+        "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
         "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+        **function.logging.variables(),
+        # An address of this machine at which nobody listens.
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": f"{_XRAY[0]}:{_XRAY[1]}",
+        "_AWS_XRAY_DAEMON_ADDRESS": _XRAY[0],
+        "_AWS_XRAY_DAEMON_PORT": _XRAY[1],
         **credentials(function, stream, access.secret),
         **access.addresses,
         **function.variables,
@@ -139,9 +162,7 @@ def debugger_variables(debugger: Debugger, host: str, port: int, folder: Path | 
     return {SPEC: json.dumps(spec | {"paths": debugger.paths, "token": debugger.token})}
 
 
-def process_variables(
-    function: Function, stream: str, folder: Path, access: StackAccess, python: Path
-) -> dict[str, str]:
+def process_variables(function: Function, stream: str, folder: Path, access: StackAccess, view: View) -> dict[str, str]:
     """Return a function's environment variables in process mode; on AWS, the image sets the first ones.
 
     Args:
@@ -149,19 +170,45 @@ def process_variables(
         stream: Name of its log stream.
         folder: The environment's folder for temporary files, in the stack's scratch folder.
         access: The addresses and the secret of the stack.
-        python: The runtime's interpreter, whose folder comes first on the PATH, as /var/lang/bin does on AWS.
+        view: What the function sees.
     """
-    opt = str(function.code / OPT) if (function.code / OPT).is_dir() else ""
+    opt, task, runtime = view.opt, view.task, view.runtime
+    # The runtime's interpreter comes first, as on AWS.
+    bin_ = view.python.rpartition("/")[0]
+    lib = f"{bin_.rpartition('/')[0]}/lib"
     return {
         "_HANDLER": function.handler,
         "LANG": "en_US.UTF-8",
-        "LAMBDA_TASK_ROOT": str(function.code),
-        "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin{opt and f':{opt}/bin'}",
-        **({"LD_LIBRARY_PATH": f"{opt}/lib"} if opt else {}),
+        "LAMBDA_TASK_ROOT": task,
+        "LAMBDA_RUNTIME_DIR": runtime,
+        "PATH": f"{bin_}:/usr/local/bin:/usr/bin/:/bin{opt and f':{opt}/bin'}",
+        "LD_LIBRARY_PATH": f"{lib}:/lib64:/usr/lib64:{runtime}:{runtime}/lib:{task}:{task}/lib{opt and f':{opt}/lib'}",
+        "PWD": task,
+        "SHLVL": "0",
+        **({"LC_CTYPE": "C.UTF-8"} if _has_locale(function) else {}),
         "TZ": ":UTC",
         "PYTHONUTF8": "1",
-        # Environments in process mode share the file system, so each has its own folder for temporary files.
-        "TMPDIR": str(folder),
-        "HOME": str(folder),
+        **({} if view.own_tmp else {"TMPDIR": str(folder)}),
+        # Without a home of its own, the function would find this user's.
+        **({} if view.own_user else {"HOME": "/tmp" if view.own_tmp else str(folder)}),  # noqa: S108 - its own
         **lambda_variables(function, stream, access),
     }
+
+
+def _has_locale(function: Function) -> bool:
+    """Return whether AWS's image of the runtime lacks the locale of LANG, so that Python chooses another one."""
+    return int(function.runtime.rpartition(".")[2] or 0) >= _LOCALE_LACKS_SINCE
+
+
+def private_variable(function: Function, nonce: str, view: View) -> str:
+    """Return the value of the variable that `runtime/bootstrap.py` reads, and removes.
+
+    Args:
+        function: The function.
+        nonce: What each invocation must carry.
+        view: What the function sees.
+    """
+    hidden = [name for name in _NOT_ON_AWS if name not in function.variables]
+    if _has_locale(function):
+        hidden = [name for name in hidden if name != "LC_CTYPE"]
+    return f"{nonce} {','.join(hidden)} {view.opt}"

@@ -19,6 +19,9 @@ SHUTDOWN_WITHIN_S = 1
 # A head has a few hundred bytes; the longest body is a package of 70 MB from this machine.
 HEAD_WITHIN_S, BODY_WITHIN_S = 10.0, 60.0
 _LIMITS: dict[object, float] = {h11.IDLE: HEAD_WITHIN_S, h11.SEND_BODY: BODY_WITHIN_S}
+# A connection between two requests. A client that uses it again at the very moment at which it is closed sees an error,
+# and invocations are not repeated; uvicorn's 5 s are a usual pause of a caller.
+_KEPT_ALIVE, KEPT_ALIVE_S = object(), 60
 # If silent connections use more than a quarter of the process's descriptors, those silent for this long are ended.
 SILENT_SHARE, SILENT_FOR_S = 4, 1.0
 
@@ -39,6 +42,7 @@ def config(app: Any, *, host: str, port: int) -> uvicorn.Config:  # noqa: ANN401
         log_level="warning",
         access_log=False,
         proxy_headers=False,
+        timeout_keep_alive=KEPT_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_WITHIN_S,
     )
 
@@ -73,10 +77,10 @@ class LimitedRequests(WholeAnswers):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
         """Start the timer, and end the oldest silent connections if there are too many; called by asyncio."""
         super().connection_made(transport)
-        self._update_phase()
-        self._timer = self.loop.call_later(HEAD_WITHIN_S, self._check)
         now, silent = self.loop.time(), self._silent
         silent[self] = now
+        self._update_phase()
+        self._timer = self.loop.call_later(HEAD_WITHIN_S, self._check)
         while len(silent) > self._most_silent:
             oldest, since = next(iter(silent.items()))
             if now - since < SILENT_FOR_S:
@@ -86,7 +90,7 @@ class LimitedRequests(WholeAnswers):
     def handle_events(self) -> None:
         """Update the time limit; uvicorn calls this when data has arrived and when an answer is complete."""
         super().handle_events()
-        if self.conn.their_state is not self._phase:
+        if self._current_phase() is not self._phase:
             self._update_phase()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -101,8 +105,13 @@ class LimitedRequests(WholeAnswers):
         self._silent.pop(self, None)
         self.transport.abort()
 
+    def _current_phase(self) -> object:
+        state = self.conn.their_state
+        begun = self in self._silent or self.conn.trailing_data[0]
+        return state if begun or state is not h11.IDLE else _KEPT_ALIVE
+
     def _update_phase(self) -> None:
-        self._phase = self.conn.their_state
+        self._phase = self._current_phase()
         limit = _LIMITS.get(self._phase, math.inf)
         self._deadline = self.loop.time() + limit
         if self._phase is not h11.IDLE:

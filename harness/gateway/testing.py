@@ -4,6 +4,7 @@
     GET  /_harness/events        the journal of events, at once or when it has changed
     POST /_harness/clock         set the clock of events forward, step by step
     POST /_harness/logs/flush    answers when all lines so far are in CloudWatch Logs
+    POST /_harness/metrics/flush answers when all figures so far are in CloudWatch
 
 As for every path below /_harness/, the guard refuses functions.
 """
@@ -19,7 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from harness.gateway.errors import LambdaApiError
-from harness.gateway.event_journal import EventEntry
+from harness.gateway.events.journal import EventEntry
+from harness.gateway.names import Identifier
 from harness.gateway.requests import decode
 from harness.gateway.services import Services, services_of
 
@@ -89,6 +91,7 @@ def test_routes() -> list[Route]:
         Route("/_harness/events", _events, methods=["GET"]),
         Route("/_harness/clock", _set_clock_forward, methods=["POST"]),
         Route("/_harness/logs/flush", _flush_logs, methods=["POST"]),
+        Route("/_harness/metrics/flush", _flush_metrics, methods=["POST"]),
     ]
 
 
@@ -100,16 +103,21 @@ async def _reset(request: Request) -> Response:
 
 async def reset(services: Services, wanted: ResetRequest) -> None:
     """Remove all functions, events and faults; return when no process of theirs is left that could call a service."""
+    await services.mappings.clear()
+    services.functions.signing.configs.clear()
     # Functions go first, so that no invocation begins while others are cancelled.
     for function in services.functions.all():
-        for deleted in services.functions.delete(function.name, None):
+        for deleted in services.functions.delete(Identifier(function.name, "")):
             services.pool.retire(deleted, successor="")
+        services.provisioned.forget(Identifier(function.name, ""))
     await services.invoker.cancel_all()
     await services.pool.finish_stopping()
     services.faults.clear()
     services.call_faults.put(())
     services.account.restore()
+    services.layers.delete_all()
     await services.logs.forget()
+    await services.metrics.forget()
     clock, journal = services.invoker.clock, services.invoker.journal
     if wanted.stopped_clock:
         clock.stop()
@@ -181,4 +189,9 @@ def _reading(services: Services) -> JournalReading:
 
 async def _flush_logs(request: Request) -> Response:
     await services_of(request).logs.flush()
+    return Response(status_code=204)
+
+
+async def _flush_metrics(request: Request) -> Response:
+    await services_of(request).metrics.flush()
     return Response(status_code=204)

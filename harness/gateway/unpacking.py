@@ -30,7 +30,7 @@ from harness.runtimes.mark import OPT, named_in
 
 logger = logging.getLogger(__name__)
 
-# AWS's message, which is the same for every cause; ours follows in brackets.
+# AWS's message, which is the same for every cause; unless the file is no zip at all, ours follows in brackets.
 COULD_NOT_UNZIP = "Could not unzip uploaded file. Please check your file, then try to upload again."
 EMPTY = "Uploaded file must be a non-empty zip"
 
@@ -38,6 +38,8 @@ EMPTY = "Uploaded file must be a non-empty zip"
 _NAME_BYTES = 255
 _PATH_BYTES = 4096
 _TASK_ROOT = "/var/task/"
+# Python's functions for trees of folders call themselves once or more for each level, up to 1,000 times.
+_MOST_LEVELS = 200
 
 _CHUNK_BYTES = 1 << 20
 _ENCRYPTED = 0x1
@@ -140,6 +142,8 @@ def _opened(package: bytes) -> zipfile.ZipFile:
         raise invalid_parameter(EMPTY)
     try:
         archive = zipfile.ZipFile(io.BytesIO(package))
+    except zipfile.BadZipFile as error:
+        raise invalid_parameter(COULD_NOT_UNZIP) from error
     except _DAMAGED as error:
         raise _unzip_error(str(error) or "it is not a zip") from error
     if not archive.infolist():
@@ -159,6 +163,8 @@ def _entries(archive: zipfile.ZipFile) -> Iterator[_Entry]:
         too_long = max((len(part.encode()) for part in parts), default=0) > _NAME_BYTES
         if too_long or len(f"{_TASK_ROOT}{path}".encode()) >= _PATH_BYTES:
             raise _unzip_error(f"{name[:50]!r}... is too long")
+        if len(parts) > _MOST_LEVELS:
+            raise _unzip_error(f"{name[:50]!r}... is in {len(parts) - 1} folders, of at most {_MOST_LEVELS - 1} here")
         if info.flag_bits & _ENCRYPTED:
             raise _unzip_error(f"{path} is encrypted")
         if info.compress_type not in _METHODS:

@@ -6,6 +6,7 @@ working tree; the label `revision` names the commit that last changed these file
 """
 
 import hashlib
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Recipe:
         requirements: Files of pinned packages that it installs.
         packages: Python statements with which the smoke test imports and exercises the packages.
         arguments: Build arguments in addition to those of every image.
+        added_sha256: The checksum of what the image has beside these files, for a user's own model; else empty.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Recipe:
     requirements: tuple[str, ...]
     packages: str
     arguments: Mapping[str, str] = field(default_factory=dict)
+    added_sha256: str = ""
 
 
 _COORDINATOR_PACKAGES = """
@@ -108,16 +111,25 @@ RECIPES = {
 }
 
 
-def recipes(names: tuple[str, ...]) -> list[Recipe]:
+def recipes(names: tuple[str, ...], own: Mapping[str, Recipe] | None = None) -> list[Recipe]:
     """Return the recipes of those names; all recipes if no name is given.
+
+    Args:
+        names: The images.
+        own: The images of a project's own models.
 
     Raises:
         HarnessError: There is no such image.
     """
+    known = {**RECIPES, **(own or {})}
     for name in names:
-        if name not in RECIPES:
-            raise HarnessError(f"there is no image {name}", remedy=f"choose from {', '.join(RECIPES)}")
-    return [RECIPES[name] for name in names or RECIPES]
+        if name not in known:
+            raise HarnessError(f"there is no image {name}", remedy=f"choose from {', '.join(known)}")
+    return [known[name] for name in names or known]
+
+
+# What is made from the sources, and copied into no image; see .dockerignore.
+_BUILT = re.compile(r"(^|/)__pycache__/|^harness/page/static/")
 
 
 def sha256_of(root: Path, paths: tuple[str, ...]) -> str:
@@ -144,15 +156,16 @@ def _files(root: Path, paths: tuple[str, ...]) -> Iterator[Path]:
             yield from sorted(
                 file
                 for file in path.rglob("*")
-                if file.is_file() and file.suffix != ".pyc" and "__pycache__" not in file.parts
+                if file.is_file() and file.suffix != ".pyc" and not _BUILT.search(file.relative_to(root).as_posix())
             )
         else:
             raise HarnessError(f"{name} is missing", str(root), "restore it, or install the harness again")
 
 
 def source_sha256(root: Path, recipe: Recipe) -> str:
-    """Return the checksum that identifies an image's source: its code and its pinned packages."""
-    return sha256_of(root, (*recipe.code, *recipe.requirements))
+    """Return the checksum that identifies an image's source: its code, its packages, and a user's own model."""
+    own = sha256_of(root, (*recipe.code, *recipe.requirements))
+    return hashlib.sha256(f"{own}\0{recipe.added_sha256}".encode()).hexdigest() if recipe.added_sha256 else own
 
 
 def revision_of(root: Path, recipe: Recipe) -> str:

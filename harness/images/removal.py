@@ -165,7 +165,9 @@ def _is_own(image: Mapping[str, Any]) -> bool:
 
 
 def _is_own_name(tag: str) -> bool:
-    return tag.startswith(OWN_NAMES) or _repository(tag).rpartition("/")[2] in RECIPES
+    name = _repository(tag).rpartition("/")[2]
+    # The image of a user's own model is named after the worker's.
+    return tag.startswith(OWN_NAMES) or any(name == own or name.startswith(f"{own}_") for own in RECIPES)
 
 
 def _repository(tag: str) -> str:

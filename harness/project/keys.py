@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from harness.settings import SettingsFile
+from harness.setting_tables import SettingsFile
 
 # Editors know this version of the language; that of msgspec's schemas is newer, but nothing here differs.
 _DIALECT = "http://json-schema.org/draft-07/schema#"

@@ -35,7 +35,9 @@ def _tables(schema: Schema) -> Iterator[tuple[str, Schema]]:
     yield "stack", sections["stack"]
     yield "stack.ports", sections["stack"]["properties"]["ports"]
     yield "gateway", sections["gateway"]
+    yield "history", sections["history"]
     yield "functions.NAME", sections["functions"]["additionalProperties"]
+    yield "models.NAME", sections["models"]["additionalProperties"]
 
 
 def _keys_table(table: Schema) -> str:

@@ -79,6 +79,7 @@ class Control:
 
 def _message(answer: bytes) -> str:
     try:
-        return str(msgspec.json.decode(answer)["Message"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+        body = msgspec.json.decode(answer)
+        return str(body.get("message") or body["Message"])
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return answer[:400].decode(errors="replace")

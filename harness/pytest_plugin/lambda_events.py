@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import msgspec
 
 from harness.errors import HarnessError
-from harness.gateway.event_journal import ENDED, EventEntry, EventState
+from harness.gateway.events.journal import ENDED, EventEntry, EventState
 from harness.gateway.testing import JournalReading
 
 if TYPE_CHECKING:

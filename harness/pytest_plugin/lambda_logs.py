@@ -1,6 +1,8 @@
 """The functions' logs, as they are in CloudWatch Logs."""
 
+import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +13,15 @@ if TYPE_CHECKING:
 
 GROUPS = "/aws/lambda/"
 # Lambda's own lines about an invocation, and the runtime's.
-_PLATFORM = re.compile(r"^(START RequestId|END RequestId|REPORT RequestId|INIT_START|INIT_REPORT)\b")
+_PLATFORM = re.compile(
+    r"^((START RequestId|END RequestId|REPORT RequestId|INIT_START|INIT_REPORT)\b"
+    r'|\{"time":"[^"]+","type":"platform\.)'
+)
+# The name of a stream, with the function's name if its group is not the function's own.
+_STREAM = re.compile(r"^\d{4}/\d{2}/\d{2}/(?P<function>[^\[]*)\[")
 # The runtime's format for Python's logging: `[INFO]<tab>time<tab>request id<tab>message`.
 _LOGGED = re.compile(r"^\[(?P<level>[A-Z]+)\]\t(?P<time>\S+)\t(?P<request>[0-9a-f-]*)\t(?P<message>.*)", re.DOTALL)
-_REQUEST = re.compile(r"RequestId: ([0-9a-f-]{36})")
+_REQUEST = re.compile(r'(?:RequestId: |"requestId": ?")([0-9a-f-]{36})')
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class LambdaLogRecord:
         function: The function's name.
         stream: The log stream: one for each environment.
         timestamp: When it was written, milliseconds since the epoch.
-        line: The whole line, as CloudWatch Logs has it.
+        line: The whole line, as CloudWatch Logs has it, without its end.
         message: The message that the function logged, without level, time and request id; otherwise the line.
         level: The level of a message that was logged with Python's `logging`; empty for others.
         request_id: The request that it belongs to; empty if unknown.
@@ -41,7 +48,7 @@ class LambdaLogRecord:
 
     @property
     def is_platform(self) -> bool:
-        """Return whether Lambda wrote the line (START, END, REPORT) and not the function."""
+        """Return whether Lambda wrote the line (START, END, REPORT, or an event in JSON) and not the function."""
         return _PLATFORM.match(self.line) is not None
 
 
@@ -97,7 +104,7 @@ class LambdaLogs:
         """Return the lines, each with its place in its stream."""
         self._control.call("POST", "logs/flush")
         found: list[tuple[LambdaLogRecord, int]] = []
-        for groups in self._client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=GROUPS):
+        for groups in self._client.get_paginator("describe_log_groups").paginate():
             for group in groups["logGroups"]:
                 found += self._read_group(group["logGroupName"])
         # The order within a stream is kept.
@@ -109,19 +116,31 @@ class LambdaLogs:
         requests: dict[str, str] = {}
         for page in self._client.get_paginator("filter_log_events").paginate(logGroupName=group):
             for event in page["events"]:
-                stream, line = event["logStreamName"], event["message"]
+                stream, line = event["logStreamName"], event["message"].rstrip("\n")
+                function = _function_of(group, stream)
+                if function is None:
+                    continue
                 place = places[stream] = places.get(stream, -1) + 1
                 if (named := _REQUEST.search(line)) is not None:
                     requests[stream] = named[1]
-                record = _record(group.removeprefix(GROUPS), stream, event["timestamp"], line, requests.get(stream, ""))
+                record = _record(function, stream, event["timestamp"], line, requests.get(stream, ""))
                 found.append((record, place))
         return found
+
+
+def _function_of(group: str, stream: str) -> str | None:
+    """Return the function that writes a stream; None if no function does."""
+    named = _STREAM.match(stream)
+    if named is not None and named["function"]:
+        return named["function"]
+    return group.removeprefix(GROUPS) if group.startswith(GROUPS) else None
 
 
 def _record(function: str, stream: str, timestamp: int, line: str, request_id: str) -> LambdaLogRecord:
     logged = _LOGGED.match(line)
     if logged is None:
-        return LambdaLogRecord(function, stream, timestamp, line, line, request_id=request_id)
+        message, level, request = _logged_in_json(line)
+        return LambdaLogRecord(function, stream, timestamp, line, message, level, request or request_id)
     return LambdaLogRecord(
         function,
         stream,
@@ -131,6 +150,16 @@ def _record(function: str, stream: str, timestamp: int, line: str, request_id: s
         logged["level"],
         logged["request"] or request_id,
     )
+
+
+def _logged_in_json(line: str) -> tuple[str, str, str]:
+    """Return message, level and request id of a message of Python's `logging` in JSON; any other line is a message."""
+    if line.startswith('{"timestamp"'):
+        with suppress(ValueError):
+            logged = json.loads(line)
+            if isinstance(logged.get("message"), str) and "logger" in logged:
+                return logged["message"], str(logged.get("level", "")), str(logged.get("requestId", ""))
+    return line, "", ""
 
 
 def _key(record: LambdaLogRecord) -> tuple[str, str]:

@@ -108,8 +108,8 @@ class LambdaStack:
                 Relative paths start at the project's root.
             name: The function's name; by default that of the source.
             config: Keys of `[functions.NAME]` in harness.toml, such as `handler`, `memory_mb`, `timeout_s`, `retries`
-                and `environment`; and of the event invoke configuration: `on_success` and `on_failure` (the ARN of an
-                SQS queue), `max_event_age_s`.
+                and `environment`; and of the event invoke configuration: `on_success` and `on_failure` (the ARN of a
+                destination that Lambda has), `max_event_age_s`.
 
         Raises:
             HarnessError: The source or a key is invalid.

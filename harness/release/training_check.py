@@ -9,8 +9,9 @@ import msgspec
 from harness.aws.clients import Clients, clients_for
 from harness.errors import HarnessError
 from harness.release.verify import ImageCheck, ImageUnderTest
-from harness.runs.functions import COORDINATOR, declared
+from harness.runs.declared import COORDINATOR, declared
 from harness.runs.launch import run
+from harness.runs.model_function import trainer_of
 from harness.runs.prepared import PreparedRun, prepare_run
 from harness.runs.run_target import stack_target
 from harness.runs.summary import Summary
@@ -65,10 +66,15 @@ def _run_for(image: ImageUnderTest, settings: Settings) -> tuple[PreparedRun, Se
     Raises:
         HarnessError: No function uses the image, or another image that the job needs is not built.
     """
-    name = image.recipe.name
+    name, trainer = image.recipe.name, trainer_of(image.recipe.name, settings)
     for data, event in _JOBS:
         prepared = prepare_run(data, None, {"n_workers": _N_WORKERS, **event})
-        functions = {key: declared(settings, key) for key in (COORDINATOR, worker_function(settings, prepared.job))}
+        worker = worker_function(settings, prepared.job)
+        # The image of a user's own model has all that its worker's has; which rows the model takes is not known.
+        if trainer is not None and trainer.base == worker:
+            worker = name
+            prepared = prepare_run(data, None, {"n_workers": _N_WORKERS, **event, "worker_function": worker})
+        functions = {key: declared(settings, key) for key in (COORDINATOR, worker)}
         if name in {function.image for function in functions.values()}:
             digests = {key: _digest(image, function.image) for key, function in functions.items()}
             pinned = {key: msgspec.structs.replace(function, image=digests[key]) for key, function in functions.items()}
@@ -94,7 +100,7 @@ def _digest(image: ImageUnderTest, name: str) -> str:
 def _check_digests(clients: Clients, summary: Summary) -> None:
     """Check that the Lambda service returns the digests of the images that the run should have used."""
     for name, digest in summary.images.items():
-        found = clients.functions.get_function_configuration(FunctionName=name)["CodeSha256"]
+        found = clients.management.get_function_configuration(FunctionName=name)["CodeSha256"]
         if found != digest.removeprefix("sha256:"):
             raise HarnessError(f"function {name} ran from sha256:{found}", f"expected {digest}")
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from harness.errors import HarnessError
-from harness.runs.functions import declared, make_declared
+from harness.runs.declared import declared
+from harness.runs.functions import make_declared
 from harness.runs.packing import packed_files
 from harness.runtimes.libraries import unbuilt_packages
 from harness.settings import FunctionSettings, Settings, shipped_functions

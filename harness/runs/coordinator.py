@@ -8,7 +8,7 @@ import msgspec
 
 from harness.aws.clients import Clients
 from harness.errors import HarnessError
-from harness.runs.functions import COORDINATOR
+from harness.runs.declared import COORDINATOR
 from harness.stack.state import StackState
 from training.errors import ChannelError, TrainingError
 from training.exchange.channel.memcached import MemcachedChannel
@@ -33,7 +33,7 @@ def check_concurrency(clients: Clients, worker: str, n_workers: int) -> None:
     Raises:
         HarnessError: The account's concurrency, or the worker's reserved concurrency, is too low.
     """
-    reserved = clients.functions.get_function(FunctionName=worker).get("Concurrency", {})
+    reserved = clients.management.get_function(FunctionName=worker).get("Concurrency", {})
     most = reserved.get("ReservedConcurrentExecutions")
     if most is not None:
         if n_workers > most:
@@ -43,7 +43,7 @@ def check_concurrency(clients: Clients, worker: str, n_workers: int) -> None:
                 f"lower --n-workers, or deploy with --n-workers {n_workers}",
             )
         return
-    limit = clients.functions.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+    limit = clients.management.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
     # The coordinator still runs while the last worker starts.
     if n_workers + 1 > limit:
         raise HarnessError(
@@ -51,6 +51,16 @@ def check_concurrency(clients: Clients, worker: str, n_workers: int) -> None:
             f"the account allows {limit}",
             "lower --n-workers, or raise the account's concurrency (account_concurrency in harness.toml)",
         )
+
+
+def runs_at_once(clients: Clients, worker: str, n_workers: int) -> int:
+    """Return how many runs of this size the worker's reserved concurrency, or the account's, allows at once."""
+    reserved = clients.management.get_function(FunctionName=worker).get("Concurrency", {})
+    most: int | None = reserved.get("ReservedConcurrentExecutions")
+    if most is not None:
+        return most // n_workers
+    limit: int = clients.management.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+    return limit // (n_workers + 1)
 
 
 def invoke_coordinator(clients: Clients, job: Job) -> str:
@@ -79,24 +89,38 @@ def invoke_coordinator(clients: Clients, job: Job) -> str:
 
 @contextmanager
 def workers_stopped_on_failure(job: Job, stack: StackState | None, folder: RunFolder) -> Iterator[None]:
-    """Tell the workers to stop when the block fails, as if one of them had failed: nobody waits for them any more.
-
-    Workers that wait for a peer read this in the cache, those that Lambda has yet to retry in the run's folder.
-    A cache on AWS cannot be reached from outside; there, waiting workers look into the folder after a while.
-    """
+    """Tell the workers to stop when the block fails: nobody waits for them any more."""
     try:
         yield
     except JobRefusedError:
         raise  # a run of the same name may be somebody else's
     except BaseException as error:
-        cause = f"harness run: {str(error) or type(error).__name__}"
-        with suppress(TrainingError):
-            folder.write_json("aborted.json", {"cause": cause})
         error.add_note(f"run {job.run_id} was given up: its {job.n_workers} workers were told to stop")
-        if stack is None:
-            raise
-        # The node itself: the address that the configuration endpoint returns may be reachable for functions only.
-        host, _, port = stack.endpoints.memcached.rpartition(":")
-        with suppress(ChannelError), closing(MemcachedChannel(host, int(port), ABORT_TIMEOUT_S)) as channel:
-            abort_run(channel, folder.run_id, cause, job.tmp_bucket)
+        with suppress(TrainingError):
+            stop_workers(job, stack, folder, f"harness run: {str(error) or type(error).__name__}")
         raise
+
+
+def stop_workers(job: Job, stack: StackState | None, folder: RunFolder, cause: str) -> None:
+    """Tell the workers of a run to stop, as if one of them had failed.
+
+    Workers that wait for a peer read this in the cache, those that Lambda has yet to retry in the run's folder.
+    A cache on AWS cannot be reached from outside; there, waiting workers look into the folder after a while.
+
+    Args:
+        job: The run's job.
+        stack: Its stack; None on AWS.
+        folder: Its folder.
+        cause: Why, one line.
+
+    Raises:
+        TrainingError: Its folder cannot be written to; workers that wait for a peer were told nevertheless.
+    """
+    try:
+        folder.write_json("aborted.json", {"cause": cause})
+    finally:
+        if stack is not None:
+            # The node itself: the address that the configuration endpoint returns may be for functions only.
+            host, _, port = stack.endpoints.memcached.rpartition(":")
+            with suppress(ChannelError), closing(MemcachedChannel(host, int(port), ABORT_TIMEOUT_S)) as channel:
+                abort_run(channel, folder.run_id, cause, job.tmp_bucket)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from harness.gateway.debug_records import DebugRequest, DebugTarget
 from harness.runs.debugged_run import NOT_STARTED
 from harness.runs.debugging import LIFTED_H, DebugSession, attach_text, debug_ports, debug_session, package_paths
-from harness.runs.functions import declared
+from harness.runs.declared import declared
 from harness.settings import Settings
 from harness.stack.state import StackState
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from harness.gateway.debug_records import DebugChange, DebugRequest, DebugTarget
 from harness.runs.debugging import LIFTED_H, DebugSession, attach_text, debug_session, package_paths
-from harness.runs.functions import declared
+from harness.runs.declared import declared
 from harness.runs.progress import Progress, Watcher
 from harness.settings import Settings
 from harness.stack.state import StackState

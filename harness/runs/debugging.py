@@ -18,7 +18,7 @@ import msgspec
 from harness.errors import HarnessError
 from harness.gateway.debug_records import LIFTED_S, SESSIONS, DebugChange, DebugRequest, DebugTarget
 from harness.guard import authorization
-from harness.runs.functions import declared
+from harness.runs.declared import declared
 from harness.settings import FunctionSettings, Settings
 from harness.stack.state import StackState
 from harness.system.ports import LOOPBACK, claim_ports_from

@@ -39,23 +39,26 @@ def raise_failure(folder: RunFolder, present: set[str], progress: Progress, retr
             rank = progress.ranks[progress.requests[request_id]]
             often = f", {count} times" if count > 1 else ""
             raise HarnessError(
-                f"worker {rank.rank} {rank.state}{often}: {rank.cause}", f"request {request_id}", "see `harness logs`"
+                f"worker {rank.rank} {rank.state}{often}: {rank.cause}",
+                f"request {request_id}",
+                f"see `harness logs --run {folder.run_id}`",
             )
 
 
 def raise_out_of_memory(progress: Progress) -> None:
     """Raise if a worker ran out of memory.
 
-    On AWS, too, only the reported memory distinguishes a lack of memory from any other SIGKILL.
+    Only the reported memory distinguishes a lack of memory from any other SIGKILL.
 
     Raises:
         HarnessError: A killed worker had used all of its memory.
     """
     for report in progress.reports:
         rank = progress.ranks[progress.requests[report.request_id]]
-        if rank.state == "died" and "signal: killed" in rank.cause and report.used_mb >= report.memory_mb:
+        killed = "signal: killed" in rank.cause or rank.cause == "Runtime.OutOfMemory"
+        if rank.state == "died" and killed and report.used_mb >= report.memory_mb:
             raise HarnessError(
-                f"worker {rank.rank} ran out of memory: Runtime.ExitError: {rank.cause}",
+                f"worker {rank.rank} ran out of memory: {rank.cause}",
                 f"request {report.request_id}; its memory size is {report.memory_mb} MB",
                 "raise the function's memory_mb, take more workers, or a smaller batch_size",
             )

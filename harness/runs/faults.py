@@ -1,9 +1,8 @@
 """Faults of a run: the stack receives the plan before the start, and the summary lists the faults afterwards."""
 
-import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,11 +10,11 @@ from harness.errors import HarnessError
 from harness.faults import Plan, check_plan
 from harness.faults.injections import Event
 from harness.guard import authorization
-from harness.runs.records import damage_named, rank_of
+from harness.insight.timings import Timings
+from harness.runs.fault_costs import costs
 from harness.stack.state import StackState
 from harness.system.process_identity import own_identity
 from training.job import MOST_WORKERS, Job
-from training.run.results import RunFolder
 
 if TYPE_CHECKING:
     import httpx
@@ -94,65 +93,30 @@ def _ask(stack: StackState, method: str, run_id: str, body: bytes | None = None)
 
 
 def fault_records(
-    events: list[Event], folder: RunFolder, *, rounds: int, invoked_at: float, ended_at: float
+    events: list[Event],
+    timings: Mapping[int, Sequence[Timings]],
+    *,
+    rounds: int,
+    invoked_at: float,
+    ended_at: float,
 ) -> list[dict[str, Any]]:
     """Return a summary's entries for faults: what was injected, where, when, and at what cost.
 
-    `cost_s` is by how much the round of the first injection and the next round exceeded the median (a rank that dies
-    after its put is missed in the next round), in the longest record of a rank that was running at the injection.
-    If no such rank remains, because all have died, it is the time from the injection to the end of the run, less the
-    time that the remaining rounds would have taken.
-    It is null for a fault without a round, and includes all faults of the same rounds.
-
     Args:
         events: What has happened to each fault of the plan.
-        folder: The run's folder, complete.
+        timings: The timings of each rank's attempts.
         rounds: The number of rounds of the run.
         invoked_at: When the coordinator was invoked, seconds since the epoch.
         ended_at: When the last result was stored, seconds since the epoch.
     """
-    with damage_named(folder):
-        names = [name for name in folder.names("workers/") if rank_of(name) is not None]
-        workers = [(name, folder.read_json(name)["started_at"]) for name in names]
-        tries = [
-            _Try(started_at, folder.read_json(name.replace("workers/", "telemetry/"))["round_ms"])
-            for name, started_at in workers
-        ]
-    run = _Run(sorted(tries, key=lambda one: len(one.round_ms)), rounds, invoked_at, ended_at)
-    return [_record(event, run) for event in events]
+    found = zip(events, costs(events, timings, ended_at), strict=True)
+    return [_record(event, cost_s, rounds, invoked_at) for event, cost_s in found]
 
 
-class _Try(NamedTuple):
-    started_at: float
-    round_ms: list[float]
-
-
-class _Run(NamedTuple):
-    tries: list[_Try]
-    rounds: int
-    invoked_at: float
-    ended_at: float
-
-
-def _record(event: Event, run: _Run) -> dict[str, Any]:
+def _record(event: Event, cost_s: float | None, rounds: int, invoked_at: float) -> dict[str, Any]:
     record: dict[str, Any] = {"event": "fault", "fault": event.fault, "times": event.times}
     if not event.times or event.at is None:
-        return record | {"note": f"did not strike: the run had {run.rounds} rounds"}
+        return record | {"note": f"did not strike: the run had {rounds} rounds"}
     place = {key: getattr(event, key) for key in ("rank", "round", "step", "attempt")}
     record |= {key: value for key, value in place.items() if value is not None}
-    return record | {"at_s": round(event.at - run.invoked_at, 3), "cost_s": _cost_s(event.round, event.at, run)}
-
-
-def _cost_s(number: int | None, at: float, run: _Run) -> float | None:
-    if number is None or not run.tries:
-        return None
-    present = [one.round_ms for one in run.tries if one.started_at < at]
-    round_ms = present[-1] if present else run.tries[-1].round_ms
-    median = statistics.median(round_ms)
-    if present:
-        # A rank that came back has a record of the last rounds only.
-        first = run.rounds - len(round_ms) + 1
-        extra_ms = sum(ms - median for at, ms in enumerate(round_ms, start=first) if at in (number, number + 1))
-    else:
-        extra_ms = 1000 * (run.ended_at - at) - median * (run.rounds - number)
-    return round(max(0.0, extra_ms) / 1000, 4)
+    return record | {"at_s": round(event.at - invoked_at, 3), "cost_s": cost_s}

@@ -21,6 +21,8 @@ FIRST_FOLDER_POLL_S = 0.1
 PAUSE_PER_POLL = 3.0
 # The log may be late or lose a line, so the run's folder is listed this often whatever the log says.
 LIST_EVERY_S = 1.0
+# Added to the workers' own deadlines: they end by themselves, with a better error than the follower's.
+PATIENCE_MARGIN_S = 30.0
 # How long Lambda waits before its second and its last attempt.
 RETRY_DELAYS_S = (60.0, 120.0)
 LONGEST_RETRY_DELAY_S = RETRY_DELAYS_S[-1]
@@ -81,7 +83,7 @@ def follow(  # noqa: PLR0913 - keywords, each given by a run's target or its job
             break
         _raise_if_lost(folder, tail, progress, present, retries=retries, oom_is_final=oom_is_final)
         service.check()
-        _raise_if_stalled(progress, missing, last_change, patience_s)
+        _raise_if_stalled(progress, missing, last_change, patience_s, folder.run_id)
         polled_s = time.monotonic() - poll_began
         time.sleep(max(delay, min(PAUSE_PER_POLL * polled_s, SERVICE_CHECK_S)))
         delay = min(1.5 * delay, tail.polling.longest_poll_s)
@@ -109,13 +111,15 @@ def _raise_if_lost(
         raise_out_of_memory(progress)
 
 
-def _raise_if_stalled(progress: Progress, missing: set[str], last_change: float, patience_s: float) -> None:
+def _raise_if_stalled(
+    progress: Progress, missing: set[str], last_change: float, patience_s: float, run_id: str
+) -> None:
     retrying = any(rank.failures for rank in progress.ranks)
     if time.monotonic() - last_change > patience_s + LONGEST_RETRY_DELAY_S * retrying:
         raise HarnessError(
             f"nothing has happened for {patience_s:.0f} s",
             f"still missing: {', '.join(sorted(missing))}",
-            "see `harness logs linear_ec_2`",
+            f"see `harness logs --run {run_id}`",
         )
 
 

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.aws.function_deployer import Code, DesiredFunction, differences
-from harness.runs.functions import declared, desired_function
+from harness.runs.declared import declared
+from harness.runs.functions import desired_function
 from harness.settings import Settings
 from harness.stack.plan import Log
 from harness.stack.state import Mode

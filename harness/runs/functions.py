@@ -9,34 +9,19 @@ from typing import TYPE_CHECKING
 
 from harness.aws.function_deployer import Code, DesiredFunction, create_or_update
 from harness.errors import HarnessError
+from harness.runs.declared import declared
 from harness.runs.layers import ensure_layers
-from harness.runs.packing import packed_files, zipped
+from harness.runs.packing import packed_file, packed_files, zipped
 from harness.runtimes.environments import ensure_environment
 from harness.runtimes.libraries import ensure_libraries
-from harness.settings import FunctionSettings, Settings, shipped_functions
+from harness.settings import FunctionSettings, Settings
 from harness.stack.plan import Log
 from harness.stack.state import Mode
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-COORDINATOR = "linear_ec_1"
-
-
-def declared(settings: Settings, name: str) -> FunctionSettings:
-    """Return the function's table in harness.toml, or a training function that the harness ships.
-
-    Raises:
-        HarnessError: The function is neither declared nor shipped.
-    """
-    found = settings.functions.get(name) or shipped_functions().get(name)
-    if found is None:
-        raise HarnessError(
-            f"function {name} is not declared",
-            f"harness.toml declares {', '.join(settings.functions) or 'none'}",
-            f"add a table [functions.{name}]",
-        )
-    return found
+    from harness.runs.model_function import ModelFunction
 
 
 def inputs_of(function: FunctionSettings) -> list[Path]:
@@ -57,7 +42,7 @@ def _handler_module(function: FunctionSettings) -> str:
 
 
 def package(function: FunctionSettings, libraries: Sequence[Path] = (), layers: Sequence[Path] = ()) -> bytes:
-    """Return the deployment package: the source folder's files at the root, each included folder under its own name.
+    """Return the deployment package: the source folder's files at its root, and what is included under its own name.
 
     Equal files give equal bytes, so that an unchanged function keeps its warm environments.
     Libraries count as if they were in the package, which names them only: the gateway finds them in the cache.
@@ -71,8 +56,9 @@ def package(function: FunctionSettings, libraries: Sequence[Path] = (), layers: 
         HarnessError: A folder does not exist, the handler's module is not in it, or the package is too large.
     """
     files = packed_files(function.source, function.exclude)
-    for folder in function.include:
-        files |= packed_files(folder, function.exclude, folder.name)
+    for path in function.include:
+        single = os.path.isfile(path)  # noqa: PTH113 - `Path.is_file` would raise for a closed folder
+        files |= packed_file(path) if single else packed_files(path, function.exclude, path.name)
     module = function.handler.rpartition(".")[0].replace(".", "/")
     modules = (f"{module}.py", f"{module}/__init__.py")
     if not files.keys() & modules:
@@ -155,6 +141,28 @@ def desired_function(name: str, settings: Settings, mode: Mode, *, log: Log) -> 
     return DesiredFunction(name, declared(settings, name), code_of(name, settings, mode, log=log))
 
 
+def _trainer_of(name: str, settings: Settings) -> "ModelFunction | None":
+    """Return the function of a user's own model by its name; None for any other function.
+
+    It imports the catalogue of models only in a project that has models: the tests of a project without any may have a
+    module `training` of their own.
+    """
+    if not settings.models:
+        return None
+    from harness.runs.model_function import trainer_of  # noqa: PLC0415
+
+    return trainer_of(name, settings)
+
+
+def _check_model(name: str, settings: Settings, archive: bytes, log: Log) -> None:
+    """Import a user's own model from the package of its function, so that a run need not find out that it fails."""
+    trainer = _trainer_of(name, settings)
+    if trainer is not None:
+        from harness.runs.model_import import check_import  # noqa: PLC0415 - see `_trainer_of`
+
+        check_import(trainer.model, archive, trainer.settings.python, settings.cache_dir, log=log)
+
+
 def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
     """Return the code of a declared function: the files of its folder in process mode, its image in container mode.
 
@@ -171,12 +179,18 @@ def code_of(name: str, settings: Settings, mode: Mode, *, log: Log) -> Code:
     """
     function = declared(settings, name)
     if mode == "process":
-        return package_with_libraries(function, settings.cache_dir, log=log)
+        code = package_with_libraries(function, settings.cache_dir, log=log)
+        _check_model(name, settings, code.arguments["ZipFile"], log)
+        return code
     # The engine's client takes a tenth of a second to import, and process mode does without it.
     from harness.runs.images import current_image  # noqa: PLC0415
+    from harness.runs.model_image import current_model_image  # noqa: PLC0415
     from harness.runs.package_image import package_image  # noqa: PLC0415
 
-    if function.image:
+    trainer = _trainer_of(name, settings)
+    if trainer is not None and function.image == trainer.name:
+        image = current_model_image(trainer, settings, log=log)
+    elif function.image:
         image = current_image(name, function, log=log)
     else:
         libraries = ensure_libraries(function, settings.cache_dir, log=log)

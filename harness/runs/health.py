@@ -6,6 +6,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from harness.aws.clients import Clients
 from harness.errors import HarnessError
 from harness.stack import StackState, dead_parts
 from harness.stack.folders import is_shared, keep_logs
@@ -53,6 +54,23 @@ def deaths_named(stack: StackState | None) -> Iterator[None]:
                 raise HarnessError(*no_room) from None
             check_parts(stack)
         raise
+
+
+def service_answers(clients: Clients, stack: StackState | None) -> bool:
+    """Return whether the Lambda service answers; a refusal is an answer.
+
+    Raises:
+        HarnessError: A part of the stack has died.
+    """
+    if stack is not None and stack.mode == "process":
+        check_parts(stack)  # reads /proc; asking a container engine costs more, and `deaths_named` does it on an error
+    try:
+        clients.control.get_account_settings()
+    except ClientError:
+        return True
+    except BotoCoreError:
+        return False
+    return True
 
 
 def restart_events(stack: StackState, since: float) -> list[dict[str, Any]]:

@@ -2,41 +2,42 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from harness.aws.clients import Clients
+from harness.datasets.partitions import Manifest
 from harness.errors import HarnessError
 from harness.faults import Plan
+from harness.insight.folder import ReadableFolder
+from harness.insight.timings import Timings
+from harness.runs.choices import format_chosen
 from harness.runs.coordinator import check_concurrency, invoke_coordinator, workers_stopped_on_failure
 from harness.runs.data import check_shape, prepare_data
 from harness.runs.debugged_run import debugged
-from harness.runs.defaults import defaults_for, format_defaults
+from harness.runs.declared import COORDINATOR, declared
 from harness.runs.faults import fault_records, in_force, read_events
-from harness.runs.follow import RETRY_DELAYS_S, await_reports, follow
-from harness.runs.functions import COORDINATOR, declared
-from harness.runs.health import check_parts, deaths_named, restart_events
+from harness.runs.follow import PATIENCE_MARGIN_S, RETRY_DELAYS_S, await_reports, follow
+from harness.runs.health import deaths_named, restart_events, service_answers
+from harness.runs.keeping import Followed, FollowedFolder, begun, kept
 from harness.runs.log_lines import read_report
-from harness.runs.log_tail import LogTail
-from harness.runs.prepared import PreparedRun, complete_job, with_world_size
+from harness.runs.model_source import SOURCE_OBJECT
+from harness.runs.prepared import PreparedRun, choices_of, complete_job, with_model, with_world_size
 from harness.runs.progress import InvocationReport, Progress, Watcher
-from harness.runs.records import damage_named
+from harness.runs.records import damage_named, timings_of
 from harness.runs.run_target import RunTarget
 from harness.runs.scale import uneven_features
 from harness.runs.summary import Summary, summarise
+from harness.runs.test_set import prepare_test_set
+from harness.runs.warm_start import WarmStart
 from harness.runs.worker import worker_function
 from harness.settings import Settings
 from harness.stack.state import StackState
-from training.job import Job
-from training.run.results import RunFolder
-
-# Added to the workers' own deadlines: they end by themselves, with a better error than the follower's.
-PATIENCE_MARGIN_S = 30.0
 
 Reporter = Callable[[str], None]
 
@@ -49,6 +50,7 @@ def run(
     report: Reporter,
     watch: Watcher,
     note: Reporter = lambda _line: None,
+    ended: Callable[[ReadableFolder], None] = lambda _folder: None,
 ) -> Summary:
     """Run a job on a stack that is up, or on a deployment.
 
@@ -59,6 +61,7 @@ def run(
         report: Called with each stage, in a few words.
         watch: Called with the progress of the ranks.
         note: Called with lines that the user must see, such as the address of a debugger.
+        ended: Called with the folder of the run as soon as it is over, however it ended.
 
     Raises:
         HarnessError: The run failed; the message names the first cause.
@@ -66,7 +69,7 @@ def run(
     """
     with deaths_named(target.stack):
         sized = with_world_size(prepared, target.clients.s3)
-        return _run(sized, settings, target, report, watch, note)
+        return _run(sized, settings, target, report, watch, note, ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,18 @@ class _Training:
 
 
 def _run(
-    prepared: PreparedRun, settings: Settings, target: RunTarget, report: Reporter, watch: Watcher, note: Reporter
+    prepared: PreparedRun,
+    settings: Settings,
+    target: RunTarget,
+    report: Reporter,
+    watch: Watcher,
+    note: Reporter,
+    ended: Callable[[ReadableFolder], None],
 ) -> Summary:
-    clients, requested = target.clients, prepared.job
+    clients, requested, settings = target.clients, prepared.job, prepared.settings_of(settings)
     if prepared.faults and target.stack is None:
         raise HarnessError("faults are brought about on this machine only", f"the run is to be on {target.mode}")
+    start = WarmStart(requested.init_from, requested, target, settings) if requested.init_from else None
     report("making functions ready")
     worker = worker_function(settings, requested)
     # Before the data, so that environments import their libraries while the data is prepared.
@@ -99,51 +109,71 @@ def _run(
     check_concurrency(clients, worker, requested.n_workers)
     report("preparing data")
     data = prepare_data(prepared.data, requested, clients.s3, target.bucket)
+    prepared = with_model(prepared, data.manifest)
+    for line in data.notes:
+        note(line)
     check_shape(prepared.event, data)
-    defaults = defaults_for(prepared.event, requested, data.manifest, data.shape.get("n_classes", 2))
+    defaults = choices_of(prepared, data)
     if defaults:
-        report(format_defaults(defaults))
+        report(format_chosen(defaults))
     job = complete_job(prepared, data, target, defaults)
+    job = prepare_test_set(prepared.test, job, data, clients.s3, target.bucket)
+    folder = FollowedFolder(clients.s3, job.results, str(job.run_id))
+    if start is not None:
+        start.check(job, data)
     if not target.bucket:
         _create_bucket(clients, job.results)
-    folder = RunFolder(clients.s3, job.results, str(job.run_id))
-    training = _train(job, folder, settings, target, prepared, report=report, watch=watch, note=note)
+    if start is not None:
+        start.store(folder)
+    if prepared.source:
+        folder.write(SOURCE_OBJECT, prepared.source)
+    digests = {name: digest for name, digest in images.items() if digest}
+    report("invoking the coordinator")
+    record = begun(job, target, chosen=defaults, versions=digests)
+    followed = Followed(job, folder, target, worker, record)
+    with kept(followed, settings, note, ended):
+        training = _train(followed, settings, prepared, report=report, watch=watch, note=note)
+        followed.summary = _summary(followed, training, prepared, data.manifest)
+    return followed.summary
+
+
+def _summary(followed: Followed, training: _Training, prepared: PreparedRun, manifest: Manifest | None) -> Summary:
+    job, folder, target, record = followed.job, followed.folder, followed.target, followed.record
     with damage_named(folder):
+        timings = timings_of(folder, job.n_workers)
         summary = summarise(
             folder,
+            timings,
             mode=target.mode,
-            images={name: digest for name, digest in images.items() if digest},
+            images=record.versions,
             job=msgspec.to_builtins(job),
-            defaults=defaults,
+            defaults=record.chosen,
             reports=training.reports,
             progress=training.progress,
             invoked_at=training.invoked_at,
             seconds=training.seconds,
         )
-    if uneven := uneven_features(job, data.manifest, summary.loss):
+    if uneven := uneven_features(job, manifest, summary.loss):
         summary = msgspec.structs.replace(summary, warnings=[*summary.warnings, uneven])
-    if target.stack is not None:
-        events = _stack_events(target.stack, folder, training, summary.rounds, prepared.faults)
-        summary = msgspec.structs.replace(summary, events=events)
-    return summary
+    if target.stack is None:
+        return summary
+    events = _stack_events(target.stack, training, summary, timings, prepared.faults)
+    return msgspec.structs.replace(summary, events=events)
 
 
 def _train(
-    job: Job,
-    folder: RunFolder,
+    followed: Followed,
     settings: Settings,
-    target: RunTarget,
     prepared: PreparedRun,
     *,
     report: Reporter,
     watch: Watcher,
     note: Reporter,
 ) -> _Training:
-    clients, stack, worker = target.clients, target.stack, worker_function(settings, job)
-    faults = prepared.faults
-    report("invoking the coordinator")
-    invoked_at, started = time.time(), time.perf_counter()
-    tail = LogTail(clients.logs, f"/aws/lambda/{worker}", int(1000 * invoked_at), target.polling)
+    job, folder, target, worker = followed.job, followed.folder, followed.target, followed.worker
+    clients, stack, faults = target.clients, target.stack, prepared.faults
+    invoked_at, started = followed.record.started_at, time.perf_counter()
+    tail = followed.tail(worker)
     with (
         in_force(stack, folder.run_id, job.n_workers, faults) if stack else nullcontext(),
         debugged(stack, folder.run_id, worker, settings, prepared.debug, note) as ranks,
@@ -152,6 +182,7 @@ def _train(
         coordinator_request = invoke_coordinator(clients, job)
         with damage_named(folder):
             requests = list(folder.read_json("invoked.json")["requests"])
+        followed.requests |= {coordinator_request, *requests}
         report("training")
         scale = settings.gateway.retry_time_scale if stack is not None else 1.0
         progress = follow(
@@ -165,7 +196,7 @@ def _train(
             # A debugger holds a rank for as long as somebody looks at it.
             patience_s=math.inf if ranks else declared(settings, worker).timeout_s + PATIENCE_MARGIN_S,
             watch=ranks.watching(watch) if ranks else watch,
-            service_answers=lambda: _answers(clients, stack),
+            service_answers=lambda: service_answers(clients, stack),
             retry_delays_s=tuple(scale * delay_s for delay_s in RETRY_DELAYS_S),
         )
         if ranks:
@@ -173,40 +204,25 @@ def _train(
             ranks.wait_until_ended()
             await_reports(tail, progress, folder.run_id, set(progress.requests))
     seconds = time.perf_counter() - started
-    coordinator_log = LogTail(clients.logs, f"/aws/lambda/{COORDINATOR}", int(1000 * invoked_at)).lines()
-    found = [read_report(text) for _, text in coordinator_log]
+    found = [read_report(text) for _, text in followed.tail(COORDINATOR).lines()]
     own = [one for one in found if one is not None and one.request_id == coordinator_request]
     return _Training(progress, [*progress.reports, *own], invoked_at, seconds)
 
 
 def _stack_events(
-    stack: StackState, folder: RunFolder, training: _Training, rounds: int, faults: Plan | None
+    stack: StackState,
+    training: _Training,
+    summary: Summary,
+    timings: Mapping[int, Sequence[Timings]],
+    faults: Plan | None,
 ) -> list[dict[str, Any]]:
     """Return a summary's events: the faults, what workers logged, and the restarts of the stack's parts."""
-    events = [*training.progress.events, *restart_events(stack, training.invoked_at)]
+    events = [*summary.events, *restart_events(stack, training.invoked_at)]
     if not faults:
         return events
-    injected = read_events(stack, folder.run_id)
-    ended_at = training.invoked_at + training.seconds
-    records = fault_records(injected, folder, rounds=rounds, invoked_at=training.invoked_at, ended_at=ended_at)
-    return [*records, *events]
-
-
-def _answers(clients: Clients, stack: StackState | None) -> bool:
-    """Return whether the Lambda service answers; a refusal is an answer.
-
-    Raises:
-        HarnessError: A part of the stack has died.
-    """
-    if stack is not None and stack.mode == "process":
-        check_parts(stack)  # reads /proc; asking a container engine costs more, and `deaths_named` does it on an error
-    try:
-        clients.control.get_account_settings()
-    except ClientError:
-        return True
-    except BotoCoreError:
-        return False
-    return True
+    injected = read_events(stack, summary.run_id)
+    began, ended_at = training.invoked_at, training.invoked_at + training.seconds
+    return [*fault_records(injected, timings, rounds=summary.rounds, invoked_at=began, ended_at=ended_at), *events]
 
 
 def _create_bucket(clients: Clients, bucket: str) -> None:

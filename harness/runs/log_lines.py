@@ -1,9 +1,11 @@
 """The lines of the workers' log, read into a run's progress: the workers' own and the platform's."""
 
 import json
-import re
+import time
+from collections.abc import Iterable
 from typing import Any
 
+from harness.insight.log_text import PLATFORM_ERROR, REPORT, error_in
 from harness.runs.log_tail import LogTail
 from harness.runs.progress import InvocationReport, Progress
 
@@ -19,19 +21,10 @@ RECOVERY_EVENTS = {
     "superfluous",
 }
 
-_PLATFORM_ERROR = re.compile(
-    r"RequestId: (?P<id>[0-9a-f-]{36}) Error: (?P<error>.*)|^\S+Z (?P<id2>[0-9a-f-]{36}) (?P<timeout>Task timed out.*)",
-    re.DOTALL,
-)
-_REPORT = re.compile(
-    r"^REPORT RequestId: (?P<id>[0-9a-f-]{36})\t.*Billed Duration: (?P<billed>\d+) ms\tMemory Size: (?P<memory>\d+) MB"
-    r"\tMax Memory Used: (?P<used>\d+) MB"
-)
-
 
 def read_report(message: str) -> InvocationReport | None:
     """Return the figures of a REPORT line; None when the message is another line."""
-    found = _REPORT.match(message)
+    found = REPORT.match(message)
     if found is None:
         return None
     return InvocationReport(found["id"], int(found["billed"]), int(found["memory"]), int(found["used"]))
@@ -39,8 +32,13 @@ def read_report(message: str) -> InvocationReport | None:
 
 def read_log(tail: LogTail, progress: Progress, run_id: str) -> bool:
     """Read the new lines; return whether one of them was this run's, as all runs share the worker's log."""
+    return read_lines((message for _, message in tail.lines()), progress, run_id)
+
+
+def read_lines(messages: Iterable[str], progress: Progress, run_id: str) -> bool:
+    """Read lines of workers in the order of their time; return whether one of them was this run's."""
     news = False
-    for _, message in tail.lines():
+    for message in messages:
         if message.startswith("{"):
             news |= _read_worker_line(message, progress, run_id)
         else:
@@ -53,15 +51,28 @@ def _read_platform_line(message: str, progress: Progress) -> bool:
         if report.request_id not in progress.requests:
             return False
         progress.reports.append(report)
+        if cause := _cause_in(message):
+            _record_death(progress, report.request_id, cause)
         return True
-    error = _PLATFORM_ERROR.search(message)
+    error = PLATFORM_ERROR.search(message)
     if error is None or (request_id := error["id"] or error["id2"]) not in progress.requests:
         return False
-    cause = (error["error"] or error["timeout"]).splitlines()[0]
+    _record_death(progress, request_id, error_in(error))
+    return True
+
+
+def _cause_in(report: str) -> str:
+    """Return why the platform ended an invocation, from its REPORT line; empty if it did not."""
+    found = REPORT.match(report)
+    if found is None or found["status"] is None:
+        return ""
+    return found["error"] or f"Task timed out after {float(found['ms']) / 1e3:.2f} seconds"
+
+
+def _record_death(progress: Progress, request_id: str, cause: str) -> None:
     rank = progress.requests[request_id]
     progress.record_failure(rank, request_id, "died", cause)
     progress.events.append({"event": "died", "rank": rank, "cause": cause})
-    return True
 
 
 def _read_worker_line(message: str, progress: Progress, run_id: str) -> bool:
@@ -87,8 +98,14 @@ def _read_worker_line(message: str, progress: Progress, run_id: str) -> bool:
     elif event == "progress":
         rank.state, rank.round, rank.rounds = "training", line["round"], line["rounds"]
         rank.loss, rank.rows_per_s = line["loss"], line["rows_per_s"]
+        rank.compute_s, rank.wait_s = line.get("compute_s", 0.0), line.get("wait_s", 0.0)
+        rank.waited_for, rank.rss_mb = line.get("waited_for", -1), line.get("rss_mb")
+        rank.measured_at = time.monotonic()
+        rank.sent_bytes += line.get("sent_bytes", 0)
+        rank.received_bytes += line.get("received_bytes", 0)
     elif event == "epoch":
-        rank.state, rank.round, rank.epoch, rank.loss = "training", line["rounds"], line["epoch"], line["loss"]
+        rank.state, rank.round, rank.epoch, rank.epoch_loss = "training", line["rounds"], line["epoch"], line["loss"]
     elif event in {"started", "finished"}:
         rank.state = event
+        rank.started_at = rank.started_at or line.get("started_at")
     return True

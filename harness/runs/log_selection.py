@@ -25,14 +25,27 @@ def parse_since(text: str, now: datetime) -> datetime:
     Raises:
         ValueError: It is none of these, or lies before the year 1970.
     """
-    span = _SPAN.fullmatch(text)
-    seconds = float(span[1]) * _UNIT_S[span[2] or "m"] if span else 0.0
-    since = datetime.fromtimestamp(now.timestamp() - seconds, UTC) if span else datetime.fromisoformat(text)
+    is_span = _SPAN.fullmatch(text) is not None
+    since = (
+        datetime.fromisoformat(text) if not is_span else datetime.fromtimestamp(now.timestamp() - parse_span(text), UTC)
+    )
     if since.tzinfo is None:
         since = since.replace(tzinfo=UTC)
     if since.timestamp() < 0:
         raise ValueError(text)
     return since
+
+
+def parse_span(text: str) -> float:
+    """Return the seconds of a time span such as `90s`, `15m`, `2h`, `1d` or `1w`; a number alone counts minutes.
+
+    Raises:
+        ValueError: It is none.
+    """
+    span = _SPAN.fullmatch(text)
+    if span is None:
+        raise ValueError(text)
+    return float(span[1]) * _UNIT_S[span[2] or "m"]
 
 
 @dataclass
@@ -50,10 +63,14 @@ class RankSelection:
 
     Args:
         ranks: The ranks.
+
+    Attributes:
+        seen: All ranks that have named themselves.
     """
 
     def __init__(self, ranks: Collection[int]) -> None:
         self._ranks = ranks
+        self.seen: set[int] = set()
         self._invocations: dict[str, _Invocation] = {}
 
     def select(self, lines: Iterable[LogLine]) -> Iterator[LogLine]:
@@ -68,6 +85,7 @@ class RankSelection:
                 invocation.held.append(line)
                 rank = _rank_in(line.message)
                 if rank is not None:
+                    self.seen.add(rank)
                     invocation.chosen = rank in self._ranks
                     yield from invocation.held if invocation.chosen else ()
                     invocation.held = []

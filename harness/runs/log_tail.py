@@ -3,12 +3,15 @@
 Only CloudWatch Logs is read, so the same code reads the log of a function on AWS.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
+
+GROUP_PREFIX = "/aws/lambda/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class LogLine(NamedTuple):
     Attributes:
         timestamp: When it was written, milliseconds since the epoch.
         stream: The log stream: one for each environment.
-        message: The line, or the lines.
+        message: The line, or the lines, without the last line end.
     """
 
     timestamp: int
@@ -55,12 +58,24 @@ class LogTail:
         group: The log group.
         since_ms: Skip lines before this time, in milliseconds since the epoch.
         polling: How the log's service is polled.
+        function: The only function whose streams count, in a group that functions share; empty for all streams.
+        heard: Called with each line that is new, before it is returned.
+        until_ms: Skip lines after this time; None for no end.
     """
 
     def __init__(
-        self, logs: "CloudWatchLogsClient", group: str, since_ms: int, polling: PollingProfile = LOCAL_POLLING
+        self,
+        logs: "CloudWatchLogsClient",
+        group: str,
+        since_ms: int,
+        polling: PollingProfile = LOCAL_POLLING,
+        function: str = "",
+        heard: Callable[[LogLine], None] = lambda _line: None,
+        until_ms: int | None = None,
     ) -> None:
-        self.polling = polling
+        self.polling, self._heard = polling, heard
+        self._end: dict[str, Any] = {} if until_ms is None else {"endTime": until_ms}
+        self._stream = f"/{function}[" if function else ""
         self._logs, self._group, self._since_ms = logs, group, since_ms
         self._seen: set[str] = set()
 
@@ -73,22 +88,33 @@ class LogTail:
         """Yield each line that is new since the last call."""
         try:
             pages = self._logs.get_paginator("filter_log_events").paginate(
-                logGroupName=self._group, startTime=self._since_ms
+                logGroupName=self._group, startTime=self._since_ms, **self._end
             )
             events = [event for page in pages for event in page["events"]]
         except self._logs.exceptions.ResourceNotFoundException:
             return
+        events = [event for event in events if self._stream in event["logStreamName"]]
         new = [event for event in events if event["eventId"] not in self._seen]
         # Lines of several environments come out of order, but not by more than this.
         newest = max((event["timestamp"] for event in events), default=0)
         self._since_ms = max(self._since_ms, newest - self.polling.out_of_order_ms)
         self._seen = {event["eventId"] for event in events if event["timestamp"] >= self._since_ms}
         for event in new:
-            yield LogLine(event["timestamp"], event["logStreamName"], event["message"])
+            line = LogLine(event["timestamp"], event["logStreamName"], event["message"].rstrip("\n"))
+            self._heard(line)
+            yield line
 
 
-def has_log(logs: "CloudWatchLogsClient", function: str) -> bool:
-    """Return whether a function of this name has ever written a log."""
-    group = f"/aws/lambda/{function}"
+def log_group_of(functions: "LambdaClient", function: str) -> str:
+    """Return the log group that a function's configuration names; that of its name if there is no such function."""
+    try:
+        configuration = functions.get_function_configuration(FunctionName=function)
+    except functions.exceptions.ResourceNotFoundException:
+        return GROUP_PREFIX + function
+    return configuration.get("LoggingConfig", {}).get("LogGroup", GROUP_PREFIX + function)
+
+
+def has_log(logs: "CloudWatchLogsClient", group: str) -> bool:
+    """Return whether there is a log group of this name."""
     groups = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
     return any(found["logGroupName"] == group for found in groups)

@@ -100,8 +100,8 @@ def _build(
         context = Path(folder)
         unpack(archive, context / "code")
         # The first one wins, as in a package; of layers, the last one.
-        _merge(reversed(libraries), context / "libraries")
-        _merge(layers, context / "opt")
+        merge(reversed(libraries), context / "libraries")
+        merge(layers, context / "opt")
         (context / "Dockerfile").write_text(
             f"FROM {base.image_id}\nCOPY opt/ /opt/\nCOPY libraries/ /var/task/\nCOPY code/ /var/task/\n"
             "USER 1000:1000\n"
@@ -112,7 +112,8 @@ def _build(
         return run_build(client, name, options, build_output=lambda _line: None)
 
 
-def _merge(sources: Iterable[Path], target: Path) -> None:
+def merge(sources: Iterable[Path], target: Path) -> None:
+    """Copy the content of folders into a new one; the last of them wins."""
     target.mkdir()
     for source in sources:
         ignore = shutil.ignore_patterns("__pycache__")
@@ -121,8 +122,9 @@ def _merge(sources: Iterable[Path], target: Path) -> None:
 
 def _remove_others(client: docker.DockerClient, owner: str, image_id: str) -> None:
     """Remove the function's earlier images, other than those that a container still runs."""
-    for image in client.images.list(filters={"label": f"{FUNCTION_LABEL}={owner}"}):
-        if image.id != image_id:
-            for tag in image.tags:
+    # Not `client.images.list()`, which inspects each image and fails when one goes in between.
+    for image in client.api.images(filters={"label": f"{FUNCTION_LABEL}={owner}"}):
+        if image["Id"] != image_id:
+            for tag in image["RepoTags"] or ():
                 with suppress(APIError):
                     client.images.remove(tag)

@@ -116,6 +116,20 @@ def packed_files(folder: Path, exclude: Sequence[str] | None = None, name: str =
         raise _unreadable(error, folder, None if exclude is None else prefix) from error
 
 
+def packed_file(file: Path) -> dict[str, Packed]:
+    """Return a single file as it is packed under its own name, at the root.
+
+    Raises:
+        HarnessError: It cannot be read, or its name cannot be packed.
+    """
+    _check_name(file.name, file)
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise not_packed(error, file) from error
+    return {file.name: Packed(_PROGRAM if status.st_mode & stat.S_IXUSR else _FILE, file, status.st_size)}
+
+
 def check_folder(folder: Path, key: str) -> None:
     """Check that a folder exists.
 

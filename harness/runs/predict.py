@@ -1,16 +1,10 @@
-"""Scoring new rows with a trained model."""
+"""Predictions for new rows with a trained model, and the models that runs stored."""
 
-import csv
 import hashlib
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,55 +12,56 @@ from numpy.typing import NDArray
 from harness.datasets.compressed import CompressedFile
 from harness.datasets.data_file import read_rows, with_base
 from harness.errors import HarnessError
+from harness.history.folder import RunRecords
+from harness.runs.prediction_rows import UNKNOWN, PlainRows, RowBlock, RowSource
+from harness.runs.prediction_table import answer_table
 from training.data.dataset import Dataset, decode_npz
-from training.data.labels import MOST_LABELS, format_labels, plain_label
+from training.data.labels import plain_label
 from training.errors import InputError
 from training.job import ZeroBased
-from training.model.base import Rows
-from training.model.catalogue import MODELS
 from training.run.model_file import TrainedModel, decode_model
-from training.run.results import RunFolder
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
     from training.model.catalogue import DatasetType
 
-
-# The limit of a block of dense rows, and of the predictions in memory; more predictions go to disk.
-_BLOCK_BYTES = 16 << 20
-_MOST_UNSEEN_SHOWN = 6
+# The columns beside a row's number and its answer: the score of each label, its probability, or none.
+Detail = Literal["scores", "probabilities", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The result of scoring a file; the classes of the rows are in the table.
+    """The result of predicting; the answer for each row is in the table.
 
     Attributes:
         rows: The number of rows.
         accuracy: The share of rows whose label is the predicted class, among rows with a label that the model knows;
-            None for a clustering, and if the model knows no label of the file.
+            None without labels, and for a clustering or a regression.
         notes: Other findings for the user, one line each.
+        rmse: The root of the mean squared error of a regression; None without targets, and for other models.
     """
 
     rows: int
     accuracy: float | None
     notes: list[str]
+    rmse: float | None = None
 
 
-def model_of_run(s3: "S3Client", bucket: str, run_id: str) -> TrainedModel:
+def model_of_run(folder: RunRecords) -> TrainedModel:
     """Return the model that a run trained.
 
     Args:
-        s3: A client.
-        bucket: The bucket of the run's results.
-        run_id: The run.
+        folder: The run's folder, in S3 or kept.
 
     Raises:
         HarnessError: There is no such run, it has not finished, or the model is not the one that it stored.
+        InputError: What it stored is no model.
     """
-    folder = RunFolder(s3, bucket, run_id)
-    body = folder.read("model.npz")
+    return decode_model(model_bytes_of_run(folder), folder.location("model.npz"))
+
+
+def model_bytes_of_run(folder: RunRecords) -> bytes:
+    """Return the bytes of the model that a run trained; the arguments and errors are those of `model_of_run`."""
+    run_id, body = folder.run_id, folder.read("model.npz")
     if body is None:
         raise HarnessError(
             f"run {run_id} has no model", folder.location(""), "see `harness runs` for the runs there are"
@@ -87,7 +82,7 @@ def model_of_run(s3: "S3Client", bucket: str, run_id: str) -> TrainedModel:
             folder.location("model.npz"),
             "train again, or put the model of `harness run --model-file` back",
         )
-    return decode_model(body, folder.location("model.npz"))
+    return body
 
 
 def model_of_file(path: Path) -> TrainedModel:
@@ -103,18 +98,26 @@ def model_of_file(path: Path) -> TrainedModel:
         raise HarnessError(f"the model cannot be read: {error.strerror}", str(path)) from error
 
 
-def predict_file(model: TrainedModel, path: Path, output: Path | None, *, zero_based: ZeroBased = "auto") -> Prediction:
-    """Score the rows of a data file in the format of the training data, in bounded memory.
+def predict_file(
+    model: TrainedModel,
+    path: Path,
+    output: Path | None,
+    *,
+    zero_based: ZeroBased = "auto",
+    detail: Detail = "scores",
+) -> Prediction:
+    """Score the rows of a data file of LIBSVM text, of images, or of our arrays, in bounded memory.
 
-    One CSV line per row is written: its number from 1, the label of its class, and its scores.
+    One line per row is written: its number from 1, the label of its class, and what `detail` names.
     If the file cannot be read to its end, nothing is written.
 
     Args:
         model: The model.
         path: The file.
-        output: The file for the CSV; None for standard output.
+        output: The file for the table; None for standard output.
         zero_based: Whether the file's feature indices start at 0; `auto` means: if those of the training data do, or
             if the file has an index 0.
+        detail: What to write beside each answer.
 
     Raises:
         InputError: The file has another format; the message names the line or the row.
@@ -122,120 +125,108 @@ def predict_file(model: TrainedModel, path: Path, output: Path | None, *, zero_b
     """
 
     def score(from_0: bool) -> Prediction:  # noqa: FBT001 - as `with_base` calls it
-        scoring = _Scoring(model, path.name, from_0=from_0)
-        with tempfile.SpooledTemporaryFile(_BLOCK_BYTES, "w+", encoding="utf-8", newline="") as table:
-            with _writing("the predictions", f"in {tempfile.gettempdir()}, or set TMPDIR to a folder on a larger disk"):
-                scoring.write(_read(model, path, from_0=from_0), cast("TextIO", table))
-                table.seek(0)
-            if output is None:
-                shutil.copyfileobj(table, sys.stdout)
-            else:
-                with _writing(str(output), "for it"), output.open("w", encoding="utf-8", newline="") as file:
-                    shutil.copyfileobj(table, file)
-        return scoring.prediction()
+        rows = PlainRows(model, _read(model, path, from_0=from_0), path.name, from_0=from_0)
+        return predict_rows(model, rows, path.name, output, detail)
 
     return with_base("yes" if zero_based == "auto" and model.zero_based else zero_based, score)
 
 
-@contextmanager
-def _writing(what: str, room: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise HarnessError(
-            f"{what} cannot be written: {error.strerror or error}", remedy=f"make room {room}"
-        ) from error
+def predict_rows(
+    model: TrainedModel, source: RowSource, name: str, output: Path | None, detail: Detail = "none"
+) -> Prediction:
+    """Predict rows, and write a table with a line for each.
+
+    Args:
+        model: The model.
+        source: The rows.
+        name: The data's name in errors.
+        output: The file for the table, Parquet or CSV by its name; None for CSV on standard output.
+        detail: What to write beside each answer.
+
+    Raises:
+        InputError: The rows cannot be read, there are none, or the model has no probabilities.
+        HarnessError: There is no room for the predictions.
+    """
+    if detail == "probabilities" and not model.has_probabilities:
+        kind = "a regression" if model.is_regression else f"model {model.model}"
+        raise InputError(f"--proba: {kind} has no probabilities\nleave the flag out")
+    tally = _Tally(model)
+    with answer_table(output) as table:
+        for block in source.blocks():
+            table.add(tally.answered(block, detail))
+        if not tally.rows:
+            raise InputError(f"{name}: holds no rows")
+    return tally.prediction(source.notes())
 
 
-class _Scoring:
-    """Scores blocks of rows and counts the results."""
+class _Tally:
+    """Predicts blocks of rows, and compares the answers with the truth.
 
-    def __init__(self, model: TrainedModel, name: str, *, from_0: bool) -> None:
-        self._model, self._name, self._from_0 = model, name, from_0
-        self._labels = np.array(model.class_labels, np.float32)
-        self._rows = self._known = self._correct = 0
-        self._unknown: set[float] = set()
-        # One byte per index: a set of millions of numbers would take more memory than the rows.
-        self._unseen = np.zeros(0, np.bool_)
-        self._clusters = MODELS[model.model].is_clustering
+    Attributes:
+        rows: Number of rows so far.
+    """
 
-    def write(self, blocks: Iterator[Dataset], table: TextIO) -> None:
-        """Score all rows."""
-        writer, labels = csv.writer(table), [plain_label(label) for label in self._model.class_labels]
-        writer.writerow(["row", "class", *(() if self._clusters else (f"score_{label}" for label in labels))])
-        for block in self._narrowed(blocks):
-            classes, scores = self._model.predict(block.x)
-            numbers = range(self._rows + 1, self._rows + 1 + block.rows)
-            shown = [[f"{s:.6g}" for s in row] for row in scores.tolist()] if scores is not None else repeat(())
-            writer.writerows([n, labels[k], *s] for n, k, s in zip(numbers, classes.tolist(), shown, strict=False))
-            self._rows += block.rows
-            if not self._clusters:
-                self._compare(block.y, self._labels[classes])
-        if not self._rows:
-            raise InputError(f"{self._name}: holds no rows")
+    def __init__(self, model: TrainedModel) -> None:
+        self._model, self.rows = model, 0
+        self._made = None if model.is_clustering else model.made()
+        self._labels = _plain_labels(model)
+        self._known = self._correct = self._targets = 0
+        self._squares = 0.0
 
-    def prediction(self) -> Prediction:
+    def answered(self, block: RowBlock, detail: Detail) -> dict[str, list[Any]]:
+        """Return the columns of the table for some rows."""
+        model = self._model
+        classes, scores = model.predict(block.x, self._made)
+        self.rows += len(block.numbers)
+        columns: dict[str, list[Any]] = {"row": block.numbers.tolist()}
+        if block.files is not None:
+            columns["file"] = [str(path) for path in block.files]
+        if model.is_regression and scores is not None:
+            columns["prediction"] = scores[:, 0].tolist()
+            self._compare_targets(block.truth, scores[:, 0])
+            return columns
+        columns["class"] = [self._labels[number] for number in classes.tolist()]
+        if detail == "probabilities" and scores is not None and not np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+            raise InputError(f"--proba: the scores of model {model.model} are no probabilities\nleave the flag out")
+        if scores is not None:
+            self._compare(block.truth, classes)
+            if detail != "none":
+                kind = "score" if detail == "scores" else "probability"
+                shown = [_shown(label) for label in self._labels]
+                columns |= {f"{kind}_{label}": column.tolist() for label, column in zip(shown, scores.T, strict=True)}
+        return columns
+
+    def prediction(self, notes: list[str]) -> Prediction:
         """Return the result."""
-        notes = []
-        if self._model.data_type != "cifar10" and self._from_0 != self._model.zero_based:
-            bases = ("0", "1") if self._from_0 else ("1", "0")
-            notes.append(
-                f"feature indices of {self._name} start at {bases[0]}, those of the training data at {bases[1]}: "
-                f"{bases[0]} here is taken for {bases[1]} there"
-            )
-        unseen = np.flatnonzero(self._unseen) + (not self._from_0)
-        if unseen.size:
-            shown, more = ", ".join(map(str, unseen[:_MOST_UNSEEN_SHOWN].tolist())), unseen.size - _MOST_UNSEEN_SHOWN
-            shown += f" and {more} more" if more > 0 else ""
-            notes.append(f"{unseen.size} features that the model never saw are ignored: {shown}")
-        unknown, known = format_labels(sorted(self._unknown)), format_labels(self._model.class_labels)
-        if self._unknown and not self._known:
-            notes.append(f"no accuracy: the labels of {self._name} ({unknown}) are none of the model's ({known})")
-        elif self._unknown:
-            notes.append(
-                f"{self._rows - self._known} of {self._rows} rows have labels that are none of the model's ({known}): "
-                f"{unknown}; the accuracy leaves them out"
-            )
-        return Prediction(self._rows, self._correct / self._known if self._known else None, notes)
+        accuracy = self._correct / self._known if self._known else None
+        rmse = (self._squares / self._targets) ** 0.5 if self._targets else None
+        return Prediction(self.rows, accuracy, notes, rmse)
 
-    def _note_unseen(self, width: int, columns: range | NDArray[np.int32]) -> None:
-        if width > self._unseen.size:
-            self._unseen = np.concatenate([self._unseen, np.zeros(width - self._unseen.size, np.bool_)])
-        self._unseen[columns if isinstance(columns, np.ndarray) else slice(columns.start, columns.stop)] = True
+    def _compare(self, truth: NDArray[np.float32] | None, classes: NDArray[np.int64]) -> None:
+        if truth is None:
+            return
+        self._known += int(np.count_nonzero(truth != UNKNOWN))
+        self._correct += int(np.count_nonzero(truth == classes))
 
-    def _narrowed(self, blocks: Iterator[Dataset]) -> Iterator[Dataset]:
-        """Yield the rows with the model's columns; dense rows were read as sparse ones and become dense here."""
-        width, dense = self._model.n_features, self._model.data_type == "dense_libsvm"
-        for block in blocks:
-            x = block.x
-            if x.shape[1] > width:
-                unseen = range(width, x.shape[1]) if isinstance(x, np.ndarray) else x.indices[x.indices >= width]
-                self._note_unseen(x.shape[1], unseen)
-                x = x[:, :width]
-            at_once = max(1, _BLOCK_BYTES // (4 * width)) if dense else max(1, block.rows)
-            for first in range(0, block.rows, at_once):
-                rows = x[first : first + at_once]
-                if rows.shape[1] < width:
-                    rows = _widened(rows, width)
-                if dense and not isinstance(rows, np.ndarray):
-                    rows = rows.toarray()
-                yield Dataset(rows, block.y[first : first + at_once])
-
-    def _compare(self, y: NDArray[np.float32], predicted: NDArray[np.float32]) -> None:
-        known = np.isin(y, self._labels)
-        self._known += int(known.sum())
-        self._correct += int(np.count_nonzero(y == predicted))
-        if not known.all() and len(self._unknown) <= MOST_LABELS:
-            self._unknown.update(np.unique(y[~known]).tolist())
+    def _compare_targets(self, truth: NDArray[np.float32] | None, predicted: NDArray[np.float32]) -> None:
+        if truth is not None:
+            known = np.isfinite(truth)
+            self._targets += int(np.count_nonzero(known))
+            self._squares += float(np.square(truth[known].astype(np.float64) - predicted[known]).sum())
 
 
-def _widened(x: Rows, width: int) -> Rows:
-    """Append columns of zeros."""
-    if isinstance(x, np.ndarray):
-        return np.pad(x, ((0, 0), (0, width - x.shape[1])))
-    from training.data.sparse import csr_rows  # noqa: PLC0415 - scipy is for sparse rows alone
+def _plain_labels(model: TrainedModel) -> list[Any]:
+    """Return the user's labels as one type, because a column of a table has one."""
+    labels = model.answers
+    if len({type(label) for label in labels}) > 1:
+        return [_shown(label) for label in labels]
+    return list(labels)
 
-    return csr_rows(x.data, x.indices, x.indptr, width)
+
+def _shown(label: object) -> str:
+    if isinstance(label, bool):
+        return str(label).lower()
+    return str(plain_label(label)) if isinstance(label, int | float) else str(label)
 
 
 def _read(model: TrainedModel, path: Path, *, from_0: bool) -> Iterator[Dataset]:

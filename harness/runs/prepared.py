@@ -7,22 +7,33 @@
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast, get_args
 
-from harness.datasets.partitions import count_partitions
+import msgspec
+
+from harness.datasets.partitions import Manifest, count_partitions
 from harness.datasets.specs import BucketSpec, DataSpec, parse_data_spec
+from harness.datasets.tables.objects import find_objects
+from harness.datasets.tables.spec import DEFAULT_OPTIONS, TableOptions, TableSpec
 from harness.errors import HarnessError
 from harness.faults import Plan
 from harness.gateway.debug_records import LIFTED_S, DebugTarget
+from harness.runs.choices import choose, choose_model, fill_missing, model_for_targets, of_targets
 from harness.runs.data import Data
 from harness.runs.debugging import check_targets
 from harness.runs.faults import check_faults
+from harness.runs.model_function import ModelFunction, with_function, with_own_model
+from harness.runs.model_source import checksum_of, pack_source
+from harness.runs.own_model import is_own
 from harness.runs.run_target import RunTarget
-from training.job import BucketName, FeatureCount, HostName, Job, WorldSize, decode_job
-from training.model.catalogue import MODELS
+from harness.settings import Settings, load_settings
+from training.data.schema import Task
+from training.job import START_FORMS, BucketName, FeatureCount, HostName, Job, WorldSize, decode_job
+from training.model.catalogue import MODELS, OWN, task_of
+from training.model.loss_kinds import LossKind
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -34,6 +45,8 @@ DEFAULT_DATA = {
     "cifar10": "synthetic-images:rows=2000,classes=10",
 }
 RESULT_BUCKET = "lambda-harness-runs"
+# The copy of the model that a run starts from, in the run's folder.
+START_OBJECT = "init.npz"
 # The world size where neither the user nor the data names one.
 DEFAULT_WORKERS = 4
 
@@ -45,6 +58,16 @@ class RequestedJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
     n_features: FeatureCount = 0
     n_workers: WorldSize = 0
     host: HostName = ""
+    init_from: Annotated[Annotated[str, msgspec.Meta(min_length=1)] | None, msgspec.Meta(description=START_FORMS)] = (
+        None
+    )
+
+    # Learning rate, batch size and epochs may still follow from the data.
+    complete: ClassVar[bool] = False
+
+
+# The place of a job that is still to be checked.
+_UNCHECKED = RequestedJob()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +80,11 @@ class PreparedRun:
         data: The data set to train on.
         faults: The faults to inject; None for none.
         debug: The ranks to debug.
+        trainer: The function of a user's own model; None for a model of the catalogue.
+        source: The zip with the model's source; empty for a model of the catalogue.
+        test: The test set; None for none.
+        chosen: The keys of `event` that the user did not set, because the data decides them.
+        missing_is_ours: Whether the user says nothing about missing values of tables.
     """
 
     event: dict[str, Any]
@@ -64,6 +92,15 @@ class PreparedRun:
     data: DataSpec
     faults: Plan | None = None
     debug: tuple[DebugTarget, ...] = ()
+    trainer: ModelFunction | None = None
+    source: bytes = b""
+    chosen: dict[str, Any] = field(default_factory=dict)
+    test: DataSpec | None = None
+    missing_is_ours: bool = False
+
+    def settings_of(self, settings: Settings) -> Settings:
+        """Return the project's settings, with the function of a user's own model."""
+        return settings if self.trainer is None else with_function(settings, self.trainer)
 
 
 def prepare_run(
@@ -72,6 +109,10 @@ def prepare_run(
     flags: Mapping[str, Any],
     faults: Plan | None = None,
     debug: tuple[DebugTarget, ...] = (),
+    settings: Settings | None = None,
+    options: TableOptions = DEFAULT_OPTIONS,
+    *,
+    missing_is_ours: bool = False,
 ) -> PreparedRun:
     """Combine the command line and the job file, and check the job before anything is started.
 
@@ -83,30 +124,94 @@ def prepare_run(
         flags: Job keys set on the command line; they override the file's.
         faults: The faults to inject.
         debug: The ranks to debug.
+        settings: The project's settings, with its own models; None for those of the working directory.
+        options: What the columns of a table are for.
+        missing_is_ours: Whether the user says nothing about missing values of tables.
 
     Raises:
-        HarnessError: The file cannot be read or holds no JSON object, no run of this job can come to a fault, or it
-            has no rank that is to be debugged.
+        HarnessError: The file cannot be read or holds no JSON object, no run of this job can come to a fault, it has
+            no rank that is to be debugged, or the user's own model cannot be found.
         InputError: The data text is not understood, or a key of the job is wrong; it is named.
     """
-    event = {**(_read_event(job_file) if job_file else {}), **flags}
-    spec = _data_spec(data, event)
+    event, trainer = {**(read_event(job_file) if job_file else {}), **flags}, None
+    if "model" in event and is_own(event["model"]):
+        event, trainer = with_own_model(event, settings or load_settings())
+    source = b"" if trainer is None else pack_source(trainer.model)
+    if trainer is not None:
+        event["model_sha256"] = checksum_of(source, trainer.model.module)
+    spec = _data_spec(data, event, options.for_task(requested_task(event)))
     if not isinstance(spec, BucketSpec):
         event = {"n_workers": DEFAULT_WORKERS, **event}
-    return _checked(event, spec, faults, debug)
+    chosen = choose_model(event, spec)
+    if isinstance(spec, TableSpec) and missing_is_ours:
+        spec = fill_missing(spec)
+    run = PreparedRun(
+        {**chosen, **event}, _UNCHECKED, spec, faults, debug, trainer, source, chosen, missing_is_ours=missing_is_ours
+    )
+    return _checked(run)
+
+
+def with_keys(run: PreparedRun, changes: Mapping[str, Any]) -> PreparedRun:
+    """Return the same run with other values of some of its job's keys.
+
+    Raises:
+        HarnessError: No run of this job can come to a fault.
+        InputError: A key of the job is wrong; it is named.
+    """
+    return _checked(replace(run, event={**run.event, **changes}))
+
+
+def with_test_set(run: PreparedRun, text: str | None, options: TableOptions = DEFAULT_OPTIONS) -> PreparedRun:
+    """Return the run with a test set.
+
+    Args:
+        run: The run.
+        text: The `--test` text; None for no test set.
+        options: What the columns of tables are for; a test set is not split.
+
+    Raises:
+        HarnessError: The model is a clustering, which has nothing to test.
+        InputError: The text is not understood.
+    """
+    if text is None:
+        return run
+    if run.job.optim == "em":
+        raise HarnessError(f"model={run.job.model} has no labels to compare with a test set", remedy="leave --test out")
+    options = replace(options, split_by=None, split_time=None)
+    return replace(run, test=parse_data_spec(text, options))
 
 
 def with_world_size(run: PreparedRun, s3: "S3Client") -> PreparedRun:
     """Return the run with as many workers as its bucket holds partitions, unless the user named a number.
 
+    Where the bucket holds tables instead, they become the run's data.
+
     Raises:
         HarnessError: No run of this size can come to a fault.
-        InputError: The bucket holds no complete set of partitions, several, or too many.
+        InputError: The bucket holds neither tables nor a complete set of partitions, several sets, or too many.
     """
-    if run.job.n_workers or not isinstance(run.data, BucketSpec):
+    if not isinstance(run.data, BucketSpec):
+        return run
+    if tables := find_objects(s3, run.data.bucket, run.data.prefix, run.data.options):
+        data = fill_missing(tables) if run.missing_is_ours else tables
+        return _checked(replace(run, event={"n_workers": DEFAULT_WORKERS, **run.event}, data=data))
+    if run.job.n_workers:
         return run
     found = count_partitions(s3, run.data.bucket, run.data.prefix)
-    return _checked({"n_workers": found, **run.event}, run.data, run.faults, run.debug)
+    return _checked(replace(run, event={"n_workers": found, **run.event}))
+
+
+def with_model(run: PreparedRun, manifest: Manifest | None) -> PreparedRun:
+    """Return the run with the model for its data, now that the data is known, unless the user set one."""
+    chosen = model_for_targets({key: run.event[key] for key in run.event.keys() - run.chosen.keys()}, manifest)
+    if not chosen:
+        return run
+    return _checked(replace(run, event={**run.event, **chosen}, chosen={**run.chosen, **chosen}))
+
+
+def choices_of(run: PreparedRun, data: Data) -> dict[str, Any]:
+    """Return the keys that the data decides and the user did not set."""
+    return {**run.chosen, **choose(run.event, run.job, data.manifest, data.shape.get("n_classes", 2))}
 
 
 def complete_job(run: PreparedRun, data: Data, target: RunTarget, defaults: Mapping[str, Any]) -> Job:
@@ -122,7 +227,7 @@ def complete_job(run: PreparedRun, data: Data, target: RunTarget, defaults: Mapp
         InputError: What the data or the target adds is not allowed.
     """
     host, port = target.discovery.rsplit(":", 1)
-    event = {
+    event: dict[str, Any] = {
         **defaults,
         "dataset": data.name,
         **data.shape,
@@ -136,34 +241,53 @@ def complete_job(run: PreparedRun, data: Data, target: RunTarget, defaults: Mapp
         "host": host,
         "port": int(port),
     }
+    if event.get("init_from") is not None:
+        event["init_from"] = f"s3://{event['result_bucket']}/runs/{event['run_id']}/{START_OBJECT}"
     return decode_job(event, Job)
 
 
-def _checked(event: dict[str, Any], data: DataSpec, faults: Plan | None, debug: tuple[DebugTarget, ...]) -> PreparedRun:
-    job = decode_job(event, RequestedJob)
-    if faults:
-        check_faults(faults, job, event)
-    check_targets(debug, job.n_workers)
-    return PreparedRun(event, job, data, faults, debug)
+def _checked(run: PreparedRun) -> PreparedRun:
+    job = decode_job(run.event, RequestedJob)
+    if run.faults:
+        check_faults(run.faults, job, run.event)
+    check_targets(run.debug, job.n_workers)
+    return replace(run, job=job)
 
 
-def _data_spec(data: str | None, event: Mapping[str, Any]) -> DataSpec:
+def requested_task(event: Mapping[str, Any]) -> Task | None:
+    """Return what labels are for, where the keys that the user set say it; None where the data decides."""
+    row, loss = MODELS.get(str(event.get("model", ""))), event.get("loss")
+    if event.get("optim") == "em" or (row is not None and row.is_clustering):
+        return "clustering"
+    if loss is None and row is not None:
+        loss = row.loss
+    if loss is None and of_targets(event):
+        return "regression"
+    return task_of(cast("LossKind", loss)) if loss in get_args(LossKind) else None
+
+
+def _data_spec(data: str | None, event: Mapping[str, Any], options: TableOptions) -> DataSpec:
     """Return the data set that is named, the partitions in the job's bucket, or the default for the job's model."""
     if data is None and "data_bucket" in event:
-        return BucketSpec(str(event["data_bucket"]), str(event.get("data_prefix", "")))
+        return BucketSpec(str(event["data_bucket"]), str(event.get("data_prefix", "")), options)
     # The keys are not checked yet: a wrong one is refused with the others, whatever the data is.
-    row = MODELS.get(str(event.get("model", "lr")), MODELS["lr"])
+    model = str(event.get("model", "lr"))
+    row = OWN if ":" in model else MODELS.get(model, MODELS["lr"])
     default = DEFAULT_DATA.get(str(event.get("dataset_type")), DEFAULT_DATA[row.data_types[0]])
-    return parse_data_spec(data or default)
+    return parse_data_spec(default if data is None else data, options)
 
 
-def _read_event(path: Path) -> dict[str, Any]:
+def read_event(path: Path) -> dict[str, Any]:
+    """Return the keys of a job file.
+
+    Raises:
+        HarnessError: It cannot be read, or holds no JSON object.
+    """
     try:
         event = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise HarnessError(
-            f"the job file cannot be read: {error}", str(path), "give a JSON object of job keys"
-        ) from error
+        reason = error.strerror if isinstance(error, OSError) else f"it is not JSON: {error}"
+        raise HarnessError(f"--job {path} cannot be read: {reason}", remedy="give a JSON object of job keys") from error
     if not isinstance(event, dict):
-        raise HarnessError(f"the job file holds a {type(event).__name__}", str(path), "give a JSON object of job keys")
+        raise HarnessError(f"--job {path} holds a {type(event).__name__}", remedy="give a JSON object of job keys")
     return event

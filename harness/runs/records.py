@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import msgspec
 
 from harness.errors import HarnessError
-from training.run.results import RunFolder
+from harness.history.folder import RunRecords
+from harness.insight.timings import Timings, read_timings
+from training.run.invoking import CONNECTIONS
 
 _NAME = re.compile(r"[a-z]+/(\d{1,6})\.\d{1,6}\.json")
 
@@ -28,14 +31,27 @@ def rank_of(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def record_names(folder: RunFolder, kind: str, n_ranks: int) -> list[str]:
+def record_names(folder: RunRecords, kind: str, n_ranks: int) -> list[str]:
     """Return the names of the workers' records of a kind, such as `workers/`; skip other objects."""
     named = [(rank_of(name), name) for name in folder.names(kind)]
     return [name for rank, name in named if rank is not None and rank < n_ranks]
 
 
+def timings_of(folder: RunRecords, n_ranks: int) -> dict[int, list[Timings]]:
+    """Return the timings of each rank's attempts, the oldest first; a rank whose attempts all died has none."""
+    names = sorted(record_names(folder, "telemetry/", n_ranks), key=lambda name: int(name.split(".")[1]))
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        records = list(pool.map(folder.read_json, names))
+    found: dict[int, list[Timings]] = {rank: [] for rank in range(n_ranks)}
+    for name, record in zip(names, records, strict=True):
+        rank = rank_of(name)
+        if rank is not None and isinstance(record, dict):
+            found[rank].append(read_timings(record))
+    return found
+
+
 @contextmanager
-def damage_named(folder: RunFolder) -> Iterator[None]:
+def damage_named(folder: RunRecords) -> Iterator[None]:
     """Turn any error that a malformed record causes in the block into one error that names the folder.
 
     Raises:

@@ -41,6 +41,6 @@ def stack_target(stack: StackState, clients: Clients) -> RunTarget:
     """Return a stack on this machine as a target; functions are created from the working tree."""
 
     def make_ready(name: str, settings: Settings, log: Log) -> str:
-        return make_declared(clients.functions, name, settings, stack.mode, log=log).image
+        return make_declared(clients.management, name, settings, stack.mode, log=log).image
 
     return RunTarget(stack.mode, clients, stack.functions_see.discovery, make_ready, stack=stack)

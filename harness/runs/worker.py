@@ -2,15 +2,29 @@
 
 import msgspec
 
-from harness.runs.functions import COORDINATOR, declared
-from harness.settings import Settings
+from harness.runs.declared import COORDINATOR, declared
+from harness.settings import FunctionSettings, Settings
 from training.job import Job
-from training.model.catalogue import training_function
+from training.model.catalogue import PYTORCH_WORKER, WORKER, row_of, training_function
 
 
 def worker_function(settings: Settings, job: Job) -> str:
     """Return the name of the function that the coordinator invokes for this job."""
-    return training_function(job.model, declared(settings, COORDINATOR).environment)
+    return training_function(job.model, declared(settings, COORDINATOR).environment, job.worker_function)
+
+
+def worker_table(settings: Settings, job: Job) -> FunctionSettings:
+    """Return the table of a job's worker; for a model that was named by its path, that of the worker that it extends.
+
+    Args:
+        settings: The project's settings, with its own models.
+        job: A job that has run.
+    """
+    name = worker_function(settings, job)
+    if name not in settings.functions and row_of(job.model).own:
+        extends_pytorch = name.startswith(f"{PYTORCH_WORKER.name}_")
+        name = PYTORCH_WORKER.name if extends_pytorch else WORKER.name
+    return declared(settings, name)
 
 
 def for_run(

@@ -1,7 +1,8 @@
-"""The environment that stands for one of AWS's runtimes: its Python, awslambdaric, boto3, and nothing else.
+"""The environment that stands for one of AWS's runtimes: its Python, awslambdaric, boto3, pip, and nothing else.
 
     <cache>/runtimes/python3.12-<digest of requirements/lambda-base.txt>/     a virtual environment
 
+Runtimes older than Python 3.11 have requirements of their own, since newer awslambdaric and boto3 left them behind.
 It is made once for each user, under a lock, and appears whole or not at all.
 """
 
@@ -19,14 +20,22 @@ from harness.runtimes.pip import PipFailed, pip
 
 Log = Callable[[str], None]
 
-REQUIREMENTS = BUNDLE / "requirements" / "lambda-base.txt"
+_FOLDER = BUNDLE / "requirements"
 # Change it if environments are made in another way.
 _RECIPE = "1"
+# https://pip.pypa.io/en/stable/installation/#compatibility
+_OLDEST_OF_PIP = (3, 10)
 # Compiles what every runtime imports, and proves that it can be imported.
 _FIRST_USE = """
 import awslambdaric.__main__, boto3
 [boto3.client(name, region_name='us-east-1') for name in ('s3', 'lambda')]
 """
+
+
+def requirements_of(runtime: str) -> Path:
+    """Return the file that names what a runtime has."""
+    own = _FOLDER / f"lambda-base-{runtime.removeprefix('python')}.txt"
+    return own if own.is_file() else _FOLDER / "lambda-base.txt"
 
 
 def environment_folder(cache: Path, runtime: str) -> Path:
@@ -36,7 +45,7 @@ def environment_folder(cache: Path, runtime: str) -> Path:
         cache: The user's cache folder.
         runtime: AWS's name of the runtime, such as `python3.12`.
     """
-    digest = hashlib.sha256(_RECIPE.encode() + REQUIREMENTS.read_bytes()).hexdigest()
+    digest = hashlib.sha256(_RECIPE.encode() + requirements_of(runtime).read_bytes()).hexdigest()
     return cache / "runtimes" / f"{runtime}-{digest[:16]}"
 
 
@@ -72,15 +81,24 @@ def ensure_environment(cache: Path, runtime: str, *, log: Log) -> Path:
 
 
 def _make(interpreter: Path, folder: Path, runtime: str, log: Log) -> None:
-    # Without pip, which Lambda's runtimes lack, and Debian's venv module does without its package then.
+    # Without the interpreter's own pip: Debian's venv module needs a further package for it.
     _run([str(interpreter), "-I", "-m", "venv", "--without-pip", str(folder)], runtime)
+    version = runtime.removeprefix("python")
+    # pip supports the Pythons of its own time, and installs for older ones only from outside.
+    outside = tuple(map(int, version.split("."))) < _OLDEST_OF_PIP
+    site = folder / "lib" / runtime / "site-packages"
+    target = ["--target", str(site), "--python-version", version, "--implementation", "cp"] if outside else []
     options = ["install", "--progress-bar", "off", "--no-compile", "--require-hashes", "--only-binary", ":all:"]
     try:
-        pip(python_in(folder), [*options, "--requirement", str(REQUIREMENTS)], log=log)
+        pip(
+            None if outside else python_in(folder),
+            [*options, *target, "--requirement", str(requirements_of(runtime))],
+            log=log,
+        )
     except PipFailed as error:
         raise HarnessError(
             f"the environment of {runtime} cannot be made: {error.what}",
-            str(REQUIREMENTS),
+            str(requirements_of(runtime)),
             "check the network or pip's index settings, then run `harness doctor --fix`",
         ) from error
     _run([str(python_in(folder)), "-I", "-c", _FIRST_USE], runtime)

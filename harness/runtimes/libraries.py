@@ -35,7 +35,8 @@ Log = Callable[[str], None]
 # Change it if libraries are built in another way.
 _RECIPE = "1"
 # C libraries: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html.
-# Python 3.11 runs on Amazon Linux 2, the others on Amazon Linux 2023. An image may stand on a newer base.
+# Python up to 3.11 runs on Amazon Linux 2, later ones on Amazon Linux 2023. An image may stand on a newer base.
+_ON_AMAZON_LINUX_2 = {"python3.8", "python3.9", "python3.10", "python3.11"}
 _GLIBC_OF_AMAZON_LINUX_2, _GLIBC_OF_AMAZON_LINUX_2023 = 26, 34
 _OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _OLDEST_GLIBC = 5
@@ -90,7 +91,7 @@ def files_of(libraries: Path) -> Iterator[Path]:
 
 def _glibc_of(function: FunctionSettings) -> int:
     """Return the minor version of the newest C library 2 that the function's wheels may need, here and on Lambda."""
-    old = function.python == "python3.11" and not function.image
+    old = function.python in _ON_AMAZON_LINUX_2 and not function.image
     there = _GLIBC_OF_AMAZON_LINUX_2 if old else _GLIBC_OF_AMAZON_LINUX_2023
     here = re.fullmatch(r"2\.(\d+)", platform.libc_ver()[1])
     return min(there, int(here[1])) if here else there

@@ -56,13 +56,15 @@ def pip(python: Path | None, arguments: Sequence[str], *, log: Log = lambda _lin
         env=_variables(),
     ) as process:
         assert process.stdout is not None  # noqa: S101 - it was started with a pipe
-        lines, next_report = [], time.monotonic() + REPORT_EVERY_S
+        lines, began = [], time.monotonic()
+        next_report = began + REPORT_EVERY_S
         try:
             for line in process.stdout:
                 lines.append(line)
                 if _STEP.match(line) and time.monotonic() >= next_report:
                     log(line.strip()[:_LONGEST_LINE])
-                    next_report = time.monotonic() + REPORT_EVERY_S
+                    # Ever more rarely, so that the lines of a long installation stay few.
+                    next_report = time.monotonic() + max(REPORT_EVERY_S, (time.monotonic() - began) / 2)
         except BaseException:
             process.kill()
             raise

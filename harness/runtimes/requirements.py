@@ -1,4 +1,8 @@
-"""A function's requirements: a requirements.txt or pyproject.toml, read as far as their content must be known."""
+"""A function's requirements: a requirements.txt or pyproject.toml, read as far as their content must be known.
+
+A Python file may hold its own, in the block of https://packaging.python.org/en/latest/specifications/inline-script-metadata/
+(PEP 723).
+"""
 
 import hashlib
 import os
@@ -7,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.errors import HarnessError
 from harness.settings import FunctionSettings
@@ -14,6 +19,8 @@ from harness.settings import FunctionSettings
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)")
 # https://pip.pypa.io/en/stable/reference/requirements-file-format/: what follows the first word is of no interest here.
 _LOCAL = re.compile(r"^\s*(?:-e|--editable)\b|^\s*(?:\.{0,2}/|file:)|@\s*file:")
+# The expression is the specification's.
+_INLINE = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
@@ -23,7 +30,8 @@ class Requirements:
 
     Attributes:
         path: The file.
-        lines: Its lines, with those of the files that it includes; of a pyproject.toml, its dependencies.
+        lines: Its lines, with those of the files that it includes; of a pyproject.toml or a Python file, its
+            dependencies.
     """
 
     path: Path
@@ -43,7 +51,7 @@ class Requirements:
     @property
     def is_pyproject(self) -> bool:
         """Return whether pip cannot read the file itself."""
-        return self.path.suffix == ".toml"
+        return self.path.suffix in {".toml", ".py"}
 
 
 def requirements_of(function: FunctionSettings) -> list[Requirements]:
@@ -53,18 +61,41 @@ def requirements_of(function: FunctionSettings) -> list[Requirements]:
         HarnessError: A file does not exist, or cannot be read.
     """
     if function.requirements is not None:
-        return [_read(Path(name), "correct `requirements` in harness.toml") for name in function.requirements]
+        remedy = "correct `requirements` in harness.toml"
+        return [read_requirements(Path(name), remedy) for name in function.requirements]
     for name in ("requirements.txt", "pyproject.toml"):
         # A folder is not passed over: its name says that it is meant. `Path.exists` would raise for a closed `source`.
         if os.path.exists(own := function.source / name):  # noqa: PTH110
             remedy = "make it a file that can be read, or name others with `requirements` in harness.toml"
-            return [_read(own, remedy)]
+            return [read_requirements(own, remedy)]
     return []
 
 
-def _read(path: Path, remedy: str) -> Requirements:
-    """Return what a file asks for; `remedy` is what to do if there is no such file."""
-    lines = _dependencies(path, remedy) if path.suffix == ".toml" else list(_lines(path, (), remedy))
+def has_inline_requirements(path: Path) -> bool:
+    """Return whether a Python file has a block of metadata with its dependencies.
+
+    Raises:
+        HarnessError: The file cannot be read, or the block is not TOML.
+    """
+    return "dependencies" in _inline(path, "correct its block `# /// script`")
+
+
+def read_requirements(path: Path, remedy: str) -> Requirements:
+    """Return what a file asks for.
+
+    Args:
+        path: The file.
+        remedy: What to do if there is no such file.
+
+    Raises:
+        HarnessError: The file cannot be read, or asks for what is on this machine only.
+    """
+    if path.suffix == ".toml":
+        lines = _dependencies(path, remedy)
+    elif path.suffix == ".py":
+        lines = [" ".join(str(line).split()) for line in _inline(path, remedy).get("dependencies", [])]
+    else:
+        lines = list(_lines(path, (), remedy))
     for line in lines:
         if _LOCAL.match(line):
             raise HarnessError(
@@ -102,6 +133,15 @@ def _dependencies(path: Path, remedy: str) -> list[str]:
             'list them in the file, or name a file with `requirements = "requirements.txt"` in harness.toml',
         )
     return [" ".join(line.split()) for line in project.get("dependencies", [])]
+
+
+def _inline(path: Path, remedy: str) -> dict[str, Any]:
+    found = [block for block in _INLINE.finditer(_text(path, remedy)) if block["type"] == "script"]
+    lines = [line.removeprefix("#").removeprefix(" ") for block in found[:1] for line in block["content"].splitlines()]
+    try:
+        return tomllib.loads("\n".join(lines))
+    except tomllib.TOMLDecodeError as error:
+        raise HarnessError(f"the block `# /// script` is not TOML: {error}", str(path), "correct the block") from error
 
 
 def _text(path: Path, remedy: str) -> str:

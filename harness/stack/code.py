@@ -24,11 +24,16 @@ _PARTS = (
 )
 
 
-@cache
 def stack_code_sha256() -> str:
     """Return the digest of the stack's code as it is on disk; it takes some milliseconds."""
+    return code_sha256(_PARTS)
+
+
+@cache
+def code_sha256(parts: tuple[str, ...]) -> str:
+    """Return the digest of some files and folders below `harness/` as they are on disk."""
     digest = hashlib.sha256()
-    for part in _PARTS:
+    for part in parts:
         path = CODE / "harness" / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(f"{file.relative_to(CODE)}\n".encode())

@@ -29,13 +29,15 @@ NAME_LABEL = "lambda-harness.service"
 
 REMOVED_WITHIN_S = 30.0
 
+# Lists are `sparse`: docker-py inspects what it lists otherwise, and fails when a container goes in between.
+
 
 def dead_containers(state: StackState) -> list[str]:
     """Return the names of the stack's containers that have ended."""
     client = connect()
     with translated("the stack's containers cannot be listed"):
         label = f"{STACK_LABEL}={state.directory}"
-        running = {container.id for container in client.containers.list(filters={"label": label})}
+        running = {container.id for container in client.containers.list(filters={"label": label}, sparse=True)}
     return [name for name, id_ in state.containers.items() if id_ not in running]
 
 
@@ -56,7 +58,7 @@ def remove_stacks_of_the_dead(root: Path) -> None:
         return
     with translated("the stacks' containers cannot be listed"):
         ours = {"all": True, "filters": {"label": f"{PROJECT_LABEL}={root}"}}
-        found = [*client.containers.list(ignore_removed=True, **ours), *client.networks.list(filters=ours["filters"])]
+        found = [*client.containers.list(sparse=True, **ours), *client.networks.list(filters=ours["filters"])]
     folders = {Path(_labels_of(thing)[STACK_LABEL]) for thing in found}
     for folder in folders:
         owner = owner_of(folder)
@@ -70,7 +72,7 @@ def _remove(client: docker.DockerClient, label: str) -> None:
 
     def none_is_left() -> bool:
         # The gateway may start another container before it is removed, so one pass may not find all.
-        containers = client.containers.list(all=True, filters=filters, ignore_removed=True)
+        containers = client.containers.list(all=True, filters=filters, sparse=True)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(_remove_container, containers))
         return not containers
@@ -103,6 +105,6 @@ def _ignoring_absence() -> Iterator[None]:
             raise
 
 
-def _labels_of(thing: Any) -> dict[str, str]:  # noqa: ANN401 - docker-py's containers and networks
-    labels: dict[str, str] = thing.attrs.get("Labels") or thing.labels
+def _labels_of(thing: Any) -> dict[str, str]:  # noqa: ANN401 - docker-py's containers and networks, as listed
+    labels: dict[str, str] = thing.attrs["Labels"]
     return labels

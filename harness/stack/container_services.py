@@ -167,6 +167,8 @@ def gateway_service(
         "--account-concurrency": settings.account_concurrency,
         "--retry-time-scale": settings.retry_time_scale,
         "--idle-timeout-s": settings.idle_timeout_s,
+        "--routing-seed": settings.routing_seed,
+        "--state-delay-s": settings.state_delay_s,
         # A folder of the engine's machine, which functions get.
         "--debugpy": plan.debugpy,
     }

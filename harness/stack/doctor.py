@@ -16,6 +16,7 @@ import psutil
 
 from harness.bundle import DISTRIBUTION
 from harness.errors import HarnessError
+from harness.gateway.isolation.view import Namespaces, permitted
 from harness.runtimes.environments import ensure_environment, environment_folder, is_made
 from harness.runtimes.interpreters import find_interpreter
 from harness.settings import Runtime, Settings
@@ -68,6 +69,7 @@ def examine(settings: Settings, problems: Sequence[HarnessError] = ()) -> list[C
         _python(),
         *_overwritten(),
         _setpriv(),
+        _namespaces(settings),
         _required("memcached", lambda: _version_of(find_memcached(settings), "-V")),
         _required("RIE", lambda: str(rie_path(settings))),
         _localstack(settings),
@@ -163,6 +165,21 @@ def _setpriv() -> Check:
     program = shutil.which("setpriv")
     remedy = "" if program else "install your system's package util-linux"
     return Check("setpriv", ok=bool(program), required=True, found=program or "not installed", remedy=remedy)
+
+
+def _namespaces(settings: Settings) -> Check:
+    """Check whether functions of process mode can have AWS's paths and a /tmp of their own."""
+    if not settings.gateway.isolate:
+        return Check("namespaces", ok=True, required=False, found="not used: harness.toml has `isolate = false`")
+    namespaces, why = permitted()
+    if namespaces is Namespaces.USER:
+        found = "functions see /var/task, /opt, and a /tmp and a user of their own"
+        return Check("namespaces", ok=True, required=False, found=found)
+    lacking = "limits and user" if namespaces is Namespaces.MOUNT else "paths, and its /tmp"
+    found = f"functions see this machine's {lacking}, because the kernel refuses a user namespace: {why}"
+    remedy = "nothing must be done; to change it: sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), "
+    remedy += "or user.max_user_namespaces=15000; a container needs --cap-add SYS_ADMIN"
+    return Check("namespaces", ok=False, required=False, found=found, remedy=remedy)
 
 
 def _localstack(settings: Settings) -> Check:

@@ -40,7 +40,9 @@ def gateway_service(  # noqa: PLR0913 - one for each flag
     arguments += ["--account-concurrency", str(settings.account_concurrency)]
     arguments += ["--retry-time-scale", str(settings.retry_time_scale)]
     arguments += ["--idle-timeout-s", str(settings.idle_timeout_s), "--fork" if settings.fork else "--no-fork"]
-    arguments += ["--debugpy", str(debugpy)]
+    arguments += ["--routing-seed", str(settings.routing_seed)]
+    arguments += [] if settings.isolate else ["--no-isolate"]
+    arguments += ["--state-delay-s", str(settings.state_delay_s), "--debugpy", str(debugpy)]
     return Service(
         name="gateway",
         command=bound_to_parent([*python_module("harness.gateway"), *arguments]),

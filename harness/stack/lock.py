@@ -38,6 +38,18 @@ def shared_stack_lock(
         yield _acquire(file.fileno(), log if wait else None)
 
 
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold a lock of one's own during the block, waiting for whoever holds it.
+
+    Args:
+        path: The lock's file, created if missing.
+    """
+    with path.open("ab") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield
+
+
 def _acquire(descriptor: int, log: Callable[[str], None] | None) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -141,6 +141,21 @@ def docker_flags(state: StackState) -> list[str]:
     return ["--env-file", min(str(path), os.path.relpath(path), key=len)]
 
 
+def addresses_of(state: StackState) -> dict[str, str]:
+    """Return the address of each service on this machine, by the name of its process or its container."""
+    ends = state.endpoints
+    return {
+        "memcached": ends.memcached,
+        "discovery": ends.discovery,
+        "moto": ends.aws,
+        "aws": ends.aws,
+        "localstack": ends.s3,
+        "s3": ends.s3,
+        "gateway": ends.lambda_,
+        "registry": ends.registry or "",
+    }
+
+
 def without_key(state: StackState) -> StackState:
     """Return the state without the access key, safe to print and store."""
     shown = {

@@ -1,1 +1,1 @@
-"""This machine: processes, ports, private files, signals, the Docker engine, and AWS's emulator RIE."""
+"""This machine: processes, ports, private files, signals, the Docker engine, the terminal, and AWS's emulator RIE."""

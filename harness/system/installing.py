@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import IO
 from harness.errors import HarnessError
 from harness.system.process_identity import bound_to_parent
 
-# A line of progress is logged this often.
-_EVERY_S = 5
+# A line of progress is logged after this time, and whenever the time has grown by this share.
+_FIRST_S, _GROWTH = 5, 0.5
 _LONGEST_LINE = 100
 # How pip and apt-get begin the lines that name a cause.
 _ERRORS = ("ERROR:", "E:")
@@ -39,7 +40,7 @@ def install(
         command: The installer.
         doing: The work in words, for progress and errors: `installing LocalStack`.
         remedy: The remedy of a failure.
-        log: Called every few seconds with the installer's last line.
+        log: Called with the seconds so far and the installer's last line.
         environment: Variables beside the user's own.
 
     Raises:
@@ -56,11 +57,12 @@ def install(
             env={**os.environ, **(environment or {})},
         )
         try:
-            seconds = 0
-            while not _ended(process):
-                seconds += _EVERY_S
+            seconds = _FIRST_S
+            began = time.monotonic()
+            while not _ended(process, began + seconds - time.monotonic()):
                 lines = [line for line in _lines_of(output) if not line.startswith("WARNING")]
                 log(f"{doing}, after {seconds} s: {lines[-1][:_LONGEST_LINE] if lines else 'no output yet'}")
+                seconds = round(seconds * (1 + _GROWTH))
         finally:
             # An interrupted command must not leave the installer behind.
             with suppress(ProcessLookupError):
@@ -70,9 +72,9 @@ def install(
             raise HarnessError(f"{doing} failed", _cause(_lines_of(output), process.returncode), remedy)
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
+def _ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
     try:
-        process.wait(_EVERY_S)
+        process.wait(max(0.0, within_s))
     except subprocess.TimeoutExpired:
         return False
     return True

@@ -47,7 +47,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 _INHERITED = {
     *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
-    *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"),
+    *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
+    *("PYENV_ROOT", "UV_PYTHON_INSTALL_DIR"),
     # https://docs.docker.com/reference/cli/docker/#environment-variables
     *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION"),
 }
@@ -115,6 +116,17 @@ def inherited_environment() -> dict[str, str]:
     }
 
 
+def _interpreters() -> dict[str, str]:
+    """Return the variables by which pyenv and uv find the user's interpreters, which both look for below the home.
+
+    https://docs.astral.sh/uv/reference/environment/#uv_python_install_dir
+    """
+    home = Path(os.environ.get("HOME", "/"))
+    data = os.environ.get("XDG_DATA_HOME") or str(home / ".local" / "share")
+    defaults = {"PYENV_ROOT": str(home / ".pyenv"), "UV_PYTHON_INSTALL_DIR": f"{data}/uv/python"}
+    return {name: os.environ.get(name) or default for name, default in defaults.items()}
+
+
 def clean_environment(directory: Path) -> dict[str, str]:
     """Return an environment that hides the user's settings (proxies, AWS profiles, Python settings) from a child.
 
@@ -124,6 +136,7 @@ def clean_environment(directory: Path) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(directory),
+        **_interpreters(),
         "TMPDIR": str(directory / "tmp"),
         "LANG": "C.UTF-8",
         **CREDENTIALS,

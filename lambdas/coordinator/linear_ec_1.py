@@ -10,12 +10,14 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 
 from training.data.labels import classes_of, too_many_labels
 from training.data.manifest import MANIFEST_KEY, PartitionSet, decode_manifest
+from training.data.schema import schema_digest
 from training.errors import ChannelError, InputError, JobError
 from training.exchange.channel.memcached import MemcachedChannel
 from training.exchange.collectives.cost_model import Link, probe
@@ -42,6 +44,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
         InvokeError: A worker could not be invoked.
     """
     job = decode_job(event, Job)
+    function = training_function(job.model, os.environ, job.worker_function)
     run_id = job.run_id or context.aws_request_id
     job = msgspec.structs.replace(job, run_id=run_id)
     with ThreadPoolExecutor(1) as pool:
@@ -63,7 +66,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
         # Running workers use the first measurement, and all ranks must use the same.
         cache_link = first.cache_link
     with ThreadPoolExecutor(min(CONNECTIONS, job.n_workers)) as pool:
-        requests = list(pool.map(lambda rank: _invoke_worker(job, rank, cache_link, partitions), range(job.n_workers)))
+        events = [_worker_event(job, rank, cache_link, partitions) for rank in range(job.n_workers)]
+        requests = list(pool.map(partial(invoke_event, function), events))
     folder.write_json("invoked.json", {"requests": requests})
     return _answer(run_id, folder)
 
@@ -73,15 +77,17 @@ def _answer(run_id: str, folder: RunFolder) -> dict[str, Any]:
 
 
 class _Partitions(NamedTuple):
-    """The facts about partitions that their manifest states; without a manifest both are None.
+    """The facts about partitions that their manifest states; without a manifest they are None.
 
     Attributes:
         labels: The label of each class.
         described: Rows and digest of each partition, by rank.
+        test: The same of the test set's partitions.
     """
 
     labels: list[float] | None
     described: PartitionSet | None
+    test: PartitionSet | None
 
 
 def _check_data(job: Job) -> tuple[Job, _Partitions]:
@@ -93,26 +99,39 @@ def _check_data(job: Job) -> tuple[Job, _Partitions]:
     Raises:
         InputError: A partition is missing, or the labels cannot be classes.
     """
-    present = list_partitions(_s3, job.data_bucket, job.data_prefix)
-    missing = [job.partition(rank) for rank in range(job.n_workers) if job.partition(rank) not in present]
-    if missing:
-        raise InputError(
-            f"bucket {job.data_bucket} lacks {len(missing)} of {job.n_workers} partitions, first: {missing[0]}"
-        )
-    key = job.data_prefix + MANIFEST_KEY
-    if key not in present:
-        return job, _Partitions(None, None)
-    source = f"s3://{job.data_bucket}/{job.data_prefix}".rstrip("/")
-    manifest = decode_manifest(get_object(_s3, job.data_bucket, key), f"{source}/{MANIFEST_KEY}")
-    if manifest is None or manifest.n_partitions != job.n_workers:  # the manifest of another set of partitions
-        return job, _Partitions(None, None)
+    test = None
+    if job.test_bucket is not None:
+        test = _described(job.test_bucket, job.test_prefix, [job.test_partition(rank) for rank in range(job.n_workers)])
+    manifest = _described(job.data_bucket, job.data_prefix, [job.partition(rank) for rank in range(job.n_workers)])
+    if manifest is None:
+        return job, _Partitions(None, None, test)
     job = msgspec.structs.replace(job, zero_based="yes" if manifest.zero_based else "no")
-    if job.optim == "em":
-        return job, _Partitions(None, manifest)
+    if job.task != "classification":
+        return job, _Partitions(None, manifest, test)
+    source = f"s3://{job.data_bucket}/{job.data_prefix}".rstrip("/")
     if manifest.labels is None:
         raise too_many_labels(source)
     labels = classes_of([count.label for count in manifest.labels], job.n_classes, source)
-    return msgspec.structs.replace(job, n_classes=len(labels)), _Partitions(labels, manifest)
+    return msgspec.structs.replace(job, n_classes=len(labels)), _Partitions(labels, manifest, test)
+
+
+def _described(bucket: str, prefix: str, keys: list[str]) -> PartitionSet | None:
+    """Check that partitions exist, and return their manifest; None if there is none that describes them.
+
+    Raises:
+        InputError: A partition is missing.
+    """
+    present = list_partitions(_s3, bucket, prefix)
+    missing = [key for key in keys if key not in present]
+    if missing:
+        raise InputError(f"bucket {bucket} lacks {len(missing)} of {len(keys)} partitions, first: {missing[0]}")
+    key = prefix + MANIFEST_KEY
+    if key not in present:
+        return None
+    source = f"s3://{bucket}/{prefix}".rstrip("/")
+    manifest = decode_manifest(get_object(_s3, bucket, key), f"{source}/{MANIFEST_KEY}")
+    # The manifest may be that of another set of partitions.
+    return manifest if manifest is not None and manifest.n_partitions == len(keys) else None
 
 
 def _measure_cache(job: Job) -> Link | None:
@@ -128,13 +147,17 @@ def _measure_cache(job: Job) -> Link | None:
         return None
 
 
-def _invoke_worker(job: Job, rank: int, cache_link: object, partitions: _Partitions) -> str:
-    """Invoke one worker and return its request id."""
+def _worker_event(job: Job, rank: int, cache_link: object, partitions: _Partitions) -> dict[str, Any]:
+    """Return one worker's event."""
     event = {**msgspec.to_builtins(job), "worker_index": rank, "file": job.partition(rank)}
     if partitions.labels is not None:
         event["labels"] = partitions.labels
     if partitions.described is not None and (partition := partitions.described.partition(rank)) is not None:
         event["expected"] = msgspec.to_builtins(partition)
+    if partitions.test is not None and (partition := partitions.test.partition(rank)) is not None:
+        event["test_expected"] = msgspec.to_builtins(partition)
+    if partitions.described is not None and (schema := partitions.described.schema) is not None:
+        event["schema_sha256"] = schema_digest(schema)
     if cache_link is not None:
         event["cache_link"] = cache_link
-    return invoke_event(training_function(job.model, os.environ), event)
+    return event

@@ -12,8 +12,10 @@ import os
 from typing import Any
 
 from training.run.cold_start import ColdStart
+from training.run.mapped_memory import share_one_arena
 
 _cold_start = ColdStart()
+share_one_arena()  # before NumPy starts threads
 
 # A function has one virtual CPU per 1,769 MB, and more BLAS threads than CPUs only compete for them.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
@@ -45,12 +47,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
             and stops all ranks unless Lambda's next try may succeed.
     """
     job = decode_worker_job(event, context.aws_request_id)
-    telemetry = Telemetry(job.run_id, job.rank, 0, context.aws_request_id)
+    telemetry = Telemetry(job.run_id, job.rank, 0, context.aws_request_id, _cold_start.report_once())
     folder = RunFolder(_s3, job.results, job.run_id)
     lease = lease_of(job)
     limit = TimeLimit(context, job, telemetry)
     try:
-        run_session(job, _s3, lease, folder, telemetry, _cold_start, limit)
+        run_session(job, _s3, lease, folder, telemetry, limit)
     except DuplicateDelivery as reason:
         lease.leave()
         telemetry.line("superfluous", cause=str(reason))

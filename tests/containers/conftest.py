@@ -67,8 +67,8 @@ def registry(engine: docker.DockerClient, settings: Settings) -> Iterator[str]:
         try:
             yield address
         finally:
-            images = engine.images.list()
-            names = [name for image in images for name in (*image.tags, *(image.attrs["RepoDigests"] or ()))]
+            images = engine.api.images()
+            names = [name for image in images for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ()))]
             for name in names:
                 if name.startswith(f"{address}/"):
                     forget_name(engine, name)

@@ -213,8 +213,9 @@ def test_down_leaves_nothing(engine: docker.DockerClient, settings: Settings, ow
 
 def services_of(engine: docker.DockerClient, project: str) -> list[str]:
     """The service of each of a project's containers."""
-    containers = engine.containers.list(all=True, filters={"label": f"com.docker.compose.project={project}"})
-    return [container.labels["com.docker.compose.service"] for container in containers]
+    filters = {"label": f"com.docker.compose.project={project}"}
+    containers = engine.containers.list(all=True, filters=filters, sparse=True)
+    return [container.attrs["Labels"]["com.docker.compose.service"] for container in containers]
 
 
 def test_without_its_images_compose_says_what_to_run(tmp_path: Path):

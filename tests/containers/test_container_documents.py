@@ -1,4 +1,4 @@
-"""README and user guide, the blocks for containers: run in order, in a copy of the clone."""
+"""docs/containers.md: its commands, run in order, in a copy of the clone."""
 
 import os
 import re
@@ -21,18 +21,20 @@ pytestmark = [
 
 PORTS = {"S3_PORT": 4566, "AWS_PORT": 5001, "MEMCACHED_PORT": 11211, "DISCOVERY_PORT": 11212, "REGISTRY_PORT": 5000}
 PORTS["GATEWAY_PORT"] = 9001
+PAGE = ROOT / "docs" / "containers.md"
+BLOCKS = [block for block in blocks_of(PAGE) if block.kind == "sh" and block.note.startswith("containers")]
 # What other tests of this session stand on.
 KEPT = "harness images rm"
 
 
-def test_the_containers_of_the_readme_work_as_printed(tmp_path, registry):
+def test_runs_in_containers_work_as_printed(tmp_path, registry):
     """Images, a stack to keep, one worker by hand."""
-    printed = run_blocks("README.md", tmp_path, {"127.0.0.1:5000": registry})
+    printed = run_blocks(BLOCKS[: in_section("Images")], tmp_path, {"127.0.0.1:5000": registry})
 
     assert re.search(r'\{"statusCode": 200, "body": \{"run_id": "[^"]+", "rank": 0\}\}', printed), printed[-4000:]
 
 
-def test_the_containers_of_the_user_guide_work_as_printed(tmp_path):
+def test_images_and_compose_work_as_printed(tmp_path):
     """Images verified; a stack of Compose, partitions, functions made by AWS's own command line, a model, a push."""
     for program, remedy in (("aws", "pip install awscli"), ("docker-compose", "apt-get install docker-compose")):
         if shutil.which(program) is None:
@@ -43,7 +45,7 @@ def test_the_containers_of_the_user_guide_work_as_printed(tmp_path):
     variables["COMPOSE_PROJECT_NAME"] = f"test-{uuid.uuid4().hex[:8]}"
 
     try:
-        printed = run_blocks("docs/user-guide.md", tmp_path, addresses, variables)
+        printed = run_blocks(BLOCKS[in_section("Images") :], tmp_path, addresses, variables)
     finally:
         down = ["docker-compose", "down", "--volumes", "--remove-orphans"]
         subprocess.run(down, cwd=tmp_path, env=os.environ | variables, capture_output=True, check=False)
@@ -51,20 +53,24 @@ def test_the_containers_of_the_user_guide_work_as_printed(tmp_path):
     assert "model.npz" in printed
 
 
-def run_blocks(document, folder, addresses, variables=None):
+def in_section(title):
+    """Return the index of the first block behind a heading."""
+    line = PAGE.read_text().partition(f"\n## {title}\n")[0].count("\n") + 1
+    return next(index for index, block in enumerate(BLOCKS) if block.line > line)
+
+
+def run_blocks(chosen, folder, addresses, variables=None):
     """Run the blocks for containers, in order; return what they printed.
 
     Args:
-        document: The file's name.
+        chosen: The blocks.
         folder: For the copy of the clone.
         addresses: What stands in for addresses that may be in use on this machine.
         variables: What else the shell knows.
     """
     worker = f"worker-{uuid.uuid4().hex[:8]}"
     blocks = [
-        Block(block.kind, block.note, with_replacements(block.text, addresses, worker), block.line)
-        for block in blocks_of(ROOT / document)
-        if block.kind == "sh" and block.note.startswith("containers")
+        Block(block.kind, block.note, with_replacements(block.text, addresses, worker), block.line) for block in chosen
     ]
     assert blocks
     blocks.insert(0, Block("sh", "", ". .venv/bin/activate\n", 0))

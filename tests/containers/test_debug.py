@@ -26,7 +26,7 @@ from tests.support.running import run_job
 HANDLERS = Path(__file__).parents[2] / "fixtures" / "handlers"
 WITHIN_S = 60.0
 TRAIN = Path(__file__).parents[2] / "lambdas" / "training" / "algorithm" / "gradient_averaging.py"
-LINE = next(n for n, text in enumerate(TRAIN.read_text().splitlines(), 1) if "velocity += " in text)
+LINE = next(n for n, text in enumerate(TRAIN.read_text().splitlines(), 1) if "parameters, slots = steps.take" in text)
 
 
 @pytest.fixture(scope="module")

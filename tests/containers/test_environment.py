@@ -5,10 +5,12 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -17,8 +19,9 @@ import pytest
 
 from harness.aws.clients import clients_for
 from harness.errors import HarnessError
+from harness.gateway.rie_container import ASKED, TAKES_CALLS
 from harness.stack import start_private_stack
-from harness.stack.container_labels import PROJECT_LABEL, STACK_LABEL
+from harness.stack.container_labels import PROJECT_LABEL, STACK_LABEL, dead_containers
 from harness.system.probes import wait_until
 from tests.support.functions import ROLE, code_arguments, handlers_image
 from tests.support.running import run_job
@@ -102,13 +105,34 @@ def test_cpu_share_follows_memory(invoke, memory_mb, cpus):
 
 
 def test_a_function_out_of_memory_is_killed_as_on_aws(invoke):
-    """`Runtime.ExitError` with the signal, and all of its memory in REPORT."""
+    """The answer has the signal; REPORT has the type and all of its memory."""
     found, answer = invoke("allocate", {"mb": 400}, MemorySize=128)
 
     assert "Unhandled" == answer["FunctionError"]
     assert "Runtime.ExitError" == found["errorType"]
     assert "signal: killed" in found["errorMessage"]
     assert "Max Memory Used: 128 MB" in log_of(answer)
+    assert "\tStatus: error\tError Type: Runtime.OutOfMemory\n" in log_of(answer)
+
+
+def test_the_state_of_a_stack_is_asked_while_its_containers_come_and_go(stack, engine, base):
+    """A function's container that goes while the containers are listed disturbs nobody."""
+    labels = {STACK_LABEL: str(stack.directory)}
+
+    def come_and_go():
+        for _ in range(8):
+            engine.containers.run(base.image_id, entrypoint=["true"], labels=labels, detach=True).remove(force=True)
+
+    with ThreadPoolExecutor(3) as pool:
+        coming = [pool.submit(come_and_go) for _ in range(3)]
+        asked = 0
+        while not all(each.done() for each in coming):
+            assert [] == dead_containers(stack)
+            asked += 1
+        for each in coming:
+            each.result()
+
+    assert asked
 
 
 def test_a_worker_out_of_memory_is_named(stack, settings):
@@ -117,8 +141,11 @@ def test_a_worker_out_of_memory_is_named(stack, settings):
     cramped = msgspec.structs.replace(settings, functions={**settings.functions, "linear_ec_2": small})
     started = time.monotonic()
 
-    with pytest.raises(HarnessError, match=r"worker \d ran out of memory: Runtime.ExitError.*signal: killed") as raised:
-        run_job(stack, cramped, data="synthetic:rows=600000,features=50", n_workers=2)
+    with pytest.raises(HarnessError, match=r"worker \d ran out of memory: Runtime.OutOfMemory") as raised:
+        # The rows fit; the scores of a hundred classes for all of them at once do not.
+        run_job(
+            stack, cramped, data="synthetic:rows=600000,features=50", n_workers=2, n_classes=100, batch_size=300_000
+        )
 
     assert "128 MB" in raised.value.where
     assert time.monotonic() - started < 90
@@ -166,6 +193,31 @@ def log_of(answer):
 def things_with(engine, label):
     """Names of everything of the engine's that carries the label."""
     filters = {"label": label}
-    containers = engine.containers.list(all=True, filters=filters, ignore_removed=True)
+    containers = engine.containers.list(all=True, filters=filters, sparse=True)
     others = [*engine.networks.list(filters=filters), *engine.volumes.list(filters=filters)]
     return [thing.id for thing in [*containers, *others]]
+
+
+def test_a_wrapper_starts_the_runtime(invoke):
+    """The image's start script runs it; one that is missing ends the runtime as on AWS."""
+    names = ("/usr/bin/env", "/nosuch.sh")
+    good, missing = (
+        invoke("echo", {"a": 1}, Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": name}}) for name in names
+    )
+
+    assert {"a": 1} == good[0]["event"]
+    assert "Runtime.ExitError" == missing[0]["errorType"]
+    assert missing[0]["errorMessage"].endswith("Error: Runtime exited with error: exit status 127")
+    assert "/nosuch.sh: does not exist" in base64.b64decode(missing[1]["LogResult"]).decode()
+
+
+def test_the_stand_ins_runtime_sees_what_was_called(engine, image, invoke):
+    """AWS's own image sees the ARN that RIE makes up, and no trace."""
+    if TAKES_CALLS not in engine.images.get(image).labels:
+        pytest.skip("NOT TESTED: the functions are built on AWS's own image")
+
+    seen, _ = invoke("echo", {})
+
+    assert re.fullmatch(r"arn:aws:lambda:us-east-1:123456789012:function:echo-[0-9a-f]{8}", seen["arn"])
+    assert seen["environment"]["_X_AMZN_TRACE_ID"].startswith("Root=1-")
+    assert ASKED not in seen["environment"]

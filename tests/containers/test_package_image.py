@@ -39,8 +39,8 @@ def invoke(engine, stack, mode, settings, tmp_path):
 
     yield make_and_invoke
     clients.functions.delete_function(FunctionName=name)
-    for image in engine.images.list(filters={"label": f"{FUNCTION_LABEL}={owner_of(name, function)}"}):
-        remove_image(engine, image.id)
+    for image in engine.api.images(filters={"label": f"{FUNCTION_LABEL}={owner_of(name, function)}"}):
+        remove_image(engine, image["Id"])
 
 
 def test_a_library_that_is_missing_and_one_that_is_built(invoke, tmp_path):

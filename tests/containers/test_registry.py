@@ -81,7 +81,7 @@ def test_a_function_runs_from_an_image_of_ecr(stack, digest):
 
 def test_the_registry_is_shown_with_the_stack(stack):
     """`harness status` tells where it listens."""
-    (line,) = [line for line in describe(stack, dead=[]) if line.split()[0] == "registry"]
+    (line,) = [line.plain for line in describe(stack, dead=[]) if line.plain.split()[0] == "registry"]
 
     assert stack.endpoints.registry in line
 

@@ -32,7 +32,7 @@ def with_images(settings: Settings, **images: str) -> Settings:
 def broken(engine: docker.DockerClient, base: Base, own_recipes: dict[str, Recipe], project: Path) -> Recipe:
     """A worker that starts, refuses a wrong event, and fails at every right one."""
     registry = project / "lambdas" / "training" / "algorithm" / "registry.py"
-    good = re.compile(r"^def train\(.*\) -> Outcome:\n", re.MULTILINE)
+    good = re.compile(r"^def train\([^)]*\) -> Outcome:\n", re.MULTILINE)
     code, found = good.subn(r'\g<0>    raise RuntimeError("broken by the test")\n', registry.read_text())
     assert found == 1
     registry.write_text(code)

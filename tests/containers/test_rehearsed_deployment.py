@@ -1,5 +1,6 @@
 """A deployment end to end, on emulated AWS in containers: made, made again, interrupted, run on, removed."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -12,11 +13,12 @@ from harness.deploy.images import forget_registry
 from harness.deploy.rehearsal import standing_rehearsal
 from harness.images.build import build_image, find_base
 from harness.images.catalogue import RECIPES
-from harness.release.record import CheckResult, Release, Verified, now, save_release
+from harness.release.record import CheckResult, Release, Verified, load_release, now, save_release
 from harness.release.verify import image_under_test
 from harness.settings import load_settings
 from harness.system.probes import wait_until
 from tests.conftest import HARNESS
+from tests.support.own_models import softmax_file
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("rehearsal")]
 
@@ -150,6 +152,28 @@ def test_a_deployed_function_differs_from_a_local_one_in_identities_only(harness
 
 
 @pytest.mark.usefixtures("deployed")
+def test_a_model_of_ones_own_joins_the_deployment(engine, harness, project, tmp_path):
+    """It has a function, a repository and a role; a run trains it, and a later deployment leaves it where it is."""
+    model, name = ("--model", f"{softmax_file(tmp_path)}:Softmax"), "linear_ec_2_softmax_model_softmax"
+    harness("images", "build", name, *model)
+    recipe = dataclasses.replace(RECIPES["linear_ec_2"], name=name)
+    facts = image_under_test(engine, recipe).facts
+    verified = Verified(facts, (CheckResult("assumed", "by this test", 0.0),), now())
+    save_release(project, load_release(project).with_entry(verified))
+
+    plan = json.loads(harness("deploy", "--rehearse", "--yes", "--json", *model).stdout)["plan"]
+    command = ("run", "--target", "rehearsal", *model, "--data", "synthetic:rows=900,features=5", "--n-workers", "2")
+    summary = json.loads(harness(*command, "--json").stdout)
+
+    created = [each["logical_id"] for each in plan["resources"] if each["action"] == "create"]
+    assert {f"LinearEc2SoftmaxModelSoftmax{kind}" for kind in ("Role", "Repository", "Logs")} == set(created)
+    assert {"linear_ec_1", name} == set(summary["images"])
+    assert summary["epochs"][-1]["loss"] < summary["epochs"][0]["loss"]
+    assert "nothing had to change" in harness("deploy", "--rehearse", "--yes").stdout
+    assert name in harness("destroy", "--rehearse", "--dry-run", "--json").stdout
+
+
+@pytest.mark.usefixtures("deployed")
 def test_the_originals_manual_path_works(harness, project):
     """`update-function-code` with an image's URI, then `invoke`, as its README has them."""
     client = standing_rehearsal(load_settings(project)).client("lambda")
@@ -229,7 +253,7 @@ def test_a_deployment_killed_at_any_point_is_finished_by_the_next(harness, proje
     assert "removed" == removed["status"]
     assert [] == removed["left"]
     ours = {"label": f"lambda-harness.project={project}"}
-    assert [] == engine.containers.list(all=True, filters=ours)
+    assert [] == engine.containers.list(all=True, filters=ours, sparse=True)
     assert [] == engine.networks.list(filters=ours)
     # Names of a registry that is gone would be pushed to by the next deployment.
     assert "127.0.0.1" not in (project / "release" / "images.json").read_text()

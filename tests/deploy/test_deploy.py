@@ -492,6 +492,8 @@ def wanted(target):
         source=HANDLERS, handler="echo.handler", timeout_s=7, retries=1, recursive=True, reserved_concurrency=3
     )
     code = package(settings)
+    sqs = target.client("sqs")
+    queue = sqs.create_queue(QueueName="failures")["QueueUrl"]
     placement = Placement(
         role=f"arn:aws:iam::{ACCOUNT}:role/of-the-stack",
         subnets=tuple(subnets),
@@ -502,6 +504,7 @@ def wanted(target):
     )
     yield DesiredFunction("deployed", settings, Code(_sha256(code), {"ZipFile": code}), placement)
     functions.remove(target.client("lambda"), "deployed", _silent)
+    sqs.delete_queue(QueueUrl=queue)
 
 
 def test_a_function_is_made_once(target, wanted):

@@ -605,6 +605,13 @@ def test_whatever_is_asked_first_the_stack_is_ours(tmp_path):
 
         assert "CREATE_COMPLETE" == settled(cloudformation, "first")["StackStatus"]
         assert ("Queue", "CREATE_COMPLETE") in {event[:2] for event in events(cloudformation, "first")}
+        cloudwatch = session.client("cloudwatch", endpoint_url=own.endpoints.aws)
+        assert (
+            []
+            == cloudwatch.get_metric_statistics(
+                Namespace="AWS/Lambda", MetricName="Errors", StartTime=0, EndTime=60, Period=60, Statistics=["Sum"]
+            )["Datapoints"]
+        )
 
 
 def test_a_plan_that_makes_no_sense_is_refused(emulation):

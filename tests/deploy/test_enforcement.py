@@ -121,6 +121,25 @@ def test_a_function_that_a_role_may_not_invoke_is_not_invoked(call, target):
     assert told.endswith("because no identity-based policy allows the lambda:InvokeFunction action")
 
 
+def test_the_policy_of_a_function_lets_a_role_invoke_it(call, target, stands):
+    """Within one account that is enough, if the policy names the role and the action."""
+    role = functions.output(stands, "LinearEc2RoleArn")
+    declared = FunctionSettings(source=HANDLERS, handler="echo.handler")
+    client = target.client("lambda")
+    create_or_update(client, DesiredFunction("somebody_elses", declared, Code("", {"ZipFile": package(declared)})))
+
+    granted = {"FunctionName": "somebody_elses", "StatementId": "worker", "Principal": role}
+    client.add_permission(**granted, Action="lambda:GetFunction")
+    (another_action,) = call(["lambda", "invoke", {"FunctionName": "somebody_elses"}])
+    client.remove_permission(FunctionName="somebody_elses", StatementId="worker")
+    client.add_permission(**granted, Action="lambda:InvokeFunction")
+    (told,) = call(["lambda", "invoke", {"FunctionName": "somebody_elses"}])
+
+    client.delete_function(FunctionName="somebody_elses")
+    assert another_action.startswith("AccessDeniedException")
+    assert told == "ok"
+
+
 def test_absence_is_told_only_to_who_may_list(call, bucket, target, stands):
     """A checkpoint that is not there is a 403 without `s3:ListBucket`: the trap that decision 13 tells of."""
     iam = target.client("iam")

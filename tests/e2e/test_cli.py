@@ -234,7 +234,7 @@ def containers_of(project, mode):
     if mode == "process":
         return []
     with closing(connect()) as client:
-        return client.containers.list(all=True, filters={"label": f"lambda-harness.project={project}"})
+        return client.containers.list(all=True, filters={"label": f"lambda-harness.project={project}"}, sparse=True)
 
 
 def stacks_of(project):

@@ -2,16 +2,29 @@
 
 import hashlib
 
+import numpy as np
+import polars as pl
 import pytest
 
 from harness.aws.clients import clients_for
 from harness.datasets.partitioning import partition_file
 from harness.datasets.partitions import read_manifest
+from harness.datasets.tables.spec import TableOptions
 from harness.errors import HarnessError
 from harness.runs.predict import model_of_run
 from tests.support.running import run_job
+from training.errors import InputError
+from training.run.results import RunFolder
 
-JOB = {"n_workers": 2, "n_features": 3, "valid_ratio": 0, "n_epochs": 4, "batch_size": 10, "lr": 0.5}
+JOB = {
+    "n_workers": 2,
+    "n_features": 3,
+    "valid_ratio": 0,
+    "n_epochs": 4,
+    "batch_size": 10,
+    "lr": 0.5,
+    "standardise": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +60,7 @@ def test_the_classes_are_the_labels_of_all_partitions(stack, settings, s3, three
 
     assert described.model["sha256"] == alone.model["sha256"]
     assert 1.0 == described.accuracy == uneven.accuracy
-    models = [model_of_run(s3, "lambda-harness-runs", run.run_id) for run in (described, uneven)]
+    models = [model_of_run(RunFolder(s3, "lambda-harness-runs", run.run_id)) for run in (described, uneven)]
     assert [[2, 4, 7]] * 2 == [model.class_labels for model in models]
 
 
@@ -86,4 +99,43 @@ def test_a_model_that_is_not_the_runs_is_refused(stack, settings, s3):
     s3.put_object(Bucket="lambda-harness-runs", Key=key, Body=body[:-1] + b"\x01")
 
     with pytest.raises(HarnessError, match=f"the model is not the one that run {summary.run_id} stored: sha256 "):
-        model_of_run(s3, "lambda-harness-runs", summary.run_id)
+        model_of_run(RunFolder(s3, "lambda-harness-runs", summary.run_id))
+
+
+def people(rows):
+    """A table with text, a missing value and labels that follow from its columns."""
+    random = np.random.default_rng(3)
+    age, town = random.normal(40, 10, rows), random.choice(["Bern", "Rome"], rows)
+    pet = np.where(age / 10 + 2 * (town == "Rome") > 5, "cat", "dog")
+    ages = [None, *age.round(2).tolist()[1:]]
+    return pl.DataFrame({"age": ages, "town": town, "pet": pet})
+
+
+def test_a_table_with_text_and_missing_values_trains(stack, settings, s3, tmp_path):
+    """From a CSV file to a model that knows the columns and the user's labels."""
+    path = tmp_path / "people.csv"
+    people(300).write_csv(path)
+
+    with pytest.raises(InputError, match=r"missing values: `age` 1; the first at .*people.csv line 2"):
+        run_job(stack, settings, data=str(path), n_workers=2)
+    done = run_job(stack, settings, data=str(path), n_workers=2, n_epochs=10, options=TableOptions(missing="mean"))
+
+    assert done.accuracy > 0.9
+    schema = model_of_run(RunFolder(s3, "lambda-harness-runs", done.run_id)).schema
+    assert (["age", "town=Bern", "town=Rome"], ["cat", "dog"]) == (schema.features, schema.classes)
+
+
+def test_a_folder_of_parquet_trains_alike_on_disk_and_in_s3(stack, settings, s3, tmp_path):
+    """The same rows give the same model; the bucket with objects is found by what it holds."""
+    table = people(300).drop_nulls()
+    s3.create_bucket(Bucket="lake")
+    for part, rows in enumerate((table[:100], table[100:])):
+        rows.write_parquet(tmp_path / f"part-{part}.parquet")
+        s3.upload_file(str(tmp_path / f"part-{part}.parquet"), "lake", f"people/part-{part}.parquet")
+
+    here, there = (
+        run_job(stack, settings, data=data, n_workers=2, n_epochs=5) for data in (str(tmp_path), "s3://lake/people")
+    )
+
+    assert here.accuracy > 0.9
+    assert here.model["sha256"] == there.model["sha256"]

@@ -117,7 +117,7 @@ def debuggers():
 def test_a_breakpoint_in_one_rank_changes_nothing(project):
     """Rank 1 stops in the user's file, its variables are read, and the model is the same as undisturbed."""
     undisturbed = json.loads(subprocess.run([HARNESS, *RUN], cwd=project, check=True, capture_output=True).stdout)
-    line = line_of(TRAIN, "velocity += ")
+    line = line_of(TRAIN, "parameters, slots = steps.take")
 
     with debugged(project, *RUN, "--debug", "rank=1") as (run, port, printed), DebugClient(port) as client:
         client.attach({TRAIN: [line]})
@@ -139,7 +139,7 @@ def test_a_breakpoint_in_one_rank_changes_nothing(project):
 def test_nobody_takes_a_held_rank_over(project):
     """A second delivery of its event waits, though the lease's heartbeat stands still; the rank has one attempt."""
     twice = ("--fault", "duplicate rank=1")
-    line = line_of(TRAIN, "velocity += ")
+    line = line_of(TRAIN, "parameters, slots = steps.take")
 
     with debugged(project, *RUN, *twice, "--debug", "rank=1") as (run, port, _), DebugClient(port) as client:
         client.attach({TRAIN: [line]})

@@ -281,7 +281,7 @@ def test_the_end_of_the_stack_ends_it(root, run_harness):
     """With one clear error."""
     with developing(root) as dev:
         assert 0 == run_harness("down").returncode
-        dev.expect("error: the stack was stopped")
+        dev.expect("the stack was stopped")
         said = plain(dev.before)
 
     assert "the stack stays up" not in said

@@ -33,6 +33,8 @@ def test_every_command_works_as_printed(name, tmp_path, mode):
     settings.write_text(settings.read_text().replace('s3 = "localstack"', 's3 = "moto"'))  # it starts sooner
     made = [harness, "data", "make", "--rows", "20000", "-o", "HIGGS.xz"]
     subprocess.run(made, cwd=clone, capture_output=True, check=True)
+    rows = [f"{20 + row % 50},{'Oslo' if row % 3 else ''},{'yes' if row * 7 % 50 > 25 else 'no'}" for row in range(300)]
+    (clone / "people.csv").write_text("\n".join(["age,town,bought", *rows]) + "\n")
     missing = tuple(program for program in ("aws", "curl") if shutil.which(program) is None)
 
     # README activates the environment in its blocks, the guide in its first sentence.

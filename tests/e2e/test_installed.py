@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pexpect
 import pytest
 
@@ -15,6 +16,8 @@ from harness.images.catalogue import RECIPES, sha256_of, source_sha256
 from harness.images.sources import with_harness
 from harness.settings import Settings
 from tests.support.installed import ROOT, build_wheel, install_wheel, run, top_level
+from tests.support.trained import trained_model
+from training.run.model_file import encode_model
 
 Harness = Callable[..., CompletedProcess[str]]
 
@@ -31,6 +34,10 @@ with with_harness(pathlib.Path.cwd()) as root:
     found = {name: source_sha256(root, recipe) for name, recipe in RECIPES.items()}
     found["services"] = sha256_of(root, ("images/services", "harness"))
 print(json.dumps(found))
+"""
+LOADED = """
+import harness
+print(harness.load_model("model.npz").predict([[5, 0, 0], [0, 5, 0]]).tolist())
 """
 DECLARED = """
 [stack]
@@ -117,6 +124,18 @@ def test_images_have_the_same_sources_as_in_a_clone(command: Path, empty: Path):
         ours = {name: source_sha256(root, recipe) for name, recipe in RECIPES.items()}
         ours["services"] = sha256_of(root, ("images/services", "harness"))
     assert ours == json.loads(printed.stdout)
+
+
+def test_a_users_program_loads_a_model(command: Path, empty: Path):
+    """It imports `harness` alone, and gets its own labels; the command writes the model's module."""
+    labels = np.array([2, 4], np.float32)
+    (empty / "model.npz").write_bytes(encode_model(trained_model(labels=labels)))
+
+    loaded = run(command.with_name("python"), "-c", LOADED, cwd=empty)
+    exported = run(command, "export", "model.npz", "--to", "onnx", cwd=empty)
+
+    assert "[4, 2]" == loaded.stdout.strip(), loaded.stderr
+    assert "model.onnx" == exported.stdout.strip(), exported.stderr
 
 
 def test_a_folder_without_a_project_is_enough(harness: Harness, empty: Path):

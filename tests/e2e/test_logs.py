@@ -49,6 +49,11 @@ def test_lines_are_selected_by_function_rank_and_pattern(run_harness, up):
         "logs", "first", "second", "--filter", "^a(n early| late) line", "--rank", "0", "--rank", "1"
     ).stdout
 
+    objects = [json.loads(line) for line in run_harness("logs", "--json").stdout.splitlines()]
+    assert {"first", "second"} == {one["function"] for one in objects}
+    assert any("early line of {'rank': 1}" in one["text"] for one in objects)
+    assert all(1e9 < one["at"] < 1e10 for one in objects)
+
     assert {"first", "second"} == {line.split()[0] for line in everything}
     assert 3 == sum("REPORT RequestId" in line for line in everything)
     assert "early line of {'rank': 1}" in of_rank_1

@@ -44,7 +44,7 @@ def test_the_loss_falls_and_the_summary_is_whole(stack, settings):
     assert "succeeded" == summary.status
     assert sorted(losses, reverse=True) == losses
     assert losses[-1] < 0.69
-    assert {"lr": 0.1} == summary.defaults
+    assert {"n_classes": 2, "model": "lr", "lr": 0.1} == summary.defaults
     assert summary.defaults.items() <= summary.job.items()
     assert [] == summary.warnings
     assert 3 * 4 == summary.rounds  # 4,500 training rows a worker in batches of 1,000, the last one of 1,500

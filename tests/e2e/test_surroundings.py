@@ -177,12 +177,12 @@ def test_text_that_is_not_utf_8(up):
     """Names and payloads, on the command line and in files."""
     odd = b"\xff\xfe"
     assert "is not declared" in short(harness(up, "invoke", odd), 1)
-    assert "is not declared" in short(harness(up, "logs", odd), 1)
+    assert "is not UTF-8" in short(harness(up, "logs", odd), 1)
     assert "parse request body" in short(harness(up, "invoke", "linear_ec_1", "--payload", odd), 1)
     (up / "event").write_bytes(odd)
     assert "parse request body" in short(harness(up, "invoke", "linear_ec_1", "--event", "event"), 1)
     (up / "job.json").write_bytes(odd)
-    assert "job file" in short(harness(up, "run", "--job", "job.json"), 1)
+    assert "--job job.json" in short(harness(up, "run", "--job", "job.json"), 1)
     short(harness(up, "run", "--data", odd), 1)
     short(harness(up, "predict", odd, "--file", "harness.toml"), 1)
     short(harness(up, odd), 2)

@@ -48,10 +48,40 @@ def test_a_killed_rank_costs_an_attempt_and_nothing_else(faulty_stack, fault_set
         kill[key] for key in ("fault", "times", "rank", "round", "attempt")
     )
     assert 0.5 < kill["cost_s"] < summary["seconds"]["total"]  # Lambda tries again after 0.6 s
-    assert 0 < kill["at_s"] < summary["seconds"]["total"]
+    assert 0 < summary["seconds"]["start"] < kill["at_s"] < summary["seconds"]["total"]
     assert f"did not strike: the run had {summary['rounds']} rounds" == evict["note"]
     assert any(event["event"] == "rejoined" and event["rank"] == 1 for event in summary["events"])
     assert [] == undisturbed.events
+    # The run is kept, and its stack is gone.
+    why = subprocess.run(
+        [HARNESS, "why", summary["run_id"]], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert re.search(r"^wait .* rank 1 \d", why.stdout, re.MULTILINE), why.stdout
+
+
+@pytest.mark.timeout(120)
+def test_a_frozen_rank_is_named_and_costs_what_the_others_waited(faulty_stack, fault_settings):
+    """The summary names the straggler; the freeze costs about its own length, whatever the rounds take."""
+    frozen_s = 1.5
+
+    summary = run_job(
+        faulty_stack,
+        fault_settings,
+        data=DATA,
+        faults=[f"freeze rank=1 round=10 s={frozen_s}"],
+        n_workers=3,
+        batch_size=50,
+        n_epochs=2,
+    )
+
+    assert summary.straggler is not None
+    assert summary.straggler.rank == 1
+    assert summary.straggler.waited_s > 0.5 * frozen_s
+    blamed_s = [worker.blamed_s for worker in summary.workers]
+    assert max(blamed_s) == blamed_s[1]
+    assert min(worker.wait_s for worker in summary.workers if worker.rank != 1) > 0.5 * frozen_s
+    (freeze,) = [event for event in summary.events if event["event"] == "fault"]
+    assert 0.5 * frozen_s < freeze["cost_s"] < summary.seconds.train
 
 
 @pytest.mark.slow

@@ -53,9 +53,9 @@ def folder(tmp_path_factory):
     ("line", "offered"),
     [
         ("harness stat", ["status"]),
-        ("harness data ", ["make", "partition", "inspect"]),
+        ("harness data ", ["make", "describe", "partition", "inspect"]),
         ("harness run --n-w", ["--n-workers"]),
-        ("harness run --model spar", ["sparse_lr", "sparse_svm", "sparse_kmeans"]),
+        ("harness run --model spar", ["sparse_lr", "sparse_svm", "sparse_linear", "sparse_kmeans"]),
         ("harness invoke re", ["resize", "report"]),
         ("harness logs res", ["resize"]),
         ("harness invoke resize --event ev", ["files", ""]),

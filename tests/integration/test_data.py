@@ -13,13 +13,18 @@ from pathlib import Path
 
 import boto3
 import numpy as np
+import polars as pl
 import pytest
 
 from harness.datasets.libsvm import format_rows
 from harness.datasets.loading import load_arrays
 from harness.datasets.partitions import list_objects, read_manifest
-from harness.datasets.specs import SyntheticSparseSpec
+from harness.datasets.specs import FORMS, SyntheticSparseSpec
+from harness.runs.predict_data import predict_data
+from tests.support.trained import trained_model
 from training.data.dataset import Dataset, decode_partition
+from training.data.schema import Column, Schema
+from training.errors import InputError
 
 HARNESS = Path(sys.executable).with_name("harness")
 PARTITION = (HARNESS, "data", "partition")
@@ -174,6 +179,22 @@ def test_the_original_script_with_dummy_data(call, s3, bucket, tmp_path):
     assert list(range(30)) == sorted(int(value) for part in parts for value in part.x[:, 0])
 
 
+def test_predictions_of_tables_in_s3(s3, bucket, tmp_path):
+    """All objects of a folder are one table; a folder without tables is refused by name."""
+    s3.create_bucket(Bucket=bucket)
+    for number, rows in enumerate(("1,2\n", "-3,1\n")):
+        s3.put_object(Bucket=bucket, Key=f"new/part-{number}.csv", Body=f"a,b\n{rows}".encode())
+    columns = [Column(name=name, kind="numeric") for name in "ab"]
+    schema = Schema(task="classification", label="kind", classes=["cat", "dog"], columns=columns)
+    trained = trained_model(n_features=2, parameters=np.array([1, 0, 0], np.float32), schema=schema)
+
+    predict_data(trained, f"s3://{bucket}/new", tmp_path / "answers.csv", s3=lambda: s3)
+
+    assert ["row,class", "1,dog", "2,cat"] == (tmp_path / "answers.csv").read_text().split()
+    with pytest.raises(InputError, match=f"s3://{bucket}/old`: holds no tables"):
+        predict_data(trained, f"s3://{bucket}/old", tmp_path / "answers.csv", s3=lambda: s3)
+
+
 def test_partitions_without_a_manifest_are_read_one_by_one(call, s3, bucket):
     """Inspecting partitions of someone else's tells what each of them holds."""
     s3.create_bucket(Bucket=bucket)
@@ -192,14 +213,14 @@ def test_partitions_without_a_manifest_are_read_one_by_one(call, s3, bucket):
         (
             PARTITION,
             lzma.compress(b"1 1:0.5\n" * 10_000)[:-40],
-            "HIGGS.xz: does not end as an .xz file does: it is cut off or damaged",
+            "HIGGS.xz: the xz data is cut off before its end",
         ),
         (
             (sys.executable, SCRIPT),
             b"1 1:0.5\n0 1:0.5\n1 1:O.5\n",
             "HIGGS.xz line 3: value of feature 1 `O.5` is not a number",
         ),
-        (PARTITION, None, "HIGGS.xz: cannot be read: No such file or directory"),
+        (PARTITION, None, f"--file-path `HIGGS.xz`: no such file; the forms are {FORMS}"),
     ],
 )
 def test_bad_data_is_one_clear_error(call, s3, bucket, tmp_path, script, content, message):
@@ -286,6 +307,27 @@ def test_memory_is_bounded_for_sparse_rows_too(s3, s3_key, bucket, endpoint, tmp
     assert rows.x.nnz * manifest.rows // 2000 == manifest.non_zeros
     assert 4 * manifest.rows * manifest.features > 9_000_000_000
     assert peak_mb < 300
+
+
+@pytest.mark.slow  # two files of each kind
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_memory_is_bounded_for_tables_too(s3, s3_key, bucket, endpoint, tmp_path, form):
+    """Partitioning a table takes less than 350 MB, and one of twice the size hardly more than that."""
+    rows = pl.DataFrame(np.random.default_rng(0).normal(size=(50_000, 28)).astype(np.float32))
+    rows = rows.with_columns(town=pl.Series(["Bern", "Rome"] * 25_000), label=pl.Series(["cat", "dog"] * 25_000))
+    peaks_mb = []
+    for parts in (4, 8):
+        folder = tmp_path / str(parts)
+        folder.mkdir()
+        for part in range(parts):
+            path = folder / f"{part}.{form}"
+            rows.write_csv(path) if form == "csv" else rows.write_parquet(path, row_group_size=10_000)
+        environment = environment_of(endpoint, s3_key)
+        peaks_mb.append(peak_memory_of_partitioning(folder, f"{bucket}-{parts}", environment))
+
+    assert max(peaks_mb) < 350
+    assert peaks_mb[1] < peaks_mb[0] + 60
+    assert read_manifest(s3, f"{bucket}-8").rows == 400_000
 
 
 # A child's largest size counts that of its parent at the time of the fork: a small parent is needed.

@@ -227,7 +227,7 @@ def test_a_cut_breaks_and_refuses(network, client):
     with pytest.raises(ConnectionRefusedError):
         bystander.get("kept")
     assert b"before" == until(lambda: bystander.get("kept"))
-    assert 0.35 < time.monotonic() - started < 2
+    assert 0.35 < time.monotonic() - started < 20
     bystander.close()
 
 
@@ -244,7 +244,7 @@ def test_a_blackhole_answers_nothing(network, client):
         hasty.get("any")
 
     assert client.set("late", b"1")
-    assert 0.4 < time.monotonic() - started < 2
+    assert 0.4 < time.monotonic() - started < 20
     hasty.close()
 
 

@@ -174,7 +174,7 @@ def test_an_alias_can_be_moved(create, functions):
 
 @pytest.mark.parametrize(("alias", "version"), [("7", "$LATEST"), ("live", "4"), ("taken", "$LATEST")])
 def test_impossible_aliases_are_refused(create, functions, alias, version):
-    """A number, a version that does not exist, a name that is taken, and two versions at once are refused."""
+    """A number, a version that does not exist, a name that is taken, and shares with `$LATEST` are refused."""
     name = create("echo")
     functions.create_alias(FunctionName=name, Name="taken", FunctionVersion="$LATEST")
 
@@ -182,7 +182,7 @@ def test_impossible_aliases_are_refused(create, functions, alias, version):
     weights = {"AdditionalVersionWeights": {"1": 0.5}}
     shared = refusal(functions.update_alias, FunctionName=name, Name="taken", RoutingConfig=weights)
 
-    assert ("InvalidParameterValueException", True) == (shared[0], "RoutingConfig" in shared[1])
+    assert ("InvalidParameterValueException", True) == (shared[0], "more than 1 version" in shared[1])
     expected = {"7": "ValidationException", "live": "ResourceNotFoundException", "taken": "ResourceConflictException"}
     assert expected[alias] == code
 
@@ -263,10 +263,11 @@ def test_an_event_that_failed_for_good_is_told_to_the_queue(create, functions, s
     assert "errorMessage" in record["responsePayload"]
 
 
-def test_events_are_configured_for_each_qualifier(create, functions):
+def test_events_are_configured_for_each_qualifier(create, functions, service):
     """Settings exist only once they are set; an update keeps what it omits; deleted settings are gone."""
     name = create("echo")
     get, missing = functions.get_function_event_invoke_config, "ResourceNotFoundException"
+    service("sqs").create_queue(QueueName="any")
     queue = "arn:aws:sqs:us-east-1:123456789012:any"
 
     before = refusal(get, FunctionName=name)[0]
@@ -288,15 +289,15 @@ def test_events_are_configured_for_each_qualifier(create, functions):
     assert missing == refusal(get, FunctionName=name)[0]
 
 
-def test_a_destination_that_is_no_queue_is_refused(create, functions):
+def test_a_destination_that_cannot_receive_is_refused(create, functions):
     """It would never receive anything."""
-    destination = {"OnFailure": {"Destination": "arn:aws:sns:us-east-1:123456789012:any"}}
+    destination = {"OnFailure": {"Destination": "arn:aws:iam::123456789012:user/any"}}
 
     code, message = refusal(
         functions.put_function_event_invoke_config, FunctionName=create("echo"), DestinationConfig=destination
     )
 
-    assert ("InvalidParameterValueException", True) == (code, "arn:aws:sns" in message)
+    assert ("InvalidParameterValueException", True) == (code, "arn:aws:iam" in message)
 
 
 def test_a_function_joins_a_vpc_that_exists(create, functions, service):
@@ -343,6 +344,62 @@ def test_a_stale_revision_is_refused(create, functions):
     code, _ = refusal(functions.update_function_configuration, FunctionName=name, Timeout=8, RevisionId=stale)
 
     assert "PreconditionFailedException" == code
+
+
+def test_a_function_that_is_being_created_is_pending_and_serves_nobody(create, put, functions):
+    """Neither invocations nor changes nor publications, until it is active."""
+    put("/_harness/account", {"state_delay_s": 3600}, {"state_delay_s": 0})
+    name = create("echo")
+
+    shown = functions.get_function_configuration(FunctionName=name)
+
+    assert (shown["State"], shown["StateReasonCode"]) == ("Pending", "Creating")
+    assert "LastUpdateStatus" not in shown
+    assert refusal(functions.invoke, FunctionName=name) == (
+        "ResourceConflictException",
+        "The operation cannot be performed at this time. The function is currently in the following state: Pending",
+    )
+    for change in (functions.update_function_configuration, functions.publish_version):
+        assert refusal(change, FunctionName=name)[0] == "ResourceConflictException"
+
+
+def test_an_update_during_an_update_is_refused(create, put, functions):
+    """The function is in progress, under one revision, and still serves."""
+    name = create("echo")
+    put("/_harness/account", {"state_delay_s": 3600}, {"state_delay_s": 0})
+
+    updated = functions.update_function_configuration(FunctionName=name, Timeout=9)
+    shown = functions.get_function_configuration(FunctionName=name)
+
+    assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "InProgress")
+    assert shown["RevisionId"] == updated["RevisionId"]
+    for change, arguments in (
+        (functions.update_function_configuration, {"Timeout": 10}),
+        (functions.update_function_code, {"ZipFile": b"anything"}),
+        (functions.publish_version, {}),
+    ):
+        assert refusal(change, FunctionName=name, **arguments) == (
+            "ResourceConflictException",
+            "The operation cannot be performed at this time. An update is in progress for resource: "
+            + shown["FunctionArn"],
+        )
+    assert functions.invoke(FunctionName=name)["StatusCode"] == 200
+
+
+def test_a_version_of_new_code_is_pending_beside_an_update_in_progress(create, put, functions, image):
+    """Each has its own revision."""
+    name = create("echo")
+    put("/_harness/account", {"state_delay_s": 3600}, {"state_delay_s": 0})
+    code = code_arguments("sleep", image)["Code"]
+
+    answer = functions.update_function_code(FunctionName=name, Publish=True, **code)
+    version, latest = (
+        functions.get_function_configuration(FunctionName=name, Qualifier=one) for one in ("1", "$LATEST")
+    )
+
+    assert (answer["Version"], version["State"], latest["LastUpdateStatus"]) == ("1", "Pending", "InProgress")
+    assert answer["RevisionId"] == version["RevisionId"] != latest["RevisionId"]
+    assert refusal(functions.invoke, FunctionName=name, Qualifier="1")[0] == "ResourceConflictException"
 
 
 def test_code_is_tried_and_published_on_request(create, functions, image):

@@ -7,24 +7,27 @@ import pytest
 
 from harness.gateway.connection import HttpConnection
 from harness.gateway.environment import Environment
+from harness.gateway.logs.config import Logging
+from harness.gateway.logs.container_output import Output
 from harness.gateway.names import LATEST
-from harness.gateway.rie_container import Output
 from harness.gateway.sandbox import exit_reason_in
 
 
 class Function:
     """The properties of a function that an environment uses."""
 
-    name, version, timeout_s, memory_mb, debugger = "f", LATEST, 5, 128, None
+    name, version, timeout_s, memory_mb, debugger, image = "f", LATEST, 5, 128, None, None
+    runtime, logging = "python3.11", Logging()
+    initialization = "on-demand"
 
 
 class Sandbox:
     """A sandbox whose memory cannot be measured."""
 
     alive = True
-    shares_output = False
+    shares_output, managed = False, False
 
-    def headers(self, arn, trace):  # noqa: ARG002 - as a sandbox has it
+    def headers(self, arn, trace, deadline):  # noqa: ARG002 - as a sandbox has it
         """Return no headers."""
         return {}
 
@@ -50,6 +53,9 @@ class Log(list[str]):
     """A log stream that is never full."""
 
     full = False
+
+    def begin(self, request_id):
+        """Do nothing, because the lines have one reader."""
 
     def write(self, text, *, urgent=False):  # noqa: ARG002 - as a stream has it
         """Keep the lines."""
@@ -92,7 +98,7 @@ def test_an_answer_that_says_nothing_is_a_failed_invocation(response, told):
     assert ("Unhandled", False) == (answer.error, answer.usable)
     assert "Runtime.ExitError" == body["errorType"]
     assert told in body["errorMessage"]
-    assert any(told in line for line in log)
+    assert log[-1].endswith("\tStatus: error\tError Type: Runtime.ExitError")
 
 
 def test_what_rie_tells_of_the_runtime_is_passed_on():
@@ -187,5 +193,5 @@ def test_the_last_words_come_before_report_even_when_the_log_is_full():
 
     asyncio.run(invoke())
 
-    assert words == log[1:-2]
-    assert ["START", "END", "REPORT"] == [log[place].split()[0] for place in (0, -2, -1)]
+    assert words == log[2:-2]
+    assert ["INIT_START", "START", "END", "REPORT"] == [log[place].split()[0] for place in (0, 1, -2, -1)]

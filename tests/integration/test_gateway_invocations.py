@@ -4,22 +4,27 @@ import asyncio
 import base64
 import io
 import json
+import re
 import zipfile
+from datetime import UTC, datetime
 
 import pytest
 
 from harness.gateway.account import AccountLimits
 from harness.gateway.debugging import Debugging
-from harness.gateway.destinations import Destinations
 from harness.gateway.environment import Environment
+from harness.gateway.events.destinations import Destinations
 from harness.gateway.faults import InvocationFaults
 from harness.gateway.functions import FunctionStore
 from harness.gateway.invocations import Invocation, Invoker
+from harness.gateway.limits import ANY_ROLE, ARCHITECTURE
+from harness.gateway.logs.metrics import Metrics
 from harness.gateway.names import Identifier
 from harness.gateway.packages import CodeFolders
+from harness.gateway.permissions import Permissions
 from harness.gateway.pool import Pool
-from harness.gateway.records import Vpc
-from harness.gateway.requests import CreateRequest, decode
+from harness.gateway.records import EventInvokeConfig, Function
+from harness.gateway.requests import FunctionCode, ImageConfig
 from harness.gateway.traces import trace_of
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:records"
@@ -51,6 +56,9 @@ class Log(list[str]):
     """A log stream that is never full."""
 
     full = False
+
+    def begin(self, request_id):
+        """Do nothing, because the lines have one reader."""
 
     def write(self, text, *, urgent=False):  # noqa: ARG002 - as a stream has it
         """Keep the lines."""
@@ -87,22 +95,21 @@ def with_invoker(folder, start, use):
             host, port = server.sockets[0].getsockname()
             code, account = CodeFolders(folder), AccountLimits(10)
             functions = FunctionStore(code.package, account)
-            functions.create(
-                decode(json.dumps(CREATE | {"Code": {"ZipFile": encoded(archive)}}).encode(), CreateRequest), Vpc()
-            )
-            destinations = {"OnFailure": {"Destination": QUEUE}, "OnSuccess": {"Destination": QUEUE}}
-            config = json.dumps({"MaximumRetryAttempts": 1, "DestinationConfig": destinations})
-            functions.events.put("f", None, config.encode(), keep=False)
+            package = code.package("f", FunctionCode(encoded(archive)), ImageConfig(), ARCHITECTURE)
+            functions.create("f", lambda: function_of(package), {})
+            functions.events.put(F, EventInvokeConfig(retries=1, on_failure=QUEUE, on_success=QUEUE))
             pool = Pool(start, code, account, idle_timeout_s=60)
-            sent_to = Destinations(f"http://{host}:{port}", "a-key")
+            address = f"http://{host}:{port}"
+            sent_to = Destinations(address, address, "a-key", Permissions(address, "a-key"), lambda *_: None)
             invoker = Invoker(
                 functions,
                 pool,
                 InvocationFaults(),
                 1e-6,
                 sent_to,
-                lambda name, line: logged.append((name, line)),
+                lambda function, line: logged.append((function.name, line)),
                 Debugging(pool),
+                Metrics("http://127.0.0.1:1", "a-key"),
             )
             result = await use(invoker)
             async with asyncio.timeout(10):
@@ -120,12 +127,21 @@ def encoded(archive):
     return base64.b64encode(archive.getvalue()).decode()
 
 
-CREATE = {
-    "FunctionName": "f",
-    "Role": "arn:aws:iam::123456789012:role/any",
-    "Runtime": "python3.11",
-    "Handler": "app.handler",
-}
+def function_of(package):
+    """Return a function with that code."""
+    return Function(
+        name="f",
+        role=ANY_ROLE,
+        runtime="python3.11",
+        handler="app.handler",
+        description="",
+        timeout_s=3,
+        memory_mb=128,
+        environment=None,
+        package=package,
+        modified=datetime.now(UTC),
+        revision="1",
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,10 +183,11 @@ def test_an_event_that_breaks_is_tried_again_and_told_of(tmp_path, start):
 
 
 def test_a_trace_goes_on_from_its_caller():
-    """All invocations of a chain share its root; each has a part of its own."""
+    """A function passes on what it was given; one that nobody called with a trace begins its own."""
     first = trace_of("")
-    second = trace_of(first + ";Lineage=1:a:0")
 
-    assert first.split(";")[0] == second.split(";")[0]
-    assert first.split(";")[1] != second.split(";")[1]
+    assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0;Lineage=1:[0-9a-f]{8}:0", first)
+    assert first == trace_of(first)
+    assert first.replace("Sampled=0", "Sampled=1") == trace_of(first.replace("Sampled=0", "Sampled=1"))
+    assert first != trace_of("")
     assert first.split(";")[0] != trace_of("Root=1-5759e988-odd;Parent=1").split(";")[0]

@@ -1,6 +1,7 @@
 """The processes of a function: all end with the environment, and none runs between invocations."""
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -146,7 +147,9 @@ def test_no_process_outlives_a_killed_stack(project, run_harness, write, tmp_pat
     assert list(scratch.glob("*"))
 
     for pid in [state.pid] * (killed != "gateway") + [state.processes["gateway"]] * (killed != "supervisor"):
-        os.kill(pid, signal.SIGKILL)
+        # The kernel ends the gateway with its supervisor, perhaps before this line does.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     if killed != "gateway":
         assert wait_until(lambda: not runs(state.processes["gateway"]), GONE_WITHIN_S)
         assert 0 == run_harness("down").returncode

@@ -97,6 +97,21 @@ def test_a_request_that_is_not_whole_in_time_ends_its_connection(address, sent, 
     assert [] == caplog.records
 
 
+def test_a_connection_waits_for_its_next_request(address):
+    """A caller that pauses uses its connection again, while one that never finishes its head is ended, twice."""
+    with closing(socket.create_connection(address)) as kept:
+        kept.sendall(post(b"first"))
+        assert answer(kept).endswith(b"first")
+        for _ in range(2):
+            with closing(socket.create_connection(address)) as unfinished:
+                unfinished.sendall(b"POST /echo HT")
+                while answer(unfinished):
+                    pass
+        kept.sendall(post(b"second"))
+
+        assert answer(kept).endswith(b"second")
+
+
 def test_bytes_that_trickle_do_not_prolong_it(address):
     """The limit applies to the whole head."""
     ended = False

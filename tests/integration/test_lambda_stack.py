@@ -109,6 +109,20 @@ def test_the_functions_log_is_read_like_caplog(lambda_stack, lambda_logs):
     assert [] == lambda_logs.lines
 
 
+def test_a_log_in_json_is_read_like_caplog(lambda_stack, lambda_logs):
+    """Messages, levels and functions are known in a log group of another name, too."""
+    name = lambda_stack.deploy(price).name
+    functions = lambda_stack.client("lambda")
+    config = {"LogFormat": "JSON", "LogGroup": "shared"}
+    functions.update_function_configuration(FunctionName=name, LoggingConfig=config)
+    functions.invoke(FunctionName=name, Payload=b'{"net": 5}')
+
+    assert ["priced {'net': 5}", "net 5"] == lambda_logs.messages
+    (logged,) = [record for record in lambda_logs.of("price") if record.level]
+    (report,) = [record for record in lambda_logs.of("price") if "platform.report" in record.line]
+    assert ("INFO", report.request_id) == (logged.level, logged.request_id)
+
+
 def test_lambdas_own_errors_are_those_of_boto3(lambda_stack):
     """A function that is missing is reported as on AWS."""
     with pytest.raises(ClientError, match="Function not found") as refused:

@@ -165,6 +165,18 @@ def test_throttled_calls_are_refused_and_events_tried_again(lambda_stack):
     assert ("succeeded", 2, 1) == (event.state, event.throttled, len(event.attempts))
 
 
+def test_events_that_wait_for_room_follow_one_another(lambda_stack):
+    """None waits for its delay, which grows to minutes, while there is room."""
+    function = lambda_stack.deploy(linger, reserved_concurrency=1, timeout_s=60)
+
+    for _ in range(12):
+        function.invoke({"seconds": 0.3}, asynchronous=True)
+    events = lambda_stack.events.wait_for("succeeded", count=12, timeout_s=60)
+
+    assert 12 == len(events)
+    assert any(event.throttled for event in events)
+
+
 def test_an_event_may_arrive_twice(lambda_stack):
     """Both deliveries have the same request id."""
     function = lambda_stack.deploy(steady)

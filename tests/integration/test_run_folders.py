@@ -9,9 +9,11 @@ import pytest
 from harness.aws.clients import clients_for
 from harness.errors import HarnessError
 from harness.report.measured import measured_run
-from harness.runs.catalogue import bucket_of_run, list_runs, result_buckets
+from harness.runs.catalogue import list_runs, result_buckets
+from harness.runs.places import run_folder
 from harness.runs.predict import model_of_run
 from harness.runs.prepared import RESULT_BUCKET
+from harness.runs.run_target import stack_target
 from training.errors import InputError, TrainingError
 from training.run import results
 from training.run.results import RunFolder
@@ -25,6 +27,12 @@ NO_MODEL = b"PK no archive"
 def s3(stack):
     """The stack's S3."""
     return clients_for(stack.endpoints).s3
+
+
+@pytest.fixture
+def place(stack):
+    """The stack as the place of runs."""
+    return lambda: stack_target(stack, clients_for(stack.endpoints))
 
 
 @pytest.fixture
@@ -55,7 +63,7 @@ def entries_of(s3, bucket):
     return [entry for entry in list_runs(s3, result_buckets(s3, RESULT_BUCKET)) if entry.bucket == bucket]
 
 
-def test_a_run_whose_results_are_in_its_datas_bucket_is_found(s3, bucket, put):
+def test_a_run_whose_results_are_in_its_datas_bucket_is_found(s3, bucket, put, settings, place):
     """So are those that `aws lambda invoke` starts: `result_bucket` is the data's own unless the event names one."""
     put({"job.json": {"job": JOB}, "result.json": {"loss": 0.25}})
 
@@ -68,15 +76,15 @@ def test_a_run_whose_results_are_in_its_datas_bucket_is_found(s3, bucket, put):
         entry.n_workers,
         entry.loss,
     )
-    assert bucket == bucket_of_run(s3, result_buckets(s3, RESULT_BUCKET), "r1")
+    assert bucket == run_folder("r1", settings, place).bucket
 
 
-def test_a_run_that_is_nowhere_is_one_error(s3):
-    """It says in which buckets was looked, the harness's own first, though that does not exist yet."""
+def test_a_run_that_is_nowhere_is_one_error(settings, place):
+    """It says where was looked."""
     with pytest.raises(HarnessError, match="there is no run nowhere") as caught:
-        bucket_of_run(s3, ["not-there", *result_buckets(s3, RESULT_BUCKET)], "nowhere")
+        run_folder("nowhere", settings, place)
 
-    assert "not-there, lambda-harness-runs" in caught.value.where
+    assert caught.value.where.endswith("runs and in the stack that is up")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +129,7 @@ def test_a_forecast_of_a_damaged_run_is_one_error(s3, bucket, put, objects):
     put(objects)
 
     with pytest.raises((HarnessError, TrainingError)) as caught:
-        measured_run(s3, bucket, "r1")
+        measured_run(RunFolder(s3, bucket, "r1"), lambda _job: 0)
 
     assert "r1" in str(caught.value)
 
@@ -144,7 +152,7 @@ def test_a_model_that_is_none_is_one_error(s3, bucket, put, result, named):
     put({"model.npz": NO_MODEL.decode(), "result.json": result})
 
     with pytest.raises((HarnessError, InputError), match=named):
-        model_of_run(s3, bucket, "r1")
+        model_of_run(RunFolder(s3, bucket, "r1"))
 
 
 def test_a_record_that_is_too_large_is_not_read(s3, bucket, put, monkeypatch):

@@ -82,7 +82,8 @@ def test_a_stack_of_its_own_removes_what_a_power_cut_left(project):
         family = [psutil.Process(left.pid), *psutil.Process(left.pid).children(recursive=True)]
         for process in family:
             process.suspend()
-        for process in family:
+        # From the leaves: the kernel ends a process with its parent, and nobody reaps one whose parent is suspended.
+        for process in reversed(family):
             process.kill()
         assert wait_until(lambda: not is_alive(left.supervisor), WITHIN_S)
         assert left.directory.exists()

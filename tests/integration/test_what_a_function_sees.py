@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness.errors import HarnessError
 from harness.runtimes.interpreters import find_interpreter
 from harness.runtimes.libraries import ensure_libraries
 from harness.settings import OWN_RUNTIME, RUNTIMES, FunctionSettings
-from tests.support.gateway import CACHE
+from harness.stack import start_private_stack
+from tests.support.gateway import CACHE, Service
 
 # `click` is a library of the harness itself; `iniconfig` is small, and has no dependencies.
 IMPORTS = "import {name}\ndef handler(event, context):\n    return {name}.__file__"
@@ -21,7 +24,7 @@ def handler(event, context):
     names = sorted(one.metadata["Name"].lower() for one in importlib.metadata.distributions())
     return {
         "names": names, "version": "python%d.%d" % sys.version_info[:2], "path": sys.path, "code": os.getcwd(),
-        "found": [name for name in ("harness", "training", "pip", "moto", "click") if importlib.util.find_spec(name)],
+        "found": [name for name in ("harness", "training", "torch", "moto", "click") if importlib.util.find_spec(name)],
         "modules": [name for name in sys.modules if name.partition(".")[0] == "harness"],
     }
 """
@@ -66,16 +69,20 @@ def test_a_library_of_the_harness_is_missing_as_on_aws(service, write):
     assert 1 == len(ensure_libraries(settings, CACHE, log=pytest.fail))
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize(
+    "runtime",
+    # Python 3.8 has a client of its own; the others are made as the newer ones are.
+    [pytest.param(one, marks=[pytest.mark.slow] if one in {"python3.9", "python3.10"} else []) for one in RUNTIMES],
+)
 def test_a_function_sees_its_runtime_and_nothing_else(service, write, runtime):
-    """Awslambdaric and boto3 are there, with what they need; the harness and its libraries are not."""
+    """Awslambdaric, boto3 and pip are there, with what they need; the harness and its libraries are not."""
     if not present(runtime):
         pytest.skip(f"NOT TESTED: {runtime} is not on this machine")
     seen = service.invoke(service.create(write("look", LOOK), "look.handler", Runtime=runtime))
 
     assert runtime == seen["version"]
-    assert {"awslambdaric", "boto3", "botocore"} < set(seen["names"])
-    assert len(seen["names"]) <= 10
+    assert {"awslambdaric", "boto3", "botocore", "pip"} < set(seen["names"])
+    assert len(seen["names"]) <= 11
     assert [] == seen["found"] == seen["modules"]
     assert seen["code"] == seen["path"][0]
     assert not [folder for folder in seen["path"] if sys.prefix in folder]
@@ -96,7 +103,7 @@ def test_a_runtime_whose_interpreter_is_missing_is_refused_in_one_line(forked, w
 
 @pytest.mark.parametrize(
     ("runtime", "words"),
-    [("python3.8", "is no longer supported"), ("python3.99", "failed to satisfy constraint: Member must satisfy enum")],
+    [("python3.7", "is no longer supported"), ("python3.99", "failed to satisfy constraint: Member must satisfy enum")],
 )
 def test_a_runtime_that_lambda_lacks_is_refused_in_its_words(forked, write, runtime, words):
     """Runtimes that have ended and those that never were have words of their own."""
@@ -192,3 +199,37 @@ def test_a_folder_that_is_no_layer_is_refused(forked, tmp_path, make, options, w
 
     with pytest.raises(HarnessError, match=words):
         forked.create(tmp_path, "app.handler", layers=[tmp_path / "layer"], **options)
+
+
+PLACES = """
+import os, sys, tempfile
+def handler(event, context):
+    return [os.getcwd(), __file__, os.environ["LAMBDA_TASK_ROOT"], tempfile.gettempdir(), sys.argv[0],
+            os.environ.get("FROM_THE_WRAPPER")]
+"""
+
+
+@pytest.fixture(scope="module")
+def plain(settings, mode):
+    """A gateway that does not isolate environments."""
+    if mode == "container":
+        pytest.skip("containers are isolated")
+    gateway = msgspec.structs.replace(settings.gateway, isolate=False)
+    with start_private_stack(msgspec.structs.replace(settings, gateway=gateway), s3="moto") as stack:
+        yield Service(stack)
+
+
+def test_without_isolation_a_function_sees_this_machines_paths(plain, write):
+    """As where the kernel permits no namespaces: its own folder, and one for temporary files that is its own."""
+    source = write("places", PLACES)
+    (source / "wrapper").write_text('#!/bin/sh\nFROM_THE_WRAPPER=yes exec "$@"\n')
+    (source / "wrapper").chmod(0o755)
+    variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}}
+
+    one, other = (plain.create(source, "places.handler", Environment=more) for more in ({}, variables))
+    first, second = plain.invoke(one), plain.invoke(other)
+
+    assert first[0] == first[2] == str(Path(first[1]).parent)
+    assert first[3] != second[3]
+    assert first[4].endswith("/gateway/runtime/bootstrap.py")
+    assert (None, "yes") == (first[5], second[5])

@@ -1,5 +1,7 @@
 """Standardisation over ranks is scikit-learn's StandardScaler, for features that are easy to get wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
@@ -44,9 +46,9 @@ X = np.stack(list(columns().values()), axis=1).astype(np.float32)
 Y = (np.arange(ROWS) % 2).astype(np.int64)
 
 
-def standardise(world_size, *, valid_ratio=0.0, sync_mode="reduce", encoding=Encoding.FLOAT32, x=X):
+def standardise(world_size, *, valid_ratio=0.0, sync_mode="reduce", encoding=Encoding.FLOAT32, x=X, shards=None):
     """Standardises as `world_size` ranks would; returns each rank's shard and scaling."""
-    shards, channel = dealt(x, Y, world_size, valid_ratio), MemoryChannel()
+    shards, channel = shards or dealt(x, Y, world_size, valid_ratio), MemoryChannel()
 
     def rank_main(rank):
         exchange = exchange_of(channel, rank, world_size, sync_mode, update_encoding=encoding)
@@ -146,3 +148,15 @@ def test_a_saved_model_scales_new_rows_alike():
     loaded = decode_model(encode_model(trained), "model.npz")
 
     assert loaded.scaling.apply(X).tobytes() == shard.x.tobytes()
+
+
+def test_rows_that_nobody_else_holds_are_overwritten():
+    """A worker holds its rows once; the numbers are those of a copy."""
+    copied = [replace(shard, x=shard.x.copy()) for shard in dealt(X, Y, 2, 0.1)]
+    owned = [replace(shard, x=shard.x.copy(), rows_are_ours=True) for shard in copied]
+
+    apart, in_place = standardise(2, shards=copied), standardise(2, shards=owned)
+
+    for rank in range(2):
+        assert apart[rank][0].x.tobytes() == in_place[rank][0].x.tobytes() == owned[rank].x.tobytes()
+        assert copied[rank].x.tobytes() != owned[rank].x.tobytes()

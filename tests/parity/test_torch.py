@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.model.linear import logistic_regression, support_vector_machine
+from training.model.regression import linear_regression
+from training.model.torch_losses import predicted, summed_loss
 
 pytestmark = pytest.mark.torch
 
@@ -51,3 +53,44 @@ def test_the_gradient_is_autograds(name, make, n_classes, n_features, rows, miss
     assert rows == samples
     assert expected.item() == pytest.approx(loss, rel=1e-4, abs=1e-4)
     np.testing.assert_allclose(gradient, variable.grad.numpy(), rtol=1e-3, atol=1e-4)
+
+
+LOSSES = {
+    "squared": lambda outputs, y: 0.5 * torch.nn.functional.mse_loss(outputs, y, reduction="sum"),
+    "huber": lambda outputs, y: torch.nn.functional.huber_loss(outputs, y, reduction="sum", delta=0.7),
+    "poisson": lambda outputs, y: torch.nn.functional.poisson_nll_loss(outputs, y, reduction="sum"),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@settings(deadline=None, max_examples=30)
+@given(n_features=st.integers(1, 6), rows=st.integers(1, 12), seed=st.integers(0, 999))
+def test_the_gradient_of_a_regression_is_autograds(loss, n_features, rows, seed):
+    """Loss and gradient of the linear model agree with torch's own losses, for targets of 0 and more."""
+    random = np.random.default_rng(seed)
+    model = linear_regression(n_features, 1, loss, 0.7)
+    parameters = random.normal(size=n_features + 1).astype(np.float32)
+    x = random.normal(size=(rows, n_features)).astype(np.float32)
+    y = random.poisson(1.5, rows).astype(np.float32)
+    variable = torch.tensor(parameters, dtype=torch.float64, requires_grad=True)
+
+    outputs = torch.tensor(x, dtype=torch.float64) @ variable[:-1] + variable[-1]
+    expected = LOSSES[loss](outputs, torch.tensor(y, dtype=torch.float64))
+    expected.backward()
+    found, gradient, samples = model.loss_and_gradient(parameters, x, y)
+
+    assert rows == samples
+    assert expected.item() == pytest.approx(found, rel=1e-4, abs=1e-4)
+    np.testing.assert_allclose(gradient, variable.grad.numpy(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_of_a_network_is_the_linear_models(loss):
+    """`mlp` and `linear` share the formulas: the loss of outputs is the same, and so are predictions."""
+    x = np.linspace(-1, 1, 9, dtype=np.float32)[:, np.newaxis]
+    y = np.arange(9, dtype=np.float32)
+    linear = linear_regression(1, 1, loss, 0.7).evaluate(np.array([1, 0], np.float32), x, y)
+    outputs = torch.tensor(x)
+
+    assert summed_loss(loss, outputs, torch.tensor(y), huber_delta=0.7).item() == pytest.approx(linear.loss, rel=1e-5)
+    np.testing.assert_allclose(predicted(loss, outputs).numpy(), linear.scores, rtol=1e-6)

@@ -11,7 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "docs/user-guide.md")
+# The pages whose commands a nightly test follows, in order.
+DOCUMENTS = (
+    "README.md",
+    "docs/quick-start.md",
+    "docs/clients.md",
+    "docs/command-line.md",
+    "docs/debuggers.md",
+    "docs/faults.md",
+    "docs/functions.md",
+    "docs/job.md",
+    "docs/training.md",
+    "docs/tuning.md",
+    "docs/your-data.md",
+)
 RIE_PORT = "9000"
 # `make` rebuilds environments that lie elsewhere than in the copy; .ci/run calls these targets in the clone itself.
 LEFT_OUT = ("make",)

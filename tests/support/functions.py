@@ -70,9 +70,9 @@ def code_arguments(behaviour, image):
 
 
 def lines_of(logs, name):
-    """All lines of a function's log; none before its first."""
+    """All lines of a function's log, without their ends; none before its first."""
     try:
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{name}")
-        return [event["message"] for page in pages for event in page["events"]]
+        return [event["message"].removesuffix("\n") for page in pages for event in page["events"]]
     except logs.exceptions.ResourceNotFoundException:
         return []

@@ -1,13 +1,15 @@
 """Whole trainings on several ranks in one process, without S3, Lambda or Memcached."""
 
+import msgspec
 import numpy as np
 
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.algorithm import admm, gradient_averaging, model_averaging
+from training.algorithm.targets import TargetScaler
 from training.data.shard import Shard
 from training.exchange.channel.memory import MemoryChannel
-from training.job import Job
-from training.model.catalogue import make_model
+from training.job import Job, WorkerJob, decode_job
+from training.model.catalogue import loss_of, make_model, task_of
 from training.run.telemetry import Telemetry
 
 ALGORITHMS = {"grad_avg": gradient_averaging.train, "model_avg": model_averaging.train, "admm": admm.train}
@@ -29,9 +31,14 @@ def skewed(x, y, world_size):
     return [Shard(x[rows], y[rows], x[:0], y[:0]) for rows in np.array_split(order, world_size)]
 
 
-def train_together(shards, *, sync_mode="reduce", max_staleness=0, model="lr", optim="grad_avg", **job):
-    """Trains one rank per shard; returns the outcomes by rank."""
-    n_classes = max(2, 1 + max(int(shard.y.max()) for shard in shards))
+def train_together(shards, *, sync_mode="reduce", max_staleness=0, model="lr", optim="grad_avg", initial=None, **job):
+    """Trains one rank per shard, from the model's own start or from given parameters; returns the outcomes by rank."""
+    regression = task_of(loss_of(model, job.get("loss"))) == "regression"
+    n_classes = (
+        None
+        if regression
+        else max(2, 1 + max(int(y.max(initial=0)) for shard in shards for y in (shard.y, shard.valid_y)))
+    )
     config = Job(
         data_bucket="bucket",
         host="h",
@@ -43,12 +50,17 @@ def train_together(shards, *, sync_mode="reduce", max_staleness=0, model="lr", o
         optim=optim,
         **job,
     )
-    shape = {"n_features": config.n_features, "n_classes": n_classes, "hidden_units": config.hidden_units}
+    shape = {"n_features": config.n_features, "n_classes": n_classes or 1, "hidden_units": config.hidden_units}
+    shape |= {"loss": config.loss_kind, "huber_delta": config.huber_delta}
     channel = MemoryChannel()
 
     def rank_main(rank):
         exchange = exchange_of(channel, rank, len(shards), sync_mode, max_staleness=max_staleness)
         telemetry = Telemetry("run", rank, 1, "request")
-        return ALGORITHMS[optim](config, make_model(model, **shape), shards[rank], exchange, telemetry)
+        if regression:
+            event = msgspec.to_builtins(config) | {"worker_index": rank, "file": f"{rank}", "run_id": "run"}
+            scaler = TargetScaler(decode_job(event, WorkerJob), shards[rank])
+            shards[rank] = scaler.scaled(shards[rank], exchange)
+        return ALGORITHMS[optim](config, make_model(model, **shape), shards[rank], exchange, telemetry, initial)
 
     return on_all_ranks(len(shards), rank_main)

@@ -125,7 +125,9 @@ def test_few_rows_of_one_class_are_no_fault():
     for figures in ({"predicted": 1, "accuracy": 0.98}, {"accuracy": 0.98}):
         assert [] == advise(job(), reports(0.0875, 0.085, **figures), [980, 20])
         (warning,) = advise(job(), reports(0.0985, 0.098, **figures), [980, 20])
-        assert warning.message.endswith("; the classes are very uneven, 98.0% of the rows are of one")
+        assert warning.message.endswith(
+            "98.0% of the rows are of one: class_weights=balanced lets all classes count alike"
+        )
 
 
 @pytest.mark.parametrize(
@@ -209,3 +211,37 @@ def test_a_class_that_a_rank_lacks_counts():
 
     assert "one_class" not in warnings_of(x, y, 3, n_epochs=3)
     assert ["one_class"] == warnings_of(x, np.zeros(90, np.int64), 3, n_epochs=3)
+
+
+def test_weighted_classes_may_cost_accuracy():
+    """With balanced classes nobody is told that the accuracy is below that of the most frequent class."""
+    found = advise(job(class_weights="balanced"), reports(0.69, 0.67, accuracy=0.7), [980, 20])
+
+    assert [] == codes(found)
+
+
+def test_the_least_loss_of_a_constant_follows_the_weights():
+    """Balanced classes are two halves, whatever their rows; a weight of 2 for all doubles the loss."""
+    assert ["hardly_learnt"] == codes(advise(job(class_weights="balanced"), reports(0.69, 0.69), [980, 20]))
+    assert ["loss_above_zero_model"] == codes(advise(job(class_weights="1,1"), reports(1.3, 1.3), [50, 50]))
+    assert [] == codes(advise(job(class_weights="2,2"), reports(1.3, 1.3), [50, 50]))
+
+
+@pytest.mark.parametrize(
+    ("losses", "change"),
+    [
+        (
+            [0.69, *[0.66] * 19],
+            "training has converged; add features, or train a model that is not linear, such as mlp",
+        ),
+        ([0.69 - 0.001 * epoch for epoch in range(20)], "raise n_epochs (now 20)"),
+    ],
+)
+def test_more_epochs_are_not_proposed_to_a_training_that_has_converged(losses, change):
+    """With a rate that fell to 0 and a loss that no longer moves, only other features or models help."""
+    accelerated = job(n_epochs=20, lr_schedule="cosine", optimiser="nesterov", momentum=0.95, standardise=True)
+
+    (warning,) = advise(accelerated, reports(*losses, accuracy=0.6, predicted=1), [60, 40])
+
+    assert "constant_prediction" == warning.code
+    assert change in warning.message

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 
 import click
 import pytest
@@ -114,7 +115,7 @@ def test_help_texts_are_imperatives():
         (["rnu"], "Did you mean 'run'?"),
         (["data", "makee"], "Did you mean 'make'?"),
         (["partition"], "Did you mean 'data partition'?"),
-        (["stop"], "Did you mean 'down'?"),
+        (["halt"], "Did you mean 'down'?"),
         (["images", "xyz"], "The commands are bases, build, list, push, rm, services, verify."),
         (["completion", "bsh"], "'bsh' is not one of 'bash', 'zsh', 'fish'"),
     ],
@@ -134,3 +135,11 @@ def test_the_help_of_a_run_says_what_each_key_of_the_job_is():
 
     assert len(keys) > 20
     assert not [key for key, text in keys.items() if text.startswith((f"{key} (", f"{key.rstrip('_')} ("))]
+
+
+def test_the_list_of_commands_is_not_cut():
+    """Each line says what its command is for, to the end of the sentence."""
+    listed = CliRunner().invoke(cli, ["--help"]).output.partition("Commands:")[2]
+
+    assert "..." not in listed
+    assert re.search(r"why +Tell where the time of RUN went, .*\n.*in ten lines\.", listed)

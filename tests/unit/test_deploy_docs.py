@@ -45,7 +45,8 @@ def flags_of(words: list[str]) -> set[str]:
 def known_to(words: list[str]) -> set[str]:
     """The flags that its verb, or the verb below it, takes."""
     command = cli.get_command(click.Context(cli), words[0])
-    if isinstance(command, click.Group):
+    # `harness runs` is a command, and has one below it.
+    if isinstance(command, click.Group) and words[1:2] and not words[1].startswith("-"):
         command = command.get_command(click.Context(command), words[1])
     assert command is not None, f"there is no harness {words[0]}"
     return {name for option in command.params for name in option.opts}

@@ -13,11 +13,11 @@ from harness.develop.screen import Screen
 from harness.develop.syntax import syntax_problem
 from harness.develop.watching import folders_to_watch
 from harness.errors import HarnessError
-from harness.gateway.feed import FeedInvocation
+from harness.gateway.attempts import InvocationRecord
 from harness.runs.functions import inputs_of
 from harness.settings import OWN_RUNTIME, load_settings
 
-ENDED = FeedInvocation(
+ENDED = InvocationRecord(
     function="resize",
     version="$LATEST",
     request_id="an-id",
@@ -57,6 +57,23 @@ def test_the_platforms_lines_are_left_out_and_others_are_made_harmless():
     ] == printed
 
 
+def test_the_platforms_events_in_json_are_left_out():
+    """What has failed stays, and so do the function's own messages."""
+    shown, printed = screen()
+    kept = [
+        '{"time":"2026-11-30T00:00:00.000Z","type":"platform.initReport","record":{"status":"timeout"}}',
+        '{"timestamp": "2026-11-30T00:00:00Z", "level": "INFO", "message": "platform.start"}',
+    ]
+    left_out = [
+        f'{{"time":"2026-11-30T00:00:00.000Z","type":"platform.{kind}","record":{{}}}}'
+        for kind in ("initStart", "start", "report")
+    ]
+    shown.function_lines("it", "".join(f"{line}\n" for line in (*left_out, *kept)))
+    shown.function_lines("it", "INIT_START Runtime Version: python:3.11.v95\tRuntime Version ARN: arn\n")
+
+    assert [(f"it      {line}", False) for line in kept] == printed
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -70,7 +87,7 @@ def test_an_invocation_is_one_line(changes, words):
     """With its status, request id, duration, memory, and whether the environment was cold."""
     shown, printed = screen()
     fields = {name: getattr(ENDED, name) for name in ENDED.__struct_fields__}
-    shown.invocation(FeedInvocation(**{**fields, **changes}))
+    shown.invocation(InvocationRecord(**{**fields, **changes}))
 
     ((line, note),) = printed
     assert [] == [word for word in words if word not in line]
@@ -188,7 +205,7 @@ def test_without_a_harness_toml_the_loop_wants_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(HarnessError, match=r"no harness\.toml here or above\n.*\n.*`harness init`"):
-        command.callback(names=(), s3=None, mode=None, debug=None, debug_port=None)
+        command.callback(names=(), s3=None, mode=None, debug=None, debug_port=None, opened=False)
 
 
 def test_an_error_of_the_system_is_that_functions_own(tmp_path, monkeypatch):

@@ -30,6 +30,24 @@ def test_a_run_that_goes_on_says_nothing_of_waits(monkeypatch, capsys):
 
     with RunDisplay() as shown:
         shown.stage("training")
-        shown.watch(Progress([RankProgress(0, state="training", epoch=1, loss=0.5)]))
+        shown.watch(Progress([RankProgress(0, state="training", epoch=1, epoch_loss=0.5)]))
 
     assert capsys.readouterr().err == "training ...\nepoch 1: loss 0.5000\n"
+
+
+def test_a_failed_attempt_is_told_once(capsys):
+    """The line names the rank and the cause, and when Lambda tries again; the error tells one that ends the run."""
+    progress = Progress(
+        [RankProgress(0, state="training"), RankProgress(1, state="training")], retry_delays_s=(1000.0,)
+    )
+
+    with RunDisplay() as shown:
+        shown.watch(progress)
+        progress.record_failure(1, "id", "died", "Runtime.ExitError")
+        shown.watch(progress)
+        assert capsys.readouterr().err == ""
+        shown.watch(progress)
+        shown.watch(progress)
+
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"rank 1 failed: Runtime.ExitError; Lambda tries again in about (1000|9\d\d) s\n", told)

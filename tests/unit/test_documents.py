@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.documents import DOCUMENTS, ROOT, blocks_of
 
-KINDS = {"sh", "console", "toml", "json", "text"}
+KINDS = {"sh", "console", "toml", "json", "text", "python"}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -17,6 +17,8 @@ def test_every_block_says_what_it_is(name):
         assert block.kind in KINDS, f"{name}:{block.line}"
         if block.kind == "toml":
             tomllib.loads(block.text)
+        if block.kind == "python":
+            compile(block.text, name, "exec")
         assert not block.note or block.note.startswith(("containers", "not run: ")), f"{name}:{block.line}"
 
 

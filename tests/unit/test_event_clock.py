@@ -2,7 +2,7 @@
 
 import asyncio
 
-from harness.gateway.event_clock import EventClock
+from harness.gateway.events.clock import EventClock
 
 HOUR = 3600.0
 

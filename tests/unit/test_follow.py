@@ -106,7 +106,7 @@ def test_whom_a_run_waits_for_is_told_by_name():
 
     assert told[0] == "rank 0, 1 to start"
     assert re.fullmatch(r"Lambda's next try of rank 0 \(in about [45]\d s\)", told[1])
-    assert told[2].endswith(f" s); {silent} (rank 1)")
+    assert told[2].endswith(f" s); {silent} (awaited by rank 1)")
     assert told[3] == ""
 
 

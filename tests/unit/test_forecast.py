@@ -13,6 +13,7 @@ from harness.report import closed_form
 from harness.report.constants import CONSTANTS
 from harness.report.forecast import Measured, constants, forecast, network_of, start_seconds
 from harness.report.measured import measured_run
+from harness.runs.keeping import partition_bytes
 from training.errors import InputError
 from training.job import Job
 from training.run.model_file import TrainedModel, encode_model
@@ -40,6 +41,11 @@ def one(run=RUN, workers=4, memory_mb=1769, **changed):
     """One line of a forecast."""
     (line,) = forecast(run, [workers], [memory_mb], constants(changed))
     return line
+
+
+def measured_of(s3, run_id="a-run"):
+    """The measurements of a run, and its job."""
+    return measured_run(RunFolder(s3, BUCKET, run_id), lambda job: partition_bytes(s3, job))
 
 
 def test_a_line_is_the_sum_of_its_parts():
@@ -159,7 +165,7 @@ def folder(s3):
 @pytest.mark.usefixtures("folder")
 def test_a_run_is_read_from_its_folder(s3):
     """Rows and bytes of all workers, a round's compute without its exchange, evaluation without waiting for others."""
-    run, job = measured_run(s3, BUCKET, "a-run")
+    run, job = measured_of(s3)
 
     assert ("lr", 2) == (job.model, run.workers)
     assert (200, 2000, 120, 4, 3, 100) == (
@@ -180,7 +186,25 @@ def test_the_last_try_of_a_rank_counts(s3, folder):
     folder.write_json("workers/1.10.json", {**folder.read_json("workers/1.1.json"), "rows": 60})
     folder.write_json("telemetry/1.10.json", folder.read_json("telemetry/1.1.json"))
 
-    assert 160 == measured_run(s3, BUCKET, "a-run")[0].rows
+    assert 160 == measured_of(s3)[0].rows
+
+
+def test_the_links_of_a_chain_are_one_run(s3, folder):
+    """Rounds, all-reduces and time outside of rounds are those of all links; the compute of a round does not change."""
+    alone, _ = measured_of(s3)
+    for rank in range(2):
+        worker, timings = folder.read_json(f"workers/{rank}.1.json"), folder.read_json(f"telemetry/{rank}.1.json")
+        folder.write_json(f"links/{rank}.1.json", worker)
+        folder.write_json(f"workers/{rank}.2.json", {**worker, "attempt": 2})
+        folder.write_json(f"telemetry/{rank}.2.json", timings)
+    folder.write_json("result.json", {**folder.read_json("result.json"), "rounds": 8})
+
+    chain, _ = measured_of(s3)
+
+    assert chain.rounds == 8
+    assert chain.other_all_reduces == 2 * alone.other_all_reduces
+    assert chain.compute_s == pytest.approx(alone.compute_s)
+    assert chain.evaluation_s == pytest.approx(2 * alone.evaluation_s)
 
 
 @pytest.mark.usefixtures("folder")
@@ -188,7 +212,7 @@ def test_data_that_is_gone_is_guessed_from_rows_and_columns(s3):
     """28 columns and a label of four bytes each."""
     s3.delete_object(Bucket="rows", Key="1_2")
 
-    assert 200 * 29 * 4 == measured_run(s3, BUCKET, "a-run")[0].data_bytes
+    assert 200 * 29 * 4 == measured_of(s3)[0].data_bytes
 
 
 @pytest.mark.parametrize(
@@ -216,7 +240,7 @@ def test_a_run_that_lacks_something_is_refused_with_what_it_lacks(s3, folder, ru
     spoil(folder)
 
     with pytest.raises(HarnessError, match=message):
-        measured_run(s3, BUCKET, run_id)
+        measured_of(s3, run_id)
 
 
 def test_a_job_of_another_version_is_refused_by_its_key(s3, folder):
@@ -225,7 +249,7 @@ def test_a_job_of_another_version_is_refused_by_its_key(s3, folder):
     folder.write_json("job.json", {**record, "job": {**record["job"], "gossip": 1}})
 
     with pytest.raises(InputError, match="gossip"):
-        measured_run(s3, BUCKET, "a-run")
+        measured_of(s3)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_file_is_read_whatever_its_encoding(tmp_path, content):
 
 
 NAMED = {
-    "Zstandard": (b"\x28\xb5\x2f\xfd" + bytes(60), "a Zstandard file", "zstd -d"),
+    "Zstandard in gzip": (gzip.compress(b"\x28\xb5\x2f\xfd" + bytes(60)), "a Zstandard file within", "outer one"),
     "7-Zip": (b"7z\xbc\xaf\x27\x1c" + bytes(60), "a 7-Zip archive", "7z x"),
     "tar": (tarred(), "a tar archive", "unpack it"),
     "tar in gzip": (gzip.compress(tarred()), "a tar archive", "unpack it"),

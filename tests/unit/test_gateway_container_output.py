@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from harness.gateway.rie_container import Output
+from harness.gateway.logs.container_output import Output
 
 
 def test_a_container_waits_while_there_is_no_room_and_nothing_is_lost():

@@ -7,7 +7,18 @@ import os
 import pytest
 
 from harness.gateway import limits
-from harness.gateway.output import LONGEST_LINE_BYTES, Lines, Pipe, RieLines, Tail, split_character
+from harness.gateway.logs.config import Logging
+from harness.gateway.logs.output import (
+    LONGEST_LINE_BYTES,
+    Lines,
+    Pipe,
+    RieLines,
+    Tail,
+    at_level,
+    events_of,
+    readable,
+    split_character,
+)
 
 RIE_REPORT = (
     "REPORT RequestId: {}\tDuration: 1.40 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\tMax Memory Used: 128 MB\t\n"
@@ -147,3 +158,35 @@ def test_the_last_words_of_a_runtime_that_died_are_kept_even_if_they_look_like_r
 
     assert "END RequestId: an-id\n" == rie.add("END RequestId: an-id\n") + rie.end()
     assert not rie.ended.is_set()
+
+
+def test_ries_errors_are_dropped_and_the_runtimes_error_is_one_event():
+    """In a container, RIE writes its errors even behind an unfinished line."""
+    rie = RieLines()
+    rie.begin("an-id")
+    rapid = "30 Nov 2026 19:34:13,445 [ERROR] (rapid) Init failed error=Runtime exited with error: exit status 1\n"
+
+    kept = rie.add(f"{rapid}half a line{rapid}what (rapid) means\n[ERROR] ValueError: x\rTraceback:\r  line\na\rb\n")
+
+    error = "[ERROR] ValueError: x\nTraceback:\n  line"
+    assert ["half a line\n", "what (rapid) means\n", error, "a\rb\n"] == events_of(kept)
+    assert f"half a line\nwhat (rapid) means\n{error}\na\rb\n" == readable(kept)
+
+
+@pytest.mark.parametrize(
+    ("line", "passes"),
+    [
+        ("text", True),
+        ('{"level": "INFO"}', False),
+        ('{"level": "warning"}', True),
+        ('{"level": "CRITICAL"}', True),
+        ('{"level": 7}', False),
+        ('{"message": "no level"}', False),
+        ("{no json", True),
+        ("[1]", True),
+        pytest.param('{"a":' * 5000, True, id="deep"),
+    ],
+)
+def test_a_log_in_json_holds_what_has_its_level(line, passes):
+    """A message without a valid level counts as INFO, and text is none."""
+    assert (line + "\n" if passes else "") == at_level(line + "\n", Logging("JSON", application_level="WARN"))

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from harness.gateway.destinations import EndedEvent, record
-from harness.gateway.environment import Answer
+from harness.gateway.answers import Answer
+from harness.gateway.events.destinations import EndedEvent, record
 from harness.gateway.payloads import error_object, is_client_context, raised_by_runtime, read_json
 
 RAISED = {"errorMessage": "m", "errorType": "T", "requestId": "an-id", "stackTrace": []}
@@ -75,7 +75,7 @@ def test_an_error_is_this_invocations_own():
 )
 def test_a_record_holds_any_answer(payload, shown):
     """An answer that is not JSON becomes a string."""
-    ended = EndedEvent("an-id", "an-arn", "Success", 1, b'{"in": "\\ud800"}', "$LATEST", Answer(payload))
+    ended = EndedEvent("an-id", "f", "a-role", "an-arn", "Success", 1, b'{"in": "\\ud800"}', "$LATEST", Answer(payload))
 
     content = json.loads(record(ended))
 

@@ -63,7 +63,7 @@ def test_every_rank_ends_with_the_same_bits():
     outcomes = train_on(4, x, y, batch_size=20, n_epochs=2, valid_ratio=0.1)
 
     assert 1 == len({outcome.parameters.tobytes() for outcome in outcomes})
-    assert 1 == len({outcome.epochs[-1].validation for outcome in outcomes})
+    assert 1 == len({outcome.epochs[-1].validation.loss for outcome in outcomes})
 
 
 def test_a_short_tail_joins_the_last_batch():

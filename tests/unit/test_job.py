@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from harness.runs.prepared import RequestedJob
 from training.errors import InputError, JobError
 from training.job import Job, WorkerJob, decode_job
 
@@ -96,3 +97,51 @@ def test_a_model_brings_defaults_of_its_own():
 
     assert ("em", 100) == (by_name.optim, by_name.n_epochs)
     assert (0.5, 0.0, 32) == (told.lr, told.momentum, told.batch_size)
+
+
+def test_an_optimiser_brings_defaults_of_its_own():
+    """Adam takes steps of another size than descent, and neither a model's momentum nor its learning rate."""
+    linear = decode_job(EVENT | {"optimiser": "adam"}, Job)
+    neural = decode_job(EVENT | {"model": "mlp", "optimiser": "adamw"}, Job)
+    ahead = decode_job(EVENT | {"optimiser": "nesterov", "lr": 0.5}, Job)
+
+    assert (0.02, 0.0, 0.0) == (linear.lr, linear.momentum, linear.weight_decay)
+    assert (0.001, 0.0, 0.01) == (neural.lr, neural.momentum, neural.weight_decay)
+    assert (0.5, 0.9) == (ahead.lr, ahead.momentum)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("optimiser", "adagrad", "sgd | nesterov | adam | adamw"),
+        ("lr_schedule", "linear", "constant | step | cosine | inverse_sqrt"),
+        ("warmup", 1, "from 0 to below 1"),
+        ("beta2", 1.0, "from 0 to below 1"),
+        ("epsilon", 0, "from 1e-12 to 1"),
+        ("clip_norm", -1, "0 for no limit"),
+        ("lr_decay", 1, "above 0 and below 1"),
+        ("lr_step_epochs", 0, "at least 1"),
+        ("patience", -1, "0 for never"),
+        ("init_from", "20261123-151538-367b1d", "s3://bucket/key"),
+        ("init_from", "s3://Bucket/model.npz", "s3://bucket/key"),
+        ("stop_metric", "mae", "loss | accuracy | auc | precision | recall | f1 | log_loss | rmse | r2"),
+        ("class_weights", "even", "balanced, or a number above 0 for each class"),
+        ("class_weights", "1;5", "as 1,5"),
+        ("class_weights", "-1,5", "a number above 0"),
+    ],
+)
+def test_a_wrong_value_of_a_step_is_refused(field, value, allowed):
+    """As for every other key, the error says what would be right."""
+    with pytest.raises(JobError, match=f"`{field}`") as caught:
+        decode_job(EVENT | {field: value}, Job)
+
+    assert repr(value) in str(caught.value)
+    assert allowed in str(caught.value)
+
+
+def test_what_the_data_may_still_change_is_compared_once_it_is_known():
+    """`harness run` chooses lr and n_epochs from the data: a user's key that fits those is not refused before."""
+    asked = {"lr_schedule": "step", "lr_step_epochs": 5}
+
+    assert 5 == decode_job(asked, RequestedJob).lr_step_epochs
+    assert 5 == decode_job(EVENT | asked | {"n_epochs": 9}, Job).lr_step_epochs

@@ -5,6 +5,7 @@ import os
 
 from harness.faults.board import Board
 from harness.gateway import __main__ as gateway_process
+from harness.gateway.layer_store import LayerStore
 from harness.gateway.packages import CodeFolders
 from harness.network import faults
 from harness.system.process_identity import ProcessIdentity
@@ -13,8 +14,8 @@ from harness.system.process_identity import ProcessIdentity
 def failing_once(calls, done):
     """A call that fails for the first time, as a full disk or a lost connection makes it."""
 
-    def call(argument):
-        calls.append(argument)
+    def call(*arguments):
+        calls.append(arguments)
         if len(calls) == 1:
             raise OSError("no space")
         done()
@@ -34,7 +35,7 @@ def test_code_is_removed_after_a_removal_that_failed(tmp_path, caplog):
 
             remove_unneeded_code = staticmethod(failing_once(calls, lambda: loop.call_soon_threadsafe(done.set)))
 
-        task = asyncio.create_task(gateway_process.remove_unneeded(code, Functions()))
+        task = asyncio.create_task(gateway_process.remove_unneeded(code, Functions(), LayerStore(tmp_path / "layers")))
         async with asyncio.timeout(10):
             code.unneeded.set()
             while not calls:  # noqa: ASYNC110 - a thread sets no event
@@ -73,5 +74,5 @@ def test_plans_of_orphans_are_lifted_after_one_that_was_not(monkeypatch, caplog)
         task.cancel()
         return calls
 
-    assert ["one", "two"] == asyncio.run(run())
+    assert [("one",), ("two",)] == asyncio.run(run())
     assert "no space" in caplog.text

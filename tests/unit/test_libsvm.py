@@ -350,7 +350,7 @@ def test_rubbish_behind_an_xz_stream_is_not_ignored(text_file):
 def test_a_file_that_is_no_text_is_refused(text_file, data_type, content):
     """Binary files that are not compressed in a known way are refused at once."""
     with pytest.raises(
-        InputError, match=r"is not supported\nsupported: LIBSVM text .*\n.*CIFAR-10's binary format is cifar10"
+        InputError, match=r"is not supported\nsupported here: LIBSVM text .*\n.*CIFAR-10's binary format is cifar10"
     ):
         read_all(text_file(content), data_type=data_type)
 

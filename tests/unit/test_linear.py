@@ -8,6 +8,7 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.metrics.hits import hits_of
 from training.model.linear import logistic_regression, support_vector_machine
 
 MODELS = [logistic_regression, support_vector_machine]
@@ -55,14 +56,14 @@ def test_sparse_rows_give_what_dense_rows_give(shape):
 
 @given(shapes)
 def test_predictions_agree_with_the_evaluation(shape):
-    """The class with the largest score is the one that counts as a hit."""
+    """Evaluation returns the scores that predictions have; the class with the largest one counts as a hit."""
     model, parameters, x, y = problem(*shape)
 
-    classes = model.predict(parameters, x).argmax(axis=1)
+    scores = model.predict(parameters, x)
     evaluation = model.evaluate(parameters, x, y)
 
-    assert np.count_nonzero(classes == y) == evaluation.correct
-    assert np.bincount(classes, minlength=len(evaluation.predicted)).tolist() == evaluation.predicted.tolist()
+    assert scores.tolist() == evaluation.scores.tolist()
+    assert np.count_nonzero(scores.argmax(axis=1) == y) == hits_of(evaluation, y).correct
 
 
 @pytest.mark.parametrize("make", MODELS)

@@ -6,7 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
+from harness.cli.logs import _time
 from harness.cli.main import cli
+from harness.errors import HarnessError
+from harness.history.folder import KeptFolder
+from harness.runs.function_logs import run_lines
 from harness.runs.log_selection import RankSelection, parse_since
 from harness.runs.log_tail import LogLine
 
@@ -87,3 +91,29 @@ def test_a_selection_goes_on_where_it_was():
 
     assert [] == list(selection.select(invocation[:2]))
     assert invocation == list(selection.select(invocation[2:]))
+
+
+@pytest.mark.parametrize(
+    ("names", "ranks", "words"),
+    [
+        ((), (7,), "run a-run has no line of rank 7\nits log has lines of ranks 0"),
+        (("hello",), (), "run a-run has no line of function hello\nits log has lines of linear_ec_2"),
+    ],
+)
+def test_a_rank_or_a_function_that_a_run_has_not_is_refused(tmp_path, names, ranks, words):
+    """Nothing printed would look like a silent rank."""
+    texts = ["START RequestId: w Version: $LATEST", '{"event":"started","run_id":"a-run","rank":0}']
+    lines = [{"at": 1e9, "function": "linear_ec_2", "request_id": "w", "text": text} for text in texts]
+    folder = tmp_path / "a-run"
+    folder.mkdir()
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    with pytest.raises(HarnessError) as raised:
+        list(run_lines(KeptFolder(folder), names, ranks, None))
+
+    assert words == str(raised.value)
+
+
+def test_a_line_at_a_time_of_no_calendar_is_printed_all_the_same():
+    """A damaged log must not end in an error."""
+    assert ["1e+13", "2001-09-09T01:46:40.000Z"] == [_time(at) for at in (10**16, 10**12)]

@@ -2,11 +2,13 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from tests.support.networks import CLASSES, NAMES, network, one_thread, striped_images
 from tests.support.ranks import exchange_of, on_all_ranks
@@ -110,7 +112,8 @@ def test_parts_add_up_to_the_whole(name):
     np.testing.assert_allclose(whole.gradient, sum(part.gradient for part in parts), rtol=1e-3, atol=1e-4)
     evaluation = model.evaluate(parameters, x, y)
     assert evaluation.loss == pytest.approx(whole.loss, rel=1e-5)
-    assert evaluation.correct == sum(model.evaluate(parameters, x[rows], y[rows]).correct for rows in cuts)
+    parts = [model.evaluate(parameters, x[rows], y[rows]) for rows in cuts]
+    np.testing.assert_allclose(evaluation.scores, np.concatenate([part.scores for part in parts]), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -124,13 +127,13 @@ def test_zero_rows_give_zeros(name):
     assert (0.0, 0) == (loss, samples)
     assert gradient.shape == parameters.shape
     assert not gradient.any()
-    assert (0.0, 0, 0) == model.evaluate(parameters, x[:0], y[:0])[:3]
+    assert (0.0, 0) == model.evaluate(parameters, x[:0], y[:0])[:2]
     assert (0, CLASSES) == model.predict(parameters, x[:0]).shape
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_predictions_are_probabilities_that_evaluation_counts(name):
-    """Each row's probabilities add up to 1; their largest is the class that `evaluate` compares."""
+def test_predictions_are_probabilities_that_evaluation_returns(name):
+    """Each row's probabilities add up to 1; `evaluate` returns the same."""
     model, (x, y) = network(name), striped_images(33, 0)
     parameters = model.initial(3)
 
@@ -139,8 +142,7 @@ def test_predictions_are_probabilities_that_evaluation_counts(name):
     assert np.float32 == probabilities.dtype
     np.testing.assert_allclose(probabilities.sum(axis=1), np.ones(33), rtol=1e-5)
     evaluation = model.evaluate(parameters, x, y)
-    assert (probabilities.argmax(axis=1) == y).sum() == evaluation.correct
-    assert np.bincount(probabilities.argmax(axis=1), minlength=CLASSES).tolist() == evaluation.predicted.tolist()
+    assert probabilities.tolist() == evaluation.scores.tolist()
     assert -np.log(probabilities[np.arange(33), y]).sum() == pytest.approx(evaluation.loss, rel=1e-4)
 
 
@@ -263,3 +265,22 @@ def test_rows_that_are_no_images_are_refused(name):
     """A convolutional network names the features it needs, and those it got."""
     with pytest.raises(InputError, match=f"model={name} needs n_features=3072 .*; got 28"):
         make_model(name, n_features=28, n_classes=2, hidden_units=1)
+
+
+def test_class_weights_are_torchs():
+    """Loss and gradient are those of torch's weighted cross-entropy, in pieces too."""
+    random = np.random.default_rng(0)
+    model = replace(mlp(4, 3, hidden_units=5).weighted([1.0, 2.0, 0.5]), rows_at_once=7)
+    network = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
+    x, y = random.normal(size=(20, 4)).astype(np.float32), random.integers(0, 3, 20)
+    parameters = model.initial(0)
+    torch.nn.utils.vector_to_parameters(torch.tensor(parameters), network.parameters())
+    weights = torch.tensor([1.0, 2.0, 0.5])
+    functional.cross_entropy(network(torch.tensor(x)), torch.tensor(y), weights, reduction="sum").backward()
+    expected = torch.cat([array.grad.flatten() for array in network.parameters()]).numpy()
+
+    loss, gradient, samples = model.loss_and_gradient(parameters, x, y)
+
+    assert 20 == samples
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+    assert loss == pytest.approx(model.evaluate(parameters, x, y).loss, rel=1e-5)

@@ -326,7 +326,6 @@ def test_a_layers_file_that_cannot_be_read_is_named(source, tmp_path):
         ({"include": ("gone",)}, "function folder {}/gone does not exist", "correct `include` in harness.toml"),
         ({"layers": ("gone",)}, "layer {}/gone does not exist", "correct `layers` in harness.toml"),
         ({"source": "app.py"}, "{}/app.py is a file, not a folder", "correct `source`"),
-        ({"include": ("app.py",)}, "{}/app.py is a file, not a folder", "correct `include`"),
         ({"source": "app.py/f"}, "function folder {}/app.py/f does not exist", "correct `source`"),
         ({"source": "~/f"}, "function folder {}/~/f does not exist", "~ is not your home there"),
     ],

@@ -17,7 +17,7 @@ from harness.datasets.partitioning import partition_arrays, partition_file
 from harness.datasets.partitions import list_objects, read_manifest
 from harness.datasets.shuffle import row_order
 from harness.datasets.sidecar import Sidecar, write_sidecar
-from training.data.dataset import Dataset, decode_partition
+from training.data.dataset import Dataset, decode_npz, decode_partition
 from training.data.manifest import LabelCount
 from training.errors import InputError
 
@@ -364,7 +364,7 @@ def test_a_bucket_that_appears_meanwhile_is_used(s3, write_rows, monkeypatch):
     path, _ = write_rows(4)
     s3.create_bucket(Bucket="taken")
     answers = iter([False, False])
-    monkeypatch.setattr(partitions, "_exists", lambda *_: next(answers))
+    monkeypatch.setattr(partitions, "bucket_exists", lambda *_: next(answers))
 
     def refuse(**_):
         raise ClientError({"Error": {"Code": "BucketAlreadyOwnedByYou", "Message": "yours"}}, "CreateBucket")
@@ -511,3 +511,34 @@ def test_an_older_manifest_is_an_error_that_says_so(s3):
 
     with pytest.raises(InputError, match="is not a manifest of this version's partitions"):
         read_manifest(s3, "older")
+
+
+@pytest.mark.parametrize("data_type", ["dense_libsvm", "sparse_libsvm"])
+@pytest.mark.parametrize(
+    ("missing", "x", "y"),
+    [
+        ("mean", [[1, 2.5, 3], [4, 5, 2], [2.5, 0, 1]], [1, 0, 1]),
+        ("zero", [[1, 0, 3], [4, 5, 0], [0, 0, 1]], [1, 0, 1]),
+        ("drop", [[7, 0, 1]], [1]),
+    ],
+)
+def test_missing_values_of_text_become_what_the_user_says(s3, tmp_path, data_type, missing, x, y):
+    """`nan` becomes the mean of its feature or zero, or its row is left out; a comment is none."""
+    path = tmp_path / "rows.txt"
+    text = "1 1:1 2:nan 3:3\n0 1:4 2:5 3:NaN # 1:nan\n1 1:nan 3:1\n"
+    path.write_text(text if missing != "drop" else text + "1 1:7 3:1 # 2:nan\n")
+    partition_file(
+        path, n_workers=1, s3=s3, bucket="filled", data_type=data_type, missing=missing, shuffle=False, n_features=3
+    )
+
+    rows = decode_npz(s3.get_object(Bucket="filled", Key="0_1")["Body"].read(), source="rows")[1]
+    found = rows.x if isinstance(rows.x, np.ndarray) else rows.x.toarray()
+    assert (x, y) == (found.tolist(), rows.y.tolist())
+
+
+def test_missing_values_of_text_are_counted(s3, tmp_path):
+    """Without a word about them, they are refused with their number by feature."""
+    path = tmp_path / "rows.txt"
+    path.write_text("1 1:1 2:2 3:3\n0 1:4 2:nan 3:nan\n1 2:-nan 3:1\n")
+    with pytest.raises(InputError, match=r"values \(nan\): feature 2 2, feature 3 1; the first at line 2\n--miss"):
+        partition_file(path, n_workers=1, s3=s3, bucket="refused")

@@ -88,3 +88,9 @@ def test_what_the_data_brings_is_checked_too():
 
     with pytest.raises(InputError, match="`n_classes` is 1"):
         complete_job(run, Data("bucket", "ones", {"n_features": 13, "n_classes": 1}), target, {})
+
+
+def test_an_empty_name_of_data_is_refused():
+    """It is what a script's unset variable gives, and no wish for the default data."""
+    with pytest.raises(InputError, match="data ``: is empty; the forms are"):
+        prepare_run("", None, EVENT)

@@ -8,6 +8,7 @@ from harness.datasets.libsvm import format_rows
 from harness.datasets.partitioning import partition_arrays
 from harness.datasets.partitions import read_manifest
 from harness.datasets.specs import parse_data_spec
+from harness.datasets.tables.spec import TableOptions
 from harness.errors import HarnessError
 from harness.runs.data import Data, check_shape, prepare_data
 from training.data.dataset import Dataset
@@ -177,3 +178,44 @@ def test_a_zero_based_file_is_told_from_others(s3, data_file):
         prepare_data(spec, job(zero_based="no"), s3)
     with pytest.raises(JobError, match=r"`zero_based` is 'no'; allowed: auto or yes, as s3://.* was read so"):
         prepare_data(parse_data_spec(f"s3://{seen.bucket}"), job(zero_based="no"), s3)
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "allowed"),
+    [
+        ({"model": "svm"}, "model", "linear, or mlp with loss=squared: sklearn:diabetes has targets"),
+        ({"model": "mlp"}, "loss", "squared, huber or poisson: sklearn:diabetes has targets, not classes"),
+    ],
+)
+def test_targets_are_no_classes(s3, event, field, allowed):
+    """The error names the key that makes the job a regression."""
+    with pytest.raises(JobError, match=allowed) as caught:
+        prepare_data(parse_data_spec("sklearn:diabetes"), job(**event), s3)
+
+    assert f"`{field}`" in str(caught.value)
+
+
+def test_what_a_column_decided_is_not_decided_again(s3, tmp_path):
+    """Partitions that were split by a column take no other share of validation rows; the run itself says the share."""
+    path = tmp_path / "table.csv"
+    path.write_text("a,who,y\n" + "".join(f"{row},{row % 10},{row % 2}\n" for row in range(100)))
+    options = TableOptions(split_by="who")
+    made = prepare_data(parse_data_spec(str(path), options), job(valid_ratio=0.2), s3)
+    check_shape({"valid_ratio": 0.2}, made)
+    with pytest.raises(JobError, match=r"`n_features` is 7; allowed: 1, as .* has it"):
+        check_shape({"n_features": 7}, made)
+
+    named = prepare_data(parse_data_spec(f"s3://{made.bucket}"), job(), s3)
+    assert 20 == sum(made.manifest.valid_rows_per_partition)
+    with pytest.raises(JobError, match="nothing: a column decided which rows of"):
+        check_shape({"valid_ratio": 0.2}, named)
+
+
+def test_a_model_of_another_task_is_refused(s3, tmp_path):
+    """Partitions of targets need a model of regression, and those of classes none."""
+    path = tmp_path / "table.csv"
+    for labels, model, named in (("0.5", "lr", "has targets, not classes"), ("cat", "linear", "with classes")):
+        path.write_text("a,y\n" + "".join(f"{row},{labels}{row % 3}\n" for row in range(30)))
+        data = prepare_data(parse_data_spec(str(path)), job(), s3)
+        with pytest.raises(JobError, match=named):
+            check_shape({"model": model}, data)

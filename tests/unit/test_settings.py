@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.folders import state_folder
-from harness.runs.functions import declared
+from harness.runs.declared import declared
 from harness.settings import load_settings
 from harness.stack.folders import make_folder, remove_folder
 from harness.stack.plan import make_plan
@@ -31,7 +31,7 @@ FUNCTION = 'source = "src"\nhandler = "app.handler"\n'
         (f'[functions.f]\n{FUNCTION}include = ["a", ""]', "functions.f.include[1]: an empty path", "correct"),
         ('[functions.f]\nhandler = "app.f"\nsource = 3', "functions.f.source: Expected `str`, got `int`", "quotes"),
         ('[stack]\nmode = "odd"', "stack.mode: Invalid enum value 'odd'", 'it takes "process" or "container"'),
-        ('runtime = "python2.7"', "runtime: Invalid enum value 'python2.7'", 'it takes "python3.11" or'),
+        ('runtime = "python2.7"', "runtime: Invalid enum value 'python2.7'", 'it takes "python3.8" or'),
         ("functions = 3", "functions: Expected `object`, got `int`", "correct"),
         ("[[functions]]", "functions: Expected `object`, got `array`", "correct"),
         ("x = [", "harness.toml is not TOML", "correct"),

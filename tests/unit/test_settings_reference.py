@@ -53,7 +53,8 @@ def test_every_key_is_described_and_has_its_default():
     assert [path for path, schema in found.items() if not schema.get("description", "").endswith(".")] == []
     # What follows from something else when it is absent: the Python of the harness, files beside the handler.
     derived = {".runtime", ".functions.NAME.runtime", ".functions.NAME.requirements"}
-    needed = {".functions.NAME.source", ".functions.NAME.handler"}
+    derived |= {f".models.NAME.{key}" for key in ("requirements", "memory_mb", "timeout_s")}  # its worker's
+    needed = {".functions.NAME.source", ".functions.NAME.handler", ".models.NAME.path", ".models.NAME.name"}
     tables = {path for path, schema in found.items() if "properties" in schema}
     assert {path for path, schema in found.items() if "default" not in schema} - tables == needed | derived
     assert "null" not in SCHEMA.read_text()

@@ -26,4 +26,4 @@ def test_no_file_names_its_tier():
 
 def test_every_folder_of_tests_is_a_tier():
     """A new folder is given a meaning in `tests/conftest.py` and a line in CONTRIBUTING.md."""
-    assert set(TIERS) == {path.parent.name for path in TESTS.rglob("test_*.py")}
+    assert set(TIERS) == {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")}

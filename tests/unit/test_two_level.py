@@ -6,7 +6,7 @@ import pytest
 from tests.support.ranks import exchange_of, on_all_ranks
 from training.errors import RanksMissing
 from training.exchange.channel.memory import MemoryChannel
-from training.exchange.collectives.call import STEPS_PER_CALL, Call
+from training.exchange.collectives.call import STEPS_PER_CALL, CollectiveCall
 from training.exchange.collectives.two_level import WHOLE_UP_TO_BYTES, group_of, leaders_of, two_level
 from training.exchange.frame import Encoding, Flag
 from training.exchange.mailbox import Mailbox
@@ -82,7 +82,7 @@ def test_what_any_rank_asks_reaches_all(asking, size):
     def rank_main(rank):
         mailbox = Mailbox(channel, run_id="run", rank=rank, world_size=5)
         flags = Flag.STOP if rank == asking else Flag(0)
-        call = Call(mailbox, PlainPolicy(channel, mailbox.keys), 0, 0, 20.0, None, flags)
+        call = CollectiveCall(mailbox, PlainPolicy(channel, mailbox.keys), 0, 0, 20.0, None, flags)
         return two_level(call, np.ones(size, np.float32), 1).flags
 
     assert [Flag.STOP] * 5 == on_all_ranks(5, rank_main)

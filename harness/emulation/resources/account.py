@@ -5,11 +5,11 @@ from typing import Any
 
 from harness.emulation.resources.base import (
     Api,
-    Change,
     CreatedResource,
     Handler,
     Properties,
     ResourceRequest,
+    ResourceUpdate,
     dropped_tags,
     names,
 )
@@ -58,7 +58,7 @@ def _remove_policies(api: Api, role: str, given: Properties) -> None:
         api.iam.detach_role_policy(RoleName=role, PolicyArn=arn)
 
 
-def _update_role(change: Change) -> None:
+def _update_role(change: ResourceUpdate) -> None:
     iam, role = change.api.iam, change.physical_id
     if change.differs("Policies") or change.differs("ManagedPolicyArns"):
         _remove_policies(change.api, role, change.old)
@@ -97,7 +97,7 @@ def _delete_policy(api: Api, _: str, given: Properties) -> None:
         api.iam.delete_role_policy(RoleName=role, PolicyName=given["PolicyName"])
 
 
-def _update_policy(change: Change) -> None:
+def _update_policy(change: ResourceUpdate) -> None:
     _delete_policy(change.api, change.physical_id, change.old)
     _put_policy(change.api, change.new)
 
@@ -129,7 +129,7 @@ def _delete_budget(api: Api, name: str, _: Properties) -> None:
     api.budgets.delete_budget(AccountId=api.account, BudgetName=name)
 
 
-def _update_budget(change: Change) -> None:
+def _update_budget(change: ResourceUpdate) -> None:
     # moto has no UpdateBudget.
     budget, notifications = _budget(change.physical_id, change.new)
     budget["BudgetName"] = change.physical_id

@@ -90,7 +90,7 @@ class ResourceRequest:
 
 
 @dataclass(frozen=True)
-class Change:
+class ResourceUpdate:
     """A request to change a resource.
 
     Attributes:
@@ -127,7 +127,7 @@ class Handler:
     delete: Callable[[Api, str, Properties], None]
     properties: frozenset[str]
     mutable: frozenset[str] = frozenset()
-    update: Callable[[Change], None] | None = None
+    update: Callable[[ResourceUpdate], None] | None = None
     taggable: bool = True
 
     def changes_in_place(self, changed: set[str]) -> bool:
@@ -150,7 +150,7 @@ def tag_map(tags: Tags) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in tags}
 
 
-def dropped_tags(change: Change) -> list[str]:
+def dropped_tags(change: ResourceUpdate) -> list[str]:
     """Return the keys of the tags to remove."""
     return sorted(tag_map(change.old.get("Tags", [])).keys() - tag_map(change.new.get("Tags", [])).keys())
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from harness.emulation.resources.base import (
     Api,
-    Change,
     CreatedResource,
     Handler,
     Properties,
     ResourceRefused,
     ResourceRequest,
+    ResourceUpdate,
     dropped_tags,
     names,
 )
@@ -22,7 +22,7 @@ def _name(request: ResourceRequest) -> str:
     return f"{stack[:3]}-{rest[:2]}-{hashlib.sha256(request.name.encode()).hexdigest()[:12]}".lower()
 
 
-def _retag(change: Change, kind: str) -> None:
+def _retag(change: ResourceUpdate, kind: str) -> None:
     if change.differs("Tags"):
         arn = f"arn:aws:elasticache:{change.api.region}:{change.api.account}:{kind}:{change.physical_id}"
         if dropped := dropped_tags(change):
@@ -63,7 +63,7 @@ def _set_parameters(api: Api, name: str, given: Properties) -> None:
         api.elasticache.modify_cache_parameter_group(CacheParameterGroupName=name, ParameterNameValues=values)
 
 
-def _update_parameter_group(change: Change) -> None:
+def _update_parameter_group(change: ResourceUpdate) -> None:
     if gone := change.old.get("Properties", {}).keys() - change.new.get("Properties", {}).keys():
         change.api.elasticache.reset_cache_parameter_group(
             CacheParameterGroupName=change.physical_id,
@@ -105,7 +105,7 @@ def _create_cluster(request: ResourceRequest) -> CreatedResource:
     return CreatedResource(name, attributes)
 
 
-def _update_cluster(change: Change) -> None:
+def _update_cluster(change: ResourceUpdate) -> None:
     if change.differs("CacheNodeType"):
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-elasticache-cachecluster.html
         raise ResourceRefused("Changing the CacheNodeType of a Memcached instance is currently not supported.")

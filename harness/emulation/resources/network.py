@@ -5,11 +5,11 @@ from typing import Any
 
 from harness.emulation.resources.base import (
     Api,
-    Change,
     CreatedResource,
     Handler,
     Properties,
     ResourceRequest,
+    ResourceUpdate,
     dropped_tags,
     flag,
     names,
@@ -20,7 +20,7 @@ def _specification(kind: str, request: ResourceRequest) -> list[dict[str, Any]]:
     return [{"ResourceType": kind, "Tags": request.tags}] if request.tags else []
 
 
-def _retag(change: Change) -> None:
+def _retag(change: ResourceUpdate) -> None:
     if change.differs("Tags"):
         if dropped := dropped_tags(change):
             change.api.ec2.delete_tags(Resources=[change.physical_id], Tags=[{"Key": key} for key in dropped])
@@ -50,7 +50,7 @@ def _set_dns(api: Api, vpc: str, given: Properties) -> None:
     api.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": flag(given.get("EnableDnsHostnames", False))})
 
 
-def _update_vpc(change: Change) -> None:
+def _update_vpc(change: ResourceUpdate) -> None:
     _set_dns(change.api, change.physical_id, change.new)
     _retag(change)
 
@@ -104,7 +104,7 @@ def _create_endpoint(request: ResourceRequest) -> CreatedResource:
     return CreatedResource(endpoint["VpcEndpointId"], {"Id": endpoint["VpcEndpointId"]})
 
 
-def _update_endpoint(change: Change) -> None:
+def _update_endpoint(change: ResourceUpdate) -> None:
     if change.differs("PolicyDocument"):
         document = _document(change.new["PolicyDocument"]) if "PolicyDocument" in change.new else ""
         change.api.ec2.modify_vpc_endpoint(
@@ -140,7 +140,7 @@ def _authorise(api: Api, group: str, given: Properties) -> None:
         api.ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[_permission(rule)])
 
 
-def _update_group(change: Change) -> None:
+def _update_group(change: ResourceUpdate) -> None:
     ec2, group = change.api.ec2, change.physical_id
     for rule in change.old.get("SecurityGroupIngress", []):
         ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[_permission(rule)])

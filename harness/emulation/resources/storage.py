@@ -7,12 +7,12 @@ from botocore.exceptions import ClientError
 
 from harness.emulation.resources.base import (
     Api,
-    Change,
     CreatedResource,
     Handler,
     Properties,
     ResourceRefused,
     ResourceRequest,
+    ResourceUpdate,
     dropped_tags,
     flag,
     names,
@@ -65,7 +65,7 @@ def _configure_bucket(api: Api, bucket: str, given: Properties) -> None:
         s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": given["Tags"]})
 
 
-def _update_bucket(change: Change) -> None:
+def _update_bucket(change: ResourceUpdate) -> None:
     bucket, s3 = change.physical_id, change.api.s3
     gone = {
         "BucketEncryption": s3.delete_bucket_encryption,
@@ -154,7 +154,7 @@ def _put_repository_policy(api: Api, name: str, given: Properties) -> None:
     api.ecr.set_repository_policy(repositoryName=name, policyText=policy)
 
 
-def _update_repository(change: Change) -> None:
+def _update_repository(change: ResourceUpdate) -> None:
     ecr, name, new = change.api.ecr, change.physical_id, change.new
     if change.differs("ImageTagMutability"):
         ecr.put_image_tag_mutability(repositoryName=name, imageTagMutability=new.get("ImageTagMutability", "MUTABLE"))
@@ -196,7 +196,7 @@ def _create_log_group(request: ResourceRequest) -> CreatedResource:
     return CreatedResource(name, {"Arn": f"{_log_group_arn(request.api, name)}:*"})
 
 
-def _update_log_group(change: Change) -> None:
+def _update_log_group(change: ResourceUpdate) -> None:
     logs, name = change.api.logs, change.physical_id
     if change.differs("RetentionInDays"):
         if "RetentionInDays" in change.new:
@@ -229,7 +229,7 @@ def _create_queue(request: ResourceRequest) -> CreatedResource:
     return CreatedResource(url, {"Arn": arn, "QueueName": name, "QueueUrl": url})
 
 
-def _update_queue(change: Change) -> None:
+def _update_queue(change: ResourceUpdate) -> None:
     sqs, url = change.api.sqs, change.physical_id
     if attributes := _queue_attributes({name: change.new[name] for name in change.new if change.differs(name)}):
         sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
@@ -250,7 +250,7 @@ def _create_queue_policy(request: ResourceRequest) -> CreatedResource:
     return CreatedResource(request.name)
 
 
-def _update_queue_policy(change: Change) -> None:
+def _update_queue_policy(change: ResourceUpdate) -> None:
     _put_queue_policy(change.api, change.new, json.dumps(change.new["PolicyDocument"], default=str))
 
 

@@ -1,11 +1,11 @@
-"""Stand in for a runtime under RIE: `python -I -S client.py SOCKET PYTHON BOOTSTRAP CODE HANDLER OUTPUT`.
+"""Stand in for a runtime under RIE: `python -I -S client.py SOCKET OUTPUT COMMAND`.
 
     RIE --starts--> client --environment, descriptors -----> parent --forks--> runtime
                       ^------- its pid; in the end its status ------'
 
 RIE sees one process that lives and dies as the runtime does.
 A signal that cannot be forwarded, such as SIGKILL, closes the connection, and the parent then kills the runtime.
-If the parent does not answer, or answers `cold`, the client becomes a runtime itself, as if there were no parent.
+If the parent does not answer, or answers `cold`, the client becomes the command, which starts a runtime without it.
 The client's own name (`/proc/<pid>/comm`) contains the runtime's pid, for the gateway.
 
 Dozens of clients start at once, so they import only built-in modules: `socket` and `signal` would triple the 10 ms.
@@ -30,8 +30,8 @@ FORWARDED_SIGNALS = (
 
 def main() -> None:
     """Have a runtime forked and end as it does, or become one."""
-    _, path, *runtime = sys.argv
-    connection = ask(path, int(runtime[-1]))
+    _, path, output, *runtime = sys.argv
+    connection = ask(path, int(output))
     pid = number_in(connection, b"forked") if connection else None
     if connection is None or pid is None:
         # `exec` keeps the parent-death signal.

@@ -1,7 +1,9 @@
 """A process that has imported a function's libraries and forks the function's runtimes.
 
-    python start.py LISTENER CODE HANDLER [--without MODULE ...]
+    python start.py LISTENER CODE HANDLER RUNTIME OPT [VIEW ...] [--without MODULE ...]
 
+RUNTIME is the folder of the start script, OPT that of the layers, and VIEW what `isolation/enter.py` has shown this
+process: all paths are as seen from there.
 LISTENER is an inherited socket to which clients connect (`client.py`); standard input is closed when no more runtimes
 are needed. The process then stays until its last runtime has ended, because the runtimes die with it.
 
@@ -12,7 +14,6 @@ So the process that forks has one thread and no descriptor that a library opened
 is imported is left to each runtime.
 """
 
-import ctypes
 import gc
 import importlib
 import os
@@ -33,15 +34,12 @@ from types import ModuleType
 from harness.gateway.forking.compiled import hold_code
 from harness.gateway.forking.imports import RUNTIME, imported_by
 from harness.gateway.forking.priming import prime_botocore
+from harness.gateway.isolation.enter import View, die_with_parent, parse, separate
 from harness.gateway.runtime.bootstrap import layers_in
 from harness.system.process_labels import label_of, set_label
 
 # An environment holds the function's variables (at most 4 KB), Lambda's own, and RIE's.
 REQUEST_BYTES = 131_072
-# Starts a fresh runtime.
-BOOTSTRAP = Path(__file__).parents[1] / "runtime" / "bootstrap.py"
-# https://man7.org/linux/man-pages/man2/prctl.2.html
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -76,21 +74,24 @@ class Runtime:
 
 def main() -> None:
     """Import the libraries, then serve; in a forked process, go on as the runtime."""
-    listener, code, handler, *without = sys.argv[1:]
-    prepare(Path(code), handler, without[1:])
+    listener, code, handler, runtime, opt, *options = sys.argv[1:]
+    end = options.index("--without") if "--without" in options else len(options)
+    prepare(Path(code), handler, opt, options[end + 1 :])
     refusal = shadowed_by(Path(code)) or unsupported()
     request = Server(socket.socket(fileno=int(listener)), refusal).run()
     if request is not None:
-        become_fresh(request, code, handler)
-        runpy.run_path(str(BOOTSTRAP), run_name="__main__")
+        script = f"{runtime}/bootstrap.py"
+        become_fresh(request, script, parse(options[:end]))
+        runpy.run_path(script, run_name="__main__")
 
 
-def prepare(code: Path, handler: str, without: list[str]) -> None:
+def prepare(code: Path, handler: str, opt: str, without: list[str]) -> None:
     """Import the libraries that the function imports.
 
     Args:
         code: The function's folder.
         handler: `module.function` in it.
+        opt: The folder of its layers; empty if there is none.
         without: Modules that are left to the runtimes.
     """
     imports = imported_by(code, handler)
@@ -117,7 +118,7 @@ def prepare(code: Path, handler: str, without: list[str]) -> None:
 
     import_and_check(imports.runtime)
     # The runtime, too, looks into the function's folder only when it has imported what it needs itself.
-    with first_in_path([*([str(code)] if imports.bundled else []), *layers_in(str(code))]):
+    with first_in_path([*([str(code)] if imports.bundled else []), *layers_in(opt)]):
         import_and_check(imports.libraries)
         if "botocore" not in without:
             prime_botocore(imports.services)
@@ -314,16 +315,17 @@ def receive(client: socket.socket) -> ForkRequest | None:
     return ForkRequest(message.split(b"\0"), descriptors, label)
 
 
-def become_fresh(request: ForkRequest, code: str, handler: str) -> None:
-    """Bring a forked process into the state of `python bootstrap.py CODE HANDLER` before its first line.
+def become_fresh(request: ForkRequest, script: str, view: View) -> None:
+    """Bring a forked process into the state of `python bootstrap.py` before its first line.
 
     Args:
         request: Its environment and descriptors.
-        code: The function's folder.
-        handler: `module.function` in it.
+        script: The path of that script.
+        view: What the parent was shown.
     """
     parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    separate(view)
+    die_with_parent()
     if os.getppid() != parent:
         os._exit(1)
     set_label(os.getpid(), request.label)
@@ -336,7 +338,7 @@ def become_fresh(request: ForkRequest, code: str, handler: str) -> None:
         name, _, value = variable.partition(b"=")
         os.environb[name] = value
     time.tzset()
-    sys.argv[:] = [str(BOOTSTRAP), code, handler]
+    sys.argv[:] = [script]
     sys.orig_argv[:] = [sys.executable, *sys.argv]
     for module in [module for module in sys.modules if module.partition(".")[0] == "harness"]:
         del sys.modules[module]
@@ -380,7 +382,7 @@ def open_descriptors() -> int:
 
 def log(text: str) -> None:
     """Write a line to the gateway's log."""
-    sys.stderr.write(f"pre-imported parent in {Path.cwd()}: {text}\n")
+    sys.stderr.write(f"pre-imported parent of {os.environ.get('AWS_LAMBDA_FUNCTION_NAME')}: {text}\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Start a runtime under a debugger: `python debugger.py BOOTSTRAP CODE HANDLER OUTPUT`, or as `sitecustomize`.
+"""Start a runtime under a debugger: `python debugger.py`, or as `sitecustomize`.
 
     process mode     the gateway starts this script instead of bootstrap.py, which it then runs
     container mode   the image starts its own runtime; this file is `sitecustomize.py` in a mounted folder on PYTHONPATH
@@ -26,15 +26,14 @@ _QUIET = "PYDEVD_DISABLE_FILE_VALIDATION"
 
 
 def main() -> None:
-    """Start the debugger, then run the script that is the first argument."""
+    """Start the debugger, then run bootstrap.py, which lies beside this script."""
     spec = json.loads(os.environ.pop(SPEC))
-    del sys.argv[0]
-    script, code, *_ = sys.argv
-    sys.orig_argv[1:2] = []
+    script = os.path.join(os.path.dirname(__file__), "bootstrap.py")  # noqa: PTH118, PTH120 - without pathlib
+    sys.argv[0] = sys.orig_argv[-1] = script
+    code = os.environ["LAMBDA_TASK_ROOT"]
     # As the script does itself; debugpy resolves `.` in a client's path mappings to the working folder.
     os.chdir(code)
-    start(spec, int(sys.argv[-1]), code)
-    sys.path[0] = os.path.dirname(script)  # noqa: PTH120 - as bootstrap.py expects it
+    start(spec, code)
     runpy.run_path(script, run_name="__main__")
 
 
@@ -53,25 +52,21 @@ def customise() -> None:
         importlib.import_module("sitecustomize")
     sys.modules.setdefault("sitecustomize", own)
     if text:
-        start({**json.loads(text), "folder": here}, 1, os.environ.get("LAMBDA_TASK_ROOT", "/var/task"))
+        start({**json.loads(text), "folder": here}, os.environ.get("LAMBDA_TASK_ROOT", "/var/task"))
 
 
-def start(spec: dict[str, Any], output: int, code: str) -> None:
+def start(spec: dict[str, Any], code: str) -> None:
     """Start the debugger that a specification describes.
 
     Args:
         spec: `kind`, `host`, `port`, `folder` (of debugpy), `paths`, `token`.
-        output: Descriptor of the function's output.
         code: The package's folder.
     """
-    channel = [output]
 
     def say(text: str) -> None:
-        os.write(channel[0], f"debugger: {text}\n".encode())
+        os.write(1, f"debugger: {text}\n".encode())
 
     def wrap(runtime: ModuleType) -> None:
-        # By now bootstrap.py has made it the standard output.
-        channel[0] = 1
         wrap_handler(runtime, before, after)
 
     paths = [(local, os.path.normpath(os.path.join(code, inside))) for local, inside in spec["paths"]]  # noqa: PTH118

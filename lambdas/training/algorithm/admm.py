@@ -33,15 +33,18 @@ from training.algorithm.epochs import (
     Outcome,
     State,
     check_finite,
-    evaluate,
     good_enough,
     join,
     penalty_of,
+    start_of,
+    weighted,
 )
+from training.algorithm.evaluation import evaluate
+from training.algorithm.measuring import measure_end
 from training.data.shard import Shard
 from training.exchange.exchange import Exchange
 from training.job import Job
-from training.model.base import Model, Parameters
+from training.model.base import Model, Parameters, gradient_of
 from training.run.telemetry import Telemetry
 
 ABSOLUTE_TOLERANCE = 1e-4
@@ -58,7 +61,14 @@ class LocalState(msgspec.Struct):
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> Outcome:
+def train(
+    job: Job,
+    model: Model,
+    shard: Shard,
+    exchange: Exchange,
+    telemetry: Telemetry,
+    initial: Parameters | None = None,
+) -> Outcome:
     """Train this rank's part of the model; every rank returns the same parameters, bit for bit.
 
     Raises:
@@ -67,19 +77,20 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         Rejoin: This rank continues from another rank's state.
     """
     batches, penalty = join(job, model, shard, exchange), penalty_of(job, model)
+    model = weighted(job, model, batches)
     rho, samples = np.float32(job.rho), len(shard.y)
     weight = np.float32(exchange.world_size * samples / batches.total_rows)
     exchange.expect_rounds(job.n_admm_epochs)
-    state = exchange.resume(State, lambda: State(parameters=model.initial(job.seed)))
+    state = exchange.resume(State, lambda: State(parameters=start_of(job, model, initial)))
     local = exchange.resume_private(LocalState, lambda: LocalState(state.parameters, np.zeros_like(state.parameters)))
     x, u, z = local.x.copy(), local.u.copy(), state.parameters
     while not state.finished:
         number = state.round + 1
         started = time.perf_counter()
         exchange.begin_round(number, state, LocalState(x, u))
-        for _ in range(job.n_epochs):
-            for rows in batches.slices:
-                _, gradient, count = model.loss_and_gradient(x, shard.x[rows], shard.y[rows])
+        for passed in range(state.round * job.n_epochs, number * job.n_epochs):
+            for step, rows in enumerate(batches.slices, passed * len(batches.slices) + 1):
+                _, gradient, count = gradient_of(model, x, shard.x[rows], shard.y[rows], step, exchange.rank)
                 if count:
                     x -= np.float32(job.lr) * (weight * gradient / np.float32(count) + rho * (x - z + u))
         total = exchange.all_reduce_update(x + u, samples)
@@ -87,15 +98,23 @@ def train(job: Job, model: Model, shard: Shard, exchange: Exchange, telemetry: T
         u += x - z
         residuals = _residuals(job.rho, [x - z, x, u], z, z - z_old, exchange)
         check_finite(residuals["primal_residual"], number, job)
-        telemetry.round_done(number, job.n_admm_epochs, residuals["primal_residual"], samples * job.n_epochs, started)
+        passed_rows, gap, waited = samples * job.n_epochs, residuals["primal_residual"], exchange.waits.waited
+        telemetry.round_done(number, job.n_admm_epochs, gap, passed_rows, started, waited)
         seconds = time.perf_counter() - started
-        figures = evaluate(job, model, z, shard, exchange)
+        with telemetry.interval("evaluate"):
+            figures = evaluate(job, model, z, shard, exchange)
         report = EpochReport(epoch=number, rounds=number, seconds=seconds, details=residuals, **figures)
         telemetry.epoch_done(report)
         finished = number == job.n_admm_epochs or _converged([*state.epochs, report]) or good_enough(job, report)
-        state = State(round=number, parameters=z, epochs=[*state.epochs, report], finished=finished)
+        measured = {}
+        if finished:
+            with telemetry.interval("evaluate"):
+                measured = measure_end(job, model, z, shard, exchange, report)
+        epochs = [*state.epochs, report]
+        state = State(round=number, parameters=z, epochs=epochs, finished=finished, measured=measured)
         exchange.end_round(state, LocalState(x, u))
-    return Outcome(state, warnings=advise(job, state.epochs, batches.class_rows))
+    warnings = [*batches.warnings, *advise(job, state.epochs, batches.class_rows, batches.zero_loss)]
+    return Outcome(state, warnings=warnings)
 
 
 def _residuals(
@@ -121,7 +140,7 @@ def _converged(epochs: Sequence[EpochReport]) -> bool:
     before, last = epochs[-2:]
     residuals = last.details
     return (
-        abs(before.loss - last.loss) <= LOSS_AT_REST * before.loss
+        abs(before.loss - last.loss) <= LOSS_AT_REST * abs(before.loss)
         and residuals["primal_residual"] <= residuals["primal_tolerance"]
         and residuals["dual_residual"] <= residuals["dual_tolerance"]
     )

@@ -1,24 +1,39 @@
 """The common parts of the algorithms: state, batches, penalty, and evaluation of an epoch over all ranks."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+from training.class_weights import weights_of
+from training.data.labels import format_label
 from training.data.shard import Shard
 from training.errors import InputError
 from training.exchange.exchange import Exchange
-from training.job import Job
-from training.model.base import Model, Parameters
+from training.job import Job, WorkerJob
+from training.metrics.errors import sum_errors
+from training.model.base import Model, Parameters, Weighable
+from training.model.catalogue import row_of
+
+# Labels of a list that a warning names.
+MOST_NAMED = 6
 
 
-class Score(msgspec.Struct, frozen=True):
-    """Mean loss per row and share of correctly classified rows; a clustering has no accuracy."""
+class Score(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Figures of some rows.
+
+    Attributes:
+        loss: Mean loss per row.
+        accuracy: Share of correctly classified rows; None where there are no classes.
+        metrics: Further metrics of these rows.
+    """
 
     loss: float
     accuracy: float | None
+    metrics: dict[str, float] = {}
 
 
 class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,10 +44,11 @@ class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
         rounds: Rounds done since the start.
         seconds: Wall time of this epoch on this rank, without the evaluation.
         loss: The objective: the mean training loss and the penalty.
-        accuracy: Training accuracy; None for a clustering.
-        validation: Mean loss and accuracy on the validation rows; None when there are none.
+        accuracy: Training accuracy; None where there are no classes.
+        validation: The figures of the validation rows; None when there are none.
         details: Figures of the algorithm, such as admm's residuals.
-        predicted_classes: Number of different predictions for training rows; None for a clustering.
+        predicted_classes: Number of different predictions for training rows; None where there are no classes.
+        metrics: Further metrics of the training rows.
     """
 
     epoch: int
@@ -43,6 +59,21 @@ class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
     validation: Score | None
     details: dict[str, float] = {}
     predicted_classes: int | None = None
+    metrics: dict[str, float] = {}
+
+
+class BestEpoch(msgspec.Struct, frozen=True, kw_only=True):
+    """The best epoch so far of a training that may stop early.
+
+    Attributes:
+        epoch: Its number, from 1.
+        value: Its metric, negated where larger is better.
+        parameters: The parameters at its end.
+    """
+
+    epoch: int
+    value: float
+    parameters: Parameters
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +86,21 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         parameters: The parameters, float32.
         epochs: The report of each epoch so far.
         finished: Whether training has ended.
+        best_epoch: The best epoch so far; None for a job without patience.
+        measured: All metrics at the end of training, of `validation` rows and of the `test` set if there are any.
     """
 
     round: int = 0
     parameters: Parameters
     epochs: list[EpochReport] = []
     finished: bool = False
+    best_epoch: BestEpoch | None = None
+    measured: dict[str, dict[str, Any]] = {}
+
+    @property
+    def kept(self) -> list[EpochReport]:
+        """The reports up to the epoch whose parameters are the result."""
+        return self.epochs[: self.best_epoch.epoch] if self.best_epoch else self.epochs
 
 
 class Advice(msgspec.Struct, frozen=True):
@@ -92,7 +132,12 @@ class Outcome:
     @property
     def parameters(self) -> Parameters:
         """The trained parameters, flat float32; the same on every rank, bit for bit."""
-        return self.state.parameters.ravel()
+        return (self.state.best_epoch or self.state).parameters.ravel()
+
+    @property
+    def report(self) -> EpochReport:
+        """The report of the epoch at whose end the parameters were these."""
+        return self.state.kept[-1]
 
     @property
     def rounds(self) -> int:
@@ -111,12 +156,17 @@ class Batches(NamedTuple):
     Attributes:
         slices: This rank's rows of each batch, in order; some may be empty on a rank with fewer rows than others.
         total_rows: Training rows of all ranks.
-        class_rows: Training rows of all ranks by class.
+        class_rows: Training rows of all ranks by class; empty in a regression.
+        warnings: Signs that some classes cannot be learnt.
+        zero_loss: Mean training loss of a regression whose parameters are zeros, or as a user's own model starts; None
+            with classes.
     """
 
     slices: list[slice]
     total_rows: int
     class_rows: list[int]
+    zero_loss: float | None = None
+    warnings: Sequence[Advice] = ()
 
 
 class Penalty(NamedTuple):
@@ -162,45 +212,72 @@ def join(job: Job, model: Model, shard: Shard, exchange: Exchange) -> Batches:
     """
     rows = np.zeros(exchange.world_size)
     rows[exchange.rank] = len(shard.y)
-    classes = np.bincount(shard.y, minlength=model.n_classes)
-    total = exchange.agree("rows", np.append(rows, classes), len(shard.y))
-    rows, classes = np.split(total.values, [exchange.world_size])
+    regression = job.task == "regression"
+    if regression:
+        start = model.initial(job.seed)
+        # A user's own model need not know zeros.
+        start = start if row_of(job.model).own else np.zeros_like(start)
+        own = np.array([sum_errors(model, start, shard.x, shard.y).loss])
+    else:
+        parts = (shard.y, shard.valid_y)
+        own = np.concatenate([np.bincount(part, minlength=model.n_classes) for part in parts])
+    total = exchange.agree("rows", np.append(rows, own), len(shard.y))
+    rows, sums = np.split(total.values, [exchange.world_size])
     size, largest = job.batch_size, int(rows.max())
     count = max(1, -((size // 2 - largest) // size))
     slices = [slice(index * size, (index + 1) * size) for index in range(count - 1)]
-    return Batches([*slices, slice((count - 1) * size, None)], total.samples, classes.astype(int).tolist())
+    slices.append(slice((count - 1) * size, None))
+    if regression:
+        return Batches(slices, total.samples, [], float(sums[0]) / total.samples)
+    trained, validated = np.split(sums.astype(int), 2)
+    warnings = _validated_alone(job, np.flatnonzero((trained == 0) & (validated > 0)).tolist())
+    return Batches(slices, total.samples, trained.tolist(), warnings=warnings)
 
 
-class Figures(TypedDict):
-    """An evaluation over the rows of all ranks; the fields are those of `EpochReport`."""
+def _validated_alone(job: Job, classes: list[int]) -> list[Advice]:
+    """Return a warning about classes that only validation rows have."""
+    if not classes:
+        return []
+    labels = job.labels if isinstance(job, WorkerJob) and job.labels else None
+    named = [format_label(labels[number]) if labels else f"class {number}" for number in classes[:MOST_NAMED]]
+    more = f" and {len(classes) - MOST_NAMED} more" if len(classes) > MOST_NAMED else ""
+    message = (
+        f"validation rows alone have the label {', '.join(named)}{more}: no model can learn it; "
+        "lower valid_ratio, or take more rows"
+    )
+    return [Advice("untrained_label", message)]
 
-    loss: float
-    accuracy: float | None
-    validation: Score | None
-    predicted_classes: int
 
-
-def evaluate(job: Job, model: Model, parameters: Parameters, shard: Shard, exchange: Exchange) -> Figures:
-    """Evaluate the parameters on the rows of all ranks, from sums rather than averages of averages.
+def weighted(job: Job, model: Model, batches: Batches) -> Model:
+    """Return the model with the job's class weights, the same on every rank.
 
     Raises:
-        InputError: The loss is no longer finite.
+        InputError: The job names weights for another number of classes, or the model cannot weigh rows.
     """
-    training = model.evaluate(parameters, shard.x, shard.y)
-    valid_figures: tuple[float, int, int] = (0.0, 0, 0)
-    if len(shard.valid_y):
-        valid_figures = model.evaluate(parameters, shard.valid_x, shard.valid_y)[:3]
-    part = np.array([*training[:3], *valid_figures, *training.predicted], np.float64)
-    sums = exchange.all_reduce(part, training.samples).values
-    loss, correct, rows, valid_loss, valid_correct, valid_rows = sums[:6].tolist()
-    objective = loss / rows + penalty_of(job, model).loss(parameters)
-    check_finite(objective, exchange.round, job)
-    return Figures(
-        loss=objective,
-        accuracy=correct / rows,
-        validation=Score(valid_loss / valid_rows, valid_correct / valid_rows) if valid_rows else None,
-        predicted_classes=int(np.count_nonzero(sums[6:])),
-    )
+    weights = weights_of(job.class_weights, batches.class_rows)
+    if weights is None:
+        return model
+    if not isinstance(model, Weighable):
+        raise InputError(
+            f"class_weights={job.class_weights} needs a model that can weigh rows; model={job.model} cannot"
+        )
+    return model.weighted(weights)
+
+
+def start_of(job: Job, model: Model, initial: Parameters | None) -> Parameters:
+    """Return the parameters before round 1: those that were given, else the model's own.
+
+    Raises:
+        InputError: Those that were given are not of this model.
+    """
+    own = model.initial(job.seed)
+    if initial is None:
+        return own
+    if initial.shape != own.shape or not np.isfinite(initial).all():
+        raise InputError(
+            f"init_from={job.init_from} has {initial.size} parameters, and the model takes {own.size} finite numbers"
+        )
+    return np.array(initial, np.float32)
 
 
 def good_enough(job: Job, report: EpochReport) -> bool:

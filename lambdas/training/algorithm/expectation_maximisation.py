@@ -144,13 +144,14 @@ def train(job: Job, shard: Shard, exchange: Exchange, telemetry: Telemetry) -> O
         if state.start_over:
             state = begin(state.start + 1, number, state.best)
             distances = statistics(points, state.parameters)[2]
-            telemetry.round_done(number, rounds, state.inertia / float(state.counts.sum()), points.shape[0], started)
+            loss, waited = state.inertia / float(state.counts.sum()), exchange.waits.waited
+            telemetry.round_done(number, rounds, loss, points.shape[0], started, waited)
         else:
             centroids = _update(state, distances, points, exchange)
             settled = _inertia_saved(centroids, state) <= SETTLED * state.inertia
             totals = _totals(centroids, points, valid_points, exchange, settled=settled)
             distances = totals.distances
-            telemetry.round_done(number, rounds, totals.loss, points.shape[0], started)
+            telemetry.round_done(number, rounds, totals.loss, points.shape[0], started, exchange.waits.waited)
             report = EpochReport(
                 epoch=len(state.epochs) + 1,
                 rounds=number,

@@ -16,22 +16,22 @@ class Labelling:
     """Numbers the classes of a rank's rows once, and takes part in the agreement each time its session begins again.
 
     Args:
-        job: The worker's job; a clustering ignores labels.
+        job: The worker's job; a clustering ignores labels, and a regression has targets.
         shard: The rank's rows, not stored; `y` has labels unless the job names the label of each class.
 
     Attributes:
-        labels: The label of each class, ascending; empty before the agreement, and for a clustering.
+        labels: The label of each class, ascending; empty before the agreement, and without classes.
 
     Raises:
         InputError: The rows have too many labels to be classes.
     """
 
     def __init__(self, job: WorkerJob, shard: Shard) -> None:
-        self.labels = [] if job.optim == "em" or job.labels is None else job.labels
+        self.labels = [] if job.task != "classification" or job.labels is None else job.labels
         self._n_classes, self._source = job.n_classes, f"s3://{job.data_bucket}/{job.data_prefix}".rstrip("/")
         self._partition = f"s3://{job.data_bucket}/{job.file}"
         self._own: list[float] | None = None
-        if job.optim != "em" and job.labels is None:
+        if job.task == "classification" and job.labels is None:
             self._own = distinct_labels(np.concatenate([shard.y, shard.valid_y]).astype(np.float32))
             if len(self._own) > MOST_LABELS:
                 raise too_many_labels(self._partition)
@@ -48,8 +48,7 @@ class Labelling:
         if self.labels:
             return shard
         self.labels = found
-        y, valid_y = (to_classes(part.astype(np.float32), found, self._partition) for part in (shard.y, shard.valid_y))
-        return Shard(shard.x, y, shard.valid_x, valid_y)
+        return shard.with_targets(lambda y: to_classes(y.astype(np.float32), found, self._partition))
 
 
 def _agree(own: list[float], exchange: Exchange) -> list[float]:

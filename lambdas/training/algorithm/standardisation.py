@@ -14,6 +14,8 @@ A constant feature has differences of exactly zero.
 Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance.
 """
 
+from functools import partial
+
 import numpy as np
 
 from training.data.scaling import Float64, Scaling, blocks_of
@@ -27,9 +29,11 @@ class Standardiser:
 
     Args:
         shard: The rank's unscaled rows, not stored.
+        given: The scaling of a model that training starts from; without it, all ranks agree on one.
     """
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, given: Scaling | None = None) -> None:
+        self._given = given
         self._first_row = shard.x[0].astype(np.float64)
         self._rows = len(shard.x)
         self._sums: Float64 | None = None
@@ -44,6 +48,11 @@ class Standardiser:
             shard: The unscaled rows on the first call, later the rows that this method returned.
             exchange: This rank's exchange, in round 0.
         """
+        if self._given is not None:
+            if self.scaling is None:
+                self.scaling = self._given
+                shard = _apply(self._given, shard)
+            return shard
         own = self._first_row if exchange.rank == 0 else np.zeros_like(self._first_row)
         shift = exchange.agree("shift", own, 0).values
         if self._sums is None:
@@ -51,8 +60,12 @@ class Standardiser:
         total = exchange.agree("scaling", self._sums, self._rows)
         if self.scaling is None:
             self.scaling = _scaling_of(shift, total.values / total.samples)
-            shard = Shard(self.scaling.apply(shard.x), shard.y, self.scaling.apply(shard.valid_x), shard.valid_y)
+            shard = _apply(self.scaling, shard)
         return shard
+
+
+def _apply(scaling: Scaling, shard: Shard) -> Shard:
+    return shard.with_rows(partial(scaling.apply, in_place=shard.rows_are_ours))
 
 
 def _sums_of(x: Rows, shift: Float64) -> Float64:

@@ -136,13 +136,14 @@ def distinct_labels(y: FloatArray) -> list[float]:
     return labels
 
 
-def to_classes(y: FloatArray, labels: Sequence[float], source: str) -> npt.NDArray[np.int64]:
+def to_classes(y: FloatArray, labels: Sequence[float], source: str, first_row: int = 0) -> npt.NDArray[np.int64]:
     """Return the class of each row, numbered from 0.
 
     Args:
         y: The rows' labels.
         labels: The label of each class, ascending.
         source: The name of the data in errors.
+        first_row: The number of rows of the data before these.
 
     Raises:
         InputError: A label is not in the list; the message names the first such row, counted from 1.
@@ -153,7 +154,7 @@ def to_classes(y: FloatArray, labels: Sequence[float], source: str) -> npt.NDArr
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            f"{source} row {row + 1}: label {format_label(float(y[row]))} is none of the data's labels: "
+            f"{source} row {first_row + row + 1}: label {format_label(float(y[row]))} is none of the data's labels: "
             f"{format_labels(labels)}"
         )
     return classes

@@ -43,7 +43,7 @@ def too_many_labels(source: str) -> InputError:
     """Return the error for data with too many labels to be classes."""
     return InputError(
         f"{source}: has more than {MOST_LABELS} different labels; labels are classes\n"
-        "for data without classes there is k-means, which ignores labels"
+        "for numbers as targets take model=linear or sparse_linear; k-means ignores labels"
     )
 
 
@@ -96,7 +96,7 @@ def _check_label(label: float, source: str) -> None:
     if not float(label).is_integer():
         raise InputError(
             f"{source}: label {format_label(label)} is not a whole number; labels are classes\n"
-            "there is no regression; k-means ignores labels"
+            "for numbers as targets take model=linear or sparse_linear; k-means ignores labels"
         )
     if abs(label) > LARGEST_LABEL:
         raise InputError(

@@ -7,6 +7,7 @@ import hashlib
 
 import msgspec
 
+from training.data.schema import Schema
 from training.errors import InputError
 
 MANIFEST_KEY = "manifest.json"
@@ -19,16 +20,23 @@ class LabelCount(msgspec.Struct, frozen=True):
     rows: int
 
 
-class Partition(msgspec.Struct, frozen=True):
+class Partition(msgspec.Struct, frozen=True, omit_defaults=True):
     """One partition object.
 
     Attributes:
         rows: Number of rows.
         md5: Digest of its bytes, in hexadecimal; S3's ETag of an object that was stored in one request.
+        valid_rows: The number of rows at its end that validate; None where the job's `valid_ratio` decides.
     """
 
     rows: int
     md5: str
+    valid_rows: int | None = None
+
+    def training_rows(self, rows: int, valid_ratio: float) -> int:
+        """Return the number of rows at the beginning of the partition that train."""
+        valid_rows = int(valid_ratio * rows) if self.valid_rows is None else self.valid_rows
+        return rows - valid_rows
 
     def check(self, body: bytes | memoryview, etag: str, source: str) -> None:
         """Refuse an object that differs from the one in the manifest.
@@ -64,6 +72,9 @@ class PartitionSet(msgspec.Struct, frozen=True):
         md5_per_partition: Digest of each object; manifests of earlier versions have none.
         labels: All labels, ascending; None if there are too many to be classes.
         zero_based: Whether the source's feature indices start at 0.
+        valid_rows_per_partition: The number of rows at the end of each partition that validate; None where the job's
+            share of them decides.
+        schema: The source's columns and the user's labels; None for data without columns.
     """
 
     n_partitions: int
@@ -71,12 +82,15 @@ class PartitionSet(msgspec.Struct, frozen=True):
     md5_per_partition: list[str] = []
     labels: list[LabelCount] | None = None
     zero_based: bool = False
+    valid_rows_per_partition: list[int] | None = None
+    schema: Schema | None = None
 
     def partition(self, rank: int) -> Partition | None:
         """Return the partition of a rank; None if the manifest does not describe it."""
         if rank >= len(self.md5_per_partition):
             return None
-        return Partition(self.rows_per_partition[rank], self.md5_per_partition[rank])
+        valid_rows = None if self.valid_rows_per_partition is None else self.valid_rows_per_partition[rank]
+        return Partition(self.rows_per_partition[rank], self.md5_per_partition[rank], valid_rows)
 
 
 def decode_manifest(body: bytes, source: str) -> PartitionSet | None:

@@ -19,13 +19,33 @@ class Scaling(NamedTuple):
     mean: Float64
     scale: Float64
 
-    def apply(self, x: Rows) -> Parameters:
-        """Return the standardised rows in float32; a constant feature is only centred."""
-        standardised = np.empty(x.shape, np.float32)
+    def apply(self, x: Rows, *, in_place: bool = False) -> Parameters:
+        """Return the standardised rows in float32; a constant feature is only centred.
+
+        Args:
+            x: The rows.
+            in_place: Whether to overwrite the rows, which are float32, instead of holding them twice.
+        """
+        standardised: Parameters = x if in_place else np.empty(x.shape, np.float32)
         for rows in blocks_of(x):
             # In float64, because float32 has 7 digits and a timestamp's difference from the mean needs more.
             standardised[rows] = (x[rows] - self.mean) / self.scale
         return standardised
+
+
+class TargetScaling(NamedTuple):
+    """A scaling of a regression's targets, (y - mean) / scale."""
+
+    mean: float
+    scale: float
+
+    def apply(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scaled targets."""
+        return ((y.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
+
+    def undo(self, predictions: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return predictions in the unit of the targets."""
+        return (self.mean + self.scale * predictions.astype(np.float64)).astype(np.float32)
 
 
 def blocks_of(x: Rows) -> list[slice]:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ import numpy as np
 
 from training.errors import ChannelError, DamagedFrame, StateLost, TrainingError
 from training.exchange.checkpoints import Checkpoints
-from training.exchange.collectives.call import STEPS_PER_CALL, Call, Collective, Total
+from training.exchange.collectives.call import STEPS_PER_CALL, Collective, CollectiveCall, Total
 from training.exchange.collectives.cost_model import USUAL, Link
 from training.exchange.collectives.registry import REGISTRY, quickest
 from training.exchange.collectives.stale import Latest
@@ -81,6 +82,7 @@ class Exchange:
         rank: This rank.
         world_size: How many ranks there are.
         seconds: How long each all-reduce took.
+        waits: How long this rank waited for others in the present round.
         started_from: The round after which this rank's state was taken; 0 for a start from the beginning.
     """
 
@@ -103,7 +105,7 @@ class Exchange:
         self._policy: WaitPolicy = (
             PatientPolicy(recovery) if recovery else PlainPolicy(mailbox.channel, mailbox.keys, mailbox.clock)
         )
-        self.seconds: list[float] = []
+        self.seconds, self.waits = array("d"), mailbox.waits
         self.started_from = 0
         self._sync_mode = sync_mode
         self._timeouts = (join_timeout_s, round_timeout_s)
@@ -114,8 +116,7 @@ class Exchange:
         self._checkpoints, self._signals = checkpoints, signals
         # A measured link differs from run to run: it may choose only where all collectives give the same bits.
         self._link = link if update_encoding == Encoding.FLOAT32 else USUAL
-        self._round = 0
-        self._next_step = 0
+        self._round = self._next_step = 0
         self._next_abort_poll = 0.0
         self._used: set[str] = set()
         self._worst_error = 0.0
@@ -313,6 +314,7 @@ class Exchange:
         if self.world_size == 1:
             self._check_abort()  # a rank that waits for others notices an abort in its waits
         self._round, self._next_step = number, 0
+        self.waits.begin_round()
         self._flags, self._agreed_flags = self._signals() if phase == Phase.TRAINING else 0, 0
         if self._recovery is not None:
             self._recovery.begin_round(number, state, phase, self._timeouts[number > 0], keep_earlier=keep_earlier)
@@ -375,7 +377,9 @@ class Exchange:
             self._agreed_flags |= self._flags
             return Total(values, samples)
         timeout_s = self._timeouts[self._round > 0]
-        call = Call(self._mailbox, self._policy, self._round, self._next_step, timeout_s, encoding, self._flags)
+        call = CollectiveCall(
+            self._mailbox, self._policy, self._round, self._next_step, timeout_s, encoding, self._flags
+        )
         self._next_step += STEPS_PER_CALL
         started = time.perf_counter()
         run: Collective = REGISTRY[collective].run if isinstance(collective, str) else collective

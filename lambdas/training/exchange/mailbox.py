@@ -5,8 +5,8 @@ of the wait policy that each `collect` is given; see `training.exchange.waiting`
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,11 +19,28 @@ from training.exchange.held import HeldFrames
 from training.exchange.incoming import Incoming, Target, polls_of
 from training.exchange.keys import Place, RunKeys, pieces_of
 from training.exchange.waiting import Wait, WaitPolicy
+from training.exchange.waits import NOBODY, Waits
 
 logger = logging.getLogger(__name__)
 
 # Up to this size a frame is copied once rather than sent in two parts; above it, its array is sent without a copy.
 COPY_BYTES = 16_384
+
+
+class _Later(NamedTuple):
+    """Frames that the first poll did not find whole.
+
+    Attributes:
+        frames: The frames by rank.
+        came_at: When the poll began that was the first to find any part of one; None if all were there before.
+        missed_at: When a frame was first missed; None if none was.
+        last: The rank whose frame came last.
+    """
+
+    frames: dict[int, Frame]
+    came_at: float | None
+    missed_at: float | None
+    last: int
 
 
 class Mailbox:
@@ -42,6 +59,7 @@ class Mailbox:
     Attributes:
         keys: The run's keys.
         held: The frames that this rank can store again.
+        waits: How long this rank waited for others in the present round.
     """
 
     def __init__(
@@ -60,6 +78,7 @@ class Mailbox:
         self.others = [other for other in range(world_size) if other != rank]
         self.channel, self.clock = channel, clock
         self.keys, self.held = RunKeys(run_id, part_prefix, merged_prefix), HeldFrames()
+        self.waits = Waits()
         self._joins_at = 0
         self._backoffs: dict[tuple[int, bool], AdaptiveBackoff] = {}
         self._join_backoff = AdaptiveBackoff(world_size, joining=True)
@@ -139,7 +158,8 @@ class Mailbox:
         if target is not None:
             backoff = self._backoff(place)
             wait = policy.wait(place, timeout_s, backoff.delays(lambda: self.clock.now() - started))
-            frames, came_at = self._collect_pieces(keys, place, dtype, wait, target, policy, outgoing)
+            later = self._collect_pieces(keys, place, dtype, wait, target, policy, outgoing)
+            frames, came_at = later.frames, later.came_at
         else:
             found = policy.first_poll(outgoing, list(keys.values()), {})
             frames = self._whole_frames(found, keys, place, dtype)
@@ -148,9 +168,11 @@ class Mailbox:
             came_at = started if found else None
             backoff = self._backoff(place)
             wait = policy.wait(place, timeout_s, backoff.delays(lambda: self.clock.now() - started))
-            more, more_came_at = self._collect_later(keys, place, dtype, wait, policy, found)
-            frames |= more
-            came_at = more_came_at if came_at is None else came_at
+            later = self._collect_later(keys, place, dtype, wait, policy, found)
+            frames |= later.frames
+            came_at = later.came_at if came_at is None else came_at
+        if later.missed_at is not None:
+            self.waits.add(self.clock.now() - later.missed_at, later.last)
         backoff.learn(0.0 if came_at is None else came_at - started)
         wait.finish()
         return frames
@@ -187,27 +209,27 @@ class Mailbox:
         wait: Wait,
         policy: WaitPolicy,
         found: Mapping[str, Any],
-    ) -> tuple[dict[int, Frame], float | None]:
-        """As `collect`, for small frames that the first poll did not find whole.
-
-        Returns:
-            The frames, and when the poll began that was the first to find any part of one.
-        """
+    ) -> _Later:
+        """As `collect`, for small frames that the first poll did not find whole."""
         frames: dict[int, Frame] = {}
         came_at: float | None = None
+        missed_at: float | None = None
         left = len(keys)
         # A frame that is there and not whole is damaged, or the first piece of a large one.
         while not any(key in found for key in keys.values()):
             left, progress = len(keys), len(keys) < left
+            missed_at = self.clock.now() if missed_at is None else missed_at
             wait.pause(keys, progress=progress)
             polled_at = self.clock.now()
             found = wait.poll(list(keys.values()))
             came_at = polled_at if found and came_at is None else came_at
-            frames |= self._whole_frames(found, keys, place, dtype)
+            came = self._whole_frames(found, keys, place, dtype)
+            frames |= came
             if not keys:
-                return frames, came_at
-        more, began_at = self._collect_pieces(keys, place, dtype, wait, None, policy, None)
-        return frames | more, began_at if came_at is None else came_at
+                return _Later(frames, came_at, missed_at, self._last_of(came))
+        rest = self._collect_pieces(keys, place, dtype, wait, None, policy, None)
+        began_at = rest.came_at if came_at is None else came_at
+        return _Later(frames | rest.frames, began_at, rest.missed_at if missed_at is None else missed_at, rest.last)
 
     def _collect_pieces(
         self,
@@ -218,21 +240,24 @@ class Mailbox:
         target: Target | None,
         policy: WaitPolicy,
         outgoing: Mapping[str, Value] | None,
-    ) -> tuple[dict[int, Frame], float | None]:
+    ) -> _Later:
         """As `_collect_later`, for frames that come in pieces, or are received in place."""
         frames: dict[int, Frame] = {}
         limit = self.channel.max_value_bytes
         incoming = {rank: Incoming(key, limit, target and target(rank)) for rank, key in keys.items()}
         polled_at = self.clock.now()
         came_at: float | None = None
+        missed_at: float | None = None
         found = policy.first_poll(outgoing, *polls_of(incoming))
         while True:
             came = False
+            whole_ranks: list[int] = []
             for rank, frame in list(incoming.items()):
                 took = frame.take(found)
                 try:
                     if (whole := frame.whole()) is not None:
                         frames[rank] = self._unpack(*whole, place, rank, dtype)
+                        whole_ranks.append(rank)
                         del incoming[rank]
                     came |= took
                 except DamagedFrame as error:
@@ -240,8 +265,11 @@ class Mailbox:
                     wait.damaged(error)
             came_at = polled_at if came and came_at is None else came_at
             if not incoming:
-                return frames, came_at
-            if wait.pause(incoming, progress=came, more=any(frame.has_more for frame in incoming.values())):
+                return _Later(frames, came_at, missed_at, self._last_of(whole_ranks))
+            more = any(frame.has_more for frame in incoming.values())
+            if missed_at is None and not more:
+                missed_at = self.clock.now()
+            if wait.pause(incoming, progress=came, more=more):
                 for frame in incoming.values():
                     frame.start_over()
             polled_at = self.clock.now()
@@ -262,6 +290,10 @@ class Mailbox:
                     continue  # it may be the first piece of a large one
                 del keys[rank]
         return frames
+
+    def _last_of(self, ranks: Iterable[int]) -> int:
+        """Return who came last; of several that came at once, the last in a ring, so that all ranks are named alike."""
+        return max(ranks, key=lambda rank: (rank - self.rank) % self.world_size, default=NOBODY)
 
     def _backoff(self, place: Place) -> AdaptiveBackoff:
         if place.round == 0:

@@ -14,21 +14,24 @@ The gradient in the margins is called residuals; x^T residuals is the gradient i
 Hastie, Tibshirani, Friedman: The Elements of Statistical Learning, 4.4.1 and 12.3.2.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.model.base import Classes, Evaluation, LossAndGradient, Parameters, Rows
+from training.model.base import Classes, Evaluation, LossAndGradient, Parameters, Rows, Targets
 
 Float32 = NDArray[np.float32]
 _HALF = np.float32(0.5)
 
-# Margins (rows,) or (rows, classes), classes (rows,) -> the summed loss and the residuals, shaped as the margins.
-Loss = Callable[[Float32, Classes], tuple[float, Float32]]
+# Margins (rows,) or (rows, classes), classes or targets (rows,) -> the summed loss and the residuals, shaped as the
+# margins.
+Loss = Callable[[Float32, Targets], tuple[float, Float32]]
 # Margins -> scores (rows, classes).
 ToScores = Callable[[Float32], Float32]
+# Margins, classes -> the summed loss and the scores.
+Fused = Callable[[Float32, Classes], tuple[float, Float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +42,19 @@ class LinearModel:
 
     Attributes:
         n_features: Columns of the rows.
-        n_outputs: 1 for two classes, else one per class.
+        n_classes: Number of classes; 1 for a regression.
+        n_outputs: 1 for two classes and for a regression, else one per class.
         loss: Maps margins and classes to the loss and its residuals.
         to_scores: Maps margins to scores.
+        fused: The loss without residuals and the scores at once; None where that saves no time.
     """
 
     n_features: int
+    n_classes: int
     n_outputs: int
     loss: Loss
     to_scores: ToScores
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes; see `Model`."""
-        return max(2, self.n_outputs)
+    fused: Fused | None = None
 
     def initial(self, seed: int) -> Parameters:  # noqa: ARG002 - a convex loss needs no random start
         """Return zeros."""
@@ -64,7 +66,7 @@ class LinearModel:
         mask[-1] = 0
         return mask.ravel()
 
-    def loss_and_gradient(self, parameters: Parameters, x: Rows, y: Classes) -> LossAndGradient:
+    def loss_and_gradient(self, parameters: Parameters, x: Rows, y: Targets) -> LossAndGradient:
         """Return the summed loss and gradient; see `Model`."""
         loss, residuals = self.loss(self._margins(parameters, x), y)
         gradient = np.empty_like(parameters)
@@ -72,16 +74,21 @@ class LinearModel:
         gradient[-self.n_outputs :] = residuals.sum(axis=0)
         return LossAndGradient(loss, gradient, len(y))
 
-    def evaluate(self, parameters: Parameters, x: Rows, y: Classes) -> Evaluation:
-        """Return the summed loss and the correct predictions; see `Model`."""
+    def evaluate(self, parameters: Parameters, x: Rows, y: Targets) -> Evaluation:
+        """Return the summed loss and the scores; see `Model`."""
         margins = self._margins(parameters, x)
-        classes = (margins > 0).astype(np.int64) if self.n_outputs == 1 else margins.argmax(axis=1)
-        predicted = np.bincount(classes, minlength=self.n_classes)
-        return Evaluation(self.loss(margins, y)[0], int(np.count_nonzero(classes == y)), len(y), predicted)
+        if self.fused is None:
+            return Evaluation(self.loss(margins, y)[0], len(y), self.to_scores(margins))
+        loss, scores = self.fused(margins, y)
+        return Evaluation(loss, len(y), scores)
 
     def predict(self, parameters: Parameters, x: Rows) -> Float32:
         """Return scores (rows, classes); see `Model`."""
         return self.to_scores(self._margins(parameters, x))
+
+    def weighted(self, weights: Sequence[float]) -> "LinearModel":
+        """Return the model with the loss of each row weighted; see `Weighable`."""
+        return replace(self, loss=_weighted(self.loss, weights), fused=None)
 
     def _margins(self, parameters: Parameters, x: Rows) -> Float32:
         margins: Float32
@@ -98,15 +105,30 @@ class LinearModel:
 def logistic_regression(n_features: int, n_classes: int) -> LinearModel:
     """Return logistic regression; softmax regression for more than two classes."""
     if n_classes == 2:
-        return LinearModel(n_features, 1, _logistic, _two_probabilities)
-    return LinearModel(n_features, n_classes, _softmax, _probabilities)
+        return LinearModel(n_features, 2, 1, _logistic, _two_probabilities, _logistic_and_scores)
+    return LinearModel(n_features, n_classes, n_classes, _softmax, _probabilities, _softmax_and_scores)
 
 
 def support_vector_machine(n_features: int, n_classes: int) -> LinearModel:
     """Return a linear SVM; one against the rest for more than two classes."""
     if n_classes == 2:
-        return LinearModel(n_features, 1, _hinge, _two_margins)
-    return LinearModel(n_features, n_classes, _hinge_one_vs_rest, _margins_themselves)
+        return LinearModel(n_features, 2, 1, _hinge, _two_margins)
+    return LinearModel(n_features, n_classes, n_classes, _hinge_one_vs_rest, _margins_themselves)
+
+
+def _weighted(loss: Loss, weights: Sequence[float]) -> Loss:
+    """Return a loss of which each row counts by the weight of its class."""
+
+    def weighted(margins: Float32, y: Classes) -> tuple[float, Float32]:
+        total, residuals = 0.0, np.zeros_like(margins)
+        for number in np.unique(y).tolist():
+            rows = y == number
+            part, of_class = loss(margins[rows], y[rows])
+            total += weights[number] * part
+            residuals[rows] = np.float32(weights[number]) * of_class
+        return total, residuals
+
+    return weighted
 
 
 def _logistic(margins: Float32, y: Classes) -> tuple[float, Float32]:
@@ -158,7 +180,33 @@ def _probabilities(margins: Float32) -> Float32:
 
 
 def _two_probabilities(margins: Float32) -> Float32:
-    return _probabilities(np.stack((np.zeros_like(margins), margins), axis=1))
+    return _two_shares(margins, np.exp(-np.abs(margins)))
+
+
+def _two_shares(margins: Float32, e: Float32) -> Float32:
+    """Return both probabilities (rows, 2) from e = exp(-|m|): 1 / (1 + e) and e / (1 + e)."""
+    larger: Float32 = np.reciprocal(1 + e)
+    smaller: Float32 = e * larger
+    positive = margins > 0
+    shares = np.empty((len(margins), 2), np.float32)
+    shares[:, 0] = np.where(positive, smaller, larger)
+    shares[:, 1] = np.where(positive, larger, smaller)
+    return shares
+
+
+def _logistic_and_scores(margins: Float32, y: Classes) -> tuple[float, Float32]:
+    signs = y.astype(np.float32)
+    signs -= _HALF
+    sizes = np.abs(margins)
+    e = np.exp(-sizes)
+    loss = 0.5 * sizes.sum() - np.dot(margins, signs) + np.log(1 + e).sum()
+    return float(loss), _two_shares(margins, e)
+
+
+def _softmax_and_scores(margins: Float32, y: Classes) -> tuple[float, Float32]:
+    log_probabilities = _log_probabilities(margins)
+    loss = -float(log_probabilities[np.arange(len(y)), y].sum(dtype=np.float64))
+    return loss, np.exp(log_probabilities)
 
 
 def _two_margins(margins: Float32) -> Float32:

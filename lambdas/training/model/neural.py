@@ -52,13 +52,12 @@ Initial weights have the variance of He et al. 2015, Delving Deep into Rectifier
 distributed: the last bits of torch's normal numbers depend on the processor, and all ranks must start with the same.
 
 The same inputs give the same bits on the same kind of processor with the same number of threads.
-Only this module imports torch, which takes two seconds and 190 MB, so it is imported only when a job needs it.
+Importing torch takes two seconds and 190 MB, so this module is imported only when a job needs it.
 """
 
 import math
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -67,21 +66,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+import training.model.torch_settings  # noqa: F401 - threads and determinism
 from training.errors import InputError
-from training.model.base import Classes, Evaluation, LossAndGradient, Parameters, Rows
+from training.model.base import IMAGE_SHAPE, Evaluation, LossAndGradient, Parameters, Rows, Targets
+from training.model.loss_kinds import LossKind
+from training.model.torch_losses import predicted, summed_loss
 
-IMAGE_SHAPE = (3, 32, 32)
 IMAGE_FEATURES = math.prod(IMAGE_SHAPE)
 # Wu & He found little difference between group sizes; 8 divides the number of channels of every layer here.
 GROUPS = 8
-
-# The worker sets this for NumPy: one thread per virtual CPU.
-if _threads := os.environ.get("OPENBLAS_NUM_THREADS"):
-    torch.set_num_threads(int(_threads))
-# Make operations with non-deterministic results an error, as `torch.use_deterministic_algorithms(True)` does; that
-# function also imports torch's compiler, which takes another two seconds and 70 MB.
-torch.set_deterministic_debug_mode("error")
-torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs 5 % of a step
 
 
 class Part(NamedTuple):
@@ -228,18 +221,24 @@ class ChannelMeans:
 
 @dataclass(frozen=True, slots=True)
 class NeuralNetwork:
-    """Layers, a softmax and the summed cross-entropy as loss; see `training.model.base.Model`.
+    """Layers and a summed loss: cross-entropy of a softmax, or one of a regression; see `training.model.base.Model`.
 
     Attributes:
         layers: From rows to one score per class.
-        n_classes: Number of classes.
+        n_classes: Number of classes; 1 for a regression.
         rows_at_once: Rows that pass the layers together. Sums are accumulated piece by piece, so the memory needed does
             not grow with the batch.
+        weights: The weight of each class; None where all count alike.
+        loss: The loss; see `training.model.regression` for those of a regression, whose layers have one output.
+        huber_delta: Where the Huber loss turns linear.
     """
 
     layers: tuple[Layer, ...]
     n_classes: int
     rows_at_once: int
+    weights: tuple[float, ...] | None = None
+    loss: LossKind = "cross_entropy"
+    huber_delta: float = 1.0
 
     def parts(self) -> list[Part]:
         """Return the arrays of the flat vector, in order."""
@@ -257,38 +256,43 @@ class NeuralNetwork:
         marks = [np.full(math.prod(shape), kind == "weight", np.float32) for kind, shape in self.parts()]
         return np.concatenate(marks)
 
-    def loss_and_gradient(self, parameters: Parameters, x: Rows, y: Classes) -> LossAndGradient:
-        """Return the summed cross-entropy of rows `x` with classes `y` (rows,), and its gradient."""
+    def loss_and_gradient(self, parameters: Parameters, x: Rows, y: Targets) -> LossAndGradient:
+        """Return the summed loss of rows `x` with classes or targets `y` (rows,), and its gradient."""
         flat = _tensor(parameters).requires_grad_()
         flat.grad = torch.zeros_like(flat)  # `backward` adds to it
         total = 0.0
         for rows in self._pieces(len(y)):
-            loss = functional.cross_entropy(self._scores(flat, x[rows]), _tensor(y[rows]), reduction="sum")
+            loss = self._loss(self._scores(flat, x[rows]), _tensor(y[rows]))
             torch.autograd.backward(loss)
             total += loss.item()
         return LossAndGradient(total, flat.grad.numpy(), len(y))
 
-    def evaluate(self, parameters: Parameters, x: Rows, y: Classes) -> Evaluation:
-        """Return the summed cross-entropy and the correct predictions over rows; see `Model`."""
-        flat, loss, correct, predicted = _tensor(parameters), 0.0, 0, np.zeros(self.n_classes, np.int64)
+    def evaluate(self, parameters: Parameters, x: Rows, y: Targets) -> Evaluation:
+        """Return the summed loss and the scores of rows; see `Model`."""
+        flat, loss, found = _tensor(parameters), 0.0, np.empty((len(y), self.n_classes), np.float32)
         for rows in self._pieces(len(y)):
-            classes = _tensor(y[rows])
             with torch.inference_mode():
                 scores = self._scores(flat, x[rows])
-                loss += functional.cross_entropy(scores, classes, reduction="sum").item()
-                answers = scores.argmax(dim=1)
-                correct += int((answers == classes).sum().item())
-                predicted += np.bincount(answers.numpy(), minlength=self.n_classes)
-        return Evaluation(loss, correct, len(y), predicted)
+                loss += self._loss(scores, _tensor(y[rows])).item()
+                found[rows] = predicted(self.loss, scores).numpy()
+        return Evaluation(loss, len(y), found)
 
     def predict(self, parameters: Parameters, x: Rows) -> NDArray[np.float32]:
-        """Return the probability of each class, (rows, classes)."""
+        """Return the probability of each class (rows, classes), or the predictions of a regression (rows, 1)."""
         flat = _tensor(parameters)
-        probabilities = np.empty((len(x), self.n_classes), np.float32)
+        found = np.empty((len(x), self.n_classes), np.float32)
         for rows in self._pieces(len(x)):
             with torch.inference_mode():
-                probabilities[rows] = self._scores(flat, x[rows]).softmax(dim=1).numpy()
-        return probabilities
+                found[rows] = predicted(self.loss, self._scores(flat, x[rows])).numpy()
+        return found
+
+    def weighted(self, weights: Sequence[float]) -> "NeuralNetwork":
+        """Return the network with the loss of each row weighted; see `Weighable`."""
+        return replace(self, weights=tuple(weights))
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        weight = None if self.weights is None else torch.tensor(self.weights, dtype=outputs.dtype)
+        return summed_loss(self.loss, outputs, targets, huber_delta=self.huber_delta, weight=weight)
 
     def _scores(self, flat: Tensor, x: Rows) -> Tensor:
         parts = self.parts()
@@ -304,10 +308,12 @@ class NeuralNetwork:
         return (slice(start, start + self.rows_at_once) for start in range(0, rows, self.rows_at_once))
 
 
-def mlp(n_features: int, n_classes: int, hidden_units: int) -> NeuralNetwork:
+def mlp(
+    n_features: int, n_classes: int, hidden_units: int, loss: LossKind = "cross_entropy", huber_delta: float = 1.0
+) -> NeuralNetwork:
     """Return a network of one hidden layer."""
     layers = (Dense(n_features, hidden_units, relu=True), Dense(hidden_units, n_classes))
-    return NeuralNetwork(layers, n_classes, rows_at_once=1024)
+    return NeuralNetwork(layers, n_classes, rows_at_once=1024, loss=loss, huber_delta=huber_delta)
 
 
 def mobilenet(n_features: int, n_classes: int) -> NeuralNetwork:

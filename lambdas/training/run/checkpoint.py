@@ -12,6 +12,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -64,11 +65,19 @@ class RunCheckpoints:
         job: This worker's job.
         note: Called when a checkpoint was stored or could not be.
         names: A recent listing of the run's objects, which saves the first call of `newest` a request.
+        interval: Records how long something takes, by its name.
     """
 
-    def __init__(self, folder: RunFolder, job: WorkerJob, note: Note, names: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        job: WorkerJob,
+        note: Note,
+        names: list[str] | None = None,
+        interval: Callable[[str], AbstractContextManager[None]] = lambda _name: nullcontext(),
+    ) -> None:
         self._folder, self._job, self._note = folder, job, note
-        self._names = names
+        self._names, self._interval = names, interval
         self.saved_at = time.monotonic()
 
     def newest(self) -> int:
@@ -81,6 +90,10 @@ class RunCheckpoints:
 
         Training continues when S3 fails: the previous checkpoint stays the newest.
         """
+        with self._interval("checkpoint"):
+            self._save(round_number, shared, private)
+
+    def _save(self, round_number: int, shared: bytes, private: bytes | None) -> None:
         started = self.saved_at = time.monotonic()
         try:
             if private is not None:

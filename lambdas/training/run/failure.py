@@ -16,7 +16,7 @@ MOST_TRIES = 3
 
 
 def report_failure(job: WorkerJob, error: Exception, tries: int, folder: RunFolder, telemetry: Telemetry) -> None:
-    """Store the cause under `failed/`, and stop all ranks unless another try of this one may succeed.
+    """Store the cause and the timings, and stop all ranks unless another try of this one may succeed.
 
     Args:
         job: This worker's job.
@@ -33,8 +33,10 @@ def report_failure(job: WorkerJob, error: Exception, tries: int, folder: RunFold
         with suppress(ChannelError), closing(connect(job)) as channel:
             abort_run(channel, job.run_id, f"rank {job.rank}: {cause}", job.tmp_bucket)
     record = {"rank": job.rank, "kind": kind, "cause": cause, "final": final, "time": time.time()}
-    with suppress(StorageError, InputError):
+    # What was out of memory may be so again.
+    with suppress(StorageError, InputError, MemoryError):
         folder.write_json(f"failed/{job.rank}.{telemetry.attempt}.json", record)
+        telemetry.store(folder)
 
 
 def may_pass(error: Exception) -> bool:

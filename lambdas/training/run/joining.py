@@ -66,7 +66,7 @@ def join(s3: "S3Client", job: WorkerJob, lease: Lease, folder: RunFolder, teleme
     """
     with ThreadPoolExecutor(2) as pool, ExitStack() as undo:
         loading, listing = pool.submit(_load, s3, job, telemetry), pool.submit(folder.names, "")
-        with telemetry.phase("join"):
+        with telemetry.phase("join"), telemetry.interval("join"):
             _take(lease, job, telemetry)
             lease.keep()
             channel = undo.enter_context(closing(_connect_patiently(job)))
@@ -92,7 +92,7 @@ def is_over(job: WorkerJob, folder: RunFolder) -> bool:
 
 
 def _load(s3: "S3Client", job: WorkerJob, telemetry: Telemetry) -> Shard:
-    with telemetry.phase("load"):
+    with telemetry.phase("load"), telemetry.interval("load"):
         return load_shard(s3, job)
 
 

@@ -30,13 +30,6 @@ def invoke_next_link(job: WorkerJob, round_number: int, folder: RunFolder, telem
     event = {**msgspec.to_builtins(job), "link": job.link + 1}
     request_id = invoke_event(os.environ["AWS_LAMBDA_FUNCTION_NAME"], event)
     telemetry.line("handed_on", round=round_number, link=job.link + 1, next_request_id=request_id)
-    record = {
-        "rank": job.rank,
-        "attempt": telemetry.attempt,
-        "link": job.link,
-        "round": round_number,
-        "started_at": telemetry.started_at,
-        "seconds": telemetry.seconds,
-        "next_request_id": request_id,
-    }
+    record = {**telemetry.totals(), "link": job.link, "round": round_number, "next_request_id": request_id}
     folder.write_json(f"links/{job.rank}.{telemetry.attempt}.json", record)
+    telemetry.store(folder)

@@ -2,11 +2,13 @@
 
     job.json                          the job as it was started, and the request that started it
     workers/<rank>.<attempt>.json     a finished worker: seconds, phases, memory
-    telemetry/<rank>.<attempt>.json   its timings, round by round
+    telemetry/<rank>.<attempt>.json   a worker's timings, round by round, unless it died
     failed/<rank>.<attempt>.json      a failed worker: the cause, and whether another try could help
     links/<rank>.<attempt>.json       a worker that ran low on time and invoked the next link
     checkpoint/                       see `training.run.checkpoint`
     aborted.json                      the cause, if the run was aborted from outside
+    init.npz                          a copy of the model that training started from, if the caller made one
+    model_source.zip                  the source of a model of the user's own, if the caller stored it
     model.npz                         the trained parameters
     result.json                       the run's outcome; rank 0 writes it after the model
 
@@ -22,11 +24,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import boto3
 import msgspec
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
 from training.errors import InputError, TrainingError
+from training.run.mapped_memory import mapped
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 CLIENT_CONFIG = Config(
@@ -40,7 +44,8 @@ CLIENT_CONFIG = Config(
 # Bytes that one request reads of a large object, and how many such requests run at once.
 RANGE_BYTES = 8 << 20
 RANGES_AT_ONCE = 4
-# The record of a million rounds has about 20 MB.
+PIECE_BYTES = 256 << 10
+# Telemetry of a long run has about 8 MB; workers before it was merged stored 20 MB for a million rounds.
 MOST_RECORD_BYTES = 64 << 20
 # The result has a report for each of up to a million epochs, at most 450 bytes each.
 MOST_RESULT_BYTES = 1 << 30
@@ -134,21 +139,36 @@ def get_large_object(s3: "S3Client", bucket: str, key: str, *, most_bytes: int) 
                 "raise its memory size, or take more workers"
             )
         if total == first["ContentLength"]:
-            return first["Body"].read(), first["ETag"]
-        whole = memoryview(bytearray(total))
+            return memoryview(bytearray(first["Body"].read())), first["ETag"]
+        whole = mapped(total)
 
         def receive(start: int) -> None:
             end = min(start + RANGE_BYTES, total)
             # IfMatch: another object may have replaced this one since the first request.
             answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=first["ETag"])
-            whole[start:end] = answer["Body"].read()
+            _receive(answer["Body"], whole[start:end])
 
         with ThreadPoolExecutor(RANGES_AT_ONCE) as pool:
             coming = [pool.submit(receive, start) for start in range(RANGE_BYTES, total, RANGE_BYTES)]
-            whole[: first["ContentLength"]] = first["Body"].read()
+            _receive(first["Body"], whole[: first["ContentLength"]])
             for part in coming:
                 part.result()
         return whole, first["ETag"]
+
+
+def _receive(body: "StreamingBody", place: memoryview) -> None:
+    """Read an answer's body into its place, in pieces, so that no second copy of it is in memory.
+
+    Raises:
+        BotoCoreError: The connection failed, or ended before the body was complete.
+    """
+    done = 0
+    while done < len(place):
+        piece: Any = place[done : done + PIECE_BYTES]  # the stub takes files alone
+        read = body.readinto(piece)
+        if not read:
+            raise IncompleteReadError(actual_bytes=done, expected_bytes=len(place))
+        done += read
 
 
 def list_partitions(s3: "S3Client", bucket: str, prefix: str) -> set[str]:
@@ -209,6 +229,18 @@ class RunFolder:
         except AbsentError:
             return None
 
+    def read_record(self, name: str) -> bytes | None:
+        """Return the bytes of a record; None when it is absent.
+
+        Raises:
+            InputError: The object is larger than any record.
+        """
+        try:
+            most_bytes = MOST_RESULT_BYTES if name == "result.json" else MOST_RECORD_BYTES
+            return get_object(self._s3, self._bucket, self._key(name), most_bytes=most_bytes)
+        except AbsentError:
+            return None
+
     def read_json(self, name: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
         """Return a record; None when it is absent.
 
@@ -223,12 +255,9 @@ class RunFolder:
         Raises:
             InputError: The object is not such a record, or is larger than any record.
         """
+        body = self.read_record(name)
         try:
-            most_bytes = MOST_RESULT_BYTES if name == "result.json" else MOST_RECORD_BYTES
-            body = get_object(self._s3, self._bucket, self._key(name), most_bytes=most_bytes)
-            return msgspec.json.decode(body, type=kind)
-        except AbsentError:
-            return None
+            return None if body is None else msgspec.json.decode(body, type=kind)
         except msgspec.MsgspecError as error:
             raise InputError(f"{self.location(name)} is not what a worker stores there: {error}") from error
 
@@ -240,11 +269,15 @@ class RunFolder:
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the objects in a folder such as `workers/`, sorted."""
-        prefix = self._key(folder)
+        return sorted(self.sizes(folder))
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the size of each object in a folder, bytes, by its name."""
+        prefix, own = self._key(folder), self._key("")
         with _translated(self._bucket, prefix):
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-            keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-        return sorted(key.removeprefix(self._key("")) for key in keys)
+            entries = [entry for page in pages for entry in page.get("Contents", [])]
+        return {entry["Key"].removeprefix(own): entry["Size"] for entry in entries}
 
     def _key(self, name: str) -> str:
         return f"runs/{self.run_id}/{name}"

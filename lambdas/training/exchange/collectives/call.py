@@ -38,7 +38,7 @@ class Total(NamedTuple):
         return quotient
 
 
-class Call(NamedTuple):
+class CollectiveCall(NamedTuple):
     """One call of a collective; its frames use `STEPS_PER_CALL` steps of its round, from `step` on."""
 
     mailbox: Mailbox
@@ -99,7 +99,7 @@ class Call(NamedTuple):
         return frames
 
 
-Collective = Callable[[Call, Array, int], Total]
+Collective = Callable[[CollectiveCall, Array, int], Total]
 
 
 def put_together(places: Mapping[int, Array], frames: Mapping[int, Frame], own_rank: int, own: Array) -> None:

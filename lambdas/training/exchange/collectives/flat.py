@@ -10,12 +10,12 @@ Invariant: after round k every rank holds the same values, bit for bit, computed
 
 import numpy as np
 
-from training.exchange.collectives.call import Call, Total, add_in_order, put_together
+from training.exchange.collectives.call import CollectiveCall, Total, add_in_order, put_together
 from training.exchange.frame import Array
 from training.exchange.keys import Place
 
 
-def all_gather(call: Call, values: Array, samples: int) -> Total:
+def all_gather(call: CollectiveCall, values: Array, samples: int) -> Total:
     """Read every part and add them, on every rank."""
     box, place = call.mailbox, Place(call.round, call.step)
     outgoing = box.outgoing(place, values, samples, call.flags, call.encoding)
@@ -23,7 +23,7 @@ def all_gather(call: Call, values: Array, samples: int) -> Total:
     return add_in_order(frames, box.rank, Total(box.as_received(values, call.encoding), samples, call.flags))
 
 
-def reduce(call: Call, values: Array, samples: int) -> Total:
+def reduce(call: CollectiveCall, values: Array, samples: int) -> Total:
     """Let rank 0 read every part, add them, and store the sum for the others."""
     box = call.mailbox
     parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)
@@ -37,7 +37,7 @@ def reduce(call: Call, values: Array, samples: int) -> Total:
     return Total(frame.payload, frame.samples, frame.flags)
 
 
-def reduce_scatter(call: Call, values: Array, samples: int) -> Total:
+def reduce_scatter(call: CollectiveCall, values: Array, samples: int) -> Total:
     """Let rank r read slice r of every part, add them, and store the sum; read all summed slices on every rank."""
     box = call.mailbox
     parts, merged = Place(call.round, call.step), Place(call.round, call.step + 1, merged=True)

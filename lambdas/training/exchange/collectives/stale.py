@@ -6,10 +6,11 @@ Ranks hold different values until another collective closes the round.
 """
 
 from training.exchange.backoff import AdaptiveBackoff
-from training.exchange.collectives.call import Call, Total, add_in_order
+from training.exchange.collectives.call import CollectiveCall, Total, add_in_order
 from training.exchange.frame import Array, Frame
 from training.exchange.keys import Place
 from training.exchange.run_signals import RoundClocks
+from training.exchange.waits import NOBODY
 
 
 class Latest:
@@ -36,7 +37,7 @@ class Latest:
         """
         return 2 * self._max_staleness + 3
 
-    def __call__(self, call: Call, values: Array, samples: int) -> Total:
+    def __call__(self, call: CollectiveCall, values: Array, samples: int) -> Total:
         """Add this rank's part and the newest known part of every peer, in rank order.
 
         Raises:
@@ -55,13 +56,18 @@ class Latest:
                 self._newest |= call.collect(place, [rank], values)
         return add_in_order(self._newest, box.rank, Total(box.as_received(values, call.encoding), samples))
 
-    def _await_clocks(self, call: Call) -> dict[int, int]:
+    def _await_clocks(self, call: CollectiveCall) -> dict[int, int]:
         backoff = AdaptiveBackoff(call.mailbox.world_size)
         wait = call.policy.wait(Place(call.round, call.step), call.timeout_s, backoff.delays())
+        now, last = call.mailbox.clock.now, NOBODY
+        missed_at: float | None = None
         while True:
             clocks = self._clocks.read(wait.poll(self._clocks.keys))
             lagging = sorted(rank for rank, clock in clocks.items() if clock < call.round - self._max_staleness)
             if not lagging:
+                if missed_at is not None:
+                    call.mailbox.waits.add(now() - missed_at, last)
                 wait.finish()
                 return clocks
+            missed_at, last = now() if missed_at is None else missed_at, lagging[-1]
             wait.pause(lagging, progress=False)

@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from training.exchange.collectives.call import Call, Total, add_in_order, put_together
+from training.exchange.collectives.call import CollectiveCall, Total, add_in_order, put_together
 from training.exchange.frame import Array
 from training.exchange.keys import Place
 
@@ -39,7 +39,7 @@ def leaders_of(world_size: int) -> range:
     return range(0, world_size, _group_size(world_size))
 
 
-def two_level(call: Call, values: Array, samples: int) -> Total:
+def two_level(call: CollectiveCall, values: Array, samples: int) -> Total:
     """Add parts within groups and the groups' sums among leaders; read the total from this rank's leader."""
     box, group = call.mailbox, group_of(call.mailbox.rank, call.mailbox.world_size)
     parts, total_place = Place(call.round, call.step), Place(call.round, call.step + 3, merged=True)
@@ -57,7 +57,7 @@ def two_level(call: Call, values: Array, samples: int) -> Total:
     return total._replace(values=box.as_received(total.values, call.encoding))
 
 
-def _among_leaders(call: Call, own: Total) -> Total:
+def _among_leaders(call: CollectiveCall, own: Total) -> Total:
     """Return the sum of all groups' sums, the same bits on every leader."""
     box, leaders = call.mailbox, leaders_of(call.mailbox.world_size)
     others = [leader for leader in leaders if leader != box.rank]

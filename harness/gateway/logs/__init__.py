@@ -1,0 +1,1 @@
+"""What a function logs, what Lambda adds to it, and the metrics of both."""

@@ -1,0 +1,1 @@
+"""Function URLs: addresses over HTTP, whose requests invoke functions."""

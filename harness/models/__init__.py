@@ -1,0 +1,1 @@
+"""Models of users' own, checked before a run: their gradient, what depends on the rank, their sizes."""
