@@ -24,7 +24,7 @@ IMAGE_OPTIONS := $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 # A stamp's name contains a checksum of the environment's requirements and of its location, because a
 # virtual environment cannot be moved. The stamp is written last: without it the environment is rebuilt.
 checksum = $(shell { pwd; cat $(1); } | cksum | cut -d ' ' -f 1)
-REQUIREMENTS := .venv/.requirements-$(call checksum,requirements/harness.txt requirements/dev.txt)
+REQUIREMENTS := .venv/.requirements-$(call checksum,requirements/harness.txt requirements/plot.txt requirements/dev.txt)
 PROJECT := .venv/.project-$(call checksum,pyproject.toml harness/bin/harness)
 # The page's code has packages of its own, by the environment's Node.js, and its build has a stamp like an environment.
 NODE_MODULES := web/node_modules/.packages-$(call checksum,web/package-lock.json)
@@ -162,7 +162,7 @@ ifneq ($(shell uname -s),Linux)
 endif
 
 $(REQUIREMENTS):
-	@PYTHON='$(PYTHON)' requirements/venv.sh .venv requirements/harness.txt requirements/dev.txt
+	@PYTHON='$(PYTHON)' requirements/venv.sh .venv requirements/harness.txt requirements/plot.txt requirements/dev.txt
 	@touch $@
 
 $(PROJECT): $(REQUIREMENTS)

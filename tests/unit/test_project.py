@@ -45,8 +45,8 @@ def test_newest_changelog_entry_is_the_version():
 
 
 def test_package_asks_for_what_its_requirement_file_pins():
-    """Installing the package brings the same distributions as requirements/harness.in."""
-    assert set(PROJECT["dependencies"]) == requirements_of("harness")
+    """Installing the package brings the same distributions as requirements/harness.in and plot.in."""
+    assert set(PROJECT["dependencies"]) == requirements_of("harness") | requirements_of("plot")
 
 
 @pytest.mark.parametrize("name", ["lambda-base", "coordinator", "worker", "services"])
@@ -59,11 +59,12 @@ def test_images_run_the_versions_that_were_tested(name: str):
 
 
 def test_tools_run_beside_the_versions_of_the_harness():
-    """A distribution in both files of a developer's environment has one version."""
-    tool, development = pins_of("harness"), pins_of("dev")
+    """A distribution in several files of a developer's environment has one version."""
+    tool, plot, development = pins_of("harness"), pins_of("plot"), pins_of("dev")
 
     assert tool
-    assert {name: tool[name] for name in tool.keys() & development.keys()}.items() <= development.items()
+    for one, other in ((tool, development), (tool, plot), (plot, development)):
+        assert {name: one[name] for name in one.keys() & other.keys()}.items() <= other.items()
 
 
 @pytest.mark.parametrize("name", ["lambda-base", "coordinator", "worker", "harness", "services"])

@@ -1,0 +1,1 @@
+"""Figures of AWS, measured by others or by `harness calibrate`: distributions with their sources, and prices."""
