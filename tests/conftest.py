@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 HARNESS = Path(sys.executable).with_name("harness")
 
 
-# Tests that a shell starts in its background ignore Ctrl-C, and so would the commands that they start and interrupt.
+# Tests that a shell starts in its background ignore Ctrl-C, and those that `nohup` starts ignore the end of a terminal;
+# so would the commands that they start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 # A function sees what tests write: a /tmp of its own would hide pytest's.

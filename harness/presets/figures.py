@@ -44,7 +44,9 @@ FIGURES: dict[str, FigureKind] = {
     "s3_reads": FigureKind("requests/s", "number", "reads per prefix, above which S3 answers 503 SlowDown"),
     "s3_writes": FigureKind("requests/s", "number", "writes per prefix, above which S3 answers 503 SlowDown"),
     # ---- a function's network: a token bucket -----------------------------------------------------------------------
-    "function_burst": FigureKind("MB", "number", "what a function may send or receive at the burst's bandwidth", zero=True),
+    "function_burst": FigureKind(
+        "MB", "number", "what a function may send or receive at the burst's bandwidth", zero=True
+    ),
     "function_burst_bandwidth": FigureKind("MB/s", "number", "bandwidth of a function during its burst"),
     "function_bandwidth": FigureKind("MB/s", "number", "bandwidth of a function after its burst"),
     "function_pulse": FigureKind("ms", "number", "interval in which that bandwidth is granted", zero=True),

@@ -1,16 +1,16 @@
 """Presets: the figures of AWS by name, each with its source, from a TOML file; see docs/presets.md.
 
-    name = "mine"
-    about = "measured on our deployment"
-    base = "aws-2026"                   # figures that are not given here; leave it out and all must be given
+name = "mine"
+about = "measured on our deployment"
+base = "aws-2026"                   # figures that are not given here; leave it out and all must be given
 
-    [figures.store_latency]
-    unit = "ms"
-    p50 = 0.61                          # or value = 0.6, or by_count = [[100, 0.53], [200, 0.92]]
-    p99 = 0.9
-    source = "harness calibrate"
-    measured = "2026-12-01, us-east-1"
-    doubt = "one hour of one day"
+[figures.store_latency]
+unit = "ms"
+p50 = 0.61                          # or value = 0.6, or by_count = [[100, 0.53], [200, 0.92]]
+p99 = 0.9
+source = "harness calibrate"
+measured = "2026-12-01, us-east-1"
+doubt = "one hour of one day"
 """
 
 import tomllib
@@ -171,7 +171,9 @@ def _read(name: str, within: tuple[str, ...]) -> Preset:
     missing = [figure for figure in FIGURES if figure not in figures]
     if missing:
         raise HarnessError(
-            f"the preset lacks {', '.join(missing)}", str(path), f'add them, or take them from another: base = "{DEFAULT}"'
+            f"the preset lacks {', '.join(missing)}",
+            str(path),
+            f'add them, or take them from another: base = "{DEFAULT}"',
         )
     return Preset(content.name, content.about, {figure: figures[figure] for figure in FIGURES})
 
