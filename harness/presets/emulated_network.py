@@ -5,11 +5,10 @@ from typing import Annotated
 import msgspec
 
 from harness.presets.distribution import Value
+from harness.presets.zones import ZONES
 
-# Zones by their IDs, which are the same zone in every account. Lambda is not offered in use1-az3.
-# https://docs.aws.amazon.com/global-infrastructure/latest/regions/az-ids.html
-ZONES = ("use1-az1", "use1-az2", "use1-az4", "use1-az5", "use1-az6")
-CACHE_ZONE = ZONES[0]
+# The variable of the network's process and of the gateway that holds an `EmulatedNetwork` as JSON.
+NETWORK_VARIABLE = "HARNESS_NETWORK"
 
 
 class EmulatedNetwork(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,21 +37,21 @@ FIGURES: dict[str, FigureKind] = {
     ),
     "store_bandwidth": FigureKind("MB/s", "number", "bandwidth of one node of the cache, each way"),
     # ---- S3 ----------------------------------------------------------------------------------------------------------
-    "s3_latency": FigureKind("ms", "distribution", "until the first byte of a read from S3"),
-    "s3_write_latency": FigureKind("ms", "distribution", "of a write of 1 KB to S3"),
-    "s3_bandwidth": FigureKind("MB/s", "number", "of one function's reads from S3"),
-    "s3_write_bandwidth": FigureKind("MB/s", "number", "of one function's writes to S3"),
+    "s3_latency": FigureKind("ms", "distribution", "from a read of S3 until its first byte"),
+    "s3_write_latency": FigureKind("ms", "distribution", "from a write of 1 KB until S3's answer"),
+    "s3_bandwidth": FigureKind("MB/s", "number", "bandwidth of one function's reads from S3"),
+    "s3_write_bandwidth": FigureKind("MB/s", "number", "bandwidth of one function's writes to S3"),
     "s3_reads": FigureKind("requests/s", "number", "reads per prefix, above which S3 answers 503 SlowDown"),
     "s3_writes": FigureKind("requests/s", "number", "writes per prefix, above which S3 answers 503 SlowDown"),
     # ---- a function's network: a token bucket -----------------------------------------------------------------------
     "function_burst": FigureKind(
-        "MB", "number", "what a function may send or receive at the burst's bandwidth", zero=True
+        "MB", "number", "how much a function sends or receives at the burst's bandwidth", zero=True
     ),
     "function_burst_bandwidth": FigureKind("MB/s", "number", "bandwidth of a function during its burst"),
     "function_bandwidth": FigureKind("MB/s", "number", "bandwidth of a function after its burst"),
     "function_pulse": FigureKind("ms", "number", "interval in which that bandwidth is granted", zero=True),
     "vpc_bandwidth": FigureKind("MB/s", "by_count", "bandwidth of each function where so many are in one VPC"),
     # ---- the processor -----------------------------------------------------------------------------------------------
-    "function_gflops": FigureKind("GFLOP/s", "number", "of a function with 1,024 MB, matrix multiplication"),
+    "function_gflops": FigureKind("GFLOP/s", "number", "speed of a function of 1,024 MB, multiplying matrices"),
     "cpu_factor": FigureKind("x", "distribution", "how much longer a vCPU of Lambda takes than the run's core"),
 }
