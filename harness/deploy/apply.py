@@ -20,18 +20,17 @@ from harness.aws.function_deployer import create_or_update, pending
 from harness.deploy import functions, images, preflight, prices, stack
 from harness.deploy.checks import check_creation
 from harness.deploy.model_workers import deployed_before, is_model_worker, model_workers, with_workers
-from harness.deploy.plan import DeploymentPlan, PlannedFunction, PlannedImage, plan_resources
+from harness.deploy.plan import DeploymentPlan, PlannedFunction, PlannedImage, notes_of, plan_resources
 from harness.deploy.stack import ChangeSet, StackInfo
 from harness.deploy.target import Client, Target
 from harness.deploy.template import (
-    check_zones,
     describe,
     load_template,
     output_name,
     parameters_of,
-    region_parameters,
     with_defaults,
 )
+from harness.deploy.zones import check_unmoved, check_zones, planned_zones, region_parameters, zone_ids
 from harness.errors import HarnessError
 from harness.release.record import Push, now
 from harness.settings import Settings
@@ -116,6 +115,8 @@ def deploy(
         stands = _make_stack(work, change_set)
         with _while_it_stands(work, stands):
             _make_functions(work, stands)
+        if stands.in_progress:
+            stack.settled(work.cfn, request.stack, log)
         return DeployOutcome("deployed", plan, dict(stands.outputs))
 
 
@@ -172,7 +173,7 @@ def _check(target: Target, settings: Settings, request: DeployRequest, log: Log)
         log(f"stack        {name} is {found.status}, left by an earlier attempt: it is deleted first")
     before = deployed_before(found.outputs) if found is not None else []
     body = with_workers(load_template(), [*model_workers(settings), *before])
-    parameters = _parameters(target, body, found, request.parameters)
+    parameters = _parameters(target, body, found, request.parameters, log)
     n_workers = request.n_workers
     if n_workers is None:
         n_workers = functions.reserved(target.client("lambda"), name, DEFAULT_WORKERS)
@@ -205,18 +206,22 @@ def _told_only(found: StackInfo) -> StackInfo | None:
     )
 
 
-def _parameters(target: Target, body: str, found: StackInfo | None, given: Mapping[str, str]) -> dict[str, str]:
+def _parameters(
+    target: Target, body: str, found: StackInfo | None, given: Mapping[str, str], log: Log
+) -> dict[str, str]:
     """Return the value of every parameter; an existing stack keeps its values unless new ones are given."""
+    known = parameters_of(body)
     if found is not None and found.stands:
-        known = parameters_of(body)
+        check_unmoved(found.parameters, given)
         base = {key: value for key, value in found.parameters.items() if key in known}
     else:
-        wanted = {key: "" for key, parameter in parameters_of(body).items() if parameter.default is None}
-        asked = wanted.keys() - given.keys()
-        base = region_parameters(target.session, target.endpoint("ec2")) if asked else {}
+        asked = {key for key, parameter in known.items() if parameter.default is None} - given.keys()
+        node_type = given.get("CacheNodeType", known["CacheNodeType"].default or "")
+        base = region_parameters(target.session, target.endpoint("ec2"), node_type) if asked else {}
     values = with_defaults(body, {**base, **given})
-    if "AvailabilityZones" in given:
-        check_zones(target.client("ec2"), values["AvailabilityZones"])
+    warning = check_zones(target.client("ec2"), values, given)
+    if warning:
+        log(f"zones        {warning}")
     return values
 
 
@@ -229,18 +234,24 @@ def _plan(work: _Work) -> tuple[DeploymentPlan, ChangeSet | None]:
     try:
         resources = describe(work.body, work.parameters)
         states = _image_states(work)
+        region_prices = prices.prices_of(work.target.region)
+        planned = plan_resources(resources, work.parameters, region_prices, exists=stands, change_set=change_set)
+        changes = _plan_functions(work, states) if stands else _all_new(work)
         plan = DeploymentPlan(
             target=work.target.kind,
             account=work.account.id,
             region=work.target.region,
             stack=work.request.stack,
-            resources=plan_resources(resources, work.parameters, exists=stands, change_set=change_set),
+            resources=planned,
             images=[
                 PlannedImage(state.facts.name, state.facts.image_id, "keep" if state.push else "push")
                 for state in states
             ],
-            functions=_plan_functions(work, states) if stands else _all_new(work),
-            usd_per_hour=prices.total_per_hour(resources, work.parameters),
+            functions=changes,
+            usd_per_hour=prices.total_per_hour(resources, work.parameters, region_prices),
+            price_list=region_prices.price_list if region_prices else "",
+            zones=planned_zones(work.parameters, zone_ids(work.target.client("ec2")), region_prices),
+            notes=notes_of(planned, changes),
         )
     except BaseException:
         _withdraw(work, change_set)
@@ -261,9 +272,10 @@ def _plan_functions(work: _Work, states: list[images.ImageState]) -> list[Planne
     new = [name for name in joining if output_name(name, "RoleArn") not in found.outputs]
     others = {name: function for name, function in work.settings.functions.items() if name not in new}
     settings = msgspec.structs.replace(work.settings, functions=others)
+    after = functions.with_planned_subnets(found, work.body, work.parameters, functions.physical_ids(work.cfn, found))
     return [
         PlannedFunction(wanted.name, [step.what for step in pending(work.functions, wanted)])
-        for wanted in functions.wanted_functions(settings, found, pushes, work.tags)
+        for wanted in functions.wanted_functions(settings, after, pushes, work.tags)
     ] + [PlannedFunction(name, ["created"]) for name in new]
 
 
@@ -277,7 +289,8 @@ def _make_stack(work: _Work, change_set: ChangeSet | None) -> StackInfo:
     if change_set is None:
         change_set = stack.propose(work.cfn, work.request.stack, found, work.body, work.parameters, work.tags)
     assert change_set is not None  # noqa: S101 - a new stack is a change
-    return stack.execute(work.cfn, change_set, work.log)
+    # A replaced cache may take long to be deleted, above all in a zone that is lost; functions do not wait for that.
+    return stack.execute(work.cfn, change_set, work.log, cleanup=False)
 
 
 def _make_functions(work: _Work, stands: StackInfo) -> None:
@@ -304,7 +317,8 @@ def _while_it_stands(work: _Work, stands: StackInfo) -> Iterator[None]:
     except (HarnessError, ClientError, BotoCoreError) as error:
         failed = error
     state = _state_now(work, stands)
-    if state != stands.status:
+    # The cleanup of an update may have ended meanwhile.
+    if state != stands.status and (stands.status, state) != (stack.CLEANUP, "UPDATE_COMPLETE"):
         raise HarnessError(
             f"the stack {stands.name} was {stands.status} and is {state}: somebody else is changing it",
             " ".join(str(failed).split())[:_LONGEST_QUOTE] if failed else "",

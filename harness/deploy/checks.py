@@ -1,7 +1,8 @@
 """Find mistakes that a rehearsal cannot show before AWS does, with cfn-lint's rules and our own.
 
-template    a service that functions call but cannot reach; a service whose security group admits nobody; resources
-            without tags; permissions on everything; roles that allow less or more than the handlers' calls
+template    a service that functions call but cannot reach; functions in another zone than the cache; a service whose
+            security group admits nobody; resources without tags; permissions on everything; roles that allow less or
+            more than the handlers' calls
 functions   a time limit left at 3 s, a worker that may not invoke itself, too little concurrency, an item limit below
             the model's size, a function without a role in the template
 creation    SnapStart on an image, an image referenced by tag, a function outside of the VPC
@@ -10,7 +11,7 @@ creation    SnapStart on an image, an image referenced by tag, a function outsid
 from collections.abc import Mapping
 from textwrap import shorten
 
-from harness.deploy import network_rules, resource_rules
+from harness.deploy import network_rules, resource_rules, zone_rules
 from harness.deploy.finding import Finding
 from harness.deploy.function_rules import check_creation, check_functions
 from harness.deploy.intrinsics import FILE_NAME, REGION, Resolver, parse
@@ -45,7 +46,7 @@ def check_template(
         size = f"the template has {len(body.encode())} bytes, CloudFormation accepts {TEMPLATE_BYTES}"
         findings.append(Finding("template-size", FILE_NAME, size, "shorten it"))
     resolver = Resolver(template, given, region=region)
-    for rule in (*network_rules.RULES, *resource_rules.RULES):
+    for rule in (*network_rules.RULES, *zone_rules.RULES, *resource_rules.RULES):
         findings += rule(template, resolver)
     return findings + resource_rules.check_access(body, given, region)
 

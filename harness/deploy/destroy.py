@@ -12,6 +12,7 @@ import msgspec
 
 from harness.aws.errors import aws_errors
 from harness.deploy import functions, preflight, stack
+from harness.deploy.calibration_function import CALIBRATION_FUNCTION
 from harness.deploy.inventory import Standing, standing
 from harness.deploy.model_workers import deployed_before
 from harness.deploy.stack import Log, StackInfo
@@ -119,7 +120,7 @@ def destroy(
         cfn = target.client("cloudformation")
         found = stack.settled(cfn, request.stack, log)
         own = deployed_before(found.outputs) if found is not None else []
-        names = list(dict.fromkeys([*functions.deployed_names(settings), *own]))
+        names = list(dict.fromkeys([*functions.deployed_names(settings), *own, CALIBRATION_FUNCTION]))
         before = standing(target, request.stack, names)
         contents = list(_contents(target, found))
         status = found.status if found else ""

@@ -1,5 +1,6 @@
 """The functions of a deployment: each from its image's digest, with its own role, in the stack's private subnets."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -8,8 +9,10 @@ import msgspec
 
 from harness.aws.function_deployer import Code, DesiredFunction, Placement
 from harness.deploy.access import WORKERS
+from harness.deploy.intrinsics import Resolver, parse
 from harness.deploy.model_workers import is_worker
 from harness.deploy.stack import Log, StackInfo
+from harness.deploy.target import Client
 from harness.deploy.template import ALIAS, PROJECT_TAG, STACK_TAG, output_name
 from harness.errors import HarnessError
 from harness.release.record import Push
@@ -109,6 +112,30 @@ def wanted_functions(
         push = pushes[function.image]
         code = Code(push.digest.removeprefix("sha256:"), {"ImageUri": f"{push.repository}@{push.digest}"}, push.digest)
         yield DesiredFunction(name, function, code, placement_of(stack, name, tags))
+
+
+def physical_ids(cfn: Client, stack: StackInfo) -> dict[str, str]:
+    """Return the IDs of the stack's resources, by their names in the template."""
+    pages = cfn.get_paginator("list_stack_resources").paginate(StackName=stack.id)
+    found = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    return {resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "") for resource in found}
+
+
+def with_planned_subnets(
+    stack: StackInfo, body: str, parameters: Mapping[str, str], physical: Mapping[str, str]
+) -> StackInfo:
+    """Return a stack with the functions' subnets as they will be after a change, so that the plan includes moves.
+
+    Args:
+        stack: The stack before the change.
+        body: The template.
+        parameters: The value of every parameter.
+        physical: The IDs of the stack's resources, by their logical IDs.
+    """
+    template = parse(body)
+    value = Resolver(template, parameters).resolve(template["Outputs"]["SubnetIds"]["Value"])
+    subnets = [physical.get(subnet.removeprefix("subnet-"), subnet) for subnet in str(value).split(",")]
+    return dataclasses.replace(stack, outputs={**stack.outputs, "SubnetIds": ",".join(subnets)})
 
 
 def present(client: "LambdaClient", names: Iterable[str], stack: str) -> list[str]:

@@ -141,6 +141,10 @@ class Resolver:
         properties: dict[str, Any] = self.resolve(self._resources[logical_id].get("Properties", {}))
         return properties
 
+    def output(self, name: str) -> str:
+        """Return an output of the template, resolved; empty if there is none."""
+        return str(self.resolve(self._template.get("Outputs", {}).get(name, {}).get("Value", "")))
+
     def of_type(self, kind: str) -> list[str]:
         """Return the logical IDs of the resources of a type that the stack will have."""
         return [
@@ -170,7 +174,9 @@ class Resolver:
         if attribute == "Arn" and kind in _ARNS:
             return _ARNS[kind].format(name=self._ref(name), **self._place)
         self._ref(name)
-        return f"<{name}.{attribute}>"
+        given = self._resources[name].get("Properties", {})
+        # An attribute with the name of a property has its value, such as a subnet's `AvailabilityZone`.
+        return str(self.resolve(given[attribute])) if attribute in given else f"<{name}.{attribute}>"
 
     def _sub(self, value: Any) -> str:  # noqa: ANN401 - text, or text and a mapping
         text, extra = (value, {}) if isinstance(value, str) else value

@@ -14,14 +14,13 @@ from collections.abc import Callable, Collection, Iterable
 import msgspec
 
 from harness.deploy import functions
-from harness.deploy.prices import HOURS_PER_DAY, Prices
+from harness.deploy.prices import HOURS_PER_DAY, prices_of
 from harness.deploy.target import Target
 from harness.deploy.template import STACK_TAG
+from harness.presets.prices import Prices
 
 _GB = 1e9
 _DAYS_PER_MONTH = 30
-# USD per GB and month; sources: see `harness.deploy.prices`.
-_BUCKET, _REPOSITORY = 0.023, 0.10
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -88,36 +87,39 @@ def _usd_per_day(target: Target, arn: str) -> float | None:
     price = _PRICED.get((service, resource.replace(":", "/").partition("/")[0]))
     if service == "s3":
         price = _bucket
-    return price(target, resource) if price else 0.0
+    if price is None:
+        return 0.0
+    prices = prices_of(target.region)
+    return price(target, resource, prices) if prices else None
 
 
-def _cluster(target: Target, resource: str) -> float | None:
+def _cluster(target: Target, resource: str, prices: Prices) -> float | None:
     identity = resource.rpartition(":")[2]
     (cluster,) = target.client("elasticache").describe_cache_clusters(CacheClusterId=identity)["CacheClusters"]
-    node = Prices().cache_node.get(cluster["CacheNodeType"])
-    return None if node is None else node * int(cluster["NumCacheNodes"]) * HOURS_PER_DAY
+    node = prices.cache_nodes.get(cluster["CacheNodeType"])
+    return None if node is None else node.usd * int(cluster["NumCacheNodes"]) * HOURS_PER_DAY
 
 
-def _endpoint(target: Target, resource: str) -> float | None:
+def _endpoint(target: Target, resource: str, prices: Prices) -> float | None:
     identity = resource.rpartition("/")[2]
     (endpoint,) = target.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[identity])["VpcEndpoints"]
     zones = len(endpoint.get("SubnetIds", [])) if endpoint["VpcEndpointType"] == "Interface" else 0
-    return float(zones * HOURS_PER_DAY * Prices().interface_endpoint)
+    return float(zones * HOURS_PER_DAY * prices.endpoint_hour)
 
 
-def _repository(target: Target, resource: str) -> float | None:
+def _repository(target: Target, resource: str, prices: Prices) -> float | None:
     pages = target.client("ecr").get_paginator("describe_images").paginate(repositoryName=resource.partition("/")[2])
     size = sum(int(image.get("imageSizeInBytes", 0)) for page in pages for image in page["imageDetails"])
-    return size / _GB * _REPOSITORY / _DAYS_PER_MONTH
+    return size / _GB * prices.ecr_gb_month / _DAYS_PER_MONTH
 
 
-def _bucket(target: Target, resource: str) -> float | None:
+def _bucket(target: Target, resource: str, prices: Prices) -> float | None:
     pages = target.client("s3").get_paginator("list_objects_v2").paginate(Bucket=resource)
     size = sum(int(entry["Size"]) for page in pages for entry in page.get("Contents", []))
-    return size / _GB * _BUCKET / _DAYS_PER_MONTH
+    return size / _GB * prices.s3_gb_month / _DAYS_PER_MONTH
 
 
-_PRICED: dict[tuple[str, str], Callable[[Target, str], float | None]] = {
+_PRICED: dict[tuple[str, str], Callable[[Target, str, Prices], float | None]] = {
     ("elasticache", "cluster"): _cluster,
     ("ec2", "vpc-endpoint"): _endpoint,
     ("ecr", "repository"): _repository,

@@ -42,7 +42,7 @@ def _subnets(_template: Template, resolver: Resolver) -> Iterator[Finding]:
     """Check that subnets are within the VPC, do not overlap, and are in different zones."""
     vpcs = {f"vpc-{name}": resolver.properties(name) for name in resolver.of_type("AWS::EC2::VPC")}
     seen: dict[str, ipaddress.IPv4Network] = {}
-    zones: dict[str, str] = {}
+    zones: dict[str | None, str] = {}
     for name in resolver.of_type("AWS::EC2::Subnet"):
         properties = resolver.properties(name)
         network = ipaddress.IPv4Network(properties["CidrBlock"], strict=False)
@@ -59,20 +59,16 @@ def _subnets(_template: Template, resolver: Resolver) -> Iterator[Finding]:
                     f"{network} overlaps {other}'s {others}",
                     "choose two SubnetCidrs that do not overlap",
                 )
-        if properties["AvailabilityZone"] in zones:
-            yield Finding(
-                "subnet",
-                name,
-                f"in the same zone as {zones[properties['AvailabilityZone']]}: {properties['AvailabilityZone']}",
-                "name two AvailabilityZones",
-            )
-        seen[name], zones[properties["AvailabilityZone"]] = network, name
+        zone = properties.get("AvailabilityZone")
+        if zone and zone in zones:
+            yield Finding("subnet", name, f"in the same zone as {zones[zone]}: {zone}", "name two AvailabilityZones")
+        seen[name], zones[zone] = network, name
 
 
-def _endpoints(template: Template, resolver: Resolver) -> Iterator[Finding]:
+def _endpoints(_template: Template, resolver: Resolver) -> Iterator[Finding]:
     """Check that the functions' subnets have an endpoint for every service that handlers call."""
-    subnets = set(_output(template, resolver, "SubnetIds").split(","))
-    group = _output(template, resolver, "FunctionSecurityGroupId")
+    subnets = set(resolver.output("SubnetIds").split(","))
+    group = resolver.output("FunctionSecurityGroupId")
     endpoints = {name: resolver.properties(name) for name in resolver.of_type("AWS::EC2::VPCEndpoint")}
     for service in _SERVICES:
         found = {name: entry for name, entry in endpoints.items() if entry["ServiceName"].endswith(f".{service}")}
@@ -134,8 +130,8 @@ def _interface_endpoint(
         )
 
 
-def _cache_reachable(template: Template, resolver: Resolver) -> Iterator[Finding]:
-    group = _output(template, resolver, "FunctionSecurityGroupId")
+def _cache_reachable(_template: Template, resolver: Resolver) -> Iterator[Finding]:
+    group = resolver.output("FunctionSecurityGroupId")
     for name in resolver.of_type("AWS::ElastiCache::CacheCluster"):
         own = resolver.properties(name).get("VpcSecurityGroupIds", [])
         if not any(_lets_in(resolver, target, group, _MEMCACHED) for target in own):
@@ -181,10 +177,6 @@ def _described(name: str, text: str) -> Iterator[Finding]:
             f"EC2 does not accept this description: {text}",
             "use letters, digits and ._-:/()#,@[]+=;{}!$*",
         )
-
-
-def _output(template: Template, resolver: Resolver, name: str) -> str:
-    return str(resolver.resolve(template.get("Outputs", {}).get(name, {}).get("Value", "")))
 
 
 def _lets_in(resolver: Resolver, group: str, source: str, port: int) -> bool:

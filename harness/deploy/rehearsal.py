@@ -13,8 +13,10 @@ import msgspec
 from harness.deploy.images import forget_registry
 from harness.deploy.target import Target, rehearsal_target
 from harness.errors import HarnessError
+from harness.presets.emulated_network import EmulatedNetwork
 from harness.settings import Settings
 from harness.stack import shared_stack, start_private_stack, start_shared_stack, stop_shared_stack
+from harness.stack.state import StackState
 from harness.system import records
 
 Log = Callable[[str], None]
@@ -23,32 +25,67 @@ _FILE = "rehearsal.json"
 
 
 class _Started(msgspec.Struct, frozen=True):
-    """The stack that a rehearsal started: its supervisor, and the address of its registry."""
+    """The stack that a rehearsal started: its supervisor, the address of its registry, and the network it emulates."""
 
     pid: int
     started: int
     registry: str
+    network: EmulatedNetwork | None = None
 
 
 @contextmanager
-def rehearsal_for_deploy(settings: Settings, *, dry_run: bool, log: Log) -> Iterator[Target]:
+def rehearsal_for_deploy(
+    settings: Settings, *, dry_run: bool, log: Log, network: EmulatedNetwork | None = None
+) -> Iterator[Target]:
     """Yield the emulation, and start it if necessary; one that a dry run starts ends with the block.
 
+    Args:
+        settings: The project's settings.
+        dry_run: Whether nothing may be left.
+        log: Called with progress messages.
+        network: The network to emulate between functions, cache and S3; None for that of the emulation that is up, or
+            this machine's own.
+
     Raises:
-        HarnessError: The shared stack is up without a registry or in another mode, or cannot start.
+        HarnessError: The shared stack is up without a registry, in another mode or with another network, or it cannot
+            start.
     """
+    if network is not None:
+        gateway = msgspec.structs.replace(settings.gateway, zones=network.zones)
+        settings = msgspec.structs.replace(settings, gateway=gateway)
     if dry_run and shared_stack(settings) is None:
-        with start_private_stack(settings, s3="moto", mode="container", registry=True, log=log) as private:
+        with start_private_stack(
+            settings, s3="moto", mode="container", network=network, registry=True, log=log
+        ) as private:
             yield rehearsal_target(private)
         return
-    stack, started = start_shared_stack(settings, s3="moto", mode="container", registry=True, log=log)
+    stack, started = start_shared_stack(settings, s3="moto", mode="container", network=network, registry=True, log=log)
+    if not started and network is not None:
+        _check_network(settings, stack, network)
     if started:
         log("the emulation is up: harness status prints its addresses")
         before = _read(settings)
         if before is not None:
             forget_registry(settings.root, before.registry)
-        records.save(_Started(stack.pid, stack.started, stack.endpoints.registry or ""), _file(settings))
+        records.save(_Started(stack.pid, stack.started, stack.endpoints.registry or "", network), _file(settings))
     yield rehearsal_target(stack)
+
+
+def _check_network(settings: Settings, stack: StackState, network: EmulatedNetwork) -> None:
+    """Check that the emulation that is up has this network: it cannot be changed under a deployment.
+
+    Raises:
+        HarnessError: It has another one, or none.
+    """
+    before = _read(settings)
+    ours = before is not None and (before.pid, before.started) == (stack.pid, stack.started)
+    if before is None or not ours or before.network != network:
+        emulated = before.network if before is not None and ours else None
+        raise HarnessError(
+            f"the emulation is up with {f'another network ({emulated.preset})' if emulated else 'no emulated network'}",
+            f"--network {network.preset}",
+            "run `harness destroy --rehearse --empty` first, or deploy without --network",
+        )
 
 
 def standing_rehearsal(settings: Settings) -> Target | None:

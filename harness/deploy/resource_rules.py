@@ -10,7 +10,15 @@ from harness.deploy.template import PROJECT_TAG, STACK_TAG, camel, output_name
 
 Template = Mapping[str, Any]
 
-_OUTPUTS = ("DataBucket", "SubnetIds", "FunctionSecurityGroupId", "CacheHost", "CachePort", "FailureQueueArn")
+_OUTPUTS = (
+    "DataBucket",
+    "SubnetIds",
+    "FunctionSecurityGroupId",
+    "CacheHost",
+    "CachePort",
+    "CacheZone",
+    "FailureQueueArn",
+)
 _FUNCTION_OUTPUTS: tuple[Literal["RoleArn", "RepositoryUri"], ...] = ("RoleArn", "RepositoryUri")
 _UNTAGGABLE = {
     "AWS::EC2::SubnetRouteTableAssociation",

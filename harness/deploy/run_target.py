@@ -2,12 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from harness.aws.errors import aws_errors
 from harness.aws.function_deployer import Code, DesiredFunction, differences
 from harness.deploy import functions
 from harness.deploy.model_workers import is_model_worker
 from harness.deploy.stack import Log, StackInfo, read_stack
 from harness.deploy.target import Target
+from harness.deploy.zones import cost_of_another_zone, zone_ids
 from harness.errors import HarnessError
 from harness.release.record import load_release
 from harness.runs.run_target import RunTarget
@@ -31,11 +34,16 @@ def deployed_run_target(target: Target, name: str, warn: Log) -> RunTarget:
     with aws_errors(f"looking for the stack {name}"):
         stack = read_stack(target.client("cloudformation"), name)
     rehearse = " --rehearse" if target.kind == "rehearsal" else ""
-    if stack is None or not stack.stands:
+    if stack is None or not stack.usable:
         state = f"the stack is {stack.status}" if stack else "there is no such stack"
         raise HarnessError(f"{name} is not deployed in {target.region}", state, f"run `harness deploy{rehearse}` first")
     clients = target.run_clients()
     deployed = stack
+    if "," in stack.outputs.get("SubnetIds", "") and stack.parameters.get("FunctionZones") != "all":
+        warn(
+            f"the functions of {name} are in two zones, the cache in one: from the other, {cost_of_another_zone()}; "
+            f"`harness deploy{rehearse}` moves them"
+        )
 
     def make_ready(function: str, settings: Settings, log: Log) -> str:
         log(f"looking for {function}")
@@ -52,7 +60,17 @@ def deployed_run_target(target: Target, name: str, warn: Log) -> RunTarget:
         make_ready=make_ready,
         bucket=functions.output(stack, "DataBucket"),
         polling=target.polling,
+        cache_zone=_cache_zone(target, stack),
     )
+
+
+def _cache_zone(target: Target, stack: StackInfo) -> str:
+    """Return the ID of the cache's zone; empty if the stack does not say, or the caller may not look it up."""
+    zone = stack.outputs.get("CacheZone", "")
+    try:
+        return zone_ids(target.client("ec2")).get(zone, "") if zone else ""
+    except ClientError:
+        return ""  # whoever only runs needs no permission to describe zones
 
 
 def _ready(client: "LambdaClient", name: str, stack: StackInfo) -> dict[str, Any]:

@@ -35,6 +35,8 @@ _STILLBORN = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}
 _UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
 # The failure reasons of a change set without changes.
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+# Everything is as the update wants it, and what it replaced is being deleted.
+CLEANUP = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
 # Marks resources that were cancelled because another one failed; the other one has the cause.
 _FOLLOW_UP = "cancelled"
 
@@ -59,6 +61,11 @@ class StackInfo:
     def stands(self) -> bool:
         """Whether its resources exist and it can be updated."""
         return self.status in _UPDATABLE
+
+    @property
+    def usable(self) -> bool:
+        """Whether its resources exist; those that they replaced may still be there."""
+        return self.stands or self.status == CLEANUP
 
     @property
     def stillborn(self) -> bool:
@@ -216,8 +223,8 @@ def withdraw(cfn: Client, change_set: ChangeSet) -> None:
         cfn.delete_stack(StackName=stack.id)
 
 
-def execute(cfn: Client, change_set: ChangeSet, log: Log) -> StackInfo:
-    """Execute a change set, and log the events.
+def execute(cfn: Client, change_set: ChangeSet, log: Log, *, cleanup: bool = True) -> StackInfo:
+    """Execute a change set, and log the events; with `cleanup`, wait until replaced resources are deleted.
 
     Raises:
         HarnessError: It failed and was rolled back; the message names the resource and AWS's reason.
@@ -226,8 +233,8 @@ def execute(cfn: Client, change_set: ChangeSet, log: Log) -> StackInfo:
     cfn.execute_change_set(ChangeSetName=change_set.id, StackName=change_set.stack_id)
     stack = read_stack(cfn, change_set.stack_id)
     assert stack is not None  # noqa: S101 - by its ID, it is found for 90 days
-    after = follow(cfn, stack, tail, log)
-    if after.status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+    after = follow(cfn, stack, tail, log, cleanup=cleanup)
+    if after.status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE", CLEANUP}:
         raise _failure(after, tail)
     return after
 
@@ -311,8 +318,8 @@ class EventTail:
             yield from page["StackEvents"]
 
 
-def follow(cfn: Client, stack: StackInfo, tail: EventTail, log: Log) -> StackInfo:
-    """Wait until the operation on a stack has ended, and log its events.
+def follow(cfn: Client, stack: StackInfo, tail: EventTail, log: Log, *, cleanup: bool = True) -> StackInfo:
+    """Wait until the operation on a stack has ended, or without `cleanup` only its last part; log its events.
 
     The status alone is not enough: just after the request it may still be the old one.
 
@@ -326,7 +333,7 @@ def follow(cfn: Client, stack: StackInfo, tail: EventTail, log: Log) -> StackInf
         news = tail.new()
         for event in news:
             log(_line(event))
-        if tail.ended and not now.in_progress:
+        if (tail.ended and not now.in_progress) or (now.status == CLEANUP and not cleanup):
             return now
         if time.monotonic() > deadline:
             raise HarnessError(

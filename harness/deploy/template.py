@@ -8,26 +8,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from botocore.exceptions import ClientError
-
-from harness.aws.errors import aws_settings
-from harness.aws.stack_session import DIRECT
 from harness.deploy.intrinsics import FILE_NAME, Resolver, parse
 from harness.errors import HarnessError
-
-if TYPE_CHECKING:
-    import boto3
 
 # Tags of every resource: the project that owns it, and the stack that created it.
 PROJECT_TAG = "lambda-harness:project"
 STACK_TAG = "lambda-harness:stack"
 # Functions are published under this alias; roles and the Lambda endpoint name it.
 ALIAS = "live"
-# A zone has the same ID in all accounts, but not the same name.
-# https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
-_ZONES_WITHOUT_LAMBDA = {"use1-az3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +28,13 @@ class Resource:
         logical_id: Its name within the template.
         type: Its type, such as `AWS::S3::Bucket`.
         variant: `Interface` or `Gateway` of an endpoint, on which its price depends; empty for other types.
+        zones: The number of zones that an interface endpoint is in, on which its price depends.
     """
 
     logical_id: str
     type: str
     variant: str = ""
+    zones: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +77,18 @@ def describe(body: str, parameters: Mapping[str, str] | None = None) -> list[Res
     template = parse(body)
     resolver = Resolver(template, parameters or {})
     return [
-        Resource(name, entry["Type"], entry.get("Properties", {}).get("VpcEndpointType", ""))
+        _resource(name, entry, resolver)
         for name, entry in template["Resources"].items()
         if "Condition" not in entry or resolver.condition(entry["Condition"])
     ]
+
+
+def _resource(name: str, entry: Mapping[str, Any], resolver: Resolver) -> Resource:
+    if entry["Type"] != "AWS::EC2::VPCEndpoint":
+        return Resource(name, entry["Type"])
+    properties = resolver.properties(name)
+    subnets = set(properties.get("SubnetIds", []))
+    return Resource(name, entry["Type"], properties.get("VpcEndpointType", "Gateway"), len(subnets))
 
 
 def output_name(function: str, what: Literal["RoleArn", "RepositoryUri"]) -> str:
@@ -187,75 +187,3 @@ def _is_network(text: str) -> bool:
     except ValueError:
         return False
     return "/" in text
-
-
-def region_parameters(session: "boto3.Session", endpoint_url: str | None = None) -> dict[str, str]:
-    """Return the template's parameters about the session's region: two zones, and S3's prefix list.
-
-    An existing stack keeps its values (`UsePreviousValue`), because other zones would replace its subnets.
-
-    Args:
-        session: A session with region and credentials.
-        endpoint_url: The URL of EC2, if not AWS's.
-
-    Raises:
-        HarnessError: The region has too few suitable zones, or no prefix list.
-        botocore.exceptions.ClientError: EC2 refused the call.
-    """
-    with aws_settings():
-        ec2: Any = session.client("ec2", endpoint_url=endpoint_url, config=DIRECT if endpoint_url else None)
-    region: str = ec2.meta.region_name
-    return {"AvailabilityZones": ",".join(_zones(ec2, region)), "S3PrefixListId": _s3_prefix_list(ec2, region)}
-
-
-def check_zones(ec2: Any, zones: str) -> None:  # noqa: ANN401 - its stubs are not installed
-    """Check that a region has these zones.
-
-    Args:
-        ec2: An EC2 client for the region.
-        zones: The zones' names, separated by commas.
-
-    Raises:
-        HarnessError: The region does not have one of the zones.
-        botocore.exceptions.ClientError: EC2 refused the call.
-    """
-    present = {zone["ZoneName"] for zone in ec2.describe_availability_zones()["AvailabilityZones"]}
-    for zone in zones.split(","):
-        if zone not in present:
-            raise HarnessError(
-                f"parameter AvailabilityZones is {zones!r}: there is no zone {zone} in {ec2.meta.region_name}",
-                remedy=f"take two of {', '.join(sorted(present))}",
-            )
-
-
-def _zones(ec2: Any, region: str) -> list[str]:  # noqa: ANN401 - its stubs are not installed
-    service = f"com.amazonaws.{region}.lambda"
-    try:
-        details = ec2.describe_vpc_endpoint_services(ServiceNames=[service])["ServiceDetails"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "InvalidServiceName":
-            raise
-        details = []
-    offered = {zone for detail in details for zone in detail["AvailabilityZones"]}
-    present = ec2.describe_availability_zones(Filters=[{"Name": "state", "Values": ["available"]}])
-    fit = sorted(
-        zone["ZoneName"]
-        for zone in present["AvailabilityZones"]
-        if zone["ZoneName"] in offered and zone["ZoneId"] not in _ZONES_WITHOUT_LAMBDA
-    )
-    if len(fit) < 2:
-        raise HarnessError(
-            f"region {region} has {len(fit)} zones with Lambda and its interface endpoint, needed are 2",
-            f"{service} is offered in {', '.join(sorted(offered)) or 'no zone'}",
-            "take another region, or name two zones: --parameter AvailabilityZones=...",
-        )
-    return fit[:2]
-
-
-def _s3_prefix_list(ec2: Any, region: str) -> str:  # noqa: ANN401 - its stubs are not installed
-    name = f"com.amazonaws.{region}.s3"
-    lists = ec2.describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])["PrefixLists"]
-    if not lists:
-        raise HarnessError(f"region {region} has no prefix list {name}", remedy="take another region")
-    prefix_list: str = lists[0]["PrefixListId"]
-    return prefix_list

@@ -92,6 +92,30 @@ def endpoint() -> dict[str, Any]:
     return {"Address": socket.gethostbyname(host), "Port": int(port)}
 
 
+class ZoneNotInGroup(ElastiCacheException):
+    """The cluster's zone has no subnet in the cluster's subnet group."""
+
+    code = "InvalidParameterCombination"
+
+    def __init__(self, zone: str, group: str) -> None:
+        super().__init__(f"The cache subnet group {group} has no subnet in the Availability Zone {zone}.")
+
+
+def _zone(backend: Backend, wanted: str | None, subnet_group: str | None) -> str:
+    """Return the zone of a cluster's nodes; without a wish, ElastiCache chooses one of its subnet group's.
+
+    Raises:
+        ZoneNotInGroup: The group has no subnet in the wanted zone.
+    """
+    zones = {f"{backend.region_name}a"}
+    if subnet_group:
+        (group,) = backend.describe_cache_subnet_groups(cache_subnet_group_name=subnet_group)
+        zones = {subnet["subnet_availability_zone"] for subnet in group.subnets}
+        if wanted and wanted not in zones:
+            raise ZoneNotInGroup(wanted, subnet_group)
+    return wanted or max(zones)
+
+
 def _show_as_memcached(cluster: Any, where: dict[str, Any]) -> None:  # noqa: ANN401 - more attributes than moto's has
     """Add the attributes that AWS shows for a Memcached cluster."""
     group = cluster.cache_parameter_group_name
@@ -105,6 +129,7 @@ def _show_as_memcached(cluster: Any, where: dict[str, Any]) -> None:  # noqa: AN
         {
             "CacheNodeId": f"{number:04}",
             "CacheNodeStatus": "available",
+            "CustomerAvailabilityZone": cluster.preferred_availability_zone,
             "Endpoint": where,
             "ParameterGroupStatus": "in-sync",
         }
@@ -125,12 +150,12 @@ class CacheResponses(responses.ElastiCacheResponse):
             raise InvalidParameterValueException("NumCacheNodes should be between 1 and 40 for memcached.")
         if group := self._get_param("CacheParameterGroupName"):
             _group(backend, group)
-        if subnets := self._get_param("CacheSubnetGroupName"):
-            backend.describe_cache_subnet_groups(cache_subnet_group_name=subnets)
+        zone = _zone(backend, self._get_param("PreferredAvailabilityZone"), self._get_param("CacheSubnetGroupName"))
         where = endpoint()
         result = _create_of_moto(self)
         cluster = backend.cache_clusters[self._get_param("CacheClusterId")]
         cluster.port = self._get_int_param("Port") or MEMCACHED_PORT
+        cluster.preferred_availability_zone = zone
         _show_as_memcached(cluster, where)
         return result
 

@@ -8,6 +8,7 @@ The server accepts connections from this machine only, and so does this route.
 """
 
 import io
+import threading
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -39,12 +40,14 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         resources: The reason why a resource of a stack cannot be created or changed, by its logical ID.
         undeletable: The reason why a resource cannot be deleted, by its logical ID.
         resource_s: How long each step of a stack's operation takes, seconds.
+        deletion_s: How long each deletion of a resource takes, seconds; the next plan ends a wait.
     """
 
     calls: tuple[CallFault, ...] = ()
     resources: dict[str, str] = {}
     undeletable: dict[str, str] = {}
     resource_s: float = 0.0
+    deletion_s: float = 0.0
 
 
 class Faults:
@@ -53,10 +56,13 @@ class Faults:
     def __init__(self) -> None:
         self._plan = FaultPlan()
         self._calls = CallFaults()
+        self._changed = threading.Condition()
 
     def put(self, plan: FaultPlan) -> None:
         """Replace the plan."""
-        self._plan = plan
+        with self._changed:
+            self._plan = plan
+            self._changed.notify_all()
         self._calls.put(plan.calls)
 
     def failure_of(self, verb: str, logical_id: str) -> str | None:
@@ -64,10 +70,14 @@ class Faults:
         causes = self._plan.undeletable if verb == "DELETE" else self._plan.resources
         return causes.get(logical_id)
 
-    def take_time(self) -> None:
-        """Sleep for the planned duration of a step."""
+    def take_time(self, verb: str) -> None:
+        """Wait for the planned duration of a step; a deletion also waits for less if the plan is replaced."""
         if self._plan.resource_s:
             time.sleep(self._plan.resource_s)
+        plan = self._plan
+        if verb == "DELETE" and plan.deletion_s:
+            with self._changed:
+                self._changed.wait_for(lambda: self._plan is not plan, plan.deletion_s)
 
     def take(self, service: str, action: Callable[[], str]) -> CallFault | None:
         """Return the fault of a call, or None."""

@@ -88,9 +88,9 @@ class StackOperation:
             else:
                 stack.set_status("UPDATE_ROLLBACK_COMPLETE")
             return
-        stack.set_status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         stack.source, stack.stack_parameters, stack.tags = wanted.template, wanted.parameters, wanted.tags
         stack.outputs, stack.last_updated_time = outputs, datetime.now(UTC)
+        stack.set_status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         order = wanted.template.order(stack.scope(wanted.template, wanted.parameters))
         gone = [resource for name, resource in stack.resources.items() if name not in order]
         for resource in gone:
@@ -250,7 +250,7 @@ class StackOperation:
         Raises:
             Failed: The handler fails, or a planned fault makes it fail.
         """
-        self._faults.take_time()
+        self._faults.take_time(verb)
         planned = self._faults.failure_of(verb, resource.logical_resource_id)
         if planned is not None:
             self._fail(resource, verb, reason(ResourceRefused(planned)))

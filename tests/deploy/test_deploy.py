@@ -20,10 +20,12 @@ from harness.deploy import functions, preflight, stack
 from harness.deploy.destroy import DestroyRequest, destroy
 from harness.deploy.inventory import standing
 from harness.deploy.plan import plan_resources
+from harness.deploy.prices import prices_of
 from harness.deploy.rehearsal import standing_rehearsal
 from harness.deploy.run_target import deployed_run_target
 from harness.deploy.target import Target, aws_target
-from harness.deploy.template import check_zones, describe, load_template, region_parameters, with_defaults
+from harness.deploy.template import describe, load_template, with_defaults
+from harness.deploy.zones import region_parameters
 from harness.errors import HarnessError
 from harness.runs.functions import package
 from harness.settings import FunctionSettings, load_settings
@@ -106,7 +108,9 @@ def test_a_change_is_planned_resource_by_resource(cfn, make, name, body, paramet
     tags = functions.tags_of("test", name)
 
     change_set = stack.propose(cfn, name, stack.read_stack(cfn, name), body, changed, tags)
-    planned = plan_resources(describe(body, changed), changed, exists=True, change_set=change_set)
+    planned = plan_resources(
+        describe(body, changed), changed, prices_of("us-east-1"), exists=True, change_set=change_set
+    )
     stack.withdraw(cfn, change_set)
 
     assert {"Cache": "update"} == {one.logical_id: one.action for one in planned if one.action != "keep"}
@@ -436,6 +440,9 @@ def test_nobody_to_ask_is_told(tmp_path):
         (["--yes", "--parameter", "CacheNodes=x"], "parameter CacheNodes is 'x'"),
         ([], "nobody is there to be asked"),
         (["--yes", "--expect-account", "abc"], "an account's number has 12 digits"),
+        (["--yes", "--zones", "2"], "--zones is '2'; allowed: one, all"),
+        (["--yes", "--zones", "all", "--parameter", "FunctionZones=one"], "they set the same parameter"),
+        (["--yes", "--network", "aws", "--parameter", "PrimaryZone=2"], "the emulated cache is in the first zone"),
     ],
 )
 def test_what_can_be_told_before_a_rehearsal_starts_starts_none(tmp_path, flags, message):
@@ -454,14 +461,6 @@ def test_what_can_be_told_before_a_rehearsal_starts_starts_none(tmp_path, flags,
     assert done.returncode in {1, 2}
     assert message in done.stderr
     assert not list(tmp_path.glob(".harness/*"))
-
-
-def test_a_zone_that_the_region_lacks_is_refused(target):
-    """With those that it has."""
-    with pytest.raises(HarnessError, match="no zone us-east-1z in us-east-1") as caught:
-        check_zones(target.client("ec2"), "us-east-1a,us-east-1z")
-
-    assert "us-east-1a, us-east-1b" in caught.value.remedy
 
 
 def test_a_run_on_what_is_not_deployed_is_refused(target, name):
@@ -639,7 +638,7 @@ def test_what_stands_is_listed_with_its_price(make, name, target):
     outcome = _remove(target, name, empty=False, dry_run=True)
 
     priced = {entry.arn.split(":")[2]: entry.usd_per_day for entry in outcome.left if entry.usd_per_day}
-    assert {"ec2": pytest.approx(0.48), "elasticache": pytest.approx(0.408)} == priced
+    assert {"ec2": pytest.approx(0.24), "elasticache": pytest.approx(0.408)} == priced
     assert outcome.left == standing(target, name, [])
 
 

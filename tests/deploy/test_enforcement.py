@@ -10,7 +10,8 @@ from botocore.config import Config
 from harness.aws.function_deployer import Code, DesiredFunction, create_or_update
 from harness.deploy import functions, stack
 from harness.deploy.destroy import DestroyRequest, destroy
-from harness.deploy.template import load_template, region_parameters, with_defaults
+from harness.deploy.template import load_template, with_defaults
+from harness.deploy.zones import region_parameters
 from harness.gateway.credentials import Caller, token_of
 from harness.runs.functions import package
 from harness.settings import FunctionSettings, load_settings

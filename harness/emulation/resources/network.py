@@ -110,6 +110,13 @@ def _update_endpoint(change: ResourceUpdate) -> None:
         change.api.ec2.modify_vpc_endpoint(
             VpcEndpointId=change.physical_id, PolicyDocument=document, ResetPolicy=not document
         )
+    arguments: dict[str, list[str]] = {}
+    for name in ("SubnetIds", "RouteTableIds", "SecurityGroupIds"):
+        old, new = set(change.old.get(name, [])), set(change.new.get(name, []))
+        arguments |= {f"Add{name}": sorted(new - old), f"Remove{name}": sorted(old - new)}
+    given = {name: identities for name, identities in arguments.items() if identities}
+    if given:
+        change.api.ec2.modify_vpc_endpoint(VpcEndpointId=change.physical_id, **given)
     _retag(change)
 
 
@@ -238,7 +245,7 @@ HANDLERS = {
             "VpcId ServiceName VpcEndpointType RouteTableIds SubnetIds SecurityGroupIds PolicyDocument "
             "PrivateDnsEnabled IpAddressType"
         ),
-        mutable=names("PolicyDocument"),
+        mutable=names("PolicyDocument SubnetIds RouteTableIds SecurityGroupIds"),
         update=_update_endpoint,
     ),
     "AWS::EC2::SecurityGroup": Handler(
