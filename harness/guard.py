@@ -158,6 +158,7 @@ class Guard:
         self._control = control
         self._own = frozenset(own_key(secret, name) for name in (CLIENTS, CLOUDFORMATION))
         self._open: tuple[str, ...] = ()
+        self._left: set[str] = set()
         # Valid session keys, each with its token, because each environment makes many calls.
         self._admitted: dict[str, str] = {}
 
@@ -166,8 +167,12 @@ class Guard:
         self._names |= set(names)
 
     def open(self, prefix: str) -> None:
-        """Let requests for paths with this prefix pass without credentials: their URLs are secrets themselves."""
+        """Let reads of paths with this prefix pass without credentials: their URLs are secrets themselves."""
         self._open = (*self._open, prefix)
+
+    def leave(self, path: str) -> None:
+        """Let all requests for a path pass, whose service checks them by itself."""
+        self._left.add(path)
 
     def refusal(self, method: str, header: Header, path: str, query: str) -> Refusal | None:
         """Return the answer to a request that must not pass; None for a request that passes.
@@ -183,7 +188,7 @@ class Guard:
             return Refusal(403, "AccessDeniedException", _JSON, json.dumps({"Message": message}).encode())
         if path == HEALTH and method in {"GET", "HEAD"}:
             return _PRESENT
-        if path.startswith(self._open) and method in {"GET", "HEAD"}:
+        if path in self._left or (path.startswith(self._open) and method in {"GET", "HEAD"}):
             return None
         signed = signed_by(header, query)
         if self.admits(signed):

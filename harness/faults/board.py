@@ -48,15 +48,22 @@ class Board:
         """Return a run's injections, active or past; None if the run is unknown."""
         return self.runs.get(run_id) or self.past.get(run_id)
 
-    def at_command(self, run_id: str | None) -> list[Fault]:
+    @property
+    def depends_on_zones(self) -> bool:
+        """Whether some active fault applies to the functions of a zone alone."""
+        plans = (injections.plan for injections in self.runs.values())
+        return any(fault.zone is not None and fault.target != "zone" for plan in plans for fault in plan.faults)
+
+    def at_command(self, run_id: str | None, zone: str = "") -> list[Fault]:
         """Return the delays that apply to every Memcached command.
 
         Args:
             run_id: The run that the command's key belongs to, whose plan alone applies; None if it belongs to no run.
+            zone: The zone that it comes from; empty if no fault depends on it.
         """
         affected = self.runs.values() if run_id is None else [self.runs[run_id]]
-        return [fault for injections in affected for fault in injections.at_command()]
+        return [fault for injections in affected for fault in injections.at_command(zone)]
 
-    def at_request(self, method: str, path: str) -> list[Fault]:
-        """Return the faults to inject at this request to S3."""
-        return [fault for injections in self.runs.values() for fault in injections.at_request(method, path)]
+    def at_request(self, method: str, path: str, zone: str = "") -> list[Fault]:
+        """Return the faults to inject at this request to S3 from a zone."""
+        return [fault for injections in self.runs.values() for fault in injections.at_request(method, path, zone)]

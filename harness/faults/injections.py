@@ -103,38 +103,44 @@ class Injections:
     def __post_init__(self) -> None:
         self.events = [new_event(fault) for fault in self.plan.faults]
 
-    def at_put(self, put: ObservedPut) -> list[Fault]:
-        """Return the faults to inject at this put, and record them as injected."""
+    def at_put(self, put: ObservedPut, zone: str = "") -> list[Fault]:
+        """Return the faults to inject at this put, and record them as injected.
+
+        Args:
+            put: The put.
+            zone: The zone that it comes from; empty if no fault depends on it.
+        """
         if put.attempt is None:
             # A later piece of a frame belongs to the attempt that put the first piece.
             put = dataclasses.replace(put, attempt=self._attempts.get(put.rank, 1))
         self._attempts[put.rank] = put.attempt or 1
         self.newest_round = max(self.newest_round, put.round)
-        due = [fault for number, fault in enumerate(self.plan.faults) if self._is_due(number, fault, put)]
+        here = [(number, fault) for number, fault in enumerate(self.plan.faults) if _is_of(fault, zone)]
+        due = [fault for number, fault in here if self._is_due(number, fault, put)]
         self._keys[put.rank, put.round, put.step].add(put.key)
         if self.plan.chaos is not None:
             due += self._draw(self.plan.chaos, put)
         return due
 
-    def at_command(self) -> list[Fault]:
-        """Return the delays that apply to every command, whatever its key."""
+    def at_command(self, zone: str = "") -> list[Fault]:
+        """Return the delays that apply to every command from a zone, whatever its key."""
         due = [
             (number, fault)
             for number, fault in enumerate(self.plan.faults)
-            if _delays_all(fault) and self._left(number, fault)
+            if _delays_all(fault) and _is_of(fault, zone) and self._left(number, fault)
         ]
         for number, _ in due:
             self.events[number].record()
         return [fault for _, fault in due]
 
-    def at_request(self, method: str, path: str) -> list[Fault]:
-        """Return the faults to inject at this request to S3, and record them as injected."""
+    def at_request(self, method: str, path: str, zone: str = "") -> list[Fault]:
+        """Return the faults to inject at this request to S3 from a zone, and record them as injected."""
         due = []
         for number, fault in enumerate(self.plan.faults):
             started = fault.round is None or self.newest_round >= fault.round
             named = fault.key is None or fnmatch.fnmatchcase(path.lstrip("/"), fault.key)
             meant = fault.target == "s3" and (fault.action != "refuse" or method == "PUT")
-            if meant and started and named and self._left(number, fault):
+            if meant and started and named and _is_of(fault, zone) and self._left(number, fault):
                 self.events[number].record()
                 due.append(fault)
         return due
@@ -196,7 +202,14 @@ def new_event(fault: Fault, *, chaos: bool = False) -> Event:
 
 def _is_on_the_wire(fault: Fault) -> bool:
     """Return whether a rank's put triggers this fault; the Lambda service triggers the others itself."""
-    return fault.target in {"memcached", "gateway"} or (fault.target == "worker" and fault.action in {"kill", "freeze"})
+    return fault.target in {"memcached", "gateway", "zone"} or (
+        fault.target == "worker" and fault.action in {"kill", "freeze"}
+    )
+
+
+def _is_of(fault: Fault, zone: str) -> bool:
+    """Return whether a fault applies to what comes from a zone; the loss of a zone applies wherever it is seen from."""
+    return fault.target == "zone" or fault.zone in (None, zone)
 
 
 def _delays_all(fault: Fault) -> bool:

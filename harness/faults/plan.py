@@ -6,12 +6,13 @@ A part that is omitted matches any value; the fault is then injected at the firs
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, NamedTuple, get_type_hints
 
 import msgspec
 
 from harness.errors import HarnessError
+from harness.presets.zones import CACHE_ZONE, ZONES
 
 ALL_RANKS = "all"
 
@@ -27,6 +28,7 @@ Positive = Annotated[
     float, msgspec.Meta(gt=0, le=_MOST_SECONDS, description=f"a number above 0, up to {_MOST_SECONDS}")
 ]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=_MOST_SECONDS, description=f"seconds from 0 to {_MOST_SECONDS}")]
+ZoneId = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+-az[0-9]$", description=f"the ID of a zone, as {ZONES[0]}")]
 When = Literal["before-put", "after-put", "between-chunks"]
 How = Literal["sigkill", "oom", "exit"]
 
@@ -52,6 +54,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         n: How often the fault is injected.
         after: The number of worker invocations after which the coordinator is killed.
         key: Glob pattern of the S3 objects that it applies to.
+        zone: The ID of the zone that is lost, or whose functions it applies to.
         lost: Whether the cold start never completes.
     """
 
@@ -72,6 +75,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     n: Count | None = None
     after: Count | None = None
     key: str | None = None
+    zone: ZoneId | None = None
     lost: bool = False
 
     def __str__(self) -> str:
@@ -103,6 +107,8 @@ class Kind(NamedTuple):
 
 ADDRESS = ("rank", "round", "step", "attempt")
 _OBJECTS = ("round", "key", "n")
+# A fault of these kinds can be limited to the functions of a zone.
+_BY_ZONE = "zone"
 
 # The first target of an action is its default.
 CATALOGUE: dict[tuple[str, str], Kind] = {
@@ -115,15 +121,22 @@ CATALOGUE: dict[tuple[str, str], Kind] = {
         ("delay_s", "lost"), ("rank", "attempt"), "the rank's environment starts late or never"
     ),
     ("throttle", "worker"): Kind((), ("rank", "n"), "Lambda throttles the rank's event n times"),
+    ("lose", "zone"): Kind(
+        ("zone",),
+        ("round", "s"),
+        "for s, or until the run ends, its environments end, and others start elsewhere",
+    ),
     ("restart", "memcached"): Kind((), (*ADDRESS, "down_s"), "Memcached is killed and starts empty on the same port"),
     ("evict", "memcached"): Kind((), ADDRESS, "every frame at the address is dropped right after its first store"),
     ("corrupt", "memcached"): Kind((), (*ADDRESS, "n"), "one byte of the stored frame is inverted"),
     ("refuse", "memcached"): Kind((), (*ADDRESS, "n"), "Memcached refuses the store: out of memory"),
     ("refuse", "s3"): Kind((), _OBJECTS, "every store, or the first n, fails as on a full disk"),
     ("delay", "memcached"): Kind(
-        ("ms",), (*ADDRESS, "n"), "stores at the address are delayed; without an address, all commands"
+        ("ms",),
+        (*ADDRESS, "n", _BY_ZONE),
+        "stores at the address are delayed; without an address, all commands, or all from a zone",
     ),
-    ("delay", "s3"): Kind(("ms",), _OBJECTS, "every request, or the first n, is delayed"),
+    ("delay", "s3"): Kind(("ms",), (*_OBJECTS, _BY_ZONE), "every request, or the first n, or from a zone, is delayed"),
     ("bandwidth", "memcached"): Kind(
         ("kbps",), (*ADDRESS, "s"), "every connection of the run is limited to kbps for s, or until the run ends"
     ),
@@ -218,6 +231,32 @@ def check_plan(plan: Plan, *, n_workers: int, rounds: int | None) -> None:
             raise _wrong(str(fault), "round", fault.round, f"0 to {rounds}, the rounds of this job")
         if fault.after is not None and fault.after > n_workers:
             raise _wrong(str(fault), "after", fault.after, f"1 to n_workers = {n_workers}")
+
+
+def check_zones(plan: Plan, count: int) -> None:
+    """Check the zones of a plan.
+
+    Args:
+        plan: The plan.
+        count: The number of zones that functions run in.
+
+    Raises:
+        HarnessError: There is no such zone, or no run can end without it.
+    """
+    for fault in plan.faults:
+        if fault.zone is not None:
+            _check_zone(fault, ZONES[:count])
+
+
+def _check_zone(fault: Fault, zones: Sequence[str]) -> None:
+    if fault.zone not in zones:
+        more = "" if len(zones) == len(ZONES) else f"; `--zones {len(zones) + 1}` adds {ZONES[len(zones)]}"
+        raise _wrong(str(fault), "zone", fault.zone, f"{', '.join(zones)}, where functions of this run are{more}")
+    if fault.action == "lose" and fault.s is None and (fault.zone == CACHE_ZONE or len(zones) == 1):
+        why = "the cache is in it" if fault.zone == CACHE_ZONE else "there is no other"
+        raise HarnessError(
+            f"a run cannot end without the zone {fault.zone}: {why}", f"in fault `{fault}`", "say when it is back: s=5"
+        )
 
 
 def check_fault(fault: Fault) -> None:

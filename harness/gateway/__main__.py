@@ -49,6 +49,9 @@ from harness.gateway.sandbox import StackAccess
 from harness.gateway.scratch import make_scratch, remove_scratch
 from harness.gateway.server import serve
 from harness.gateway.services import Services
+from harness.gateway.starts import EmulatedStarts, starts_from_environment
+from harness.gateway.zone_losses import ZoneLosses
+from harness.gateway.zones import Zones
 from harness.guard import SECRET_VARIABLE, guard_from_environment, own_key
 from harness.system.process_labels import own_stack_label
 
@@ -108,6 +111,7 @@ class Sandboxes:
     help="How long new functions are Pending, and updates InProgress.",
 )
 @click.option("--routing-seed", type=int, help="Seed of the choices between an alias's versions.  [default: random]")
+@click.option("--zones", type=click.IntRange(1, 5), default=1, show_default=True, help="Zones that functions run in.")
 @click.option("--debugpy", type=click.Path(path_type=Path), help="debugpy's folder on the functions' machine, if any.")
 @click.option("--fork/--no-fork", default=True, show_default=True, help="Fork environments from pre-imported parents.")
 @click.option(
@@ -135,6 +139,7 @@ def main(  # noqa: PLR0913 - one for each flag
     idle_timeout_s: float,
     state_delay_s: float,
     routing_seed: int | None,
+    zones: int,
     debugpy: Path | None,
     fork: bool,
     isolate: bool,
@@ -145,10 +150,10 @@ def main(  # noqa: PLR0913 - one for each flag
     # Functions create files with Lambda's umask, within folders that only the stack's owner may enter.
     os.umask(0o022)
     guard = guard_from_environment("lambda")
-    access = _access(own, s3_endpoint, aws_endpoint)
+    access, starts = _access(own, s3_endpoint, aws_endpoint), starts_from_environment()
     code, key = CodeFolders(directory / "functions", cache), own_key(access.secret)
     if network is not None:
-        sandboxes = _containers(network, labels, access, cgroups, registry, debugpy)
+        sandboxes = _containers(network, labels, access, cgroups, registry, debugpy, measures_images=starts is not None)
     elif rie is not None and cache is not None:
         views = _views(directory / "views", isolate, (cache, *filter(None, [debugpy])))
         sandboxes = _processes(rie, Runtimes(cache), code, access, views, debugpy, fork=fork)
@@ -158,10 +163,12 @@ def main(  # noqa: PLR0913 - one for each flag
     logs, faults = LogService(aws_endpoint, key), InvocationFaults()
     account = AccountLimits(account_concurrency, state_delay_s=state_delay_s)
     functions = FunctionStore(sandboxes.packages, account, sandboxes.ready, routing_seed)
-    start = _starter(sandboxes, feed, logs, metrics)
+    in_zones = Zones(zones)
+    start = _starter(sandboxes, in_zones, starts, feed, logs, metrics)
     pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=sandboxes.parents)
     permissions, log = Permissions(aws_endpoint, key), _log_of_gateway(logs, feed)
     destinations = Destinations(aws_endpoint, s3_endpoint, key, permissions, feed.write_line, metrics.fail_delivery)
+    faults.losses = ZoneLosses(in_zones, pool)
     debugging = Debugging(pool)
     invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, log, debugging, metrics)
     invoker.attempts.on_change = feed.change_attempt
@@ -173,7 +180,7 @@ def main(  # noqa: PLR0913 - one for each flag
         Provisioned(functions, pool, account, state_delay_s),
         Mappings(functions, invoker, Queues(with_ip_address(aws_endpoint), key)),
     )  # fmt: skip
-    app = create_app(services, _lifespan(services, logs, code, sandboxes), guard)
+    app = create_app(services, _lifespan(services, logs, code, sandboxes), guard, access.secret)
     serve(app, host=host, port=port)
 
 
@@ -198,15 +205,22 @@ def _access(own: str, s3_endpoint: str, aws_endpoint: str) -> StackAccess:
 
 
 def _starter(
-    sandboxes: Sandboxes, feed: Feed, logs: LogService, metrics: Metrics
+    sandboxes: Sandboxes, zones: Zones, starts: EmulatedStarts | None, feed: Feed, logs: LogService, metrics: Metrics
 ) -> Callable[[Function], Awaitable[Environment]]:
     async def start(function: Function) -> Environment:
         def log(stream: str) -> FeedingLog:
             name = environment_name(stream)
             return FeedingLog(feed, function.name, name, logs.stream(function.log_group, stream))
 
-        environment = await start_environment(function, sandboxes.start, log=log)
+        begin = partial(start_environment, function, sandboxes.start, log=log)
+        environment = await (begin() if starts is None else starts.run(function, begin))
         environment.on_lines = partial(metrics.read_lines, function.name)
+        try:
+            # Now and not before its start, in which its zone may be lost.
+            environment.zone = await zones.next_for(function.name, function.vpc.zones if function.vpc else ())
+        except BaseException:
+            await asyncio.shield(environment.stop())
+            raise
         return environment
 
     return start
@@ -277,13 +291,16 @@ def _containers(
     cgroups: Path,
     registry: str | None,
     debugpy: Path | None,
+    *,
+    measures_images: bool,
 ) -> Sandboxes:
     # docker-py takes 0.1 s to import, and process mode does not need it.
     from harness.gateway.rie_container import Containers  # noqa: PLC0415
     from harness.system.engine import connect  # noqa: PLC0415
 
     parsed = dict(label.partition("=")[::2] for label in labels)
-    containers = Containers(connect(), network, parsed, access, os.cpu_count() or 1, cgroups, registry, debugpy)
+    engine, cpus = connect(), os.cpu_count() or 1
+    containers = Containers(engine, network, parsed, access, cpus, cgroups, registry, debugpy, measures_images)
     return Sandboxes(containers.package, containers.start)
 
 

@@ -37,6 +37,7 @@ from harness.gateway.errors import (
 from harness.gateway.faults import control_routes
 from harness.gateway.feed import feed_routes
 from harness.gateway.invocations import Invocation
+from harness.gateway.metadata_endpoint import METADATA_PATH, metadata_routes
 from harness.gateway.names import LATEST, Identifier, function_arn, parse_identifier
 from harness.gateway.observation import observation_routes
 from harness.gateway.payloads import is_client_context, read_json
@@ -129,15 +130,17 @@ class RequestIds:
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
-def create_app(services: Services, lifespan: Lifespan, guard: Guard) -> Starlette:
+def create_app(services: Services, lifespan: Lifespan, guard: Guard, secret: str) -> Starlette:
     """Return the application.
 
     Args:
         services: The parts of the Lambda service.
         lifespan: Starts and stops them.
         guard: Checks every request first.
+        secret: The stack's secret.
     """
     guard.open(PREFIX)
+    guard.leave(METADATA_PATH)
     app = Starlette(
         # The first matching route wins.
         routes=[
@@ -150,6 +153,7 @@ def create_app(services: Services, lifespan: Lifespan, guard: Guard) -> Starlett
             *test_routes(),
             *debug_routes(services.debugging),
             *download_routes(services.downloads),
+            *metadata_routes(secret),
         ],
         middleware=[
             Middleware(RequestIds),

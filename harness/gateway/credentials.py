@@ -14,6 +14,8 @@ from harness.gateway.names import function_arn
 from harness.gateway.records import Function
 from harness.guard import session_key
 
+METADATA_API, METADATA_TOKEN = "AWS_LAMBDA_METADATA_API", "AWS_LAMBDA_METADATA_TOKEN"
+
 
 class Caller(msgspec.Struct, frozen=True):
     """The function that makes a call.
@@ -45,6 +47,16 @@ class Caller(msgspec.Struct, frozen=True):
 def environment_name(stream: str) -> str:
     """Return the environment's name, derived from its log stream; its access key contains it, to identify callers."""
     return stream[-16:]
+
+
+def metadata_token(secret: str, environment: str) -> str:
+    """Return an environment's token for the metadata endpoint, which begins with the environment's name.
+
+    Args:
+        secret: The stack's secret.
+        environment: The environment's name.
+    """
+    return f"{environment}.{hmac.digest(secret.encode(), f'metadata {environment}'.encode(), 'sha256').hex()}"
 
 
 def credentials(function: Function, stream: str, secret: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ from harness.gateway.logs.report_lines import Phase, Report, Status, SystemLines
 from harness.gateway.payloads import error_object, raised_by_runtime
 from harness.gateway.records import Function
 from harness.gateway.sandbox import Sandbox
+from harness.presets.zones import ZONES
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Environment:
     rie: HttpConnection
     log: FunctionLog
     stream: str
+    zone: str = ZONES[0]
     usable: bool = True
     invocations: int = 0
     start_s: float = 0.0

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from harness.faults.plan import Fault, Plan, check_fault, check_plan
 from harness.gateway.environment import Environment
 from harness.gateway.errors import invalid_parameter, too_many_requests
 from harness.gateway.requests import decode
+from harness.gateway.zone_losses import ZoneLosses
 from harness.system.process_identity import ProcessIdentity
 
 # A straggler is stopped for a share of each period.
@@ -98,6 +100,7 @@ class InvocationFaults:
     """The faults of all runs, and of single functions, that the Lambda service injects."""
 
     functions: FunctionFaults = field(default_factory=FunctionFaults)
+    losses: ZoneLosses | None = None
     _runs: dict[str, _FaultedRun] = field(default_factory=dict)
     _past: dict[str, _FaultedRun] = field(default_factory=dict)
     _running: list[tuple[Owner, Environment]] = field(default_factory=list)
@@ -110,6 +113,8 @@ class InvocationFaults:
 
     def lift(self, run_id: str) -> None:
         """End a run's plan; its outcome is kept for a while."""
+        if self.losses is not None:
+            self.losses.restore(run_id)
         if run_id in self._runs:
             self._past[run_id] = self._runs.pop(run_id)
         while len(self._past) > RUNS_KEPT:
@@ -117,6 +122,8 @@ class InvocationFaults:
 
     def clear(self) -> None:
         """Forget all plans."""
+        if self.losses is not None:
+            self.losses.restore_all()
         self._runs.clear()
         self._past.clear()
         self.functions.clear()
@@ -201,9 +208,14 @@ class InvocationFaults:
             self._running.remove(entry)
 
     async def inject(self, run_id: str, request: InjectionRequest) -> None:
-        """Kill or freeze ranks, or kill this whole process; return when that is done."""
+        """Kill or freeze ranks, lose a zone, or kill this whole process; return when that is done."""
         if request.fault.target == "gateway":
             os.kill(os.getpid(), signal.SIGKILL)
+            # The kernel does not let the first process of a container end so.
+            os._exit(128 + signal.SIGKILL)
+        if request.fault.target == "zone" and self.losses is not None:
+            await self.losses.lose(run_id, request.fault.zone or "", request.fault.s)
+            return
         for rank in request.ranks:
             owner = Owner(run_id, rank)
             if request.fault.action == "kill":
@@ -227,19 +239,30 @@ class InvocationFaults:
             if fault.s is not None:
                 await asyncio.sleep(fault.s)
                 return
-            share = 1 / (fault.factor or 1.0)
+            running = 1 / (fault.factor or 1.0)
             while self._goes_on(entry):
-                await self._signal(entry, signal.SIGSTOP)
-                await asyncio.sleep(STRAGGLER_PERIOD_S * (1 - share))
-                await self._signal(entry, signal.SIGCONT)
-                await asyncio.sleep(STRAGGLER_PERIOD_S * share)
+                took_s = await self._timed_signal(entry, signal.SIGSTOP)
+                # A signal to a container takes a good part of a short period.
+                period_s = max(STRAGGLER_PERIOD_S, 2 * took_s / max(1e-3, min(running, 1 - running)))
+                await asyncio.sleep(max(0.0, period_s * (1 - running) - took_s))
+                took_s = await self._timed_signal(entry, signal.SIGCONT)
+                await asyncio.sleep(max(0.0, period_s * running - took_s))
         finally:
             await self._signal(entry, signal.SIGCONT)
+
+    async def _timed_signal(self, entry: tuple[Owner, Environment], number: signal.Signals) -> float:
+        """Send a signal; return how long that took, s: the next one will take as long."""
+        begun = time.monotonic()
+        await self._signal(entry, number)
+        return time.monotonic() - begun
 
     async def _signal(self, entry: tuple[Owner, Environment], number: signal.Signals) -> None:
         # After its invocation, the environment may have begun another one, which is none of this fault's.
         if self._goes_on(entry):
             await entry[1].sandbox.signal(number)
+            if number is signal.SIGSTOP and not self._goes_on(entry):
+                # A signal to a container takes its time, in which the invocation has ended.
+                await entry[1].sandbox.signal(signal.SIGCONT)
 
     def _goes_on(self, entry: tuple[Owner, Environment]) -> bool:
         """Return whether this very invocation still runs; one of the same rank may have followed it."""

@@ -48,16 +48,18 @@ class VpcNetwork:
             return Vpc()
         if not config.subnet_ids or not config.security_group_ids:
             raise invalid_parameter("SubnetIds and SecurityIds must coexist or be both empty list.")
-        found = await self._vpcs("DescribeSecurityGroups", "GroupId", config.security_group_ids)
-        found |= await self._vpcs("DescribeSubnets", "SubnetId", config.subnet_ids)
+        groups = await self._describe("DescribeSecurityGroups", "GroupId", config.security_group_ids)
+        subnets = await self._describe("DescribeSubnets", "SubnetId", config.subnet_ids)
+        found = _elements(groups, "vpcId") | _elements(subnets, "vpcId")
         if len(found) != 1:
             raise invalid_parameter(
                 f"Subnets and security groups must belong to one VPC, not to {', '.join(sorted(found))}."
             )
         ipv6 = config.ipv6_allowed_for_dual_stack
-        return Vpc(tuple(config.subnet_ids), tuple(config.security_group_ids), found.pop(), ipv6)
+        zones = tuple(sorted(_elements(subnets, "availabilityZoneId")))
+        return Vpc(tuple(config.subnet_ids), tuple(config.security_group_ids), found.pop(), ipv6, zones)
 
-    async def _vpcs(self, action: str, parameter: str, identities: list[str]) -> set[str]:
+    async def _describe(self, action: str, parameter: str, identities: list[str]) -> bytes:
         form = {"Action": action, "Version": VERSION}
         form |= {f"{parameter}.{number}": identity for number, identity in enumerate(identities, 1)}
         connection = HttpConnection(self._address)
@@ -75,4 +77,9 @@ class VpcNetwork:
                 f"EC2 Error Code: {code[1].decode(errors='replace') if code else answer.status}. "
                 f"EC2 Error Message: {_SET.sub(_AS_ELEMENT, words)}"
             )
-        return {vpc.decode() for vpc in re.findall(rb"<vpcId>(vpc-[0-9a-f]+)</vpcId>", answer.body)}
+        return answer.body
+
+
+def _elements(answer: bytes, name: str) -> set[str]:
+    """Return the texts of all elements of a name."""
+    return {text.decode() for text in re.findall(rb"<%b>([^<]+)</" % name.encode(), answer)}

@@ -5,6 +5,7 @@
         ?brief=1                         without payloads and answers
     GET /_harness/invocations/N          one of them, whole
     GET /_harness/environments           how many there are by function and state, and each of them
+    GET /_harness/places                 where each is: its zone, and how to tell its connections
     GET /metrics                         Prometheus's text format
 
 The guard refuses functions on paths below /_harness/, because events may be secret; the figures tell no secrets.
@@ -18,6 +19,7 @@ from starlette.routing import Route
 from harness.gateway.services import services_of
 
 INVOCATIONS, ENVIRONMENTS, METRICS = "/_harness/invocations", "/_harness/environments", "/metrics"
+PLACES = "/_harness/places"
 
 
 def observation_routes() -> list[Route]:
@@ -26,6 +28,7 @@ def observation_routes() -> list[Route]:
         Route(INVOCATIONS, _invocations, methods=["GET"]),
         Route(INVOCATIONS + "/{number:int}", _invocation, methods=["GET"]),
         Route(ENVIRONMENTS, _environments, methods=["GET"]),
+        Route(PLACES, _places, methods=["GET"]),
         Route(METRICS, _metrics, methods=["GET"]),
     ]
 
@@ -51,6 +54,10 @@ async def _invocation(request: Request) -> Response:
 async def _environments(request: Request) -> Response:
     pool = services_of(request).pool
     return _json({"environments": pool.counts(), "each": pool.states()})
+
+
+async def _places(request: Request) -> Response:
+    return _json(services_of(request).pool.places())
 
 
 async def _metrics(request: Request) -> Response:

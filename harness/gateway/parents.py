@@ -18,6 +18,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.gateway.credentials import METADATA_TOKEN
 from harness.gateway.isolation.view import Views
 from harness.gateway.packages import CodeFolders
 from harness.gateway.records import Function
@@ -37,7 +38,13 @@ _NOT_FORKED = {"python3.8", "python3.9"}
 # Clients wait in the socket's queue while the parent still imports.
 MOST_WAITING = 4096
 # These belong to one environment, so a parent does not have them.
-_OF_AN_ENVIRONMENT = {"AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+_OF_AN_ENVIRONMENT = {
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    METADATA_TOKEN,
+}
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MEMORY_PER_CPU_MB = 1769
 

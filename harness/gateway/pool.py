@@ -15,6 +15,7 @@ import msgspec
 from harness.gateway.account import AccountLimits
 from harness.gateway.environment import Environment
 from harness.gateway.packages import CodeFolders
+from harness.gateway.places import EnvironmentPlace
 from harness.gateway.records import Function
 from harness.guard import name_in
 
@@ -93,6 +94,8 @@ class Pool:
         self._kept: dict[str, tuple[str, Lost]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self._starting: dict[object, EnvironmentState] = {}
+        # From the start of its sandbox to its end, whatever an environment does.
+        self._alive: dict[str, Environment] = {}
 
     @contextlib.asynccontextmanager
     async def environment(
@@ -209,6 +212,18 @@ class Pool:
         tasks = [self._stop(environment) for environment in self._idle.pop(function.key, [])]
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def end_zone(self, zone: str) -> None:
+        """Stop the idle environments in a zone, and end the others with their invocations, as if the zone were lost."""
+        for idle in (*self._idle.values(), *self._ready.values()):
+            for environment in [one for one in idle if one.zone == zone]:
+                idle.remove(environment)
+                if environment.function.provisioned:
+                    self._lose(environment)
+                else:
+                    self._stop(environment)
+        # Not their handlers alone, which may have no process yet.
+        await asyncio.gather(*(one.sandbox.kill() for one in self._busy if one.zone == zone))
+
     def remove_unneeded_code(self) -> None:
         """Request the removal of code that no version needs, once no environment runs it."""
         self._code.unneeded.set()
@@ -245,6 +260,19 @@ class Pool:
             for name in sorted(names)
         }
 
+    def find(self, name: str) -> Environment | None:
+        """Return the environment of a name; None if it does not exist, or no longer."""
+        return self._alive.get(name)
+
+    def places(self) -> list[EnvironmentPlace]:
+        """Return where each environment is: its zone, and how to tell its connections."""
+        return [
+            EnvironmentPlace(
+                name, one.function.name, one.zone, one.sandbox.pids, one.sandbox.addresses, one.function.memory_mb
+            )
+            for name, one in self._alive.items()
+        ]
+
     def states(self) -> list[EnvironmentState]:
         """Return all environments, including those that start."""
         kinds = (self._idle, self._ready)
@@ -263,12 +291,14 @@ class Pool:
         key = object()
         self._starting[key] = EnvironmentState("", function.name, "cold", time.time())
         try:
-            return await self._start(function)
+            environment = await self._start(function)
         except BaseException:
             self._code.release(function)
             raise
         finally:
             del self._starting[key]
+        self._alive[environment.name] = environment
+        return environment
 
     async def _end(self, environment: Environment) -> None:
         try:
@@ -276,6 +306,7 @@ class Pool:
         except Exception:
             logger.exception("an environment of %s did not stop cleanly", environment.function.name)
         finally:
+            self._alive.pop(environment.name, None)
             self._code.release(environment.function)
 
     def _take_ready(self, function: Function) -> Environment | None:

@@ -53,6 +53,7 @@ class Image(msgspec.Struct, frozen=True):
         command: Replaces the image's own if not empty.
         working_directory: Replaces the image's own if not empty.
         takes_calls: Whether its runtime takes the invoked ARN and a trace from the gateway.
+        own_bytes: Its size without its base; 0 if it was not measured.
     """
 
     uri: str
@@ -62,6 +63,7 @@ class Image(msgspec.Struct, frozen=True):
     command: tuple[str, ...] = ()
     working_directory: str = ""
     takes_calls: bool = False
+    own_bytes: int = 0
 
     @property
     def config(self) -> ImageConfig:
@@ -152,12 +154,14 @@ class Vpc(msgspec.Struct, frozen=True):
         security_groups: IDs of its security groups.
         vpc: The VPC's ID.
         ipv6: Whether outbound IPv6 traffic is allowed in dual-stack subnets.
+        zones: IDs of the zones of its subnets, in alphabetical order.
     """
 
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     vpc: str = ""
     ipv6: bool = False
+    zones: tuple[str, ...] = ()
 
 
 class Change(msgspec.Struct, frozen=True):

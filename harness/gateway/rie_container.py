@@ -7,6 +7,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
 
 import asyncio
+import contextlib
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -26,11 +28,22 @@ from harness.gateway.cgroup import memory_group
 from harness.gateway.debug_records import Debugger
 from harness.gateway.debugged_container import DEBUGGER_MB, debug_options, relay_address, start_relay
 from harness.gateway.errors import invalid_parameter
+from harness.gateway.image_layers import bytes_above_base
 from harness.gateway.logs.container_output import Output
 from harness.gateway.records import Function, Image, Package
 from harness.gateway.requests import FunctionCode, ImageConfig
-from harness.gateway.sandbox import READY_POLL_S, READY_WITHIN_S, StackAccess, exit_reason_in, lambda_variables
+from harness.gateway.runtime.bootstrap import METADATA
+from harness.gateway.sandbox import (
+    READY_POLL_S,
+    READY_WITHIN_S,
+    StackAccess,
+    exit_reason_in,
+    lambda_variables,
+    metadata_variable,
+)
 from harness.system.engine import architecture_of, engine_architecture, find_image, translated
+
+logger = logging.getLogger(__name__)
 
 RIE_PORT = 8080
 # A label of images whose runtime takes the invoked ARN and a trace from the gateway, and the variable that asks for it.
@@ -41,6 +54,8 @@ USER = "993:990"
 MEMORY_PER_CPU_MB = 1769
 MOST_PROCESSES = 1024
 LIMITS = {"nofile": 1024, "memlock": 65_536}
+# A process is the child of the thread that started it.
+_SIGNAL = "kill -{number} $(cat /proc/1/task/*/children)"
 # The engine takes some hundred milliseconds for each call; more at once would only wait for one another.
 CALLS_AT_ONCE = 8
 
@@ -64,6 +79,7 @@ class Containers:
         cgroups: Mount point of the control groups of the engine's machine.
         registry: `host:port` of the registry that emulates ECR for the engine; None if there is none.
         debugpy: debugpy's folder on the engine's machine.
+        measures_images: Whether starts depend on the sizes of images.
     """
 
     client: docker.DockerClient
@@ -74,6 +90,7 @@ class Containers:
     cgroups: Path
     registry: str | None = None
     debugpy: Path | None = None
+    measures_images: bool = False
     calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CALLS_AT_ONCE))
 
     def package(
@@ -100,7 +117,14 @@ class Containers:
         resolved = _resolved(code.image_uri, reference, image.attrs.get("RepoDigests") or [], identity)
         overrides = tuple(config.entry_point), tuple(config.command), config.working_directory
         return Package(
-            image=Image(code.image_uri, identity, resolved, *overrides, takes_calls=TAKES_CALLS in image.labels),
+            image=Image(
+                code.image_uri,
+                identity,
+                resolved,
+                *overrides,
+                takes_calls=TAKES_CALLS in image.labels,
+                own_bytes=bytes_above_base(self.client, image) if self.measures_images else 0,
+            ),
             sha256=resolved.rpartition("sha256:")[2],
             size=image.attrs["Size"],
         )
@@ -170,6 +194,7 @@ class Containers:
         debugger, environment = function.debugger, lambda_variables(function, stream, self.access)
         if function.image.takes_calls:
             environment[ASKED] = "1"
+            environment[METADATA] = metadata_variable(environment)
         mounts: list[Mount] = []
         if debugger is not None:
             variables, mounts = debug_options(debugger, self.debugpy, self.client.images.get(function.image.identity))
@@ -227,6 +252,16 @@ class ContainerSandbox:
         """Return whether the container still runs."""
         return not self.lines.ended
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Return nothing: the container's processes have a namespace of their own."""
+        return ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return the container's address on the functions' network."""
+        return (self.address.rpartition(":")[0],)
+
     def headers(self, arn: str = "", trace: str = "", deadline: float = 0) -> dict[str, str]:
         """Return the header that RIE forwards, for an image that takes it; others see only what RIE knows itself."""
         del deadline
@@ -266,8 +301,15 @@ class ContainerSandbox:
         return min(int(stats.get("max_usage", stats.get("usage", 0)) / 2**20), self.function.memory_mb)
 
     async def signal(self, number: Signals) -> None:
-        """Raise NotImplementedError, because fault plans are not supported in containers."""
-        raise NotImplementedError(f"{number.name} for a function in a container")
+        """Send a signal to the runtime, RIE's only child, by a shell in the container."""
+        await self.containers.call(lambda: self._signal(number))
+
+    def _signal(self, number: Signals) -> None:
+        command = _SIGNAL.format(number=int(number))
+        with contextlib.suppress(NotFound):
+            # The engine refuses a container that has just ended.
+            status, output = self.container.exec_run(["sh", "-c", command], user=USER)
+            logger.info("signal %s: %s %s", number.name, status, output.decode(errors="replace").strip())
 
     def exit_reason(self) -> str:
         """Return how the runtime ended, which RIE prints last, after the function's output."""

@@ -32,7 +32,7 @@ from harness.gateway.isolation.view import View, Views
 from harness.gateway.logs.output import Pipe
 from harness.gateway.parents import Parents
 from harness.gateway.records import Function
-from harness.gateway.runtime.bootstrap import INITIALISE, PRIVATE
+from harness.gateway.runtime.bootstrap import INITIALISE, METADATA, PRIVATE
 from harness.gateway.runtimes import Runtimes
 from harness.gateway.sandbox import (
     READY_POLL_S,
@@ -40,6 +40,7 @@ from harness.gateway.sandbox import (
     StackAccess,
     debugger_variables,
     exit_reason_in,
+    metadata_variable,
     private_variable,
     process_variables,
 )
@@ -87,6 +88,17 @@ class ProcessSandbox:
     def alive(self) -> bool:
         """Return whether RIE still runs."""
         return self.process.returncode is None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Return RIE and the runtime, which a parent outside of RIE's tree may have forked."""
+        runtime = runtime_of(self.process.pid)
+        return (self.process.pid, runtime) if runtime else (self.process.pid,)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return nothing: all processes share this machine's addresses."""
+        return ()
 
     def headers(self, arn: str, trace: str, deadline: float) -> dict[str, str]:
         """Return one header that RIE forwards and functions do not need; `runtime/bootstrap.py` unpacks it."""
@@ -257,6 +269,7 @@ class Processes:
             view = self.views.of(function, self.runtimes.python_of(function))
             variables = process_variables(function, stream, folder, self.access, view)
             variables[PRIVATE] = private_variable(function, nonce, view)
+            variables[METADATA] = metadata_variable(variables)
             variables[RIE_TIMEOUT] = str(function.timeout_s + RIE_LATER_S)
             if function.debugger is not None:
                 variables |= debugger_variables(function.debugger, "127.0.0.1", function.debugger.port, self.debugpy)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from harness.gateway import limits
-from harness.gateway.credentials import credentials
+from harness.gateway.credentials import METADATA_API, METADATA_TOKEN, credentials, environment_name, metadata_token
 from harness.gateway.debug_records import Debugger
 from harness.gateway.isolation.view import View
 from harness.gateway.records import Function
@@ -45,6 +46,14 @@ class Sandbox(Protocol):
     @property
     def alive(self) -> bool:
         """Return whether RIE still runs, as far as is known."""
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Return the roots of the process trees; none for a container."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return the IP addresses; none for processes of this machine."""
 
     def headers(self, arn: str, trace: str, deadline: float) -> dict[str, str]:
         """Return the headers for RIE that give the runtime an ARN, a trace id and a deadline, if RIE can pass them on.
@@ -144,6 +153,8 @@ def lambda_variables(function: Function, stream: str, access: StackAccess) -> di
         "_AWS_XRAY_DAEMON_ADDRESS": _XRAY[0],
         "_AWS_XRAY_DAEMON_PORT": _XRAY[1],
         **credentials(function, stream, access.secret),
+        METADATA_API: urlsplit(access.addresses["AWS_ENDPOINT_URL_LAMBDA"]).netloc,
+        METADATA_TOKEN: metadata_token(access.secret, environment_name(stream)),
         **access.addresses,
         **function.variables,
     }
@@ -193,6 +204,15 @@ def process_variables(function: Function, stream: str, folder: Path, access: Sta
         **({} if view.own_user else {"HOME": "/tmp" if view.own_tmp else str(folder)}),  # noqa: S108 - its own
         **lambda_variables(function, stream, access),
     }
+
+
+def metadata_variable(variables: dict[str, str]) -> str:
+    """Return the value of the variable from which start scripts restore two others, which RIE replaces.
+
+    Args:
+        variables: The environment's variables.
+    """
+    return f"{variables[METADATA_API]} {variables[METADATA_TOKEN]}"
 
 
 def _has_locale(function: Function) -> bool:

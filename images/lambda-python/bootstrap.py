@@ -31,6 +31,10 @@ def take_calls(client: type) -> None:
 # The gateway asks images with the label `lambda-harness.takes-calls`; on AWS nobody does.
 if os.environ.pop("_HARNESS_CALLS", ""):
     take_calls(LambdaRuntimeClient)
+# The emulator has set both variables to those of an endpoint of its own, which answers `use1-az1` to everybody.
+endpoint, _, token = os.environ.pop("_HARNESS_METADATA", "").partition(" ")
+if token:
+    os.environ.update(AWS_LAMBDA_METADATA_API=endpoint, AWS_LAMBDA_METADATA_TOKEN=token)
 code = os.environ["LAMBDA_TASK_ROOT"]
 version = f"python3.{sys.version_info[1]}"
 sys.path[:0] = [code, f"/opt/python/lib/{version}/site-packages", "/opt/python"]

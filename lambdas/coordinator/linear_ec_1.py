@@ -25,6 +25,7 @@ from training.job import Job, decode_job
 from training.model.catalogue import training_function
 from training.run.invoking import CONNECTIONS, invoke_event
 from training.run.results import JobRecord, RunFolder, get_object, list_partitions, s3_client
+from training.run.zone import own_zone
 
 # A probe does not wait for a slow cache; the workers do.
 PROBE_TIMEOUT_S = 1.0
@@ -135,16 +136,21 @@ def _described(bucket: str, prefix: str, keys: list[str]) -> PartitionSet | None
 
 
 def _measure_cache(job: Job) -> Link | None:
-    """Return latency and bandwidth to the cache; None where no choice depends on them or the cache is slow or down."""
+    """Return latency and bandwidth to the cache, and from which zone.
+
+    Returns:
+        The link; None where no choice depends on it, or the cache is slow or down.
+    """
     if job.sync_mode != "auto" or job.n_workers == 1:
         return None
     # Another delivery of the event may measure at the same time.
     key = "/".join(filter(None, (job.tmp_bucket, job.run_id, "probe", secrets.token_hex(4))))
     try:
         with closing(MemcachedChannel(job.host, job.port, PROBE_TIMEOUT_S)) as channel:
-            return probe(channel, key, time.perf_counter)
+            link = probe(channel, key, time.perf_counter)
     except ChannelError:
         return None
+    return None if link is None else msgspec.structs.replace(link, zone=own_zone())
 
 
 def _worker_event(job: Job, rank: int, cache_link: object, partitions: _Partitions) -> dict[str, Any]:

@@ -281,7 +281,7 @@ class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
     file: Annotated[str, msgspec.Meta(min_length=1, max_length=1024, description="the key of a partition object")]
     run_id: RunId
     link: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 1
-    cache_link: Annotated[Link | None, msgspec.Meta(description="latency_s and bytes_per_s, numbers above 0")] = None
+    cache_link: Annotated[Link | None, msgspec.Meta(description="latency_s and bytes_per_s, above 0, and zone")] = None
     labels: Annotated[list[float] | None, msgspec.Meta(description="the label of each class, ascending")] = None
     expected: Annotated[Partition | None, msgspec.Meta(description="rows and md5 of the partition")] = None
     test_expected: Annotated[Partition | None, msgspec.Meta(description="rows and md5 of the partition")] = None

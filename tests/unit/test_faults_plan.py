@@ -27,6 +27,8 @@ from harness.faults.table import fault_table
         ("503 n=3", Fault(action="503", target="s3", n=3)),
         ("cold-start rank=1 lost", Fault(action="cold-start", target="worker", rank=1, lost=True)),
         ("freeze rank=0 factor=10", Fault(action="freeze", target="worker", rank=0, factor=10)),
+        ("lose zone=use1-az2 round=5 s=2", Fault(action="lose", target="zone", zone="use1-az2", round=5, s=2)),
+        ("delay zone=use1-az2 ms=5", Fault(action="delay", target="memcached", zone="use1-az2", ms=5)),
     ],
 )
 def test_what_is_written_is_meant(text, fault):

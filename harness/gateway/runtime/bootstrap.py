@@ -17,6 +17,9 @@ import sys
 # What only the gateway and this process know, separated by spaces: the value that each invocation must carry (RIE
 # itself accepts invocations from anyone), variables that AWS does not set, separated by commas, and the layers' folder.
 PRIVATE = "_HARNESS_ENVIRONMENT"
+# The address of the metadata endpoint and the environment's token for it, separated by a space. RIE sets both variables
+# to those of an endpoint of its own, which answers `use1-az1` to everybody.
+METADATA = "_HARNESS_METADATA"
 # The gateway's first event has this behind that value: it ends when the handler is loaded, and never reaches it.
 INITIALISE = "init"
 # Marks before a line end: the line end is within a log event, and the event has no line end.
@@ -36,6 +39,9 @@ def main() -> None:
     hidden, _, opt = rest.partition(" ")
     for name in filter(None, hidden.split(",")):
         os.environ.pop(name, None)
+    endpoint, _, token = os.environ.pop(METADATA, "").partition(" ")
+    if token:
+        os.environ.update(AWS_LAMBDA_METADATA_API=endpoint, AWS_LAMBDA_METADATA_TOKEN=token)
     script = sys.argv[0]
     older = sys.version_info < (3, 9)
     if older:

@@ -66,7 +66,7 @@ class JobRecord(msgspec.Struct, frozen=True):
     Attributes:
         request_id: The invocation that started the run.
         job: The job as it was started.
-        cache_link: Latency and bandwidth to the cache, if the coordinator measured them.
+        cache_link: Latency and bandwidth to the cache, and the coordinator's zone, if it measured them.
     """
 
     request_id: str

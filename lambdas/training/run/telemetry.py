@@ -25,6 +25,7 @@ from training.exchange.counting import BytesMoved
 from training.exchange.waits import NOBODY, RoundWait
 from training.run.results import RunFolder
 from training.run.timings import MOST_ENTRIES, Intervals, RoundTimings, encoded
+from training.run.zone import own_zone
 
 # The version of the record of timings.
 VERSION = 2
@@ -177,6 +178,7 @@ class Telemetry:
             "sent_bytes": self.moved.sent,
             "received_bytes": self.moved.received,
             "cold_start": self.cold_start,
+            "zone": own_zone(),
         }
         folder.write_json(f"telemetry/{self._labels['rank']}.{self.attempt}.json", record)
 
@@ -192,6 +194,7 @@ class Telemetry:
             "wait_s": self.rounds.wait_s,
             "phases": self.phases,
             "cold_start": self.cold_start,
+            "zone": own_zone(),
             "max_rss_mb": max_rss_mb(),
         }
 

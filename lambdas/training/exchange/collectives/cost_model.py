@@ -43,10 +43,12 @@ class Link(msgspec.Struct, frozen=True):
     Attributes:
         latency_s: Of a round trip that moves next to nothing.
         bytes_per_s: What the rank can move.
+        zone: The zone of whoever measured it, such as `use1-az1`; empty if it is not known.
     """
 
     latency_s: Annotated[float, msgspec.Meta(gt=0)] = 300e-6
     bytes_per_s: Annotated[float, msgspec.Meta(gt=0)] = 75e6
+    zone: str = ""
 
 
 USUAL = Link()
