@@ -18,7 +18,9 @@ from harness.cli._table import figures, print_table
 from harness.cli._terminal import printable
 from harness.cli._waiting import SHOWN_AFTER_S
 from harness.cli.run_screen import RunScreen, format_late
+from harness.insight.zones import zones_of
 from harness.runs.choices import format_chosen
+from harness.runs.emulated_network import RunNetwork
 from harness.runs.progress import Progress, late_rank, waits
 from harness.runs.run_events import summed_up
 from harness.runs.summary import Summary
@@ -28,6 +30,7 @@ from harness.system.console import CAUTION, GOOD, HEADING, is_live, notice, noti
 LONG_WAIT_S, WAIT_LINE_EVERY_S = 5.0, 15.0
 MAX_EPOCH_LINES = 12
 MAX_LINK_LINES = 8
+MAX_ZONE_RANKS = 8
 # Without a terminal, at most one epoch is printed in this time, and in this share of the time so far.
 PLAIN_LINE_EVERY_S, PLAIN_LINE_SHARE = 1.0, 0.05
 # The labels of a summary's lines.
@@ -165,6 +168,8 @@ def print_summary(summary: Summary) -> None:
         _print_fact(console, line)
     for event in summed_up(summary.events, MAX_LINK_LINES):
         _print_fact(console, f"event   {_event(event)}")
+    for line in summary.network.warnings if summary.network else ():
+        _print_fact(console, f"warning {line}", CAUTION)
     for warning in summary.warnings:
         _print_fact(console, f"warning {warning['message']}", CAUTION)
     _print_fact(console, f"model   {summary.model['location']}  sha256 {summary.model['sha256'][:16]}")
@@ -182,14 +187,44 @@ def _facts(summary: Summary) -> Iterator[str]:
         f"speed   {summary.rows_per_s:,.0f} rows/s; round p50 {summary.round_ms['p50']:.2f} ms, "
         f"all-reduce p50 {summary.all_reduce_ms['p50']:.2f} ms, p99 {summary.all_reduce_ms['p99']:.2f} ms"
     )
+    if summary.network is not None:
+        yield from _network(summary.network)
     if summary.straggler is not None:
         yield f"late    {summary.straggler.text}"
+    if zones := zones_of((worker.rank, worker.zone) for worker in summary.workers):
+        yield f"zones   {_zones(zones, (summary.exchange['link'] or {}).get('zone', ''))}"
     yield f"memory  {max(worker.max_rss_mb for worker in summary.workers):.0f} MB in the largest worker"
     yield f"cost    {summary.cost_usd:.6f} USD on AWS Lambda"
     if summary.job["zero_based"] == "yes":
         yield "data    feature indices start at 0 (zero-based)"
     if summary.defaults:
         yield format_chosen(summary.defaults)
+
+
+def _zones(zones: dict[str, list[int]], measured_from: str) -> str:
+    """Describe where the workers were, and where the coordinator measured the cache from."""
+    if len(zones) == 1:
+        (each,) = zones
+        text = f"all workers in {each}"
+    else:
+        named = {zone: ", ".join(map(str, ranks)) for zone, ranks in zones.items() if len(ranks) <= MAX_ZONE_RANKS}
+        text = "; ".join(
+            f"{zone}: {f'ranks {named[zone]}' if zone in named else f'{len(ranks)} ranks'}"
+            for zone, ranks in zones.items()
+        )
+    return f"{text}; the cache was measured from {measured_from}" if measured_from and len(zones) > 1 else text
+
+
+def _network(network: RunNetwork) -> Iterator[str]:
+    """Describe an emulated network: what it is, and what its trips took beside what was drawn."""
+    yield f"network {network.preset}, seed {network.seed}, {network.zones} zone{'s' if network.zones > 1 else ''}"
+    by_kind: dict[str, list[str]] = {}
+    for trip in network.trips:
+        figures = f"{trip.drawn_ms['p50']:.2f}/{trip.delivered_ms['p50']:.2f} ({trip.zone})"
+        by_kind.setdefault(trip.kind, []).append(figures)
+    if by_kind:
+        kinds = "; ".join(f"{kind} {', '.join(figures)}" for kind, figures in by_kind.items())
+        yield f"trips   p50 drawn/delivered, ms: {kinds}"
 
 
 def _print_fact(console: Console, line: str, style: str = "") -> None:

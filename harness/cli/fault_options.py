@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.cli.numbers import Number
+
 if TYPE_CHECKING:
     from harness.faults import Plan
     from harness.runs.prepared import PreparedRun
     from harness.settings import Settings
-    from training.job import Job
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -27,7 +28,7 @@ _OPTIONS = [
     click.option("--chaos", help='Inject random faults, for example "seed=7 rate=0.01".'),
     click.option(
         "--retry-time-scale",
-        type=click.FloatRange(0, 1),
+        type=Number(0, 1),
         help="Multiply Lambda's retry delays of 1 and 2 minutes by this factor.  [default: from harness.toml]",
     ),
     click.option("--function-timeout", type=click.IntRange(1, 900), help="Set the workers' time limit, in seconds."),
@@ -53,19 +54,28 @@ def fault_plan(flags: dict[str, Any]) -> "Plan":
     return read_plan(flags["fault_file"], flags["faults"], flags["chaos"])
 
 
-def with_flags(settings: "Settings", job: "Job", flags: dict[str, Any]) -> "Settings":
-    """Return the settings, with the values that the flags override for this job."""
+def with_flags(settings: "Settings", run: "PreparedRun", flags: dict[str, Any]) -> "Settings":
+    """Return the settings, with the values that the flags override for this run.
+
+    Raises:
+        HarnessError: A fault is about a zone that functions are not in with these settings.
+    """
+    from harness.faults import Plan, check_zones
     from harness.runs.worker import for_run, worker_function
 
-    return for_run(
+    changed = for_run(
         settings,
-        worker_function(settings, job),
+        worker_function(settings, run.job),
         retry_time_scale=flags["retry_time_scale"],
         timeout_s=flags["function_timeout"],
         memory_mb=flags["function_memory"],
+        zones=flags["zones"],
     )
+    check_zones(run.faults or Plan(), changed.gateway.zones)
+    return changed
 
 
 def needs_own_stack(run: "PreparedRun", flags: dict[str, Any]) -> bool:
-    """Return whether the shared stack cannot serve this run: it has no fault proxies, and its own time scale."""
-    return bool(run.faults) or flags["retry_time_scale"] is not None
+    """Return whether the shared stack cannot serve this run: it has no proxies, and its own time scale and zones."""
+    given = (flags["retry_time_scale"], flags["zones"], flags["network"])
+    return bool(run.faults) or any(value is not None for value in given)

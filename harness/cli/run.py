@@ -13,6 +13,7 @@ from harness.cli.debug_options import run_debug_options, run_debug_targets
 from harness.cli.fault_options import fault_options, fault_plan, needs_own_stack, with_flags
 from harness.cli.format_options import exporting, format_options, formats_of
 from harness.cli.job_options import errors_name_flags, job_event, job_options
+from harness.cli.network_options import emulated_network, network_options
 from harness.cli.page_options import open_if_asked, open_option
 from harness.cli.target_options import (
     account_option,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from harness.deploy.target import Target
+    from harness.presets.emulated_network import EmulatedNetwork
     from harness.runs.prepared import PreparedRun
     from harness.runs.run_target import RunTarget
     from harness.runs.summary import Summary
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
 @table_options
 @run_debug_options
 @fault_options
+@network_options
 @format_options
 @job_options
 def command(  # noqa: PLR0913 - keywords only, each an option
@@ -100,7 +103,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
     """Train a model: partition the data, start the functions, follow the workers and print a summary.
 
     The run uses the stack that `harness up` started; if none is up, it starts one and stops it at the end.
-    A run with faults or its own time scale always starts a private stack.
+    A run with faults, an emulated network, its own time scale or number of zones always starts a private stack.
     With --target, it uses the deployed functions, and the data goes into the deployment's bucket.
     Without --n-workers, 4 workers train, or one for each partition if --data is a bucket.
 
@@ -109,6 +112,7 @@ def command(  # noqa: PLR0913 - keywords only, each an option
       harness run --data sklearn:breast_cancer --n-workers 2 --n-epochs 30 --batch-size 32 --json
       harness run --target aws --n-workers 4
       harness run --fault "kill rank=1 round=10" --retry-time-scale 0.02
+      harness run --network aws --zones 2 --set store_bandwidth=300
       harness run --n-workers 4 --debug rank=1
     """
     from harness.aws.errors import aws_errors
@@ -133,14 +137,15 @@ def command(  # noqa: PLR0913 - keywords only, each an option
             if describe:
                 click.echo(_described(data, given, flags, as_json=as_json))
                 return
-            settings = with_flags(prepared.settings_of(settings), prepared.job, flags)
+            settings = with_flags(prepared.settings_of(settings), prepared, flags)
+            network = emulated_network(flags, settings.gateway.zones)
             own = needs_own_stack(prepared, flags)
             _check_target(target, expect_account, local=bool(own or s3 or mode or flags["opened"]))
             with RunDisplay() as display, ExitStack() as held:
                 open_if_asked(settings, display.note, opened=bool(flags["opened"]))
                 display.stage("starting the stack" if target is None else "looking at the deployment")
                 deployment = target_of(target, region, settings, expect_account) if target is not None else None
-                place = _place(settings, prepared, deployment, stack, s3, mode, own=own, log=display.stage)
+                place = _place(settings, prepared, network, deployment, stack, s3, mode, own=own, log=display.stage)
                 run_target = held.enter_context(place)
                 if debug:
                     ensure_debugpy(settings, display.stage)
@@ -184,15 +189,17 @@ def _check_target(target: str | None, expect_account: str | None, *, local: bool
         refuse_account_without_target(expect_account)
     elif local:
         raise HarnessError(
-            f"--target {target} is what was deployed; it takes no faults, no time scale, no --s3, --mode or --open",
+            f"--target {target} is what was deployed; it takes no faults, no time scale, "
+            "no --network, --zones, --s3, --mode or --open",
             remedy="leave them out, or leave --target out",
         )
 
 
 @contextmanager
-def _place(
+def _place(  # noqa: PLR0913 - one for each choice
     settings: "Settings",
     prepared: "PreparedRun",
+    network: "EmulatedNetwork | None",
     deployment: "Target | None",
     deployed_stack: str,
     s3: Literal["localstack", "moto"] | None,
@@ -211,7 +218,7 @@ def _place(
         yield deployed_run_target(deployment, deployed_stack, log)
         return
     stack = (
-        start_private_stack(settings, s3=s3, mode=mode, faults=bool(prepared.faults), log=log)
+        start_private_stack(settings, s3=s3, mode=mode, faults=bool(prepared.faults), network=network, log=log)
         if own
         else stack_for_run(settings, s3=s3, mode=mode, log=log)
     )

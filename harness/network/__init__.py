@@ -1,4 +1,4 @@
-"""The network between workers and their cache: the configuration endpoint, and proxies that inject faults."""
+"""Between workers and cache: the configuration endpoint, and proxies that inject faults or emulate AWS's network."""
 
 from harness.network.discovery import Node, configuration, serve
 

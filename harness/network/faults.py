@@ -1,14 +1,22 @@
-"""The process of the faulty network: `python -m harness.network.faults ... -- MEMCACHED COMMAND`, started by the stack.
+"""The process of the network: `python -m harness.network.faults ... -- MEMCACHED COMMAND`, started by the stack.
 
-It takes the place of Memcached and S3, runs the real Memcached as its child, and accepts the fault plans of runs:
+It takes the place of Memcached and S3. The real Memcached is its child, or in a container of its own if no command is
+given. With `--faulty-memcached` it accepts the fault plans of runs:
 
     PUT /runs/<run_id>     {"n_workers": ..., "plan": {...}}
     GET /runs/<run_id>     the outcome of the plan: a list of `harness.faults.injections.Event`
     DELETE /runs/<run_id>  end the plan, because the run is over; the death of the plan's owner does the same
+
+With a network in HARNESS_NETWORK it emulates that:
+
+    GET /network           what it has added: `harness.network.report.NetworkReport`
+
+    function -> latency, bandwidth -> faults -> Memcached       where only one of the two is wanted, the other is no hop
 """
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 from pathlib import Path
@@ -31,9 +39,14 @@ from harness.guard import SECRET_VARIABLE, GuardedAsgi, guard_from_environment, 
 from harness.network.__main__ import node
 from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node
+from harness.network.emulated import NetworkEmulation, network_from_environment
 from harness.network.gateway_link import GatewayLink
 from harness.network.memcached_proxy import MemcachedProxy
+from harness.network.places import Places
+from harness.network.precise_loop import precise_loop
+from harness.network.remote_cache import RemoteCache
 from harness.network.s3_proxy import S3Proxy
+from harness.presets.emulated_network import EmulatedNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -52,31 +65,52 @@ def main() -> None:
         "--s3": "Address of S3 for clients.",
     }.items():
         parser.add_argument(name, type=node, required=True, metavar="HOST:PORT", help=meaning)
+    parser.add_argument(
+        "--faulty-memcached",
+        type=node,
+        metavar="HOST:PORT",
+        help="Address of the proxy that injects faults; without an emulated network that of --memcached.",
+    )
     parser.add_argument("--real-s3", required=True, metavar="URL", help="URL of the real S3.")
     parser.add_argument("--gateway", required=True, metavar="URL", help="URL of the Lambda service.")
     parser.add_argument("--directory", type=Path, help="Folder of the stack, in which deaths are recorded.")
-    parser.add_argument("command", nargs="+", help="Command of the real Memcached.")
+    parser.add_argument("command", nargs="*", help="Command of the real Memcached; none where it runs elsewhere.")
     arguments = parser.parse_args()
-    asyncio.run(_serve(arguments))
+    network = network_from_environment()
+    # Only emulated latency needs timers that are precise.
+    with asyncio.Runner(loop_factory=precise_loop if network is not None else None) as runner:
+        runner.run(_serve(arguments, network))
 
 
-async def _serve(arguments: argparse.Namespace) -> None:
+async def _serve(arguments: argparse.Namespace, network: EmulatedNetwork | None) -> None:
     guard, key = guard_from_environment("s3"), own_key(os.environ[SECRET_VARIABLE])
     board, gateway = Board(), GatewayLink(arguments.gateway, key)
-    cache = CacheProcess(arguments.cache, arguments.command, arguments.directory)
+    cache: CacheProcess | RemoteCache = RemoteCache(arguments.cache)
+    if arguments.command:
+        cache = CacheProcess(arguments.cache, arguments.command, arguments.directory)
+    emulation = NetworkEmulation(network, gateway) if network is not None else None
     s3 = urlsplit(arguments.real_s3)
-    listeners = [
-        MemcachedProxy(arguments.memcached, cache, board, gateway).listener,
-        S3Proxy(arguments.s3, Node(s3.hostname or "", s3.port or 80), board, guard).listener,
-    ]
+    networks = emulation.networks if emulation else None
+    places = networks.places if networks else Places(gateway)
+    listeners = [S3Proxy(arguments.s3, Node(s3.hostname or "", s3.port or 80), board, guard, networks, places).listener]
+    faulty = arguments.faulty_memcached
+    if faulty is not None:
+        listeners.append(MemcachedProxy(faulty, cache, board, gateway, places).listener)
     await cache.start()
     keepers = [asyncio.create_task(cache.keep_alive()), asyncio.create_task(lift_orphans(board, gateway))]
     for listener in listeners:
         await listener.open()
+    if emulation is not None:
+        await emulation.open(arguments.memcached, faulty or cache.node, cache.node)
+        # Collections of what never goes away would cost more than they find.
+        gc.freeze()
     host, port = arguments.control
     # Functions may not call these routes.
-    app = GuardedAsgi(create_app(board, gateway), guard_from_environment("s3", control=("/",)))
+    routes = create_app(board, gateway, emulation, faults=faulty is not None)
+    app = GuardedAsgi(routes, guard_from_environment("s3", control=("/",)))
     await uvicorn.Server(config(app, host=host, port=port)).serve()
+    if emulation is not None:
+        emulation.close()
     for listener in listeners:
         listener.close()
     for keeper in keepers:
@@ -103,8 +137,17 @@ async def _lift(board: Board, gateway: GatewayLink, run_id: str) -> None:
     await gateway.lift(run_id)
 
 
-def create_app(board: Board, gateway: GatewayLink) -> Starlette:
-    """Return the application with the control routes."""
+def create_app(
+    board: Board, gateway: GatewayLink, emulation: NetworkEmulation | None = None, *, faults: bool = True
+) -> Starlette:
+    """Return the application with the control routes.
+
+    Args:
+        board: The plans of all runs.
+        gateway: Injects the faults of the Lambda service.
+        emulation: The emulated network, if there is one.
+        faults: Whether fault plans are accepted.
+    """
 
     async def put(request: Request) -> Response:
         run_id, body = request.path_params["run_id"], await request.body()
@@ -136,9 +179,16 @@ def create_app(board: Board, gateway: GatewayLink) -> Starlette:
         await _lift(board, gateway, request.path_params["run_id"])
         return Response(status_code=204)
 
-    run = "/runs/{run_id}"
-    verbs = {"PUT": put, "GET": get, "DELETE": delete}
-    return Starlette(routes=[Route(run, verbs[v], methods=[v]) for v in verbs])
+    verbs = {"PUT": put, "GET": get, "DELETE": delete} if faults else {}
+    routes = [Route("/runs/{run_id}", verbs[verb], methods=[verb]) for verb in verbs]
+    return Starlette(routes=routes + ([_network_route(emulation)] if emulation is not None else []))
+
+
+def _network_route(emulation: NetworkEmulation) -> Route:
+    async def get(_request: Request) -> Response:
+        return Response(msgspec.json.encode(emulation.report()), media_type="application/json")
+
+    return Route("/network", get)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,14 @@ class GatewayLink:
         with contextlib.suppress(httpx.HTTPError):
             await self._client.post(f"/_harness/faults/{run_id}/strike", content=body)
 
+    async def places(self) -> bytes:
+        """Return the environments that are starting or alive, as JSON; see `harness.network.places.EnvironmentPlace`.
+
+        Raises:
+            httpx.HTTPError: The gateway cannot be reached, or does not answer this.
+        """
+        return (await self._client.get("/_harness/places")).raise_for_status().content
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()

@@ -67,7 +67,11 @@ class Listener:
 
 def reset(writer: asyncio.StreamWriter) -> None:
     """Close a connection with RST instead of an orderly shutdown."""
-    transport = writer.transport
+    reset_transport(writer.transport)
+
+
+def reset_transport(transport: asyncio.WriteTransport) -> None:
+    """Do the same to a transport."""
     connection = transport.get_extra_info("socket")
     if connection is not None and not transport.is_closing():
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -17,6 +17,8 @@ from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node, is_http
 from harness.network.gateway_link import GatewayLink
 from harness.network.listener import Listener, reset
+from harness.network.places import Places
+from harness.network.remote_cache import RemoteCache
 from harness.network.wire import (
     HEAD_BYTES,
     OUT_OF_MEMORY,
@@ -27,9 +29,11 @@ from harness.network.wire import (
     run_of,
     wants_reply,
 )
+from harness.presets.zones import CACHE_ZONE
 
 CHUNK_BYTES = 65_536
 _END_OF_LINE = 2
+_SHUTDOWN = b"shutdown"
 
 
 class ConnectionEndedError(ConnectionError):
@@ -58,12 +62,20 @@ class MemcachedProxy:
         cache: The Memcached behind the proxy.
         board: The plans of all runs.
         gateway: Injects the faults of the Lambda service.
+        places: Knows the zone of each client; None where no fault depends on it.
     """
 
-    def __init__(self, listen: Node, cache: CacheProcess, board: Board, gateway: GatewayLink) -> None:
+    def __init__(
+        self,
+        listen: Node,
+        cache: CacheProcess | RemoteCache,
+        board: Board,
+        gateway: GatewayLink,
+        places: Places | None = None,
+    ) -> None:
         self.listener = Listener(listen, self._client)
         self.conditions = NetworkConditions()
-        self.board, self.gateway, self._cache = board, gateway, cache
+        self.board, self.gateway, self.places, self._cache = board, gateway, places, cache
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def pass_bytes(self, count: int, run_id: str | None) -> None:
@@ -81,6 +93,9 @@ class MemcachedProxy:
         match fault.action:
             case "cut":
                 self._begin(self._cut(fault.s or 0.0))
+            case "lose":
+                # The cache is lost with its zone, and comes back empty.
+                self._begin(self._restart(fault.s or 0.0))
             case "restart":
                 self._begin(self._restart(fault.down_s))
             case "blackhole":
@@ -129,6 +144,7 @@ class _Connection:
     to_server: asyncio.StreamWriter
     # The run that the client's most recent key belongs to.
     _run_id: str | None = None
+    _zone: str | None = None
     _unanswered: int = 0
     _all_answered: asyncio.Event = field(default_factory=asyncio.Event)
     # Faults due once this client has finished its put, which its next command other than a store shows.
@@ -141,11 +157,12 @@ class _Connection:
             if store is not None:
                 await self._store(line, store)
                 continue
-            if is_http(line):
+            # Only this proxy itself may have Memcached end.
+            if is_http(line) or line.split()[:1] == [_SHUTDOWN]:
                 raise ConnectionEndedError
             await self._inject_after_put()
             run_id = self._run_of(line)
-            for fault in self.proxy.board.at_command(run_id):
+            for fault in self.proxy.board.at_command(run_id, await self._own_zone()):
                 await asyncio.sleep((fault.ms or 0.0) / 1000)
             await self._send(line, answered=wants_reply(line))
 
@@ -167,12 +184,16 @@ class _Connection:
         run_id = run_of(store.key, board.runs)
         self._run_id = run_id or self._run_id
         put = read_put(store.key, run_id, head) if run_id else None
-        due = board.runs[run_id].at_put(put) if run_id and put else []
-        due += board.at_command(run_id)
+        zone = await self._own_zone()
+        due = board.runs[run_id].at_put(put, zone) if run_id and put else []
+        due += board.at_command(run_id, zone)
         flip = refused = dropped = False
         for fault in due:
-            if fault.target in {"worker", "gateway"}:
+            if fault.target in {"worker", "gateway", "zone"}:
                 await self._inject_into_lambda(fault, str(run_id), put)
+                if fault.action == "lose" and fault.zone == CACHE_ZONE:
+                    self.proxy.inject(fault, str(run_id))
+                    raise ConnectionEndedError
             elif fault.action == "delay":
                 await asyncio.sleep((fault.ms or 0.0) / 1000)
             elif fault.action in {"cut", "restart", "blackhole", "bandwidth"}:
@@ -191,6 +212,15 @@ class _Connection:
             # The server executes a connection's commands in order, and no other client has read the frame yet.
             self.to_server.write(f"delete {store.key} noreply\r\n".encode())
         await self.to_server.drain()
+
+    async def _own_zone(self) -> str:
+        """Return the zone of the client, looked up once; empty as long as no fault depends on it."""
+        if not self.proxy.board.depends_on_zones or self.proxy.places is None:
+            return ""
+        if self._zone is None:
+            place = await self.proxy.places.of(self.to_client.get_extra_info("socket"))
+            self._zone = place.zone if place else ""
+        return self._zone
 
     def _run_of(self, line: bytes) -> str | None:
         """Return the run that a command's first key belongs to; None if it belongs to no run."""

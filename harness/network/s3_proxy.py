@@ -1,4 +1,4 @@
-"""A proxy in front of S3 that injects the planned faults.
+"""A proxy in front of S3 that injects the planned faults, and emulates S3's own time, bandwidth and limits.
 
 It parses requests and answers with h11 and streams them. A client's bytes pass unchanged, except that the proxy
 itself answers `Expect: 100-continue`.
@@ -12,16 +12,22 @@ import h11
 from harness.faults.board import Board
 from harness.faults.plan import Fault
 from harness.guard import Guard, Refusal
+from harness.network.clients import ClientNetworks
+from harness.network.conditions import FunctionNetwork
 from harness.network.discovery import Node
 from harness.network.listener import Listener, reset
+from harness.network.places import Places
+from harness.network.request_limit import read_request
+from harness.network.s3_answers import NO_SPACE, SLOW_DOWN, S3Error, error_events
+from harness.network.s3_conditions import S3Conditions, S3Trip
 
 CHUNK_BYTES = 65_536
-# S3's own status, code and message; S3 reports a full disk as an internal error.
-# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-_ANSWERS = {
-    "503": (503, "SlowDown", "Please reduce your request rate."),
-    "refuse": (500, "InternalError", "We encountered an internal error: no space left on device."),
-}
+# Less than this is not waited for: a timer takes as long.
+SHORTEST_WAIT_S = 0.0005
+# How far a body may be ahead of the emulated clock on its way to S3: what S3 does with it here takes its time as well,
+# and must not come on top of what is emulated.
+AHEAD_S = 0.1
+_FAULT_ANSWERS = {"503": SLOW_DOWN, "refuse": NO_SPACE}
 _OTHER_END = {"host", "expect"}
 
 
@@ -33,18 +39,32 @@ class S3Proxy:
         s3: The address of the real S3.
         board: The plans of all runs.
         guard: Decides which requests pass; it runs here because S3 behind the proxy sees another host name.
+        networks: The emulated networks of its clients; None for this machine's S3 as it is.
+        places: Knows the zone of each client; None where no fault depends on it.
     """
 
-    def __init__(self, listen: Node, s3: Node, board: Board, guard: Guard) -> None:
+    def __init__(
+        self,
+        listen: Node,
+        s3: Node,
+        board: Board,
+        guard: Guard,
+        networks: ClientNetworks | None = None,
+        places: Places | None = None,
+    ) -> None:
         self.listener = Listener(listen, self._client)
-        self._s3, self._board, self._guard = s3, board, guard
+        self._s3, self._board, self._guard, self._networks, self._places = s3, board, guard, networks, places
+        self._conditions = S3Conditions(networks.functions) if networks else None
         self._cuts: set[asyncio.Task[None]] = set()
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = _Peer(*await asyncio.open_connection(*self._s3), h11.Connection(h11.CLIENT))
         client = _Peer(reader, writer, h11.Connection(h11.SERVER))
         try:
-            while await self._exchange(client, server):
+            function = None
+            if self._networks is not None:
+                function = await self._networks.of(writer.get_extra_info("socket"))
+            while await self._exchange(client, server, function):
                 client.http.start_next_cycle()
                 if server.http.our_state is not h11.IDLE:  # IDLE if the proxy itself has answered
                     server.http.start_next_cycle()
@@ -53,40 +73,62 @@ class S3Proxy:
         finally:
             server.writer.close()
 
-    async def _exchange(self, client: "_Peer", server: "_Peer") -> bool:
+    async def _exchange(self, client: "_Peer", server: "_Peer", function: FunctionNetwork | None) -> bool:
         """Forward one request and its answer; return whether the connection can take another."""
         request = await client.next_event()
         if not isinstance(request, h11.Request):
             return False
-        path, _, query = request.target.decode("latin-1").partition("?")
+        method, target = request.method.decode("latin-1"), request.target.decode("latin-1")
+        path, _, query = target.partition("?")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.headers)}
-        refusal = self._guard.refusal(request.method.decode("latin-1"), headers.get, path, query)
+        refusal = self._guard.refusal(method, headers.get, path, query)
         if refusal is not None:
             await _refuse(client, request, refusal)
             return False
-        answer = None
-        for fault in self._board.at_request(request.method.decode(), path):
+        error, arrived = None, client.heard_at
+        for fault in self._board.at_request(method, path, await self._zone_of(client)):
             if fault.action == "delay":
                 await asyncio.sleep((fault.ms or 0.0) / 1000)
+                arrived = asyncio.get_running_loop().time()
             elif fault.action == "cut":
                 self._cut(fault)
                 return False
             else:
-                answer = fault.action
+                error = _FAULT_ANSWERS[fault.action]
+        trip = None
+        if function is not None and self._conditions is not None and error is None:
+            asked = read_request(method, path, query)
+            if self._conditions.admits(asked, asyncio.get_running_loop().time()):
+                trip = self._conditions.begin(function, asked, arrived)
+            else:
+                error = SLOW_DOWN
+        if error is not None:
+            await _answer(client, request, error)
+            return False
+        await self._forward(client, server, request, trip)
+        return client.http.our_state is h11.DONE and server.http.our_state in {h11.DONE, h11.IDLE}
+
+    async def _zone_of(self, client: "_Peer") -> str:
+        """Return the zone of a client, looked up once; empty as long as no fault depends on it."""
+        if not self._board.depends_on_zones or self._places is None:
+            return ""
+        if client.zone is None:
+            place = await self._places.of(client.writer.get_extra_info("socket"))
+            client.zone = place.zone if place else ""
+        return client.zone
+
+    async def _forward(self, client: "_Peer", server: "_Peer", request: h11.Request, trip: S3Trip | None) -> None:
         if client.http.they_are_waiting_for_100_continue:
             await client.send(h11.InformationalResponse(status_code=100, headers=[]))
-        if answer is not None:
-            await _drain(client)
-            await _answer(client, request, *_ANSWERS[answer])
-        else:
-            passed = [(name, value) for name, value in request.headers if name.decode() not in _OTHER_END]
-            host = f"{self._s3.host}:{self._s3.port}".encode()
-            await server.send(
-                h11.Request(method=request.method, target=request.target, headers=[(b"host", host), *passed])
-            )
+        passed = [(name, value) for name, value in request.headers if name.decode() not in _OTHER_END]
+        host = f"{self._s3.host}:{self._s3.port}".encode()
+        await server.send(h11.Request(method=request.method, target=request.target, headers=[(b"host", host), *passed]))
+        if trip is None:
             await _pass_on(client, server)
             await _pass_on(server, client)
-        return client.http.our_state is h11.DONE and server.http.our_state in {h11.DONE, h11.IDLE}
+        else:
+            await _upload(client, server, trip)
+            await _download(server, client, trip)
 
     def _cut(self, fault: Fault) -> None:
         task = asyncio.create_task(self._outage(fault.s or 0.0))
@@ -103,11 +145,28 @@ class _Peer:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     http: h11.Connection
+    zone: str | None = None
+    # When its newest bytes arrived, on the loop's clock: the time in which the proxy looks at them counts.
+    heard_at: float = 0.0
 
     async def next_event(self) -> object:
         """Return the next part of the peer's message."""
         while (event := self.http.next_event()) is h11.NEED_DATA:
-            self.http.receive_data(await self.reader.read(CHUNK_BYTES))
+            data = await self.reader.read(CHUNK_BYTES)
+            self.heard_at = asyncio.get_running_loop().time()
+            self.http.receive_data(data)
+        return event
+
+    async def next_part(self) -> h11.Event:
+        """Return the next part of a message that has not ended.
+
+        Raises:
+            ConnectionError: The peer is gone.
+        """
+        event = await self.next_event()
+        if isinstance(event, h11.ConnectionClosed | type(h11.PAUSED)):
+            raise ConnectionError
+        assert isinstance(event, h11.Event)  # noqa: S101 - only parts of a message remain
         return event
 
     async def send(self, event: h11.Event) -> None:
@@ -121,23 +180,51 @@ class _Peer:
 async def _pass_on(source: _Peer, sink: _Peer) -> None:
     """Forward one message to its end."""
     while True:
-        event = await source.next_event()
-        if isinstance(event, h11.ConnectionClosed | type(h11.PAUSED)):
-            raise ConnectionError
-        assert isinstance(event, h11.Event)  # noqa: S101 - only parts of a message remain
+        event = await source.next_part()
         await sink.send(event)
         if isinstance(event, h11.EndOfMessage):
             return
 
 
-async def _drain(client: _Peer) -> None:
-    while not isinstance(await client.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
-        pass
+async def _upload(client: _Peer, server: _Peer, trip: S3Trip) -> None:
+    """Forward a request's body, not much sooner than it would have arrived."""
+    while True:
+        event = await client.next_part()
+        await server.send(event)
+        if isinstance(event, h11.EndOfMessage):
+            return
+        if isinstance(event, h11.Data):
+            await _wait_until(trip.upload(len(event.data), client.heard_at) - AHEAD_S)
 
 
-async def _answer(client: _Peer, request: h11.Request, status: int, code: str, message: str) -> None:
-    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
-    await _refuse(client, request, Refusal(status, code, {"Content-Type": "application/xml"}, body.encode()))
+async def _download(server: _Peer, client: _Peer, trip: S3Trip) -> None:
+    """Forward an answer, each part of it when it would have arrived."""
+    while True:
+        event = await server.next_part()
+        if isinstance(event, h11.Data):
+            await _wait_until(trip.download(len(event.data)))
+        elif isinstance(event, h11.Response):
+            await _wait_until(trip.answer_at)
+            trip.conditions.count(trip, asyncio.get_running_loop().time())
+        await client.send(event)
+        if isinstance(event, h11.EndOfMessage):
+            return
+
+
+async def _wait_until(time_s: float) -> None:
+    wait_s = time_s - asyncio.get_running_loop().time()
+    if wait_s > SHORTEST_WAIT_S:
+        await asyncio.sleep(wait_s)
+
+
+async def _answer(client: _Peer, request: h11.Request, error: S3Error) -> None:
+    """Give S3's answer to a request that it refuses, in its place."""
+    # A client that waits to be told whether to send its body learns now that it need not.
+    if not client.http.they_are_waiting_for_100_continue:
+        while not isinstance(await client.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
+            pass
+    for event in error_events(error, request.method):
+        await client.send(event)
 
 
 async def _refuse(client: _Peer, request: h11.Request, refusal: Refusal) -> None:

@@ -21,6 +21,7 @@ from harness.runs.coordinator import check_concurrency, invoke_coordinator, work
 from harness.runs.data import check_shape, prepare_data
 from harness.runs.debugged_run import debugged
 from harness.runs.declared import COORDINATOR, declared
+from harness.runs.emulated_network import network_of_run
 from harness.runs.faults import fault_records, in_force, read_events
 from harness.runs.follow import PATIENCE_MARGIN_S, RETRY_DELAYS_S, await_reports, follow
 from harness.runs.health import deaths_named, restart_events, service_answers
@@ -128,6 +129,9 @@ def _run(
     if prepared.source:
         folder.write(SOURCE_OBJECT, prepared.source)
     digests = {name: digest for name, digest in images.items() if digest}
+    network = network_of_run(target.stack, job.n_workers)
+    for line in network.warnings if network else ():
+        note(f"warning: {line}")
     report("invoking the coordinator")
     record = begun(job, target, chosen=defaults, versions=digests)
     followed = Followed(job, folder, target, worker, record)
@@ -158,7 +162,8 @@ def _summary(followed: Followed, training: _Training, prepared: PreparedRun, man
     if target.stack is None:
         return summary
     events = _stack_events(target.stack, training, summary, timings, prepared.faults)
-    return msgspec.structs.replace(summary, events=events)
+    network = network_of_run(target.stack, job.n_workers)
+    return msgspec.structs.replace(summary, events=events, network=network)
 
 
 def _train(

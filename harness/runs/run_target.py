@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.aws.clients import Clients
+from harness.presets.zones import CACHE_ZONE
 from harness.runs.functions import make_declared
 from harness.runs.log_tail import LOCAL_POLLING, PollingProfile
 from harness.settings import Settings
@@ -26,6 +27,7 @@ class RunTarget:
         stack: The stack; None on AWS, where Memcached cannot be reached from outside and no faults are injected.
         bucket: The only bucket that functions may use; empty where each data set has its own.
         polling: How its services are polled.
+        cache_zone: The ID of the cache's zone; empty if it is not known.
     """
 
     mode: str
@@ -35,6 +37,7 @@ class RunTarget:
     stack: StackState | None = None
     bucket: str = ""
     polling: PollingProfile = LOCAL_POLLING
+    cache_zone: str = CACHE_ZONE
 
 
 def stack_target(stack: StackState, clients: Clients) -> RunTarget:

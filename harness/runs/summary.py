@@ -18,7 +18,9 @@ from harness.insight.straggler import straggler_of
 from harness.insight.timings import Floats, Timings
 from harness.insight.view import Straggler
 from harness.insight.waits import blame, side_by_side
-from harness.runs.cost import LambdaPrices, invocation_cost_usd
+from harness.presets.prices import load_prices
+from harness.runs.cost import invocation_cost_usd
+from harness.runs.emulated_network import RunNetwork
 from harness.runs.progress import InvocationReport, Progress
 from harness.runs.records import record_names
 from harness.runs.run_events import merged_links
@@ -60,6 +62,7 @@ class WorkerSummary(msgspec.Struct, frozen=True):
         compute_s: Seconds of its rounds in which it did not wait for other ranks.
         wait_s: Seconds of its rounds in which it waited for frames of other ranks.
         blamed_s: The most seconds that any other rank waited for it while it waited for nobody, evaluations included.
+        zone: The ID of the zone that its last link ran in; empty if it is not known.
     """
 
     rank: int
@@ -74,6 +77,7 @@ class WorkerSummary(msgspec.Struct, frozen=True):
     compute_s: float = 0.0
     wait_s: float = 0.0
     blamed_s: float = 0.0
+    zone: str = ""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -105,6 +109,7 @@ class Summary(msgspec.Struct, frozen=True):
         best_epoch: With patience, the epoch whose model is the result; null without.
         warnings: Signs that the model has learnt little: a `code`, and a `message` that says what to change.
         straggler: The rank that the others waited for longest; null if none stands out.
+        network: The emulated network, with what it drew and delivered; null for a run without `--network`.
     """
 
     run_id: str
@@ -132,6 +137,7 @@ class Summary(msgspec.Struct, frozen=True):
     test: dict[str, Any] | None = None
     classes: list[Any] | None = None
     straggler: Straggler | None = None
+    network: RunNetwork | None = None
 
 
 def summarise(  # noqa: PLR0913 - keywords only, each a part of the summary
@@ -167,6 +173,7 @@ def summarise(  # noqa: PLR0913 - keywords only, each a part of the summary
     slowest = max(worker["seconds"] for worker in workers)
     rows = sum(worker["rows"] for worker in workers)
     # An epoch of admm is a round of several passes; the result of k-means has the epochs of its best start only.
+    prices = load_prices()
     passes = {"admm": job["n_epochs"], "em": result["rounds"] / len(result["epochs"])}.get(job["optim"], 1)
     return Summary(
         run_id=result["run_id"],
@@ -192,7 +199,8 @@ def summarise(  # noqa: PLR0913 - keywords only, each a part of the summary
         workers=[_worker_summary(worker, blamed_s.get(worker["rank"], 0.0)) for worker in workers],
         exchange=result["exchange"],
         model=result["model"],
-        cost_usd=sum(invocation_cost_usd(report, LambdaPrices()) for report in reports),
+        # Lambda costs the same in all regions but a few.
+        cost_usd=sum(invocation_cost_usd(report, prices) for report in reports),
         events=merged_links(progress.events),
         warnings=result.get("warnings", []),
         best_epoch=result.get("best_epoch"),
@@ -268,4 +276,5 @@ def _worker_summary(worker: dict[str, Any], blamed_s: float) -> WorkerSummary:
         compute_s=worker.get("compute_s", 0.0),
         wait_s=worker.get("wait_s", 0.0),
         blamed_s=blamed_s,
+        zone=worker.get("zone", ""),
     )

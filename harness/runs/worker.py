@@ -28,7 +28,13 @@ def worker_table(settings: Settings, job: Job) -> FunctionSettings:
 
 
 def for_run(
-    settings: Settings, worker: str, *, retry_time_scale: float | None, timeout_s: int | None, memory_mb: int | None
+    settings: Settings,
+    worker: str,
+    *,
+    retry_time_scale: float | None,
+    timeout_s: int | None,
+    memory_mb: int | None,
+    zones: int | None = None,
 ) -> Settings:
     """Return the settings with the values that a single run overrides; None leaves a value unchanged.
 
@@ -38,11 +44,13 @@ def for_run(
         retry_time_scale: The factor on Lambda's retry delays.
         timeout_s: Time limit of a worker, seconds.
         memory_mb: Memory of a worker, MB.
+        zones: The number of zones that functions are in.
     """
     changes = {"timeout_s": timeout_s, "memory_mb": memory_mb}
     given = {key: value for key, value in changes.items() if value is not None}
     changed = msgspec.structs.replace(declared(settings, worker), **given)
-    gateway = settings.gateway
-    if retry_time_scale is not None:
-        gateway = msgspec.structs.replace(gateway, retry_time_scale=retry_time_scale)
+    of_gateway = {"retry_time_scale": retry_time_scale, "zones": zones}
+    gateway = msgspec.structs.replace(
+        settings.gateway, **{key: value for key, value in of_gateway.items() if value is not None}
+    )
     return msgspec.structs.replace(settings, gateway=gateway, functions={**settings.functions, worker: changed})

@@ -14,6 +14,7 @@ _PARTS = (
     "gateway",
     "network",
     "faults",
+    "presets",
     "system",
     "guard.py",
     "iam.py",

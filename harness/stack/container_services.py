@@ -12,12 +12,14 @@ from harness.emulation.environment import CACHE_ENDPOINT, EVERY_SERVICE, REGISTR
 from harness.guard import HEALTH, NAMES_VARIABLE, SECRET_VARIABLE, own_key
 from harness.stack import localstack
 from harness.stack.container_labels import STACK_LABEL
+from harness.stack.faulty_network import network_variables
 from harness.stack.plan import StackImages, StackPlan
 from harness.stack.state import Endpoints
+from harness.system.ports import LOOPBACK
 from harness.system.probes import answers_http, answers_memcached
 
 S3_PORT, AWS_PORT, GATEWAY_PORT, MEMCACHED_PORT, DISCOVERY_PORT = 4566, 5000, 9001, 11_211, 11_212
-REGISTRY_PORT = 5000
+REGISTRY_PORT, NETWORK_PORT, BEHIND_NETWORK_PORT = 5000, 9002, 11_213
 # LocalStack's folder for start-up scripts: https://docs.localstack.cloud/aws/capabilities/config/initialization-hooks/
 START_SCRIPT = "/etc/localstack/init/start.d/guard.py"
 GUARD_IN_LOCALSTACK = "/opt/lambda-harness/guard.py"
@@ -25,9 +27,11 @@ MEMCACHED_MB, MEMCACHED_CONNECTIONS = 256, 4096
 # If memcached dies, the loop restarts it empty at the same address, as ElastiCache replaces a node. A restarted
 # container would get a new address and a new published port.
 _RESTARTED_MEMCACHED = (
-    f"while :; do memcached -m {MEMCACHED_MB} -c {MEMCACHED_CONNECTIONS} -U 0; "
+    "while :; do memcached -m {mb} -c {connections} -U 0{more}; "
     'echo "memcached ended with status $?; starting it again" >&2; sleep 0.2; done'
 )
+# A fault plan may have it end, by the command `shutdown`; no function can send that.
+_ENDS_WHEN_TOLD = " -A"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class ContainerService:
         memory_mb: Its memory limit.
         environment: Its environment variables.
         options: Further options for the engine.
+        hidden: Whether functions reach it through the network's process only.
+        stands_for: The names of hidden services by which functions reach this one.
     """
 
     name: str
@@ -53,6 +59,8 @@ class ContainerService:
     memory_mb: int
     environment: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+    hidden: bool = False
+    stands_for: tuple[str, ...] = ()
 
 
 def backing_services(plan: StackPlan, images: StackImages) -> list[ContainerService]:
@@ -64,10 +72,11 @@ def backing_services(plan: StackPlan, images: StackImages) -> list[ContainerServ
         ContainerService(
             name="memcached",
             image=images.memcached,
-            command=("sh", "-c", _RESTARTED_MEMCACHED),
+            command=("sh", "-c", _memcached(ends_when_told=plan.faults)),
             port=MEMCACHED_PORT,
             ready=answers_memcached,
             memory_mb=2 * MEMCACHED_MB,
+            hidden=plan.proxied,
         ),
         ContainerService(
             name="discovery",
@@ -81,6 +90,11 @@ def backing_services(plan: StackPlan, images: StackImages) -> list[ContainerServ
             memory_mb=128,
         ),
     ]
+
+
+def _memcached(*, ends_when_told: bool) -> str:
+    more = _ENDS_WHEN_TOLD if ends_when_told else ""
+    return _RESTARTED_MEMCACHED.format(mb=MEMCACHED_MB, connections=MEMCACHED_CONNECTIONS, more=more)
 
 
 def _s3(plan: StackPlan, image: str) -> ContainerService:
@@ -101,6 +115,7 @@ def _s3(plan: StackPlan, image: str) -> ContainerService:
             **_guarded(plan.secret, "s3"),
         },
         options=_s3_options(plan.directory),
+        hidden=plan.proxied,
     )
 
 
@@ -132,6 +147,39 @@ def _aws(plan: StackPlan, images: StackImages) -> ContainerService:
             **({EVERY_SERVICE: "1"} if plan.every_service else {}),
             **({REGISTRY: f"http://registry:{REGISTRY_PORT}"} if images.registry else {}),
         },
+    )
+
+
+def network_service(images: StackImages, plan: StackPlan, memcached: str, s3: str) -> ContainerService:
+    """Return the network between functions and Memcached and S3: it injects faults, emulates a network, or both.
+
+    Args:
+        images: The stack's images.
+        plan: The stack's plan.
+        memcached: The address of the real Memcached.
+        s3: The URL of the real S3.
+    """
+    everywhere = "0.0.0.0"  # noqa: S104 - inside
+    flags = {
+        "--control": f"{everywhere}:{NETWORK_PORT}",
+        "--memcached": f"{everywhere}:{MEMCACHED_PORT}",
+        "--cache": memcached,
+        "--s3": f"{everywhere}:{S3_PORT}",
+        "--real-s3": s3,
+        "--gateway": f"http://gateway:{GATEWAY_PORT}",
+    }
+    if plan.faults:
+        port = BEHIND_NETWORK_PORT if plan.network else MEMCACHED_PORT
+        flags["--faulty-memcached"] = f"{LOOPBACK if plan.network else everywhere}:{port}"
+    return ContainerService(
+        name="network",
+        image=images.services,
+        command=("python3", "-m", "harness.network.faults", *(part for flag in flags.items() for part in flag)),
+        port=NETWORK_PORT,
+        ready=lambda port: answers_http(port, HEALTH),
+        memory_mb=512,
+        environment={**_guarded(plan.secret, "network"), **network_variables(plan.network)},
+        stands_for=("memcached", "s3") if images.localstack else ("memcached",),
     )
 
 
@@ -169,6 +217,7 @@ def gateway_service(
         "--idle-timeout-s": settings.idle_timeout_s,
         "--routing-seed": settings.routing_seed,
         "--state-delay-s": settings.state_delay_s,
+        "--zones": settings.zones,
         # A folder of the engine's machine, which functions get.
         "--debugpy": plan.debugpy,
     }
@@ -183,7 +232,11 @@ def gateway_service(
         port=GATEWAY_PORT,
         ready=lambda port: answers_http(port, HEALTH),
         memory_mb=1024,
-        environment={"DOCKER_HOST": "unix:///var/run/docker.sock", **_guarded(plan.secret, "gateway")},
+        environment={
+            "DOCKER_HOST": "unix:///var/run/docker.sock",
+            **_guarded(plan.secret, "gateway"),
+            **network_variables(plan.network),
+        },
         options={
             "mounts": [
                 Mount("/var/run/docker.sock", socket, type="bind"),

@@ -3,6 +3,9 @@
 functions   internal, without an address on this machine: functions reach only the services,
             as in an AWS VPC without a NAT gateway
 published   the services only, for their published ports on this machine's loopback interface
+
+Where a network is emulated or faults are injected, Memcached and S3 are in `published` alone: functions reach them
+through the container `network`, which has their names.
 """
 
 import logging
@@ -26,6 +29,7 @@ from harness.stack.container_services import (
     ContainerService,
     backing_services,
     gateway_service,
+    network_service,
 )
 from harness.stack.parts import Started
 from harness.stack.plan import StackImages, StackPlan, endpoints
@@ -58,6 +62,10 @@ class ContainerStack:
         services = backing_services(self._plan, self._images)
         with ThreadPoolExecutor(len(services)) as pool:
             containers = dict(zip([s.name for s in services], pool.map(self._start, services), strict=True))
+        if self._plan.proxied:
+            network = self._network(containers)
+            containers[network.name] = self._start(network)
+            services.append(network)
         inside = self._inside(containers)
         registry = f"{LOOPBACK}:{_published_port(containers['registry'])}" if "registry" in containers else ""
         gateway = gateway_service(self._images, self._plan, inside, self._functions, self._labels, registry)
@@ -129,7 +137,9 @@ class ContainerStack:
                 security_opt=["no-new-privileges"],
                 **{"tmpfs": {"/tmp": "size=256m,mode=1777"}, **service.options},  # noqa: S108 - the container's own
             )
-            self._client.networks.get(self._functions).connect(container, aliases=[service.name])
+            if not service.hidden:
+                functions = self._client.networks.get(self._functions)
+                functions.connect(container, aliases=[service.name, *service.stands_for])
             try:
                 container.start()
             except docker.errors.APIError as error:
@@ -137,31 +147,42 @@ class ContainerStack:
             container.reload()
         return container
 
+    def _network(self, containers: dict[str, Container]) -> ContainerService:
+        behind = {name: _address(container, self._published) for name, container in containers.items()}
+        s3 = f"http://{behind['s3']}:{S3_PORT}" if "s3" in behind else f"http://{behind['aws']}:{AWS_PORT}"
+        return network_service(self._images, self._plan, f"{behind['memcached']}:{MEMCACHED_PORT}", s3)
+
     def _inside(self, containers: dict[str, Container]) -> Endpoints:
         """Return the backing services' addresses on the functions' network, without the gateway, which starts later."""
-        address = {name: self._address(container) for name, container in containers.items()}
+        # The network's container has the ports of the services that it stands for.
+        cache, s3 = ("network", "network") if self._plan.proxied else ("memcached", "s3")
+        address = {
+            name: _address(containers[name], self._functions)
+            for name in {"aws", "discovery", cache, s3} & containers.keys()
+        }
         aws = f"http://{address['aws']}:{AWS_PORT}"
         return Endpoints(
             access_key=own_key(self._plan.secret),
-            s3=f"http://{address['s3']}:{S3_PORT}" if "s3" in address else aws,
+            s3=f"http://{address[s3]}:{S3_PORT}" if s3 in address else aws,
             aws=aws,
             lambda_="",
-            memcached=f"{address['memcached']}:{MEMCACHED_PORT}",
+            memcached=f"{address[cache]}:{MEMCACHED_PORT}",
             discovery=f"{address['discovery']}:{DISCOVERY_PORT}",
         )
 
     def _with_gateway(self, inside: Endpoints, gateway: Container) -> Endpoints:
-        lambda_ = f"http://{self._address(gateway)}:{GATEWAY_PORT}"
+        lambda_ = f"http://{_address(gateway, self._functions)}:{GATEWAY_PORT}"
         return msgspec.structs.replace(inside, lambda_=lambda_)
-
-    def _address(self, container: Container) -> str:
-        return str(container.attrs["NetworkSettings"]["Networks"][self._functions]["IPAddress"])
 
     def _check_alive(self, container: Container, name: str) -> None:
         with translated(f"{name} is gone"):
             container.reload()
         if container.status not in ("created", "running"):
             raise HarnessError(f"{name} ended while it was starting ({container.status})", _last_lines(container))
+
+
+def _address(container: Container, network: str) -> str:
+    return str(container.attrs["NetworkSettings"]["Networks"][network]["IPAddress"])
 
 
 def _published_port(container: Container) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from harness.errors import HarnessError
+from harness.presets.emulated_network import EmulatedNetwork
 from harness.settings import Settings
 from harness.stack.code import check_code
 from harness.stack.folders import LOG_FILE, PLAN_FILE, clean_up_after_the_killed, make_folder, remove_folder
@@ -70,6 +71,7 @@ def start_shared_stack(
     *,
     s3: S3Kind | None = None,
     mode: Mode | None = None,
+    network: EmulatedNetwork | None = None,
     registry: bool = False,
     log: Log = _silent,
 ) -> tuple[StackState, bool]:
@@ -79,6 +81,7 @@ def start_shared_stack(
         settings: The project's settings.
         s3: The S3 implementation; None for that of the settings, or of the stack that is up.
         mode: The mode; None for that of the settings, or of the stack that is up.
+        network: The network that a stack which this call starts emulates; None for this machine's own.
         registry: Whether the stack must have a container registry.
         log: Called with progress messages before the start.
 
@@ -102,7 +105,7 @@ def start_shared_stack(
                 f"its supervisor is pid {lost[0].pid}",
                 "run `harness down`, then `harness up`",
             )
-        plan = _planner(settings, s3, mode, log, registry=registry)
+        plan = partial(_planner(settings, s3, mode, log, registry=registry), network=network)
         process, state = _start_supervisor(state_dir, plan, state_file(state_dir), None, log)
         # The supervisor outlives this process, so pretend that it was waited for.
         process.returncode = 0
@@ -153,6 +156,7 @@ def start_private_stack(
     s3: S3Kind | None = None,
     mode: Mode | None = None,
     faults: bool = False,
+    network: EmulatedNetwork | None = None,
     registry: bool = False,
     every_service: bool = False,
     log: Log = _silent,
@@ -166,6 +170,7 @@ def start_private_stack(
         s3: The S3 implementation; None for that of the settings.
         mode: The mode; None for that of the settings.
         faults: Whether the stack can inject faults.
+        network: The network that it emulates between functions, cache and S3; None for this machine's own.
         registry: Whether the stack has a container registry; requires `mode` container.
         every_service: Whether moto has all of its services, instead of those that runs need.
         log: Called with progress messages before the start.
@@ -179,7 +184,8 @@ def start_private_stack(
     with shared_stack_lock(state_dir, wait=False) as locked:
         if locked:
             clean_up_after_the_killed(state_dir)
-    plan = _planner(settings, s3, mode, log, faults=faults, registry=registry, every_service=every_service)
+    parts = {"faults": faults, "network": network, "registry": registry, "every_service": every_service}
+    plan = partial(_planner(settings, s3, mode, log), **parts)
     process, state = _start_supervisor(state_dir, plan, None, os.getpid(), log)
     try:
         yield state
@@ -245,26 +251,9 @@ def _remove_containers_of_the_killed(settings: Settings) -> None:
         remove_stacks_of_the_dead(settings.root)
 
 
-def _planner(
-    settings: Settings,
-    s3: S3Kind | None,
-    mode: Mode | None,
-    log: Log,
-    *,
-    faults: bool = False,
-    registry: bool = False,
-    every_service: bool = False,
-) -> Planner:
-    return partial(
-        make_plan,
-        settings,
-        s3 or settings.stack.s3,
-        mode=mode or settings.stack.mode,
-        log=log,
-        faults=faults,
-        registry=registry,
-        every_service=every_service,
-    )
+def _planner(settings: Settings, s3: S3Kind | None, mode: Mode | None, log: Log, *, registry: bool = False) -> Planner:
+    s3 = s3 or settings.stack.s3
+    return partial(make_plan, settings, s3, mode=mode or settings.stack.mode, log=log, registry=registry)
 
 
 def _start_supervisor(

@@ -20,6 +20,7 @@ def gateway_service(  # noqa: PLR0913 - one for each flag
     settings: GatewaySettings,
     secret: str,
     debugpy: Path,
+    variables: dict[str, str],
 ) -> Service:
     """Return `harness.gateway`, which stores its data in `directory`.
 
@@ -33,6 +34,7 @@ def gateway_service(  # noqa: PLR0913 - one for each flag
         settings: How it works.
         secret: The stack's secret.
         debugpy: The folder of debugpy.
+        variables: Further environment variables; functions do not get them.
     """
     arguments = ["--port", str(port), "--directory", str(directory)]
     arguments += ["--s3-endpoint", s3_endpoint, "--aws-endpoint", aws_endpoint]
@@ -41,12 +43,13 @@ def gateway_service(  # noqa: PLR0913 - one for each flag
     arguments += ["--retry-time-scale", str(settings.retry_time_scale)]
     arguments += ["--idle-timeout-s", str(settings.idle_timeout_s), "--fork" if settings.fork else "--no-fork"]
     arguments += ["--routing-seed", str(settings.routing_seed)]
+    arguments += ["--zones", str(settings.zones)]
     arguments += [] if settings.isolate else ["--no-isolate"]
     arguments += ["--state-delay-s", str(settings.state_delay_s), "--debugpy", str(debugpy)]
     return Service(
         name="gateway",
         command=bound_to_parent([*python_module("harness.gateway"), *arguments]),
         ready=lambda: answers_http(port, HEALTH),
-        environment={SECRET_VARIABLE: secret},
+        environment={SECRET_VARIABLE: secret, **variables},
         stops_gently=True,
     )

@@ -11,10 +11,11 @@ import msgspec
 from harness.bundle import BUNDLE
 from harness.errors import HarnessError
 from harness.guard import new_secret, own_key
+from harness.presets.emulated_network import EmulatedNetwork
 from harness.runtimes.environments import ensure_environment
 from harness.settings import GatewaySettings, PortSettings, Settings
 from harness.stack.discovery import discovery_service
-from harness.stack.faulty_network import faults_service
+from harness.stack.faulty_network import network_service, network_variables, ports_between
 from harness.stack.lambda_gateway import gateway_service
 from harness.stack.localstack import ensure_localstack, localstack_service
 from harness.stack.memcached import memcached_service
@@ -73,6 +74,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         fixed_ports: The ports set by the user, by name.
         gateway: Settings of the Lambda service.
         faults: Whether fault-injecting proxies are placed in front of Memcached and S3.
+        network: The network that these proxies emulate; None for this machine's own.
         every_service: Whether moto has all of its services, for tests, instead of those that runs need.
         programs: The programs to run in process mode; None in container mode.
         images: The images to run in container mode; None in process mode.
@@ -90,6 +92,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     programs: Programs | None = None
     images: StackImages | None = None
     faults: bool = False
+    network: EmulatedNetwork | None = None
     every_service: bool = False
     secret: str
     debugpy: Path
@@ -100,11 +103,16 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         return "process" if self.images is None else "container"
 
     @property
+    def proxied(self) -> bool:
+        """Whether proxies are in front of Memcached and S3."""
+        return self.faults or self.network is not None
+
+    @property
     def port_names(self) -> list[str]:
         """The names of the ports this stack needs; if moto provides S3, one server serves S3 and the rest of AWS."""
         s3 = ["s3"] if self.s3 == "localstack" else []
-        faults = ["faults", "real_memcached", "faulty_s3"] if self.faults else []
-        return ["memcached", *s3, "aws", "discovery", "gateway", *faults]
+        between = ports_between(faults=self.faults, network=self.network)
+        return ["memcached", *s3, "aws", "discovery", "gateway", *between]
 
 
 Log = Callable[[str], None]
@@ -120,6 +128,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
     mode: Mode = "process",
     log: Log = lambda _line: None,
     faults: bool = False,
+    network: EmulatedNetwork | None = None,
     registry: bool = False,
     every_service: bool = False,
 ) -> StackPlan:
@@ -134,14 +143,13 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         mode: The mode in which the stack runs.
         log: Called with progress messages.
         faults: Whether to place fault-injecting proxies in front of Memcached and S3.
+        network: The network that proxies in the same places emulate.
         registry: Whether to include a container registry; requires container mode.
         every_service: Whether moto has all of its services, instead of those that runs need.
 
     Raises:
         HarnessError: A dependency is missing and could not be installed; the message says how to install it.
     """
-    if faults and mode == "container":
-        raise HarnessError("faults can be injected in process mode only", "--mode container", "leave --mode out")
     if registry and mode == "process":
         raise HarnessError("only a container stack can have a registry", "--mode process", "use --mode container")
     return StackPlan(
@@ -153,6 +161,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         fixed_ports=_fixed_ports(settings.stack.ports, s3),
         gateway=settings.gateway,
         faults=faults,
+        network=network,
         every_service=every_service,
         secret=new_secret(),
         programs=_programs(settings, s3, log) if mode == "process" else None,
@@ -216,7 +225,8 @@ def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
         lambda_=f"http://{LOOPBACK}:{ports['gateway']}",
         memcached=f"{LOOPBACK}:{ports['memcached']}",
         discovery=f"{LOOPBACK}:{ports['discovery']}",
-        faults=f"http://{LOOPBACK}:{ports['faults']}" if plan.faults else None,
+        faults=f"http://{LOOPBACK}:{ports['network']}" if plan.faults else None,
+        network=f"http://{LOOPBACK}:{ports['network']}" if plan.network else None,
         registry=f"{LOOPBACK}:{ports['registry']}" if "registry" in ports else None,
         access_key=own_key(plan.secret),
     )
@@ -231,8 +241,8 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
         if programs.localstack
         else []
     )
-    # Only functions use the faulty S3: the harness prepares and observes a run through the real one.
-    s3 = f"http://{LOOPBACK}:{ports['faulty_s3']}" if plan.faults else where.s3
+    # Only functions use the proxy of S3: the harness prepares and observes a run through the real one.
+    s3 = f"http://{LOOPBACK}:{ports['proxied_s3']}" if plan.proxied else where.s3
     return [
         *localstack,
         moto_service(ports["aws"], where.discovery, plan.secret, every_service=plan.every_service),
@@ -246,9 +256,12 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
             settings=plan.gateway,
             secret=plan.secret,
             debugpy=plan.debugpy,
+            variables=network_variables(plan.network),
         ),
         discovery_service(ports["discovery"], ports["memcached"]),
-        faults_service(programs.memcached, ports, where, plan.directory, plan.secret)
-        if plan.faults
+        network_service(
+            programs.memcached, ports, where, plan.directory, plan.secret, faults=plan.faults, network=plan.network
+        )
+        if plan.proxied
         else memcached_service(programs.memcached, ports["memcached"]),
     ]

@@ -25,6 +25,7 @@ class Endpoints(msgspec.Struct, frozen=True):
         memcached: `host:port` of the memcached node.
         discovery: `host:port` of the configuration endpoint that lists the node.
         faults: URL that accepts fault plans; None in a stack without faults.
+        network: URL that reports on the emulated network; None in a stack without one.
         registry: `host:port` of the container registry; None in a stack without one. Only this machine's engine
             pushes and pulls; functions do not use it.
         access_key: The access key that every service accepts. It grants full access, so it is kept secret.
@@ -36,6 +37,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     memcached: str
     discovery: str
     faults: str | None = None
+    network: str | None = None
     registry: str | None = None
     access_key: str = ""
 
@@ -153,6 +155,8 @@ def addresses_of(state: StackState) -> dict[str, str]:
         "s3": ends.s3,
         "gateway": ends.lambda_,
         "registry": ends.registry or "",
+        "network": ends.network or ends.faults or "",
+        "faults": ends.faults or "",
     }
 
 

@@ -17,9 +17,11 @@ import msgspec
 import psutil
 import pytest
 
-from harness.aws.clients import clients_for
+from harness.aws.clients import clients_for, emulation_session
 from harness.errors import HarnessError
 from harness.gateway.rie_container import ASKED, TAKES_CALLS
+from harness.gateway.runtime.bootstrap import METADATA
+from harness.presets.zones import ZONES
 from harness.stack import start_private_stack
 from harness.stack.container_labels import PROJECT_LABEL, STACK_LABEL, dead_containers
 from harness.system.probes import wait_until
@@ -221,3 +223,19 @@ def test_the_stand_ins_runtime_sees_what_was_called(engine, image, invoke):
     assert re.fullmatch(r"arn:aws:lambda:us-east-1:123456789012:function:echo-[0-9a-f]{8}", seen["arn"])
     assert seen["environment"]["_X_AMZN_TRACE_ID"].startswith("Root=1-")
     assert ASKED not in seen["environment"]
+    assert METADATA not in seen["environment"]
+
+
+def test_a_function_in_a_vpc_learns_the_zone_of_its_subnet(engine, image, invoke, stack):
+    """From Lambda's metadata endpoint; RIE's own answers every function with the same zone."""
+    if TAKES_CALLS not in engine.images.get(image).labels:
+        pytest.skip("NOT TESTED: the functions are built on AWS's own image")
+    ec2 = emulation_session(stack.endpoints).client("ec2", endpoint_url=stack.endpoints.aws)
+    zone = [{"Name": "availability-zone-id", "Values": [ZONES[1]]}]
+    (subnet,) = [each for each in ec2.describe_subnets(Filters=zone)["Subnets"] if each["DefaultForAz"]]
+    vpc = [{"Name": "vpc-id", "Values": [subnet["VpcId"]]}]
+    group = ec2.describe_security_groups(Filters=vpc)["SecurityGroups"][0]["GroupId"]
+
+    told, _ = invoke("ask_metadata", {}, VpcConfig={"SubnetIds": [subnet["SubnetId"]], "SecurityGroupIds": [group]})
+
+    assert {"AvailabilityZoneID": ZONES[1]} == json.loads(told["body"])

@@ -2,28 +2,25 @@
 
 import dataclasses
 import json
-import shutil
 import signal
 import subprocess
-from pathlib import Path
+from functools import partial
 
 import pytest
 
-from harness.deploy.images import forget_registry
 from harness.deploy.rehearsal import standing_rehearsal
-from harness.images.build import build_image, find_base
 from harness.images.catalogue import RECIPES
-from harness.release.record import CheckResult, Release, Verified, load_release, now, save_release
+from harness.presets.zones import CACHE_ZONE
+from harness.release.record import CheckResult, Verified, load_release, now, save_release
 from harness.release.verify import image_under_test
 from harness.settings import load_settings
 from harness.system.probes import wait_until
 from tests.conftest import HARNESS
 from tests.support.own_models import softmax_file
+from tests.support.rehearsals import FUNCTIONS, make_project, run_harness, stop_project
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("rehearsal")]
 
-ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("linear_ec_1", "linear_ec_2")
 # What may differ between a function of a local run and a deployed one: identities, and what is counted or timed.
 IDENTITIES = {
     "FunctionArn",
@@ -42,35 +39,15 @@ UNTAGGED = 5
 @pytest.fixture(scope="module")
 def project(engine, tmp_path_factory):
     """A copy of the project with two functions, whose images are built from it and on record as verified."""
-    root = tmp_path_factory.mktemp("project")
-    for name in ("lambdas", "requirements", "images"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / ".dockerignore", root)
-    declared = (ROOT / "harness.toml").read_text().partition("# The same code with PyTorch")[0]
-    (root / "harness.toml").write_text(declared.replace("environment = {", "# environment = {"), encoding="utf-8")
-    base, release = find_base(engine, None), Release()
-    for name in FUNCTIONS:
-        build_image(engine, root, RECIPES[name], base)
-        facts = image_under_test(engine, RECIPES[name]).facts
-        release = release.with_entry(Verified(facts, (CheckResult("assumed", "by this test", 0.0),), now()))
-    save_release(root, release)
+    root = make_project(engine, tmp_path_factory.mktemp("project"))
     yield root
-    target = standing_rehearsal(load_settings(root))
-    subprocess.run([HARNESS, "down"], cwd=root, check=False)
-    if target is not None and target.stack.endpoints.registry:
-        forget_registry(root, target.stack.endpoints.registry)
+    stop_project(root)
 
 
 @pytest.fixture(scope="module")
 def harness(project):
     """Runs the console script in the project."""
-
-    def run(*arguments, code=0):
-        done = subprocess.run([HARNESS, *arguments], cwd=project, capture_output=True, text=True, check=False)
-        assert code == done.returncode, done.stderr
-        return done
-
-    return run
+    return partial(run_harness, project)
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +64,28 @@ def test_everything_of_the_plan_stands(harness, deployed):
 
     assert "deployed" == deployed["status"]
     assert {"create"} == {resource["action"] for resource in deployed["plan"]["resources"]}
-    assert pytest.approx(0.037) == deployed["plan"]["usd_per_hour"]
+    assert pytest.approx(0.027) == deployed["plan"]["usd_per_hour"]
     # The stack itself carries its tag, too.
     assert len(deployed["plan"]["resources"]) - UNTAGGED + len(FUNCTIONS) + 1 == len(standing)
-    assert pytest.approx(24 * 0.037, abs=0.01) == sum(entry["usd_per_day"] for entry in standing)
+    assert pytest.approx(24 * 0.027, abs=0.01) == sum(entry["usd_per_day"] for entry in standing)
+
+
+def test_functions_are_in_the_caches_zone(project, deployed):
+    """Each has one subnet, in the zone that the plan and the stack's output name; the endpoint has no other."""
+    target = standing_rehearsal(load_settings(project))
+    subnets = {
+        subnet
+        for name in FUNCTIONS
+        for subnet in target.client("lambda").get_function_configuration(FunctionName=name)["VpcConfig"]["SubnetIds"]
+    }
+    (described,) = target.client("ec2").describe_subnets(SubnetIds=list(subnets))["Subnets"]
+    endpoints = target.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
+    zones = deployed["plan"]["zones"]
+
+    assert described["AvailabilityZone"] == deployed["outputs"]["CacheZone"] == zones["cache"]
+    assert [zones["cache"]] == zones["functions"]
+    assert CACHE_ZONE == described["AvailabilityZoneId"] == zones["cache_id"]
+    assert subnets == {subnet for endpoint in endpoints for subnet in endpoint.get("SubnetIds", [])}
 
 
 def test_the_second_time_changes_nothing(harness, deployed):

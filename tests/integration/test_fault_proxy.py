@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import boto3
@@ -141,6 +142,17 @@ def test_without_a_plan_it_is_a_memcached(client):
     with socket.create_connection(("127.0.0.1", client.server[1])) as raw:
         raw.sendall(b"config get cluster\r\n")
         assert b"ERROR\r\n" == raw.recv(100)
+
+
+def test_no_client_can_have_memcached_end(network, client):
+    """In a container it takes the command `shutdown`, which is the proxy's own."""
+    client.set("kept", b"1")
+    with socket.create_connection(("127.0.0.1", network.port)) as raw:
+        raw.sendall(b"shutdown\r\n")
+        with suppress(ConnectionError):
+            assert b"" == raw.recv(100)
+
+    assert b"1" == client.get("kept")
 
 
 def test_a_frame_is_corrupted_by_one_byte(network, client):

@@ -678,3 +678,15 @@ def test_the_handler_sees_what_was_called_and_its_trace(create, invoke, clients,
     form = r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0;Lineage=1:[0-9a-f]{8}:0"
     assert all(re.fullmatch(form, trace) for trace in [*traces, called])
     assert called.startswith(f"{root};Parent=")
+
+
+def test_the_metadata_endpoint_answers_as_awss(create, invoke):
+    """A function learns its zone with its own token; other tokens and other methods are refused."""
+    name = create("ask_metadata")
+
+    answer = invoke(name)["Body"]
+    refused = [invoke(name, event)["Body"] for event in ({"token": ""}, {"token": "x.y"}, {"method": "PUT"})]
+
+    assert (answer["status"], json.loads(answer["body"])) == (200, {"AvailabilityZoneID": "use1-az1"})
+    assert (answer["type"], answer["cache"]) == ("application/json", "private, max-age=43200, immutable")
+    assert [each["status"] for each in refused] == [401, 401, 405]
