@@ -44,6 +44,7 @@ from training.run.results import RunFolder
 from training.run.telemetry import Telemetry, percentiles_ms
 from training.run.time_limit import TimeLimit
 from training.run.warm_start import Start, check_labels, check_schema, load_start
+from training.run.zone import own_zone
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -185,7 +186,10 @@ def run_session(
         start, schema = load_start(s3, job), load_schema(s3, job)
         if start is not None and job.rank == 0:
             check_schema(start, schema)
-        telemetry.line("started", link=job.link, started_at=telemetry.started_at, cold_start=telemetry.cold_start)
+        cold_start = telemetry.cold_start
+        telemetry.line(
+            "started", link=job.link, started_at=telemetry.started_at, cold_start=cold_start, zone=own_zone()
+        )
         telemetry.sample_memory()
         checkpoints = RunCheckpoints(folder, job, telemetry.line, names, telemetry.interval)
         counting = CountingChannel(channel, telemetry.moved)

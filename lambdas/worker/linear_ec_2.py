@@ -1,6 +1,7 @@
 """The worker: trains one partition together with its peers.
 
 The event is `training.job.WorkerJob`; its `file` names this rank's partition.
+An event with the key `probe` (`training.probe.event.Probe`) asks for measurements of this place instead.
 
     the event is delivered twice           the rank's lease decides; the duplicate returns without a result
     the worker dies and Lambda retries     the retry takes over the lease and continues from a peer or a checkpoint
@@ -26,6 +27,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(_CPUS))
 from training.errors import DuplicateDelivery  # noqa: E402
 from training.exchange.exchange import Stopped  # noqa: E402
 from training.job import WorkerJob, decode_worker_job  # noqa: E402
+from training.probe.event import decode_probe, is_probe  # noqa: E402
+from training.probe.probing import answer_probe  # noqa: E402
 from training.run.failure import report_failure  # noqa: E402
 from training.run.joining import lease_of  # noqa: E402
 from training.run.next_link import invoke_next_link  # noqa: E402
@@ -46,6 +49,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
         TrainingError: The job, its data, a peer or the channel failed. Its cause is stored under `failed/` first,
             and stops all ranks unless Lambda's next try may succeed.
     """
+    if is_probe(event):
+        return answer_probe(decode_probe(event), _s3, _cold_start.report_once())
     job = decode_worker_job(event, context.aws_request_id)
     telemetry = Telemetry(job.run_id, job.rank, 0, context.aws_request_id, _cold_start.report_once())
     folder = RunFolder(_s3, job.results, job.run_id)
