@@ -101,6 +101,10 @@ bench-compare: setup ## compare this tree with revision BASE, measured in turns:
 bench-recovery: setup ## compare the time of rounds with and without the recovery layer
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks --only recovery
 
+.PHONY: bench-forecast
+bench-forecast: setup ## compare forecasts with runs on the emulated network: 12 jobs, 10 minutes
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.forecast $(ARGS)
+
 .PHONY: simulate
 simulate: $(PROJECT) ## test the recovery layer with 10,000 random schedules of faults, in virtual time
 	HARNESS_SCHEDULES=$${HARNESS_SCHEDULES:-10000} $(BIN)/pytest --quiet --capture=no --timeout=0 \

@@ -19,6 +19,8 @@ from benchmarks.gateway import gateway
 from benchmarks.higgs import higgs, of_whole_size
 from benchmarks.machine import this_machine
 from benchmarks.many_workers import many_workers
+from benchmarks.network import network
+from benchmarks.network_s3 import network_s3
 from benchmarks.page import page
 from benchmarks.partitioning import partitioning
 from benchmarks.recovery import recovery
@@ -41,6 +43,8 @@ TOPICS: dict[str, Topic] = {
     "gateway": gateway,
     "views": views,
     "page": page,
+    "network": network,
+    "network-s3": network_s3,
     "containers": containers,
 }
 DEFAULT_JSON = Path(__file__).resolve().parents[1] / "build" / "bench.json"

@@ -32,6 +32,32 @@ if TYPE_CHECKING:
 # The tree whose harness is measured; with `make bench-compare` it may differ from that of this file.
 TREE = Path(harness.__file__).resolve().parents[1]
 COMMAND_LIMIT_S = 300.0
+# The arguments of Python that run the harness.
+HARNESS = ("-c", "from harness.cli.main import main; main()")
+
+
+def run_python(folder: Path, environment: Mapping[str, str], *arguments: str) -> str:
+    """Run Python in a folder; return its output.
+
+    Raises:
+        BenchmarkError: The program failed; the message quotes its last line.
+    """
+    command = [sys.executable, "-P", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BenchmarkError(f"`{' '.join(arguments)}` did not end within {COMMAND_LIMIT_S:g} s") from error
+    if done.returncode != 0:
+        raise BenchmarkError(f"`{' '.join(arguments)}` failed: {done.stderr.strip()[-500:]}")
+    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -59,26 +85,11 @@ class Stage:
         Raises:
             BenchmarkError: The program failed; the message quotes its last line.
         """
-        command = [sys.executable, "-P", *arguments]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=self.settings.root,
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                timeout=COMMAND_LIMIT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise BenchmarkError(f"`{' '.join(arguments)}` did not end within {COMMAND_LIMIT_S:g} s") from error
-        if done.returncode != 0:
-            raise BenchmarkError(f"`{' '.join(arguments)}` failed: {done.stderr.strip()[-500:]}")
-        return done.stdout
+        return run_python(self.settings.root, self.environment, *arguments)
 
     def harness(self, *arguments: str) -> str:
         """Run a command of the harness; return its output."""
-        return self.python("-c", "from harness.cli.main import main; main()", *arguments)
+        return self.python(*HARNESS, *arguments)
 
     def run(self, *flags: str) -> "Run":
         """Run a job, and read the results that it and its workers stored."""
@@ -108,18 +119,23 @@ class Run:
 
 
 @contextmanager
-def stage(*, s3: "S3Kind | None" = None, mode: "Mode | None" = None) -> Iterator[Stage]:
-    """Start a stack without warm environments, with the functions of the measured tree."""
+def project_folder() -> Iterator[Settings]:
+    """Make a project with the functions of the measured tree, and without a stack."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         root = Path(folder)
         shutil.copy(TREE / "harness.toml", root)
         for name in ("lambdas", "requirements"):
             (root / name).symlink_to(TREE / name)
-        settings = load_settings(root)
-        with start_private_stack(settings, s3=s3, mode=mode) as stack:
-            # Commands in this folder treat it as a stack started by `harness up`.
-            records.save(stack, state_file(settings.state_dir))
-            yield Stage(settings, stack, clients_for(stack.endpoints))
+        yield load_settings(root)
+
+
+@contextmanager
+def stage(*, s3: "S3Kind | None" = None, mode: "Mode | None" = None) -> Iterator[Stage]:
+    """Start a stack without warm environments, with the functions of the measured tree."""
+    with project_folder() as settings, start_private_stack(settings, s3=s3, mode=mode) as stack:
+        # Commands in this folder treat it as a stack started by `harness up`.
+        records.save(stack, state_file(settings.state_dir))
+        yield Stage(settings, stack, clients_for(stack.endpoints))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import click
 from harness.cli._waiting import quiet_option, waiting
 from harness.cli.data_options import table_options, table_options_of, zero_based_option
 from harness.cli.groups import SuggestingGroup
+from harness.cli.numbers import Number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ def command() -> None:
     "--features", type=click.IntRange(1), help="Give dense or sparse rows this many columns.  [default: 28 or 47236]"
 )
 @click.option(
-    "--density", type=click.FloatRange(0, 0.5, min_open=True), help="Set the density of sparse rows.  [default: 0.0016]"
+    "--density", type=Number(0, 0.5, min_open=True), help="Set the density of sparse rows.  [default: 0.0016]"
 )
 @click.option("--classes", type=click.IntRange(2), help="Draw images of this many classes.  [default: 10]")
 @click.option(

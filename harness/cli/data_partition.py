@@ -11,6 +11,7 @@ import msgspec
 
 from harness.cli._waiting import quiet_option
 from harness.cli.data_options import ZERO_BASED_NOTE, table_options, table_options_of, zero_based_option
+from harness.cli.numbers import Number
 from harness.cli.usage import errors_name_data
 from harness.datasets.data_file import FILE_FORMATS
 from harness.datasets.dealing import MOST_WORKERS
@@ -71,7 +72,7 @@ DUMMY_ROWS_PER_PARTITION = 10
 @quiet_option
 @click.option(
     "--valid-ratio",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Number(0, 1, max_open=True),
     default=0.1,
     show_default=True,
     help="Share of the rows that validate, for --split-by and --split-time.",

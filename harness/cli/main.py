@@ -44,8 +44,10 @@ VERBS = (
     "predict",
     "export",
     "forecast",
+    "presets",
     "images",
     "deploy",
+    "calibrate",
     "destroy",
     "completion",
 )
@@ -62,6 +64,8 @@ OTHER_WORDS = {
     "tail": "logs",
     "ui": "page",
     "dashboard": "page",
+    "figures": "presets",
+    "prices": "presets",
 }
 
 

@@ -1,17 +1,22 @@
 """The measurements of a finished run, read from its folder, in S3 or kept."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.history.folder import RunRecords
-from harness.report.forecast import Measured
+from harness.history.folder import KeptFolder, RunRecords
+from harness.report.measurements import Measured
 from harness.runs.predict import model_of_run
 from harness.runs.records import damage_named, record_names
+from harness.runs.standing import StandingFolder
 from training.job import Job, decode_job
+
+# Interpreter, NumPy, boto3 and its clients on one core of the development machine, without a parent that has imported
+# them; assumed where a run has not measured it.
+USUAL_IMPORTS_S = 0.5
 
 
 def measured_run(folder: RunRecords, bytes_of: Callable[[Job], int]) -> tuple[Measured, Job]:
@@ -29,19 +34,7 @@ def measured_run(folder: RunRecords, bytes_of: Callable[[Job], int]) -> tuple[Me
 
 
 def _measured(folder: RunRecords, bytes_of: Callable[[Job], int]) -> tuple[Measured, Job]:
-    run_id = folder.run_id
-    record = folder.read_json("job.json")
-    if record is None:
-        raise HarnessError(
-            f"there is no run {run_id}", folder.location(""), "see `harness runs` for the runs there are"
-        )
-    result = folder.read_json("result.json")
-    if result is None:
-        raise HarnessError(
-            f"run {run_id} has no result: it failed or has not finished",
-            folder.location("result.json"),
-            "a forecast needs a finished run; see `harness runs`",
-        )
+    run_id, (record, result) = folder.run_id, _finished(folder)
     job = decode_job(record["job"], Job)
     workers = _newest(folder, "workers/", job.n_workers)
     timings = _newest(folder, "telemetry/", job.n_workers)
@@ -50,6 +43,7 @@ def _measured(folder: RunRecords, bytes_of: Callable[[Job], int]) -> tuple[Measu
         raise HarnessError(
             f"run {run_id} has records of {len(workers)} workers and timings of {len(timings)}; it had {job.n_workers}",
             folder.location("telemetry/"),
+            "run it again, or forecast another run; see `harness runs`",
         )
     compute_s, other_s, all_reduces = [], [], 0
     for rank, worker in workers.items():
@@ -63,6 +57,8 @@ def _measured(folder: RunRecords, bytes_of: Callable[[Job], int]) -> tuple[Measu
             all_reduces += timing.get("all_reduces", len(reduces_ms)) if rank == 0 else 0
         compute_s.append(max(0.0, statistics.median(rounds_ms) - statistics.median(all_reduce_ms)) / 1e3)
         other_s.append(max(0.0, train_s))
+    imports_s, assumed = _imports(workers.values())
+    mode = _mode(folder)
     rounds = int(result["rounds"])
     rows = sum(worker["rows"] for worker in workers.values())
     per_epoch = rounds / max(1, len(result["epochs"]))
@@ -85,8 +81,63 @@ def _measured(folder: RunRecords, bytes_of: Callable[[Job], int]) -> tuple[Measu
         evaluation_s=min(other_s) * len(workers),
         decode_s=min(_phase(worker, "load", folder) for worker in workers.values()) * len(workers),
         max_rss_mb=max(worker["max_rss_mb"] for worker in workers.values()),
+        imports_s=imports_s,
+        image=mode not in ("", "process"),
+        assumed=(*assumed, *_of_mode(mode), *_of_network(folder)),
     )
     return measured, job
+
+
+def _finished(folder: RunRecords) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the job's record and the result of a run.
+
+    Raises:
+        HarnessError: There is no such run, or it has no result.
+    """
+    run_id = folder.run_id
+    record = folder.read_json("job.json")
+    if record is None:
+        raise HarnessError(
+            f"there is no run {run_id}", folder.location(""), "see `harness runs` for the runs there are"
+        )
+    result = folder.read_json("result.json")
+    if result is None:
+        raise HarnessError(
+            f"run {run_id} has no result: it failed or has not finished",
+            folder.location("result.json"),
+            "a forecast needs a finished run; see `harness runs`",
+        )
+    return record, result
+
+
+def _imports(workers: Iterable[Mapping[str, Any]]) -> tuple[float, tuple[str, ...]]:
+    """Return the median time before a worker's first invocation, and what is assumed where none has it."""
+    known = [sum(worker["cold_start"].values()) for worker in workers if worker.get("cold_start")]
+    if known:
+        return statistics.median(known), ()
+    return USUAL_IMPORTS_S, (f"all workers ran in warm environments: imports are taken for {USUAL_IMPORTS_S:g} s",)
+
+
+def _of_mode(mode: str) -> tuple[str, ...]:
+    if mode != "process":
+        return ()
+    text = "functions start as in the run, from zips whose libraries are imported already; for images on AWS, add"
+    return (f"{text} --package image --imports {USUAL_IMPORTS_S:g}",)
+
+
+def _of_network(folder: RunRecords) -> tuple[str, ...]:
+    summary = folder.read_json("summary.json") if isinstance(folder, KeptFolder) else None
+    if not isinstance(summary, dict) or not summary.get("network"):
+        return ()
+    return ("the run was on an emulated network: its reads of S3 count as decoding too; make it without --network",)
+
+
+def _mode(folder: RunRecords) -> str:
+    """Return how the run's functions ran: `process`, `container`, or where; empty if that is not known."""
+    if isinstance(folder, KeptFolder):
+        record = folder.record()
+        return record.mode if record is not None else ""
+    return folder.target.mode if isinstance(folder, StandingFolder) else ""
 
 
 def _newest(folder: RunRecords, kind: str, n_ranks: int) -> dict[int, dict[str, Any]]:
@@ -121,6 +172,8 @@ def _phase(worker: dict[str, Any], name: str, folder: RunRecords) -> float:
     seconds = worker.get("phases", {}).get(name)
     if seconds is None:
         raise HarnessError(
-            f"run {folder.run_id} does not tell how long its workers took to {name}", folder.location("workers/")
+            f"run {folder.run_id} does not tell how long its workers took to {name}",
+            folder.location("workers/"),
+            "run it again, or forecast another run; see `harness runs`",
         )
     return float(seconds)

@@ -1,4 +1,4 @@
-"""The constants of the simulated network between ranks and a store, each with its source.
+"""The constants of the simulated network between ranks and a store: a preset's figures, and our own code's times.
 
 rank                                        store: one node, or several that share the keys
 ----                                        -----
@@ -9,6 +9,11 @@ its own link:  rank_bytes_per_s    <---->   per node and direction: store_bytes_
 
 import math
 from dataclasses import dataclass
+
+from harness.presets.distribution import ByCount
+from harness.presets.preset import Preset, load_preset
+
+MB = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,34 +60,56 @@ class Network:
 _TRIP_S, _FRAME_S, _BYTE_S = 17e-6, 6e-6, 1.0e-9
 _STORE_TRIP_S, _STORE_KEY_S = 10e-6, 1.4e-6
 
-# Lambda and one node of ElastiCache.
-# - a function's link: AWS's limit per function, about 600 Mbit/s
-# - a node's link: 630 MB/s, cache.t3.medium (LambdaML, SIGMOD 2021, table 6), which has 2 vCPUs
-# - one zone: under a millisecond
-ELASTICACHE = Network(
-    latency_s=300e-6,
-    rank_bytes_per_s=75e6,
-    store_bytes_per_s=630e6,
-    trip_s=_TRIP_S,
-    frame_s=_FRAME_S,
-    byte_s=_BYTE_S,
-    store_trip_s=_STORE_TRIP_S,
-    store_key_s=_STORE_KEY_S,
-    store_cores=2,
-)
+# Memcached on a node of two virtual CPUs, as cache.t3.medium.
+_NODE_CORES = 2
+# Connections of a rank to S3 (`training.run.results`), and S3's largest value.
+_S3_CONNECTIONS, _S3_VALUE_BYTES = 16, 5 << 30
 
-# S3 as the store.
-# - 65 MB/s and 80 ms (LambdaML, table 6)
-# - 5,500 reads a second and prefix (AWS, S3 performance guidelines); 16 connections a rank
-S3 = Network(
-    latency_s=80e-3,
-    rank_bytes_per_s=65e6,
-    store_bytes_per_s=math.inf,
-    trip_s=_TRIP_S,
-    frame_s=_FRAME_S,
-    byte_s=_BYTE_S,
-    store_trip_s=0.0,
-    store_key_s=1 / 5500,
-    keys_per_trip=16,
-    max_value_bytes=5 << 30,
-)
+
+def elasticache(preset: Preset, functions: int = 1, nodes: int = 1) -> Network:
+    """Return Lambda and ElastiCache in one zone, by a preset's medians, after the burst of a function's bandwidth.
+
+    Args:
+        preset: AWS's figures.
+        functions: The number of functions in the VPC.
+        nodes: The number of the cache's nodes.
+    """
+    return Network(
+        latency_s=1e-3 * preset.typical("store_latency"),
+        rank_bytes_per_s=MB * base_bandwidth(preset, functions),
+        store_bytes_per_s=MB * preset.typical("store_bandwidth"),
+        trip_s=_TRIP_S,
+        frame_s=_FRAME_S,
+        byte_s=_BYTE_S,
+        store_trip_s=_STORE_TRIP_S,
+        store_key_s=_STORE_KEY_S,
+        store_cores=_NODE_CORES,
+        nodes=nodes,
+    )
+
+
+def s3_store(preset: Preset) -> Network:
+    """Return Lambda and S3 as the store, by a preset's medians; a trip takes the mean of a read and a write."""
+    latency_ms = (preset.typical("s3_latency") + preset.typical("s3_write_latency")) / 2
+    return Network(
+        latency_s=1e-3 * latency_ms,
+        rank_bytes_per_s=MB * min(preset.typical("s3_bandwidth"), preset.typical("function_bandwidth")),
+        store_bytes_per_s=math.inf,
+        trip_s=_TRIP_S,
+        frame_s=_FRAME_S,
+        byte_s=_BYTE_S,
+        store_trip_s=0.0,
+        store_key_s=1 / preset.typical("s3_reads"),
+        keys_per_trip=_S3_CONNECTIONS,
+        max_value_bytes=_S3_VALUE_BYTES,
+    )
+
+
+def base_bandwidth(preset: Preset, functions: int) -> float:
+    """Return the bandwidth in the long run of each of so many functions in one VPC, MB/s."""
+    alone, ceiling = preset.typical("function_bandwidth"), preset.value("vpc_bandwidth")
+    return min(alone, ceiling.at(functions, below=alone) if isinstance(ceiling, ByCount) else ceiling.typical)
+
+
+_DEFAULT = load_preset()
+ELASTICACHE, S3 = elasticache(_DEFAULT), s3_store(_DEFAULT)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import click
 
-from harness.report.chart import Chart, svg
 from harness.report.closed_form import phases, polls_within, seconds
 from harness.report.network import ELASTICACHE, S3, Network
+from harness.report.plot import draw_lines
 from harness.report.simulate import simulate
 from training.exchange.collectives.registry import REGISTRY
 
@@ -72,8 +72,7 @@ def main(*, pictures: Path | None) -> None:
     click.echo(knee_table(ELASTICACHE))
     if pictures is not None:
         for part in PICTURED:
-            path = pictures / f"scaling-{part.replace(' ', '').lower()}.svg"
-            path.write_text(svg(chart(cells, part)), encoding="utf-8")
+            draw_chart(cells, part, pictures / f"scaling-{part.replace(' ', '').lower()}.svg")
 
 
 def grid(
@@ -133,20 +132,19 @@ def knee_row(part: str, network: Network) -> str:
     return f"| {part} | {' | '.join(map(str, knees))} | {', '.join(_quickest(part_bytes, network))} |"
 
 
-def chart(cells: Mapping[CellKey, AllReduceTime], part: str) -> Chart:
-    """Return the chart of all collectives for one part: lines in closed form, dots simulated."""
+def draw_chart(cells: Mapping[CellKey, AllReduceTime], part: str, path: Path) -> None:
+    """Draw all collectives for one part: lines in closed form, dots simulated."""
     part_bytes = PART_BYTES[part]
-    return Chart(
-        title=f"One all-reduce of {part}, ElastiCache, one node",
-        x_label="workers",
-        y_label="ms (line: closed form; dots: simulated)",
-        lines={
-            name: [(w, 1e3 * seconds(name, w, part_bytes, ELASTICACHE)) for w in WORLD_SIZES] for name in COLLECTIVES
-        },
-        dots={
+    draw_lines(
+        {name: [(w, 1e3 * seconds(name, w, part_bytes, ELASTICACHE)) for w in WORLD_SIZES] for name in COLLECTIVES},
+        {
             name: [(w, 1e3 * cells[part, name, w].seconds) for w in WORLD_SIZES if cells[part, name, w].simulated]
             for name in COLLECTIVES
         },
+        path,
+        title=f"One all-reduce of {part}, ElastiCache, one node",
+        x_label="workers",
+        y_label="time, ms (line: closed form; dots: simulated)",
     )
 
 

@@ -61,7 +61,7 @@ def simulate(
     clock = Clock(lambda: time.now, lambda seconds: time.sleep(seconds + oversleep_s if seconds else 0.0))
     part = np.linspace(-1e3, 1e3, elements, dtype=np.float32)
     exchanges = [
-        _exchange(SimulatedChannel(store), rank, world_size, collective, clock, recovery=recovery)
+        exchange_of(SimulatedChannel(store), rank, world_size, collective, clock, recovery=recovery)
         for rank in range(world_size)
     ]
     totals: set[bytes] = set()
@@ -82,9 +82,10 @@ def simulate(
     return Simulated(time.now - started, store.traffic)
 
 
-def _exchange(
-    channel: SimulatedChannel, rank: int, world_size: int, collective: str, clock: Clock, *, recovery: bool
+def exchange_of(
+    channel: SimulatedChannel, rank: int, world_size: int, collective: str, clock: Clock, *, recovery: bool = False
 ) -> Exchange:
+    """Return one rank's exchange over the simulated store."""
     mailbox = Mailbox(channel, run_id="simulated", rank=rank, world_size=world_size, clock=clock)
     return Exchange(
         mailbox,

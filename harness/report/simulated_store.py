@@ -37,7 +37,9 @@ class Cores:
         return done
 
 
-class _Node:
+class StoreNode:
+    """A node: its values, its processors, and when each direction of its link is free."""
+
     def __init__(self, cores: Cores) -> None:
         self.cores = cores
         self.values: dict[str, bytes] = {}
@@ -78,14 +80,14 @@ class SimulatedStore:
     def __init__(self, time: VirtualTime, network: Network, bytes_per_byte: float = 1.0) -> None:
         self.time, self.network, self.bytes_per_byte = time, network, bytes_per_byte
         self.shared = Cores(network.shared_cores) if network.shared_cores else None
-        self._nodes = [_Node(self.shared or Cores(network.store_cores)) for _ in range(network.nodes)]
+        self._nodes = [StoreNode(self.shared or Cores(network.store_cores)) for _ in range(network.nodes)]
         self.traffic = Traffic()
 
-    def node_of(self, key: str) -> _Node:
+    def node_of(self, key: str) -> StoreNode:
         """Return the node of a key."""
         return self._nodes[zlib.crc32(key.encode()) % len(self._nodes)]
 
-    def by_node(self, keys: Iterable[str]) -> list[tuple[_Node, list[str]]]:
+    def by_node(self, keys: Iterable[str]) -> list[tuple[StoreNode, list[str]]]:
         """Return keys by node, in a fixed order."""
         if len(self._nodes) == 1:
             return [(self._nodes[0], list(keys))]
@@ -106,10 +108,12 @@ class SimulatedChannel:
 
     Args:
         store: The store.
+        draw_latency_s: Returns the latency of this rank's next round trip; None takes the network's for all.
     """
 
-    def __init__(self, store: SimulatedStore) -> None:
+    def __init__(self, store: SimulatedStore, draw_latency_s: Callable[[], float] | None = None) -> None:
         self._store, self._time, self._network = store, store.time, store.network
+        self._draw_latency_s = draw_latency_s or (lambda: store.network.latency_s)
         # A first piece has a whole header, however few bytes represent an item here.
         scaled = int(store.network.max_value_bytes / store.bytes_per_byte)
         self.max_value_bytes = max(scaled, 2 * HEADER_BYTES)
@@ -172,13 +176,13 @@ class SimulatedChannel:
         self._round_trip(node, 1, 1, float(len(new)), swap)
         return bool(stored)
 
-    def _remove(self, node: _Node, keys: list[str]) -> None:
+    def _remove(self, node: StoreNode, keys: list[str]) -> None:
         for key in keys:
             node.values.pop(key, None)
         node.cores.done_at(self._time.now, self._network.store_trip_s + len(keys) * self._network.store_key_s)
 
     def _serve(
-        self, node: _Node, values: Mapping[str, bytes], keys: list[str], found: dict[str, bytes]
+        self, node: StoreNode, values: Mapping[str, bytes], keys: list[str], found: dict[str, bytes]
     ) -> tuple[int, float]:
         node.values.update(values)
         here = {key: node.values[key] for key in keys if key in node.values}
@@ -190,7 +194,7 @@ class SimulatedChannel:
         return len(here), size
 
     def _round_trip(
-        self, node: _Node, keys: int, sent: int, up_bytes: float, act: Callable[[], tuple[int, float]]
+        self, node: StoreNode, keys: int, sent: int, up_bytes: float, act: Callable[[], tuple[int, float]]
     ) -> None:
         """Let the time of one round trip pass.
 
@@ -204,15 +208,14 @@ class SimulatedChannel:
         network, time = self._network, self._time
         self._store.traffic.trips += 1
         # Keys beyond those of one round trip take further latencies.
-        latency = network.latency_s * -(-keys // network.keys_per_trip)
+        latency = self._draw_latency_s() * -(-keys // network.keys_per_trip)
 
         def begin(resume: Action) -> None:
             ready = self._rank_done_at(network.trip_s / 2 + sent * network.frame_s + up_bytes * network.byte_s)
             time.at(ready + latency / 2, lambda: arrive(resume))
 
         def arrive(resume: Action) -> None:
-            node.in_free_at = max(node.in_free_at, time.now) + up_bytes / network.store_bytes_per_s
-            time.at(max(node.in_free_at, time.now + up_bytes / network.rank_bytes_per_s), lambda: serve(resume))
+            time.at(self.passed_up(node, up_bytes), lambda: serve(resume))
 
         def serve(resume: Action) -> None:
             work = network.store_trip_s + keys * network.store_key_s + up_bytes * network.store_byte_s
@@ -221,8 +224,7 @@ class SimulatedChannel:
         def answer(resume: Action) -> None:
             count, down_bytes = act()
             copied = node.cores.done_at(time.now, down_bytes * network.store_byte_s) if down_bytes else time.now
-            node.out_free_at = max(node.out_free_at, copied) + down_bytes / network.store_bytes_per_s
-            arrived = max(node.out_free_at, copied + down_bytes / network.rank_bytes_per_s)
+            arrived = self.passed_down(node, down_bytes, copied)
             time.at(arrived + latency / 2, lambda: take(resume, count, down_bytes))
 
         def take(resume: Action, count: int, down_bytes: float) -> None:
@@ -230,6 +232,16 @@ class SimulatedChannel:
             time.at(self._rank_done_at(work), resume)
 
         time.wait(begin)
+
+    def passed_up(self, node: StoreNode, size: float) -> float:
+        """Return when bytes that leave the rank now have reached the node."""
+        node.in_free_at = max(node.in_free_at, self._time.now) + size / self._network.store_bytes_per_s
+        return max(node.in_free_at, self._time.now + size / self._network.rank_bytes_per_s)
+
+    def passed_down(self, node: StoreNode, size: float, ready: float) -> float:
+        """Return when bytes that are ready at the node by then have reached the rank."""
+        node.out_free_at = max(node.out_free_at, ready) + size / self._network.store_bytes_per_s
+        return max(node.out_free_at, ready + size / self._network.rank_bytes_per_s)
 
     def _rank_done_at(self, seconds: float) -> float:
         shared = self._store.shared

@@ -45,6 +45,7 @@ def by_hand(harness, folder, **changes):
     return json.loads(answer.stdout)["body"]["run_id"]
 
 
+@pytest.mark.timeout(360)
 def test_runs_outlive_their_stack(up, tmp_path):
     """Summary, log, model and measurements are there when it is down, also of a run that was invoked by hand."""
     summary = train(up, "--save-event", "event.json")
@@ -58,6 +59,8 @@ def test_runs_outlive_their_stack(up, tmp_path):
     lines = up("logs", "--run", "last", "--rank", "1", "--filter", "START|REPORT").stdout.splitlines()
     predicted = up("predict", first, "--data", "rows.csv")
     forecast = up("forecast", "last", "--workers", "2,4", "--json")
+    chosen = up("forecast", "last", "--workers", "auto", "--deadline", "60s", "--plot", "cost.svg")
+    missed = up("forecast", "last", "--workers", "auto", "--deadline", "0.01s")
     exported = up("export", "last", "--to", "torch")
     unknown = up("show", first[:-1] + "x")
 
@@ -68,6 +71,11 @@ def test_runs_outlive_their_stack(up, tmp_path):
     assert ["START", "REPORT"] == [line.split()[2] for line in lines]
     assert "140 rows, accuracy" in predicted.stderr
     assert 2 == len(json.loads(forecast.stdout)["forecast"])
+    assert "the cheapest within 60 s: 100% of the samples keep to it" in chosen.stdout
+    assert "assumed: functions start as in the run" in chosen.stdout
+    assert (tmp_path / "cost.svg").read_text().startswith("<?xml")
+    assert 1 == missed.returncode
+    assert "no number of workers ends within 0.01 s" in missed.stderr
     assert f"{second}.pt" in exported.stdout
     assert f"did you mean {first}" in unknown.stderr
 

@@ -114,6 +114,8 @@ def test_auto_goes_by_the_cache_as_it_was_measured(stack, settings, clients):
     record = RunFolder(clients.s3, RESULT_BUCKET, summary.run_id).read_json("job.json")
     # On a machine that is too busy the probes may say nothing.
     assert (record["cache_link"] or msgspec.structs.asdict(USUAL)) == summary.exchange["link"]
+    assert not record["cache_link"] or record["cache_link"]["zone"] == "use1-az1"
+    assert [worker.zone for worker in summary.workers] == ["use1-az1"] * 3
     assert 0 < summary.exchange["link"]["latency_s"] < 0.2
     assert summary.exchange["link"]["bytes_per_s"] > 1e6
     exact = run_job(stack, settings, n_workers=3, batch_size=100, sync_mode="reduce")

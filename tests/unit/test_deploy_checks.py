@@ -65,9 +65,9 @@ ANYWHERE = [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
         # The coordinator's Invoke, and S3, have no other way out of the VPC.
         (lambda resources: resources.pop("LambdaEndpoint"), "endpoint", "endpoint of lambda", "cannot reach lambda"),
         (lambda resources: resources.pop("S3Endpoint"), "endpoint", "endpoint of s3", "cannot reach s3"),
-        (lambda resources: resources.pop("SubnetBRoutes"), "endpoint", "S3Endpoint", "subnet-SubnetB"),
+        (lambda resources: resources.pop("SubnetARoutes"), "endpoint", "S3Endpoint", "subnet-SubnetA"),
         (put("LambdaEndpoint", "PrivateDnsEnabled", to=False), "endpoint", "LambdaEndpoint", "public address"),
-        (drop("LambdaEndpoint", "SubnetIds", 1), "endpoint", "LambdaEndpoint", "not in subnet-SubnetB"),
+        (put("LambdaEndpoint", "SubnetIds", to=[]), "endpoint", "LambdaEndpoint", "not in subnet-SubnetA"),
         (lambda resources: resources.pop("EndpointIngress"), "endpoint", "LambdaEndpoint", "admits no functions"),
         (drop("FunctionSecurityGroup", "SecurityGroupEgress", 2), "endpoint", "LambdaEndpoint", "no egress to it"),
         (drop("FunctionSecurityGroup", "SecurityGroupEgress", 1), "endpoint", "S3Endpoint", "prefix list"),
@@ -249,7 +249,7 @@ def test_a_trap_in_the_arguments_of_create_function_is_found(change: dict[str, A
 
 
 def test_the_functions_that_deploy_creates_are_free_of_traps():
-    """Each by its image's digest, with its own role, in both subnets and the group of the functions."""
+    """Each by its image's digest, with its own role, in the cache's subnet and the group of the functions."""
     resolver = Resolver(TEMPLATE, PARAMETERS)
     outputs = {name: str(resolver.resolve(entry["Value"])) for name, entry in TEMPLATE["Outputs"].items()}
     stack = StackInfo("id", "lambda-harness", "CREATE_COMPLETE", outputs=outputs)
@@ -263,6 +263,6 @@ def test_the_functions_that_deploy_creates_are_free_of_traps():
         arguments = one.creation()
         assert check_creation(one.name, arguments) == []
         assert arguments["VpcConfig"] == {
-            "SubnetIds": ["subnet-SubnetA", "subnet-SubnetB"],
+            "SubnetIds": ["subnet-SubnetA"],
             "SecurityGroupIds": ["sg-FunctionSecurityGroup"],
         }

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from harness.cli.main import cli
-from harness.deploy.prices import Prices, total_per_hour
+from harness.deploy.prices import total_per_hour
 from harness.deploy.template import describe, load_template, parameters_of, with_defaults
+from harness.presets.preset import load_preset
+from harness.presets.prices import load_prices
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/aws.md").read_text()
@@ -64,10 +66,24 @@ def test_the_price_on_the_page_is_that_of_the_defaults():
     """Per hour and per day, of what stands."""
     body = load_template()
     parameters = with_defaults(body, {"AvailabilityZones": "a,b", "S3PrefixListId": "pl-1"})
-    hour = total_per_hour(describe(body), parameters)
+    prices = load_prices("us-east-1")
+    hour = total_per_hour(describe(body), parameters, prices)
 
     assert f"| **together** | **{hour:.3f}** | **{24 * hour:.2f}** |" in DOCS
-    assert f"`cache.t3.medium` {Prices().cache_node['cache.t3.medium']:g}" in DOCS
+    assert f"`cache.t3.medium` {prices.cache_node('cache.t3.medium'):g}" in DOCS
+
+
+def test_the_round_trips_of_page_and_help_are_those_of_the_default_preset():
+    """`--zones all` is chosen by these two figures."""
+    preset = load_preset()
+    same, other = (f"{preset.typical(name):.2f}" for name in ("store_latency", "store_latency_other_zone"))
+    command = cli.get_command(click.Context(cli), "deploy")
+    assert command is not None
+    (words,) = [getattr(option, "help", "") for option in command.params if "--zones" in option.opts]
+
+    assert f"| in its zone | {same} |" in DOCS
+    assert f"| from another zone | {other} |" in DOCS
+    assert f"{other} ms in place of {same}" in words
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)

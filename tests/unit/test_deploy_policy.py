@@ -19,6 +19,7 @@ from harness.deploy.access import (
     operations_in,
     text_of,
 )
+from harness.deploy.calibration_function import CALIBRATION_FUNCTION
 from harness.deploy.policy import role_policies
 from harness.deploy.template import load_template
 from harness.errors import HarnessError
@@ -191,6 +192,15 @@ def test_a_function_by_version_or_alias_is_still_the_functions_code():
     context = {"lambda:SourceFunctionArn": DEPLOYMENT.function("linear_ec_2", "7")}
 
     decision = decide(DEPLOYMENT.policies_of("linear_ec_2"), "ec2:DescribeSubnets", "*", context)
+
+    assert decision == Decision(allowed=False, by="NotFromCode")
+
+
+def test_the_function_of_a_calibration_has_the_denial_of_the_worker():
+    """It runs the worker's code with the worker's role, under another name."""
+    context = {"lambda:SourceFunctionArn": DEPLOYMENT.function(CALIBRATION_FUNCTION)}
+
+    decision = decide(DEPLOYMENT.policies_of("linear_ec_2"), "ec2:CreateNetworkInterface", "*", context)
 
     assert decision == Decision(allowed=False, by="NotFromCode")
 

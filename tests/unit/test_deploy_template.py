@@ -1,18 +1,16 @@
 """The CloudFormation template, as harness deploy reads it."""
 
-import msgspec
 import pytest
 
 from harness.deploy.access import FUNCTIONS
 from harness.deploy.intrinsics import Resolver, parse
-from harness.deploy.prices import Prices, by_use, price_per_hour, total_per_hour
+from harness.deploy.prices import by_use, price_per_hour, prices_of, total_per_hour
 from harness.deploy.template import (
     Resource,
     describe,
     load_template,
     output_name,
     parameters_of,
-    region_parameters,
     with_defaults,
 )
 from harness.errors import HarnessError
@@ -114,6 +112,10 @@ class TestParameters:
             ("SubnetCidrs", "a,b", "10.42.0.0/20"),
             ("AvailabilityZones", "us-east-1a", "two values"),
             ("AvailabilityZones", "us-east-1a,", "two values"),
+            ("AvailabilityZones", "us-east-1a,us-east-1b,us-east-1c", "two values"),
+            ("PrimaryZone", "us-east-1b", "one of 1, 2"),
+            ("PrimaryZone", "0", "one of 1, 2"),
+            ("FunctionZones", "2", "one of one, all"),
             ("BudgetEmail", "nobody", "@"),
             ("S3PrefixListId", "com.amazonaws.us-east-1.s3", "pl-"),
         ],
@@ -219,89 +221,47 @@ def test_arns_belong_to_the_regions_partition(body, region, partition):
 
 
 class TestPrices:
-    """The plan shows what stands costs by the hour."""
+    """The plan shows what a deployment costs by the hour."""
+
+    prices = prices_of("us-east-1")
 
     def test_only_cache_and_interface_endpoint_cost_by_the_hour(self, body, parameters):
         """All other prices are known to be nothing."""
-        costs = {entry.logical_id: price_per_hour(entry, parameters) for entry in describe(body)}
+        costs = {entry.logical_id: price_per_hour(entry, parameters, self.prices) for entry in describe(body)}
 
         assert {name for name, price in costs.items() if price} == {"Cache", "LambdaEndpoint"}
         assert None not in costs.values()
-        assert total_per_hour(describe(body), parameters) == pytest.approx(0.017 + 2 * 0.01)
+        assert total_per_hour(describe(body), parameters, self.prices) == pytest.approx(0.017 + 0.01)
 
     def test_nodes_and_zones_are_counted(self, body, parameters):
         """The price grows with the parameters."""
         larger = {**parameters, "CacheNodes": "3", "CacheNodeType": "cache.t3.medium"}
 
-        assert total_per_hour(describe(body), larger) == pytest.approx(3 * 0.068 + 0.02)
+        both = {**larger, "FunctionZones": "all"}
+
+        assert total_per_hour(describe(body, larger), larger, self.prices) == pytest.approx(3 * 0.068 + 0.01)
+        assert total_per_hour(describe(body, both), both, self.prices) == pytest.approx(3 * 0.068 + 0.02)
 
     def test_a_price_that_is_not_known_is_not_zero(self, parameters):
         """An unknown node type or resource has no price."""
         cache = Resource("Cache", "AWS::ElastiCache::CacheCluster")
 
-        assert price_per_hour(cache, {**parameters, "CacheNodeType": "cache.x9.huge"}) is None
-        assert price_per_hour(Resource("Gateway", "AWS::EC2::NatGateway"), parameters) is None
+        assert price_per_hour(cache, {**parameters, "CacheNodeType": "cache.x9.huge"}, self.prices) is None
+        assert price_per_hour(Resource("Gateway", "AWS::EC2::NatGateway"), parameters, self.prices) is None
 
-    def test_own_prices_count(self, body, parameters):
-        """Another region's prices can be given."""
-        prices = Prices(cache_node={"cache.t3.micro": 0.02}, interface_endpoint=0.012)
+    def test_a_region_that_the_price_list_lacks_has_no_prices(self, body, parameters):
+        """The cache's price there is not known, and what is paid by use says that it is."""
+        prices = prices_of("xx-nowhere-1")
+        costs = {entry.logical_id: price_per_hour(entry, parameters, prices) for entry in describe(body)}
+        words = {entry.type: by_use(entry, prices) for entry in describe(body)}
 
-        assert total_per_hour(describe(body), parameters, prices) == pytest.approx(0.02 + 2 * 0.012)
+        assert {name for name, price in costs.items() if price is None} == {"Cache", "LambdaEndpoint"}
+        assert "not known" in words["AWS::S3::Bucket"]
+        assert words["AWS::IAM::Role"] == ""
 
     def test_what_is_paid_by_use_says_so(self, body):
         """A bucket is not free because an hour of it is."""
-        words = {entry.type: by_use(entry) for entry in describe(body)}
+        words = {entry.type: by_use(entry, self.prices) for entry in describe(body)}
 
-        assert "per GB and month" in words["AWS::S3::Bucket"]
+        assert words["AWS::S3::Bucket"] == "0.023 USD per GB and month; 0.005 per 1,000 PUT, 0.0004 per 1,000 GET"
         assert words["AWS::IAM::Role"] == ""
-
-
-class Ec2Session(msgspec.Struct):
-    """A session whose EC2 answers with given zones; the client's calls are AWS's."""
-
-    zones: dict[str, str]
-    offered: list[str]
-    region: str = "us-east-1"
-
-    def client(self, service: str, **_options: object):
-        """EC2."""
-        assert service == "ec2"
-        return self
-
-    @property
-    def meta(self):
-        """What the client knows of itself."""
-        return msgspec.defstruct("Meta", [("region_name", str)])(self.region)
-
-    def describe_availability_zones(self, **_options: object):
-        """All zones."""
-        return {"AvailabilityZones": [{"ZoneName": name, "ZoneId": ident} for name, ident in self.zones.items()]}
-
-    def describe_vpc_endpoint_services(self, **_options: object):
-        """Lambda's endpoint."""
-        return {"ServiceDetails": [{"AvailabilityZones": self.offered}]}
-
-    def describe_managed_prefix_lists(self, **_options: object):
-        """S3's prefix list."""
-        return {"PrefixLists": [{"PrefixListId": "pl-63a5400a"}]}
-
-
-def test_zones_without_lambda_are_left_out_whatever_their_name():
-    """Names of zones are shuffled per account; their IDs are not."""
-    session = Ec2Session(
-        {"us-east-1a": "use1-az3", "us-east-1b": "use1-az1", "us-east-1c": "use1-az2", "us-east-1d": "use1-az4"},
-        ["us-east-1a", "us-east-1b", "us-east-1d"],
-    )
-
-    assert region_parameters(session) == {
-        "AvailabilityZones": "us-east-1b,us-east-1d",
-        "S3PrefixListId": "pl-63a5400a",
-    }
-
-
-def test_a_region_with_one_zone_is_refused():
-    """Two subnets need two zones."""
-    session = Ec2Session({"us-east-1a": "use1-az1", "us-east-1b": "use1-az2"}, ["us-east-1a"])
-
-    with pytest.raises(HarnessError, match="has 1 zones"):
-        region_parameters(session)

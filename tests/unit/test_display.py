@@ -2,10 +2,14 @@
 
 import re
 import time
+from pathlib import Path
+
+import msgspec
 
 from harness.cli import display
-from harness.cli.display import RunDisplay
+from harness.cli.display import RunDisplay, print_summary
 from harness.runs.progress import Progress, RankProgress
+from harness.runs.summary import Summary
 
 
 def test_a_long_wait_is_told_without_a_terminal(monkeypatch, capsys):
@@ -51,3 +55,22 @@ def test_a_failed_attempt_is_told_once(capsys):
 
     told = capsys.readouterr().err
     assert re.fullmatch(r"rank 1 failed: Runtime.ExitError; Lambda tries again in about (1000|9\d\d) s\n", told)
+
+
+def test_a_summary_names_the_zones_of_the_workers(capsys):
+    """One zone in a word; of several, their ranks, and where the coordinator measured the cache from."""
+    text = (Path(__file__).parents[1] / "fixtures_runs" / "sample-slow-rank" / "summary.json").read_bytes()
+    summary = msgspec.json.decode(text, type=Summary)
+
+    def printed(zones, link):
+        workers = [msgspec.structs.replace(one, zone=zone) for one, zone in zip(summary.workers, zones, strict=True)]
+        exchange = {**summary.exchange, "link": link}
+        print_summary(msgspec.structs.replace(summary, workers=workers, exchange=exchange))
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("zones ")]
+
+    near, far = "use1-az1", "use1-az2"
+    assert printed([near] * 4, None) == ["zones   all workers in use1-az1"]
+    assert printed([near, far, near, far], {"zone": near}) == [
+        "zones   use1-az1: ranks 0, 2; use1-az2: ranks 1, 3; the cache was measured from use1-az1"
+    ]
+    assert printed([""] * 4, None) == []

@@ -175,6 +175,7 @@ def test_every_fault_is_injected_in_a_file_of_the_list():
         "worker": {"harness/gateway/faults.py", "harness/network/memcached_proxy.py"},
         "coordinator": {"harness/gateway/faults.py"},
         "gateway": {"harness/network/memcached_proxy.py", "harness/gateway/faults.py"},
+        "zone": {"harness/network/memcached_proxy.py", "harness/gateway/faults.py"},
     }
     assert set().union(*injecting.values()) <= set(listed("A fault"))
 

@@ -258,6 +258,16 @@ def test_a_running_run_is_drawn_from_its_progress_lines() -> None:
     assert "twice" not in view.advice
 
 
+def test_a_zone_is_known_from_the_first_line_of_a_worker_or_its_records() -> None:
+    """So that of an attempt that was killed is known; what is no zone is left out."""
+    recorder = RunRecorder("a-run")
+    for rank, zone in enumerate(["use1-az2", "\x1b[31m", 7]):
+        recorder.add_line(*line("started", rank, 1.0, link=1, zone=zone))
+    recorder.add_record("telemetry/2.1.json", json.dumps(telemetry([(0.0, -1)]) | {"zone": "use1-az4"}).encode())
+
+    assert [rank.zone for rank in recorder.view(now=ZERO + 2).ranks] == ["use1-az2", "", "use1-az4"]
+
+
 def test_a_run_without_any_news_is_a_view_too() -> None:
     """As the page shows it in the moment of the invocation."""
     view = RunRecorder("a-run").view(now=ZERO)

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import HarnessError
-from harness.runtimes.torch_build import Distribution, check_build, download_size
+from harness.runtimes.torch_build import PlannedPackage, check_build, download_size
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def wheel(tmp_path):
 def test_a_build_for_cpus_is_taken(wheel):
     """What it depends on is the same few packages everywhere."""
     packages = [
-        Distribution("torch 2.13.0+cpu", wheel),
-        Distribution("sympy 1.14.0", wheel),
-        Distribution("filelock 4.3.1", wheel),
+        PlannedPackage("torch 2.13.0+cpu", wheel),
+        PlannedPackage("sympy 1.14.0", wheel),
+        PlannedPackage("filelock 4.3.1", wheel),
     ]
 
     assert packages == check_build(packages)
@@ -28,7 +28,7 @@ def test_a_build_for_cpus_is_taken(wheel):
 @pytest.mark.parametrize("name", ["nvidia-cublas 13.1.0.3", "triton 3.7.0", "cuda-bindings 13.0.3"])
 def test_a_build_for_cards_is_refused_before_its_download(wheel, name):
     """Gigabytes that nothing uses are not fetched; the error says how large it is and what to set."""
-    packages = [Distribution("torch 2.13.0", wheel), Distribution(name, wheel)]
+    packages = [PlannedPackage("torch 2.13.0", wheel), PlannedPackage(name, wheel)]
 
     with pytest.raises(HarnessError) as refused:
         check_build(packages)
@@ -39,9 +39,9 @@ def test_a_build_for_cards_is_refused_before_its_download(wheel, name):
 
 def test_a_size_that_nobody_names_is_told_as_a_lower_bound(wheel):
     """The user hears of a download's size before it begins, as far as it can be known."""
-    gone = Distribution("gone 1", "file:///there/is/no/such.whl")
+    gone = PlannedPackage("gone 1", "file:///there/is/no/such.whl")
 
-    assert "2 MB to download" == download_size([Distribution("torch", wheel)])
-    assert "over 2 MB to download" == download_size([Distribution("torch", wheel), gone])
+    assert "2 MB to download" == download_size([PlannedPackage("torch", wheel)])
+    assert "over 2 MB to download" == download_size([PlannedPackage("torch", wheel), gone])
     assert "size" in download_size([gone])
     assert "MB" not in download_size([gone])

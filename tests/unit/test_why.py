@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -52,6 +53,30 @@ def test_the_lines_add_up_to_the_run() -> None:
     view = read_view(KeptFolder(RECORDED / "sample-killed-rank"))
     figures = [line.figure for line in lines_of(why(view)) if line.label not in {"straggler", "helps most"}]
     assert sum(float(figure.split()[0]) for figure in figures) == pytest.approx(view.seconds, abs=0.03)
+
+
+def test_why_names_zones_where_they_differ() -> None:
+    """The headline names the zones of the workers; the straggler's is named if others were in another one."""
+    view = read_view(KeptFolder(RECORDED / "sample-slow-rank"))
+
+    def told(*zones: str) -> tuple[str, str]:
+        ranks = [msgspec.structs.replace(one, zone=zone) for one, zone in zip(view.ranks, zones, strict=True)]
+        answer = why(msgspec.structs.replace(view, ranks=ranks))
+        return answer.headline, next(line.text for line in lines_of(answer) if line.label == "straggler")
+
+    near, far = "use1-az1", "use1-az2"
+    for zones, workers, straggler in (
+        (
+            [near, near, far, near],
+            "4 workers in use1-az1 and use1-az2,",
+            "rank 2, in use1-az2, was waited for",
+        ),
+        ([near] * 4, "4 workers in use1-az1,", "rank 2 was waited for in rounds"),
+        ([""] * 4, "4 workers,", "rank 2 was waited for in rounds"),
+    ):
+        headline, text = told(*zones)
+        assert workers in headline
+        assert text.startswith(straggler)
 
 
 @pytest.mark.usefixtures("project")

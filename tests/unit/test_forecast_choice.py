@@ -1,0 +1,165 @@
+"""`harness forecast --workers auto` and `--plot`: the best setting and how sure it is, and pictures."""
+
+from dataclasses import replace
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from harness.cli.forecast import Numbers
+from harness.cli.forecast_options import as_assumed
+from harness.cli.main import cli
+from harness.errors import HarnessError
+from harness.report.assumptions import default_assumptions
+from harness.report.choice import SURE, Limit, choose
+from harness.report.forecast import sample_run
+from harness.report.measurements import Measured
+from harness.report.plot import draw_forecast, frontier
+
+# Computing decides: 100 s on one worker.
+RUN = Measured(
+    run_id="a-run",
+    sync_mode="reduce",
+    workers=4,
+    rows=90_000,
+    data_bytes=1_000_000,
+    part_bytes=120,
+    rounds=100,
+    other_all_reduces=0,
+    round_rows=4000,
+    compute_s=1.0,
+    evaluation_s=0.0,
+    decode_s=0.1,
+    max_rss_mb=80.0,
+)
+# With so few rows in a round, no more than 8 workers are tried, which takes a fraction of the time.
+SMALL = replace(RUN, round_rows=8)
+ASSUMED = default_assumptions()
+
+
+def test_the_cheapest_within_a_deadline_has_few_workers():
+    """One worker fewer misses it, and all that keep to it cost more."""
+    choice = choose(RUN, [1769], ASSUMED, Limit(deadline_s=12.0))
+    fewer = sample_run(RUN, choice.best.workers - 2, 1769, ASSUMED)
+
+    assert choice.best.seconds < 12.0
+    assert choice.share >= SURE
+    assert (fewer.seconds <= 12.0).mean() < SURE
+    within = [one for one in choice.tried if one.seconds_p90 <= 12.0]
+    assert choice.best.usd == min(one.usd for one in within)
+
+
+def test_the_quickest_within_a_budget_uses_it():
+    """It costs no more in nine of ten samples; what is quicker costs more."""
+    limit = Limit(budget_usd=0.004)
+    choice = choose(RUN, [1769], ASSUMED, limit)
+
+    assert choice.best.usd_p90 <= 0.004
+    assert [one for one in choice.tried if one.seconds < choice.best.seconds and one.usd_p90 <= 0.004] == []
+    assert choice.share >= SURE
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        (Limit(deadline_s=0.2), ["no number of workers ends within 0.2 s", "the quickest:", "0% of its samples"]),
+        (Limit(budget_usd=1e-9), ["no number of workers costs at most 1e-09 USD", "the cheapest: ", " USD ("]),
+    ],
+)
+def test_a_limit_that_nobody_meets_is_an_error_with_the_best_there_is(limit, words):
+    """The best setting, its time and its cost are told."""
+    with pytest.raises(HarnessError) as error:
+        choose(SMALL, [1769], ASSUMED, limit)
+
+    assert all(word in str(error.value) for word in words)
+
+
+def test_memory_that_does_not_suffice_is_not_chosen():
+    """The smaller memory size is cheaper, where the rows fit into it."""
+    run = replace(SMALL, max_rss_mb=2000.0)
+
+    assert 3008 == choose(run, [1769, 3008], ASSUMED, Limit(deadline_s=60.0)).best.memory_mb
+    assert 1769 == choose(SMALL, [1769, 3008], ASSUMED, Limit(deadline_s=60.0)).best.memory_mb
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--workers", "auto"], ["needs one of --deadline and --budget"]),
+        (["--workers", "auto", "--deadline", "60s", "--budget", "1"], ["needs one of"]),
+        (["--deadline", "60s"], ["need --workers auto"]),
+        (["--workers", "auto", "--deadline", "60"], ["--deadline", "'60'", "90s, 15m or 2h"]),
+        (["--workers", "auto", "--deadline", "-5s"], ["'-5s'", "above 0"]),
+        (["--workers", "auto", "--budget", "0"], ["--budget", "x>0"]),
+        (["--workers", "auto", "--budget", "nan"], ["--budget", "nan", "x>0"]),
+        (["--workers", "auto", "--budget", "inf"], ["--budget", "inf", "x>0"]),
+        (["--imports", "nan"], ["--imports", "nan", "0<=x<=1000000"]),
+        (["--imports", "inf"], ["--imports", "inf", "0<=x<=1000000"]),
+        (["--lambda-price", "1e308"], ["--lambda-price", "1e+308", "0<=x<=1000000"]),
+        (["--store-latency", "1e300"], ["--store-latency", "from 1e-9 to 1e9"]),
+        (["--workers", "many"], ["'many'", "or auto"]),
+    ],
+)
+def test_limits_are_checked_before_anything_is_read(arguments, words):
+    """Each message names the flag and what is right."""
+    answer = CliRunner().invoke(cli, ["forecast", "a-run", *arguments])
+
+    assert 2 == answer.exit_code
+    assert all(word in answer.output for word in words), answer.output
+
+
+def test_a_number_of_workers_counts_once():
+    """A list with repetitions is a list of settings, and each has one line."""
+    assert [4, 2] == Numbers(1, 1000).convert("4,2,4,2", None, None)
+
+
+def test_the_size_of_an_image_needs_an_image():
+    """Functions from zips do not become slower by it, and the flag would change nothing."""
+    flags = {"package": None, "imports_s": None, "image_mb": 120.0}
+
+    with pytest.raises(click.UsageError, match="--package image"):
+        as_assumed(RUN, flags)
+    assert as_assumed(RUN, {**flags, "package": "image"}).image
+
+
+def lines(workers, memory_mb=(1769,)):
+    """Forecasts."""
+    return [sample_run(RUN, count, size, ASSUMED).forecast for count in workers for size in memory_mb]
+
+
+def test_the_frontier_has_what_nothing_beats():
+    """From the quickest and dearest to the slowest and cheapest."""
+    found = frontier(lines((1, 4, 16, 64)))
+
+    assert [one.seconds for one in found] == sorted(one.seconds for one in found)
+    assert [one.usd for one in found] == sorted((one.usd for one in found), reverse=True)
+    assert all(
+        any(best.seconds <= one.seconds and best.usd <= one.usd for best in found) for one in lines((1, 4, 16, 64))
+    )
+
+
+def test_a_picture_is_written_in_each_format(tmp_path):
+    """The SVG has axes with units, every memory size and every number of workers; it is the same each time."""
+    rows = lines((2, 8), (885, 1769))
+    for name in ("one.svg", "two.svg", "one.png"):
+        draw_forecast(rows, tmp_path / name, "a-run on aws-2026")
+
+    text = (tmp_path / "one.svg").read_text()
+    assert all(word in text for word in ("a-run", "time of the run, s", "USD", "885 MB", "1,769 MB", "8 workers"))
+    assert text == (tmp_path / "two.svg").read_text()
+    assert b"\x89PNG" == (tmp_path / "one.png").read_bytes()[:4]
+
+
+def test_labels_do_not_cover_one_another(tmp_path):
+    """Of many settings in one place, some go without a label rather than on top of another."""
+    draw_forecast(lines((2, 3, 4, 5, 6, 7, 8)), tmp_path / "many.svg", "a-run")
+
+    assert "workers" in (tmp_path / "many.svg").read_text()
+
+
+def test_a_picture_of_no_format_is_refused(tmp_path):
+    """So is a folder that does not exist."""
+    with pytest.raises(HarnessError, match="no format of a picture"):
+        draw_forecast(lines((2,)), tmp_path / "one.jpeg", "a-run")
+    with pytest.raises(HarnessError, match="cannot be written"):
+        draw_forecast(lines((2,)), tmp_path / "nowhere" / "one.svg", "a-run")
