@@ -68,6 +68,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         fork: Whether environments in process mode are forked from a parent that has already imported their libraries.
         routing_seed: Seed of the random choices between an alias's two versions.
         isolate: Whether process mode has AWS's paths (/var/task, /opt) and a /tmp for each, where the kernel permits.
+        zones: The number of zones that functions run in; their environments take turns, and the cache is in the first.
     """
 
     account_concurrency: Annotated[int, msgspec.Meta(ge=1)] = 1000
@@ -77,6 +78,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fork: bool = True
     routing_seed: int = 0
     isolate: bool = True
+    zones: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
 
 
 class HistorySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ from harness.insight.view import InvocationView, Mark, RunView
 
 _RANK_COLUMNS = (
     "rank", "state", "round", "rows", "attempts", "compute_s", "wait_s", "blamed_s",
-    "sent_bytes", "received_bytes", "max_rss_mb", "cpu_s",
+    "sent_bytes", "received_bytes", "max_rss_mb", "cpu_s", "zone",
 )  # fmt: skip
 _ROUND_COLUMNS = (
     "rank", "attempt", "link", "first_round", "rounds", "start_s", "end_s", "compute_s", "wait_s", "waited_for",

@@ -7,7 +7,7 @@ import numpy as np
 
 from harness.insight.entries import Entries
 from harness.insight.log_text import LONGEST_CAUSE, WorkerLine
-from harness.insight.timings import Floats, cold_start_of, number_of
+from harness.insight.timings import Floats, cold_start_of, number_of, zone_of
 from harness.insight.view import NOBODY, AttemptOutcome
 from training.job import MOST_WORKERS
 
@@ -46,6 +46,7 @@ class AttemptLog:
         last_at: When its last line was written.
         started_at: When its handler began, if a line tells.
         cold_start: Seconds by phase before its handler ran for the first time.
+        zone: The ID of its zone; empty if unknown.
         outcome: How it ended, as far as its own lines tell.
         ended_at: When it ended; None while it has not.
         cause: Why it failed.
@@ -61,6 +62,7 @@ class AttemptLog:
     last_at: float = float("-inf")
     started_at: float | None = None
     cold_start: dict[str, float] | None = None
+    zone: str = ""
     outcome: AttemptOutcome = "running"
     ended_at: float | None = None
     cause: str = ""
@@ -83,6 +85,7 @@ class AttemptLog:
             self.link = int(link) if link else self.link
             self.started_at = number_of(line.values.get("started_at"))
             self.cold_start = cold_start_of(line.values.get("cold_start"))
+            self.zone = zone_of(line.values.get("zone"))
         elif line.event in _ENDS:
             self.outcome, self.ended_at = _ENDS[line.event], line.at
             self.cause = str(line.values.get("cause", ""))[:LONGEST_CAUSE]

@@ -11,7 +11,7 @@ from harness.insight.entries import Entries
 from harness.insight.facts import Key, RunFacts
 from harness.insight.log_text import LONGEST_CAUSE, PlatformEnd
 from harness.insight.stored import StoredRounds
-from harness.insight.timings import Floats, Timings, cold_start_of, number_of
+from harness.insight.timings import Floats, Timings, cold_start_of, number_of, zone_of
 from harness.insight.view import AttemptOutcome, Interval
 
 NO_MEMORY = np.zeros((0, 2))
@@ -45,6 +45,7 @@ class AttemptFacts:
         cpu_s: Its processor time.
         rows: Its training rows.
         phases: Seconds by phase of its handler.
+        zone: The ID of its zone; empty if unknown.
     """
 
     rank: int
@@ -68,6 +69,7 @@ class AttemptFacts:
     cpu_s: float = 0.0
     rows: int = 0
     phases: dict[str, float] = field(default_factory=dict)
+    zone: str = ""
 
 
 def put_together(facts: RunFacts, stored: Mapping[Key, StoredRounds], *, over: bool) -> dict[int, list[AttemptFacts]]:
@@ -125,6 +127,7 @@ def _attempt(facts: RunFacts, key: Key, stored: StoredRounds | None) -> AttemptF
         cpu_s=number_of(worker.get("cpu_seconds")) or 0.0,
         rows=int(number_of(worker.get("rows")) or 0),
         phases=cold_start_of(worker.get("phases")) or {},
+        zone=zone_of(worker.get("zone")) or (timings.zone if timings else "") or (log.zone if log else ""),
     )
 
 

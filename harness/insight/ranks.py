@@ -47,6 +47,7 @@ def rank_view(
         received_bytes=sum(one.received_bytes for one in attempts),
         max_rss_mb=max(one.max_rss_mb for one in attempts),
         cpu_s=sum(one.cpu_s for one in attempts),
+        zone=attempts[-1].zone,
         attempts=[drawn(one) for one in attempts],
     )
 

@@ -1,6 +1,7 @@
 """A worker's stored timings, `telemetry/<rank>.<attempt>.json`: a malformed field is left out, and the others count."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -42,6 +43,7 @@ class Timings:
         cold_start: Seconds by phase before the handler ran for the first time; None in a warm environment.
         sent_bytes: Bytes that it stored in the channel.
         received_bytes: Bytes that it read from the channel.
+        zone: The ID of its zone; empty if unknown.
         problems: What of the record was left out, one clause each.
     """
 
@@ -59,6 +61,7 @@ class Timings:
     cold_start: dict[str, float] | None
     sent_bytes: int
     received_bytes: int
+    zone: str = ""
     problems: list[str] = field(default_factory=list)
 
 
@@ -84,6 +87,7 @@ def read_timings(record: Mapping[str, Any]) -> Timings:
         cold_start=cold_start_of(cold_start),
         sent_bytes=int(number_of(record.get("sent_bytes")) or 0),
         received_bytes=int(number_of(record.get("received_bytes")) or 0),
+        zone=zone_of(record.get("zone")),
         problems=problems,
     )
 
@@ -94,6 +98,11 @@ def cold_start_of(value: object) -> dict[str, float] | None:
         return None
     phases = {str(name): seconds for name, each in value.items() if (seconds := number_of(each)) is not None}
     return phases or None
+
+
+def zone_of(value: object) -> str:
+    """Return the ID of a zone; empty for anything else."""
+    return value if isinstance(value, str) and re.fullmatch(r"[a-z0-9-]{1,32}", value) else ""
 
 
 def number_of(value: object) -> float | None:

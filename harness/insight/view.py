@@ -109,6 +109,7 @@ class Rank(msgspec.Struct, frozen=True, kw_only=True):
         received_bytes: Bytes that it read from the channel.
         max_rss_mb: The largest resident size of its attempts.
         cpu_s: Processor time of its attempts, as far as known.
+        zone: The ID of the zone of its last attempt; empty if unknown.
         attempts: Its attempts, the oldest first.
     """
 
@@ -123,6 +124,7 @@ class Rank(msgspec.Struct, frozen=True, kw_only=True):
     received_bytes: int = 0
     max_rss_mb: float = 0.0
     cpu_s: float = 0.0
+    zone: str = ""
     attempts: list[Attempt] = []
 
 

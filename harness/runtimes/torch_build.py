@@ -28,7 +28,7 @@ _MB = 1_000_000
 
 
 @dataclass(frozen=True)
-class Distribution:
+class PlannedPackage:
     """One package that pip would install.
 
     Attributes:
@@ -46,7 +46,7 @@ def index_options() -> list[str]:
     return ["--index-url", index] if index else []
 
 
-def planned(python: Path | None, options: Sequence[str]) -> list[Distribution]:
+def planned(python: Path | None, options: Sequence[str]) -> list[PlannedPackage]:
     """Return the packages that pip would install, without installing or downloading any.
 
     Args:
@@ -61,12 +61,12 @@ def planned(python: Path | None, options: Sequence[str]) -> list[Distribution]:
         pip(python, ["install", "--quiet", "--dry-run", "--report", str(file), *options])
         report = json.loads(file.read_bytes())
     return [
-        Distribution(f"{item['metadata']['name']} {item['metadata']['version']}", item["download_info"]["url"])
+        PlannedPackage(f"{item['metadata']['name']} {item['metadata']['version']}", item["download_info"]["url"])
         for item in report["install"]
     ]
 
 
-def check_build(packages: list[Distribution]) -> list[Distribution]:
+def check_build(packages: list[PlannedPackage]) -> list[PlannedPackage]:
     """Return the packages if they are a CPU build.
 
     Raises:
@@ -82,7 +82,7 @@ def check_build(packages: list[Distribution]) -> list[Distribution]:
     return packages
 
 
-def download_size(packages: list[Distribution]) -> str:
+def download_size(packages: list[PlannedPackage]) -> str:
     """Return the total size of the packages in words, as far as their servers report it."""
     sizes = [_size(package.url) for package in packages]
     known = [size for size in sizes if size is not None]

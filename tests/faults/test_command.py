@@ -118,7 +118,6 @@ def test_the_short_summary_names_the_faults(tmp_path):
         (["--faults", "no-such-plan.toml"], "the fault plan cannot be read"),
         (["--chaos", "seed=1"], "chaos: "),
         (["--optim", "admm", "--n-admm-epochs", "5", "--fault", "evict round=6"], "0 to 5, the rounds of this job"),
-        (["--fault", "evict round=1", "--mode", "container"], "process mode only"),
     ],
 )
 def test_a_wrong_plan_is_refused(arguments, message):

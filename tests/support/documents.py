@@ -21,6 +21,7 @@ DOCUMENTS = (
     "docs/faults.md",
     "docs/functions.md",
     "docs/job.md",
+    "docs/presets.md",
     "docs/training.md",
     "docs/tuning.md",
     "docs/your-data.md",

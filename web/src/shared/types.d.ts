@@ -43,6 +43,8 @@ export interface Rank {
   received_bytes: number;
   max_rss_mb: number;
   cpu_s: number;
+  /** The ID of the zone of its last attempt; empty if unknown. */
+  zone: string;
   attempts: Attempt[];
 }
 
