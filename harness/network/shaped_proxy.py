@@ -16,6 +16,7 @@ a trip is longer than usual, as from another zone, holds a request back.
 """
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,8 @@ from harness.network.conditions import FunctionNetwork, SharedCable, Tally
 from harness.network.delay_line import DelayLine
 from harness.network.discovery import Node
 from harness.network.listener import reset_transport
+
+logger = logging.getLogger(__name__)
 
 # The network of a connection's function; None if the connection is not a function's.
 NetworkOf = Callable[[socket.socket], Awaitable[FunctionNetwork | None]]
@@ -185,6 +188,11 @@ class _Client(_End):
             self._network = await self._proxy.network_of(self.transport.get_extra_info("socket"))
             _, self._server = await self._loop.create_connection(lambda: _Server(self), *self._proxy.cache)
         except OSError:
+            self.reset()
+            return
+        except Exception:
+            # Otherwise the client would wait for ever.
+            logger.exception("a connection to the cache could not be opened")
             self.reset()
             return
         if self._network is not None and self._proxy.stand_ins is not None:

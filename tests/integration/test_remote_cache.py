@@ -2,9 +2,10 @@
 
 import asyncio
 import shlex
+import signal
 import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psutil
 import pytest
@@ -29,27 +30,31 @@ def memcached(*options):
 def cache():
     """One that ends when it is told to."""
     shell, node, ports = memcached("-A")
-    yield node
-    end(shell)
-    ports.close()
+    with closing(ports):
+        yield node
+        end(shell)
 
 
 @pytest.fixture
 def lasting():
     """One that does not."""
     shell, node, ports = memcached()
-    yield node
-    end(shell)
-    ports.close()
+    with closing(ports):
+        yield node
+        end(shell)
 
 
 def end(shell):
-    """Kill the shell and its Memcached."""
+    """Kill the shell and its Memcached, which also ends by itself when the shell does."""
+    # A shell that is stopped starts no other one.
+    shell.send_signal(signal.SIGSTOP)
     children = psutil.Process(shell.pid).children(recursive=True)
     shell.kill()
     shell.wait()
     for child in children:
-        child.kill()
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=10)
 
 
 def test_it_comes_back_empty_and_not_before_its_time(cache):
