@@ -106,6 +106,7 @@ def test_two_runs_stand_side_by_side_with_what_differs(browser, reports):
     page = browser.open(reports(BROKEN, OTHER))
     keys = page.get_by_role("region", name="What differs in the jobs", exact=True).last
 
+    expect(keys.locator("tbody tr")).to_have_count(4)
     assert keys.locator("tbody tr").all_inner_texts() == [
         "faults\tslow rank=1; kill rank=2,round=200\t\u2013",
         "lr\t0.1\t0.17",
