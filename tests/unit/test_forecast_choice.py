@@ -10,31 +10,13 @@ from harness.cli.forecast import Numbers
 from harness.cli.forecast_options import as_assumed
 from harness.cli.main import cli
 from harness.errors import HarnessError
-from harness.report.assumptions import default_assumptions
 from harness.report.choice import SURE, Limit, choose
 from harness.report.forecast import sample_run
-from harness.report.measurements import Measured
 from harness.report.plot import frontier
+from tests.support.forecasts import ASSUMED, RUN, forecasts
 
-# Computing decides: 100 s on one worker.
-RUN = Measured(
-    run_id="a-run",
-    sync_mode="reduce",
-    workers=4,
-    rows=90_000,
-    data_bytes=1_000_000,
-    part_bytes=120,
-    rounds=100,
-    other_all_reduces=0,
-    round_rows=4000,
-    compute_s=1.0,
-    evaluation_s=0.0,
-    decode_s=0.1,
-    max_rss_mb=80.0,
-)
 # With so few rows in a round, no more than 8 workers are tried, which takes a fraction of the time.
 SMALL = replace(RUN, round_rows=8)
-ASSUMED = default_assumptions()
 
 
 def test_the_cheapest_within_a_deadline_has_few_workers():
@@ -122,17 +104,12 @@ def test_the_size_of_an_image_needs_an_image():
     assert as_assumed(RUN, {**flags, "package": "image"}).image
 
 
-def lines(workers, memory_mb=(1769,)):
-    """Forecasts."""
-    return [sample_run(RUN, count, size, ASSUMED).forecast for count in workers for size in memory_mb]
-
-
 def test_the_frontier_has_what_nothing_beats():
     """From the quickest and dearest to the slowest and cheapest."""
-    found = frontier(lines((1, 4, 16, 64)))
+    found = frontier(forecasts((1, 4, 16, 64)))
 
     assert [one.seconds for one in found] == sorted(one.seconds for one in found)
     assert [one.usd for one in found] == sorted((one.usd for one in found), reverse=True)
     assert all(
-        any(best.seconds <= one.seconds and best.usd <= one.usd for best in found) for one in lines((1, 4, 16, 64))
+        any(best.seconds <= one.seconds and best.usd <= one.usd for best in found) for one in forecasts((1, 4, 16, 64))
     )
