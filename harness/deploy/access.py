@@ -181,6 +181,7 @@ def _coordinators(at: Deployment) -> Iterator[RoleCall]:
     for worker in at.workers:
         yield call("lambda:InvokeFunction", at.function(worker), "start a worker")
         yield call("lambda:InvokeFunction", at.function(worker, ALIAS), "start a worker by its alias")
+        yield call("lambda:InvokeFunction", at.function(worker, "7"), "start a worker of one version")
     yield call("lambda:InvokeFunction", at.function(COORDINATOR), "start itself", ok=False)
     yield call("lambda:InvokeFunction", at.function("somebody_elses"), "start another function", ok=False)
     yield call("s3:GetObject", f"{at.bucket}/data/higgs/0_4", "read the rows", ok=False)
@@ -206,6 +207,7 @@ def _workers(function: str, at: Deployment) -> Iterator[RoleCall]:
     yield call("s3:PutObject", f"{at.bucket}/runs/r1/workers/0.1.json", "its own record")
     yield call("lambda:InvokeFunction", at.function(function), "continue in another invocation")
     yield call("lambda:InvokeFunction", at.function(function, ALIAS), "continue, by its alias")
+    yield call("lambda:InvokeFunction", at.function(function, "7"), "continue in its own version")
     yield call("lambda:InvokeFunction", at.function(COORDINATOR), "start a run", ok=False)
     yield call("lambda:InvokeFunction", at.function(other), "start the other worker", ok=False)
     yield call("s3:PutObject", f"{at.bucket}/data/higgs/0_4", "change the data", ok=False)

@@ -16,7 +16,7 @@ _WORKERS = ("linear_ec_2", _PATTERN)
 _REPOSITORY = "RepositoryUri"
 _BLOCK = re.compile(rf"(^  {camel(_PATTERN)}\w+:\n(?:    .*\n)+)", re.MULTILINE)
 # The two lines of a list of functions that may be invoked: the function, and its alias.
-_INVOKED = re.compile(rf"(?:^ +- !Sub \S+:function:{_PATTERN}(?::live)?\n){{2}}", re.MULTILINE)
+_INVOKED = re.compile(rf"(?:^ +- !Sub \S+:function:{_PATTERN}(?::\*)?\n){{2}}", re.MULTILINE)
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 _MOST_BYTES = 51_200
 

@@ -1,5 +1,6 @@
 """Invocation of other functions through Lambda's API, from within a function."""
 
+import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 CONNECTIONS = 16
+# The version of a function whose code and configuration can change.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
+_LATEST = "$LATEST"
 
 
 class InvokeError(TrainingError, OSError):
@@ -29,6 +33,18 @@ def lambda_client() -> "LambdaClient":
     return boto3.client(
         "lambda", config=Config(retries={"mode": "legacy", "max_attempts": 5}, max_pool_connections=CONNECTIONS)
     )
+
+
+def own_function() -> str:
+    """Return the name with which this function invokes itself: `name:version` where it runs as a published version.
+
+    A version never changes, while an alias would lead to the code that it points to by then. `$LATEST` has no name of
+    its own: it is what the bare name stands for.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+    """
+    name, version = os.environ["AWS_LAMBDA_FUNCTION_NAME"], os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", _LATEST)
+    return name if version == _LATEST else f"{name}:{version}"
 
 
 def invoke_event(function: str, event: object) -> str:

@@ -1,12 +1,10 @@
 """The next link: a worker that runs low on time invokes its own function, which continues from a checkpoint."""
 
-import os
-
 import msgspec
 
 from training.job import WorkerJob
 from training.run.checkpoint import RunCheckpoints
-from training.run.invoking import invoke_event
+from training.run.invoking import invoke_event, own_function
 from training.run.results import RunFolder
 from training.run.telemetry import Telemetry
 
@@ -28,7 +26,7 @@ def invoke_next_link(job: WorkerJob, round_number: int, folder: RunFolder, telem
     """
     RunCheckpoints(folder, job, telemetry.line).wait_for(round_number)
     event = {**msgspec.to_builtins(job), "link": job.link + 1}
-    request_id = invoke_event(os.environ["AWS_LAMBDA_FUNCTION_NAME"], event)
+    request_id = invoke_event(own_function(), event)
     telemetry.line("handed_on", round=round_number, link=job.link + 1, next_request_id=request_id)
     record = {**telemetry.totals(), "link": job.link, "round": round_number, "next_request_id": request_id}
     folder.write_json(f"links/{job.rank}.{telemetry.attempt}.json", record)
