@@ -6,7 +6,7 @@ import torch
 
 from tests.support.training_alone import dealt, train_together
 from training.algorithm.epochs import Penalty
-from training.algorithm.schedules import Schedule
+from training.algorithm.schedules import RateSchedule
 from training.algorithm.steps import Steps, clipped
 from training.job import Job
 
@@ -99,7 +99,7 @@ def test_every_learning_rate_is_torchs(name, warmup):
     per_epoch, epochs, lr = 5, 10, 0.3
     total, warm_up = per_epoch * epochs, round(warmup * per_epoch * epochs)
     keys = {"step": {"lr_step_epochs": 4, "lr_decay": 0.5}, "cosine": {"lr_min": 0.01}}.get(name, {})
-    schedule = Schedule(job_of(lr=lr, n_epochs=epochs, lr_schedule=name, warmup=warmup, **keys), per_epoch)
+    schedule = RateSchedule(job_of(lr=lr, n_epochs=epochs, lr_schedule=name, warmup=warmup, **keys), per_epoch)
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
     scheduler = torch.optim.lr_scheduler
     makers = {

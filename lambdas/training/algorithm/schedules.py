@@ -25,7 +25,7 @@ _COSINE_TERMS = 12
 _STEPS_BY_DEFAULT = 3
 
 
-class Schedule:
+class RateSchedule:
     """The learning rate of each step.
 
     Args:

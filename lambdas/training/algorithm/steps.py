@@ -16,7 +16,7 @@ import numpy as np
 
 from training.algorithm.epochs import Penalty
 from training.algorithm.optimisers import Moved, Slots, optimiser_of
-from training.algorithm.schedules import Schedule
+from training.algorithm.schedules import RateSchedule
 from training.job import Job
 from training.model.base import Model, Parameters, Sectioned
 
@@ -32,7 +32,7 @@ class Steps:
     """
 
     def __init__(self, job: Job, model: Model, penalty: Penalty, steps_per_epoch: int) -> None:
-        schedule = Schedule(job, steps_per_epoch)
+        schedule = RateSchedule(job, steps_per_epoch)
         self.rate = schedule.rate
         self._constant_rate = schedule.constant
         self._sections = model.sections if isinstance(model, Sectioned) else None
