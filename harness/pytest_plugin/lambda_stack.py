@@ -13,11 +13,11 @@ from harness.aws.clients import CONTROL_TIMEOUT_S, INVOKE_READ_TIMEOUT_S, emulat
 from harness.aws.function_deployer import DesiredFunction, create_or_update
 from harness.aws.stack_session import DIRECT
 from harness.pytest_plugin.control import Control
-from harness.pytest_plugin.deployment import FunctionToDeploy, deployment_of
 from harness.pytest_plugin.lambda_events import LambdaEvent, LambdaEvents, RetryClock
 from harness.pytest_plugin.lambda_faults import LambdaFaults
 from harness.pytest_plugin.lambda_logs import LambdaLogRecord, LambdaLogs
 from harness.pytest_plugin.results import LambdaResult, result_of
+from harness.runs.deployment import FunctionToDeploy, deployment_of
 from harness.settings import Settings
 from harness.stack.state import Endpoints, StackState, client_environment
 

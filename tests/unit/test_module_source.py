@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from harness.pytest_plugin.module_source import module_of
+from harness.runs.module_source import module_of
 
 TEXT = '''
 from __future__ import annotations

@@ -13,8 +13,8 @@ import msgspec
 
 from harness.aws.function_deployer import Code
 from harness.errors import HarnessError
-from harness.pytest_plugin.module_source import module_of
 from harness.runs.functions import code_of
+from harness.runs.module_source import module_of
 from harness.settings import FunctionSettings, Settings, with_absolute_paths
 from harness.stack.state import Mode
 
