@@ -14,6 +14,7 @@
     s3.py               lets connections from this machine pass a bucket policy that demands TLS
     access.py           checks functions' calls against roles, the bucket policy and VPC endpoints
     delete_request.py   the keys in the body of S3's DeleteObjects
+    content.py          what the services hold: the state that explorations compare
     faults.py           makes calls and resources fail when a rehearsal asks for it
     install.py          adds all of this, service by service, before a service's first request
 

@@ -49,6 +49,7 @@ IDLE_S = 75
 FAULTS_ROUTE = "/_harness/faults"
 ACCESS_ROUTE = "/_harness/access"
 RESET_ROUTE = "/_harness/reset"
+CONTENT_ROUTE = "/_harness/content"
 
 
 class Dispatcher(DomainDispatcherApplication):
@@ -88,6 +89,8 @@ class Application:
             self._reset()
             start_response("204 No Content", [])
             return []
+        if environ["PATH_INFO"] == CONTENT_ROUTE:
+            return _content(start_response)
         answer: Iterable[bytes] = self._answer(environ, start_response)
         return answer
 
@@ -127,6 +130,17 @@ class Application:
             self._answer = self._plain
             FAULTS.put(FaultPlan())
             moto_api_backend.reset()
+
+
+def _content(start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's
+    """Answer with what the services hold."""
+    import msgspec  # noqa: PLC0415 - only explorations ask
+
+    from harness.emulation.content import content  # noqa: PLC0415 - as above
+
+    found = msgspec.json.encode(content())
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(found)))])
+    return [found]
 
 
 def not_here(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's
