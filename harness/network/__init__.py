@@ -1,5 +1,5 @@
 """Between workers and cache: the configuration endpoint, and proxies that inject faults or emulate AWS's network."""
 
-from harness.network.discovery import Node, configuration, serve
+from harness.network.discovery import Node, NodeList, configuration, serve
 
-__all__ = ["Node", "configuration", "serve"]
+__all__ = ["Node", "NodeList", "configuration", "serve"]

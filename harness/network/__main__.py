@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import signal
 
-from harness.network.discovery import Node, serve
+from harness.network.discovery import Node, NodeList, serve
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ async def _serve_until_stopped(listen: Node, nodes: list[Node]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with await serve(listen, nodes):
+    async with await serve(listen, NodeList(nodes)):
         await stop.wait()
 
 

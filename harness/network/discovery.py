@@ -8,6 +8,7 @@ r"""ElastiCache's configuration endpoint: answers `config get cluster` with the 
                                  \r\n
                                  END\r\n
 
+The version rises with every change of the list, by which clients tell the newer of two lists.
 `length` counts the version line and the node line with their line feeds; without the last one, clients wait forever.
 https://docs.aws.amazon.com/AmazonElastiCache/latest/mem-ug/AutoDiscovery.AddingToYourClientLibrary.html
 """
@@ -27,9 +28,6 @@ LONGEST_LINE = 2048
 # The version that the endpoint reports; clients only check that the answer begins with VERSION.
 SERVER_VERSION = b"1.6.18"
 
-# The list of nodes never changes while the endpoint lives, so its version does not either.
-CONFIGURATION_VERSION = 1
-
 _QUIT = b"quit"
 
 
@@ -40,29 +38,46 @@ class Node(NamedTuple):
     port: int
 
 
-def configuration(nodes: Sequence[Node]) -> bytes:
+class NodeList:
+    """The nodes that an endpoint lists.
+
+    Attributes:
+        nodes: The nodes.
+        version: The list's version, from 1.
+
+    Args:
+        nodes: The nodes at the start.
+    """
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes, self.version = list(nodes), 1
+
+    def change(self, nodes: Sequence[Node]) -> None:
+        """List other nodes from now on."""
+        self.nodes, self.version = list(nodes), self.version + 1
+
+
+def configuration(node_list: NodeList) -> bytes:
     """Return the answer to `config get cluster`."""
-    listed = " ".join(f"{node.host}|{node.host}|{node.port}" for node in nodes)
-    payload = f"{CONFIGURATION_VERSION}\n{listed}\n".encode()
+    listed = " ".join(f"{node.host}|{node.host}|{node.port}" for node in node_list.nodes)
+    payload = f"{node_list.version}\n{listed}\n".encode()
     return b"CONFIG cluster 0 %d\r\n%s\r\nEND\r\n" % (len(payload), payload)
 
 
-def answers(nodes: Sequence[Node]) -> dict[bytes, bytes]:
-    """Return the answer to each supported command; any other command gets `ERROR`."""
-    return {
-        b"config get cluster": configuration(nodes),
-        b"version": b"VERSION " + SERVER_VERSION + b"\r\n",
-    }
+def answer_to(command: bytes, node_list: NodeList) -> bytes:
+    """Return the answer to a command; any that is not supported gets `ERROR`."""
+    if command == b"config get cluster":
+        return configuration(node_list)
+    return b"VERSION " + SERVER_VERSION + b"\r\n" if command == b"version" else b"ERROR\r\n"
 
 
-async def serve(listen: Node, nodes: Sequence[Node]) -> asyncio.Server:
-    """Listen at `listen` and answer any number of clients."""
-    known = answers(nodes)
+async def serve(listen: Node, node_list: NodeList) -> asyncio.Server:
+    """Listen at `listen` and answer any number of clients with the list as it is by then."""
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if is_own(writer.get_extra_info("socket")):
-                await _answer_lines(reader, writer, known)
+                await _answer_lines(reader, writer, node_list)
             else:
                 logger.warning("a connection of another user was refused")
         except (ConnectionError, ValueError) as error:
@@ -82,10 +97,10 @@ def is_http(line: bytes) -> bool:
     return b" HTTP/" in line and line.rpartition(b" ")[2].startswith(b"HTTP/")
 
 
-async def _answer_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, known: dict[bytes, bytes]) -> None:
+async def _answer_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, node_list: NodeList) -> None:
     while line := await reader.readline():
         command = b" ".join(line.split())
         if command == _QUIT or is_http(line):
             return
-        writer.write(known.get(command, b"ERROR\r\n"))
+        writer.write(answer_to(command, node_list))
         await writer.drain()

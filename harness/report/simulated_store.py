@@ -157,6 +157,9 @@ class SimulatedChannel:
         for node, its_keys in self._store.by_node(keys):
             self._time.at(sent_at, partial(self._remove, node, its_keys))
 
+    def refresh(self) -> None:
+        """Do nothing: the nodes never change here."""
+
     def diagnosis(self) -> str:
         """Return nothing: no value is lost here."""
         return ""

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from harness.network import Node, configuration, serve
+from harness.network import Node, NodeList, configuration, serve
 
 ONE_NODE = b"CONFIG cluster 0 28\r\n1\n127.0.0.1|127.0.0.1|11211\n\r\nEND\r\n"
 
@@ -28,7 +28,7 @@ def converse(*chunks: bytes) -> bytes:
     """Return one client's conversation with an endpoint of one node."""
 
     async def conversation() -> bytes:
-        async with await serve(Node("127.0.0.1", 0), [Node("127.0.0.1", 11211)]) as server:
+        async with await serve(Node("127.0.0.1", 0), NodeList([Node("127.0.0.1", 11211)])) as server:
             return await ask(server.sockets[0].getsockname()[1], *chunks)
 
     return asyncio.run(conversation())
@@ -36,9 +36,9 @@ def converse(*chunks: bytes) -> bytes:
 
 def test_the_nodes_are_listed_byte_for_byte_as_elasticache_does():
     """The answer is the documented one, with the length of version and nodes."""
-    two = configuration([Node("10.0.0.1", 11211), Node("cache.local", 11212)])
+    two = configuration(NodeList([Node("10.0.0.1", 11211), Node("cache.local", 11212)]))
 
-    assert configuration([Node("127.0.0.1", 11211)]) == ONE_NODE
+    assert configuration(NodeList([Node("127.0.0.1", 11211)])) == ONE_NODE
     assert two == b"CONFIG cluster 0 56\r\n1\n10.0.0.1|10.0.0.1|11211 cache.local|cache.local|11212\n\r\nEND\r\n"
 
 
@@ -62,12 +62,32 @@ def test_every_line_gets_its_answer(sent: list[bytes], answer: bytes):
     assert converse(*sent) == answer
 
 
+def test_a_changed_list_has_a_higher_version():
+    """A client that asks again over the same connection gets the new list."""
+
+    async def conversation() -> list[bytes]:
+        nodes, lines = NodeList([Node("127.0.0.1", 11211)]), []
+        async with await serve(Node("127.0.0.1", 0), nodes) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+            for replaced in (nodes.nodes, [Node("127.0.0.1", 11213), Node("127.0.0.1", 11214)]):
+                nodes.change(replaced)
+                writer.write(b"config get cluster\r\n")
+                lines.append(await reader.readuntil(b"END\r\n"))
+            writer.close()
+        return lines
+
+    first, second = asyncio.run(conversation())
+
+    assert first == ONE_NODE.replace(b"\n1\n", b"\n2\n")
+    assert second == b"CONFIG cluster 0 54\r\n3\n127.0.0.1|127.0.0.1|11213 127.0.0.1|127.0.0.1|11214\n\r\nEND\r\n"
+
+
 def test_garbage_from_many_clients_disturbs_nobody():
     """After noise, an endless line and a client that leaves at once, the endpoint still answers the next client."""
     noise = random.Random(7)
 
     async def crowd() -> bytes:
-        async with await serve(Node("127.0.0.1", 0), [Node("127.0.0.1", 11211)]) as server:
+        async with await serve(Node("127.0.0.1", 0), NodeList([Node("127.0.0.1", 11211)])) as server:
             port = server.sockets[0].getsockname()[1]
             _, leaver = await asyncio.open_connection("127.0.0.1", port)
             leaver.write(b"config get cluster\r\n" * 100)

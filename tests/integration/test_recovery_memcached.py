@@ -1,7 +1,6 @@
 """Recovery against a real memcached that is killed, stands still, or is small."""
 
 import signal
-import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +9,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from harness.stack.memcached import find_memcached, memcached_service
-from harness.system.ports import ReservedPorts
-from harness.system.probes import answers_memcached, wait_until
+from tests.support.caches import Cache
 from tests.support.ranks import on_all_ranks
 from training.errors import ChannelError, ChannelSilent, RanksMissing
 from training.exchange.channel.memcached import MemcachedChannel
@@ -22,37 +19,6 @@ from training.exchange.recovery.lease import Lease
 from training.exchange.recovery.recovery import Recovery
 
 RANKS, ROUNDS = 3, 400
-
-
-class Cache:
-    """A memcached of the test's own, on one port for all its lives."""
-
-    def __init__(self, *flags):
-        self._flags = flags
-        self._ports, self._program = ReservedPorts(["cache"], {}), find_memcached()
-        self.port = self._ports.numbers["cache"]
-        self._process = None
-
-    def start(self):
-        """Starts it, empty."""
-        command = [str(part) for part in memcached_service(self._program, self.port).command]
-        command += self._flags
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        assert wait_until(lambda: answers_memcached(self.port), 30)
-
-    def kill(self):
-        """Ends it as a crash does."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self):
-        """Ends it for good."""
-        self.kill()
-        self._ports.close()
-
-    def send(self, number):
-        """Sends it a signal."""
-        self._process.send_signal(number)
 
 
 @pytest.fixture

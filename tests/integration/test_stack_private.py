@@ -191,7 +191,7 @@ def test_a_stack_starts_in_the_main_thread_only(project):
 def test_workers_find_memcached_through_the_configuration_endpoint(stack):
     """What the endpoint lists is the stack's memcached."""
     host, _, port = stack.endpoints.discovery.rpartition(":")
-    nodes = discover(host, int(port), timeout_s=5)
+    nodes = discover(host, int(port), timeout_s=5).nodes
 
     assert [f"{name}:{number}" for name, number in nodes] == [stack.endpoints.memcached]
 

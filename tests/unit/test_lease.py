@@ -116,6 +116,70 @@ def test_a_lease_lost_with_the_cache_is_taken_again():
     assert holder.token == msgspec.msgpack.decode(channel.get_many([KEY])[KEY], type=Holder).token
 
 
+class Moving:
+    """A channel whose keys move from node to node."""
+
+    def __init__(self, node):
+        self.node = node
+
+    def __getattr__(self, name):
+        return getattr(self.node, name)
+
+
+def test_a_holder_whose_key_moves_to_an_older_lease_goes_on():
+    """The node held an earlier attempt's lease, before the key moved away from it: that try finds out."""
+    one, another = MemoryChannel(), MemoryChannel()
+    first = lease_on(one)
+    first.acquire(1)
+    another.add(KEY, one.get_many([KEY])[KEY])
+    nodes = Moving(another)
+    retry = lease_on(nodes, Waiting())
+    retry.acquire(1)
+
+    nodes.node = one
+    retry.heartbeat()
+    retry.check()
+    first.heartbeat()
+
+    with pytest.raises(DuplicateDelivery):
+        first.check()
+
+
+def test_of_two_equal_attempts_under_one_key_the_one_that_lives_there_goes_on():
+    """Each took the lease on its own node, while they held different lists of nodes."""
+    one, another = MemoryChannel(), MemoryChannel()
+    nodes = Moving(one)
+    there, comes = lease_on(another), lease_on(nodes)
+    there.acquire(1)
+    comes.acquire(1)
+
+    nodes.node = another
+    comes.heartbeat()
+    comes.check()
+    there.heartbeat()
+    comes.heartbeat()
+
+    there.check()
+    with pytest.raises(DuplicateDelivery):
+        comes.check()
+
+
+def test_a_dead_try_of_the_same_number_does_not_end_a_holder():
+    """Its lease stands still where the key has moved to: after a while it is overwritten."""
+    one, another = MemoryChannel(), MemoryChannel()
+    lease_on(another).acquire(1)
+    nodes = Moving(one)
+    holder = lease_on(nodes)
+    holder.acquire(1)
+
+    nodes.node = another
+    for _ in range(1 + round(STANDS_STILL_S / HEARTBEAT_S)):
+        holder.heartbeat()
+
+    holder.check()
+    assert holder.token == msgspec.msgpack.decode(another.get_many([KEY])[KEY], type=Holder).token
+
+
 def test_of_many_at_once_one_gets_it():
     """Ten deliveries find a dead holder; one of them goes on."""
     channel = MemoryChannel()

@@ -32,6 +32,7 @@ class CountingChannel:
         self.max_value_bytes = channel.max_value_bytes
         # What is called once per run, or moves no values, needs no detour.
         self.delete_many, self.diagnosis, self.close = channel.delete_many, channel.diagnosis, channel.close
+        self.refresh = channel.refresh
 
     def round_trip(
         self, values: Mapping[str, Value], keys: Sequence[str], buffers: Mapping[str, ReceiveBuffer] | None = None

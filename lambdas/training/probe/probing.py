@@ -177,7 +177,7 @@ def _node_with(probe: Probe, key: str) -> tuple[str, int]:
     Raises:
         ChannelError: No node has it any longer.
     """
-    for host, port in discover(probe.host, probe.port, TIMEOUT_S):
+    for host, port in discover(probe.host, probe.port, TIMEOUT_S).nodes:
         with closing(MemcachedChannel(host, port)) as channel:
             if channel.get_many([key]):
                 return host, port

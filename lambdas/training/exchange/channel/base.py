@@ -82,6 +82,12 @@ class Channel(Protocol):
             ChannelError: The store is not reachable.
         """
 
+    def refresh(self) -> None:
+        """Look whether the store's nodes have changed, and use the new ones from now on; an error changes nothing.
+
+        Keys may move to other nodes: to this rank, what they held is lost, as when the store was restarted.
+        """
+
     def diagnosis(self) -> str:
         """Return why values may be gone according to the store's own counters; empty for no reason, or no answer."""
 

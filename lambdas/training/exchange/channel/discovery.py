@@ -8,14 +8,29 @@ The client sends `config get cluster`; the endpoint answers with a version line 
     END\r\n
 
 A plain Memcached answers `ERROR`: then the endpoint itself is the only node.
+The version rises with every change of the list. Ranks may hold different lists for a moment: they ask again.
 https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/AutoDiscovery.AddingToYourClientLibrary.html
 """
 
 import socket
+from typing import NamedTuple
 
 from training.errors import ChannelError, ChannelSilent
 
 Node = tuple[str, int]
+
+
+class NodeListing(NamedTuple):
+    """The nodes of a cluster at some time.
+
+    Attributes:
+        version: The larger of two versions is the newer list; 0 for a plain Memcached, whose list never changes.
+        nodes: Host and port of each node, sorted.
+    """
+
+    version: int
+    nodes: tuple[Node, ...]
+
 
 _REQUEST = b"config get cluster\r\n"
 _ENDS = (b"END\r\n", b"ERROR\r\n")
@@ -25,8 +40,8 @@ FULL = b"ERROR Too many open connections"
 _GREETING_WITHIN_S = 0.2
 
 
-def discover(host: str, port: int, timeout_s: float) -> list[Node]:
-    """Return the nodes of the cluster behind an endpoint, sorted.
+def discover(host: str, port: int, timeout_s: float) -> NodeListing:
+    """Return the nodes of the cluster behind an endpoint.
 
     Args:
         host: Host of the configuration endpoint, or of a plain Memcached.
@@ -49,8 +64,8 @@ def discover(host: str, port: int, timeout_s: float) -> list[Node]:
             raise ChannelError(no_connections_left(f"{host}:{port}")) from error
         raise ChannelError(f"Memcached at {host}:{port} is not reachable: {error}") from error
     if reply.endswith(b"ERROR\r\n"):
-        return [(host, port)]
-    return sorted(_parse(reply, f"{host}:{port}"))
+        return NodeListing(0, ((host, port),))
+    return _parse(reply, f"{host}:{port}")
 
 
 def is_full(host: str, port: int) -> bool:
@@ -83,14 +98,15 @@ def _read_reply(connection: socket.socket) -> bytes:
     return reply
 
 
-def _parse(reply: bytes, endpoint: str) -> list[Node]:
+def _parse(reply: bytes, endpoint: str) -> NodeListing:
     try:
         header, body = reply.split(b"\r\n", 1)
         keyword, _, _, length = header.split()
-        nodes_line = body[: int(length)].decode("ascii").split("\n")[1]
+        version_line, nodes_line = body[: int(length)].decode("ascii").split("\n")[:2]
+        version = int(version_line)
         nodes = [(name or address, int(port)) for name, address, port in (n.split("|") for n in nodes_line.split())]
     except (ValueError, IndexError) as error:
         raise ChannelError(f"{endpoint} answered `config get cluster` with {reply[:80]!r}") from error
-    if keyword != b"CONFIG" or not nodes:
+    if keyword != b"CONFIG" or not nodes or version < 1:
         raise ChannelError(f"{endpoint} names no nodes: {reply[:80]!r}")
-    return nodes
+    return NodeListing(version, tuple(sorted(nodes)))

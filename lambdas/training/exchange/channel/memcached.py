@@ -2,10 +2,13 @@
 
 A round trip is one request to each node that it concerns, and their replies: the stores, then one `get`.
 With as many keys as large values, each key is requested behind a value, so that values are sent while others arrive.
+A node may be replaced under another address: when one fails, the configuration endpoint is asked again.
 https://github.com/memcached/memcached/blob/master/doc/protocol.txt
 """
 
 import hashlib
+import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -13,7 +16,9 @@ from typing import cast
 from training.errors import ChannelError, ChannelSilent, ValueTooLarge
 from training.exchange.channel.base import ReceiveBuffer, Value, parts_of, size_of
 from training.exchange.channel.connection import JOIN_BYTES, ClosedError, Connection, NoAnswerError
-from training.exchange.channel.discovery import FULL, discover, is_full, no_connections_left
+from training.exchange.channel.discovery import FULL, NodeListing, discover, is_full, no_connections_left
+
+logger = logging.getLogger(__name__)
 
 # Longer than any run: a chain of functions may take hours. What a finished run leaves expires.
 TTL_S = 6 * 3600
@@ -21,6 +26,8 @@ TTL_S = 6 * 3600
 ITEM_OVERHEAD_BYTES = 512
 # A node that does not answer within this time counts as cut off; the recovery layer connects again.
 TIMEOUT_S = 3.0
+# While a node fails, the endpoint is asked again this often.
+ASK_AGAIN_S = 0.25
 LONGEST_KEY_BYTES = 250
 _REFUSED = b"SERVER_ERROR"
 _TOO_LARGE = b"too large"
@@ -44,10 +51,13 @@ class MemcachedChannel:
     """
 
     def __init__(self, host: str, port: int, timeout_s: float = TIMEOUT_S) -> None:
-        self._nodes = [Connection(*node, timeout_s) for node in discover(host, port, timeout_s)]
+        self._endpoint, self._timeout_s = (host, port), timeout_s
+        self._nodes: list[Connection] = []
         self._memory_mb: dict[str, int] = {}
         # Deletes wait for the next request: nobody waits for them.
-        self._deletes: dict[str, list[bytes]] = {node.name: [] for node in self._nodes}
+        self._deletes: dict[str, list[bytes]] = {}
+        self._ask_from = 0.0
+        self._follow(discover(host, port, timeout_s))
         self.max_value_bytes = min(map(self._item_limit, self._nodes)) - ITEM_OVERHEAD_BYTES
 
     def round_trip(
@@ -69,7 +79,7 @@ class MemcachedChannel:
                     if asked:
                         _read_values(node, buffers or {}, found)
         except (OSError, ValueError) as error:
-            raise _failure(node, error, [unsure for unsure, _, _ in node_requests]) from error
+            raise self._failure(node, error, [unsure for unsure, _, _ in node_requests]) from error
         if refusals:
             raise min(refusals, key=lambda refusal: not isinstance(refusal, ValueTooLarge))
         return found
@@ -85,14 +95,14 @@ class MemcachedChannel:
     def add(self, key: str, value: bytes) -> bool:
         """Store a value unless its key is there; see `Channel.add`."""
         node = self._node_of(key)
-        with _translated(node):
+        with self._translated(node):
             node.send([*self._request(node), *_store("add", key, value)])
             return self._read_outcome(node, key, value, {b"STORED": True, b"NOT_STORED": False})
 
     def replace_if(self, key: str, old: bytes, new: bytes) -> bool:
         """Store a value in place of a known one; see `Channel.replace_if`."""
         node = self._node_of(key)
-        with _translated(node):
+        with self._translated(node):
             node.send([*self._request(node), b"gets %b\r\n" % _checked(key)])
             line = node.line()
             if line == b"END":
@@ -112,11 +122,27 @@ class MemcachedChannel:
             # Nothing depends on the reply: what is not deleted expires.
             self._deletes[self._node_of(key).name].append(b"delete %b noreply\r\n" % _checked(key))
 
+    def refresh(self) -> None:
+        """Ask the endpoint which nodes there are; see `Channel.refresh`.
+
+        Nodes that stay keep their connections. A list that is not newer than the one in use is left.
+        """
+        if not self._listing.version:
+            return
+        try:
+            listing = discover(*self._endpoint, self._timeout_s)
+        except ChannelError as error:
+            logger.debug("the list of nodes stays: %s", error)
+            return
+        if listing.version > self._listing.version:
+            logger.info("the cache's nodes: %s", listing)
+            self._follow(listing)
+
     def diagnosis(self) -> str:
         """Return which node has evicted values, and what to set; see `Channel.diagnosis`."""
         for node in self._nodes:
             try:
-                with _translated(node):
+                with self._translated(node):
                     evictions = int(_stats(node, b"stats\r\n").get(b"evictions", b"0"))
             except ChannelError:
                 continue
@@ -135,6 +161,31 @@ class MemcachedChannel:
                 except OSError:
                     pass  # it expires
             node.close()
+
+    def _follow(self, listing: NodeListing) -> None:
+        """Use these nodes from now on."""
+        self._listing = listing
+        gone = {node.name: node for node in self._nodes}
+        nodes = [Connection(*node, self._timeout_s) for node in listing.nodes]
+        self._nodes = [gone.pop(node.name, node) for node in nodes]
+        for node in gone.values():
+            node.close()
+        self._deletes = {node.name: self._deletes.get(node.name, []) for node in self._nodes}
+
+    @contextmanager
+    def _translated(self, node: Connection) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, KeyError) as error:
+            raise self._failure(node, error, [node]) from error
+
+    def _failure(self, node: Connection, error: Exception, unsure: list[Connection]) -> ChannelError:
+        """Return a node's failure as ours; the node may have been replaced, so that the next request goes elsewhere."""
+        failure = _as_channel_error(node, error, unsure)
+        if time.monotonic() >= self._ask_from:
+            self.refresh()
+            self._ask_from = time.monotonic() + ASK_AGAIN_S
+        return failure
 
     def _request(
         self, node: Connection, stores: Mapping[str, Value] | None = None, reads: Sequence[str] = ()
@@ -172,7 +223,7 @@ class MemcachedChannel:
         return max(self._nodes, key=lambda node: hashlib.blake2b(f"{node.name} {key}".encode(), digest_size=8).digest())
 
     def _item_limit(self, node: Connection) -> int:
-        with _translated(node):
+        with self._translated(node):
             settings = _stats(node, b"stats settings\r\n")
             self._memory_mb[node.name] = int(settings.get(b"maxbytes", b"0")) >> 20
             return int(settings[b"item_size_max"])
@@ -225,15 +276,7 @@ def _in_turns(stores: Mapping[str, Value], reads: Sequence[str]) -> Iterator[tup
         yield "", b"", reads
 
 
-@contextmanager
-def _translated(node: Connection) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError) as error:
-        raise _failure(node, error, [node]) from error
-
-
-def _failure(node: Connection, error: Exception, unsure: list[Connection]) -> ChannelError:
+def _as_channel_error(node: Connection, error: Exception, unsure: list[Connection]) -> ChannelError:
     """Return a node's failure as ours; connections that may still owe a reply are closed."""
     for connection in unsure:
         connection.close()

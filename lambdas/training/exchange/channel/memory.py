@@ -67,6 +67,9 @@ class MemoryChannel:
         """Return the keys that are there now."""
         return list(self._values)
 
+    def refresh(self) -> None:
+        """Do nothing: there are no nodes."""
+
     def diagnosis(self) -> str:
         """Return nothing: no value is lost by itself here."""
         return ""

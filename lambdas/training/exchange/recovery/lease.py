@@ -14,7 +14,9 @@ computes.
     retry                                         | reads | same heartbeat for 1.2 s | replaces it: attempt 2
     holder, if it only slept                                                         | finds a foreign token: stops
 
-A holder that finds its key gone adds it again: the cache was restarted.
+A holder that finds its key gone adds it again: the cache was restarted, or the key has moved to another node.
+There it may find an older lease, left when the key was on that node before: the later attempt goes on, and of two
+equal ones the one that is there if its heartbeat moves. So one of several always does.
 A lease holds counters and no times, so that clocks need not agree; one with impossible counters is refused.
 """
 
@@ -37,6 +39,8 @@ HEARTBEAT_S = 0.3
 STANDS_STILL_S = 1.2
 WATCH_POLL_S = 0.05
 RETRY_S = 0.1
+# A holder looks for new nodes with every third heartbeat, before anybody takes its lease for one that stands still.
+HEARTBEATS_PER_LOOK = 3
 
 
 # More than any run reaches: Lambda ends an invocation after 15 minutes, which are 3,000 heartbeats.
@@ -88,6 +92,8 @@ class Lease:
         self._channel: Channel | None = None
         self._holder = Holder(secrets.token_hex(8), link)
         self._lost = False
+        # The lease of an equal attempt that this one has found under its key, and for how many heartbeats it has stood.
+        self._rival, self._rival_stands = b"", 0
         self._refusal: ImpossibleValue | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -197,14 +203,34 @@ class Lease:
             if channel.add(self._key, _packed(moved)):
                 self._holder = moved
             return
-        holder = _read_holder(self._key, found)
-        self._lost = holder.token != self._holder.token
-        if not self._lost:
-            self._holder = holder  # a heartbeat was stored though its answer was lost
+        other = _read_holder(self._key, found)
+        if other.token == self._holder.token:
+            self._holder = other  # a heartbeat was stored though its answer was lost
+        else:
+            self._meet(other, found, moved)
+
+    def _meet(self, other: Holder, found: bytes, moved: Holder) -> None:
+        """Yield to another try, or overwrite the lease that it has left behind."""
+        theirs, ours = (other.link, other.attempt), (self._holder.link, self._holder.attempt)
+        if theirs == ours and found != self._rival:
+            self._lost = bool(self._rival)  # its heartbeat moves
+            self._rival, self._rival_stands = found, 0
+            return
+        self._rival_stands += 1
+        if theirs > ours:
+            self._lost = True
+        elif theirs < ours or self._rival_stands * HEARTBEAT_S >= STANDS_STILL_S:
+            self._rival = b""
+            if self._open().replace_if(self._key, found, _packed(moved)):
+                self._holder = moved
 
     def _keep_alive(self) -> None:
+        beats = 0
         while not self._stop.wait(HEARTBEAT_S) and not self._lost:
+            beats += 1
             try:
+                if beats % HEARTBEATS_PER_LOOK == 0:
+                    self._open().refresh()
                 self.heartbeat()
             except ChannelError as error:
                 logger.debug("no heartbeat: %s", error)

@@ -18,6 +18,10 @@ LONG_WAIT_POLL_S = 0.01
 # With many ranks less often: each listens to all others.
 LONG_WAIT_POLL_PER_RANK_S = 0.6e-3
 LONGEST_WAIT_POLL_S = 0.1
+# Another rank may know of a change of the store's nodes that this one has not noticed, because its own nodes are still
+# there: a long wait looks this soon, then ever less often.
+FIRST_LOOK_S = 0.5
+LONGEST_LOOK_GAP_S = 8.0
 
 
 class PatientPolicy:
@@ -69,6 +73,8 @@ class PatientWait:
         self._found: Mapping[str, Any] = {}
         self._failure: ChannelError | None = None
         self._next_start = 0.0
+        self._look_gap_s = FIRST_LOOK_S
+        self._next_look = self._begun + self._look_gap_s
         self._long_wait_s = 0.0 if recovery.is_back else LONG_WAIT_S
         self._poll_s = min(LONGEST_WAIT_POLL_S, max(LONG_WAIT_POLL_S, LONG_WAIT_POLL_PER_RANK_S * mailbox.world_size))
         self._causes: list[str] = []
@@ -123,6 +129,10 @@ class PatientWait:
         rest = self._timeout_s - (now - self._started)
         if rest <= 0:
             raise self._timed_out(missing, now)
+        if now >= self._next_look:
+            self._channel.refresh()
+            self._look_gap_s = min(2 * self._look_gap_s, LONGEST_LOOK_GAP_S)
+            self._next_look = now + self._look_gap_s
         if self._failure is None:
             self._causes += self._recovery.help(self._place, missing, self._found, self._begun)
             self._helped = True
