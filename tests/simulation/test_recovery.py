@@ -17,7 +17,7 @@ from training.exchange.collectives import two_level
 from training.exchange.collectives.registry import EXACT
 
 SCHEDULES = int(os.environ.get("HARNESS_SCHEDULES", "100"))
-KINDS = ("restart", "outage", "refuse", "evict", "corrupt", "kill", "freeze", "duplicate")
+KINDS = ("restart", "outage", "refuse", "evict", "corrupt", "kill", "freeze", "mute", "duplicate", "usurp")
 # What empties the cache, so that what a dead rank alone had may be gone.
 LOSING = {"restart", "evict", "corrupt"}
 
@@ -74,7 +74,7 @@ def replay(schedule):
     except StateLost:
         # Only who had a state of its own, died or was replaced, and lost the cache may end like this.
         assert schedule.private
-        assert kinds & {"kill", "duplicate"}
+        assert kinds & {"kill", "duplicate", "usurp"}
         assert kinds & LOSING
         counted["lost"] += 1
         return
