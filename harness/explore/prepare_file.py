@@ -1,0 +1,187 @@
+"""The file of `--prepare`: what the function needs, what must hold in the end, and what does not count.
+
+    def prepare(client):                     # before every case
+        client("s3").create_bucket(Bucket="inbox")
+
+    def invariant(client):                   # after every case; raises, or returns what is wrong
+        assert ...
+
+    ignore = ["s3://inbox/logs/*", "dynamodb://orders/*#updated_at"]
+    normalise = [("job-[0-9]+", "<job>")]
+    may_repeat = ["sqs://orders"]
+    outside = ["api.example.com:443"]
+
+Every part may be missing. `client("s3")` returns a boto3 client of the stage.
+"""
+
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.explore.rules import Rules
+
+ClientOf = Callable[[str], Any]
+NAMES = ("prepare", "invariant", "ignore", "normalise", "may_repeat", "outside")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What an exploration is told about a function.
+
+    Attributes:
+        prepare: Makes what the function needs; None if it needs nothing.
+        invariant: Raises `AssertionError`, or returns a text, if the final state is wrong; None without one.
+        rules: How states are compared.
+        outside: Patterns of addresses, `host:port`, which functions may connect to although no effect is seen there.
+    """
+
+    prepare: Callable[[ClientOf], object] | None = None
+    invariant: Callable[[ClientOf], object] | None = None
+    rules: Rules = field(default_factory=Rules)
+    outside: tuple[str, ...] = ()
+
+    def allows(self, address: str) -> bool:
+        """Return whether functions may connect to an address past the proxy."""
+        return any(fnmatchcase(address, pattern) for pattern in self.outside)
+
+    def violation(self, client: ClientOf) -> str:
+        """Return how the final state violates the invariant; empty if it does not.
+
+        Args:
+            client: Returns a boto3 client of the stage.
+        """
+        if self.invariant is None:
+            return ""
+        try:
+            told = self.invariant(client)
+        except AssertionError as error:
+            return str(error) or _failed_line(error) or "the invariant does not hold"
+        except Exception as error:  # noqa: BLE001 - the user's code; what it fails at is the finding
+            return f"{type(error).__name__}: {error}"
+        return told if isinstance(told, str) else ""
+
+
+def preparation_of(
+    origin: str,
+    *,
+    prepare: object = None,
+    invariant: object = None,
+    ignore: object = (),
+    normalise: object = (),
+    may_repeat: object = (),
+    outside: object = (),
+) -> Preparation:
+    """Return a checked preparation.
+
+    Args:
+        origin: Where the values come from, for messages: a file, or `explore()`.
+        prepare: A function of one argument, or None.
+        invariant: A function of one argument, or None.
+        ignore: Patterns of addresses and members.
+        normalise: Pairs of a regular expression and a replacement.
+        may_repeat: Patterns of addresses.
+        outside: Patterns of `host:port`.
+
+    Raises:
+        HarnessError: A value is not what it should be; it is named.
+    """
+    for name, function in (("prepare", prepare), ("invariant", invariant)):
+        if function is not None and not callable(function):
+            raise HarnessError(
+                f"{name} is {function!r:.80}, no function", origin, f"write `def {name}(client):`, or leave it out"
+            )
+    return Preparation(
+        prepare=prepare if callable(prepare) else None,
+        invariant=invariant if callable(invariant) else None,
+        rules=Rules(
+            ignore=_patterns("ignore", ignore, origin),
+            normalise=tuple(_replacement(one, origin) for one in _listed("normalise", normalise, origin)),
+            may_repeat=_patterns("may_repeat", may_repeat, origin),
+        ),
+        outside=_patterns("outside", outside, origin),
+    )
+
+
+def load_preparation(path: Path) -> Preparation:
+    """Return what a file of `--prepare` says.
+
+    Raises:
+        HarnessError: The file cannot be read or run, says nothing, or says something wrong.
+    """
+    module = _import(path)
+    given = {name: getattr(module, name) for name in NAMES if hasattr(module, name)}
+    if not given:
+        raise HarnessError(
+            f"--prepare {path} defines none of {', '.join(NAMES)}",
+            remedy="write `def prepare(client):`, which makes what the function needs",
+        )
+    return preparation_of(str(path), **given)
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"prepare_{path.stem}", path)
+    if path.suffix != ".py" or not path.is_file() or spec is None or spec.loader is None:
+        raise HarnessError(f"--prepare {path} is no Python file", remedy="give a file with `def prepare(client):`")
+    module = importlib.util.module_from_spec(spec)
+    # It may import what lies beside it.
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise HarnessError(
+            f"--prepare {path} fails: {type(error).__name__}: {error}", _place(error, path), "correct the file"
+        ) from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    return module
+
+
+def _place(error: Exception, path: Path) -> str:
+    """Return the line of a file at which an error arose."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def _failed_line(error: AssertionError) -> str:
+    """Return the source of an assertion without a message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return frames[-1].line or "" if frames else ""
+
+
+def _listed(name: str, value: object, origin: str) -> list[Any]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise HarnessError(f"{name} is {value!r:.80}", origin, f"make it a list, such as {name} = [...]")
+    return list(value)
+
+
+def _patterns(name: str, value: object, origin: str) -> tuple[str, ...]:
+    patterns = _listed(name, value, origin)
+    for pattern in patterns:
+        if not isinstance(pattern, str) or not pattern:
+            example = "api.example.com:443" if name == "outside" else "s3://bucket/*"
+            raise HarnessError(f"{name} has {pattern!r:.80}", origin, f"write patterns as texts: {example!r}")
+    return tuple(patterns)
+
+
+def _replacement(value: object, origin: str) -> tuple[re.Pattern[str], str]:
+    match value:
+        case (str() as pattern, str() as replacement):
+            try:
+                found = re.compile(pattern)
+                found.sub(replacement, "")
+            except (re.error, IndexError) as error:
+                raise HarnessError(f"normalise has {pattern!r:.80}: {error}", origin, "correct it") from error
+            return found, replacement
+    raise HarnessError(
+        f"normalise has {value!r:.80}", origin, r'write pairs of a regular expression and a text: (r"job-\d+", "<job>")'
+    )
