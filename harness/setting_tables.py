@@ -66,7 +66,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         idle_timeout_s: Seconds after which an idle environment is stopped.
         state_delay_s: Seconds for which a new function is `Pending` and an update `InProgress`; on AWS, a few.
         fork: Whether environments in process mode are forked from a parent that has already imported their libraries.
-        routing_seed: Seed of the random choices between an alias's two versions.
+        routing_seed: Seed of the choices between an alias's two versions, and of the invocations that FIS strikes.
         isolate: Whether process mode has AWS's paths (/var/task, /opt) and a /tmp for each, where the kernel permits.
         zones: The number of zones that functions run in; their environments take turns, and the cache is in the first.
     """

@@ -10,6 +10,7 @@
     resources/          the resource types; each is created and deleted by the API calls that AWS makes
     elasticache.py      parameter groups, Memcached nodes and the configuration endpoint
     ecr.py              the images in the stack's registry
+    fis/                experiments of FIS that strike functions of the Lambda service
     ec2.py              VPC endpoints that disappear when deleted and can be found by tag until then
     s3.py               lets connections from this machine pass a bucket policy that demands TLS
     access.py           checks functions' calls against roles, the bucket policy and VPC endpoints

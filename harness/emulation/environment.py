@@ -2,6 +2,8 @@
 
 # `host:port` of the configuration endpoint as functions see it.
 CACHE_ENDPOINT = "HARNESS_CACHE_ENDPOINT"
+# The URL of the Lambda service, for FIS.
+GATEWAY = "HARNESS_GATEWAY"
 # The URL of the registry that stores ECR's images.
 REGISTRY = "HARNESS_REGISTRY"
 # Set in a stack whose moto has all of its services, for tests.

@@ -3,7 +3,7 @@
 from importlib import import_module
 
 # Imported on a service's first request, so that a stack without a deployment starts as fast as without them.
-_ADDITIONS = {"cloudformation", "cloudwatch", "elasticache", "ec2", "ecr", "s3", "sts"}
+_ADDITIONS = {"cloudformation", "cloudwatch", "elasticache", "ec2", "ecr", "fis", "s3", "sts"}
 # A second installation would take the first one's additions for moto's own parts.
 _installed: set[str] = set()
 

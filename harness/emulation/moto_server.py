@@ -35,6 +35,7 @@ SERVICES = frozenset(
         "ecr",
         "elasticache",
         "events",
+        "fis",
         "iam",
         "logs",
         "resourcegroupstaggingapi",

@@ -25,6 +25,7 @@ from harness.gateway.debugging import Debugging
 from harness.gateway.downloads import Downloads
 from harness.gateway.environment import Environment, SandboxStarter, start_environment
 from harness.gateway.events.destinations import Destinations
+from harness.gateway.experiments import Experiments
 from harness.gateway.faults import InvocationFaults
 from harness.gateway.feed import Feed, FeedingLog
 from harness.gateway.functions import FunctionStore
@@ -160,7 +161,7 @@ def main(  # noqa: PLR0913 - one for each flag
     else:
         raise click.UsageError("give --rie and --cache for process mode, or --network for container mode")
     feed, metrics = Feed(), Metrics(aws_endpoint, key)
-    logs, faults = LogService(aws_endpoint, key), InvocationFaults()
+    logs, faults = LogService(aws_endpoint, key), InvocationFaults(experiments=Experiments(routing_seed))
     account = AccountLimits(account_concurrency, state_delay_s=state_delay_s)
     functions = FunctionStore(sandboxes.packages, account, sandboxes.ready, routing_seed)
     in_zones = Zones(zones)

@@ -34,6 +34,7 @@ from harness.gateway.errors import (
     request_too_large,
     signed_for_other_region,
 )
+from harness.gateway.experiments import experiment_routes
 from harness.gateway.faults import control_routes
 from harness.gateway.feed import feed_routes
 from harness.gateway.invocations import Invocation
@@ -148,6 +149,7 @@ def create_app(services: Services, lifespan: Lifespan, guard: Guard, secret: str
             *operation_routes(),
             *own_routes(),
             *control_routes(services.faults),
+            *experiment_routes(services.faults.experiments),
             *feed_routes(services.feed),
             *observation_routes(),
             *test_routes(),

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from signal import Signals
 
@@ -20,6 +21,7 @@ from harness.faults.plan import How
 from harness.gateway.answers import EXITED, LATE, OUT_OF_MEMORY, SILENT, TIMED_OUT, Answer, failure
 from harness.gateway.connection import HttpConnection
 from harness.gateway.credentials import environment_name
+from harness.gateway.experiments import Impairment
 from harness.gateway.feed import FunctionLog
 from harness.gateway.initialisation import AHEAD_WITHIN_S, INIT_WITHIN_S, Initialised, initialise, load_ahead
 from harness.gateway.logs.output import Lines, RieLines, Tail, at_level, readable
@@ -65,6 +67,7 @@ class Environment:
     since: float = field(default_factory=time.time)
     report: Report | None = None
     lineage: tuple[str, ...] = ()
+    impairment: Impairment | None = None
     on_lines: Callable[[str], None] | None = None
     watch: Callable[[bytes], None] | None = None
     _lines: Lines = field(default_factory=Lines)
@@ -111,7 +114,8 @@ class Environment:
             answer = LATE
             if not begun.timed_out:
                 headers = {**headers, **self.sandbox.headers(arn, trace, time.time() + left_s)}
-                answer = await self._post(request_id, payload, headers, left_s)
+                post = partial(self._post, request_id, payload, headers)
+                answer = await (self.impairment.apply(post, left_s, self._write) if self.impairment else post(left_s))
         seconds = begun.spent_s + time.perf_counter() - started
         if answer is LATE:
             # Measure now, because the runtime must not continue.
@@ -300,7 +304,7 @@ class Environment:
         """Log the rest of the function's output, however it ended; return whether the log is certainly complete."""
         self.sandbox.drain_output()
         complete = True
-        if not self.sandbox.shares_output:
+        if not self.sandbox.shares_output or (self.impairment and self.impairment.prevents):
             pass
         elif alive:
             complete = await _within(OUTPUT_WITHIN_S, self._rie_lines.ended)

@@ -30,6 +30,8 @@ from harness.faults.injections import Event, new_event
 from harness.faults.plan import Fault, Plan, check_fault, check_plan
 from harness.gateway.environment import Environment
 from harness.gateway.errors import invalid_parameter, too_many_requests
+from harness.gateway.experiments import Experiments
+from harness.gateway.names import Identifier
 from harness.gateway.requests import decode
 from harness.gateway.zone_losses import ZoneLosses
 from harness.system.process_identity import ProcessIdentity
@@ -100,6 +102,7 @@ class InvocationFaults:
     """The faults of all runs, and of single functions, that the Lambda service injects."""
 
     functions: FunctionFaults = field(default_factory=FunctionFaults)
+    experiments: Experiments = field(default_factory=Experiments)
     losses: ZoneLosses | None = None
     _runs: dict[str, _FaultedRun] = field(default_factory=dict)
     _past: dict[str, _FaultedRun] = field(default_factory=dict)
@@ -127,6 +130,7 @@ class InvocationFaults:
         self._runs.clear()
         self._past.clear()
         self.functions.clear()
+        self.experiments.clear()
         for task in self._tasks:
             task.cancel()
 
@@ -178,6 +182,11 @@ class InvocationFaults:
             if fault.action == "cold-start" and not event.times:
                 event.record(rank=owner.rank, attempt=attempt)
                 await _start_late(fault.delay_s or 0.0, lost=fault.lost)
+
+    def impair(self, environment: Environment, identifier: Identifier, request_id: str) -> None:
+        """Prepare an environment for what the experiments in progress do to its next invocation, if anything."""
+        as_json = environment.function.logging.is_json
+        environment.impairment = self.experiments.impairment(identifier, request_id, as_json=as_json)
 
     @contextlib.contextmanager
     def running(self, payload: bytes, environment: Environment, attempt: int) -> Iterator[None]:

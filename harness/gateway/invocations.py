@@ -190,6 +190,7 @@ class Invoker:
                     elif self._pool.spills_over(function):
                         self._metrics.spill_over(function.name, invocation.resource)
                     environment.lineage = (*invocation.lineage, function.name)
+                    self._faults.impair(environment, invocation.identifier, invocation.request_id)
                     with (
                         self._faults.running(invocation.payload, environment, attempt),
                         hold.running(environment) if hold is not None else _NOT_DEBUGGED,

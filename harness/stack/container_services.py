@@ -8,7 +8,7 @@ from typing import Any
 from docker.types import Mount
 
 from harness.bundle import CODE
-from harness.emulation.environment import CACHE_ENDPOINT, EVERY_SERVICE, REGISTRY
+from harness.emulation.environment import CACHE_ENDPOINT, EVERY_SERVICE, GATEWAY, REGISTRY
 from harness.guard import HEALTH, NAMES_VARIABLE, SECRET_VARIABLE, own_key
 from harness.stack import localstack
 from harness.stack.container_labels import STACK_LABEL
@@ -143,6 +143,7 @@ def _aws(plan: StackPlan, images: StackImages) -> ContainerService:
         # Host names work here: the server resolves them on use, when all services are up.
         environment={
             CACHE_ENDPOINT: f"discovery:{DISCOVERY_PORT}",
+            GATEWAY: f"http://gateway:{GATEWAY_PORT}",
             **_guarded(plan.secret, "aws"),
             **({EVERY_SERVICE: "1"} if plan.every_service else {}),
             **({REGISTRY: f"http://registry:{REGISTRY_PORT}"} if images.registry else {}),

@@ -245,7 +245,7 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
     s3 = f"http://{LOOPBACK}:{ports['proxied_s3']}" if plan.proxied else where.s3
     return [
         *localstack,
-        moto_service(ports["aws"], where.discovery, plan.secret, every_service=plan.every_service),
+        moto_service(ports["aws"], where.discovery, where.lambda_, plan.secret, every_service=plan.every_service),
         gateway_service(
             ports["gateway"],
             directory,
