@@ -8,3 +8,5 @@ GATEWAY = "HARNESS_GATEWAY"
 REGISTRY = "HARNESS_REGISTRY"
 # Set in a stack whose moto has all of its services, for tests.
 EVERY_SERVICE = "HARNESS_EVERY_SERVICE"
+# The folder for the control socket of a server whose state can be brought back; without it, it cannot.
+SNAPSHOTS = "HARNESS_SNAPSHOTS"

@@ -23,7 +23,7 @@ from harness.faults.calls import CallFault, CallFaults
 
 ROUTE = "/_harness/faults"
 # Services whose clients expect XML; the others use JSON.
-_QUERY = {"cloudformation", "elasticache", "iam", "sts"}
+_QUERY = {"autoscaling", "cloudformation", "elasticache", "iam", "monitoring", "rds", "ses", "sns", "sqs", "sts"}
 # The action is not looked up in larger forms.
 _LONGEST_FORM_BYTES = 1 << 20
 
@@ -148,26 +148,37 @@ def signer_of(environ: Environ) -> tuple[str, str]:
 
 def refuse(start_response: StartResponse, fault: CallFault, service: str, environ: Environ) -> Iterable[bytes]:
     """Answer a call with an error in the format of its service."""
-    code, message = fault.error, fault.message
-    json_target = "HTTP_X_AMZ_TARGET" in environ
+    kind, body = error_content(service, fault.error, fault.message, has_json_target="HTTP_X_AMZ_TARGET" in environ)
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if length:
+        # An unread body would be taken for the connection's next request.
+        environ["wsgi.input"].read(length)
+    content = b"" if environ["REQUEST_METHOD"] == "HEAD" else body
+    phrase = HTTPStatus(fault.status).phrase if fault.status in set(HTTPStatus) else fault.error
+    headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
+    start_response(f"{fault.status} {phrase}", headers)
+    return [content]
+
+
+def error_content(service: str, code: str, message: str, *, has_json_target: bool) -> tuple[str, bytes]:
+    """Return the content type and the body of an error in the format of a service.
+
+    Args:
+        service: The service's signing name.
+        code: AWS's error code.
+        message: The message.
+        has_json_target: Whether the call named its operation in a header, so that its client expects JSON.
+    """
     kind = "application/xml"
-    if not json_target:
+    if not has_json_target:
         message = escape(message)
     if service == "s3":
         body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     elif service == "ec2":
         body = f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>"
-    elif service in _QUERY and not json_target:
+    elif service in _QUERY and not has_json_target:
         inner = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
         body = f"<ErrorResponse>{inner}</ErrorResponse>"
     else:
         kind, body = "application/x-amz-json-1.1", msgspec.json.encode({"__type": code, "message": message}).decode()
-    length = int(environ.get("CONTENT_LENGTH") or 0)
-    if length:
-        # An unread body would be taken for the connection's next request.
-        environ["wsgi.input"].read(length)
-    content = b"" if environ["REQUEST_METHOD"] == "HEAD" else body.encode()
-    phrase = HTTPStatus(fault.status).phrase if fault.status in set(HTTPStatus) else code
-    headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
-    start_response(f"{fault.status} {phrase}", headers)
-    return [content]
+    return kind, body.encode()

@@ -13,13 +13,14 @@ import os
 import sys
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from harness.emulation.environment import EVERY_SERVICE
+from harness.emulation.environment import EVERY_SERVICE, SNAPSHOTS
 from harness.guard import GuardedWsgi, guard_from_environment
 
 # The services that the harness, its template and its documentation use, by moto's names. The others are off: some run
@@ -168,6 +169,12 @@ if __name__ == "__main__":
     port = int(sys.argv[1])
     host = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
     guarded = GuardedWsgi(Application(port), guard_from_environment("s3"))
+    if SNAPSHOTS in os.environ:
+        from harness.emulation.snapshots import Snapshots, endable
+
+        server = make_server(host, port, guarded, threaded=True, request_handler=endable(RequestHandler))
+        gc.enable()
+        Snapshots(server, Path(os.environ[SNAPSHOTS])).run()
     server = make_server(host, port, guarded, threaded=True, request_handler=RequestHandler)
     gc.freeze()
     gc.enable()

@@ -23,7 +23,7 @@ from harness.gateway.app import create_app
 from harness.gateway.credentials import environment_name
 from harness.gateway.debugging import Debugging
 from harness.gateway.downloads import Downloads
-from harness.gateway.environment import Environment, SandboxStarter, start_environment
+from harness.gateway.environment import Environment, SandboxStarter
 from harness.gateway.events.destinations import Destinations
 from harness.gateway.experiments import Experiments
 from harness.gateway.faults import InvocationFaults
@@ -50,7 +50,7 @@ from harness.gateway.sandbox import StackAccess
 from harness.gateway.scratch import make_scratch, remove_scratch
 from harness.gateway.server import serve
 from harness.gateway.services import Services
-from harness.gateway.starts import EmulatedStarts, starts_from_environment
+from harness.gateway.starts import EmulatedStarts, start_environment, starts_from_environment
 from harness.gateway.zone_losses import ZoneLosses
 from harness.gateway.zones import Zones
 from harness.guard import SECRET_VARIABLE, guard_from_environment, own_key
@@ -87,6 +87,7 @@ class Sandboxes:
 )
 @click.option("--s3-endpoint", required=True, help="Value of AWS_ENDPOINT_URL_S3 in functions.")
 @click.option("--aws-endpoint", required=True, help="Value of AWS_ENDPOINT_URL in functions; receives the logs.")
+@click.option("--functions-use", default="", help="Address of all services in functions, of a proxy before them.")
 @click.option("--rie", type=click.Path(path_type=Path, exists=True), help="The RIE binary, for process mode.")
 @click.option(
     "--cache", type=click.Path(path_type=Path), help="The user's cache, which holds the runtimes, for process mode."
@@ -129,6 +130,7 @@ def main(  # noqa: PLR0913 - one for each flag
     directory: Path,
     s3_endpoint: str,
     aws_endpoint: str,
+    functions_use: str,
     rie: Path | None,
     cache: Path | None,
     network: str | None,
@@ -151,7 +153,7 @@ def main(  # noqa: PLR0913 - one for each flag
     # Functions create files with Lambda's umask, within folders that only the stack's owner may enter.
     os.umask(0o022)
     guard = guard_from_environment("lambda")
-    access, starts = _access(own, s3_endpoint, aws_endpoint), starts_from_environment()
+    access, starts = _access(own, s3_endpoint, aws_endpoint, functions_use), starts_from_environment()
     code, key = CodeFolders(directory / "functions", cache), own_key(access.secret)
     if network is not None:
         sandboxes = _containers(network, labels, access, cgroups, registry, debugpy, measures_images=starts is not None)
@@ -193,8 +195,16 @@ def _log_of_gateway(logs: LogService, feed: Feed) -> Callable[[Function, str], N
     return write
 
 
-def _access(own: str, s3_endpoint: str, aws_endpoint: str) -> StackAccess:
-    """Return the addresses and the secret of the stack; the secret is no longer in the environment afterwards."""
+def _access(own: str, s3_endpoint: str, aws_endpoint: str, proxy: str) -> StackAccess:
+    """Return the addresses and the secret of the stack; the secret is no longer in the environment afterwards.
+
+    Args:
+        own: Where Lambda is.
+        s3_endpoint: Where S3 is.
+        aws_endpoint: Where the other services are.
+        proxy: Where functions find all of them instead; empty if they find them where they are.
+    """
+    own, s3_endpoint, aws_endpoint = (proxy or one for one in (own, s3_endpoint, aws_endpoint))
     # Child processes receive their own credentials, not the secret from which others could be derived.
     secret = os.environ.pop(SECRET_VARIABLE, "")
     addresses = {

@@ -43,6 +43,7 @@ from harness.gateway.names import LATEST, Identifier, function_arn, parse_identi
 from harness.gateway.observation import observation_routes
 from harness.gateway.payloads import is_client_context, read_json
 from harness.gateway.services import Services, services_of
+from harness.gateway.staging import staging_routes
 from harness.gateway.testing import test_routes
 from harness.gateway.traces import trace_of
 from harness.gateway.urls.service import FunctionUrlService
@@ -153,6 +154,7 @@ def create_app(services: Services, lifespan: Lifespan, guard: Guard, secret: str
             *feed_routes(services.feed),
             *observation_routes(),
             *test_routes(),
+            *staging_routes(),
             *debug_routes(services.debugging),
             *download_routes(services.downloads),
             *metadata_routes(secret),

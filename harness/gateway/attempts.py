@@ -64,6 +64,7 @@ class InvocationRecord(msgspec.Struct, tag="invocation", kw_only=True):
         version: The version that runs; empty before the attempt has begun.
         request_id: Its request id; a retried event keeps it.
         attempt: Which attempt of this event it is, from 1; a throttled attempt has not run and does not count.
+        delivery: Which delivery of the event it belongs to, from 1: Lambda may deliver an event more than once.
         kind: Whether it is an asynchronous event, or somebody waits for the answer.
         state: Where it is. A `failed` attempt of an event is followed by another one; the last one is `given_up`.
         environment: The name of the environment that runs it; empty before.
@@ -88,6 +89,7 @@ class InvocationRecord(msgspec.Struct, tag="invocation", kw_only=True):
     version: str = ""
     request_id: str
     attempt: int = 1
+    delivery: int = 1
     kind: InvocationKind = "request"
     state: AttemptState = "queued"
     environment: str = ""
@@ -206,7 +208,13 @@ class TrackedAttempt:
         if not record.ended:
             return self
         return self._book.open(
-            record.function, record.request_id, "event", self.payload, attempt=record.attempt + 1, due_at=record.due_at
+            record.function,
+            record.request_id,
+            "event",
+            self.payload,
+            attempt=record.attempt + 1,
+            delivery=record.delivery,
+            due_at=record.due_at,
         )
 
     def give_up(self, why: str) -> None:
@@ -263,6 +271,7 @@ class AttemptBook:
         payload: bytes,
         *,
         attempt: int = 1,
+        delivery: int = 1,
         due_at: float | None = None,
     ) -> TrackedAttempt:
         """Record that an invocation was accepted, or that a further attempt of an event waits.
@@ -273,6 +282,7 @@ class AttemptBook:
             kind: Whether it is an event, or somebody waits for the answer.
             payload: The event.
             attempt: Which attempt it is.
+            delivery: Which delivery of the event it belongs to.
             due_at: When it begins, seconds since the epoch; None for at once.
         """
         record = InvocationRecord(
@@ -280,6 +290,7 @@ class AttemptBook:
             function=function,
             request_id=request_id,
             attempt=attempt,
+            delivery=delivery,
             kind=kind,
             state="queued" if due_at is None else "waiting",
             queued_at=time.time(),
@@ -320,6 +331,10 @@ class AttemptBook:
     def in_progress(self) -> list[TrackedAttempt]:
         """Return the attempts that have not ended."""
         return list(self._open.values())
+
+    def running_in(self, environment: str) -> TrackedAttempt | None:
+        """Return the attempt that an environment runs; None if it runs none."""
+        return next((one for one in self._open.values() if one.record.environment == environment), None)
 
     def kept(self, since: int = 0) -> list[TrackedAttempt]:
         """Return the attempts that are kept and have a higher number than this, the oldest first."""

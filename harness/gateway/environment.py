@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from signal import Signals
@@ -79,13 +78,21 @@ class Environment:
     _silent: bool = False
     _initialised: bool = False
     _used_mb: int = 0
+    _limit: asyncio.Timeout | None = None
 
     def __post_init__(self) -> None:
         self._system = SystemLines(self.function, self.stream, self.function.initialization)
         self._error_mark = '"level": "ERROR"' if self.function.logging.is_json else "[ERROR] "
 
     async def invoke(
-        self, request_id: str, payload: bytes, headers: dict[str, str], *, arn: str = "", trace: str = ""
+        self,
+        request_id: str,
+        payload: bytes,
+        headers: dict[str, str],
+        *,
+        arn: str = "",
+        trace: str = "",
+        grace_s: float = 0.0,
     ) -> Answer:
         """Run one invocation to its end and write its log.
 
@@ -95,6 +102,7 @@ class Environment:
             headers: Further headers for RIE (client context).
             arn: ARN of the invoked function, with the qualifier.
             trace: The function's `_X_AMZN_TRACE_ID`.
+            grace_s: How much later than its time limit the invocation is ended, s; the function does not know.
         """
         self._tail.clear()
         self.log.begin(request_id)
@@ -115,6 +123,7 @@ class Environment:
             if not begun.timed_out:
                 headers = {**headers, **self.sandbox.headers(arn, trace, time.time() + left_s)}
                 post = partial(self._post, request_id, payload, headers)
+                left_s += grace_s
                 answer = await (self.impairment.apply(post, left_s, self._write) if self.impairment else post(left_s))
         seconds = begun.spent_s + time.perf_counter() - started
         if answer is LATE:
@@ -187,6 +196,11 @@ class Environment:
         self._end = how
         await self.sandbox.signal(Signals.SIGKILL)
 
+    def expire(self) -> None:
+        """End the invocation as if the function's time limit had passed now; nothing happens between two."""
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
     async def stop(self) -> None:
         """Stop the sandbox."""
         # The end of an idle function is silent on AWS; in a container, its runtime complains that RIE is gone.
@@ -233,12 +247,17 @@ class Environment:
         managed = self.sandbox.managed
         headers = {"X-Amzn-RequestId": request_id, **headers}
         try:
-            response = await self.rie.post(RIE_PATH, payload, headers, timeout_s + (0.0 if managed else RIE_GRACE_S))
+            # A time of its own, because `expire` may end it sooner.
+            async with asyncio.timeout(None) as self._limit:
+                limit_s = timeout_s + (0.0 if managed else RIE_GRACE_S)
+                response = await self.rie.post(RIE_PATH, payload, headers, limit_s)
         except (OSError, TimeoutError) as error:
             if managed and isinstance(error, TimeoutError):
                 return LATE
             message = f"RequestId: {request_id} Error: the execution environment is gone ({type(error).__name__})"
             return failure(EXITED, message)
+        finally:
+            self._limit = None
         if response.status != HTTPStatus.OK:
             if error_object(response.body):
                 return Answer(response.body, "Unhandled", usable=False)
@@ -358,36 +377,6 @@ class Environment:
             self._tail.add(readable(text))
         if text or urgent:
             self.log.write(text, urgent=urgent)
-
-
-async def start_environment(
-    function: Function, start: SandboxStarter, log: Callable[[str], FunctionLog]
-) -> Environment:
-    """Start an environment; the first invocation loads the handler.
-
-    Args:
-        function: The function that it runs.
-        start: Starts its sandbox.
-        log: Opens the log stream with a given name.
-
-    Raises:
-        OSError: The sandbox cannot be started.
-        TimeoutError: RIE did not listen in time.
-    """
-    prefix = function.logging.stream_prefix_of(function.name)
-    stream = f"{datetime.now(UTC):%Y/%m/%d}/{prefix}[{function.version}]{uuid.uuid4().hex}"
-    started = time.perf_counter()
-    sandbox = await start(function, stream)
-    environment = Environment(
-        function=function,
-        sandbox=sandbox,
-        rie=HttpConnection(sandbox.address),
-        log=log(stream),
-        stream=stream,
-        start_s=time.perf_counter() - started,
-    )
-    environment.read_output()
-    return environment
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

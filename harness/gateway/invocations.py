@@ -8,14 +8,14 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from harness.gateway import limits
 from harness.gateway.answers import Answer, sandbox_failure
-from harness.gateway.attempts import AttemptBook, InvocationKind, TrackedAttempt
+from harness.gateway.attempts import AttemptBook, InvocationKind, InvocationRecord, TrackedAttempt
 from harness.gateway.debugging import Debugging
 from harness.gateway.errors import LambdaApiError
 from harness.gateway.events.clock import EventClock
@@ -49,6 +49,8 @@ class Invocation:
         request_id: AWS's id of the request; a retried event keeps it.
         lineage: The chain of functions that led to this invocation, first caller first.
         trace: X-Ray's trace id of that chain.
+        delivery: Which delivery of the event it is, from 1: Lambda may deliver an event more than once.
+        grace_s: How much later than the function's time limit it is ended, s.
     """
 
     identifier: Identifier
@@ -57,6 +59,8 @@ class Invocation:
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     lineage: tuple[str, ...] = ()
     trace: str = field(default_factory=lambda: trace_of(""))
+    delivery: int = 1
+    grace_s: float = 0.0
 
     @property
     def resource(self) -> str:
@@ -137,8 +141,22 @@ class Invoker:
         """Accept an event; it runs, and is retried if it fails, in the background."""
         self._metrics.receive_event(invocation.identifier.name, invocation.resource)
         self._accept(invocation)
-        for delay_s in await self._faults.on_event(invocation.identifier.name, invocation.payload):
-            self._accept(invocation, delay_s)
+        again = await self._faults.on_event(invocation.identifier.name, invocation.payload)
+        for delivery, delay_s in enumerate(again, start=2):
+            self._accept(replace(invocation, delivery=delivery), delay_s)
+
+    async def deliver(self, invocation: Invocation) -> list[InvocationRecord]:
+        """Run one delivery of an event to its end, with all its attempts; return these, whole."""
+        await asyncio.shield(self._accept(invocation))
+        own = (invocation.request_id, invocation.delivery)
+        return [one.whole() for one in self.attempts.kept() if (one.record.request_id, one.record.delivery) == own]
+
+    async def settle(self, within_s: float) -> bool:
+        """Wait until every invocation has ended, and every event with its retries; return whether all have."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while self._tasks and (left_s := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left_s)
+        return not self._tasks
 
     async def cancel_all(self) -> None:
         """Cancel all running and waiting invocations."""
@@ -150,7 +168,8 @@ class Invoker:
             tracked.drop("Cancelled", _RESET)
 
     def _track(self, invocation: Invocation, kind: InvocationKind) -> TrackedAttempt:
-        return self.attempts.open(invocation.identifier.name, invocation.request_id, kind, invocation.payload)
+        name, request_id = invocation.identifier.name, invocation.request_id
+        return self.attempts.open(name, request_id, kind, invocation.payload, delivery=invocation.delivery)
 
     async def _run_request(self, invocation: Invocation, tracked: TrackedAttempt) -> InvocationResult:
         try:
@@ -201,6 +220,7 @@ class Invoker:
                             invocation.headers,
                             arn=function_arn(*invocation.identifier),
                             trace=invocation.trace,
+                            grace_s=invocation.grace_s,
                         )
                     tracked.finish(answer, environment.report)
                     self._metrics.invocation(
@@ -229,12 +249,13 @@ class Invoker:
             if started:
                 self._turns.pass_on(self._pool.concurrency_of(function.name))
 
-    def _accept(self, invocation: Invocation, delay_s: float = 0.0) -> None:
+    def _accept(self, invocation: Invocation, delay_s: float = 0.0) -> asyncio.Task[None]:
         entry = self.journal.open(invocation.request_id, invocation.identifier, invocation.payload)
         task = asyncio.create_task(self._run_event(invocation, entry, delay_s))
         # A task that is cancelled before it has begun does not run any of its own code.
         task.add_done_callback(lambda _: self.journal.close(entry))
         self._keep(task)
+        return task
 
     async def _run_event(self, invocation: Invocation, entry: EventEntry, delay_s: float) -> None:
         tracked = self._track(invocation, "event")

@@ -212,6 +212,13 @@ class Pool:
         tasks = [self._stop(environment) for environment in self._idle.pop(function.key, [])]
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def end_idle(self) -> None:
+        """Stop all idle environments on demand, and return when they are gone; the next invocations start cold."""
+        idle = [environment for environments in self._idle.values() for environment in environments]
+        self._idle.clear()
+        await asyncio.gather(*(self._stop(environment) for environment in idle), return_exceptions=True)
+        await self.finish_stopping()
+
     async def end_zone(self, zone: str) -> None:
         """Stop the idle environments in a zone, and end the others with their invocations, as if the zone were lost."""
         for idle in (*self._idle.values(), *self._ready.values()):

@@ -1,4 +1,4 @@
-"""Starts of environments that take as long as on AWS, under an emulated network.
+"""Starts of environments, which take as long as on AWS under an emulated network.
 
     requested ---- our own start ----> ready, held back until AWS's would be ---> first invocation: imports, handler
 
@@ -9,17 +9,52 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 
 import asyncio
 import os
+import time
+import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import msgspec
 
-from harness.gateway.environment import Environment
+from harness.gateway.connection import HttpConnection
+from harness.gateway.environment import Environment, SandboxStarter
+from harness.gateway.feed import FunctionLog
 from harness.gateway.records import Function
 from harness.presets.distribution import ByCount, Varying
 from harness.presets.emulated_network import NETWORK_VARIABLE, EmulatedNetwork
 
 # Keeps these draws apart from the network's, which have the same seed.
 _STREAM = 0x57A7
+
+
+async def start_environment(
+    function: Function, start: SandboxStarter, log: Callable[[str], FunctionLog]
+) -> Environment:
+    """Start an environment; the first invocation loads the handler.
+
+    Args:
+        function: The function that it runs.
+        start: Starts its sandbox.
+        log: Opens the log stream with a given name.
+
+    Raises:
+        OSError: The sandbox cannot be started.
+        TimeoutError: RIE did not listen in time.
+    """
+    prefix = function.logging.stream_prefix_of(function.name)
+    stream = f"{datetime.now(UTC):%Y/%m/%d}/{prefix}[{function.version}]{uuid.uuid4().hex}"
+    started = time.perf_counter()
+    sandbox = await start(function, stream)
+    environment = Environment(
+        function=function,
+        sandbox=sandbox,
+        rie=HttpConnection(sandbox.address),
+        log=log(stream),
+        stream=stream,
+        start_s=time.perf_counter() - started,
+    )
+    environment.read_output()
+    return environment
 
 
 class EmulatedStarts:

@@ -150,7 +150,7 @@ def dead_parts(state: StackState) -> list[str]:
 
 
 @contextmanager
-def start_private_stack(
+def start_private_stack(  # noqa: PLR0913 - one for each part
     settings: Settings,
     *,
     s3: S3Kind | None = None,
@@ -159,6 +159,7 @@ def start_private_stack(
     network: EmulatedNetwork | None = None,
     registry: bool = False,
     every_service: bool = False,
+    staged_behind: str = "",
     log: Log = _silent,
 ) -> Iterator[StackState]:
     """Start a stack for this process alone, and stop it at the end of the block or when this process dies.
@@ -173,6 +174,7 @@ def start_private_stack(
         network: The network that it emulates between functions, cache and S3; None for this machine's own.
         registry: Whether the stack has a container registry; requires `mode` container.
         every_service: Whether moto has all of its services, instead of those that runs need.
+        staged_behind: The URL of the proxy through which functions use all services; see `StackPlan`.
         log: Called with progress messages before the start.
 
     Raises:
@@ -184,7 +186,13 @@ def start_private_stack(
     with shared_stack_lock(state_dir, wait=False) as locked:
         if locked:
             clean_up_after_the_killed(state_dir)
-    parts = {"faults": faults, "network": network, "registry": registry, "every_service": every_service}
+    parts = {
+        "faults": faults,
+        "network": network,
+        "registry": registry,
+        "every_service": every_service,
+        "staged_behind": staged_behind,
+    }
     plan = partial(_planner(settings, s3, mode, log), **parts)
     process, state = _start_supervisor(state_dir, plan, None, os.getpid(), log)
     try:

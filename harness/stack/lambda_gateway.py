@@ -21,6 +21,7 @@ def gateway_service(  # noqa: PLR0913 - one for each flag
     secret: str,
     debugpy: Path,
     variables: dict[str, str],
+    functions_use: str = "",
 ) -> Service:
     """Return `harness.gateway`, which stores its data in `directory`.
 
@@ -35,6 +36,7 @@ def gateway_service(  # noqa: PLR0913 - one for each flag
         secret: The stack's secret.
         debugpy: The folder of debugpy.
         variables: Further environment variables; functions do not get them.
+        functions_use: Where functions find all services instead; empty if they find them where they are.
     """
     arguments = ["--port", str(port), "--directory", str(directory)]
     arguments += ["--s3-endpoint", s3_endpoint, "--aws-endpoint", aws_endpoint]
@@ -45,6 +47,7 @@ def gateway_service(  # noqa: PLR0913 - one for each flag
     arguments += ["--routing-seed", str(settings.routing_seed)]
     arguments += ["--zones", str(settings.zones)]
     arguments += [] if settings.isolate else ["--no-isolate"]
+    arguments += ["--functions-use", functions_use] if functions_use else []
     arguments += ["--state-delay-s", str(settings.state_delay_s), "--debugpy", str(debugpy)]
     return Service(
         name="gateway",

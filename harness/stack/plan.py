@@ -76,6 +76,8 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         faults: Whether fault-injecting proxies are placed in front of Memcached and S3.
         network: The network that these proxies emulate; None for this machine's own.
         every_service: Whether moto has all of its services, for tests, instead of those that runs need.
+        staged_behind: The URL of a proxy through which functions use all services of a stage (`harness.explore`), whose
+            state can then be brought back; empty for other stacks.
         programs: The programs to run in process mode; None in container mode.
         images: The images to run in container mode; None in process mode.
         secret: The secret from which the stack's access keys are derived.
@@ -94,6 +96,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     faults: bool = False
     network: EmulatedNetwork | None = None
     every_service: bool = False
+    staged_behind: str = ""
     secret: str
     debugpy: Path
 
@@ -131,6 +134,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
     network: EmulatedNetwork | None = None,
     registry: bool = False,
     every_service: bool = False,
+    staged_behind: str = "",
 ) -> StackPlan:
     """Find everything the stack needs; in container mode, pull or build missing images.
 
@@ -146,6 +150,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         network: The network that proxies in the same places emulate.
         registry: Whether to include a container registry; requires container mode.
         every_service: Whether moto has all of its services, instead of those that runs need.
+        staged_behind: The URL of the proxy of a stage; see `StackPlan`.
 
     Raises:
         HarnessError: A dependency is missing and could not be installed; the message says how to install it.
@@ -163,6 +168,7 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         faults=faults,
         network=network,
         every_service=every_service,
+        staged_behind=staged_behind,
         secret=new_secret(),
         programs=_programs(settings, s3, log) if mode == "process" else None,
         debugpy=debugpy_folder(settings),
@@ -245,7 +251,14 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
     s3 = f"http://{LOOPBACK}:{ports['proxied_s3']}" if plan.proxied else where.s3
     return [
         *localstack,
-        moto_service(ports["aws"], where.discovery, where.lambda_, plan.secret, every_service=plan.every_service),
+        moto_service(
+            ports["aws"],
+            where.discovery,
+            where.lambda_,
+            plan.secret,
+            every_service=plan.every_service,
+            snapshots=plan.directory if plan.staged_behind else None,
+        ),
         gateway_service(
             ports["gateway"],
             directory,
@@ -257,6 +270,7 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
             secret=plan.secret,
             debugpy=plan.debugpy,
             variables=network_variables(plan.network),
+            functions_use=plan.staged_behind,
         ),
         discovery_service(ports["discovery"], ports["memcached"]),
         network_service(
