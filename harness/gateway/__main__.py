@@ -169,17 +169,15 @@ def main(  # noqa: PLR0913 - one for each flag
     in_zones = Zones(zones)
     start = _starter(sandboxes, in_zones, starts, feed, logs, metrics)
     pool = Pool(start, code, account, idle_timeout_s=idle_timeout_s, preparations=sandboxes.parents)
-    permissions, log = Permissions(aws_endpoint, key), _log_of_gateway(logs, feed)
+    permissions, log, debugging = Permissions(aws_endpoint, key), _log_of_gateway(logs, feed), Debugging(pool)
     destinations = Destinations(aws_endpoint, s3_endpoint, key, permissions, feed.write_line, metrics.fail_delivery)
     faults.losses = ZoneLosses(in_zones, pool)
-    debugging = Debugging(pool)
     invoker = Invoker(functions, pool, faults, retry_time_scale, destinations, log, debugging, metrics)
     invoker.attempts.on_change = feed.change_attempt
     guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
-    vpcs = VpcNetwork(aws_endpoint, key)
     services = Services(
-        functions, pool, invoker, faults, account, vpcs, permissions, destinations, logs, metrics, debugging, feed,
-        S3Objects(s3_endpoint, key), Downloads(directory, access.secret), LayerStore(directory / "layers"),
+        functions, pool, invoker, faults, account, VpcNetwork(aws_endpoint, key), permissions, destinations, logs,
+        metrics, debugging, feed, S3Objects(s3_endpoint, key), Downloads(directory, access.secret), LayerStore(directory / "layers"),
         Provisioned(functions, pool, account, state_delay_s),
         Mappings(functions, invoker, Queues(with_ip_address(aws_endpoint), key)),
     )  # fmt: skip
