@@ -1,6 +1,9 @@
 """The fault plans of all runs in progress."""
 
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from harness.faults.injections import Injections
 from harness.faults.plan import Fault
@@ -8,6 +11,7 @@ from harness.system.process_identity import ProcessIdentity, is_alive
 
 # Bounds the memory of a stack that serves many runs.
 _RUNS_KEPT = 64
+NO_RANKS: Mapping[str, int | None] = MappingProxyType({})
 
 
 @dataclass
@@ -18,11 +22,13 @@ class Board:
         runs: The runs whose plans are active.
         past: The most recent runs whose plans have ended, oldest first.
         owners: The process whose death ends a run's plan, by run; absent where no owner is known.
+        dice: Draws delays; the same ones in every stack.
     """
 
     runs: dict[str, Injections] = field(default_factory=dict)
     past: dict[str, Injections] = field(default_factory=dict)
     owners: dict[str, ProcessIdentity] = field(default_factory=dict)
+    dice: random.Random = field(default_factory=lambda: random.Random(0))
 
     def post(self, run_id: str, injections: Injections) -> None:
         """Activate a run's plan."""
@@ -64,6 +70,23 @@ class Board:
         affected = self.runs.values() if run_id is None else [self.runs[run_id]]
         return [fault for injections in affected for fault in injections.at_command(zone)]
 
-    def at_request(self, method: str, path: str, zone: str = "") -> list[Fault]:
-        """Return the faults to inject at this request to S3 from a zone."""
-        return [fault for injections in self.runs.values() for fault in injections.at_request(method, path, zone)]
+    def runs_with_ranks_at_s3(self) -> list[str]:
+        """Return the runs of which some fault applies to what one rank asks of S3."""
+        return [run_id for run_id, injections in self.runs.items() if injections.ranks_at_s3]
+
+    def at_request(
+        self, method: str, path: str, zone: str = "", ranks: Mapping[str, int | None] = NO_RANKS
+    ) -> list[tuple[str, Fault]]:
+        """Return the faults to inject at this request to S3, each with its run.
+
+        Args:
+            method: The request's method.
+            path: Its path: bucket and key.
+            zone: The zone that it comes from; empty if no fault depends on it.
+            ranks: The rank that it comes from, by run; absent where no fault depends on it.
+        """
+        return [
+            (run_id, fault)
+            for run_id, injections in self.runs.items()
+            for fault in injections.at_request(method, path, zone, ranks.get(run_id))
+        ]

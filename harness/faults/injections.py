@@ -133,17 +133,30 @@ class Injections:
             self.events[number].record()
         return [fault for _, fault in due]
 
-    def at_request(self, method: str, path: str, zone: str = "") -> list[Fault]:
-        """Return the faults to inject at this request to S3 from a zone, and record them as injected."""
+    def at_request(self, method: str, path: str, zone: str = "", rank: int | None = None) -> list[Fault]:
+        """Return the faults to inject at this request to S3, and record them as injected.
+
+        Args:
+            method: The request's method.
+            path: Its path: bucket and key.
+            zone: The zone that it comes from; empty if no fault depends on it.
+            rank: The rank that it comes from; None if it is no rank's, or if no fault depends on it.
+        """
         due = []
         for number, fault in enumerate(self.plan.faults):
             started = fault.round is None or self.newest_round >= fault.round
             named = fault.key is None or fnmatch.fnmatchcase(path.lstrip("/"), fault.key)
             meant = fault.target == "s3" and (fault.action != "refuse" or method == "PUT")
+            meant &= fault.rank in (None, rank)
             if meant and started and named and _is_of(fault, zone) and self._left(number, fault):
-                self.events[number].record()
+                self.events[number].record(rank=rank if fault.rank is not None else None)
                 due.append(fault)
         return due
+
+    @property
+    def ranks_at_s3(self) -> bool:
+        """Whether some fault of S3 applies to the requests of one rank alone."""
+        return any(fault.target == "s3" and fault.rank is not None for fault in self.plan.faults)
 
     def target_ranks(self, fault: Fault, put: ObservedPut) -> list[int]:
         """Return the ranks that a fault at this put applies to."""
@@ -226,4 +239,6 @@ def _random_fault(dice: random.Random, rank: int, round_number: int) -> Fault:
         values |= {"ms": round(dice.uniform(5, 200), 1), "n": 1}
     elif action in {"freeze", "cut"}:
         values["s"] = round(dice.uniform(0.05, 0.5), 3)
+        if action == "cut" and dice.choice((True, False)):
+            del values["rank"]  # all ranks, not this one alone
     return make_fault(values, "chaos")

@@ -6,6 +6,7 @@ A part that is omitted matches any value; the fault is then injected at the firs
 """
 
 import difflib
+import random
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, NamedTuple, get_type_hints
 
@@ -39,17 +40,22 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     Attributes:
         action: What happens.
         target: What it happens to.
-        rank: The rank that it applies to; `all` kills every rank at the first match.
+        rank: The rank that it applies to; `all` kills every rank at the first match. Faults of connections strike
+            those of this rank alone.
         round: The round in which it is injected; round 0 is the one in which ranks join.
         step: The step within the round.
         attempt: The attempt of the rank, from 1.
         when: The moment of a rank's put at which a kill happens.
         how: How the end of a killed function appears to Lambda.
         ms: Delay, milliseconds.
+        jitter_ms: By how much each delay is shorter or longer at most, drawn evenly, milliseconds.
         kbps: Bandwidth in each direction, kilobits per second.
         s: Duration, seconds.
         down_s: How long a restarted Memcached is down, seconds.
         delay_s: Delay of an event's second delivery, or of an environment's start, seconds.
+        delay_ms: How much later the other end learns that a connection is closed, milliseconds.
+        delay_us: Pause between two slices, microseconds.
+        bytes: The size of a slice, or what a connection carries in total, bytes.
         factor: How many times slower a straggler runs.
         n: How often the fault is injected.
         after: The number of worker invocations after which the coordinator is killed.
@@ -67,10 +73,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     when: When = "before-put"
     how: How = "sigkill"
     ms: Positive | None = None
+    jitter_ms: Positive | None = None
     kbps: Positive | None = None
     s: Positive | None = None
     down_s: Seconds = 0.0
     delay_s: Seconds | None = None
+    delay_ms: Positive | None = None
+    delay_us: Annotated[float, msgspec.Meta(gt=0, le=1e6, description="a number above 0, up to 1000000")] | None = None
+    bytes: Count | None = None
     factor: Annotated[float, msgspec.Meta(gt=1, le=1000, description="a number above 1, up to 1000")] | None = None
     n: Count | None = None
     after: Count | None = None
@@ -84,6 +94,16 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         words = [self.action] if default_target(self.action) == self.target else [self.action, self.target]
         words += [key if given[key] is True else f"{key}={given[key]}" for key in kind.keys if key in given]
         return " ".join(words)
+
+    def draw_delay_s(self, dice: random.Random) -> float:
+        """Return how long one injection of this delay takes, seconds."""
+        jitter_ms = self.jitter_ms or 0.0
+        return ((self.ms or 0.0) + dice.uniform(-jitter_ms, jitter_ms)) / 1e3
+
+    @property
+    def lasts_to_the_end(self) -> bool:
+        """Whether it strikes again and again until the run ends, once it has begun."""
+        return self.factor is not None or (self.action in LASTING_ACTIONS and self.s is None)
 
 
 class Kind(NamedTuple):
@@ -107,6 +127,7 @@ class Kind(NamedTuple):
 
 ADDRESS = ("rank", "round", "step", "attempt")
 _OBJECTS = ("round", "key", "n")
+_FROM_ROUND = ("rank", "round")
 # A fault of these kinds can be limited to the functions of a zone.
 _BY_ZONE = "zone"
 
@@ -133,16 +154,37 @@ CATALOGUE: dict[tuple[str, str], Kind] = {
     ("refuse", "s3"): Kind((), _OBJECTS, "every store, or the first n, fails as on a full disk"),
     ("delay", "memcached"): Kind(
         ("ms",),
-        (*ADDRESS, "n", _BY_ZONE),
+        (*ADDRESS, "jitter_ms", "n", _BY_ZONE),
         "stores at the address are delayed; without an address, all commands, or all from a zone",
     ),
-    ("delay", "s3"): Kind(("ms",), (*_OBJECTS, _BY_ZONE), "every request, or the first n, or from a zone, is delayed"),
-    ("bandwidth", "memcached"): Kind(
-        ("kbps",), (*ADDRESS, "s"), "every connection of the run is limited to kbps for s, or until the run ends"
+    ("delay", "s3"): Kind(
+        ("ms",),
+        ("rank", "jitter_ms", *_OBJECTS, _BY_ZONE),
+        "every request, or the first n, or from a rank or a zone, is delayed",
     ),
-    ("cut", "memcached"): Kind(("s",), ADDRESS, "all connections break, and new ones are refused for s"),
-    ("cut", "s3"): Kind(("s",), ("round", "key"), "connections break, and new ones are refused for s"),
+    ("bandwidth", "memcached"): Kind(
+        ("kbps",), (*ADDRESS, "s"), "every connection is limited to kbps for s, or until the run ends"
+    ),
+    ("slice", "memcached"): Kind(
+        ("bytes",), (*ADDRESS, "delay_us", "s"), "replies arrive in slices of so many bytes, delay_us apart"
+    ),
+    ("slice", "s3"): Kind(("bytes",), (*_FROM_ROUND, "delay_us", "s"), "answers arrive in slices, delay_us apart"),
+    ("limit", "memcached"): Kind(
+        ("bytes",), (*ADDRESS, "s"), "every connection is closed after so many bytes, both ways together"
+    ),
+    ("limit", "s3"): Kind(
+        ("bytes",), (*_FROM_ROUND, "s"), "every connection is closed after so many bytes, both ways together"
+    ),
+    ("slow-close", "memcached"): Kind(
+        ("delay_ms",), (*ADDRESS, "s"), "the other end of a connection learns delay_ms late that it is closed"
+    ),
+    ("slow-close", "s3"): Kind(
+        ("delay_ms",), (*_FROM_ROUND, "s"), "the other end of a connection learns delay_ms late that it is closed"
+    ),
+    ("cut", "memcached"): Kind(("s",), ADDRESS, "connections break, and new ones are refused for s"),
+    ("cut", "s3"): Kind(("s",), ("rank", "round", "key"), "connections break, and new ones are refused for s"),
     ("blackhole", "memcached"): Kind(("s",), ADDRESS, "connections are accepted, but no data passes for s"),
+    ("blackhole", "s3"): Kind(("s",), _FROM_ROUND, "connections are accepted, but no data passes for s"),
     ("503", "s3"): Kind((), _OBJECTS, "every request, or the first n, is answered with `503 Slow Down`"),
 }
 
@@ -151,6 +193,9 @@ def default_target(action: str) -> str | None:
     """Return the target of an action when none is given; None for an unknown action."""
     return next((target for known, target in CATALOGUE if known == action), None)
 
+
+# Faults that last on connections, for s or until the run ends.
+LASTING_ACTIONS = ("bandwidth", "slice", "limit", "slow-close", "blackhole")
 
 CHAOS_ACTIONS = ("kill", "freeze", "restart", "evict", "corrupt", "refuse", "delay", "cut")
 
@@ -208,9 +253,12 @@ def make_fault(values: dict[str, object], where: str) -> Fault:
         raise HarnessError(f"`{action} {target}` lacks {needed}", f"in fault `{where}`", f"add {kind.needs[0]}=...")
     if len([key for key in kind.needs if key in values]) > 1:
         raise HarnessError(f"{' and '.join(kind.needs)} exclude each other", f"in fault `{where}`", "leave one out")
+    fault = msgspec.convert({**values, "target": target}, Fault)
+    if fault.jitter_ms is not None and fault.jitter_ms > (fault.ms or 0.0):
+        raise _wrong(where, "jitter_ms", fault.jitter_ms, f"a number above 0, up to ms = {fault.ms:g}")
     if values.get("rank") == ALL_RANKS and (action, target) != ("kill", "worker"):
         raise _wrong(where, "rank", ALL_RANKS, "a whole number from 0; only `kill` takes `all`")
-    return msgspec.convert({**values, "target": target}, Fault)
+    return fault
 
 
 def check_plan(plan: Plan, *, n_workers: int, rounds: int | None) -> None:

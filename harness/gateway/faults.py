@@ -139,6 +139,11 @@ class InvocationFaults:
         run = self._runs.get(run_id) or self._past.get(run_id)
         return run.events if run else []
 
+    def ranks(self, run_id: str) -> dict[str, int]:
+        """Return the rank of a run that each environment works for now, by the environment's name."""
+        running = ((environment.name, owner) for owner, environment in self._running)
+        return {name: owner.rank for name, owner in running if owner.run_id == run_id and owner.rank is not None}
+
     async def on_event(self, function: str, payload: bytes) -> list[float]:
         """Inject the faults that an accepted event triggers; return the delays of its extra deliveries, seconds."""
         duplicate = self.functions.take("duplicate", function)
@@ -340,6 +345,10 @@ def control_routes(faults: InvocationFaults) -> list[Route]:
         await faults.inject(request.path_params["run_id"], injection)
         return Response(status_code=204)
 
+    async def ranks(request: Request) -> Response:
+        found = faults.ranks(request.path_params["run_id"])
+        return Response(msgspec.json.encode(found), media_type="application/json")
+
     async def add(request: Request) -> Response:
         fault = decode(await request.body(), FunctionFault)
         with _as_invalid_parameter():
@@ -358,4 +367,5 @@ def control_routes(faults: InvocationFaults) -> list[Route]:
         Route(path, get, methods=["GET"]),
         Route(path, delete, methods=["DELETE"]),
         Route(path + "/strike", inject, methods=["POST"]),
+        Route(path + "/ranks", ranks, methods=["GET"]),
     ]

@@ -41,6 +41,7 @@ from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node
 from harness.network.emulated import NetworkEmulation, network_from_environment
 from harness.network.gateway_link import GatewayLink
+from harness.network.lines import Ranks
 from harness.network.memcached_proxy import MemcachedProxy
 from harness.network.places import Places
 from harness.network.precise_loop import precise_loop
@@ -92,7 +93,8 @@ async def _serve(arguments: argparse.Namespace, network: EmulatedNetwork | None)
     s3 = urlsplit(arguments.real_s3)
     networks = emulation.networks if emulation else None
     places = networks.places if networks else Places(gateway)
-    listeners = [S3Proxy(arguments.s3, Node(s3.hostname or "", s3.port or 80), board, guard, networks, places).listener]
+    s3_node, ranks = Node(s3.hostname or "", s3.port or 80), Ranks(places, gateway)
+    listeners = [S3Proxy(arguments.s3, s3_node, board, guard, networks, places, ranks).listener]
     faulty = arguments.faulty_memcached
     if faulty is not None:
         listeners.append(MemcachedProxy(faulty, cache, board, gateway, places).listener)

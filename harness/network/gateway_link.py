@@ -51,6 +51,14 @@ class GatewayLink:
         with contextlib.suppress(httpx.HTTPError):
             await self._client.post(f"/_harness/faults/{run_id}/strike", content=body)
 
+    async def ranks(self, run_id: str) -> dict[str, int]:
+        """Return the rank that each environment works for, by the environment's name; none if the gateway is gone."""
+        try:
+            answer = await self._client.get(f"/_harness/faults/{run_id}/ranks")
+        except httpx.HTTPError:
+            return {}
+        return msgspec.json.decode(answer.content, type=dict[str, int]) if answer.is_success else {}
+
     async def places(self) -> bytes:
         """Return the environments that are starting or alive, as JSON; see `harness.network.places.EnvironmentPlace`.
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from harness.network.discovery import Node
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+End = Callable[[asyncio.StreamWriter], None]
 
 # Closing a socket with a linger time of 0 s sends RST, as a host does for a connection it does not know.
 _RESET = struct.pack("ii", 1, 0)
@@ -21,10 +22,11 @@ class Listener:
     Args:
         listen: The address that clients connect to.
         serve: Serves one client until its connection ends.
+        end: Breaks a connection in an outage; by default it is reset.
     """
 
-    def __init__(self, listen: Node, serve: Serve) -> None:
-        self._listen, self._serve = listen, serve
+    def __init__(self, listen: Node, serve: Serve, end: End | None = None) -> None:
+        self._listen, self._serve, self._end = listen, serve, end or reset
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self._outages = 0
@@ -50,8 +52,8 @@ class Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
-        for writer in self._connections:
-            reset(writer)
+        for writer in list(self._connections):
+            self._end(writer)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)

@@ -16,6 +16,7 @@ from harness.faults.plan import Fault
 from harness.network.cache_process import CacheProcess
 from harness.network.discovery import Node, is_http
 from harness.network.gateway_link import GatewayLink
+from harness.network.lines import ClientLine, ClientLines, ConnectionEndedError, Ranks, lasts
 from harness.network.listener import Listener, reset
 from harness.network.places import Places
 from harness.network.remote_cache import RemoteCache
@@ -36,24 +37,6 @@ _END_OF_LINE = 2
 _SHUTDOWN = b"shutdown"
 
 
-class ConnectionEndedError(ConnectionError):
-    """A fault has ended this connection."""
-
-
-@dataclass
-class NetworkConditions:
-    """Temporary conditions that apply to all connections.
-
-    Attributes:
-        silent_until: Time before which no data passes, on the event loop's clock.
-        slow: By run, the bandwidth of each of its connections in each direction (kbps), and the time at which the limit
-            ends, on the event loop's clock; the limit ends with the run's plan at the latest.
-    """
-
-    silent_until: float = 0.0
-    slow: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-
 class MemcachedProxy:
     """The proxy.
 
@@ -63,6 +46,7 @@ class MemcachedProxy:
         board: The plans of all runs.
         gateway: Injects the faults of the Lambda service.
         places: Knows the zone of each client; None where no fault depends on it.
+        lines: The connections of all nodes, on which a fault may last; by default those of this proxy.
     """
 
     def __init__(
@@ -72,24 +56,18 @@ class MemcachedProxy:
         board: Board,
         gateway: GatewayLink,
         places: Places | None = None,
+        lines: ClientLines | None = None,
     ) -> None:
-        self.listener = Listener(listen, self._client)
-        self.conditions = NetworkConditions()
+        self.lines = lines or ClientLines(board, Ranks(places, gateway) if places else None, by_run=True)
+        self.listener = Listener(listen, self._client, self.lines.end)
         self.board, self.gateway, self.places, self._cache = board, gateway, places, cache
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def pass_bytes(self, count: int, run_id: str | None) -> None:
-        """Wait for the time that these bytes take on a connection of this run."""
-        loop, conditions = asyncio.get_running_loop(), self.conditions
-        await asyncio.sleep(max(0.0, conditions.silent_until - loop.time()))
-        if run_id in conditions.slow and run_id in self.board.runs:
-            kbps, until = conditions.slow[run_id]
-            if loop.time() < until:
-                await asyncio.sleep(8 * count / (1000 * kbps))
-
     def inject(self, fault: Fault, run_id: str) -> None:
-        """Start a fault that affects all connections; lasting faults continue in the background."""
-        now = asyncio.get_running_loop().time()
+        """Start a fault that affects connections; lasting faults continue in the background."""
+        if lasts(fault):
+            self.lines.begin(fault, run_id)
+            return
         match fault.action:
             case "cut":
                 self._begin(self._cut(fault.s or 0.0))
@@ -98,13 +76,6 @@ class MemcachedProxy:
                 self._begin(self._restart(fault.s or 0.0))
             case "restart":
                 self._begin(self._restart(fault.down_s))
-            case "blackhole":
-                self.conditions.silent_until = now + (fault.s or 0.0)
-            case "bandwidth":
-                for over in self.conditions.slow.keys() - self.board.runs.keys():
-                    del self.conditions.slow[over]
-                until = float("inf") if fault.s is None else now + fault.s
-                self.conditions.slow[run_id] = (fault.kbps or 0.0, until)
 
     def _begin(self, what: Coroutine[None, None, None]) -> None:
         # The fault outlives the connection that triggered it.
@@ -121,8 +92,20 @@ class MemcachedProxy:
             await self._cache.restart(down_s)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server_reader, server_writer = await asyncio.open_connection(*self._cache.node)
-        connection = _Connection(self, reader, writer, server_reader, server_writer)
+        line = self.lines.open(writer)
+        try:
+            await line.check()
+            server_reader, server_writer = await asyncio.open_connection(*self._cache.node)
+            try:
+                await self._serve(_Connection(self, line, reader, server_reader, server_writer))
+                await line.linger()
+            finally:
+                server_writer.close()
+        finally:
+            self.lines.close(writer)
+
+    async def _serve(self, connection: "_Connection") -> None:
+        """Forward commands and replies until one end closes its connection."""
         pumps = [asyncio.create_task(pump) for pump in (connection.commands(), connection.replies())]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -131,19 +114,16 @@ class MemcachedProxy:
                 pump.cancel()
             for outcome in await asyncio.gather(*pumps, return_exceptions=True):
                 if isinstance(outcome, ConnectionEndedError):
-                    reset(writer)
-            server_writer.close()
+                    reset(connection.line.writer)
 
 
 @dataclass
 class _Connection:
     proxy: MemcachedProxy
+    line: ClientLine
     client: asyncio.StreamReader
-    to_client: asyncio.StreamWriter
     server: asyncio.StreamReader
     to_server: asyncio.StreamWriter
-    # The run that the client's most recent key belongs to.
-    _run_id: str | None = None
     _zone: str | None = None
     _unanswered: int = 0
     _all_answered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -163,16 +143,14 @@ class _Connection:
             await self._inject_after_put()
             run_id = self._run_of(line)
             for fault in self.proxy.board.at_command(run_id, await self._own_zone()):
-                await asyncio.sleep((fault.ms or 0.0) / 1000)
+                await asyncio.sleep(fault.draw_delay_s(self.proxy.board.dice))
             await self._send(line, answered=wants_reply(line))
 
     async def replies(self) -> None:
         """Forward replies until Memcached closes the connection."""
         counter = ReplyCounter()
         while chunk := await self.server.read(CHUNK_BYTES):
-            await self.proxy.pass_bytes(len(chunk), self._run_id)
-            self.to_client.write(chunk)
-            await self.to_client.drain()
+            await self.line.write(chunk)
             self._unanswered -= counter.feed(chunk)
             if self._unanswered <= 0:
                 self._all_answered.set()
@@ -182,7 +160,7 @@ class _Connection:
         left = store.length + _END_OF_LINE - len(head)
         board = self.proxy.board
         run_id = run_of(store.key, board.runs)
-        self._run_id = run_id or self._run_id
+        self.line.run_id = run_id or self.line.run_id
         put = read_put(store.key, run_id, head) if run_id else None
         zone = await self._own_zone()
         due = board.runs[run_id].at_put(put, zone) if run_id and put else []
@@ -195,8 +173,8 @@ class _Connection:
                     self.proxy.inject(fault, str(run_id))
                     raise ConnectionEndedError
             elif fault.action == "delay":
-                await asyncio.sleep((fault.ms or 0.0) / 1000)
-            elif fault.action in {"cut", "restart", "blackhole", "bandwidth"}:
+                await asyncio.sleep(fault.draw_delay_s(self.proxy.board.dice))
+            elif fault.action in {"cut", "restart"} or lasts(fault):
                 self.proxy.inject(fault, str(run_id))
                 if fault.action in {"cut", "restart"}:
                     raise ConnectionEndedError
@@ -218,7 +196,7 @@ class _Connection:
         if not self.proxy.board.depends_on_zones or self.proxy.places is None:
             return ""
         if self._zone is None:
-            place = await self.proxy.places.of(self.to_client.get_extra_info("socket"))
+            place = await self.proxy.places.of(self.line.writer.get_extra_info("socket"))
             self._zone = place.zone if place else ""
         return self._zone
 
@@ -229,14 +207,14 @@ class _Connection:
             return None
         words = line.split(maxsplit=2)
         run_id = run_of(words[1].decode(errors="replace"), board.runs) if len(words) > 1 else None
-        self._run_id = run_id or self._run_id
+        self.line.run_id = run_id or self.line.run_id
         return run_id
 
     async def _send(self, data: bytes, *, answered: bool) -> None:
         if answered:
             self._unanswered += 1
             self._all_answered.clear()
-        await self.proxy.pass_bytes(len(data), self._run_id)
+        await self.line.passed(len(data))
         self.to_server.write(data)
         await self.to_server.drain()
 
@@ -246,7 +224,7 @@ class _Connection:
             chunk = await self.client.read(min(left, CHUNK_BYTES))
             if not chunk:
                 raise ConnectionEndedError
-            await self.proxy.pass_bytes(len(chunk), self._run_id)
+            await self.line.passed(len(chunk))
             last = left - _END_OF_LINE - 1
             if flip and last < len(chunk):
                 chunk = chunk[:last] + bytes([chunk[last] ^ 0xFF]) + chunk[last + 1 :]
@@ -260,8 +238,7 @@ class _Connection:
         while self._unanswered > 0:
             await self._all_answered.wait()
         if not store.noreply:
-            self.to_client.write(OUT_OF_MEMORY)
-            await self.to_client.drain()
+            await self.line.write(OUT_OF_MEMORY)
 
     async def _inject_into_lambda(self, fault: Fault, run_id: str, put: ObservedPut | None) -> None:
         if put is None:

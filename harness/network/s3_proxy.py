@@ -15,6 +15,7 @@ from harness.guard import Guard, Refusal
 from harness.network.clients import ClientNetworks
 from harness.network.conditions import FunctionNetwork
 from harness.network.discovery import Node
+from harness.network.lines import ClientLine, ClientLines, ConnectionEndedError, Ranks, lasts
 from harness.network.listener import Listener, reset
 from harness.network.places import Places
 from harness.network.request_limit import read_request
@@ -41,6 +42,7 @@ class S3Proxy:
         guard: Decides which requests pass; it runs here because S3 behind the proxy sees another host name.
         networks: The emulated networks of its clients; None for this machine's S3 as it is.
         places: Knows the zone of each client; None where no fault depends on it.
+        ranks: Know the rank of each client; None where no fault depends on it.
     """
 
     def __init__(
@@ -51,27 +53,39 @@ class S3Proxy:
         guard: Guard,
         networks: ClientNetworks | None = None,
         places: Places | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.listener = Listener(listen, self._client)
+        self._lines = ClientLines(board, ranks, by_run=False)
+        self.listener = Listener(listen, self._client, self._lines.end)
         self._s3, self._board, self._guard, self._networks, self._places = s3, board, guard, networks, places
         self._conditions = S3Conditions(networks.functions) if networks else None
         self._cuts: set[asyncio.Task[None]] = set()
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server = _Peer(*await asyncio.open_connection(*self._s3), h11.Connection(h11.CLIENT))
-        client = _Peer(reader, writer, h11.Connection(h11.SERVER))
+        line = self._lines.open(writer)
         try:
-            function = None
-            if self._networks is not None:
-                function = await self._networks.of(writer.get_extra_info("socket"))
-            while await self._exchange(client, server, function):
-                client.http.start_next_cycle()
-                if server.http.our_state is not h11.IDLE:  # IDLE if the proxy itself has answered
-                    server.http.start_next_cycle()
-        except h11.ProtocolError:
+            await line.check()
+            server = _Peer(*await asyncio.open_connection(*self._s3), h11.Connection(h11.CLIENT))
+            client = _Peer(reader, writer, h11.Connection(h11.SERVER), line)
+            try:
+                await self._serve(client, server)
+                await line.linger()
+            finally:
+                server.writer.close()
+        except (h11.ProtocolError, ConnectionEndedError):
             reset(writer)
         finally:
-            server.writer.close()
+            self._lines.close(writer)
+
+    async def _serve(self, client: "_Peer", server: "_Peer") -> None:
+        """Forward requests until their connection takes no more."""
+        function = None
+        if self._networks is not None:
+            function = await self._networks.of(client.writer.get_extra_info("socket"))
+        while await self._exchange(client, server, function):
+            client.http.start_next_cycle()
+            if server.http.our_state is not h11.IDLE:  # IDLE if the proxy itself has answered
+                server.http.start_next_cycle()
 
     async def _exchange(self, client: "_Peer", server: "_Peer", function: FunctionNetwork | None) -> bool:
         """Forward one request and its answer; return whether the connection can take another."""
@@ -85,21 +99,12 @@ class S3Proxy:
         if refusal is not None:
             await _refuse(client, request, refusal)
             return False
-        error, arrived = None, client.heard_at
-        for fault in self._board.at_request(method, path, await self._zone_of(client)):
-            if fault.action == "delay":
-                await asyncio.sleep((fault.ms or 0.0) / 1000)
-                arrived = asyncio.get_running_loop().time()
-            elif fault.action == "cut":
-                self._cut(fault)
-                return False
-            else:
-                error = _FAULT_ANSWERS[fault.action]
+        error = await self._inject(client, method, path)
         trip = None
         if function is not None and self._conditions is not None and error is None:
             asked = read_request(method, path, query)
             if self._conditions.admits(asked, asyncio.get_running_loop().time()):
-                trip = self._conditions.begin(function, asked, arrived)
+                trip = self._conditions.begin(function, asked, client.heard_at)
             else:
                 error = SLOW_DOWN
         if error is not None:
@@ -107,6 +112,29 @@ class S3Proxy:
             return False
         await self._forward(client, server, request, trip)
         return client.http.our_state is h11.DONE and server.http.our_state in {h11.DONE, h11.IDLE}
+
+    async def _inject(self, client: "_Peer", method: str, path: str) -> S3Error | None:
+        """Inject the faults of a request; return S3's error in place of an answer, if there is one.
+
+        Raises:
+            ConnectionEndedError: The client is cut off.
+        """
+        error = None
+        zone, ranks = await self._zone_of(client), await self._ranks_of(client)
+        for run_id, fault in self._board.at_request(method, path, zone, ranks):
+            if fault.action == "delay":
+                await asyncio.sleep(fault.draw_delay_s(self._board.dice))
+                client.heard_at = asyncio.get_running_loop().time()
+            elif lasts(fault):
+                self._lines.begin(fault, run_id)
+                if fault.action == "cut":
+                    raise ConnectionEndedError
+            elif fault.action == "cut":
+                self._cut(fault)
+                raise ConnectionEndedError
+            else:
+                error = _FAULT_ANSWERS[fault.action]
+        return error
 
     async def _zone_of(self, client: "_Peer") -> str:
         """Return the zone of a client, looked up once; empty as long as no fault depends on it."""
@@ -116,6 +144,12 @@ class S3Proxy:
             place = await self._places.of(client.writer.get_extra_info("socket"))
             client.zone = place.zone if place else ""
         return client.zone
+
+    async def _ranks_of(self, client: "_Peer") -> dict[str, int | None]:
+        """Return the rank of a client, by run, for the runs of which a fault depends on it."""
+        if client.line is None:
+            return {}
+        return {run_id: await client.line.rank_in(run_id) for run_id in self._board.runs_with_ranks_at_s3()}
 
     async def _forward(self, client: "_Peer", server: "_Peer", request: h11.Request, trip: S3Trip | None) -> None:
         if client.http.they_are_waiting_for_100_continue:
@@ -145,6 +179,8 @@ class _Peer:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     http: h11.Connection
+    # Only of a client.
+    line: ClientLine | None = None
     zone: str | None = None
     # When its newest bytes arrived, on the loop's clock: the time in which the proxy looks at them counts.
     heard_at: float = 0.0
@@ -154,6 +190,10 @@ class _Peer:
         while (event := self.http.next_event()) is h11.NEED_DATA:
             data = await self.reader.read(CHUNK_BYTES)
             self.heard_at = asyncio.get_running_loop().time()
+            if self.line is not None:
+                if self.http.their_state is h11.IDLE:
+                    self.line.forget_ranks()
+                await self.line.passed(len(data))
             self.http.receive_data(data)
         return event
 
@@ -172,7 +212,9 @@ class _Peer:
     async def send(self, event: h11.Event) -> None:
         """Send a part of a message."""
         data = self.http.send(event)
-        if data:
+        if data and self.line is not None:
+            await self.line.write(data)
+        elif data:
             self.writer.write(data)
             await self.writer.drain()
 

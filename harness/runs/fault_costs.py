@@ -77,7 +77,7 @@ def window_of(event: Event) -> Window | None:
     if event.at is None or event.target == "s3":
         return None
     fault = parse_fault(event.fault)
-    if fault.factor is not None or (fault.action == "bandwidth" and fault.s is None):
+    if fault.lasts_to_the_end:
         return Window(event.at, math.inf)
     lasts_s = fault.s or fault.down_s or (fault.ms or 0.0) / 1e3
     return Window(event.at, (event.last_at or event.at) + lasts_s)

@@ -75,6 +75,14 @@ SCENARIOS = [
     Scenario("S3 is cut off", ("cut s3 s=0.5 round=1",), attempts=None, daily=False),
     Scenario("the network cut for 3 s", ("cut s=3 round=5",), daily=False),
     Scenario("the network silent for 1 s", ("blackhole s=1 round=5",)),
+    Scenario("rank 1 cut off from the cache for 1 s", ("cut rank=1 round=5 s=1",), attempts=None),
+    Scenario("rank 0 cut off from the cache for 3 s", ("cut rank=0 round=5 s=3",), attempts=None, daily=False),
+    Scenario("a rank's network silent for 1 s", ("blackhole rank=2 round=5 s=1",), attempts=None, daily=False),
+    Scenario("a rank cut off from S3 for 0.5 s", ("cut s3 rank=1 s=0.5",), attempts=None),
+    Scenario("delays that vary", ("delay ms=4 jitter_ms=4",), daily=False),
+    Scenario("replies in slices", ("slice bytes=50 delay_us=100",)),
+    Scenario("connections end after 20 kB", ("limit bytes=20000",)),
+    Scenario("a cut noticed late", ("slow-close delay_ms=300", "cut round=5 s=0.2"), daily=False),
     Scenario("slow and narrow", ("delay ms=1", "bandwidth kbps=20000"), daily=False),
 ]
 COMBINATIONS = [(algorithm, pattern) for algorithm in JOBS for pattern in PATTERNS]

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from contextlib import suppress
+from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
 import boto3
@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ResponseStreamingError
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError, MemcacheServerError
 
@@ -225,7 +225,7 @@ def test_a_restarted_memcached_is_empty(network, client):
 
 def test_a_cut_breaks_and_refuses(network, client):
     """Open connections are reset and new ones refused; afterwards, stored values are still there."""
-    run_id, _ = network.plan("cut s=0.4 rank=1")
+    run_id, _ = network.plan("cut s=0.4 round=2")
     key, sent = frame(run_id)
     bystander = network.client()
     bystander.set("kept", b"before")
@@ -245,7 +245,7 @@ def test_a_cut_breaks_and_refuses(network, client):
 
 def test_a_blackhole_answers_nothing(network, client):
     """Connections are accepted, but nothing is answered; afterwards everything continues."""
-    run_id, _ = network.plan("blackhole s=0.5 rank=1")
+    run_id, _ = network.plan("blackhole s=0.5 round=2")
     key, sent = frame(run_id)
     hasty = network.client(timeout_s=0.1)
     started = time.monotonic()
@@ -278,7 +278,7 @@ def test_delays_are_where_they_are_wanted(network, client):
 
 def test_bandwidth_is_limited(network, client):
     """100 KB at 4 Mbit/s take 0.2 s in each direction."""
-    run_id, _ = network.plan("bandwidth kbps=4000 rank=1 s=1")
+    run_id, _ = network.plan("bandwidth kbps=4000 round=2 s=1")
     key, sent = frame(run_id, size=25_000)
 
     assert 0.15 <= timed(lambda: client.set(key, sent)) < 0.5
@@ -287,8 +287,8 @@ def test_bandwidth_is_limited(network, client):
 
 def test_two_runs_do_not_share_a_limit(network, client):
     """Each run's connections have the bandwidth of its own plan."""
-    narrow, _ = network.plan("bandwidth kbps=4000 rank=1")
-    wide, _ = network.plan("bandwidth kbps=80000 rank=1")
+    narrow, _ = network.plan("bandwidth kbps=4000 round=2")
+    wide, _ = network.plan("bandwidth kbps=80000 round=2")
     other = network.client()
     (narrow_key, sent), (wide_key, as_much) = frame(narrow, size=25_000), frame(wide, size=25_000)
 
@@ -301,13 +301,76 @@ def test_two_runs_do_not_share_a_limit(network, client):
 
 def test_a_limit_without_an_end_ends_with_its_run(network, client):
     """The next run on the stack has the full bandwidth."""
-    run_id, _ = network.plan("bandwidth kbps=4000 rank=1")
+    run_id, _ = network.plan("bandwidth kbps=4000 round=2")
     key, sent = frame(run_id, size=25_000)
     assert 0.15 <= timed(lambda: client.set(key, sent)) < 0.5
 
     network.board.lift(run_id)
 
     assert timed(lambda: client.get(key)) < 0.1
+
+
+def test_replies_arrive_in_slices(network, client):
+    """Each read finds one slice, and the reply is whole in the end."""
+    run_id, _ = network.plan("slice bytes=100 delay_us=20000 round=2")
+    key, sent = frame(run_id)
+    client.set(key, sent)
+    client.set(f"{run_id}/large", bytes(range(200)) * 5)
+    started = time.monotonic()
+
+    with socket.create_connection(("127.0.0.1", network.port)) as raw:
+        raw.sendall(f"get {run_id}/large\r\n".encode())
+        read = [raw.recv(65_536)]
+        while not read[-1].endswith(b"END\r\n"):
+            read.append(raw.recv(65_536))
+
+    assert 100 == len(read[0])
+    assert bytes(range(200)) * 5 in b"".join(read)
+    assert time.monotonic() - started >= 10 * 0.02
+
+
+def test_a_connection_carries_so_many_bytes_and_is_closed(network, client):
+    """It ends in order in the middle of a reply; the next one carries as much again."""
+    run_id, _ = network.plan("limit bytes=5000 round=2")
+    key, sent = frame(run_id)
+    client.set(f"{run_id}/large", bytes(20_000))
+    client.set(key, sent)
+    command = f"get {run_id}/large\r\n".encode()
+
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", network.port)) as raw:
+            raw.sendall(command)
+            read = [raw.recv(65_536)]
+            while read[-1]:
+                read.append(raw.recv(65_536))
+        assert 5000 == len(command) + sum(map(len, read))
+    with closing(network.client()) as another:
+        assert another.set(key, sent)
+
+
+def test_the_end_of_a_connection_is_learned_late(network, client):
+    """So it is when the other end closes it in order, and when it breaks."""
+    run_id, _ = network.plan("slow-close delay_ms=300 round=2", "cut round=3 s=0.1")
+    (key, sent), (next_key, next_sent) = frame(run_id), frame(run_id, round_number=3)
+    client.set(key, sent)
+    ends = [socket.create_connection(("127.0.0.1", network.port), timeout=10) for _ in range(2)]
+    for raw in ends:
+        raw.sendall(f"get {run_id}/absent\r\n".encode())
+        assert b"END\r\n" == raw.recv(100)
+    closing, breaking = ends
+    started = time.monotonic()
+
+    closing.sendall(b"quit\r\n")
+    assert b"" == closing.recv(100)
+    assert time.monotonic() - started >= 0.3
+    started = time.monotonic()
+    with pytest.raises(ConnectionError):
+        client.set(next_key, next_sent)
+    with pytest.raises(ConnectionError):
+        breaking.recv(100)
+    assert time.monotonic() - started >= 0.3
+    for raw in ends:
+        raw.close()
 
 
 def timed(action):
@@ -469,6 +532,21 @@ def test_s3_is_slow_and_cut(faulty_stack, s3):
         except EndpointConnectionError:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_answers_of_s3_come_in_slices_and_connections_carry_so_much(faulty_stack, s3):
+    """An object arrives whole in slices; with a limit, it does not arrive, and the client is told so at once."""
+    s3.create_bucket(Bucket="sliced")
+    s3.put_object(Bucket="sliced", Key="object", Body=bytes(10_000))
+    with in_force(faulty_stack, "sliced", 2, Plan((parse_fault("slice s3 bytes=1000 delay_us=20000"),))):
+        started = time.monotonic()
+        assert bytes(10_000) == s3.get_object(Bucket="sliced", Key="object")["Body"].read()
+        assert time.monotonic() - started >= 9 * 0.02
+    limited = Plan((parse_fault("limit s3 bytes=5000"),))
+    with in_force(faulty_stack, "limited", 2, limited), pytest.raises(ResponseStreamingError):
+        s3.get_object(Bucket="sliced", Key="object")["Body"].read()
+
+    assert bytes(10_000) == s3.get_object(Bucket="sliced", Key="object")["Body"].read()
 
 
 def test_a_plan_ends_with_its_run(faulty_stack, s3):

@@ -1,5 +1,7 @@
 """When faults are due, and how a put is recognised on the wire."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,30 @@ def test_n_limits_and_delays_go_on():
     assert [["refuse"], ["refuse"], []] == [actions(run.at_put(put(0, r))) for r in (1, 2, 3)]
     assert [["delay"]] * 5 == [actions(run.at_put(put(1, r))) for r in range(5)]
     assert [["delay"]] * 5 == [actions(run.at_command()) for _ in range(5)]
+
+
+def test_delays_vary_by_their_jitter_and_no_more():
+    """The same dice draw the same delays; without jitter all are alike."""
+    fault = parse_fault("delay ms=20 jitter_ms=15")
+
+    drawn = [[fault.draw_delay_s(dice) for _ in range(100)] for dice in (random.Random(1), random.Random(1))]
+
+    assert drawn[0] == drawn[1]
+    assert 0.005 <= min(drawn[0]) < 0.01
+    assert 0.03 < max(drawn[0]) <= 0.035
+    assert 0.02 == parse_fault("delay ms=20").draw_delay_s(random.Random(1))
+
+
+def test_s3_faults_of_a_rank_are_of_its_requests_alone():
+    """A request of nobody, or of another rank, meets none of them."""
+    run = injections("cut s3 rank=1 s=5", "delay s3 ms=5 rank=2")
+
+    assert run.ranks_at_s3
+    assert [[], []] == [actions(run.at_request("GET", "/a", rank=rank)) for rank in (None, 0)]
+    assert [["cut"], []] == [actions(run.at_request("GET", "/a", rank=1)) for _ in range(2)]
+    assert [["delay"]] * 2 == [actions(run.at_request("GET", "/a", rank=2)) for _ in range(2)]
+    assert (1, 1) == (run.events[0].times, run.events[0].rank)
+    assert not injections("cut s3 s=5", "kill rank=1").ranks_at_s3
 
 
 def test_s3_faults_go_by_key_method_and_round():
