@@ -177,8 +177,8 @@ def main(  # noqa: PLR0913 - one for each flag
     guard.know(name for url in (endpoint, own) if url and (name := urlsplit(url).hostname))
     services = Services(
         functions, pool, invoker, faults, account, VpcNetwork(aws_endpoint, key), permissions, destinations, logs,
-        metrics, debugging, feed, S3Objects(s3_endpoint, key), Downloads(directory, access.secret), LayerStore(directory / "layers"),
-        Provisioned(functions, pool, account, state_delay_s),
+        metrics, debugging, feed, S3Objects(s3_endpoint, key), Downloads(directory, access.secret),
+        LayerStore(directory / "layers"), Provisioned(functions, pool, account, state_delay_s),
         Mappings(functions, invoker, Queues(with_ip_address(aws_endpoint), key)),
     )  # fmt: skip
     app = create_app(services, _lifespan(services, logs, code, sandboxes), guard, access.secret)
