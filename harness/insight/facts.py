@@ -15,7 +15,17 @@ Key = tuple[int, int]
 DOCUMENTS = ("job.json", "result.json", "run.json", "aborted.json", "invoked.json")
 WORKER_RECORDS = ("workers/", "failed/", "links/")
 # Events that become marks; a chain of checkpoints may print very many.
-MARKED = {"recovered", "reput", "handed_over", "rejoined", "resumed", "checkpoint", "checkpoint_failed", "handed_on"}
+MARKED = {
+    "recovered",
+    "reput",
+    "handed_over",
+    "rejoined",
+    "rolled_back",
+    "resumed",
+    "checkpoint",
+    "checkpoint_failed",
+    "handed_on",
+}
 MOST_EVENTS = 20_000
 
 

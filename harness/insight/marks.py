@@ -90,13 +90,14 @@ def _of_lines(lines: Sequence[WorkerLine], zero: float) -> Iterator[Mark]:
 
 
 def _what_recovered(line: WorkerLine) -> str:
-    said = {key: _text(line.values.get(key)) for key in ("cause", "seconds", "frames", "to", "round")}
+    said = {key: _text(line.values.get(key)) for key in ("cause", "seconds", "frames", "to", "round", "lost_by")}
     after = f", after {said['seconds']} s" if said["seconds"] else ""
     what = {
         "recovered": f"recovered from: {said['cause']}{after}",
         "reput": f"stored {said['frames']} of its frames again",
         "handed_over": f"handed its state to rank {said['to']}",
         "rejoined": f"continues from another rank's state{after}",
+        "rolled_back": f"goes back with all ranks: rank {said['lost_by']} has lost its private state",
         "resumed": f"resumes from the checkpoint after round {said['round']}",
         "checkpoint_failed": f"could not store a checkpoint: {said['cause']}",
     }

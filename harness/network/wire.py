@@ -14,7 +14,8 @@ _ATTEMPT_AT = 20
 HEAD_BYTES = _ATTEMPT_AT + _ATTEMPT.size
 
 STORES = frozenset({b"set", b"add", b"replace", b"append", b"prepend", b"cas"})
-_PLACE = re.compile(r"(?P<round>\d+)/(?P<step>\d+)/(?P<rank>\d+)(/\d+){0,2}")
+# Frames after all ranks went back have another generation's name in front.
+_PLACE = re.compile(r"(back\.\d+/)?(?P<round>\d+)/(?P<step>\d+)/(?P<rank>\d+)(/\d+){0,2}")
 
 OUT_OF_MEMORY = b"SERVER_ERROR out of memory storing object\r\n"
 
@@ -57,7 +58,7 @@ def read_put(key: str, run_id: str, head: bytes) -> ObservedPut | None:
     """Return the rank, round and step that a frame belongs to; None if the key is not a frame's.
 
     Args:
-        key: `[<prefix>/]<run_id>/<round>/<step>/<rank>[/<chunk>]`.
+        key: `[<prefix>/]<run_id>/[back.<generation>/]<round>/<step>/<rank>[/<chunk>]`.
         run_id: The run.
         head: The first bytes of the value; a later piece of a frame has no header.
     """

@@ -15,6 +15,7 @@ RECOVERY_EVENTS = {
     "reput",
     "handed_over",
     "rejoined",
+    "rolled_back",
     "resumed",
     "checkpoint_failed",
     "handed_on",

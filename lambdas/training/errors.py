@@ -12,7 +12,7 @@ TrainingError
       +-- ImpossibleValue     no rank of this run can have written this value in the channel
       +-- RanksMissing        a deadline passed without the parts of these ranks
       +-- RunAborted          the run was aborted; carries the cause
-      +-- StateLost           a rank's private state was lost with the cache
+      +-- StateLost           a rank's private state was lost with the cache again and again
       +-- DuplicateDelivery   another attempt works for this rank, or the run is over; this one writes nothing more
 """
 
@@ -118,7 +118,7 @@ class RunAborted(ExchangeError):
 
 
 class StateLost(ExchangeError):
-    """A rank died, and its private state (ADMM's dual) was lost with the cache."""
+    """A rank's private state (ADMM's dual) was lost with the rank and the cache, more often than all ranks go back."""
 
 
 class DuplicateDelivery(ExchangeError):

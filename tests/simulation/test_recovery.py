@@ -1,4 +1,4 @@
-"""Recovery under random schedules of faults, in virtual time: the same bits on every rank, or one clear error.
+"""Recovery under random schedules of faults, in virtual time: the same bits on every rank.
 
 `HARNESS_SCHEDULES` sets how many; `make simulate` runs 10,000. A schedule that fails is printed in its smallest form,
 a record that `replay` takes.
@@ -12,16 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.simulation import Fault, Schedule, Simulation
-from training.errors import StateLost
 from training.exchange.collectives import two_level
 from training.exchange.collectives.registry import EXACT
 
 SCHEDULES = int(os.environ.get("HARNESS_SCHEDULES", "100"))
 KINDS = ("restart", "outage", "refuse", "evict", "corrupt", "kill", "freeze", "mute", "duplicate", "usurp")
-# What empties the cache, so that what a dead rank alone had may be gone.
-LOSING = {"restart", "evict", "corrupt"}
 
-counted = {"schedules": 0, "faults": 0, "lost": 0}
+counted = {"schedules": 0, "faults": 0, "went_back": 0}
 
 faults = st.builds(
     Fault,
@@ -53,7 +50,7 @@ def count(request):
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:
         terminal.write_line(
-            "\n{schedules} schedules with {faults} faults; {lost} ended with StateLost".format(**counted)
+            "\n{schedules} schedules with {faults} faults; in {went_back} all ranks went back".format(**counted)
         )
 
 
@@ -66,18 +63,11 @@ def undisturbed(world_size, private, mode):
 
 def replay(schedule):
     """Runs a schedule and checks the invariant."""
-    kinds = {fault.kind for fault in schedule.faults}
     counted["schedules"] += 1
     counted["faults"] += len(schedule.faults)
-    try:
-        results = Simulation(schedule).run()
-    except StateLost:
-        # Only who had a state of its own, died or was replaced, and lost the cache may end like this.
-        assert schedule.private
-        assert kinds & {"kill", "duplicate", "usurp"}
-        assert kinds & LOSING
-        counted["lost"] += 1
-        return
+    simulation = Simulation(schedule)
+    results = simulation.run()
+    counted["went_back"] += any(event == "rolled_back" for _, event, _, _ in simulation.notes)
     # Flat patterns add in one order, so the mode does not change the bits.
     mode = "two_level" if schedule.mode == "two_level" else "all_gather"
     expected = undisturbed(schedule.world_size, schedule.private, mode)
@@ -86,7 +76,7 @@ def replay(schedule):
 
 @settings(max_examples=SCHEDULES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(schedules(st.integers(2, 4), sorted(EXACT)))
-def test_every_schedule_ends_with_the_undisturbed_bits_or_one_clear_error(schedule):
+def test_every_schedule_ends_with_the_undisturbed_bits(schedule):
     """Whatever is lost, delayed, doubled or dies, all ranks finish with the bits of the undisturbed run; none hangs."""
     replay(schedule)
 

@@ -152,13 +152,16 @@ def test_chaos_leaves_lambda_a_retry():
         ("tmp/r-1/17/1/2", (2, 17, 1)),
         ("r-1/17/0/2/5", (2, 17, 0)),
         ("r-1/17/0/2/5/1", (2, 17, 0)),
+        ("r-1/back.1/17/0/2", (2, 17, 0)),
+        ("tmp/r-1/back.10/17/1/2/5/1", (2, 17, 1)),
+        ("r-1/back", None),
         ("r-1/abort", None),
         ("r-1/lease/2", None),
         ("r-1/17/0", None),
     ],
 )
 def test_a_key_tells_the_place(key, place):
-    """Keys are recognised with and without a prefix, slices and pieces; keys that are not a frame's have no place."""
+    """With and without a prefix, slices and pieces, after all ranks went back; other keys have no place."""
     run_id = run_of(key, {"r-1", "17"})
     seen = read_put(key, "r-1", b"")
 

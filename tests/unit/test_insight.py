@@ -318,6 +318,16 @@ def test_texts_of_strangers_stay_on_one_line() -> None:
     assert all("\n" not in text and len(text) <= 400 for text in said)
 
 
+def test_going_back_is_a_mark_that_says_why() -> None:
+    """Each rank's own, with the round that it left and the rank that had lost its state."""
+    recorder = RunRecorder("a-run")
+    said = {"round": 8, "generation": 1, "lost_by": 1}
+    for one in (line("started", 0, 1.0, link=1), line("rolled_back", 0, 2.0, **said)):
+        recorder.add_line(*one)
+    marks = [(mark.kind, mark.rank, mark.round, mark.text) for mark in recorder.view(now=ZERO + 3).marks]
+    assert marks == [("recovery", 0, 8, "rank 0 goes back with all ranks: rank 1 has lost its private state")]
+
+
 @pytest.mark.parametrize("ending", ["", "\n", "\n\nmore", " \u2028", "Runtime.ExitError\nmore"])
 def test_a_death_is_told_whatever_the_platform_prints_of_it(ending: str) -> None:
     """A function may print what looks like the platform's line, with any text behind it, or none."""

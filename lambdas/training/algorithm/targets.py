@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.data.scaling import TargetScaling
+from training.data.scaling import Float64, TargetScaling
 from training.data.shard import Shard
 from training.errors import InputError
 from training.exchange.exchange import Exchange
@@ -38,13 +38,14 @@ class TargetScaler:
         self.scaling: TargetScaling | None = None
         self._needed = job.task == "regression" and not row_of(job.model).own
         self._given, self._poisson = given, job.loss_kind == "poisson"
-        self._y = np.zeros(0)
+        self._first: Float64 = np.zeros(1)
+        self._sums: Float64 | None = None
         if job.task == "regression" and self._poisson:
             _check_counts([shard.y, shard.valid_y], f"s3://{job.data_bucket}/{job.file}")
             if shard.test is not None:
                 _check_counts([shard.test.y], f"s3://{job.test_bucket}/{job.test_partition(job.rank)}")
-        if self._needed:
-            self._y = shard.y.astype(np.float64)
+        if self._needed and job.rank == 0:
+            self._first = shard.y[:1].astype(np.float64)
 
     def scaled(self, shard: Shard, exchange: Exchange) -> Shard:
         """Agree on the scaling by two all-reduces in round 0, and return the rows with scaled targets.
@@ -55,18 +56,18 @@ class TargetScaler:
         """
         if not self._needed:
             return shard
-        scaling = self._given or self._agree(exchange)
+        scaling = self._given or self._agree(shard, exchange)
         if self.scaling is None:
-            self.scaling, self._y = scaling, np.zeros(0)
+            self.scaling = scaling
             shard = replace(shard.with_targets(scaling.apply), target=scaling)
         return shard
 
-    def _agree(self, exchange: Exchange) -> TargetScaling:
-        first = self._y[:1] if exchange.rank == 0 else np.zeros(1)
-        shift = exchange.agree("target_shift", first, 0).values
-        differences = self._y - shift
-        sums = np.array([differences.sum(), np.square(differences).sum()])
-        total = exchange.agree("targets", sums, len(differences))
+    def _agree(self, shard: Shard, exchange: Exchange) -> TargetScaling:
+        shift = exchange.agree("target_shift", self._first, 0).values
+        if self._sums is None:
+            differences = shard.y.astype(np.float64) - shift
+            self._sums = np.array([differences.sum(), np.square(differences).sum()])
+        total = exchange.agree("targets", self._sums, len(shard.y))
         difference, square = (total.values / total.samples).tolist()
         mean = float(shift[0]) + difference
         if self._poisson:

@@ -3,14 +3,13 @@
 import logging
 import time
 from array import array
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from training.errors import ChannelError, DamagedFrame, StateLost, TrainingError
+from training.errors import ChannelError, TrainingError
 from training.exchange.checkpoints import Checkpoints
 from training.exchange.collectives.call import STEPS_PER_CALL, Collective, CollectiveCall, Total
 from training.exchange.collectives.cost_model import USUAL, Link
@@ -31,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 # A rank that is alone checks this often whether its run was given up.
 ABORT_POLL_S = 0.5
-# Once is usual after a death, twice may be.
-MOST_FALL_BACKS = 3
 
 AnyState = TypeVar("AnyState")
 
@@ -110,8 +107,8 @@ class Exchange:
         self._sync_mode = sync_mode
         self._timeouts = (join_timeout_s, round_timeout_s)
         self._encoding = update_encoding
-        clocks = RoundClocks(mailbox.keys, mailbox.rank, mailbox.others)
-        self._latest = Latest(max_staleness, clocks) if sync_mode == "async" else None
+        self._max_staleness = max_staleness
+        self._latest = self._new_latest()
         self._rounds_kept = self._latest.rounds_kept if self._latest else 2
         self._checkpoints, self._signals = checkpoints, signals
         # A measured link differs from run to run: it may choose only where all collectives give the same bits.
@@ -122,8 +119,6 @@ class Exchange:
         self._worst_error = 0.0
         self._agreed: dict[str, Agreed] = {}
         self._snapshot: Snapshot | None = None
-        self._private: bytes | None = None
-        self._fall_backs: Counter[int] = Counter()
         self._flags = self._agreed_flags = 0
 
     @property
@@ -145,16 +140,17 @@ class Exchange:
 
         Raises:
             RunAborted: The run was given up, and this rank is alone.
+            Rejoin: What this rank alone had before the snapshot is lost, and all ranks go back.
         """
-        self._private = None
         self._agreed = {} if snapshot is None else snapshot.agreed
         if self._recovery is not None:
             self._recovery.start(snapshot, self._agreed, self._is_outdated)
         if snapshot is None:
-            self.started_from = self._newest()
+            self.started_from, self._latest = self._newest(), self._new_latest()
             self._mailbox.start_at(0, joins_at=self.started_from)
         else:
-            snapshot = self._with_private(snapshot)
+            if self._recovery is not None:
+                snapshot = self._recovery.private.fitting(snapshot)
             self.started_from = snapshot.round - 1
             self._mailbox.start_at(snapshot.round)
         self._snapshot = snapshot
@@ -206,19 +202,18 @@ class Exchange:
         """Return what this rank alone has, to go with the state that `resume` returned.
 
         Raises:
-            StateLost: It is neither in the channel nor in the checkpoint.
+            Rejoin: The channel has lost it, and all ranks go back.
+            StateLost: The channel has lost it, and they have gone back too often.
+            DamagedFrame: The checkpoint has no such state.
+            ExchangeError: The channel failed.
         """
         if self.started_from == 0 or (self._snapshot is not None and self._snapshot.finished):
             return initial()
-        buffer = self._private
-        if buffer is None and self._snapshot is not None and self._recovery is not None:
-            buffer = self._recovery.private.read(self.started_from + 1)
-        elif self._snapshot is None and self._checkpoints is not None:
-            buffer = self._checkpoints.load(self.started_from)[1]
-        try:
-            return unpack_state(kind, buffer or b"", f"the private state of rank {self.rank}")
-        except DamagedFrame as error:
-            raise StateLost(self._lost(self.started_from + 1)) from error
+        if self._snapshot is not None and self._recovery is not None:
+            return self._recovery.private.resume(kind, self.started_from + 1)
+        buffer = self._checkpoints.load(self.started_from)[1] if self._checkpoints is not None else None
+        what = f"the private state of rank {self.rank} in the checkpoint after round {self.started_from}"
+        return unpack_state(kind, buffer or b"", what)
 
     def begin_round(self, number: int, state: object = None, private: object = None) -> None:
         """Enter a round, and release this rank's frames that no peer can still need.
@@ -330,19 +325,6 @@ class Exchange:
             logger.warning("could not check whether the run was given up: %s", error)
         self._next_abort_poll = time.monotonic() + ABORT_POLL_S
 
-    def _with_private(self, snapshot: Snapshot) -> Snapshot:
-        """Return the state from which this rank can compute all its frames again with what it alone had before it.
-
-        That is the snapshot's state or, if the rank died before it had stored a private state, the one before.
-        """
-        if not snapshot.earlier or snapshot.round <= 1 or self._recovery is None:
-            return snapshot
-        self._private = self._recovery.private.read(snapshot.round)
-        if self._private is not None:
-            return snapshot
-        self._count_fall_back(snapshot.round)
-        return msgspec.structs.replace(snapshot, round=snapshot.round - 1, state=snapshot.earlier, finished=False)
-
     def _newest(self) -> int:
         return 0 if self._checkpoints is None else self._checkpoints.newest()
 
@@ -352,22 +334,11 @@ class Exchange:
         except TrainingError:
             return False  # S3 fails at the moment; the question is repeated
 
-    def _count_fall_back(self, round_number: int) -> None:
-        """Count how often this rank was handed a round before which it has no private state.
-
-        Raises:
-            StateLost: Again and again: a peer has released the round before, so this rank had stored its private
-                state, and the cache has lost it.
-        """
-        self._fall_backs[round_number] += 1
-        if self._fall_backs[round_number] >= MOST_FALL_BACKS:
-            raise StateLost(self._lost(round_number))
-
-    def _lost(self, round_number: int) -> str:
-        return (
-            f"the private state of rank {self.rank} before round {round_number} is lost: the rank died, and the cache "
-            "no longer has it; start the run again"
-        )
+    def _new_latest(self) -> Latest | None:
+        if self._sync_mode != "async":
+            return None
+        mailbox = self._mailbox
+        return Latest(self._max_staleness, RoundClocks(mailbox.keys, mailbox.rank, mailbox.others))
 
     def _collective(self, values: Array) -> str:
         return self._sync_mode if self._sync_mode in REGISTRY else quickest(self.world_size, values.nbytes, self._link)

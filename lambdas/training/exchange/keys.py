@@ -8,6 +8,10 @@
     <run_id>/position/<rank>                               where a rank waits
     <run_id>/snapshot/<rank>/<token>.<question>            a state that this rank has asked for
     <run_id>/private/<rank>/<round>                        what a rank alone had before a round
+    <run_id>/back                                          how often all ranks have gone back: the newest generation
+
+Below `<run_id>/back.<generation>/` instead of `<run_id>/` is what ranks write after they have gone back, except for
+lease, `abort`, `over` and `back`.
 
 A chunk is a slice that is meant for one rank (`/<slice>`), a piece of a frame larger than the channel's limit
 (`/<piece>`; the first one is under the plain key), or a piece of a slice (`/<slice>/<piece>`).
@@ -17,7 +21,7 @@ from typing import NamedTuple
 
 from training.exchange.channel.base import Value, cut, size_of
 
-ABORT, DONE = "abort", "over"
+ABORT, DONE, BACK = "abort", "over", "back"
 
 
 class Place(NamedTuple):
@@ -41,12 +45,26 @@ class RunKeys:
         run_id: The run.
         part_prefix: Prefix of the keys of the ranks' own parts and of all that is not a frame; may be empty.
         merged_prefix: Prefix of the keys of merged parts; may be empty.
+        generation: How often all ranks have gone back.
+
+    Attributes:
+        run_id: The run.
+        generation: How often all ranks have gone back.
+        abort: The key of the abort marker.
+        done: The key of the sign that all ranks have stored their results.
+        back: The key of the newest generation.
     """
 
-    def __init__(self, run_id: str, part_prefix: str = "", merged_prefix: str = "") -> None:
-        self.run_id = run_id
-        self._parts, self._merged = key_of(run_id, "", part_prefix), key_of(run_id, "", merged_prefix)
-        self.abort, self.done = f"{self._parts}{ABORT}", f"{self._parts}{DONE}"
+    def __init__(self, run_id: str, part_prefix: str = "", merged_prefix: str = "", generation: int = 0) -> None:
+        self.run_id, self.generation = run_id, generation
+        self._prefixes = (part_prefix, merged_prefix)
+        own = f"{BACK}.{generation}/" if generation else ""
+        self._parts, self._merged = (key_of(run_id, own, prefix) for prefix in self._prefixes)
+        self.abort, self.done, self.back = (key_of(run_id, name, part_prefix) for name in (ABORT, DONE, BACK))
+
+    def of_generation(self, generation: int) -> "RunKeys":
+        """Return the keys of another generation of the run."""
+        return RunKeys(self.run_id, *self._prefixes, generation)
 
     def frame(self, place: Place, sender: int, receiver: int | None = None, joins_at: int = 0) -> str:
         """Return the key of a frame.

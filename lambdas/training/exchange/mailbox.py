@@ -57,7 +57,7 @@ class Mailbox:
         clock: What waits go by.
 
     Attributes:
-        keys: The run's keys.
+        keys: The run's keys, those of the rank's generation.
         held: The frames that this rank can store again.
         waits: How long this rank waited for others in the present round.
     """
@@ -194,7 +194,14 @@ class Mailbox:
         Safe two rounds back: a rank that has finished round k has seen a part of every rank for round k,
         so every rank has finished round k - 1.
         """
-        keys = self.held.release(round_number)
+        self._remove(self.held.release(round_number))
+
+    def enter_generation(self, number: int) -> None:
+        """Go back with all ranks: remove what this rank has in the channel, and use other keys from now on."""
+        self._remove([*self.held.all(), self.keys.position(self.rank)])
+        self.keys = self.keys.of_generation(number)
+
+    def _remove(self, keys: list[str]) -> None:
         if keys:
             try:
                 self.channel.delete_many(keys)

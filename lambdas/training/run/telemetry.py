@@ -3,7 +3,8 @@
 A line is one JSON object on standard output, which Lambda sends to CloudWatch Logs.
 Its key `event` names its kind: `started`, `progress`, `epoch`, `finished` or `failed`;
 `handed_on` (the next link was invoked), `superfluous` (a duplicate delivery);
-and for recovery `recovered`, `reput`, `handed_over`, `rejoined`, `resumed`, `checkpoint`, `checkpoint_failed`.
+and for recovery `recovered`, `reput`, `handed_over`, `rejoined`, `rolled_back`, `resumed`, `checkpoint`,
+`checkpoint_failed`.
 
 The timings are stored when an attempt ends by itself: `telemetry/<rank>.<attempt>.json`.
 """

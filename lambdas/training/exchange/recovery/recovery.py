@@ -29,8 +29,10 @@ from training.exchange.keys import Place, pieces_of
 from training.exchange.mailbox import Mailbox
 from training.exchange.notes import Note, silent
 from training.exchange.packing import pack_state
+from training.exchange.recovery.peers import Peers
 from training.exchange.recovery.private_state import PrivateState
 from training.exchange.recovery.rejoin import Rejoin
+from training.exchange.recovery.rollback import Rollback
 from training.exchange.recovery.rules import (
     NOBODY,
     HandOver,
@@ -66,6 +68,7 @@ class Recovery:
         mailbox: This rank's mailbox.
         channel: Its channel, with retries.
         private: This rank's private state in the channel.
+        rollback: In which generation of the run this rank is.
     """
 
     def __init__(
@@ -79,7 +82,8 @@ class Recovery:
     ) -> None:
         self.mailbox, self.note = mailbox, note
         self.channel = RetryingChannel(mailbox.channel, mailbox.clock, check, note)
-        self.private = PrivateState(mailbox, self.channel)
+        self.rollback = Rollback(mailbox, note)
+        self.private = PrivateState(mailbox, self.channel, self.rollback)
         self._check, self._is_done = check, is_done
         self._is_outdated: Callable[[], bool] = lambda: False
         self._state = RecoveryState(mailbox.rank, token, mailbox.attempt, mailbox.others)
@@ -101,8 +105,15 @@ class Recovery:
             agreed: The totals of round 0; the caller adds to them.
             is_outdated: Whether this rank joins from a checkpoint that is no longer the newest. A checkpoint may be
                 published while ranks are joining, so that some see it and others do not.
+
+        Raises:
+            ImpossibleValue: Somebody else writes to the run's keys.
         """
-        if snapshot is not None:
+        if snapshot is None:
+            self.rollback.find()
+            self._inherited = (0, b"")
+            self._state.peers = Peers(self.mailbox.others)
+        else:
             # Remember the donor's previous state in case this rank becomes a donor itself.
             self._inherited = (snapshot.round, snapshot.earlier)
         self._agreed, self._is_outdated = agreed, is_outdated
@@ -142,7 +153,7 @@ class Recovery:
     def watched(self) -> list[str]:
         """Return the keys to poll in a long wait: the others' positions, and the snapshot that was asked for."""
         keys = self.mailbox.keys
-        watched = [keys.done, *(keys.position(rank) for rank in self.mailbox.others)]
+        watched = [keys.done, keys.back, *(keys.position(rank) for rank in self.mailbox.others)]
         return watched if self._state.own.asks == NOBODY else [*watched, self._snapshot_key(self._state.own)]
 
     def last_sign_of(self, ranks: Sequence[int]) -> float:
@@ -159,13 +170,14 @@ class Recovery:
             since: When the wait began.
 
         Raises:
-            Rejoin: This rank resumes from another's state.
+            Rejoin: This rank resumes from another's state, or all ranks go back.
             DuplicateDelivery: Another try of this rank runs, or the run is done.
             ImpossibleValue: Somebody else writes to the run's keys.
         """
         self._check()
         now = self.mailbox.clock.now()
         self._check_done(found, now)
+        self.rollback.follow(found, place.round, now)
         state = self._state
         self._perform(state.observe(self._positions(found), place, missing, self.mailbox.held, now), place)
         if state.own.asks != NOBODY and (first_piece := found.get(self._snapshot_key(state.own))) is not None:

@@ -12,7 +12,7 @@ class Rejoin(Exception):
     """This rank resumes from another's state, or from a newer checkpoint; not an error: it unwinds the algorithm.
 
     Args:
-        snapshot: The state; None to look for the newest checkpoint again.
+        snapshot: The state; None to join again from the newest checkpoint.
     """
 
     def __init__(self, snapshot: Snapshot | None) -> None:
