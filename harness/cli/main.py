@@ -33,6 +33,7 @@ VERBS = (
     "page",
     "functions",
     "invoke",
+    "explore",
     "rie",
     "logs",
     "runs",

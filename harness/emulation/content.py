@@ -131,6 +131,13 @@ def _sns(backend: Any) -> Iterator[Entry]:  # noqa: ANN401 - as above
         yield f"sns://{number}", readable(text)
 
 
+def _cloudwatch(backend: BaseBackend) -> Iterator[Entry]:
+    """Leave out the metrics that Lambda itself publishes: they count attempts, which every fault changes."""
+    for address, value in _generic(f"cloudwatch://{backend.region_name}", backend):
+        if not (isinstance(value, dict) and value.get("namespace") == "AWS/Lambda"):
+            yield address, value
+
+
 def _message(body: str, attributes: dict[str, Any], group: str | None, subject: str | None = None) -> Any:  # noqa: ANN401 - any JSON
     """Return a message: its body alone, or with what else its sender gave it."""
     beside = {"subject": subject, "attributes": attributes, "group": group}
@@ -190,6 +197,7 @@ def _members(members: Iterable[tuple[str, Any]], above: tuple[int, ...]) -> dict
 
 _READERS: dict[str, Callable[[Any], Iterator[Entry]]] = {
     "s3": _s3,
+    "cloudwatch": _cloudwatch,
     "dynamodb": _dynamodb,
     "sqs": _sqs,
     "sns": _sns,

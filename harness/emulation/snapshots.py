@@ -13,6 +13,7 @@ A connection that arrives between two forks waits in the listening socket's queu
 """
 
 import gc
+import importlib
 import os
 import signal
 import socket
@@ -137,6 +138,8 @@ class Snapshots:
         others = [one for one in threading.enumerate() if one is not threading.current_thread()]
         for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
+        # Explorations ask each fork for its content: what reads it is imported once, not in each of them.
+        importlib.import_module("harness.emulation.content")
         # What the forks have in common is no garbage; a collection would copy its pages.
         gc.collect()
         gc.freeze()

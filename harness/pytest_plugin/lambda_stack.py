@@ -1,7 +1,7 @@
 """`lambda_stack`: deploy, invoke and observe functions, and use AWS's other services, on this machine."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +12,11 @@ from botocore.config import Config
 from harness.aws.clients import CONTROL_TIMEOUT_S, INVOKE_READ_TIMEOUT_S, emulation_session
 from harness.aws.function_deployer import DesiredFunction, create_or_update
 from harness.aws.stack_session import DIRECT
+from harness.explore.cases import MOST_OVERLAPS
+from harness.explore.schedule import Schedule
 from harness.pytest_plugin.control import Control
 from harness.pytest_plugin.lambda_events import LambdaEvent, LambdaEvents, RetryClock
+from harness.pytest_plugin.lambda_explore import LambdaExploration, explore_source
 from harness.pytest_plugin.lambda_faults import LambdaFaults
 from harness.pytest_plugin.lambda_logs import LambdaLogRecord, LambdaLogs
 from harness.pytest_plugin.results import LambdaResult, result_of
@@ -150,6 +153,61 @@ class LambdaStack:
         body = payload if isinstance(payload, bytes) else json.dumps({} if payload is None else payload).encode()
         name = function if isinstance(function, str) else function.name
         return result_of(self._client("lambda").invoke(FunctionName=name, Payload=body, **options))
+
+    def explore(  # noqa: PLR0913 - keywords only
+        self,
+        source: str | Path | Callable[..., object],
+        event: object = None,
+        *,
+        name: str = "",
+        prepare: Callable[..., object] | None = None,
+        invariant: Callable[..., object] | None = None,
+        ignore: Sequence[str] = (),
+        normalise: Sequence[tuple[str, str]] = (),
+        may_repeat: Sequence[str] = (),
+        outside: Sequence[str] = (),
+        overlaps: int = MOST_OVERLAPS,
+        seed: int = 0,
+        schedule: Schedule | None = None,
+        **config: Any,  # noqa: ANN401 - as deploy
+    ) -> LambdaExploration:
+        """Kill, fail, repeat and overlap an invocation at each of its calls to AWS, on services of its own.
+
+        Args:
+            source: As for `deploy`.
+            event: The event; `{}` by default.
+            name: The function's name; by default that of the source.
+            prepare: Makes what the function needs: `prepare(client)`, where `client("s3")` is a boto3 client.
+            invariant: Raises `AssertionError`, or returns a text, if the final state is wrong: `invariant(client)`.
+            ignore: Patterns of addresses that do not count, such as `s3://inbox/logs/*` and `dynamodb://t/*#at`.
+            normalise: Pairs of a regular expression and the text that replaces it.
+            may_repeat: Patterns of addresses whose equal entries count once.
+            outside: Patterns of `host:port` to which functions may connect past the services.
+            overlaps: Let two deliveries overlap in at most this many ways.
+            seed: Draws the overlaps, if there are more.
+            schedule: Play only this schedule, such as that of a finding.
+            config: As for `deploy`.
+
+        Raises:
+            HarnessError: The function fails without any fault, makes no call to AWS, is not deterministic, ...
+        """
+        self._use()
+        return explore_source(
+            self._settings,
+            source,
+            {} if event is None else event,
+            name=name,
+            options={"overlaps": overlaps, "seed": seed, "schedule": schedule},
+            preparation={
+                "prepare": prepare,
+                "invariant": invariant,
+                "ignore": ignore,
+                "normalise": normalise,
+                "may_repeat": may_repeat,
+                "outside": outside,
+            },
+            config=config,
+        )
 
     def client(self, service: str, **options: Any) -> Any:  # noqa: ANN401 - boto3's clients have no common type
         """Return a boto3 client of a service of this stack; it stays valid for the whole session.

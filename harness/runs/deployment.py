@@ -73,6 +73,21 @@ def deployment_of(
         return FunctionToDeploy(name, function, _code(name, function, settings, mode), _events(events))
 
 
+def name_of(settings: Settings, source: Source) -> str:
+    """Return the name of a function that is deployed without one.
+
+    Args:
+        settings: The project's settings.
+        source: See `LambdaStack.deploy`.
+    """
+    if isinstance(source, str) and source in settings.functions:
+        return source
+    if callable(source):
+        return _as_name(getattr(source, "__name__", ""))
+    path = settings.root / source
+    return _as_name(path.stem if path.is_file() else path.resolve().name)
+
+
 def _code(name: str, function: FunctionSettings, settings: Settings, mode: Mode) -> Code:
     return code_of(name, msgspec.structs.replace(settings, functions={name: function}), mode, log=_silent)
 

@@ -116,6 +116,15 @@ def test_any_other_service_is_read_by_its_attributes(aws: boto3.Session):
     msgspec.json.encode(found)
 
 
+def test_lambdas_own_metrics_are_no_state(aws: boto3.Session):
+    """They count attempts; those of the function itself are what it does."""
+    for namespace in ("AWS/Lambda", "Shop"):
+        metric = {"MetricName": "Orders", "Value": 1.0}
+        aws.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[metric])
+
+    assert [value["namespace"] for address, value in content() if "metric_data" in address] == ["Shop"]
+
+
 def test_reading_changes_nothing(aws: boto3.Session):
     """An exploration reads after each case, and compares."""
     aws.client("events").put_rule(Name="daily", ScheduleExpression="rate(1 day)")

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -229,6 +229,7 @@ def stage_of(
     function: str,
     *,
     source: Source | None = None,
+    config: Mapping[str, Any] | None = None,
     prepare: Path | Prepare | None = None,
     progress: Log = lambda _line: None,
 ) -> Iterator[Stage]:
@@ -240,13 +241,16 @@ def stage_of(
         settings: The project's settings.
         function: The function's name: that of a table in harness.toml, or any name for a `source`.
         source: A folder, a file or a Python function; None for the function that harness.toml declares.
+        config: Keys of its table in harness.toml that differ; None for none.
         prepare: Makes what the function needs; a file has a function `prepare(client)`.
         progress: Called with a line when something takes long.
 
     Raises:
         HarnessError: The function, its code or `prepare` is invalid, or the stack cannot start.
     """
-    found = deployment_of(settings, "process", function if source is None else source, name=function, config={})
+    found = deployment_of(
+        settings, "process", function if source is None else source, name=function, config=config or {}
+    )
     variables = {**_ONE_TRY, **found.settings.environment}
     deployment = FunctionToDeploy(
         found.name, msgspec.structs.replace(found.settings, environment=variables), found.code, found.events

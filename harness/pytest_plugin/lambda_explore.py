@@ -1,0 +1,59 @@
+"""`lambda_stack.explore`: every way in which Lambda may end, repeat or overlap an invocation, tried by a test."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.explore.exploring import ExploredFunction, explore, play_one
+from harness.explore.findings import Exploration
+from harness.explore.prepare_file import preparation_of
+from harness.explore.wording import page, summary
+from harness.runs.deployment import Source, name_of
+from harness.settings import Settings
+
+
+class LambdaExploration(Exploration, frozen=True, kw_only=True):
+    """What an exploration found; as text, its pages."""
+
+    def __str__(self) -> str:
+        pages = [page(finding, number, self.function) for number, finding in enumerate(self.findings, start=1)]
+        return "\n".join([*pages, *(f"note: {note}" for note in self.notes), summary(self)])
+
+
+def explore_source(
+    settings: Settings,
+    source: Source,
+    event: object,
+    *,
+    name: str,
+    options: Mapping[str, Any],
+    preparation: Mapping[str, object],
+    config: Mapping[str, Any],
+) -> LambdaExploration:
+    """Explore a function on a stage of its own; see `LambdaStack.explore`.
+
+    Args:
+        settings: The project's settings.
+        source: The function.
+        event: The event.
+        name: The function's name; empty for that of the source.
+        options: How much is tried: `overlaps`, `seed`, or the one `schedule` to play.
+        preparation: What the function needs and what does not count, by the names of a file of `--prepare`.
+        config: Keys of `[functions.NAME]` in harness.toml.
+
+    Raises:
+        HarnessError: The function cannot be explored, or a value is wrong.
+    """
+    function = ExploredFunction(
+        settings=settings,
+        name=name or name_of(settings, source),
+        event=event,
+        source=source,
+        config=config,
+        preparation=preparation_of("explore()", **preparation),
+    )
+    schedule = options.get("schedule")
+    if schedule is not None:
+        found = play_one(function, schedule)
+    else:
+        found = explore(function, most_overlaps=options["overlaps"], seed=options["seed"])
+    return LambdaExploration(**{field: getattr(found, field) for field in found.__struct_fields__})
