@@ -81,6 +81,45 @@ def test_what_was_left_is_taken_at_once():
     assert 0 == waiting.now
 
 
+class Unanswered(MemoryChannel):
+    """A channel that stores a value, and whose answer is lost."""
+
+    def add(self, key, value):
+        """Adds the value, if it is not there."""
+        if super().add(key, value):
+            raise ChannelError("no answer")
+        return False
+
+    def replace_if(self, key, old, new):
+        """Replaces the value once."""
+        if super().replace_if(key, old, new):
+            raise ChannelError("no answer")
+        return False
+
+
+def test_a_first_lease_whose_answer_was_lost_is_still_its_takers():
+    """The key holds its own token at the next look: it does not watch itself for a dead try."""
+    channel, waiting = Unanswered(), Waiting()
+    lease = lease_on(channel, waiting)
+
+    assert lease.acquire(1)
+    assert 1 == lease.attempt
+    assert waiting.now < STANDS_STILL_S
+
+
+def test_a_take_over_whose_answer_was_lost_is_still_its_takers():
+    """It does not leave because of itself, as nobody would run then."""
+    channel, waiting = MemoryChannel(), Waiting()
+    lease_on(channel).acquire(1)
+    unanswered = Unanswered()
+    unanswered.put_many({KEY: channel.get_many([KEY])[KEY]})
+    retry = lease_on(unanswered, waiting)
+
+    assert retry.acquire(2)
+    assert (2, 2) == (retry.attempt, retry.tries)
+    retry.check()
+
+
 def test_the_next_link_counts_its_tries_anew():
     """Lambda tries each link's event twice more; the attempt still has a number of its own."""
     channel = MemoryChannel()

@@ -135,6 +135,9 @@ class Lease:
                 if found is None:
                     return True
                 other = _read_holder(self._key, found)
+                if other.token == self._holder.token:
+                    self._holder = other  # it was stored though its answer was lost
+                    return True
                 if other.link > self._holder.link or (
                     other.link == self._holder.link and other.state == LeaseState.DONE
                 ):
