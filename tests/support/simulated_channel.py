@@ -9,16 +9,22 @@ from training.exchange.keys import key_of
 LEASES = key_of("run", "lease/")
 
 
+# What strikes before the store that it is aimed at; all else strikes when the values are there.
+BEFORE_THE_STORE = {"outage", "refuse", "kill", "mute"}
+
+
 class SimulatedChannel(MemoryChannel):
     """A channel in memory whose operations take time and meet the schedule's faults.
 
     restart   every value is gone          outage    no operation passes for a time
     evict     a share of the keys is gone  refuse    no store passes for a time
     corrupt   one byte of one value        kill      a rank dies at its next operation; what it puts gets there in part
-    freeze    a rank stands still          mute      an operation of a rank takes effect, and its answer is lost
-    duplicate a rank's event is delivered once more, beside the try that runs
-    usurp     the same, and the cache has just lost the lease: both run until the first one's next heartbeat
+    freeze    a rank stands still          end       the same of all ranks
+    duplicate a rank's event is delivered  mute      an operation of a rank takes effect, and its answer is lost
+              once more, beside its try    usurp     the same as `duplicate`, and the cache has just lost the lease:
+                                                     both run until the first one's next heartbeat
 
+    A fault that is aimed at a kind of key (`Fault.of`) strikes whoever stores such a key next, and those values alone.
     From `heals_at` on nothing fails, and whatever failed works again.
     """
 
@@ -28,11 +34,11 @@ class SimulatedChannel(MemoryChannel):
         self._faults = sorted(simulation.schedule.faults, key=lambda fault: -fault.operation)
         self._operations = 0
         self._down_until = self._full_until = 0.0
-        self._kills, self._mutes = {}, set()
+        self._kills, self._mutes, self._aimed = {}, set(), []
 
     def put_many(self, values):
         """Puts values; a rank that dies here has put a share of them."""
-        with self._operation(stores=True) as death:
+        with self._operation(values) as death:
             if death is not None:
                 keys = list(values)[: int(death.share * (len(values) + 1))]
                 values = {key: values[key] for key in keys}
@@ -45,12 +51,12 @@ class SimulatedChannel(MemoryChannel):
 
     def add(self, key, value):
         """Puts a value unless it is there; a rank that dies here may have put it."""
-        with self._operation(stores=True) as death:
+        with self._operation([key]) as death:
             return (death is None or death.share >= 0.5) and super().add(key, value)
 
     def replace_if(self, key, old, new):
         """Puts a value in place of another; a rank that dies here may have put it."""
-        with self._operation(stores=True) as death:
+        with self._operation([key]) as death:
             return (death is None or death.share >= 0.5) and super().replace_if(key, old, new)
 
     def delete_many(self, keys):
@@ -59,69 +65,89 @@ class SimulatedChannel(MemoryChannel):
             super().delete_many(keys)
 
     @contextmanager
-    def _operation(self, *, stores=False):
+    def _operation(self, stored=()):
         """One operation: it takes time, and may fail, take effect without an answer, or be its rank's last one."""
         simulation, process = self._simulation, self._simulation.current.process
         process.failure = ""
         simulation.sleep(simulation.random.uniform(5e-5, 1e-3))
         self._operations += 1
-        while self._faults and self._faults[-1].operation <= self._operations:
-            self._strike(self._faults.pop())
+        later = self._strike(process, stored)
         death = None if simulation.healed else self._kills.pop(process.rank, None)
         if simulation.time < self._down_until:
             process.failure = "connection refused"
-        elif stores and death is None and simulation.time < self._full_until:
+        elif stored and death is None and simulation.time < self._full_until:
             process.failure = "out of memory storing object"
         if not process.failure:
             yield death
+            for fault in later:
+                self._hit(fault, process.rank, [key for key in stored if fault.of in key])
         if death is not None:
             simulation.kill(process.rank, death.seconds)
-        if not process.failure and process.rank in self._mutes:
+        if not process.failure and not simulation.healed and process.rank in self._mutes:
             self._mutes.remove(process.rank)
             process.failure = "no answer"
         if process.failure:
             raise ChannelError(process.failure)
 
-    def _strike(self, fault):
+    def _strike(self, process, stored):
+        """Lets the faults happen that are due; returns those that strike once the values are stored."""
+        while self._faults and self._faults[-1].operation <= self._operations:
+            fault = self._faults.pop()
+            if fault.of:
+                self._aimed.append(fault)
+            else:
+                self._hit(fault, fault.rank % self._simulation.schedule.world_size, self._values)
+        due = [fault for fault in self._aimed if any(fault.of in key for key in stored)] if self._aimed else []
+        for fault in due:
+            self._aimed.remove(fault)
+            if fault.kind in BEFORE_THE_STORE:
+                self._hit(fault, process.rank, ())
+        return [fault for fault in due if fault.kind not in BEFORE_THE_STORE]
+
+    def _hit(self, fault, rank, keys):
         if not self._simulation.healed:
-            getattr(self, f"_{fault.kind}")(fault, fault.rank % self._simulation.schedule.world_size)
+            getattr(self, f"_{fault.kind}")(fault, rank, sorted(keys))
 
-    def _restart(self, fault, rank):
+    def _restart(self, fault, rank, keys):
         self._values.clear()
-        self._outage(fault, rank)
+        self._outage(fault, rank, keys)
 
-    def _outage(self, fault, _rank):
+    def _outage(self, fault, _rank, _keys):
         self._down_until = self._simulation.ends(fault.seconds)
 
-    def _refuse(self, fault, _rank):
+    def _refuse(self, fault, _rank, _keys):
         self._full_until = self._simulation.ends(fault.seconds)
 
-    def _evict(self, fault, _rank):
-        for key in sorted(self._values):
+    def _evict(self, fault, _rank, keys):
+        for key in keys:
             if self._simulation.random.random() < fault.share:
-                del self._values[key]
+                self._values.pop(key, None)
 
-    def _corrupt(self, fault, _rank):
+    def _corrupt(self, fault, _rank, keys):
         # A lease has no checksum: another token in it reads as another try.
-        keys = sorted(key for key in self._values if not key.startswith(LEASES))
+        keys = [key for key in keys if not key.startswith(LEASES) and key in self._values]
         if keys:
             key = keys[int(fault.share * (len(keys) - 1))]
             value = bytearray(self._values[key])
             value[int(fault.share * (len(value) - 1))] ^= 0x55
             self._values[key] = bytes(value)
 
-    def _kill(self, fault, rank):
+    def _kill(self, fault, rank, _keys):
         self._kills[rank] = fault
 
-    def _mute(self, _fault, rank):
+    def _end(self, fault, _rank, _keys):
+        for rank in range(self._simulation.schedule.world_size):
+            self._kills[rank] = fault
+
+    def _mute(self, _fault, rank, _keys):
         self._mutes.add(rank)
 
-    def _freeze(self, fault, rank):
+    def _freeze(self, fault, rank, _keys):
         self._simulation.freeze(rank, fault.seconds)
 
-    def _duplicate(self, _fault, rank):
+    def _duplicate(self, _fault, rank, _keys):
         self._simulation.deliver_again(rank)
 
-    def _usurp(self, _fault, rank):
+    def _usurp(self, _fault, rank, _keys):
         self._values.pop(f"{LEASES}{rank}", None)
         self._simulation.deliver_again(rank)

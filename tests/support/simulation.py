@@ -40,6 +40,7 @@ class Fault:
         rank: Whom it hits, if it hits one.
         seconds: How long it lasts, or after what time a dead rank comes back.
         share: Which part of something: keys evicted, values put before the death, the byte that changes.
+        of: Part of a key, as `snapshot`: it strikes whoever stores such a key next, from that operation on.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Fault:
     rank: int = 0
     seconds: float = 0.5
     share: float = 0.5
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -274,10 +276,11 @@ class Simulation:
         through_faults(exchange.start, course)
 
     def compute(self):
-        """Time that a rank computes: short, at times long."""
+        """Time that a rank computes: short, at times long as long as there are faults."""
         process = self.current.process
         process.computes = True
-        self.sleep(self.random.choice((0.001, 0.002, 0.005, 0.4)) if self.random.random() < 0.1 else 0.001)
+        straggles = not self.healed and self.random.random() < 0.1
+        self.sleep(self.random.choice((0.001, 0.002, 0.005, 0.4)) if straggles else 0.001)
         process.computes = False
 
 
