@@ -13,7 +13,7 @@ KINDS = (
     *("restart", "outage", "refuse", "evict", "corrupt", "kill", "end", "freeze", "mute", "duplicate", "usurp"),
     *("kill", "kill", "freeze", "evict"),
 )
-AIMS = (*[""] * 10, "/lease/", "/position/", "/snapshot/", "/private/", "/over", "/back")
+AIMS = (*[""] * 10, "/lease/", "/position/", "/snapshot/", "/private/", "/over/", "/back/")
 SECONDS = (0.0, 0.1, 0.5, 1.0, 3.0)
 SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
 LAST_OPERATION = 300
@@ -30,8 +30,8 @@ TOGETHER = (
     (("freeze", 3.0, ""), ("end", 0.1, "")),
     # What a rank alone had is gone with it and the cache; then the cache loses that all go back for it.
     (("kill", 0.5, ""), ("restart", 0.0, "/position/")),
-    (("kill", 0.5, ""), ("restart", 0.0, "/position/"), ("corrupt", 0.0, "/back")),
-    (("kill", 0.5, ""), ("restart", 0.0, "/position/"), ("evict", 0.0, "/back"), ("kill", 0.5, "/back")),
+    (("kill", 0.5, ""), ("restart", 0.0, "/position/"), ("corrupt", 0.0, "/back/")),
+    (("kill", 0.5, ""), ("restart", 0.0, "/position/"), ("evict", 0.0, "/back/"), ("kill", 0.5, "/back/")),
     # The state that a rank has asked for does not get there.
     (("kill", 0.1, ""), ("corrupt", 0.0, "/snapshot/")),
     (("kill", 0.1, ""), ("evict", 0.0, "/snapshot/")),
@@ -42,27 +42,31 @@ TOGETHER = (
 )
 
 
-def faults_of(kind, operation, seconds, aim):
+def faults_of(kind, operation, seconds, aim, rank):
     """Faults of some kinds."""
-    return st.builds(
-        Fault, kind, operation, rank=st.integers(0, 6), seconds=seconds, share=st.sampled_from(SHARES), of=aim
-    )
+    return st.builds(Fault, kind, operation, rank=rank, seconds=seconds, share=st.sampled_from(SHARES), of=aim)
 
 
 def faults_together():
-    """Faults that come within a moment of one another."""
+    """Faults that come within a moment of one another, each to another rank."""
 
-    def at(moment, pattern):
+    def at(moment, first_rank, pattern):
         near = st.integers(moment, moment + 30)
-        return st.tuples(*(faults_of(st.just(k), near, st.just(s), st.just(aim)) for k, s, aim in pattern))
+        return st.tuples(
+            *(
+                faults_of(st.just(kind), near, st.just(seconds), st.just(aim), st.just(first_rank + index))
+                for index, (kind, seconds, aim) in enumerate(pattern)
+            )
+        )
 
-    return st.builds(at, st.integers(1, LAST_OPERATION), st.sampled_from(TOGETHER)).flatmap(lambda faults: faults)
+    moments = st.integers(1, LAST_OPERATION)
+    return st.builds(at, moments, st.integers(0, 6), st.sampled_from(TOGETHER)).flatmap(lambda faults: faults)
 
 
 def schedules(world_sizes, modes, seconds=SECONDS):
     """Schedules of so many ranks, whose faults last so long."""
     anywhere, seconds = st.integers(1, LAST_OPERATION), st.sampled_from(seconds)
-    single = faults_of(st.sampled_from(KINDS), anywhere, seconds, st.sampled_from(AIMS))
+    single = faults_of(st.sampled_from(KINDS), anywhere, seconds, st.sampled_from(AIMS), st.integers(0, 6))
     return st.builds(
         lambda faults, together, **job: Schedule(faults=(*faults, *together), **job),
         faults=st.lists(single, max_size=6),

@@ -80,7 +80,7 @@ class SimulatedChannel(MemoryChannel):
         if not process.failure:
             yield death
             for fault in later:
-                self._hit(fault, process.rank, [key for key in stored if fault.of in key])
+                self._hit(fault, process.rank, [key for key in stored if fault.strikes(key)])
         if death is not None:
             simulation.kill(process.rank, death.seconds)
         if not process.failure and not simulation.healed and process.rank in self._mutes:
@@ -97,7 +97,7 @@ class SimulatedChannel(MemoryChannel):
                 self._aimed.append(fault)
             else:
                 self._hit(fault, fault.rank % self._simulation.schedule.world_size, self._values)
-        due = [fault for fault in self._aimed if any(fault.of in key for key in stored)] if self._aimed else []
+        due = [fault for fault in self._aimed if any(map(fault.strikes, stored))] if self._aimed else []
         for fault in due:
             self._aimed.remove(fault)
             if fault.kind in BEFORE_THE_STORE:

@@ -40,7 +40,7 @@ class Fault:
         rank: Whom it hits, if it hits one.
         seconds: How long it lasts, or after what time a dead rank comes back.
         share: Which part of something: keys evicted, values put before the death, the byte that changes.
-        of: Part of a key, as `snapshot`: it strikes whoever stores such a key next, from that operation on.
+        of: Part of a key, as `/snapshot/`: it strikes whoever stores such a key next, from that operation on.
     """
 
     kind: str
@@ -49,6 +49,10 @@ class Fault:
     seconds: float = 0.5
     share: float = 0.5
     of: str = ""
+
+    def strikes(self, key):
+        """Returns whether it is aimed at a key."""
+        return self.of in f"{key}/"
 
 
 @dataclass(frozen=True)
