@@ -265,19 +265,28 @@ def _publication(client: "LambdaClient", desired: DesiredFunction) -> list[Step]
         return _publishing(client, desired)
     if differences(published, desired):
         return _publishing(client, desired)
-    return [] if _has_events(client, desired, {"Qualifier": alias}) else [_publishing(client, desired)[-1]]
+    configured = all(_has_events(client, desired, {"Qualifier": qualifier}) for qualifier in (alias, version))
+    return [] if configured else [_publishing(client, desired)[-1]]
 
 
 def _publishing(client: "LambdaClient", desired: DesiredFunction) -> list[Step]:
-    """Return the steps that publish a version; event settings of `$LATEST` do not apply to an alias."""
-    name, alias = desired.name, desired.placement.alias
+    """Return the steps that publish a version."""
+    alias = desired.placement.alias
     return [
         Step(f"version and alias {alias}", lambda: _publish(client, desired)),
-        Step(
-            f"events of {alias}",
-            lambda: client.put_function_event_invoke_config(FunctionName=name, Qualifier=alias, **desired.events()),
-        ),
+        Step(f"events of {alias}", lambda: _configure_events(client, desired)),
     ]
+
+
+def _configure_events(client: "LambdaClient", desired: DesiredFunction) -> None:
+    """Configure the events of the alias, and of its version, by which a function that runs as it invokes itself.
+
+    Event settings of `$LATEST` apply to neither.
+    """
+    name, alias = desired.name, desired.placement.alias
+    version = client.get_alias(FunctionName=name, Name=alias)["FunctionVersion"]
+    for qualifier in (alias, version):
+        client.put_function_event_invoke_config(FunctionName=name, Qualifier=qualifier, **desired.events())
 
 
 def _publish(client: "LambdaClient", desired: DesiredFunction) -> None:

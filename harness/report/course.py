@@ -26,8 +26,8 @@ MB = 1e6
 COORDINATOR_READS, COORDINATOR_WRITES = 2, 1
 # Requests to S3 that are paid for. The coordinator: a read, a list, job.json and invoked.json.
 COORDINATOR_PAID_GETS, COORDINATOR_PAID_PUTS = 1, 3
-# A worker: its rows; a list of the run's folder, telemetry and record. Rank 0: model and result.
-WORKER_PAID_GETS, WORKER_PAID_PUTS, RESULT_PAID_PUTS = 1, 3, 2
+# A worker: its rows; a list of the run's folder, code.json, telemetry and record. Rank 0: model and result.
+WORKER_PAID_GETS, WORKER_PAID_PUTS, RESULT_PAID_PUTS = 1, 4, 2
 # A larger partition is read by several requests (`training.run.results`).
 RANGE_BYTES = 8 << 20
 # The coordinator's own work, at full speed.

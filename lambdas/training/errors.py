@@ -3,6 +3,7 @@
 TrainingError
  +-- InputError               fix the job or the data, then run again
  |    +-- JobError            one field of the event
+ |    +-- CodeChanged         the function was updated since the run began
  +-- ExchangeError            the peers, or the channel between them
       +-- ChannelError        the channel is not reachable or refused a store
       |    +-- ValueTooLarge  a value exceeds the channel's limit; a retry does not help
@@ -42,6 +43,10 @@ class JobError(InputError):
 
     def __reduce__(self) -> tuple[type["JobError"], tuple[str, object, str]]:
         return type(self), (self.field, self.value, self.allowed)
+
+
+class CodeChanged(InputError):
+    """This rank has other code than the run began with, and would compute other bits."""
 
 
 class ExchangeError(TrainingError):

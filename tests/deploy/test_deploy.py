@@ -527,7 +527,7 @@ def test_a_function_is_made_once(target, wanted):
     assert "s" == found["Tags"]["lambda-harness:stack"]
     assert "1" == client.get_alias(FunctionName="deployed", Name="live")["FunctionVersion"]
     assert "Allow" == client.get_function_recursion_config(FunctionName="deployed")["RecursiveLoop"]
-    for qualifier in ({}, {"Qualifier": "live"}):
+    for qualifier in ({}, {"Qualifier": "live"}, {"Qualifier": "1"}):
         events = client.get_function_event_invoke_config(FunctionName="deployed", **qualifier)
         assert 1 == events["MaximumRetryAttempts"]
         assert events["DestinationConfig"]["OnFailure"]["Destination"].endswith(":failures")

@@ -112,7 +112,7 @@ def test_the_cost_is_memory_by_time_requests_and_the_cache():
     assert 3 * 0.2e-6 == pytest.approx(line.cost_usd["requests"])
     assert line.seconds / 3600 * 0.068 == pytest.approx(line.cost_usd["cache"])
     assert line.seconds / 3600 * 0.01 == pytest.approx(line.cost_usd["endpoint"])
-    assert 3 * 0.4e-6 + 11 * 5e-6 == pytest.approx(line.cost_usd["s3"])
+    assert 3 * 0.4e-6 + 13 * 5e-6 == pytest.approx(line.cost_usd["s3"])
     assert line.lambda_usd + line.other_usd == pytest.approx(line.usd) == pytest.approx(sum(line.cost_usd.values()))
 
 

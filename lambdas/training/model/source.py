@@ -5,7 +5,7 @@ others, even if the function was updated since.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,8 +35,17 @@ def source_sha256(path: Path) -> str:
     Args:
         path: The file or the folder; compiled code in it does not count.
     """
+    return files_sha256([path])
+
+
+def files_sha256(paths: Iterable[Path]) -> str:
+    """Return one SHA-256 over the names and contents of files, and of all files of folders.
+
+    Args:
+        paths: The files and folders; compiled code in them does not count.
+    """
     digest = hashlib.sha256()
-    for name, file in sorted(_files(path)):
+    for name, file in sorted(entry for path in paths for entry in _files(path)):
         content = file.read_bytes()
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()

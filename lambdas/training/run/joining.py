@@ -12,6 +12,7 @@ from training.exchange.channel.memcached import MemcachedChannel
 from training.exchange.keys import key_of
 from training.exchange.recovery.lease import Lease
 from training.job import WorkerJob
+from training.run.code import check_code, own_code
 from training.run.partition import load_shard
 from training.run.results import Aborted, RunFolder, StorageError
 from training.run.telemetry import Telemetry
@@ -62,6 +63,7 @@ def join(s3: "S3Client", job: WorkerJob, lease: Lease, folder: RunFolder, teleme
 
     Raises:
         DuplicateDelivery: Another delivery of the event works for this rank, or all ranks have stored their results.
+        CodeChanged: The run began with other code.
         TrainingError: The run was aborted, or the rows, S3 or the cache failed.
     """
     with ThreadPoolExecutor(2) as pool, ExitStack() as undo:
@@ -74,6 +76,7 @@ def join(s3: "S3Client", job: WorkerJob, lease: Lease, folder: RunFolder, teleme
         # This rank's own results are not enough: another rank may still need it.
         if _all_stored(job, folder, names):
             raise DuplicateDelivery("all ranks have stored their results")
+        check_code(folder, names, own_code())
         joined = Joined(loading.result(), names, channel)
         undo.pop_all()
         return joined

@@ -1,6 +1,7 @@
 """A run's folder in S3, `runs/<run_id>/`, with one object per fact.
 
     job.json                          the job as it was started, and the request that started it
+    code.json                         the code of the run; see `training.run.code`
     workers/<rank>.<attempt>.json     a finished worker: seconds, phases, memory
     telemetry/<rank>.<attempt>.json   a worker's timings, round by round, unless it died
     failed/<rank>.<attempt>.json      a failed worker: the cause, and whether another try could help
