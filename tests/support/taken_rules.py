@@ -8,6 +8,7 @@ import functools
 import threading
 from collections import Counter
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -85,7 +86,7 @@ RULES = (
 )
 
 
-class Taken(Counter):
+class Taken(Counter[str]):
     """How many schedules took each rule."""
 
     def __init__(self):
@@ -133,7 +134,7 @@ def _ended(taken, run):
         taken.end_schedule()
 
 
-OBSERVERS = []
+OBSERVERS: list[tuple[Any, str, Any]] = []
 
 
 def observes(owner, name):
@@ -254,18 +255,6 @@ def _read_position(take, read_position):
         if position is None:
             take("act: ignore a damaged position")
         return position
-
-    return wrapper
-
-
-@observes(recovery, "read_snapshot")
-def _read_snapshot(take, read_snapshot):
-    def wrapper(*arguments, **bounds):
-        try:
-            return read_snapshot(*arguments, **bounds)
-        except DamagedFrame:
-            take("act: ask again for a damaged snapshot")
-            raise
 
     return wrapper
 
