@@ -1,4 +1,4 @@
-"""The environment variables by which the stack configures the emulation."""
+"""How the stack configures the emulation: environment variables, and a path."""
 
 # `host:port` of the configuration endpoint as functions see it.
 CACHE_ENDPOINT = "HARNESS_CACHE_ENDPOINT"
@@ -10,3 +10,5 @@ REGISTRY = "HARNESS_REGISTRY"
 EVERY_SERVICE = "HARNESS_EVERY_SERVICE"
 # The folder for the control socket of a server whose state can be brought back; without it, it cannot.
 SNAPSHOTS = "HARNESS_SNAPSHOTS"
+# The path at which moto forgets everything.
+RESET_ROUTE = "/_harness/reset"

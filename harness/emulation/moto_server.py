@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from harness.emulation.environment import EVERY_SERVICE, SNAPSHOTS
+from harness.emulation.environment import EVERY_SERVICE, RESET_ROUTE, SNAPSHOTS
 from harness.guard import GuardedWsgi, guard_from_environment
 
 # The services that the harness, its template and its documentation use, by moto's names. The others are off: some run
@@ -50,7 +50,6 @@ SERVICES = frozenset(
 IDLE_S = 75
 FAULTS_ROUTE = "/_harness/faults"
 ACCESS_ROUTE = "/_harness/access"
-RESET_ROUTE = "/_harness/reset"
 CONTENT_ROUTE = "/_harness/content"
 
 

@@ -1,11 +1,12 @@
 """A server whose state is taken as a snapshot and brought back in milliseconds: a process is the state.
 
-    template    serves until it is told `snapshot`, then serves no more and only forks
+    template    serves until it is told `snapshot`, then only forks, until it is told `serve`
     fork        serves on the same listening socket, from the template's state, until the next `restore` kills it
 
     client                          template
     {"do": "snapshot"}  ----------> ends its threads, forks            {"seconds": ..., "threads": [...]}
     {"do": "restore"}   ----------> kills the fork, forks again        {"seconds": ...}
+    {"do": "serve"}     ----------> kills the fork, and serves itself  {"seconds": ...}
 
 One process that forks must have one thread, so the template first lets its connections end: a thread that is left
 belongs to a service, works on after the snapshot, and is named in the answer.
@@ -41,7 +42,7 @@ class SnapshotOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the template shall do.
 
     Attributes:
-        do: `snapshot`, once, or `restore`.
+        do: `snapshot` while the template serves, `restore` or `serve` while a fork does.
     """
 
     do: str
@@ -101,13 +102,12 @@ class Snapshots:
     def __init__(self, server: BaseWSGIServer, folder: Path) -> None:
         self._server = server
         self._fork = 0
-        self._serving: threading.Thread | None = threading.Thread(target=self._serve, args=(_POLL_S,))
+        self._serving: threading.Thread | None = None
         self._listener = _listen(folder)
 
     def run(self) -> None:
         """Serve and take orders until a signal ends the process."""
-        assert self._serving is not None  # noqa: S101 - before the snapshot
-        self._serving.start()
+        self._begin_to_serve()
         while True:
             client, _ = self._listener.accept()
             with client, client.makefile("rb") as lines:
@@ -123,16 +123,26 @@ class Snapshots:
         threads: tuple[str, ...] = ()
         if order == "snapshot" and self._serving is not None:
             threads = self._end_threads(self._serving)
-            self._serving = None
-        elif order != "restore" or self._serving is not None:
+            self._begin_fork()
+        elif order == "restore" and self._fork:
+            self._end_fork()
+            self._begin_fork()
+        elif order == "serve" and self._fork:
+            self._end_fork()
+            self._begin_to_serve()
+        else:
             return SnapshotAnswer(error=f"{order!r} is no order at this point")
-        self._replace_fork()
         return SnapshotAnswer(time.monotonic() - begun, threads)
+
+    def _begin_to_serve(self) -> None:
+        self._serving = threading.Thread(target=self._serve, args=(_POLL_S,))
+        self._serving.start()
 
     def _end_threads(self, serving: threading.Thread) -> tuple[str, ...]:
         """Stop to serve, and return the names of the threads that are left."""
         self._server.shutdown()
         serving.join()
+        self._serving = None
         Endable.end_all()
         deadline = time.monotonic() + QUIET_WITHIN_S
         others = [one for one in threading.enumerate() if one is not threading.current_thread()]
@@ -145,10 +155,12 @@ class Snapshots:
         gc.freeze()
         return tuple(sorted(_name(thread) for thread in others if thread.is_alive()))
 
-    def _replace_fork(self) -> None:
-        if self._fork:
-            os.kill(self._fork, signal.SIGKILL)
-            os.waitpid(self._fork, 0)
+    def _end_fork(self) -> None:
+        os.kill(self._fork, signal.SIGKILL)
+        os.waitpid(self._fork, 0)
+        self._fork = 0
+
+    def _begin_fork(self) -> None:
         template = os.getpid()
         self._fork = os.fork()
         if self._fork:

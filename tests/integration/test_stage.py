@@ -48,6 +48,23 @@ def call(event: dict[str, Any], _context: object) -> None:
         client.invoke(FunctionName="callee", InvocationType=event["type"], Payload=json.dumps({"order": "7"}))
 
 
+def wander(event: dict[str, Any], _context: object) -> list[str]:
+    """Talk to the stage's cache, and to somebody outside of the stage; return the variables that AWS does not set."""
+    import os  # noqa: PLC0415 - the function's own import
+    import socket  # noqa: PLC0415 - the same
+
+    import boto3  # noqa: PLC0415 - the function's own import
+
+    socket.create_connection(("127.0.0.1", event["cache"])).close()
+    for host in ("127.0.0.1", "nowhere.invalid"):
+        try:
+            socket.create_connection((host, 9), timeout=1)
+        except OSError:
+            continue
+    boto3.client("s3").list_buckets()
+    return [name for name in os.environ if "HARNESS" in name]
+
+
 def prepare(client: Any) -> None:
     """Make a bucket, a queue, and a function that others can call."""
     client("s3").create_bucket(Bucket="shop")
@@ -179,6 +196,16 @@ def test_calls_of_a_callee_are_on_record_and_not_struck(settings: Settings, kind
         callee = (0, 1, "callee", "PutObject")
         assert [callee, callee, (1, 1, "call", "Invoke"), (1, 2, "call", "Invoke")] == by_delivery
         assert b"7" == stage.client("s3").get_object(Bucket="shop", Key="seen")["Body"].read()
+
+
+def test_connections_past_the_proxy_are_named(settings: Settings) -> None:
+    """Neither their effects are known, nor can they be undone; the stage's own services are not among them."""
+    with stage_of(settings, "wander", source=wander) as stage:
+        event = {"cache": int(stage.state.endpoints.memcached.rpartition(":")[2])}
+        for _ in range(2):
+            play = stage.play(event, Schedule())
+            assert ["127.0.0.1:9", "nowhere.invalid:9"] == play.outside
+            assert [] == play.endings[0].payload
 
 
 def test_what_a_snapshot_cannot_bring_back_is_named_and_made_anew(settings: Settings) -> None:

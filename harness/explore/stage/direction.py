@@ -65,6 +65,8 @@ class Direction:
         self._left = {(one.delivery, one.attempt, one.call): one for one in schedule.strikes}
         self._notes: list[str] = []
         self.calls: list[CallRecord] = []
+        # What has reached a service, in order.
+        self.sent: list[StageRequest] = []
         # Delivery 1 waits at its point; delivery 2 has passed its own; a delivery has ended.
         self.held, self._passed = asyncio.Event(), asyncio.Event()
         self._ended = {1: asyncio.Event(), 2: asyncio.Event()}
@@ -132,6 +134,7 @@ class Direction:
             return refusal_of(blow, request)
         answer = None
         if blow is not Blow.KILL_BEFORE:
+            self.sent.append(request)
             answer = await self._send(request)
             call.status, call.effect = answer.status, answer.status < 400
         if blow in _ENDS:

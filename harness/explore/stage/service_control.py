@@ -61,6 +61,10 @@ class StageGateway:
         """End all invocations and environments."""
         await self._call("POST", "afresh")
 
+    async def forget(self) -> None:
+        """Remove all functions, too."""
+        await self._call("POST", "reset")
+
     async def _call(
         self,
         method: str,
@@ -120,6 +124,10 @@ class SnapshotControl:
     def restore(self) -> SnapshotAnswer:
         """Bring the state back."""
         return self._order("restore")
+
+    def serve(self) -> SnapshotAnswer:
+        """Bring the state back, and let it change for good, until it is taken again."""
+        return self._order("serve")
 
     def close(self) -> None:
         """Close the connection."""

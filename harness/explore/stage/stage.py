@@ -16,9 +16,11 @@ import msgspec
 from harness.aws.clients import clients_for, emulation_session
 from harness.aws.function_deployer import DesiredFunction, create_or_update
 from harness.aws.stack_session import DIRECT
+from harness.emulation.environment import RESET_ROUTE
 from harness.explore.records import CallRecord, Ending, EndingKind, Play
 from harness.explore.schedule import Schedule
 from harness.explore.stage.answers import StageAnswer
+from harness.explore.stage.connections import Connections
 from harness.explore.stage.direction import Direction
 from harness.explore.stage.preparation import Prepare, prepare_with
 from harness.explore.stage.proxy import Address, StageProxy, listen, send
@@ -27,7 +29,9 @@ from harness.explore.stage.service_control import SnapshotControl, StageGateway
 from harness.gateway.answers import EXITED, OUT_OF_MEMORY, TIMED_OUT
 from harness.gateway.attempts import InvocationRecord
 from harness.gateway.metadata_endpoint import METADATA_PATH
+from harness.gateway.runtime.bootstrap import CONNECTIONS
 from harness.gateway.staging import DeliveryRequest
+from harness.guard import authorization
 from harness.runs.callees import make_callees
 from harness.runs.deployment import FunctionToDeploy, Source, deployment_of
 from harness.settings import PortSettings, Settings
@@ -72,6 +76,9 @@ class Stage:
         self._thread = threading.Thread(target=self._loop.run_forever, name="stage", daemon=True)
         self._open = ExitStack()
         self._called: dict[str, None] = {}
+        # Services whose code forks have loaded, and the last play's requests, by which it is loaded.
+        self._warm: set[str] = set()
+        self._sent: list[StageRequest] = []
         self._direction: Direction | None = None
         self.unrestorable: list[str] = []
         self.reset_s = 0.0
@@ -81,15 +88,16 @@ class Stage:
         self._thread.start()
         listener = listen()
         self._proxy = StageProxy(listener, self._handle)
-        self._address = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
-        self._run(self._proxy.start())
+        own = f"{LOOPBACK}:{listener.getsockname()[1]}"
+        self._address, self._connections = f"http://{own}", Connections([own])
+        self._run(self._listen())
         self._begin()
 
     def stop(self) -> None:
         """Stop everything."""
         try:
             self._open.close()
-            self._run(self._proxy.stop())
+            self._run(self._hush())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -104,7 +112,10 @@ class Stage:
             self._begin()
         else:
             self._run(self._gateway.begin_afresh())
-            self._snapshots.restore()
+            if self._called.keys() <= self._warm:
+                self._snapshots.restore()
+            else:
+                self._warm_up()
         self.reset_s = time.monotonic() - begun
 
     def play(self, event: object, schedule: Schedule) -> Play:
@@ -119,12 +130,15 @@ class Stage:
         """
         begun = time.monotonic()
         self.reset()
+        self._run(self._connections_so_far())
         direction = self._direction = Direction(schedule, str(uuid.uuid4()), self._gateway, self._send)
         try:
             endings = self._run(self._deliver(event, schedule, direction))
         finally:
             self._direction = None
-        play = Play(calls=direction.calls, endings=endings, missed=direction.missed)
+        self._sent = direction.sent
+        outside = self._run(self._connections_so_far())
+        play = Play(calls=direction.calls, endings=endings, outside=outside, missed=direction.missed)
         self._note_services(play.calls)
         play.seconds = time.monotonic() - begun
         return play
@@ -168,15 +182,47 @@ class Stage:
         self._session = emulation_session(endpoints)
         self._gateway = StageGateway(endpoints)
         self._lambda, self._others = _address_of(endpoints.lambda_), _address_of(endpoints.aws)
-        functions = clients_for(endpoints).management
-        deployment = self._deployment
-        create_or_update(functions, DesiredFunction(deployment.name, deployment.settings, deployment.code))
+        self._connections.know([endpoints.memcached, endpoints.discovery])
+        self._snapshots = SnapshotControl(self._state.directory)
+        self._open.callback(self._snapshots.close)
+        self._warm.clear()
+        self._fill()
+
+    def _fill(self) -> None:
+        """Deploy, prepare, and take the snapshot."""
+        functions = clients_for(self._state.endpoints).management
+        deployment, told = self._deployment, {CONNECTIONS: self._connections.name}
+        variables = {**_ONE_TRY, **told, **deployment.settings.environment}
+        explored = msgspec.structs.replace(deployment.settings, environment=variables)
+        create_or_update(functions, DesiredFunction(deployment.name, explored, deployment.code))
         if deployment.name in self._settings.functions:
             make_callees(functions, deployment.name, self._settings, "process", log=self._progress)
         prepare_with(self._prepare, self.client)
-        self._snapshots = SnapshotControl(self._state.directory)
-        self._open.callback(self._snapshots.close)
         self.unrestorable = list(self._snapshots.take().threads)
+
+    def _warm_up(self) -> None:
+        """Have the services load, once for all forks, what the calls so far have made each fork load.
+
+        The calls are made once more, and then everything is forgotten and filled anew.
+        """
+        self._snapshots.serve()
+        for request in self._sent:
+            if request.service != "lambda":
+                self._run(self._send(request))
+        self._log_something()
+        self._warm |= self._called.keys()
+        self._run(self._gateway.forget())
+        own = authorization(self._state.endpoints.access_key)
+        self._run(send(StageRequest("POST", RESET_ROUTE, tuple(own.items()), b""), self._others))
+        self._fill()
+
+    def _log_something(self) -> None:
+        """Make the calls that the Lambda service itself makes."""
+        logs, names = self.client("logs"), {"logGroupName": "/aws/lambda/any", "logStreamName": "any"}
+        logs.create_log_group(logGroupName=names["logGroupName"])
+        logs.create_log_stream(**names)
+        logs.put_log_events(**names, logEvents=[{"timestamp": int(time.time() * 1e3), "message": "any"}])
+        self.client("cloudwatch").put_metric_data(Namespace="any", MetricData=[{"MetricName": "any", "Value": 1.0}])
 
     async def _deliver(self, event: object, schedule: Schedule, direction: Direction) -> list[Ending]:
         within_s = _MOST_ATTEMPTS * self._deployment.settings.timeout_s + _PATIENCE_S
@@ -202,6 +248,17 @@ class Stage:
                 endings += await deliver(2)
         await self._gateway.settle(within_s)
         return endings
+
+    async def _listen(self) -> None:
+        await self._proxy.start()
+        self._connections.start()
+
+    async def _hush(self) -> None:
+        await self._proxy.stop()
+        self._connections.stop()
+
+    async def _connections_so_far(self) -> list[str]:
+        return self._connections.take()
 
     async def _handle(self, request: StageRequest) -> StageAnswer | None:
         if request.path == METADATA_PATH:
@@ -248,13 +305,8 @@ def stage_of(
     Raises:
         HarnessError: The function, its code or `prepare` is invalid, or the stack cannot start.
     """
-    found = deployment_of(
-        settings, "process", function if source is None else source, name=function, config=config or {}
-    )
-    variables = {**_ONE_TRY, **found.settings.environment}
-    deployment = FunctionToDeploy(
-        found.name, msgspec.structs.replace(found.settings, environment=variables), found.code, found.events
-    )
+    given = function if source is None else source
+    deployment = deployment_of(settings, "process", given, name=function, config=config or {})
     stage = Stage(settings, deployment, prepare, progress)
     try:
         stage.start()

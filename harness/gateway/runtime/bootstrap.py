@@ -20,6 +20,8 @@ PRIVATE = "_HARNESS_ENVIRONMENT"
 # The address of the metadata endpoint and the environment's token for it, separated by a space. RIE sets both variables
 # to those of an endpoint of its own, which answers `use1-az1` to everybody.
 METADATA = "_HARNESS_METADATA"
+# The abstract name of a socket that is told to whom the function connects, for a stage (`harness.explore`).
+CONNECTIONS = "HARNESS_CONNECTIONS"
 # The gateway's first event has this behind that value: it ends when the handler is loaded, and never reaches it.
 INITIALISE = "init"
 # Marks before a line end: the line end is within a log event, and the event has no line end.
@@ -42,6 +44,8 @@ def main() -> None:
     endpoint, _, token = os.environ.pop(METADATA, "").partition(" ")
     if token:
         os.environ.update(AWS_LAMBDA_METADATA_API=endpoint, AWS_LAMBDA_METADATA_TOKEN=token)
+    if CONNECTIONS in os.environ:
+        tell_connections(os.environ.pop(CONNECTIONS))
     script = sys.argv[0]
     older = sys.version_info < (3, 9)
     if older:
@@ -77,6 +81,38 @@ def layers_in(opt: str) -> list[str]:
         return []
     version = f"python3.{sys.version_info[1]}"
     return [f"{opt}/python/lib/{version}/site-packages", f"{opt}/python"]
+
+
+def tell_connections(name: str) -> None:
+    """Tell a socket each host that this process looks up or connects to, once.
+
+    Python sees what goes through its own `socket` module; a library in C may connect by itself.
+    https://docs.python.org/3/library/audit_events.html
+
+    Args:
+        name: The abstract name of the socket.
+    """
+    import _socket  # noqa: PLC0415 - only a stage needs it
+    import contextlib  # noqa: PLC0415 - the same
+
+    told = set()
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK)
+
+    def look(event: str, arguments: tuple[object, ...]) -> None:
+        if event in ("socket.connect", "socket.sendto"):
+            address = arguments[1]
+        elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+            address = (arguments[0], arguments[1] if len(arguments) > 1 else 0)
+        else:
+            return
+        # A path is a process of this machine; a host may be missing, or in bytes.
+        if not isinstance(address, tuple) or not isinstance(address[0], str) or address[:2] in told:
+            return
+        told.add(address[:2])
+        with contextlib.suppress(OSError):
+            listener.sendto("{}:{}".format(*address).encode(), "\0" + name)
+
+    sys.addaudithook(look)
 
 
 def log_whole_events(sink: type) -> None:
