@@ -273,9 +273,18 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
             functions_use=plan.staged_behind,
         ),
         discovery_service(ports["discovery"], ports["memcached"]),
+        *_cache(plan, programs, ports, where),
+    ]
+
+
+def _cache(plan: StackPlan, programs: Programs, ports: dict[str, int], where: Endpoints) -> list[Service]:
+    """Return Memcached, perhaps behind proxies; none for a stage, which runs its own to replace it at each reset."""
+    if plan.staged_behind:
+        return []
+    if not plan.proxied:
+        return [memcached_service(programs.memcached, ports["memcached"])]
+    return [
         network_service(
             programs.memcached, ports, where, plan.directory, plan.secret, faults=plan.faults, network=plan.network
         )
-        if plan.proxied
-        else memcached_service(programs.memcached, ports["memcached"]),
     ]

@@ -26,6 +26,7 @@ class Connections:
     def __init__(self, own: Iterable[str]) -> None:
         self._own = set(own)
         self._found: dict[str, None] = {}
+        self._used: set[str] = set()
         self.name = f"lambda-harness-{secrets.token_hex(8)}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.bind(f"\0{self.name}")
@@ -50,11 +51,20 @@ class Connections:
         self._found.clear()
         return found
 
+    def used(self, address: str) -> bool:
+        """Return whether somebody has connected to an address of the stage since the last time."""
+        self._read()
+        was_used = address in self._used
+        self._used.discard(address)
+        return was_used
+
     def _read(self) -> None:
         while True:
             try:
                 address = self._socket.recv(_LONGEST_BYTES).decode(errors="replace")
             except BlockingIOError:
                 return
-            if address not in self._own:
+            if address in self._own:
+                self._used.add(address)
+            else:
                 self._found[address] = None

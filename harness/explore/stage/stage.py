@@ -20,6 +20,7 @@ from harness.emulation.environment import RESET_ROUTE
 from harness.explore.records import CallRecord, Ending, EndingKind, Play
 from harness.explore.schedule import Schedule
 from harness.explore.stage.answers import StageAnswer
+from harness.explore.stage.cache import StageCache
 from harness.explore.stage.connections import Connections
 from harness.explore.stage.direction import Direction
 from harness.explore.stage.preparation import Prepare, prepare_with
@@ -36,6 +37,8 @@ from harness.runs.callees import make_callees
 from harness.runs.deployment import FunctionToDeploy, Source, deployment_of
 from harness.settings import PortSettings, Settings
 from harness.stack.control import start_private_stack
+from harness.stack.memcached import memcached_service
+from harness.stack.packages import ensure_memcached
 from harness.stack.plan import Log
 from harness.stack.state import StackState
 from harness.system.ports import LOOPBACK
@@ -112,6 +115,8 @@ class Stage:
             self._begin()
         else:
             self._run(self._gateway.begin_afresh())
+            if self._connections.used(self._cache.address):
+                self._run(self._cache.empty())
             if self._called.keys() <= self._warm:
                 self._snapshots.restore()
             else:
@@ -183,6 +188,10 @@ class Stage:
         self._gateway = StageGateway(endpoints)
         self._lambda, self._others = _address_of(endpoints.lambda_), _address_of(endpoints.aws)
         self._connections.know([endpoints.memcached, endpoints.discovery])
+        command = memcached_service(ensure_memcached(settings, self._progress), int(endpoints.memcached.split(":")[1]))
+        self._cache = StageCache(endpoints.memcached, command.command)
+        self._run(self._cache.start())
+        self._open.callback(lambda: self._run(self._cache.stop()))
         self._snapshots = SnapshotControl(self._state.directory)
         self._open.callback(self._snapshots.close)
         self._warm.clear()
@@ -256,6 +265,11 @@ class Stage:
     async def _hush(self) -> None:
         await self._proxy.stop()
         self._connections.stop()
+        # Connections that functions still had, and a play that was interrupted.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _connections_so_far(self) -> list[str]:
         return self._connections.take()
