@@ -139,6 +139,7 @@ def _stages(function: ExploredFunction, count: int, progress: Log) -> Iterator[l
                     source=function.source,
                     config=function.config,
                     prepare=function.preparation.prepare,
+                    retry_after_s=function.preparation.retry_after_s,
                     progress=progress,
                 )
             )

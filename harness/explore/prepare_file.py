@@ -10,6 +10,7 @@
     normalise = [("job-[0-9]+", "<job>")]
     may_repeat = ["sqs://orders"]
     outside = ["api.example.com:443"]
+    retry_after_s = 3.5                      # for leases that must expire; on AWS, Lambda retries after a minute
 
 Every part may be missing. `client("s3")` returns a boto3 client of the stage.
 """
@@ -27,9 +28,12 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.explore.rules import Rules
+from harness.gateway.limits import RETRY_DELAYS_S
 
 ClientOf = Callable[[str], Any]
-NAMES = ("prepare", "invariant", "ignore", "normalise", "may_repeat", "outside")
+NAMES = ("prepare", "invariant", "ignore", "normalise", "may_repeat", "outside", "retry_after_s")
+# AWS's own delay before the first retry.
+_LONGEST_RETRY_S = RETRY_DELAYS_S[0]
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,14 @@ class Preparation:
         invariant: Raises `AssertionError`, or returns a text, if the final state is wrong; None without one.
         rules: How states are compared.
         outside: Patterns of addresses, `host:port`, which functions may connect to although no effect is seen there.
+        retry_after_s: Seconds until Lambda's first retry, and twice as many until the second.
     """
 
     prepare: Callable[[ClientOf], object] | None = None
     invariant: Callable[[ClientOf], object] | None = None
     rules: Rules = field(default_factory=Rules)
     outside: tuple[str, ...] = ()
+    retry_after_s: float = 0.0
 
     def allows(self, address: str) -> bool:
         """Return whether functions may connect to an address past the proxy."""
@@ -78,6 +84,7 @@ def preparation_of(
     normalise: object = (),
     may_repeat: object = (),
     outside: object = (),
+    retry_after_s: object = 0,
 ) -> Preparation:
     """Return a checked preparation.
 
@@ -89,6 +96,7 @@ def preparation_of(
         normalise: Pairs of a regular expression and a replacement.
         may_repeat: Patterns of addresses.
         outside: Patterns of `host:port`.
+        retry_after_s: Seconds.
 
     Raises:
         HarnessError: A value is not what it should be; it is named.
@@ -107,6 +115,7 @@ def preparation_of(
             may_repeat=_patterns("may_repeat", may_repeat, origin),
         ),
         outside=_patterns("outside", outside, origin),
+        retry_after_s=_delay(retry_after_s, origin),
     )
 
 
@@ -171,6 +180,16 @@ def _patterns(name: str, value: object, origin: str) -> tuple[str, ...]:
             example = "api.example.com:443" if name == "outside" else "s3://bucket/*"
             raise HarnessError(f"{name} has {pattern!r:.80}", origin, f"write patterns as texts: {example!r}")
     return tuple(patterns)
+
+
+def _delay(value: object, origin: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_RETRY_S:
+        raise HarnessError(
+            f"retry_after_s is {value!r:.80}",
+            origin,
+            f"make it 0 to {_LONGEST_RETRY_S:g} seconds: longer than what must expire before a retry can succeed",
+        )
+    return float(value)
 
 
 def _replacement(value: object, origin: str) -> tuple[re.Pattern[str], str]:

@@ -166,6 +166,7 @@ class LambdaStack:
         normalise: Sequence[tuple[str, str]] = (),
         may_repeat: Sequence[str] = (),
         outside: Sequence[str] = (),
+        retry_after_s: float = 0.0,
         overlaps: int = MOST_OVERLAPS,
         seed: int = 0,
         schedule: Schedule | None = None,
@@ -183,6 +184,7 @@ class LambdaStack:
             normalise: Pairs of a regular expression and the text that replaces it.
             may_repeat: Patterns of addresses whose equal entries count once.
             outside: Patterns of `host:port` to which functions may connect past the services.
+            retry_after_s: Seconds until Lambda's first retry, for a lease that has to expire before it can succeed.
             overlaps: Let two deliveries overlap in at most this many ways.
             seed: Draws the overlaps, if there are more.
             schedule: Play only this schedule, such as that of a finding.
@@ -205,6 +207,7 @@ class LambdaStack:
                 "normalise": normalise,
                 "may_repeat": may_repeat,
                 "outside": outside,
+                "retry_after_s": retry_after_s,
             },
             config=config,
         )

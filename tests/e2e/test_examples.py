@@ -12,7 +12,7 @@ from tests.support.installed import ROOT, build_wheel, install_wheel
 EXAMPLES = ROOT / "docs" / "examples"
 WITHIN_S = 300
 # How many tests each has; the gate runs the one that shows most of the plug-in.
-TESTS = {"retries": 6, "fan-out": 3, "s3-to-sqs": 3, "training": 2}
+TESTS = {"retries": 6, "fan-out": 3, "s3-to-sqs": 3, "training": 2, "explore": 3}
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ DOCUMENTS = (
     "docs/clients.md",
     "docs/command-line.md",
     "docs/debuggers.md",
+    "docs/explore.md",
     "docs/faults.md",
     "docs/functions.md",
     "docs/job.md",

@@ -30,6 +30,7 @@ ignore = ["s3://inbox/log/*"]
 normalise = [(r"job-\\d+", "<job>")]
 may_repeat = ("sqs://q",)
 outside = ["*:443"]
+retry_after_s = 2
 """,
     )
     made: list[str] = []
@@ -45,6 +46,7 @@ outside = ["*:443"]
     assert found.rules.repeats("sqs://q")
     assert found.allows("api.example.com:443")
     assert not found.allows("api.example.com:80")
+    assert found.retry_after_s == 2.0
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,8 @@ def test_an_invariant_fails_by_raising_or_by_a_text(tmp_path: Path, body: str, s
         ("normalise = ['x']", "normalise has 'x'"),
         ("normalise = [('(', 'x')]", r"normalise has '\('.*unterminated"),
         ("normalise = [('a', '\\\\1')]", "normalise has 'a'.*invalid group"),
+        ("retry_after_s = '2'", r"retry_after_s is '2'\n.*\nmake it 0 to 60 seconds"),
+        ("retry_after_s = 61", "retry_after_s is 61"),
         ("outside = ['']", r"outside has ''\n.*\nwrite patterns as texts: 'api.example.com:443'"),
     ],
 )

@@ -29,6 +29,7 @@ from harness.explore.stage.requests import StageRequest
 from harness.explore.stage.service_control import SnapshotControl, StageGateway
 from harness.gateway.answers import EXITED, OUT_OF_MEMORY, TIMED_OUT
 from harness.gateway.attempts import InvocationRecord
+from harness.gateway.limits import RETRY_DELAYS_S
 from harness.gateway.metadata_endpoint import METADATA_PATH
 from harness.gateway.runtime.bootstrap import CONNECTIONS
 from harness.gateway.staging import DeliveryRequest
@@ -171,7 +172,6 @@ class Stage:
         settings = msgspec.structs.replace(
             self._settings,
             stack=msgspec.structs.replace(self._settings.stack, ports=PortSettings()),
-            gateway=msgspec.structs.replace(self._settings.gateway, retry_time_scale=0.0, state_delay_s=0.0),
         )
         self._state = self._open.enter_context(
             start_private_stack(
@@ -302,6 +302,7 @@ def stage_of(
     source: Source | None = None,
     config: Mapping[str, Any] | None = None,
     prepare: Path | Prepare | None = None,
+    retry_after_s: float = 0.0,
     progress: Log = lambda _line: None,
 ) -> Iterator[Stage]:
     """Start a stage for this process, and stop it at the end of the block.
@@ -314,6 +315,7 @@ def stage_of(
         source: A folder, a file or a Python function; None for the function that harness.toml declares.
         config: Keys of its table in harness.toml that differ; None for none.
         prepare: Makes what the function needs; a file has a function `prepare(client)`.
+        retry_after_s: Seconds until Lambda's first retry, and twice as many until the second.
         progress: Called with a line when something takes long.
 
     Raises:
@@ -321,7 +323,11 @@ def stage_of(
     """
     given = function if source is None else source
     deployment = deployment_of(settings, "process", given, name=function, config=config or {})
-    stage = Stage(settings, deployment, prepare, progress)
+    # The other settings of the Lambda service are the project's; a stage needs no states that take time.
+    gateway = msgspec.structs.replace(
+        settings.gateway, retry_time_scale=retry_after_s / RETRY_DELAYS_S[0], state_delay_s=0.0
+    )
+    stage = Stage(msgspec.structs.replace(settings, gateway=gateway), deployment, prepare, progress)
     try:
         stage.start()
         yield stage
