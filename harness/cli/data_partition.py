@@ -27,7 +27,7 @@ from harness.datasets.specs import FileSpec, parse_data_spec
 from harness.datasets.tables.partition_table import partition_table
 from harness.datasets.tables.spec import TableSpec
 from training.errors import InputError
-from training.job import ZeroBased
+from training.job_fields import ZeroBased
 from training.model.catalogue import DatasetType
 
 # For --use-dummy-data, as in the original project.

@@ -59,18 +59,23 @@ def job_options(function: Decorated) -> Decorated:
         if field.name in _SET_BY_THE_RUN:
             continue
         value = _RUN_DEFAULTS.get(field.name, field.default)
-        default = "" if value in (msgspec.NODEFAULT, None, "") else f"  [default: {value}]"
         flag = "--" + field.encode_name.replace("_", "-")
         type_ = _MODEL if field.name == "model" else _click_type(hints[field.name])
-        if type_ is click.BOOL:
+        allowed, metavar = describe(hints[field.name]), None
+        if type_ is click.BOOL and value:
+            # The bare flag would change nothing.
+            allowed, metavar, value = "on or off", "on|off", "on"
+        elif type_ is click.BOOL:
             flag += "/--no" + flag[1:]
+        default = "" if value in (msgspec.NODEFAULT, None, "") else f"  [default: {value}]"
         option = click.option(
             flag,
             PREFIX + field.name,
             type=type_,
+            metavar=metavar,
             default=None,
             # With -OO, Python strips the docstring.
-            help=f"{meanings.get(field.name, field.encode_name)} ({describe(hints[field.name])}){default}",
+            help=f"{meanings.get(field.name, field.encode_name)} ({allowed}){default}",
         )
         function = option(function)
     return function

@@ -12,7 +12,7 @@ from harness.datasets.specs import FileSpec
 from harness.datasets.text import text_pieces
 from training.data.libsvm import ParsedLines, is_text, parse_lines
 from training.errors import InputError
-from training.job import ZeroBased
+from training.job_fields import ZeroBased
 
 # The bytes of text that are looked at.
 _PEEK_BYTES = 256 << 10

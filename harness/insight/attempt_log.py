@@ -9,7 +9,7 @@ from harness.insight.entries import Entries
 from harness.insight.log_text import LONGEST_CAUSE, WorkerLine
 from harness.insight.timings import Floats, cold_start_of, number_of, zone_of
 from harness.insight.view import NOBODY, AttemptOutcome
-from training.job import MOST_WORKERS
+from training.job_fields import MOST_WORKERS
 
 # The numbers of a progress line that are kept, and what stands for a missing one.
 COLUMNS = {

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from harness.insight.timings import number_of
-from training.job import MOST_WORKERS
+from training.job_fields import MOST_WORKERS
 
 # The platform's lines: why it ended an invocation, and what an invocation used.
 PLATFORM_ERROR = re.compile(

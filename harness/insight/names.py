@@ -2,7 +2,7 @@
 
 import re
 
-from training.job import MOST_WORKERS
+from training.job_fields import MOST_WORKERS
 
 _NAME = re.compile(r"[a-z]+/(\d{1,6})\.(\d{1,6})\.json")
 

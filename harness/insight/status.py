@@ -6,7 +6,7 @@ from harness.insight.facts import RunFacts
 from harness.insight.log_text import LONGEST_CAUSE
 from harness.insight.timings import number_of
 from harness.insight.view import RunStatus
-from training.job import MOST_WORKERS
+from training.job_fields import MOST_WORKERS
 
 
 class Status(NamedTuple):

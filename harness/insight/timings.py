@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.view import NOBODY, Phase
-from training.job import MOST_WORKERS
+from training.job_fields import MOST_WORKERS
 
 # The first version whose records tell who waited for whom; older ones have no version.
 WAITS_SINCE = 2

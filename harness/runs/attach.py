@@ -64,6 +64,7 @@ def attach(folder: StandingFolder, report: Callable[[str], None], watch: Watcher
             watch=watch,
             service_answers=lambda: service_answers(target.clients, target.stack),
             retry_delays_s=tuple(scale * delay_s for delay_s in RETRY_DELAYS_S),
+            revive=job.revive,
         )
     except HarnessError:
         _keep(folder)

@@ -12,12 +12,14 @@ from harness.datasets.specs import BucketSpec, DataSpec, SklearnSpec, bucket_for
 from harness.errors import HarnessError
 from training.data.schema import Schema, Task
 from training.errors import JobError
-from training.job import Job, ZeroBased
+from training.job import Job
 from training.matrix import check_combination
 from training.model.catalogue import row_of, task_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from training.job_fields import ZeroBased
 
 # The folder of data sets in a deployment's bucket; the roles of its functions grant access to it.
 DATA_FOLDER = "data/"

@@ -14,7 +14,8 @@ from harness.insight.timings import Timings
 from harness.runs.fault_costs import costs
 from harness.stack.state import StackState
 from harness.system.process_identity import own_identity
-from training.job import MOST_WORKERS, Job
+from training.job import Job
+from training.job_fields import MOST_WORKERS
 
 if TYPE_CHECKING:
     import httpx

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from harness.errors import HarnessError
-from harness.runs.failures import raise_failure, raise_out_of_memory
+from harness.runs.failures import abandoned, raise_failure, raise_out_of_memory
 from harness.runs.log_lines import read_log
 from harness.runs.log_tail import LogTail
 from harness.runs.progress import Progress, Watcher, new_progress
@@ -42,6 +42,7 @@ def follow(  # noqa: PLR0913 - keywords, each given by a run's target or its job
     watch: Watcher,
     service_answers: Callable[[], bool],
     retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S,
+    revive: bool = False,
 ) -> Progress:
     """Wait until every rank of a run has stored its results.
 
@@ -55,6 +56,7 @@ def follow(  # noqa: PLR0913 - keywords, each given by a run's target or its job
         watch: Called after every poll.
         service_answers: Whether the Lambda service answers; without it nobody would report a worker's death.
         retry_delays_s: How long Lambda waits before each retry of an event.
+        revive: Whether ranks invoke the event of one that died.
 
     Raises:
         HarnessError: The run is lost, or nothing happened for too long; the message names the first cause.
@@ -81,7 +83,12 @@ def follow(  # noqa: PLR0913 - keywords, each given by a run's target or its job
         missing = wanted - {_without_attempt(name) for name in present}
         if not missing:
             break
-        _raise_if_lost(folder, tail, progress, present, retries=retries, oom_is_final=oom_is_final)
+        if lost := set(abandoned(progress, retries, revive=revive)):
+            # The platform's report directly follows its error line, and may name the cause.
+            await_reports(tail, progress, folder.run_id, lost)
+        raise_failure(folder, present, progress, retries, revive=revive)
+        if oom_is_final:
+            raise_out_of_memory(progress)
         service.check()
         _raise_if_stalled(progress, missing, last_change, patience_s, folder.run_id)
         polled_s = time.monotonic() - poll_began
@@ -97,18 +104,6 @@ def follow(  # noqa: PLR0913 - keywords, each given by a run's target or its job
 def _worth_listing(progress: Progress) -> bool:
     """Return whether, by the log, all results are stored, or a cause of failure may be."""
     return bool(progress.failures) or all(rank.state == "finished" for rank in progress.ranks)
-
-
-def _raise_if_lost(
-    folder: RunFolder, tail: LogTail, progress: Progress, present: set[str], *, retries: int, oom_is_final: bool
-) -> None:
-    lost = {request_id for request_id, count in progress.failures.items() if count > retries}
-    if lost:
-        # The platform's report directly follows its error line, and may name the cause.
-        await_reports(tail, progress, folder.run_id, lost)
-    raise_failure(folder, present, progress, retries)
-    if oom_is_final:
-        raise_out_of_memory(progress)
 
 
 def _raise_if_stalled(

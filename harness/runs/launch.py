@@ -203,6 +203,7 @@ def _train(
             watch=ranks.watching(watch) if ranks else watch,
             service_answers=lambda: service_answers(clients, stack),
             retry_delays_s=tuple(scale * delay_s for delay_s in RETRY_DELAYS_S),
+            revive=job.revive,
         )
         if ranks:
             # A debugger may hold a rank behind its results.

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.insight.log_text import PLATFORM_ERROR, REPORT, error_in
 from harness.runs.log_tail import LogTail
-from harness.runs.progress import InvocationReport, Progress
+from harness.runs.progress import InvocationReport, Progress, RankProgress
 
 # The workers' events about recovery; the summary lists these.
 RECOVERY_EVENTS = {
@@ -20,6 +20,7 @@ RECOVERY_EVENTS = {
     "checkpoint_failed",
     "handed_on",
     "superfluous",
+    "not_revived",
 }
 
 
@@ -87,15 +88,34 @@ def _read_worker_line(message: str, progress: Progress, run_id: str) -> bool:
         return False  # not a line of the training library: a function may print anything
     progress.requests.setdefault(request_id, rank.rank)
     rank.waits_for = str(line.get("waits_for", "")) if event == "waiting" else ""
-    if event != "failed":
-        rank.retry_at = None
+    _note_events(progress, line)
+    _note_state(progress, rank, line)
+    return True
+
+
+def _note_events(progress: Progress, line: dict[str, Any]) -> None:
+    """Note what a line says of recovery."""
+    event = line["event"]
+    if event in {"superfluous", "handed_on", "finished"}:
+        progress.returned.add(line["request_id"])
+    if event == "revived":
+        _record_revival(progress, line)
+    elif event == "not_revived" and line["final"]:
+        progress.ranks[line["whom"]].revivable = False
     if event in RECOVERY_EVENTS:
         progress.events.append({k: v for k, v in line.items() if k not in {"run_id", "request_id"}})
+
+
+def _note_state(progress: Progress, rank: RankProgress, line: dict[str, Any]) -> None:
+    """Note how far a rank is by its line."""
+    event = line["event"]
+    if event != "failed":
+        rank.retry_at = None
     if event == "handed_on":
         progress.requests[line["next_request_id"]] = rank.rank
-        rank.state = "next link"
+        rank.state, rank.revivals = "next link", 0
     elif event == "failed":
-        progress.record_failure(rank.rank, request_id, "failed", line["cause"])
+        progress.record_failure(rank.rank, line["request_id"], "failed", line["cause"])
     elif event == "progress":
         rank.state, rank.round, rank.rounds = "training", line["round"], line["rounds"]
         rank.loss, rank.rows_per_s = line["loss"], line["rows_per_s"]
@@ -109,4 +129,12 @@ def _read_worker_line(message: str, progress: Progress, run_id: str) -> bool:
     elif event in {"started", "finished"}:
         rank.state = event
         rank.started_at = rank.started_at or line.get("started_at")
-    return True
+
+
+def _record_revival(progress: Progress, line: dict[str, Any]) -> None:
+    """Note that a rank has invoked another one's event, whose invocation belongs to the run from now on."""
+    whom = progress.ranks[line["whom"]]
+    progress.requests[line["revived_request_id"]] = whom.rank
+    whom.state, whom.retry_at, whom.revivals = "revived", None, line["revival"]
+    about = {"link": line["link"], "revival": line["revival"], "stood_still_s": line["stood_still_s"]}
+    progress.events.append({"event": "revived", "rank": whom.rank, "by": line["rank"], **about})

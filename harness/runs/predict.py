@@ -18,7 +18,7 @@ from harness.runs.prediction_table import answer_table
 from training.data.dataset import Dataset, decode_npz
 from training.data.labels import plain_label
 from training.errors import InputError
-from training.job import ZeroBased
+from training.job_fields import ZeroBased
 from training.run.model_file import TrainedModel, decode_model
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from harness.runs.prediction_rows import UNKNOWN, ImageRows, PlainRows, RowBlock
 from training.data.columns import check_names
 from training.data.schema import Column, Schema
 from training.errors import InputError
-from training.job import ZeroBased
+from training.job_fields import ZeroBased
 from training.run.model_file import TrainedModel
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from harness.runs.own_model import is_own
 from harness.runs.run_target import RunTarget
 from harness.settings import Settings, load_settings
 from training.data.schema import Task
-from training.job import START_FORMS, BucketName, FeatureCount, HostName, Job, WorldSize, decode_job
+from training.job import Job, decode_job
+from training.job_fields import START_FORMS, BucketName, FeatureCount, HostName, WorldSize
 from training.model.catalogue import MODELS, OWN, task_of
 from training.model.loss_kinds import LossKind
 
@@ -234,8 +235,8 @@ def complete_job(run: PreparedRun, data: Data, target: RunTarget, defaults: Mapp
         "run_id": f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
         "result_bucket": target.bucket or RESULT_BUCKET,
         **run.event,
-        # Other ranks wait for one that a debugger holds.
-        **({"round_timeout_s": LIFTED_S, "join_timeout_s": LIFTED_S} if run.debug else {}),
+        # Other ranks wait for one that a debugger holds; its lease stands still, and it is not dead.
+        **({"round_timeout_s": LIFTED_S, "join_timeout_s": LIFTED_S, "revive": False} if run.debug else {}),
         "data_bucket": data.bucket,
         "data_prefix": data.prefix,
         "host": host,

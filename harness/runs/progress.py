@@ -24,6 +24,8 @@ class RankProgress:
         measured_at: When its last progress line was read, on the monotonic clock.
         sent_bytes: Bytes of values that it has stored in the channel, up to its last progress line.
         received_bytes: Bytes of values that it has read from the channel, up to its last progress line.
+        revivals: How often other ranks have invoked its event again, in its present link.
+        revivable: Whether other ranks may do so; False once one has said that it must not be.
     """
 
     rank: int
@@ -46,6 +48,8 @@ class RankProgress:
     received_bytes: int = 0
     waits_for: str = ""
     retry_at: float | None = None
+    revivals: int = 0
+    revivable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Progress:
         requests: The rank of every known invocation, by request id; Lambda's retries keep the id.
         reports: REPORT lines, one for each attempt.
         failures: How often each invocation failed or died, by request id.
+        returned: Invocations that ended well, so that Lambda does not retry them.
         events: What went wrong during the run, and how workers recovered.
         retry_delays_s: How long Lambda waits before each retry of an event.
         waits_for: What the run as a whole waits for, when that is not a rank.
@@ -77,6 +82,7 @@ class Progress:
     requests: dict[str, int] = field(default_factory=dict)
     reports: list[InvocationReport] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+    returned: set[str] = field(default_factory=set)
     events: list[dict[str, Any]] = field(default_factory=list)
     retry_delays_s: tuple[float, ...] = ()
     waits_for: str = ""
@@ -100,6 +106,8 @@ class Progress:
             own.retry_at = time.monotonic() + self.retry_delays_s[attempts - 1]
 
 
+# States of a rank whose event Lambda has, and whose handler has printed nothing yet.
+_STARTING = {"invoked", "next link", "revived"}
 Watcher = Callable[[Progress], None]
 
 
@@ -188,7 +196,7 @@ def waits(progress: Progress) -> str:
         left_s = max(0.0, min(due.values()) - now)
         when = f"{first} about {left_s:.0f} s" if left_s >= 0.5 else "due now"
         words.append(f"Lambda's next try of rank {format_ranks(due)} ({when})")
-    starting = [rank.rank for rank in progress.ranks if rank.state in {"invoked", "next link"} and not rank.waits_for]
+    starting = [rank.rank for rank in progress.ranks if rank.state in _STARTING and not rank.waits_for]
     if starting:
         words.append(f"rank {format_ranks(starting)} to start")
     waiting: dict[str, list[int]] = {}

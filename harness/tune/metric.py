@@ -12,7 +12,8 @@ from harness.errors import HarnessError
 from harness.runs.summary import Summary
 from harness.tune.space import Space, ends
 from training.algorithm.early_stopping import LARGER_IS_BETTER
-from training.job import Job, StopMetric
+from training.job import Job
+from training.job_fields import StopMetric
 from training.matrix import METRIC_LOSSES
 from training.model.catalogue import loss_of, row_of
 from training.model.loss_kinds import LossKind

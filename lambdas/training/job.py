@@ -6,90 +6,44 @@ The coordinator receives a `Job`, and sends a `WorkerJob` to each worker.
 
 import math
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
 
 from training.data.manifest import Partition
 from training.errors import InputError, JobError
 from training.exchange.collectives.cost_model import Link
+from training.job_fields import (
+    START_FORMS,
+    BucketName,
+    ChannelName,
+    ClassWeights,
+    ExchangeDtype,
+    FeatureCount,
+    FunctionName,
+    HostName,
+    KeyFolder,
+    KeyPrefix,
+    KMeansInit,
+    LossName,
+    LrSchedule,
+    Model,
+    Optimisation,
+    Optimiser,
+    Penalty,
+    RunId,
+    Seconds,
+    Sha256,
+    Share,
+    StopMetric,
+    SyncMode,
+    WorldSize,
+    ZeroBased,
+    one_of,
+)
 from training.matrix import check_combination, check_sizes, with_defaults
-from training.model.catalogue import MODELS, OWN_PATTERN, DatasetType, TaskKind, loss_of, row_of, task_of
+from training.model.catalogue import DatasetType, TaskKind, loss_of, row_of, task_of
 from training.model.loss_kinds import LossKind
-
-Optimisation = Literal["grad_avg", "model_avg", "admm", "em"]
-SyncMode = Literal["reduce", "reduce_scatter", "all_gather", "two_level", "async", "auto"]
-ChannelName = Literal["memcached"]
-
-Optimiser = Literal["sgd", "nesterov", "adam", "adamw"]
-LrSchedule = Literal["constant", "step", "cosine", "inverse_sqrt"]
-Penalty = Literal["l1", "l2"]
-StopMetric = Literal["loss", "accuracy", "auc", "precision", "recall", "f1", "log_loss", "rmse", "r2"]
-LossName = Literal["cross_entropy", "hinge", "squared", "huber", "poisson"]
-KMeansInit = Literal["kmeans++", "first_rows"]
-ZeroBased = Literal["auto", "yes", "no"]
-ExchangeDtype = Literal["float32", "float16"]
-
-
-def _one_of(choices: Any) -> msgspec.Meta:  # noqa: ANN401 - Literal has no narrower type
-    return msgspec.Meta(description=" | ".join(get_args(choices)))
-
-
-# A prefix in the channel's keys: no white space or control characters, and short enough to leave room for the rest
-# of a Memcached key (250 bytes in all).
-KeyPrefix = Annotated[
-    str,
-    msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{0,63}$", description="at most 63 letters, digits, `.`, `_` or `-`"),
-]
-BucketName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-        description="an S3 bucket's name: 3 to 63 lower-case letters, digits, dots or hyphens",
-    ),
-]
-KeyFolder = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^([A-Za-z0-9._-]+/)*$",
-        max_length=512,
-        description="folders of letters, digits, `.`, `_` or `-`, each with a `/` at its end; at most 512 characters",
-    ),
-]
-RunId = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$",
-        description="1 to 80 letters, digits, `.`, `_` or `-`, the first a letter or digit",
-    ),
-]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", description="a SHA-256 in hexadecimal")]
-_NUMBER = r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-ClassWeights = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=rf"^(balanced|{_NUMBER}(,{_NUMBER})*)?$",
-        description="balanced, or a number above 0 for each class, as 1,5",
-    ),
-]
-Model = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=rf"^({'|'.join(MODELS)}|{OWN_PATTERN})$",
-        max_length=256,
-        description=f"{' | '.join(MODELS)} | module:Name of your own",
-    ),
-]
-FunctionName = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="1 to 64 letters, digits, `-` or `_`")
-]
-START_FORMS = "a run, a model.npz, or s3://bucket/key"
-FeatureCount = Annotated[int, msgspec.Meta(ge=1, le=10_000_000, description="an integer from 1 to 10000000")]
-MOST_WORKERS = 1000
-WorldSize = Annotated[int, msgspec.Meta(ge=1, le=MOST_WORKERS, description=f"an integer from 1 to {MOST_WORKERS}")]
-HostName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]+$", description="a host name or an address")]
-Share = Annotated[float, msgspec.Meta(ge=0, lt=1, description="a number from 0 to below 1")]
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400, description="seconds, above 0 and up to 86400")]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"lambda_": "lambda"}):
@@ -158,6 +112,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         checkpoint_every_s: Interval of checkpoints in S3; 0 for no checkpoints.
         round_timeout_s: Longest wait for peers within a round; it restarts when a missing peer comes back.
         join_timeout_s: Longest wait in the first round for ranks that are still starting.
+        revive: Whether waiting ranks invoke the event of a rank that died, instead of leaving that to Lambda's retry.
     """
 
     data_bucket: BucketName
@@ -167,16 +122,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="a port, 1 to 65535")] = 11211
     data_prefix: KeyFolder = ""
     dataset: Annotated[str, msgspec.Meta(max_length=1024, description="a text of at most 1024 characters")] = ""
-    dataset_type: Annotated[DatasetType | None, _one_of(DatasetType)] = None
+    dataset_type: Annotated[DatasetType | None, one_of(DatasetType)] = None
     n_classes: Annotated[
         Annotated[int, msgspec.Meta(ge=2, le=10_000)] | None, msgspec.Meta(description="an integer from 2 to 10000")
     ] = None
-    zero_based: Annotated[ZeroBased, _one_of(ZeroBased)] = "auto"
+    zero_based: Annotated[ZeroBased, one_of(ZeroBased)] = "auto"
     tmp_bucket: KeyPrefix = ""
     merged_bucket: KeyPrefix = ""
     model: Model = "lr"
-    optim: Annotated[Optimisation, _one_of(Optimisation)] = "grad_avg"
-    sync_mode: Annotated[SyncMode, _one_of(SyncMode)] = "auto"
+    optim: Annotated[Optimisation, one_of(Optimisation)] = "grad_avg"
+    sync_mode: Annotated[SyncMode, one_of(SyncMode)] = "auto"
     lr: Annotated[float, msgspec.Meta(gt=0, le=1e6, description="a number above 0")] = 0.1
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000, description="an integer of at least 1")] = 1000
     n_epochs: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 2
@@ -187,21 +142,21 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     model_sha256: Sha256 | None = None
     run_id: RunId | None = None
     result_bucket: BucketName | None = None
-    channel: Annotated[ChannelName, _one_of(ChannelName)] = "memcached"
+    channel: Annotated[ChannelName, one_of(ChannelName)] = "memcached"
     lambda_: Annotated[float, msgspec.Meta(ge=0, le=1e6, description="a number of at least 0")] = 0.0
-    penalty: Annotated[Penalty, _one_of(Penalty)] = "l2"
-    loss: Annotated[LossName | None, _one_of(LossName)] = None
+    penalty: Annotated[Penalty, one_of(Penalty)] = "l2"
+    loss: Annotated[LossName | None, one_of(LossName)] = None
     huber_delta: Annotated[float, msgspec.Meta(gt=0, le=1e6, description="a number above 0")] = 1.0
     class_weights: ClassWeights = ""
     n_admm_epochs: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 10
     rho: Annotated[float, msgspec.Meta(gt=0, le=1e6, description="a number above 0")] = 0.1
-    optimiser: Annotated[Optimiser, _one_of(Optimiser)] = "sgd"
+    optimiser: Annotated[Optimiser, one_of(Optimiser)] = "sgd"
     momentum: Share = 0.0
     beta1: Share = 0.9
     beta2: Share = 0.999
     epsilon: Annotated[float, msgspec.Meta(ge=1e-12, le=1, description="a number from 1e-12 to 1")] = 1e-8
     weight_decay: Annotated[float, msgspec.Meta(ge=0, le=1e6, description="a number of at least 0")] = 0.0
-    lr_schedule: Annotated[LrSchedule, _one_of(LrSchedule)] = "constant"
+    lr_schedule: Annotated[LrSchedule, one_of(LrSchedule)] = "constant"
     warmup: Share = 0.0
     lr_step_epochs: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None, msgspec.Meta(description="an integer of at least 1")
@@ -210,16 +165,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     lr_min: Annotated[float, msgspec.Meta(ge=0, le=1e6, description="a number from 0 to below lr")] = 0.0
     clip_norm: Annotated[float, msgspec.Meta(ge=0, le=1e30, description="a number above 0, or 0 for no limit")] = 0.0
     patience: Annotated[int, msgspec.Meta(ge=0, le=1_000_000, description="an integer above 0, or 0 for never")] = 0
-    stop_metric: Annotated[StopMetric, _one_of(StopMetric)] = "loss"
+    stop_metric: Annotated[StopMetric, one_of(StopMetric)] = "loss"
     min_improvement: Annotated[float, msgspec.Meta(ge=0, le=1e6, description="a number of at least 0")] = 0.0
     loss_threshold: Annotated[float | None, msgspec.Meta(description="a number")] = None
     n_clusters: Annotated[int, msgspec.Meta(ge=1, le=100_000, description="an integer of at least 1")] = 10
-    kmeans_init: Annotated[KMeansInit, _one_of(KMeansInit)] = "kmeans++"
+    kmeans_init: Annotated[KMeansInit, one_of(KMeansInit)] = "kmeans++"
     n_init: Annotated[int, msgspec.Meta(ge=1, le=1_000, description="an integer from 1 to 1000")] = 1
     hidden_units: Annotated[int, msgspec.Meta(ge=1, le=65_536, description="an integer from 1 to 65536")] = 64
     standardise: Annotated[bool, msgspec.Meta(description="true or false")] = False
     max_staleness: Annotated[int, msgspec.Meta(ge=0, le=1_000, description="an integer from 0 to 1000")] = 3
-    exchange_dtype: Annotated[ExchangeDtype, _one_of(ExchangeDtype)] = "float32"
+    exchange_dtype: Annotated[ExchangeDtype, one_of(ExchangeDtype)] = "float32"
     significance: Share = 0.0
     init_from: Annotated[
         Annotated[str, msgspec.Meta(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.{1,1024}$")] | None,
@@ -230,6 +185,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     # Lambda retries a failed event after 1 and after 2 minutes; ranks wait longer than that for a rank that died.
     round_timeout_s: Seconds = 180.0
     join_timeout_s: Seconds = 180.0
+    revive: Annotated[bool, msgspec.Meta(description="true or false")] = True
 
     # False where keys may be missing that a run finds out itself, so that the others cannot be compared with them.
     complete: ClassVar[bool] = True
@@ -270,6 +226,8 @@ class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
         worker_index: The rank of this worker, from 0.
         file: Object key of its partition.
         link: The number of this invocation in the rank's chain; a worker low on time invokes the next link.
+        revival: Which revival of that link this is, as its peers count them; 0 for Lambda's own event.
+        stood_still: The lease that the peer which revived it had seen stand still, in hexadecimal.
         cache_link: Latency and bandwidth to the cache, measured by the coordinator; `auto` uses it on all ranks.
         labels: The label of each class; without it, all ranks agree on the labels of their rows.
         expected: Rows and digest of its partition, so that any other object is refused.
@@ -281,6 +239,10 @@ class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
     file: Annotated[str, msgspec.Meta(min_length=1, max_length=1024, description="the key of a partition object")]
     run_id: RunId
     link: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 1
+    revival: Annotated[int, msgspec.Meta(ge=0, le=1000, description="an integer of at least 0")] = 0
+    stood_still: Annotated[
+        str, msgspec.Meta(pattern="^([0-9a-f]{2})*$", max_length=1024, description="a lease in hexadecimal")
+    ] = ""
     cache_link: Annotated[Link | None, msgspec.Meta(description="latency_s and bytes_per_s, above 0, and zone")] = None
     labels: Annotated[list[float] | None, msgspec.Meta(description="the label of each class, ascending")] = None
     expected: Annotated[Partition | None, msgspec.Meta(description="rows and md5 of the partition")] = None

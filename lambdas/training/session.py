@@ -41,6 +41,7 @@ from training.run.joining import is_over, join
 from training.run.model_file import TrainedModel, encode_model
 from training.run.partition import load_schema
 from training.run.results import RunFolder
+from training.run.reviving import PeerReviver
 from training.run.telemetry import Telemetry, percentiles_ms
 from training.run.time_limit import TimeLimit
 from training.run.warm_start import Start, check_labels, check_schema, load_start
@@ -193,7 +194,7 @@ def run_session(
         telemetry.sample_memory()
         checkpoints = RunCheckpoints(folder, job, telemetry.line, names, telemetry.interval)
         counting = CountingChannel(channel, telemetry.moved)
-        exchange = _exchange_of(job, counting, lease, folder, telemetry, checkpoints, limit)
+        exchange = _exchange_of(job, s3, counting, lease, folder, telemetry, checkpoints, limit)
         telemetry.all_reduce_s = exchange.seconds
         session = TrainingSession(job, shard, exchange, folder, telemetry, lease.check, start, schema=schema)
         del shard  # the session replaces the rows by scaled ones
@@ -202,6 +203,7 @@ def run_session(
 
 def _exchange_of(
     job: WorkerJob,
+    s3: "S3Client",
     channel: Channel,
     lease: Lease,
     folder: RunFolder,
@@ -224,6 +226,8 @@ def _exchange_of(
         check=lease.check,
         note=telemetry.line,
         is_done=lambda: is_over(job, folder),
+        revive=PeerReviver(job, s3, folder, telemetry) if job.revive else None,
+        link=job.link,
     )
     return Exchange(
         mailbox,

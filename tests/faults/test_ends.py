@@ -129,7 +129,7 @@ def test_one_of_two_runs_aborts(play, undisturbed, entry):
     deadly = [f"kill rank=1 attempt={attempt}" for attempt in (1, 2, 3)]
 
     with ThreadPoolExecutor(2) as pool:
-        ill = pool.submit(play, "grad_avg", "reduce", deadly)
+        ill = pool.submit(play, "grad_avg", "reduce", deadly, revive=False)
         well = [play("grad_avg", "all_gather").model["sha256"] for _ in range(2)]
 
     assert isinstance(ill.exception(), HarnessError)
@@ -153,12 +153,14 @@ def test_results_that_cannot_be_stored_are_told(play, entry):
 
 @pytest.mark.timeout(90)
 def test_a_rank_that_always_dies_ends_the_run_with_its_cause(play, entry):
-    """When Lambda has used up its retries the run ends at once, with the platform's words."""
+    """When Lambda has used up its retries and nobody revives, the run ends at once, with the platform's words."""
     entry(scenario="a rank killed at every try", algorithm="grad_avg", pattern="reduce")
     started = time.perf_counter()
 
+    deadly = [f"kill rank=1 attempt={attempt} how=exit" for attempt in (1, 2, 3)]
+
     with pytest.raises(HarnessError, match=r"worker 1 died, 3 times: Runtime.ExitError"):
-        play("grad_avg", "reduce", [f"kill rank=1 attempt={attempt} how=exit" for attempt in (1, 2, 3)])
+        play("grad_avg", "reduce", deadly, revive=False)
 
     entry(outcome=f"error after {time.perf_counter() - started:.1f} s")
     assert time.perf_counter() - started < WITHIN_S

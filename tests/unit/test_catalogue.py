@@ -11,7 +11,8 @@ import pytest
 
 from training.algorithm.registry import ALGORITHMS
 from training.errors import InputError
-from training.job import Model, Optimisation, WorkerJob
+from training.job import WorkerJob
+from training.job_fields import Model, Optimisation
 from training.matrix import SYNC_MODES
 from training.model.catalogue import MODELS, PYTORCH_WORKER, WORKER, make_model, row_of, task_of, training_function
 

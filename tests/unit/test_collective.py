@@ -13,7 +13,7 @@ from training.exchange.collectives.cost_model import Link, probe
 from training.exchange.collectives.registry import EXACT, REGISTRY, quickest
 from training.exchange.frame import Encoding
 from training.exchange.run_signals import abort_run
-from training.job import SyncMode
+from training.job_fields import SyncMode
 
 MODES = sorted(EXACT)
 

@@ -65,7 +65,7 @@ def failed(rank):
     return line(rank, "failed", cause=f"cause {rank}")
 
 
-def follow_it(*looks, retries=RETRIES):
+def follow_it(*looks, retries=RETRIES, revive=False):
     """Follows a run of two ranks that goes so."""
     story = Story(*looks)
     return follow(
@@ -77,6 +77,7 @@ def follow_it(*looks, retries=RETRIES):
         patience_s=2.0,
         watch=lambda _: None,
         service_answers=lambda: True,
+        revive=revive,
     )
 
 
@@ -175,3 +176,52 @@ def test_a_rank_that_fails_at_every_try_ends_the_run():
 
     with pytest.raises(HarnessError, match="worker 0 failed, 3 times: cause 0"):
         follow_it(*[([failed(0), *REPORTS], records)] * (RETRIES + 1))
+
+
+DIED = f"RequestId: {REQUESTS[1]} Error: Runtime.ExitError"
+AGAIN = "00000000-0000-0000-0000-0000000000ff"
+
+
+def revived(number=1):
+    """Rank 0 says that it has invoked rank 1's event."""
+    return line(0, "revived", whom=1, link=1, revival=number, stood_still_s=1.25, revived_request_id=AGAIN)
+
+
+def test_a_rank_that_its_peers_revive_is_not_lost():
+    """Lambda has no retries left, and yet the run goes on; the events tell who revived whom, and after how long."""
+    own = {**line(1, "started"), "request_id": AGAIN}
+    report = REPORTS[0].replace(REQUESTS[0], AGAIN)
+
+    progress = follow_it(
+        ([line(0, "started"), line(1, "started"), DIED], {}),
+        ([], {}),
+        ([revived()], {}),
+        ([own], {}),
+        ([line(0, "finished"), {**own, "event": "finished"}, *REPORTS, report], RESULTS),
+        retries=0,
+        revive=True,
+    )
+
+    assert {"event": "revived", "rank": 1, "by": 0, "link": 1, "revival": 1, "stood_still_s": 1.25} in progress.events
+    assert 1 == progress.requests[AGAIN]
+    assert "finished" == progress.ranks[1].state
+
+
+@pytest.mark.parametrize(
+    ("lines", "revive"),
+    [
+        ([DIED], False),
+        # The last revival died as well.
+        ([DIED, revived(3), DIED.replace(REQUESTS[1], AGAIN)], True),
+        # All of Lambda's other tries found the rank at work, and left.
+        ([DIED, revived(3), line(1, "superfluous"), DIED.replace(REQUESTS[1], AGAIN)], True),
+        # A peer says that it must not be revived.
+        ([line(0, "not_revived", whom=1, cause="the manifest is another one", final=True), DIED], True),
+        # Nobody is left to revive it.
+        ([failed(0), DIED], True),
+    ],
+)
+def test_a_rank_whose_event_nobody_invokes_any_more_ends_the_run(lines, revive):
+    """Lambda has used up its retries, and so have the peers, or they may not."""
+    with pytest.raises(HarnessError, match=r"worker (1 died|0 failed)"):
+        follow_it(([line(0, "started"), line(1, "started"), *lines], {}), retries=0, revive=revive)

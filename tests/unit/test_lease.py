@@ -27,9 +27,9 @@ class Waiting:
         return Clock(lambda: self.now, self.sleep)
 
 
-def lease_on(channel, waiting=None, link=1):
+def lease_on(channel, waiting=None, link=1, **revival):
     """A lease of this rank."""
-    return Lease(lambda: channel, KEY, link, (waiting or Waiting()).clock())
+    return Lease(lambda: channel, KEY, link, (waiting or Waiting()).clock(), **revival)
 
 
 def test_the_first_takes_it_as_attempt_1():
@@ -243,3 +243,29 @@ def test_a_cache_that_does_not_answer_is_told_after_a_while():
         Lease(unreachable, KEY, 1, waiting.clock()).acquire(2)
 
     assert 2 <= waiting.now < 3
+
+
+def test_a_revival_is_an_attempt_and_no_try_of_lambda_s():
+    """Lambda's third try has the last word, however often peers have revived the rank in between."""
+    channel = MemoryChannel()
+    for revived in (False, True, True, False):
+        lease = lease_on(channel, Waiting(), revived=revived)
+        lease.acquire(1)
+        lease.leave()
+
+    assert (4, 2) == (lease.attempt, lease.tries)
+
+
+def test_a_revival_takes_over_at_once_what_a_peer_has_watched():
+    """Nothing has moved since. Lambda's retry of the revival finds another lease there, and watches that."""
+    channel, waiting = MemoryChannel(), Waiting()
+    lease_on(channel).acquire(1)
+    stood_still = channel.get_many([KEY])[KEY]
+
+    assert lease_on(channel, waiting, revived=True, stood_still=stood_still).acquire(1)
+    assert 0 == waiting.now
+
+    retry = lease_on(channel, waiting, revived=True, stood_still=stood_still)
+    assert retry.acquire(1)
+    assert waiting.now >= STANDS_STILL_S
+    assert not lease_on(channel, Waiting(retry.heartbeat), revived=True, stood_still=stood_still).acquire(1)

@@ -87,6 +87,10 @@ class RunKeys:
         """Return the key of a rank's position."""
         return f"{self._parts}position/{rank}"
 
+    def lease(self, rank: int) -> str:
+        """Return the key of a rank's lease."""
+        return f"{self._parts}lease/{rank}"
+
     def snapshot(self, rank: int, token: str, question: int) -> str:
         """Return the key of the snapshot that a try of a rank has asked for."""
         return f"{self._parts}snapshot/{rank}/{token}.{question}"

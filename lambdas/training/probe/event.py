@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from training.errors import InputError, JobError
-from training.job import BucketName, HostName, RunId
+from training.job_fields import BucketName, HostName, RunId
 
 ProbeKind = Literal["start", "cache", "s3", "receive_cache", "receive_s3", "send_s3", "requests", "processor"]
 

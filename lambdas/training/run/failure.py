@@ -21,12 +21,13 @@ def report_failure(job: WorkerJob, error: Exception, tries: int, folder: RunFold
     Args:
         job: This worker's job.
         error: The cause.
-        tries: How often this link has been tried, this time included.
+        tries: How often Lambda has tried this link, this time included.
         folder: The run's folder.
         telemetry: Reports the failure.
     """
     kind, cause = type(error).__name__, str(error) or type(error).__name__
-    final = not may_pass(error) or tries >= MOST_TRIES
+    # A revived event is one more try than Lambda makes; those that follow have the last word.
+    final = not may_pass(error) or (tries >= MOST_TRIES and not job.revival)
     telemetry.line("failed", kind=kind, cause=cause, final=final)
     if final and not isinstance(error, RunAborted):
         # The caller raises the cause itself; without the channel the peers reach their deadlines.

@@ -44,7 +44,10 @@ class Joined(NamedTuple):
 
 def lease_of(job: WorkerJob) -> Lease:
     """Return the lease of this job's rank, not yet taken."""
-    return Lease(lambda: connect(job), key_of(job.run_id, f"lease/{job.rank}", job.tmp_bucket), job.link)
+    key = key_of(job.run_id, f"lease/{job.rank}", job.tmp_bucket)
+    return Lease(
+        lambda: connect(job), key, job.link, revived=job.revival > 0, stood_still=bytes.fromhex(job.stood_still)
+    )
 
 
 def connect(job: WorkerJob) -> MemcachedChannel:

@@ -25,7 +25,7 @@ def invoke_next_link(job: WorkerJob, round_number: int, folder: RunFolder, telem
         StorageError: S3 fails.
     """
     RunCheckpoints(folder, job, telemetry.line).wait_for(round_number)
-    event = {**msgspec.to_builtins(job), "link": job.link + 1}
+    event = {**msgspec.to_builtins(job), "link": job.link + 1, "revival": 0, "stood_still": ""}
     request_id = invoke_event(own_function(), event)
     telemetry.line("handed_on", round=round_number, link=job.link + 1, next_request_id=request_id)
     record = {**telemetry.totals(), "link": job.link, "round": round_number, "next_request_id": request_id}

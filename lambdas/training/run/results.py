@@ -6,6 +6,7 @@
     telemetry/<rank>.<attempt>.json   a worker's timings, round by round, unless it died
     failed/<rank>.<attempt>.json      a failed worker: the cause, and whether another try could help
     links/<rank>.<attempt>.json       a worker that ran low on time and invoked the next link
+    revivals/<rank>.<link>.<n>.json   a dead worker whose event a peer has invoked again; see `training.run.reviving`
     checkpoint/                       see `training.run.checkpoint`
     aborted.json                      the cause, if the run was aborted from outside
     init.npz                          a copy of the model that training started from, if the caller made one

@@ -4,7 +4,7 @@ A line is one JSON object on standard output, which Lambda sends to CloudWatch L
 Its key `event` names its kind: `started`, `progress`, `epoch`, `finished` or `failed`;
 `handed_on` (the next link was invoked), `superfluous` (a duplicate delivery);
 and for recovery `recovered`, `reput`, `handed_over`, `rejoined`, `rolled_back`, `resumed`, `checkpoint`,
-`checkpoint_failed`.
+`checkpoint_failed`, `revived` (this rank has invoked the event of a dead one), `not_revived` (that is left to Lambda).
 
 The timings are stored when an attempt ends by itself: `telemetry/<rank>.<attempt>.json`.
 """

@@ -6,7 +6,8 @@ computes.
     the key                           what the next delivery does
     absent (first, or evicted)        add it: exactly one of several succeeds
     held, and its heartbeat moves     leave: this is a second delivery of the same event
-    held, but its heartbeat stops     wait `STANDS_STILL_S`, then take over as the next attempt
+    held, but its heartbeat stops     wait `STANDS_STILL_S`, then take over as the next attempt; a peer that invoked
+                                      this event has waited already
     left                              take over at once, as the next attempt or link
     done, or of a later link          leave: this event is an old one
 
@@ -64,7 +65,7 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
         token: Names this try; no other has the same.
         link: Which link of the chain of functions it is, from 1.
         attempt: Which try of the rank it is over all links, from 1.
-        tries: Which try of this link it is, from 1.
+        tries: Which of Lambda's own tries of this link it is, from 1; tries that peers invoked are not counted.
         heartbeat: Grows while the holder lives.
         state: Whether it still holds it.
     """
@@ -85,10 +86,22 @@ class Lease:
         key: Its key.
         link: Which link of the chain of functions this is.
         clock: What waits go by.
+        revived: Whether a peer has invoked this event, and not Lambda.
+        stood_still: The lease that the peer has seen stand still; empty for none.
     """
 
-    def __init__(self, connect: Callable[[], Channel], key: str, link: int, clock: Clock = Clock()) -> None:  # noqa: B008
-        self._connect, self._key, self._clock = connect, key, clock
+    def __init__(
+        self,
+        connect: Callable[[], Channel],
+        key: str,
+        link: int,
+        clock: Clock = Clock(),  # noqa: B008
+        *,
+        revived: bool = False,
+        stood_still: bytes = b"",
+    ) -> None:
+        self._connect, self._key, self._clock, self._revived = connect, key, clock, revived
+        self._stood_still = stood_still
         self._channel: Channel | None = None
         self._holder = Holder(secrets.token_hex(8), link)
         self._lost = False
@@ -110,7 +123,7 @@ class Lease:
 
     @property
     def tries(self) -> int:
-        """Which try of this link this is."""
+        """Which of Lambda's own tries of this link this is."""
         return self._holder.tries
 
     def acquire(
@@ -134,7 +147,7 @@ class Lease:
                 found = self._add_or_read()
                 if found is None:
                     return True
-                other = _read_holder(self._key, found)
+                other = read_holder(self._key, found)
                 if other.token == self._holder.token:
                     self._holder = other  # it was stored though its answer was lost
                     return True
@@ -146,7 +159,8 @@ class Lease:
                     return False
                 if found != seen:
                     seen, since = found, now
-                if (other.state != LeaseState.HELD or now - since >= STANDS_STILL_S) and self._take_over(found, other):
+                free = other.state != LeaseState.HELD or found == self._stood_still or now - since >= STANDS_STILL_S
+                if free and self._take_over(found, other):
                     return True
             except ChannelError as error:
                 limit_s = max(patience_s, silence_s) if isinstance(error, ChannelSilent) else patience_s
@@ -206,7 +220,7 @@ class Lease:
             if channel.add(self._key, _packed(moved)):
                 self._holder = moved
             return
-        other = _read_holder(self._key, found)
+        other = read_holder(self._key, found)
         if other.token == self._holder.token:
             self._holder = other  # a heartbeat was stored though its answer was lost
         else:
@@ -251,7 +265,7 @@ class Lease:
         return None
 
     def _take_over(self, found: bytes, other: Holder) -> bool:
-        tries = other.tries + 1 if other.link == self._holder.link else 1
+        tries = other.tries + (not self._revived) if other.link == self._holder.link else 1
         own = msgspec.structs.replace(self._holder, attempt=other.attempt + 1, tries=tries)
         if self._open().replace_if(self._key, found, _packed(own)):
             self._holder = own
@@ -264,7 +278,16 @@ class Lease:
         return self._channel
 
 
-def _read_holder(key: str, value: bytes) -> Holder:
+def read_holder(key: str, value: bytes) -> Holder:
+    """Return the try that a lease names.
+
+    Args:
+        key: Where the lease is.
+        value: What is there.
+
+    Raises:
+        ImpossibleValue: No try of a rank can have written it.
+    """
     try:
         holder = msgspec.msgpack.decode(value, type=Holder)
     except msgspec.MsgspecError as error:

@@ -32,6 +32,7 @@ from training.exchange.packing import pack_state
 from training.exchange.recovery.peers import Peers
 from training.exchange.recovery.private_state import PrivateState
 from training.exchange.recovery.rejoin import Rejoin
+from training.exchange.recovery.revival import LeaseWatch, Revive
 from training.exchange.recovery.rollback import Rollback
 from training.exchange.recovery.rules import (
     NOBODY,
@@ -63,6 +64,8 @@ class Recovery:
         check: Called before every round and on every long wait; raises `DuplicateDelivery` when this rank must stop.
         note: Told what recovery did.
         is_done: Whether all ranks have stored their results; asked now and then in a long wait.
+        revive: Invokes the event of a rank that is dead; None to leave that to Lambda.
+        link: Which link of the chain of functions this is.
 
     Attributes:
         mailbox: This rank's mailbox.
@@ -79,6 +82,8 @@ class Recovery:
         check: Callable[[], None] = lambda: None,
         note: Note = silent,
         is_done: Callable[[], bool] = lambda: False,
+        revive: Revive | None = None,
+        link: int = 1,
     ) -> None:
         self.mailbox, self.note = mailbox, note
         self.channel = RetryingChannel(mailbox.channel, mailbox.clock, check, note)
@@ -87,6 +92,7 @@ class Recovery:
         self._check, self._is_done = check, is_done
         self._is_outdated: Callable[[], bool] = lambda: False
         self._state = RecoveryState(mailbox.rank, token, mailbox.attempt, mailbox.others)
+        self._revive, self._leases = revive, LeaseWatch(mailbox.rank, link)
         self._agreed: dict[str, Agreed] = {}
         self._last_round = MOST_COUNT
         self._training_state: object = None
@@ -151,9 +157,14 @@ class Recovery:
         return own.phase == Phase.NEW and own.attempt > 1
 
     def watched(self) -> list[str]:
-        """Return the keys to poll in a long wait: the others' positions, and the snapshot that was asked for."""
+        """Return the keys to poll in a long wait.
+
+        They are the others' positions, the snapshot that was asked for, and the leases of those that are missing.
+        """
         keys = self.mailbox.keys
         watched = [keys.done, keys.back, *(keys.position(rank) for rank in self.mailbox.others)]
+        if self._revive is not None:
+            watched += map(keys.lease, self._state.own.missing)
         return watched if self._state.own.asks == NOBODY else [*watched, self._snapshot_key(self._state.own)]
 
     def last_sign_of(self, ranks: Sequence[int]) -> float:
@@ -182,7 +193,8 @@ class Recovery:
         self._perform(state.observe(self._positions(found), place, missing, self.mailbox.held, now), place)
         if state.own.asks != NOBODY and (first_piece := found.get(self._snapshot_key(state.own))) is not None:
             self._take(first_piece, since)
-        return self._perform(state.next_action(now), place)
+        done = self._perform(state.next_action(now), place)
+        return [*done, *self._revive_dead(missing, found, now)]
 
     def withdraw(self) -> None:
         """Remove this rank's position: it no longer waits."""
@@ -205,6 +217,17 @@ class Recovery:
                 self.note("reput", round=place.round, frames=len(pieces), ranks=ranks)
                 return ["put its frames again"]
         return []
+
+    def _revive_dead(self, missing: Sequence[int], found: Mapping[str, bytes], now: float) -> list[str]:
+        """Invoke the events of ranks that are dead; return what was done, in words."""
+        if self._revive is None:
+            return []
+        own, keys = self._state.own, {rank: self.mailbox.keys.lease(rank) for rank in missing}
+        self._leases.see({rank: found.get(key) for rank, key in keys.items()}, now)
+        dead = self._leases.dead(self._state.peers.live(now), keys, now, all_joined=own.phase != Phase.NEW)
+        for one in dead:
+            self._leases.revived(one, self._revive(one), self.mailbox.clock.now())
+        return [f"found rank {one.rank} dead" for one in dead]
 
     def _check_done(self, found: Mapping[str, bytes], now: float) -> None:
         done = self.mailbox.keys.done in found

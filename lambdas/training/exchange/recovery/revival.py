@@ -1,0 +1,132 @@
+"""Revival: a rank that waits for another finds out that it is dead, and one of those that wait invokes its event again.
+
+Lambda retries an event a minute after its first failure, and two minutes after its second; the others would wait, and
+be billed, that long.
+
+    lease of a rank that is missed               what it means
+    its heartbeat moves                          the rank lives, however long it computes
+    no heartbeat for `patience_s`                the rank is dead, or its last try has failed
+    gone for `patience_s`, though it was there   the same; a holder that lives adds its lease again
+    never seen in round 0, or left by an         a cold start: Lambda has the rank's event, and nobody can tell a slow
+      earlier link                               start from a lost one
+    done                                         the rank needs nothing more
+
+The lowest of the ranks that wait for it revives a rank. If two of them do, or if the rank lives after all, that costs
+one short invocation: the record of the revival decides between survivors, and the lease between tries.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from training.exchange.recovery.lease import HEARTBEAT_S, STANDS_STILL_S, Holder, LeaseState, read_holder
+from training.exchange.recovery.rules import Position
+
+# How often the peers revive a rank in one link; Lambda's own retries of its events come on top.
+MOST_REVIVALS = 3
+# Each revival has to wait that many times as long as the one before: 1.2 s, 4.8 s, 19.2 s.
+PATIENCE_GROWTH = 4
+# Whoever has not looked for longer knows nothing: its own network was cut, or it stood still itself.
+BLIND_S = 2 * HEARTBEAT_S
+
+
+class DeadRank(NamedTuple):
+    """A rank whose event is to be invoked again.
+
+    Attributes:
+        rank: The rank.
+        link: Which link of its chain of functions died.
+        revivals: How often that link has been revived, as far as this rank knows.
+        stood_still_s: For how long its lease has not moved.
+        lease: What the lease was all that time; empty if it was gone.
+    """
+
+    rank: int
+    link: int
+    revivals: int
+    stood_still_s: float
+    lease: bytes
+
+
+class Revive(Protocol):
+    """Invokes a dead rank's event."""
+
+    def __call__(self, dead: DeadRank) -> int:
+        """Revive a rank unless another survivor does, and nothing speaks against it.
+
+        Returns:
+            How often that link has been revived by now; `MOST_REVIVALS` if it must not be revived any more.
+        """
+
+
+class _Sighting(NamedTuple):
+    value: bytes | None
+    since: float
+    last: float
+
+
+class LeaseWatch:
+    """What one rank sees of the leases of those that it waits for.
+
+    Args:
+        rank: This rank.
+        link: Which link of the chain of functions it is.
+    """
+
+    def __init__(self, rank: int, link: int) -> None:
+        self._rank, self._link = rank, link
+        self._seen: dict[int, _Sighting] = {}
+        self._joined: set[int] = set()
+        self._revivals: dict[tuple[int, int], int] = {}
+
+    def see(self, leases: Mapping[int, bytes | None], now: float) -> None:
+        """Take in the leases of the ranks that are missing; None for one that is not there."""
+        self._joined |= {rank for rank, value in leases.items() if value is not None}
+        seen = {}
+        for rank, value in leases.items():
+            known = self._seen.get(rank)
+            stood_still = known is not None and known.value == value and now - known.last <= BLIND_S
+            seen[rank] = _Sighting(value, known.since if known and stood_still else now, now)
+        self._seen = seen
+
+    def dead(
+        self, others: Sequence[Position], keys: Mapping[int, str], now: float, *, all_joined: bool
+    ) -> list[DeadRank]:
+        """Return the ranks that this rank is to revive now.
+
+        Args:
+            others: Where the other ranks wait, of those that do.
+            keys: The key of each rank's lease.
+            now: The clock.
+            all_joined: Whether every rank has been in this run, as the rounds after round 0 imply.
+
+        Raises:
+            ImpossibleValue: No try of a rank can have written the lease that is there.
+        """
+        found = []
+        for rank, sighting in self._seen.items():
+            holder = None if sighting.value is None else read_holder(keys[rank], sighting.value)
+            if holder is None and not (all_joined or rank in self._joined):
+                continue
+            if holder is not None and (holder.state == LeaseState.DONE or _hands_over(holder, self._link)):
+                continue
+            link = self._link if holder is None else holder.link
+            revivals, stood_still_s = self._revivals.get((rank, link), 0), now - sighting.since
+            is_lowest = all(other.rank > self._rank for other in others if rank in other.missing)
+            if is_lowest and revivals < MOST_REVIVALS and stood_still_s >= patience_s(revivals):
+                found.append(DeadRank(rank, link, revivals, stood_still_s, sighting.value or b""))
+        return found
+
+    def revived(self, dead: DeadRank, revivals: int, now: float) -> None:
+        """Note how often a rank has been revived; its lease is watched anew from now on."""
+        self._revivals[dead.rank, dead.link] = revivals
+        known = self._seen[dead.rank]
+        self._seen[dead.rank] = _Sighting(known.value, now, now)
+
+
+def patience_s(revivals: int) -> float:
+    """Return for how long a lease must stand still before its rank is revived, after so many revivals, seconds."""
+    return STANDS_STILL_S * float(PATIENCE_GROWTH**revivals)
+
+
+def _hands_over(holder: Holder, link: int) -> bool:
+    return holder.state == LeaseState.LEFT and holder.link < link
