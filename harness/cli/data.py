@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.datasets.partitions import Manifest
     from training.data.manifest import LabelCount
     from training.data.schema import UserLabel
-    from training.job import ZeroBased
+    from training.job_fields import ZeroBased
 
 MOST_LABELS_SHOWN = 12
 # The commands in the order in which they are used.

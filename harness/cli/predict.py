@@ -15,7 +15,7 @@ from harness.cli.target_options import Where, place_options, results_of
 
 if TYPE_CHECKING:
     from harness.runs.predict import Prediction
-    from training.job import ZeroBased
+    from training.job_fields import ZeroBased
 
 
 @click.command()

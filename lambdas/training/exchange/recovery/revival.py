@@ -76,6 +76,7 @@ class LeaseWatch:
         self._rank, self._link = rank, link
         self._seen: dict[int, _Sighting] = {}
         self._joined: set[int] = set()
+        self._all_joined = False
         self._revivals: dict[tuple[int, int], int] = {}
 
     def see(self, leases: Mapping[int, bytes | None], now: float) -> None:
@@ -97,15 +98,17 @@ class LeaseWatch:
             others: Where the other ranks wait, of those that do.
             keys: The key of each rank's lease.
             now: The clock.
-            all_joined: Whether every rank has been in this run, as the rounds after round 0 imply.
+            all_joined: Whether every rank has been in this run, as the rounds after round 0 imply. It stays true when
+                all go back to a checkpoint, and to its round 0.
 
         Raises:
             ImpossibleValue: No try of a rank can have written the lease that is there.
         """
         found = []
+        self._all_joined |= all_joined
         for rank, sighting in self._seen.items():
             holder = None if sighting.value is None else read_holder(keys[rank], sighting.value)
-            if holder is None and not (all_joined or rank in self._joined):
+            if holder is None and not (self._all_joined or rank in self._joined):
                 continue
             if holder is not None and (holder.state == LeaseState.DONE or _hands_over(holder, self._link)):
                 continue
