@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.errors import HarnessError
-from harness.explore.comparing import Entry, differences
+from harness.explore.comparing import Entry, differences, members
 from harness.explore.prepare_file import Preparation
 from harness.explore.records import CallRecord, Play
 from harness.explore.rules import Rules
@@ -56,7 +56,7 @@ def baseline_of(stages: Sequence[Stage], name: str, event: object, preparation: 
     """
 
     def run(stage: Stage) -> tuple[Play, list[Entry], str]:
-        play = stage.play(event, Schedule())
+        play = stage.play(preparation.event_of(stage.client, event), Schedule())
         state = final_state(stage.state.endpoints, play.calls, preparation.rules)
         return play, state, preparation.violation(stage.client)
 
@@ -100,16 +100,17 @@ def _check_run(name: str, play: Play, violation: str, preparation: Preparation) 
 
 
 def _check_states(name: str, state: list[Entry], again: list[Entry]) -> None:
-    different = differences(state, again)
+    different = [member for one in differences(state, again) for member in members(one)]
     if not different:
         return
-    one = different[0]
+    one, *others = different
     values = [json.dumps(value[0])[:_LONGEST_VALUE] if value else "absent" for value in (one.undisturbed, one.found)]
-    more = f" (and {len(different) - 1} more)" if len(different) > 1 else ""
+    also = ", ".join(other.address for other in others[: _MOST_NAMED - 1])
+    more = f", and {len(different) - _MOST_NAMED} more" if len(different) > _MOST_NAMED else ""
     raise HarnessError(
-        f"{name} is not deterministic: two runs without any fault differ at {one.address}{more}",
-        f"{values[0]} and {values[1]}",
-        'if this does not matter, say so in the file of --prepare: ignore = ["address#member"], or normalise = [...]',
+        f"{name} is not deterministic: two runs without any fault differ at {one.address}",
+        f"{values[0]} and {values[1]}" + (f"; also at {also}{more}" if others else ""),
+        f'if this does not matter, say so in the file of --prepare: ignore = ["{one.address}"], or normalise = [...]',
     )
 
 

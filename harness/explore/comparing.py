@@ -1,7 +1,7 @@
 """Two states beside each other: what one has and the other has not."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -10,6 +10,8 @@ from harness.explore.rules import Rules
 
 # An address and its value, as the services hold it; an address may occur several times.
 Entry = tuple[str, Any]
+# The values at one address.
+Values = tuple[Any, ...]
 
 
 class StateDifference(msgspec.Struct, frozen=True):
@@ -22,8 +24,8 @@ class StateDifference(msgspec.Struct, frozen=True):
     """
 
     address: str
-    undisturbed: tuple[Any, ...]
-    found: tuple[Any, ...]
+    undisturbed: Values
+    found: Values
 
 
 def normalised(entries: Iterable[Entry], rules: Rules) -> list[Entry]:
@@ -55,11 +57,33 @@ def differences(undisturbed: Iterable[Entry], found: Iterable[Entry]) -> list[St
     return different
 
 
-def _without_common(before: list[Any], after: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def members(difference: StateDifference) -> list[StateDifference]:
+    """Return a difference as those of the members that differ, where one JSON object stands against another.
+
+    Their addresses are those that a rule of `ignore` takes: `s3://bucket/key#total`.
+    """
+    match difference.undisturbed, difference.found:
+        case (({} as before,), ({} as after,)):
+            found = _members("", before, after)
+            return [StateDifference(f"{difference.address}#{path}", *values) for path, *values in found]
+    return [difference]
+
+
+def _members(inside: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, Values, Values]]:
+    for name in sorted(before.keys() | after.keys()):
+        values = [(side[name],) if name in side else () for side in (before, after)]
+        match values:
+            case [({} as left,), ({} as right,)]:
+                yield from _members(f"{inside}{name}.", left, right)
+            case _ if _encoded(values[0]) != _encoded(values[1]):
+                yield f"{inside}{name}", values[0], values[1]
+
+
+def _without_common(before: list[Any], after: list[Any]) -> tuple[Values, Values]:
     """Leave out the values that both have equally often."""
     counts = [Counter(map(_encoded, values)) for values in (before, after)]
 
-    def differing(values: list[Any]) -> tuple[Any, ...]:
+    def differing(values: list[Any]) -> Values:
         return tuple(value for value in values if counts[0][_encoded(value)] != counts[1][_encoded(value)])
 
     return differing(before), differing(after)

@@ -178,7 +178,7 @@ def _try_all(
 
 
 def _try_one(stage: Stage, function: ExploredFunction, baseline: Baseline, schedule: Schedule) -> TriedCase:
-    play = stage.play(function.event, schedule)
+    play = stage.play(function.preparation.event_of(stage.client, function.event), schedule)
     state = final_state(stage.state.endpoints, play.calls, function.preparation.rules)
     violation = function.preparation.violation(stage.client)
     return TriedCase(schedule, play, tuple(differences(baseline.state, state)), violation)

@@ -3,6 +3,9 @@
     def prepare(client):                     # before every case
         client("s3").create_bucket(Bucket="inbox")
 
+    def event(client, event):                # after it; returns the event, with what only the stage knows
+        return {**event, "table": ...}
+
     def invariant(client):                   # after every case; raises, or returns what is wrong
         assert ...
 
@@ -16,10 +19,11 @@ Every part may be missing. `client("s3")` returns a boto3 client of the stage.
 """
 
 import importlib.util
+import json
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -31,7 +35,7 @@ from harness.explore.rules import Rules
 from harness.gateway.limits import RETRY_DELAYS_S
 
 ClientOf = Callable[[str], Any]
-NAMES = ("prepare", "invariant", "ignore", "normalise", "may_repeat", "outside", "retry_after_s")
+NAMES = ("prepare", "event", "invariant", "ignore", "normalise", "may_repeat", "outside", "retry_after_s")
 # AWS's own delay before the first retry.
 _LONGEST_RETRY_S = RETRY_DELAYS_S[0]
 
@@ -42,6 +46,7 @@ class Preparation:
 
     Attributes:
         prepare: Makes what the function needs; None if it needs nothing.
+        event: Returns the event to deliver, from the clients and the given one; None if that is delivered.
         invariant: Raises `AssertionError`, or returns a text, if the final state is wrong; None without one.
         rules: How states are compared.
         outside: Patterns of addresses, `host:port`, which functions may connect to although no effect is seen there.
@@ -49,6 +54,7 @@ class Preparation:
     """
 
     prepare: Callable[[ClientOf], object] | None = None
+    event: Callable[[ClientOf, object], object] | None = None
     invariant: Callable[[ClientOf], object] | None = None
     rules: Rules = field(default_factory=Rules)
     outside: tuple[str, ...] = ()
@@ -57,6 +63,28 @@ class Preparation:
     def allows(self, address: str) -> bool:
         """Return whether functions may connect to an address past the proxy."""
         return any(fnmatchcase(address, pattern) for pattern in self.outside)
+
+    def event_of(self, client: ClientOf, event: object) -> object:
+        """Return the event to deliver.
+
+        Args:
+            client: Returns a boto3 client of the stage.
+            event: The event that the user has given.
+
+        Raises:
+            HarnessError: The user's `event` fails, or returns what is no JSON.
+        """
+        if self.event is None:
+            return event
+        try:
+            made = self.event(client, event)
+            json.dumps(made)
+        except Exception as error:
+            raise HarnessError(
+                f"`event(client, event)` fails: {type(error).__name__}: {error}",
+                remedy="let it return the event as JSON",
+            ) from error
+        return made
 
     def violation(self, client: ClientOf) -> str:
         """Return how the final state violates the invariant; empty if it does not.
@@ -75,47 +103,42 @@ class Preparation:
         return told if isinstance(told, str) else ""
 
 
-def preparation_of(
-    origin: str,
-    *,
-    prepare: object = None,
-    invariant: object = None,
-    ignore: object = (),
-    normalise: object = (),
-    may_repeat: object = (),
-    outside: object = (),
-    retry_after_s: object = 0,
-) -> Preparation:
+def preparation_of(origin: str, given: Mapping[str, Any]) -> Preparation:
     """Return a checked preparation.
 
     Args:
         origin: Where the values come from, for messages: a file, or `explore()`.
-        prepare: A function of one argument, or None.
-        invariant: A function of one argument, or None.
-        ignore: Patterns of addresses and members.
-        normalise: Pairs of a regular expression and a replacement.
-        may_repeat: Patterns of addresses.
-        outside: Patterns of `host:port`.
-        retry_after_s: Seconds.
+        given: The values, by the names of `NAMES`; those that are missing have their defaults.
 
     Raises:
         HarnessError: A value is not what it should be; it is named.
     """
-    for name, function in (("prepare", prepare), ("invariant", invariant)):
-        if function is not None and not callable(function):
-            raise HarnessError(
-                f"{name} is {function!r:.80}, no function", origin, f"write `def {name}(client):`, or leave it out"
-            )
+    patterns = {name: _patterns(name, given.get(name, ()), origin) for name in ("ignore", "may_repeat", "outside")}
+    replaced = _listed("normalise", given.get("normalise", ()), origin)
     return Preparation(
-        prepare=prepare if callable(prepare) else None,
-        invariant=invariant if callable(invariant) else None,
+        prepare=_function("prepare", given, origin),
+        event=_function("event", given, origin),
+        invariant=_function("invariant", given, origin),
         rules=Rules(
-            ignore=_patterns("ignore", ignore, origin),
-            normalise=tuple(_replacement(one, origin) for one in _listed("normalise", normalise, origin)),
-            may_repeat=_patterns("may_repeat", may_repeat, origin),
+            ignore=patterns["ignore"],
+            normalise=tuple(_replacement(one, origin) for one in replaced),
+            may_repeat=patterns["may_repeat"],
         ),
-        outside=_patterns("outside", outside, origin),
-        retry_after_s=_delay(retry_after_s, origin),
+        outside=patterns["outside"],
+        retry_after_s=_delay(given.get("retry_after_s", 0), origin),
+    )
+
+
+def _function(name: str, given: Mapping[str, Any], origin: str) -> Callable[..., object] | None:
+    function = given.get(name)
+    if function is None:
+        return None
+    if callable(function):
+        called: Callable[..., object] = function
+        return called
+    arguments = "client, event" if name == "event" else "client"
+    raise HarnessError(
+        f"{name} is {function!r:.80}, no function", origin, f"write `def {name}({arguments}):`, or leave it out"
     )
 
 
@@ -132,7 +155,7 @@ def load_preparation(path: Path) -> Preparation:
             f"--prepare {path} defines none of {', '.join(NAMES)}",
             remedy="write `def prepare(client):`, which makes what the function needs",
         )
-    return preparation_of(str(path), **given)
+    return preparation_of(str(path), given)
 
 
 def _import(path: Path) -> ModuleType:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.explore.comparing import StateDifference
+from harness.explore.comparing import StateDifference, members
 from harness.explore.findings import CaseFinding, Exploration
 from harness.explore.records import CallRecord, Ending
 from harness.explore.schedule import Blow, Overlap, Schedule, Strike
@@ -90,7 +90,7 @@ def page(finding: CaseFinding, number: int, function: str, width: int = 100) -> 
     if finding.differences:
         half = (width - 8) // 2
         lines.append(f"     {'after the undisturbed run':<{half}}   after this schedule")
-        for difference in finding.differences:
+        for difference in itertools.chain.from_iterable(map(members, finding.differences)):
             lines += [f"   {difference.address}", *(f"     {line}" for line in _side_by_side(difference, half))]
         lines.append("")
     if finding.others:

@@ -49,7 +49,7 @@ def explore_source(
         event=event,
         source=source,
         config=config,
-        preparation=preparation_of("explore()", **preparation),
+        preparation=preparation_of("explore()", preparation),
     )
     schedule = options.get("schedule")
     if schedule is not None:

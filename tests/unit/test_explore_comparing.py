@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness.explore.comparing import StateDifference, differences, normalised
+from harness.explore.comparing import StateDifference, differences, members, normalised
 from harness.explore.rules import Rules
 
 
@@ -106,3 +106,17 @@ def test_a_users_own_tokens_can_be_normalised():
     rules = Rules(normalise=((re.compile(r"job-\d+"), "<job>"),))
 
     assert compare([("s3://b/job-1", "by job-1")], [("s3://b/job-22", "by job-22")], rules) == []
+
+
+def test_of_a_json_object_the_members_that_differ_are_named():
+    """By the address that a rule of `ignore` takes; other values are shown as a whole."""
+    before = {"id": 7, "at": {"start": 1, "end": 2}, "only": "before"}
+    after = {"id": 7, "at": {"start": 1, "end": 3}, "new": [1]}
+
+    assert members(StateDifference("s3://b/k", (before,), (after,))) == [
+        StateDifference("s3://b/k#at.end", (2,), (3,)),
+        StateDifference("s3://b/k#new", (), ([1],)),
+        StateDifference("s3://b/k#only", ("before",), ()),
+    ]
+    for whole in ((before,), (before, before)), ((before,), ()), (("a",), ("b",)):
+        assert members(StateDifference("s3://b/k", *whole)) == [StateDifference("s3://b/k", *whole)]

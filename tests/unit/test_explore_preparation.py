@@ -67,7 +67,7 @@ def test_an_invariant_fails_by_raising_or_by_a_text(tmp_path: Path, body: str, s
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "defines none of prepare, invariant"),
+        ("", "defines none of prepare, event, invariant"),
         ("prepare = 3", "prepare is 3, no function"),
         ("import no_such_module", r"ModuleNotFoundError: No module named 'no_such_module'\n.*setup.py:1"),
         ("def f(:\n", r"SyntaxError.*\n.*setup.py:1"),
