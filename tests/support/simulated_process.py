@@ -42,6 +42,7 @@ class Process:
         rank: The rank.
         number: Which of its processes this is, from 1.
         starts_at: When it starts.
+        ended_at: When its last task ended.
         doomed: Whether it is dead: its tasks end where they wait.
         frozen_until: Until when it stands still.
         joined: Whether it holds, or held, the lease.
@@ -54,7 +55,7 @@ class Process:
         self._simulation = simulation
         self.rank, self.number, self.starts_at = rank, number, starts_at
         self.doomed = self.joined = self.computes = False
-        self.frozen_until = 0.0
+        self.ended_at = self.frozen_until = 0.0
         self.recovery, self.failure = None, ""
 
     def lease(self, channel, key):

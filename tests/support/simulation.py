@@ -92,6 +92,7 @@ class Simulation:
         current: The task that runs.
         results: The final parameters by rank.
         notes: What recovery has told: time, event, rank, values.
+        computations: How often a rank computed.
         ended_at: When the last process that took part ended.
     """
 
@@ -102,6 +103,7 @@ class Simulation:
         self.time = self.ended_at = 0.0
         self.results, self.errors, self.notes = {}, [], []
         self.checkpoints = {}
+        self.computations = 0
         self.processes, self.tasks = [], []
         self.current = None
         self.clock = Clock(lambda: self.time, self.sleep)
@@ -172,6 +174,7 @@ class Simulation:
     def leave(self, task):
         """Ends a task."""
         self.tasks.remove(task)
+        task.process.ended_at = self.time
         if task.process.joined:
             self.ended_at = self.time
         if self.tasks:
@@ -282,6 +285,7 @@ class Simulation:
     def compute(self):
         """Time that a rank computes: short, at times long as long as there are faults."""
         process = self.current.process
+        self.computations += 1
         process.computes = True
         straggles = not self.healed and self.random.random() < 0.1
         self.sleep(self.random.choice((0.001, 0.002, 0.005, 0.4)) if straggles else 0.001)

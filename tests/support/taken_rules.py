@@ -81,7 +81,9 @@ RULES = (
     "lease: leave one that is done",
     "lease: add it again when the cache has lost it",
     "lease: a heartbeat whose answer was lost",
-    "lease: find that another try has it",
+    "lease: yield to a later try",
+    "lease: yield to an equal try whose heartbeat moves",
+    "lease: overwrite an earlier try's",
     "lease: stop when another try has it",
 )
 
@@ -156,7 +158,7 @@ def _decide(take, decide):
             case HandOver():
                 take("decide: hand its state over to the rank that asks")
             case TakeSnapshot(donor):
-                take(_why(own, others, decide))
+                take(reason_of(own, others, decide))
                 _count_choice(take, donor, others)
             case Republish():
                 take("decide: republish frames that another rank misses")
@@ -180,7 +182,7 @@ def _count_restraint(take, own, others, *, listens):
         take("decide: nobody goes back for a rank left behind")
 
 
-def _why(own, others, decide):
+def reason_of(own, others, decide):
     """Names the rule by which this rank takes a snapshot."""
     if own.phase == Phase.NEW:
         return "decide: a new rank takes a snapshot"
@@ -488,10 +490,21 @@ def _heartbeat(take, heartbeat):
         _seen.holder, _seen.beats = None, True
         heartbeat(self)
         _seen.beats = False
-        if self._lost:
-            take("lease: find that another try has it")
-        elif _seen.holder is not None:
+        if _seen.holder is not None and _seen.holder.token == self.token:
             take("lease: a heartbeat whose answer was lost")
+
+    return wrapper
+
+
+@observes(Lease, "_meet")
+def _meet(take, meet):
+    def wrapper(self, other, found, moved):
+        meet(self, other, found, moved)
+        if self._lost:
+            later = other.attempt > moved.attempt
+            take("lease: yield to a later try" if later else "lease: yield to an equal try whose heartbeat moves")
+        elif self._holder is moved:
+            take("lease: overwrite an earlier try's")
 
     return wrapper
 

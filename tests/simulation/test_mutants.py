@@ -1,0 +1,37 @@
+"""Recovery with one rule removed, rule by rule: random schedules must notice. `make mutate` prints the table."""
+
+import os
+
+import pytest
+
+from tests.support.mutants import EQUIVALENT, MUTANTS
+from tests.support.mutation import drawn, notice, schedules_by_rule
+from tests.support.schedules import flat_schedules
+from tests.support.taken_rules import RULES
+
+SCHEDULES = int(os.environ.get("HARNESS_SCHEDULES", "2000"))
+# On so many schedules that take a rule.
+MOST_PER_MUTANT = 40
+
+
+def test_every_rule_has_a_mutant():
+    """A new rule needs one, or the reason why nobody could notice its absence."""
+    removed = {mutant.rule for mutant in MUTANTS}
+    assert set(RULES) == removed | EQUIVALENT.keys()
+    assert not removed & EQUIVALENT.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_random_schedules_notice_the_removal_of_every_rule(request):
+    """A mutant that survives is a rule that nothing tests, or that nobody needs."""
+    by_rule = schedules_by_rule(drawn(flat_schedules(), SCHEDULES))
+    noticed = [notice(mutant, by_rule.get(mutant.rule, [])[:MOST_PER_MUTANT]) for mutant in MUTANTS]
+
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        terminal.write_line(f"\n{'without the rule':59}  schedules  what gives it away")
+        for outcome in noticed:
+            terminal.write_line(str(outcome))
+    survivors = [outcome.mutant.rule for outcome in noticed if not outcome.by]
+    assert [] == survivors

@@ -1,0 +1,84 @@
+"""The mutation run: every rule of recovery is removed once, and the oracle must notice on schedules that take it."""
+
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tests.support.mutants import COSTS, GROWS, Mutant
+from tests.support.replay import replayed
+from tests.support.taken_rules import counting
+
+
+class Noticed(NamedTuple):
+    """What came of a mutant.
+
+    Attributes:
+        mutant: The mutant.
+        schedules: How many schedules it ran.
+        by: What gave it away; empty for a mutant that survives.
+    """
+
+    mutant: Mutant
+    schedules: int
+    by: str
+
+    def __str__(self):
+        return f"{self.mutant.rule:59}  {self.schedules:9}  {self.by or 'SURVIVES'}"
+
+
+def drawn(strategy, number):
+    """Returns so many schedules, always the same ones."""
+    schedules: list[Any] = []
+    quiet = settings(
+        max_examples=number,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+    @seed(1)
+    @quiet
+    @given(strategy)
+    def draw(schedule):
+        schedules.append(schedule)
+
+    draw()
+    return schedules
+
+
+def schedules_by_rule(schedules):
+    """Returns the schedules that take each rule with their undisturbed costs."""
+    by_rule: dict[str, list[Any]] = {}
+    with counting() as taken:
+        for schedule in schedules:
+            before = dict(taken)
+            simulation = replayed(schedule)
+            costs = {name: cost(simulation) for name, cost in COSTS.items()}
+            for rule in taken:
+                if taken[rule] > before[rule]:
+                    by_rule.setdefault(rule, []).append((schedule, costs))
+    return by_rule
+
+
+def notice(mutant, cases):
+    """Runs a mutant on schedules that take its rule, until one gives it away, or the sum of its costs."""
+    grown = usual = 0.0
+    with pytest.MonkeyPatch.context() as patch:
+        mutant.remove(patch)
+        for number, (schedule, costs) in enumerate(cases, 1):
+            try:
+                simulation = replayed(schedule)
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong gives it away
+                return Noticed(mutant, number, _in_a_line(error))
+            if mutant.cost:
+                usual += costs[mutant.cost]
+                grown += COSTS[mutant.cost](simulation)
+    dearer = grown > GROWS * usual
+    return Noticed(mutant, len(cases), f"{mutant.cost}: {grown:,.1f} instead of {usual:,.1f}" if dearer else "")
+
+
+def _in_a_line(error):
+    text = "other bits" if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+    return text.splitlines()[0][:80]
