@@ -401,7 +401,7 @@ def _reading(patch, found, read_as):
         holder = read_holder(key, value)
         return msgspec.structs.replace(holder, state=read_as) if holder.state == found else holder
 
-    around(patch, lease, "_read_holder", change)
+    around(patch, lease, "read_holder", change)
 
 
 @without("lease: take one that was left", "seconds")
@@ -448,7 +448,7 @@ def _yield_to_itself(patch):
         heartbeat(self)
         self._lost |= bool(read) and self._holder is read[0]
 
-    around(patch, lease, "_read_holder", remember)
+    around(patch, lease, "read_holder", remember)
     around(patch, Lease, "heartbeat", change)
 
 

@@ -473,7 +473,7 @@ def _acquire(take, acquire):
     return wrapper
 
 
-@observes(lease, "_read_holder")
+@observes(lease, "read_holder")
 def _read_holder(take, read_holder):
     del take
 
