@@ -6,7 +6,7 @@ import pytest
 
 # Rank 0's put meets its faults in this order, so rank 1 is dead when the cache goes, and not yet back. In `reduce`
 # rank 0 would put nothing before rank 1 has.
-FAULTS = ("kill rank=1 round=8", "delay rank=0 round=8 ms=400", "restart memcached rank=0 round=8")
+FAULTS = ("kill rank=1 round=8", "delay rank=0 round=8 ms=400 n=1", "restart memcached rank=0 round=8")
 FILTER = {"significance": 0.3}
 CHECKPOINTS = {"checkpoint_every_s": 0.001}
 

@@ -39,7 +39,8 @@ def test_who_has_lost_its_state_goes_first_and_the_others_follow():
         following.follow(channel.get_many(["run/back"]), 7, 0.0)
 
     assert ["run/back.1/0/0/2", "run/back.1/0/0/2"] == [box.keys.frame(Place(0, 0), 2) for box in (first, second)]
-    assert [("rolled_back", {"round": 7, "generation": 1, "lost_by": 2})] == said
+    why = "rank 2 has lost its private state"
+    assert [("rolled_back", {"round": 7, "generation": 1, "lost_by": 2, "note": why})] == said
     following.follow(channel.get_many(["run/back"]), 7, 0.0)
 
 

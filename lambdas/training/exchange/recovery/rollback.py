@@ -120,7 +120,8 @@ class Rollback:
 
     def _go_back(self, newest: Generation, round_number: int) -> NoReturn:
         self._enter(newest)
-        self._note("rolled_back", round=round_number, generation=newest.number, lost_by=newest.rank)
+        why = f"rank {newest.rank} has lost its private state"
+        self._note("rolled_back", round=round_number, generation=newest.number, lost_by=newest.rank, note=why)
         raise Rejoin(None)
 
     def _enter(self, newest: Generation) -> None:
