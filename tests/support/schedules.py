@@ -76,6 +76,7 @@ def schedules(world_sizes, modes, seconds=SECONDS):
         private=st.booleans(),
         checkpoint_every=st.sampled_from([0, 0, 1, 2]),
         seed=st.integers(0, 2**16),
+        revive=st.booleans(),
     )
 
 

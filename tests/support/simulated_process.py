@@ -49,10 +49,11 @@ class Process:
         recovery: Its recovery, once it joined.
         computes: Whether it computes at the moment.
         failure: What its last operation of the channel met; empty for nothing.
+        revival: What the peer that invoked its event told its lease; empty for Lambda's own event.
     """
 
-    def __init__(self, simulation, rank, number, starts_at):
-        self._simulation = simulation
+    def __init__(self, simulation, rank, number, starts_at, revival):
+        self._simulation, self.revival = simulation, revival
         self.rank, self.number, self.starts_at = rank, number, starts_at
         self.doomed = self.joined = self.computes = False
         self.ended_at = self.frozen_until = 0.0
@@ -85,7 +86,7 @@ class SimulatedLease(Lease):
     """A real lease whose heartbeat is a task in virtual time."""
 
     def __init__(self, simulation, process, channel, key):
-        super().__init__(lambda: channel, key, 1, simulation.clock)
+        super().__init__(lambda: channel, key, 1, simulation.clock, **process.revival)
         self._simulation, self._process = simulation, process
         self._holder = Holder(f"{process.rank}.{process.number}")  # by chance a schedule would never be the same
         self._stop = VirtualEvent(simulation)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tests.support.simulated_channel import LEASES, SimulatedChannel
+from tests.support.simulated_lambda import SimulatedReviver
 from tests.support.simulated_process import Killed, Process, Task
 from tests.support.tiny_training import tiny_training
 from training.errors import ChannelError, DuplicateDelivery, ExchangeError, RunAborted, TrainingError
@@ -68,6 +69,7 @@ class Schedule:
         faults: What goes wrong.
         heals_at: When all faults are over, in seconds; infinite for each at its own time.
         within_s: How long after that moment, or after the start, the run may take.
+        revive: Whether peers invoke the event of a dead rank.
     """
 
     world_size: int = 3
@@ -78,6 +80,7 @@ class Schedule:
     faults: tuple[Fault, ...] = ()
     heals_at: float = math.inf
     within_s: float = LONGEST_RUN_S
+    revive: bool = False
 
 
 class Hang(Exception):
@@ -102,7 +105,7 @@ class Simulation:
         self.random = random.Random(schedule.seed)
         self.time = self.ended_at = 0.0
         self.results, self.errors, self.notes = {}, [], []
-        self.checkpoints = {}
+        self.checkpoints, self.revivals = {}, {}
         self.computations = 0
         self.processes, self.tasks = [], []
         self.current = None
@@ -135,10 +138,10 @@ class Simulation:
             raise min(self.errors, key=lambda entry: isinstance(entry[1], RunAborted))[1]
         return self.results
 
-    def deliver(self, rank, delay_s):
+    def deliver(self, rank, delay_s, **revival):
         """Delivers a rank's event after a delay: one more process of that rank starts."""
         number = 1 + sum(process.rank == rank for process in self.processes)
-        process = Process(self, rank, number, self.time + delay_s)
+        process = Process(self, rank, number, self.time + delay_s, revival)
         self.processes.append(process)
         self.start(process, lambda: self.rank_main(process), process.starts_at)
 
@@ -262,6 +265,7 @@ class Simulation:
             check=lease.check,
             note=lambda event, **values: self.notes.append((round(self.time, 4), event, rank, values)),
             is_done=lambda: len(self.results) == size,
+            revive=SimulatedReviver(self, rank) if schedule.revive else None,
         )
         checkpoints = MemoryCheckpoints(self, rank)
         exchange = Exchange(

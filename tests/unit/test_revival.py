@@ -6,33 +6,29 @@ import pytest
 from training.errors import ImpossibleValue
 from training.exchange.recovery.lease import HEARTBEAT_S, STANDS_STILL_S, Holder, LeaseState
 from training.exchange.recovery.revival import MOST_REVIVALS, LeaseWatch, patience_s
-from training.exchange.recovery.rules import Position
 
 STEP_S = 0.1
-KEYS = {2: "run/lease/2"}
+KEYS = {0: "run/lease/0", 2: "run/lease/2"}
 
 
 class Watching:
     """Rank 1 of three, which waits for rank 2 in virtual time."""
 
     def __init__(self, link=1):
-        self.watch, self.now = LeaseWatch(1, link), 0.0
+        self.watch, self.now = LeaseWatch(1, [0, 2], link), 0.0
 
-    def dead(self, lease, seconds=STANDS_STILL_S + STEP_S, *, others=(), joined=True):
+    def dead(self, lease, seconds=STANDS_STILL_S + 3 * STEP_S, *, waiting=(), joined=True):
         """Who is dead after that time, in which the lease is read again and again; a callable moves it."""
         end, found = self.now + seconds, []
         while self.now < end and not found:
             self.now += STEP_S
             holder = lease(self.now) if callable(lease) else lease
+            alive = msgspec.msgpack.encode(Holder("of rank 0", heartbeat=int(self.now / STEP_S)))
             value = None if holder is None else msgspec.msgpack.encode(holder)
-            self.watch.see({2: value}, self.now)
-            found = self.watch.dead(others, KEYS, self.now, all_joined=joined)
+            self.watch.see({rank: alive if rank == 0 else value for rank in self.watch.ranks}, self.now)
+            self.watch.choose(waiting)
+            found = self.watch.dead(KEYS, self.now, all_joined=joined)
         return found
-
-
-def waits_for(rank, *missing):
-    """The position of a rank that waits."""
-    return Position(rank, f"token {rank}", missing=missing)
 
 
 def test_a_lease_that_stands_still_is_of_a_dead_rank():
@@ -81,11 +77,14 @@ def test_the_next_link_of_a_chain_starts_late():
     assert 1 == dead.link
 
 
-def test_the_lowest_of_those_that_wait_for_a_rank_revives_it():
-    """A lower rank that waits for somebody else does not watch this one's lease."""
-    assert [] == Watching().dead(Holder("a"), others=[waits_for(0, 2)])
-    assert Watching().dead(Holder("a"), others=[waits_for(0, 1)])
-    assert Watching().dead(Holder("a"), others=[waits_for(3, 2)])
+def test_the_lowest_of_those_that_wait_watches_and_revives():
+    """Nobody else reads leases; a lower rank that has died no longer waits."""
+    watching = Watching()
+
+    assert [] == watching.dead(Holder("a"), waiting=[0])
+    assert [] == watching.watch.ranks
+    assert watching.dead(Holder("a"))
+    assert [] == Watching().dead(Holder("a"), waiting=[2])
 
 
 def test_every_revival_waits_longer_than_the_one_before_and_there_are_few():
@@ -98,7 +97,7 @@ def test_every_revival_waits_longer_than_the_one_before_and_there_are_few():
         waited_s.append(watching.now - began)
         watching.watch.revived(dead, revivals, watching.now)
 
-    assert [patience_s(n) for n in range(MOST_REVIVALS)] == pytest.approx(waited_s, abs=2 * STEP_S)
+    assert [patience_s(n) for n in range(MOST_REVIVALS)] == pytest.approx(waited_s, abs=3 * STEP_S)
     assert [] == watching.dead(Holder("a"), 1000)
     assert watching.dead(Holder("b", link=2), 100)  # the next link is another function's life
 
@@ -114,8 +113,9 @@ def test_who_could_not_look_for_a_while_starts_again():
 
 def test_a_lease_that_nobody_can_have_written_is_refused():
     """As everywhere: with its key."""
-    watch = LeaseWatch(1, 1)
+    watch = LeaseWatch(1, [0, 2], 1)
+    watch.choose([])
     watch.see({2: b"\x01"}, 0.0)
 
     with pytest.raises(ImpossibleValue, match="run/lease/2"):
-        watch.dead([], KEYS, 5.0, all_joined=True)
+        watch.dead(KEYS, 5.0, all_joined=True)

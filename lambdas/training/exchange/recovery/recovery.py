@@ -92,7 +92,7 @@ class Recovery:
         self._check, self._is_done = check, is_done
         self._is_outdated: Callable[[], bool] = lambda: False
         self._state = RecoveryState(mailbox.rank, token, mailbox.attempt, mailbox.others)
-        self._revive, self._leases = revive, LeaseWatch(mailbox.rank, link)
+        self._revive, self._leases = revive, LeaseWatch(mailbox.rank, mailbox.others, link)
         self._agreed: dict[str, Agreed] = {}
         self._last_round = MOST_COUNT
         self._training_state: object = None
@@ -159,12 +159,11 @@ class Recovery:
     def watched(self) -> list[str]:
         """Return the keys to poll in a long wait.
 
-        They are the others' positions, the snapshot that was asked for, and the leases of those that are missing.
+        They are the others' positions, the snapshot that was asked for, and the leases that this rank watches.
         """
         keys = self.mailbox.keys
         watched = [keys.done, keys.back, *(keys.position(rank) for rank in self.mailbox.others)]
-        if self._revive is not None:
-            watched += map(keys.lease, self._state.own.missing)
+        watched += map(keys.lease, self._leases.ranks)
         return watched if self._state.own.asks == NOBODY else [*watched, self._snapshot_key(self._state.own)]
 
     def last_sign_of(self, ranks: Sequence[int]) -> float:
@@ -194,7 +193,7 @@ class Recovery:
         if state.own.asks != NOBODY and (first_piece := found.get(self._snapshot_key(state.own))) is not None:
             self._take(first_piece, since)
         done = self._perform(state.next_action(now), place)
-        return [*done, *self._revive_dead(missing, found, now)]
+        return [*done, *self._revive_dead(found, now)]
 
     def withdraw(self) -> None:
         """Remove this rank's position: it no longer waits."""
@@ -218,15 +217,16 @@ class Recovery:
                 return ["put its frames again"]
         return []
 
-    def _revive_dead(self, missing: Sequence[int], found: Mapping[str, bytes], now: float) -> list[str]:
+    def _revive_dead(self, found: Mapping[str, bytes], now: float) -> list[str]:
         """Invoke the events of ranks that are dead; return what was done, in words."""
         if self._revive is None:
             return []
-        own, keys = self._state.own, {rank: self.mailbox.keys.lease(rank) for rank in missing}
-        self._leases.see({rank: found.get(key) for rank, key in keys.items()}, now)
-        dead = self._leases.dead(self._state.peers.live(now), keys, now, all_joined=own.phase != Phase.NEW)
+        leases, keys = self._leases, {rank: self.mailbox.keys.lease(rank) for rank in self._leases.ranks}
+        leases.see({rank: found.get(key) for rank, key in keys.items()}, now)
+        leases.choose([position.rank for position in self._state.peers.live(now)])
+        dead = leases.dead(keys, now, all_joined=self._state.own.phase != Phase.NEW)
         for one in dead:
-            self._leases.revived(one, self._revive(one), self.mailbox.clock.now())
+            leases.revived(one, self._revive(one), self.mailbox.clock.now())
         return [f"found rank {one.rank} dead" for one in dead]
 
     def _check_done(self, found: Mapping[str, bytes], now: float) -> None:

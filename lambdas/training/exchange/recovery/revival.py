@@ -3,7 +3,7 @@
 Lambda retries an event a minute after its first failure, and two minutes after its second; the others would wait, and
 be billed, that long.
 
-    lease of a rank that is missed               what it means
+    lease of a rank that does not wait itself    what it means
     its heartbeat moves                          the rank lives, however long it computes
     no heartbeat for `patience_s`                the rank is dead, or its last try has failed
     gone for `patience_s`, though it was there   the same; a holder that lives adds its lease again
@@ -11,15 +11,14 @@ be billed, that long.
       earlier link                               start from a lost one
     done                                         the rank needs nothing more
 
-The lowest of the ranks that wait for it revives a rank. If two of them do, or if the rank lives after all, that costs
-one short invocation: the record of the revival decides between survivors, and the lease between tries.
+The lowest of the ranks that wait watches the others' leases, and revives. If two do, or if the rank lives after all,
+that costs one short invocation: the record of the revival decides between survivors, and the lease between tries.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from training.exchange.recovery.lease import HEARTBEAT_S, STANDS_STILL_S, Holder, LeaseState, read_holder
-from training.exchange.recovery.rules import Position
 
 # How often the peers revive a rank in one link; Lambda's own retries of its events come on top.
 MOST_REVIVALS = 3
@@ -65,22 +64,27 @@ class _Sighting(NamedTuple):
 
 
 class LeaseWatch:
-    """What one rank sees of the leases of those that it waits for.
+    """What one rank sees of the leases of others.
 
     Args:
         rank: This rank.
+        others: The other ranks.
         link: Which link of the chain of functions it is.
+
+    Attributes:
+        ranks: The ranks whose leases are to be read with the next poll.
     """
 
-    def __init__(self, rank: int, link: int) -> None:
-        self._rank, self._link = rank, link
+    def __init__(self, rank: int, others: Sequence[int], link: int) -> None:
+        self._rank, self._others, self._link = rank, others, link
+        self.ranks: list[int] = []
         self._seen: dict[int, _Sighting] = {}
         self._joined: set[int] = set()
         self._all_joined = False
         self._revivals: dict[tuple[int, int], int] = {}
 
     def see(self, leases: Mapping[int, bytes | None], now: float) -> None:
-        """Take in the leases of the ranks that are missing; None for one that is not there."""
+        """Take in what a poll found of the leases of `ranks`; None for one that is not there."""
         self._joined |= {rank for rank, value in leases.items() if value is not None}
         seen = {}
         for rank, value in leases.items():
@@ -89,13 +93,19 @@ class LeaseWatch:
             seen[rank] = _Sighting(value, known.since if known and stood_still else now, now)
         self._seen = seen
 
-    def dead(
-        self, others: Sequence[Position], keys: Mapping[int, str], now: float, *, all_joined: bool
-    ) -> list[DeadRank]:
+    def choose(self, waiting: Collection[int]) -> None:
+        """Choose whom to watch: all that do not wait, if this rank is the lowest of those that do.
+
+        Args:
+            waiting: The other ranks that wait.
+        """
+        lowest = min(waiting, default=self._rank) >= self._rank
+        self.ranks = [rank for rank in self._others if rank not in waiting] if lowest else []
+
+    def dead(self, keys: Mapping[int, str], now: float, *, all_joined: bool) -> list[DeadRank]:
         """Return the ranks that this rank is to revive now.
 
         Args:
-            others: Where the other ranks wait, of those that do.
             keys: The key of each rank's lease.
             now: The clock.
             all_joined: Whether every rank has been in this run, as the rounds after round 0 imply. It stays true when
@@ -106,7 +116,9 @@ class LeaseWatch:
         """
         found = []
         self._all_joined |= all_joined
-        for rank, sighting in self._seen.items():
+        for rank in self.ranks:
+            if (sighting := self._seen.get(rank)) is None:
+                continue
             holder = None if sighting.value is None else read_holder(keys[rank], sighting.value)
             if holder is None and not (self._all_joined or rank in self._joined):
                 continue
@@ -114,8 +126,7 @@ class LeaseWatch:
                 continue
             link = self._link if holder is None else holder.link
             revivals, stood_still_s = self._revivals.get((rank, link), 0), now - sighting.since
-            is_lowest = all(other.rank > self._rank for other in others if rank in other.missing)
-            if is_lowest and revivals < MOST_REVIVALS and stood_still_s >= patience_s(revivals):
+            if revivals < MOST_REVIVALS and stood_still_s >= patience_s(revivals):
                 found.append(DeadRank(rank, link, revivals, stood_still_s, sighting.value or b""))
         return found
 
