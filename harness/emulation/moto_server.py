@@ -9,6 +9,7 @@ import gc
 # Imports create no garbage, and looking for it takes an eighth of the start.
 gc.disable()
 
+import functools
 import os
 import sys
 import threading
@@ -55,6 +56,14 @@ CONTENT_ROUTE = "/_harness/content"
 
 class Dispatcher(DomainDispatcherApplication):
     """moto's choice of a service for a request; requests for no known service get an answer, too."""
+
+    def get_backend_for_host(self, host: str | None) -> Any:  # noqa: ANN401 - a name, or None
+        """Return the name of a host's backend, looked up once: moto reads the folder of its modules each time."""
+        return self._backend_of(host)
+
+    @functools.cached_property
+    def _backend_of(self) -> Any:  # noqa: ANN401 - the same, cached
+        return functools.lru_cache(maxsize=1024)(super().get_backend_for_host)
 
     def get_application(self, environ: dict[str, Any]) -> Any:  # noqa: ANN401 - Flask's, or WSGI's
         """Return the application that answers a request."""

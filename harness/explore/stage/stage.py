@@ -218,20 +218,11 @@ class Stage:
         for request in self._sent:
             if request.service != "lambda":
                 self._run(self._send(request))
-        self._log_something()
         self._warm |= self._called.keys()
         self._run(self._gateway.forget())
         own = authorization(self._state.endpoints.access_key)
         self._run(send(StageRequest("POST", RESET_ROUTE, tuple(own.items()), b""), self._others))
         self._fill()
-
-    def _log_something(self) -> None:
-        """Make the calls that the Lambda service itself makes."""
-        logs, names = self.client("logs"), {"logGroupName": "/aws/lambda/any", "logStreamName": "any"}
-        logs.create_log_group(logGroupName=names["logGroupName"])
-        logs.create_log_stream(**names)
-        logs.put_log_events(**names, logEvents=[{"timestamp": int(time.time() * 1e3), "message": "any"}])
-        self.client("cloudwatch").put_metric_data(Namespace="any", MetricData=[{"MetricName": "any", "Value": 1.0}])
 
     async def _deliver(self, event: object, schedule: Schedule, direction: Direction) -> list[Ending]:
         within_s = _MOST_ATTEMPTS * self._deployment.settings.timeout_s + _PATIENCE_S
