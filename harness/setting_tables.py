@@ -18,6 +18,8 @@ RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 OWN_RUNTIME: Runtime = next(
     (runtime for runtime in RUNTIMES if runtime == f"python3.{sys.version_info.minor}"), RUNTIMES[-1]
 )
+# https://docs.aws.amazon.com/AmazonElastiCache/latest/APIReference/API_CreateCacheCluster.html
+MOST_CACHE_NODES = 40
 FUNCTION_NAME = r"^[a-zA-Z0-9-_]{1,64}$"
 FunctionName = Annotated[str, msgspec.Meta(pattern=FUNCTION_NAME)]
 # A worker's name and this one make the name of a function, of an image and of roles.
@@ -49,11 +51,13 @@ class StackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         mode: Whether the services run as local processes or as containers.
         s3: The service that emulates S3.
+        cache_nodes: The number of the cache's nodes, each a Memcached of 256 MB; keys are spread over them.
         ports: Fixed ports, if any.
     """
 
     mode: Literal["process", "container"] = "process"
     s3: Literal["localstack", "moto"] = "localstack"
+    cache_nodes: Annotated[int, msgspec.Meta(ge=1, le=MOST_CACHE_NODES)] = 1
     ports: PortSettings = PortSettings()
 
 

@@ -58,9 +58,10 @@ def with_flags(settings: "Settings", run: "PreparedRun", flags: dict[str, Any]) 
     """Return the settings, with the values that the flags override for this run.
 
     Raises:
-        HarnessError: A fault is about a zone that functions are not in with these settings.
+        HarnessError: A fault is about a zone that functions are not in with these settings, or about a node that the
+            cache does not have.
     """
-    from harness.faults import Plan, check_zones
+    from harness.faults import Plan, check_nodes, check_zones
     from harness.runs.worker import for_run, worker_function
 
     changed = for_run(
@@ -70,12 +71,14 @@ def with_flags(settings: "Settings", run: "PreparedRun", flags: dict[str, Any]) 
         timeout_s=flags["function_timeout"],
         memory_mb=flags["function_memory"],
         zones=flags["zones"],
+        cache_nodes=flags["cache_nodes"],
     )
     check_zones(run.faults or Plan(), changed.gateway.zones)
+    check_nodes(run.faults or Plan(), changed.stack.cache_nodes)
     return changed
 
 
 def needs_own_stack(run: "PreparedRun", flags: dict[str, Any]) -> bool:
-    """Return whether the shared stack cannot serve this run: it has no proxies, and its own time scale and zones."""
-    given = (flags["retry_time_scale"], flags["zones"], flags["network"])
+    """Return whether the shared stack cannot serve this run: it has no proxies, and its own scale, zones and nodes."""
+    given = (flags["retry_time_scale"], flags["zones"], flags["network"], flags["cache_nodes"])
     return bool(run.faults) or any(value is not None for value in given)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness.presets.zones import ZONES
+from harness.setting_tables import MOST_CACHE_NODES
 
 if TYPE_CHECKING:
     from harness.presets.emulated_network import EmulatedNetwork
@@ -34,6 +35,11 @@ _OPTIONS = [
         "--zones",
         type=click.IntRange(1, len(ZONES)),
         help="Spread the functions over so many zones; the cache is in the first.  [default: from harness.toml]",
+    ),
+    click.option(
+        "--cache-nodes",
+        type=click.IntRange(1, MOST_CACHE_NODES),
+        help="Have so many nodes of the cache; keys are spread over them.  [default: from harness.toml]",
     ),
     click.option("--network-seed", type=click.IntRange(min=0), help="Seed of the draws of --network.  [default: 0]"),
 ]

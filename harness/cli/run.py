@@ -190,7 +190,7 @@ def _check_target(target: str | None, expect_account: str | None, *, local: bool
     elif local:
         raise HarnessError(
             f"--target {target} is what was deployed; it takes no faults, no time scale, "
-            "no --network, --zones, --s3, --mode or --open",
+            "no --network, --zones, --cache-nodes, --s3, --mode or --open",
             remedy="leave them out, or leave --target out",
         )
 

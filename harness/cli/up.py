@@ -6,6 +6,7 @@ import click
 
 from harness.cli._waiting import quiet_option, waiting
 from harness.cli.page_options import open_if_asked, open_option
+from harness.setting_tables import MOST_CACHE_NODES
 
 
 @click.command("up")
@@ -19,6 +20,11 @@ from harness.cli.page_options import open_if_asked, open_option
     type=click.Choice(["process", "container"]),
     help="Run functions as processes or in containers.  [default: from harness.toml]",
 )
+@click.option(
+    "--cache-nodes",
+    type=click.IntRange(1, MOST_CACHE_NODES),
+    help="Have so many nodes of the cache; keys are spread over them.  [default: from harness.toml]",
+)
 @open_option
 @click.option("--json", "as_json", is_flag=True, help="Print the stack's state as JSON.")
 @quiet_option
@@ -26,6 +32,7 @@ def command(
     *,
     s3: Literal["localstack", "moto"] | None,
     mode: Literal["process", "container"] | None,
+    cache_nodes: int | None,
     opened: bool,
     as_json: bool,
 ) -> None:
@@ -47,7 +54,7 @@ def command(
 
     settings = load_settings()
     with waiting("starting the stack") as log:
-        state, started = start_shared_stack(settings, s3=s3, mode=mode, log=log)
+        state, started = start_shared_stack(settings, s3=s3, mode=mode, cache_nodes=cache_nodes, log=log)
     open_if_asked(settings, notice, opened=opened)
     if as_json:
         click.echo(records.encode(without_key(state)).decode())

@@ -51,7 +51,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         jitter_ms: By how much each delay is shorter or longer at most, drawn evenly, milliseconds.
         kbps: Bandwidth in each direction, kilobits per second.
         s: Duration, seconds.
-        down_s: How long a restarted Memcached is down, seconds.
+        node: The number of the cache's node, from 1.
+        down_s: How long a restarted or replaced Memcached is down, seconds.
         delay_s: Delay of an event's second delivery, or of an environment's start, seconds.
         delay_ms: How much later the other end learns that a connection is closed, milliseconds.
         delay_us: Pause between two slices, microseconds.
@@ -76,6 +77,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     jitter_ms: Positive | None = None
     kbps: Positive | None = None
     s: Positive | None = None
+    node: Count | None = None
     down_s: Seconds = 0.0
     delay_s: Seconds | None = None
     delay_ms: Positive | None = None
@@ -147,7 +149,19 @@ CATALOGUE: dict[tuple[str, str], Kind] = {
         ("round", "s"),
         "for s, or until the run ends, its environments end, and others start elsewhere",
     ),
-    ("restart", "memcached"): Kind((), (*ADDRESS, "down_s"), "Memcached is killed and starts empty on the same port"),
+    ("lose", "memcached"): Kind(
+        ("node",),
+        ADDRESS,
+        "the node of the cache is gone until the run ends; the configuration endpoint lists the others",
+    ),
+    ("restart", "memcached"): Kind(
+        (), (*ADDRESS, "node", "down_s"), "Memcached is killed and starts empty on the same port; one node, or all"
+    ),
+    ("replace", "memcached"): Kind(
+        (),
+        (*ADDRESS, "node", "down_s"),
+        "as restart, but on another port, which the configuration endpoint lists under a higher version",
+    ),
     ("evict", "memcached"): Kind((), ADDRESS, "every frame at the address is dropped right after its first store"),
     ("corrupt", "memcached"): Kind((), (*ADDRESS, "n"), "one byte of the stored frame is inverted"),
     ("refuse", "memcached"): Kind((), (*ADDRESS, "n"), "Memcached refuses the store: out of memory"),
@@ -305,6 +319,32 @@ def _check_zone(fault: Fault, zones: Sequence[str]) -> None:
         raise HarnessError(
             f"a run cannot end without the zone {fault.zone}: {why}", f"in fault `{fault}`", "say when it is back: s=5"
         )
+
+
+def check_nodes(plan: Plan, count: int) -> None:
+    """Check the nodes of a plan.
+
+    Args:
+        plan: The plan.
+        count: The number of the cache's nodes.
+
+    Raises:
+        HarnessError: There is no such node, or no run can end without it.
+    """
+    lost: set[int] = set()
+    for fault in plan.faults:
+        if fault.node is None:
+            continue
+        if fault.node > count:
+            raise _wrong(str(fault), "node", fault.node, f"1 to {count}; `--cache-nodes {fault.node}` has more")
+        if fault.action == "lose":
+            lost.add(fault.node)
+        if len(lost) == count:
+            raise HarnessError(
+                "a run cannot end without a node of the cache",
+                f"in fault `{fault}`",
+                f"have more nodes, as --cache-nodes {count + 1}, or say `replace memcached node={fault.node}`",
+            )
 
 
 def check_fault(fault: Fault) -> None:

@@ -8,13 +8,18 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.network.discovery import Node
+from harness.system.cache_names import NAME, PORT
 from harness.system.deaths import BackOff, Death, note_death
 
 logger = logging.getLogger(__name__)
 
-NAME = "memcached"
 READY_WITHIN_S = 10.0
 READY_POLL_S = 0.002
+
+
+def command_on(port: int, command: Sequence[str]) -> list[str]:
+    """Return the command of a Memcached on a port."""
+    return [str(port) if part == PORT else part for part in command]
 
 
 class CacheProcess:
@@ -24,10 +29,11 @@ class CacheProcess:
         node: The address that it listens on.
         command: Its whole command line, which binds it to this process.
         directory: The stack's folder, in which its deaths are recorded; None to record none.
+        name: Its name among the parts of the stack.
     """
 
-    def __init__(self, node: Node, command: Sequence[str], directory: Path | None = None) -> None:
-        self.node = node
+    def __init__(self, node: Node, command: Sequence[str], directory: Path | None = None, name: str = NAME) -> None:
+        self.node, self._name = node, name
         self._command, self._directory = command, directory
         self._back_off = BackOff()
         self._process: asyncio.subprocess.Process | None = None
@@ -64,13 +70,13 @@ class CacheProcess:
 
     async def keep_alive(self) -> None:
         """Restart the process, empty and on the same port, whenever it ends by itself; run until cancelled."""
-        while self._process is not None:
-            status = await self._process.wait()
+        while (process := self._process) is not None:
+            status = await process.wait()
             async with self._lock:
-                if self._process.returncode is None:
+                if self._process is not process:
                     continue  # a fault has restarted it
                 delay_s = self._back_off.next_delay()
-                death = Death(NAME, status, time.time(), restarts=True)
+                death = Death(self._name, status, time.time(), restarts=True)
                 logger.error("%s; starting it again in %g s", death, delay_s)
                 if self._directory is not None:
                     note_death(self._directory, death)

@@ -37,11 +37,15 @@ class NetworkEmulation:
     def __init__(self, network: EmulatedNetwork, gateway: GatewayLink) -> None:
         self._network = network
         self.networks = ClientNetworks(NetworkOfFunctions(network), Places(gateway))
-        self._proxy: ShapedProxy | None = None
+        self._proxies: list[ShapedProxy] = []
         self._own = OwnHop()
 
-    async def open(self, listen: Node, upstream: Node, cache: Node) -> None:
-        """Measure this machine's own hop, then accept clients of the cache.
+    async def measure(self, cache: Node) -> None:
+        """Measure this machine's own hop to a Memcached, before any client is accepted."""
+        self._own = await measure(self._network, cache)
+
+    async def open(self, listen: Node, upstream: Node, cache: Node) -> ShapedProxy:
+        """Accept clients of a node of the cache.
 
         Args:
             listen: The address that clients connect to.
@@ -49,21 +53,26 @@ class NetworkEmulation:
             cache: Memcached.
         """
         functions = self.networks.functions
-        self._own = await measure(self._network, cache)
-        self._proxy = ShapedProxy(
-            listen, upstream, self.networks.of, functions.to_cache, functions.from_cache, functions.tally
+        first = not self._proxies
+        cables = (
+            (functions.to_cache, functions.from_cache)
+            if first
+            else (functions.cable_of_node(), functions.cable_of_node())
         )
-        self._proxy.own_s = 1e-3 * self._own.unseen_ms
-        self._proxy.ahead_s = 1e-3 * number_of(self._network, "store_latency") / 2
+        proxy = ShapedProxy(listen, upstream, self.networks.of, *cables, functions.tally)
+        self._proxies.append(proxy)
+        proxy.own_s = 1e-3 * self._own.unseen_ms
+        proxy.ahead_s = 1e-3 * number_of(self._network, "store_latency") / 2
         if upstream != cache:
             # The faults of a zone depend on whose connection it is.
-            self._proxy.stand_ins = self.networks
-        await self._proxy.open()
+            proxy.stand_ins = self.networks
+        await proxy.open()
+        return proxy
 
     def close(self) -> None:
         """Break all connections."""
-        if self._proxy is not None:
-            self._proxy.close()
+        for proxy in self._proxies:
+            proxy.close()
 
     def report(self) -> NetworkReport:
         """Return what was emulated so far."""

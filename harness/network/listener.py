@@ -30,10 +30,18 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self._outages = 0
+        self._opened = asyncio.Event()
+
+    @property
+    def address(self) -> Node:
+        """Where clients connect to."""
+        return self._listen
 
     async def open(self) -> None:
         """Start to accept clients."""
         self._server = await asyncio.start_server(self._client, *self._listen, limit=LONGEST_LINE)
+        self._listen = Node(self._listen.host, self._server.sockets[0].getsockname()[1])
+        self._opened.set()
 
     @contextlib.asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
@@ -47,11 +55,23 @@ class Listener:
             if not self._outages:
                 await self.open()
 
+    @contextlib.asynccontextmanager
+    async def moving(self) -> AsyncIterator[None]:
+        """Break all connections, and accept new ones at another port, which the kernel chooses, after the block.
+
+        It returns when it accepts them, which another outage may delay.
+        """
+        async with self.outage():
+            yield
+            self._listen = Node(self._listen.host, 0)
+        await self._opened.wait()
+
     def close(self) -> None:
         """Refuse new connections and break the existing ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
+            self._opened.clear()
         for writer in list(self._connections):
             self._end(writer)
 

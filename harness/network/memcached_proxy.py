@@ -35,6 +35,11 @@ from harness.presets.zones import CACHE_ZONE
 CHUNK_BYTES = 65_536
 _END_OF_LINE = 2
 _SHUTDOWN = b"shutdown"
+# Faults that end all connections of a node.
+_BREAKING = {"cut", "restart", "replace", "lose"}
+
+# Takes a fault, its run, and the proxy that has seen the put at which it is due.
+InjectEverywhere = Callable[[Fault, str, "MemcachedProxy"], bool]
 
 
 class MemcachedProxy:
@@ -47,6 +52,10 @@ class MemcachedProxy:
         gateway: Injects the faults of the Lambda service.
         places: Knows the zone of each client; None where no fault depends on it.
         lines: The connections of all nodes, on which a fault may last; by default those of this proxy.
+
+    Attributes:
+        inject_everywhere: Starts a fault on all nodes that it is about, of which this proxy's may be one; returns
+            whether it is. Without others, it is about this one.
     """
 
     def __init__(
@@ -61,6 +70,7 @@ class MemcachedProxy:
         self.lines = lines or ClientLines(board, Ranks(places, gateway) if places else None, by_run=True)
         self.listener = Listener(listen, self._client, self.lines.end)
         self.board, self.gateway, self.places, self._cache = board, gateway, places, cache
+        self.inject_everywhere: InjectEverywhere = _inject_here
         self._tasks: set[asyncio.Task[None]] = set()
 
     def inject(self, fault: Fault, run_id: str) -> None:
@@ -117,6 +127,11 @@ class MemcachedProxy:
                     reset(connection.line.writer)
 
 
+def _inject_here(fault: Fault, run_id: str, proxy: MemcachedProxy) -> bool:
+    proxy.inject(fault, run_id)
+    return True
+
+
 @dataclass
 class _Connection:
     proxy: MemcachedProxy
@@ -170,13 +185,13 @@ class _Connection:
             if fault.target in {"worker", "gateway", "zone"}:
                 await self._inject_into_lambda(fault, str(run_id), put)
                 if fault.action == "lose" and fault.zone == CACHE_ZONE:
-                    self.proxy.inject(fault, str(run_id))
+                    self.proxy.inject_everywhere(fault, str(run_id), self.proxy)
                     raise ConnectionEndedError
             elif fault.action == "delay":
                 await asyncio.sleep(fault.draw_delay_s(self.proxy.board.dice))
-            elif fault.action in {"cut", "restart"} or lasts(fault):
-                self.proxy.inject(fault, str(run_id))
-                if fault.action in {"cut", "restart"}:
+            elif fault.action in _BREAKING or lasts(fault):
+                hit = self.proxy.inject_everywhere(fault, str(run_id), self.proxy)
+                if hit and fault.action in _BREAKING:
                     raise ConnectionEndedError
             flip |= fault.action == "corrupt"
             refused |= fault.action == "refuse"

@@ -16,10 +16,11 @@ a trip is longer than usual, as from another zone, holds a request back.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, cast
 
 from harness.network.conditions import FunctionNetwork, SharedCable, Tally
@@ -96,7 +97,21 @@ class ShapedProxy:
         """Start to accept clients; return the port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Client(self), *self._listen)
-        return int(self._server.sockets[0].getsockname()[1])
+        self._listen = Node(self._listen.host, int(self._server.sockets[0].getsockname()[1]))
+        return self._listen.port
+
+    @property
+    def address(self) -> Node:
+        """Where clients connect to."""
+        return self._listen
+
+    @contextlib.asynccontextmanager
+    async def moving(self) -> AsyncIterator[None]:
+        """Break all connections, and accept new ones at another port, which the kernel chooses, after the block."""
+        self.close()
+        yield
+        self._listen = Node(self._listen.host, 0)
+        await self.open()
 
     def close(self) -> None:
         """Refuse new connections and break the existing ones."""

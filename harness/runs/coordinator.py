@@ -120,7 +120,9 @@ def stop_workers(job: Job, stack: StackState | None, folder: RunFolder, cause: s
         folder.write_json("aborted.json", {"cause": cause})
     finally:
         if stack is not None:
-            # The node itself: the address that the configuration endpoint returns may be for functions only.
-            host, _, port = stack.endpoints.memcached.rpartition(":")
-            with suppress(ChannelError), closing(MemcachedChannel(host, int(port), ABORT_TIMEOUT_S)) as channel:
-                abort_run(channel, folder.run_id, cause, job.tmp_bucket)
+            # The nodes themselves, each of them: the addresses that the configuration endpoint returns may be for
+            # functions only, and they decide on which node a key is.
+            for node in stack.endpoints.cache_nodes or (stack.endpoints.memcached,):
+                host, _, port = node.rpartition(":")
+                with suppress(ChannelError), closing(MemcachedChannel(host, int(port), ABORT_TIMEOUT_S)) as channel:
+                    abort_run(channel, folder.run_id, cause, job.tmp_bucket)

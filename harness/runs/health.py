@@ -17,7 +17,7 @@ from harness.system.process_life import is_alive
 from training.errors import TrainingError
 
 # The supervisor restarts these at once, so that a run survives their deaths.
-RESTARTED = {"memcached", "discovery"}
+RESTARTED = ("memcached", "discovery")
 SUPERVISOR = "supervisor"
 _LAST_LINES = 2
 _LONGEST_QUOTE = 300
@@ -32,8 +32,8 @@ def check_parts(stack: StackState) -> None:
     state = current_state(stack)
     if not is_alive(state.supervisor):
         raise _death(state, SUPERVISOR, f"the stack's supervisor (pid {state.pid}) died, and all services with it")
-    temporary = RESTARTED if state.mode == "process" else set()
-    dead = [name for name in dead_parts(state) if name not in temporary]
+    temporary = RESTARTED if state.mode == "process" else ()
+    dead = [name for name in dead_parts(state) if not name.startswith(temporary)]
     if dead:
         known = {death.name: str(death) for death in read_deaths(state.directory)}
         raise _death(state, dead[0], "; ".join(known.get(name, f"{name} died") for name in dead))

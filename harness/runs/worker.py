@@ -35,6 +35,7 @@ def for_run(
     timeout_s: int | None,
     memory_mb: int | None,
     zones: int | None = None,
+    cache_nodes: int | None = None,
 ) -> Settings:
     """Return the settings with the values that a single run overrides; None leaves a value unchanged.
 
@@ -45,6 +46,7 @@ def for_run(
         timeout_s: Time limit of a worker, seconds.
         memory_mb: Memory of a worker, MB.
         zones: The number of zones that functions are in.
+        cache_nodes: The number of the cache's nodes.
     """
     changes = {"timeout_s": timeout_s, "memory_mb": memory_mb}
     given = {key: value for key, value in changes.items() if value is not None}
@@ -53,4 +55,7 @@ def for_run(
     gateway = msgspec.structs.replace(
         settings.gateway, **{key: value for key, value in of_gateway.items() if value is not None}
     )
-    return msgspec.structs.replace(settings, gateway=gateway, functions={**settings.functions, worker: changed})
+    stack = msgspec.structs.replace(settings.stack, cache_nodes=cache_nodes or settings.stack.cache_nodes)
+    return msgspec.structs.replace(
+        settings, stack=stack, gateway=gateway, functions={**settings.functions, worker: changed}
+    )

@@ -1,6 +1,6 @@
 """The services of a stack in containers: what each one runs, how it is probed and what it may use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from harness.system.ports import LOOPBACK
 from harness.system.probes import answers_http, answers_memcached
 
 S3_PORT, AWS_PORT, GATEWAY_PORT, MEMCACHED_PORT, DISCOVERY_PORT = 4566, 5000, 9001, 11_211, 11_212
-REGISTRY_PORT, NETWORK_PORT, BEHIND_NETWORK_PORT = 5000, 9002, 11_213
+REGISTRY_PORT, NETWORK_PORT = 5000, 9002
+# In the network's container, where all nodes of the cache have one address: of the first node, and of the others.
+BEHIND_NETWORK_PORT, FRONT_PORTS, BEHIND_PORTS = 11_213, 11_300, 11_400
 # LocalStack's folder for start-up scripts: https://docs.localstack.cloud/aws/capabilities/config/initialization-hooks/
 START_SCRIPT = "/etc/localstack/init/start.d/guard.py"
 GUARD_IN_LOCALSTACK = "/opt/lambda-harness/guard.py"
@@ -49,6 +51,7 @@ class ContainerService:
         options: Further options for the engine.
         hidden: Whether functions reach it through the network's process only.
         stands_for: The names of hidden services by which functions reach this one.
+        more_ports: Further ports inside the container, published likewise, by the name of what answers there.
     """
 
     name: str
@@ -61,6 +64,12 @@ class ContainerService:
     options: dict[str, Any] = field(default_factory=dict)
     hidden: bool = False
     stands_for: tuple[str, ...] = ()
+    more_ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """All of its published ports, by the name of what answers there."""
+        return {self.name: self.port, **self.more_ports}
 
 
 def backing_services(plan: StackPlan, images: StackImages) -> list[ContainerService]:
@@ -69,27 +78,33 @@ def backing_services(plan: StackPlan, images: StackImages) -> list[ContainerServ
         *([_s3(plan, images.localstack)] if images.localstack else []),
         *([_registry(plan, images.registry)] if images.registry else []),
         _aws(plan, images),
-        ContainerService(
-            name="memcached",
-            image=images.memcached,
-            command=("sh", "-c", _memcached(ends_when_told=plan.faults)),
-            port=MEMCACHED_PORT,
-            ready=answers_memcached,
-            memory_mb=2 * MEMCACHED_MB,
-            hidden=plan.proxied,
+        *(
+            ContainerService(
+                name=name,
+                image=images.memcached,
+                command=("sh", "-c", _memcached(ends_when_told=plan.faults)),
+                port=MEMCACHED_PORT,
+                ready=answers_memcached,
+                memory_mb=2 * MEMCACHED_MB,
+                hidden=plan.proxied,
+            )
+            for name in plan.caches
         ),
-        ContainerService(
-            name="discovery",
-            image=images.services,
-            command=(
-                *("python3", "-m", "harness.network", "--listen", f"0.0.0.0:{DISCOVERY_PORT}"),
-                *("--node", f"memcached:{MEMCACHED_PORT}"),
-            ),
-            port=DISCOVERY_PORT,
-            ready=answers_memcached,
-            memory_mb=128,
-        ),
+        # The network lists the nodes itself: it may replace some.
+        *([] if plan.proxied else [_discovery(plan, images)]),
     ]
+
+
+def _discovery(plan: StackPlan, images: StackImages) -> ContainerService:
+    nodes = [text for name in plan.caches for text in ("--node", f"{name}:{MEMCACHED_PORT}")]
+    return ContainerService(
+        name="discovery",
+        image=images.services,
+        command=("python3", "-m", "harness.network", "--listen", f"0.0.0.0:{DISCOVERY_PORT}", *nodes),
+        port=DISCOVERY_PORT,
+        ready=answers_memcached,
+        memory_mb=128,
+    )
 
 
 def _memcached(*, ends_when_told: bool) -> str:
@@ -151,36 +166,39 @@ def _aws(plan: StackPlan, images: StackImages) -> ContainerService:
     )
 
 
-def network_service(images: StackImages, plan: StackPlan, memcached: str, s3: str) -> ContainerService:
+def network_service(images: StackImages, plan: StackPlan, caches: Sequence[str], s3: str) -> ContainerService:
     """Return the network between functions and Memcached and S3: it injects faults, emulates a network, or both.
 
     Args:
         images: The stack's images.
         plan: The stack's plan.
-        memcached: The address of the real Memcached.
+        caches: The addresses of the real Memcacheds.
         s3: The URL of the real S3.
     """
     everywhere = "0.0.0.0"  # noqa: S104 - inside
-    flags = {
-        "--control": f"{everywhere}:{NETWORK_PORT}",
-        "--memcached": f"{everywhere}:{MEMCACHED_PORT}",
-        "--cache": memcached,
-        "--s3": f"{everywhere}:{S3_PORT}",
-        "--real-s3": s3,
-        "--gateway": f"http://gateway:{GATEWAY_PORT}",
-    }
-    if plan.faults:
-        port = BEHIND_NETWORK_PORT if plan.network else MEMCACHED_PORT
-        flags["--faulty-memcached"] = f"{LOOPBACK if plan.network else everywhere}:{port}"
+    flags = [
+        ("--control", f"{everywhere}:{NETWORK_PORT}"),
+        ("--discovery", f"{everywhere}:{DISCOVERY_PORT}"),
+        ("--s3", f"{everywhere}:{S3_PORT}"),
+        ("--real-s3", s3),
+        ("--gateway", f"http://gateway:{GATEWAY_PORT}"),
+    ]
+    for index, (name, cache) in enumerate(zip(plan.caches, caches, strict=True)):
+        front, behind = (FRONT_PORTS + index, BEHIND_PORTS + index) if index else (MEMCACHED_PORT, BEHIND_NETWORK_PORT)
+        flags += [("--memcached", f"{everywhere}:{front}"), ("--cache", cache), ("--listed", name)]
+        if plan.faults:
+            faulty = f"{LOOPBACK}:{behind}" if plan.network else f"{everywhere}:{front}"
+            flags.append(("--faulty-memcached", faulty))
     return ContainerService(
         name="network",
         image=images.services,
-        command=("python3", "-m", "harness.network.faults", *(part for flag in flags.items() for part in flag)),
+        command=("python3", "-m", "harness.network.faults", *(part for flag in flags for part in flag)),
         port=NETWORK_PORT,
         ready=lambda port: answers_http(port, HEALTH),
         memory_mb=512,
         environment={**_guarded(plan.secret, "network"), **network_variables(plan.network)},
-        stands_for=("memcached", "s3") if images.localstack else ("memcached",),
+        stands_for=("discovery", *plan.caches, *(["s3"] if images.localstack else [])),
+        more_ports={"discovery": DISCOVERY_PORT},
     )
 
 

@@ -25,6 +25,7 @@ from harness.stack.container_services import (
     DISCOVERY_PORT,
     GATEWAY_PORT,
     MEMCACHED_PORT,
+    REGISTRY_PORT,
     S3_PORT,
     ContainerService,
     backing_services,
@@ -67,12 +68,19 @@ class ContainerStack:
             containers[network.name] = self._start(network)
             services.append(network)
         inside = self._inside(containers)
-        registry = f"{LOOPBACK}:{_published_port(containers['registry'])}" if "registry" in containers else ""
+        registry = (
+            f"{LOOPBACK}:{_published_port(containers['registry'], REGISTRY_PORT)}" if "registry" in containers else ""
+        )
         gateway = gateway_service(self._images, self._plan, inside, self._functions, self._labels, registry)
         containers[gateway.name] = self._start(gateway)
-        ports = {name: _published_port(container) for name, container in containers.items()}
+        services.append(gateway)
+        ports = {
+            name: _published_port(containers[service.name], port)
+            for service in services
+            for name, port in service.ports.items()
+        }
         seconds: dict[str, float] = {}
-        waiting = {service.name: service for service in [*services, gateway]}
+        waiting = {service.name: service for service in services}
         delay_s = FIRST_DELAY_S
         while waiting:
             for name, service in list(waiting.items()):
@@ -122,7 +130,7 @@ class ContainerStack:
             self._client.networks.create(self._published, labels=self._labels)
 
     def _start(self, service: ContainerService) -> Container:
-        fixed = self._plan.fixed_ports.get(service.name, 0)
+        fixed = {name: self._plan.fixed_ports.get(name, 0) for name in service.ports}
         with translated(f"{service.name} cannot be started"):
             container = self._client.containers.create(
                 service.image,
@@ -130,7 +138,7 @@ class ContainerStack:
                 environment=service.environment,
                 labels={**self._labels, NAME_LABEL: service.name},
                 network=self._published,
-                ports={f"{service.port}/tcp": (LOOPBACK, fixed or None)},
+                ports={f"{port}/tcp": (LOOPBACK, fixed[name] or None) for name, port in service.ports.items()},
                 mem_limit=f"{service.memory_mb}m",
                 read_only=True,
                 cap_drop=["ALL"],
@@ -150,15 +158,16 @@ class ContainerStack:
     def _network(self, containers: dict[str, Container]) -> ContainerService:
         behind = {name: _address(container, self._published) for name, container in containers.items()}
         s3 = f"http://{behind['s3']}:{S3_PORT}" if "s3" in behind else f"http://{behind['aws']}:{AWS_PORT}"
-        return network_service(self._images, self._plan, f"{behind['memcached']}:{MEMCACHED_PORT}", s3)
+        caches = [f"{behind[name]}:{MEMCACHED_PORT}" for name in self._plan.caches]
+        return network_service(self._images, self._plan, caches, s3)
 
     def _inside(self, containers: dict[str, Container]) -> Endpoints:
         """Return the backing services' addresses on the functions' network, without the gateway, which starts later."""
         # The network's container has the ports of the services that it stands for.
-        cache, s3 = ("network", "network") if self._plan.proxied else ("memcached", "s3")
+        cache, discovery, s3 = ("network",) * 3 if self._plan.proxied else ("memcached", "discovery", "s3")
         address = {
             name: _address(containers[name], self._functions)
-            for name in {"aws", "discovery", cache, s3} & containers.keys()
+            for name in {"aws", discovery, cache, s3} & containers.keys()
         }
         aws = f"http://{address['aws']}:{AWS_PORT}"
         return Endpoints(
@@ -167,7 +176,7 @@ class ContainerStack:
             aws=aws,
             lambda_="",
             memcached=f"{address[cache]}:{MEMCACHED_PORT}",
-            discovery=f"{address['discovery']}:{DISCOVERY_PORT}",
+            discovery=f"{address[discovery]}:{DISCOVERY_PORT}",
         )
 
     def _with_gateway(self, inside: Endpoints, gateway: Container) -> Endpoints:
@@ -185,17 +194,18 @@ def _address(container: Container, network: str) -> str:
     return str(container.attrs["NetworkSettings"]["Networks"][network]["IPAddress"])
 
 
-def _published_port(container: Container) -> int:
-    ((binding, *_),) = (bindings for bindings in container.ports.values() if bindings)
-    return int(binding["HostPort"])
+def _published_port(container: Container, port: int) -> int:
+    return int(container.ports[f"{port}/tcp"][0]["HostPort"])
 
 
-def _start_error(service: ContainerService, fixed: int, error: docker.errors.APIError) -> HarnessError:
+def _start_error(service: ContainerService, fixed: dict[str, int], error: docker.errors.APIError) -> HarnessError:
     cause = str(error.explanation or error)
     if "port is already allocated" in cause or "address already in use" in cause:
+        # The engine's text ends in the port that it could not bind.
+        name = next((name for name, port in fixed.items() if port and str(port) in cause), service.name)
         return HarnessError(
-            f"port {fixed}, set for {service.name}, is taken",
-            f"{LOOPBACK}:{fixed}; [stack.ports] in harness.toml",
+            f"port {fixed[name]}, set for {name}, is taken",
+            f"{LOOPBACK}:{fixed[name]}; [stack.ports] in harness.toml",
             TAKEN_REMEDY,
         )
     return HarnessError(f"{service.name} cannot be started", cause[-300:])

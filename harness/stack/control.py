@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
+import msgspec
+
 from harness.errors import HarnessError
 from harness.presets.emulated_network import EmulatedNetwork
 from harness.settings import Settings
@@ -72,6 +74,7 @@ def start_shared_stack(
     s3: S3Kind | None = None,
     mode: Mode | None = None,
     network: EmulatedNetwork | None = None,
+    cache_nodes: int | None = None,
     registry: bool = False,
     log: Log = _silent,
 ) -> tuple[StackState, bool]:
@@ -82,6 +85,7 @@ def start_shared_stack(
         s3: The S3 implementation; None for that of the settings, or of the stack that is up.
         mode: The mode; None for that of the settings, or of the stack that is up.
         network: The network that a stack which this call starts emulates; None for this machine's own.
+        cache_nodes: The number of the cache's nodes; None for that of the settings, or of the stack that is up.
         registry: Whether the stack must have a container registry.
         log: Called with progress messages before the start.
 
@@ -96,7 +100,7 @@ def start_shared_stack(
         clean_up_after_the_killed(state_dir)
         state = find_shared(state_dir)
         if state is not None:
-            _check_usable(state, s3, mode, registry=registry)
+            _check_usable(state, s3, mode, cache_nodes, registry=registry)
             return state, False
         lost = shared_supervisors(state_dir)
         if lost:
@@ -105,6 +109,9 @@ def start_shared_stack(
                 f"its supervisor is pid {lost[0].pid}",
                 "run `harness down`, then `harness up`",
             )
+        if cache_nodes is not None:
+            stack = msgspec.structs.replace(settings.stack, cache_nodes=cache_nodes)
+            settings = msgspec.structs.replace(settings, stack=stack)
         plan = partial(_planner(settings, s3, mode, log, registry=registry), network=network)
         process, state = _start_supervisor(state_dir, plan, state_file(state_dir), None, log)
         # The supervisor outlives this process, so pretend that it was waited for.
@@ -228,7 +235,14 @@ def stack_for_run(
             yield private
 
 
-def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None, *, registry: bool = False) -> None:
+def _check_usable(
+    state: StackState,
+    s3: S3Kind | None,
+    mode: Mode | None,
+    cache_nodes: int | None = None,
+    *,
+    registry: bool = False,
+) -> None:
     check_code(state)
     dead = dead_parts(state)
     if dead:
@@ -246,6 +260,12 @@ def _check_usable(state: StackState, s3: S3Kind | None, mode: Mode | None, *, re
         raise HarnessError(
             f"the stack is up in {state.mode} mode, not in {mode} mode",
             remedy=f"run `harness down` first, or use it as it is, in {state.mode} mode",
+        )
+    nodes = len(state.endpoints.cache_nodes)
+    if cache_nodes not in (None, nodes):
+        raise HarnessError(
+            f"the stack is up with {nodes} node{'s' if nodes > 1 else ''} of the cache, not with {cache_nodes}",
+            remedy="run `harness down` first, or leave --cache-nodes out",
         )
     if registry and state.endpoints.registry is None:
         raise HarnessError("the stack is up without a registry", remedy="run `harness down` first")

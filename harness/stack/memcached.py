@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.stack.service import Service
+from harness.system.cache_names import NAME
 from harness.system.ports import LOOPBACK
 from harness.system.probes import answers_memcached
 from harness.system.process_life import as_nobody_bound_to_parent
@@ -39,12 +40,17 @@ def own_copy(settings: Settings) -> Path:
     return settings.cache_dir / "memcached" / "memcached"
 
 
-def memcached_service(program: Path, port: int) -> Service:
-    """Return Memcached, on loopback TCP only and never as root."""
+def memcached_command(program: Path, port: int | str) -> list[str]:
+    """Return the command line of a Memcached on loopback TCP only and never as root."""
     command = [program, "-l", LOOPBACK, "-p", port, "-U", 0, "-m", MEMORY_MB, "-c", _connections()]
+    return as_nobody_bound_to_parent([str(part) for part in command])
+
+
+def memcached_service(program: Path, port: int, name: str = NAME) -> Service:
+    """Return Memcached; several are the nodes of one cache, and each has a name of its own."""
     return Service(
-        name="memcached",
-        command=as_nobody_bound_to_parent([str(part) for part in command]),
+        name=name,
+        command=memcached_command(program, port),
         ready=lambda: answers_memcached(port),
         restarts=True,
     )

@@ -23,6 +23,7 @@ from harness.stack.moto import moto_service
 from harness.stack.packages import ensure_memcached
 from harness.stack.service import Service
 from harness.stack.state import Endpoints, Mode, S3Kind
+from harness.system.cache_names import cache_names
 from harness.system.debugpy import debugpy_folder
 from harness.system.ports import LOOPBACK
 from harness.system.rie import ensure_rie
@@ -78,6 +79,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         every_service: Whether moto has all of its services, for tests, instead of those that runs need.
         staged_behind: The URL of a proxy through which functions use all services of a stage (`harness.explore`), whose
             state can then be brought back; empty for other stacks.
+        cache_nodes: The number of the cache's nodes.
         programs: The programs to run in process mode; None in container mode.
         images: The images to run in container mode; None in process mode.
         secret: The secret from which the stack's access keys are derived.
@@ -97,6 +99,7 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
     network: EmulatedNetwork | None = None
     every_service: bool = False
     staged_behind: str = ""
+    cache_nodes: int = 1
     secret: str
     debugpy: Path
 
@@ -111,11 +114,16 @@ class StackPlan(msgspec.Struct, frozen=True, kw_only=True):
         return self.faults or self.network is not None
 
     @property
+    def caches(self) -> list[str]:
+        """The names of the cache's nodes."""
+        return cache_names(self.cache_nodes)
+
+    @property
     def port_names(self) -> list[str]:
         """The names of the ports this stack needs; if moto provides S3, one server serves S3 and the rest of AWS."""
         s3 = ["s3"] if self.s3 == "localstack" else []
-        between = ports_between(faults=self.faults, network=self.network)
-        return ["memcached", *s3, "aws", "discovery", "gateway", *between]
+        between = ports_between(self.caches, faults=self.faults, network=self.network)
+        return [*self.caches, *s3, "aws", "discovery", "gateway", *between]
 
 
 Log = Callable[[str], None]
@@ -169,6 +177,8 @@ def make_plan(  # noqa: PLR0913 - one for each choice
         network=network,
         every_service=every_service,
         staged_behind=staged_behind,
+        # A stage runs a Memcached of its own.
+        cache_nodes=1 if staged_behind else settings.stack.cache_nodes,
         secret=new_secret(),
         programs=_programs(settings, s3, log) if mode == "process" else None,
         debugpy=debugpy_folder(settings),
@@ -231,6 +241,7 @@ def endpoints(plan: StackPlan, ports: dict[str, int]) -> Endpoints:
         lambda_=f"http://{LOOPBACK}:{ports['gateway']}",
         memcached=f"{LOOPBACK}:{ports['memcached']}",
         discovery=f"{LOOPBACK}:{ports['discovery']}",
+        cache_nodes=tuple(f"{LOOPBACK}:{ports.get(f'real_{name}', ports[name])}" for name in plan.caches),
         faults=f"http://{LOOPBACK}:{ports['network']}" if plan.faults else None,
         network=f"http://{LOOPBACK}:{ports['network']}" if plan.network else None,
         registry=f"{LOOPBACK}:{ports['registry']}" if "registry" in ports else None,
@@ -272,19 +283,22 @@ def services(plan: StackPlan, programs: Programs, ports: dict[str, int]) -> list
             variables=network_variables(plan.network),
             functions_use=plan.staged_behind,
         ),
-        discovery_service(ports["discovery"], ports["memcached"]),
         *_cache(plan, programs, ports, where),
     ]
 
 
 def _cache(plan: StackPlan, programs: Programs, ports: dict[str, int], where: Endpoints) -> list[Service]:
-    """Return Memcached, perhaps behind proxies; none for a stage, which runs its own to replace it at each reset."""
-    if plan.staged_behind:
-        return []
-    if not plan.proxied:
-        return [memcached_service(programs.memcached, ports["memcached"])]
-    return [
-        network_service(
-            programs.memcached, ports, where, plan.directory, plan.secret, faults=plan.faults, network=plan.network
-        )
-    ]
+    """Return the cache's nodes and the endpoint that lists them, perhaps behind proxies.
+
+    A stage runs its Memcached itself, to replace it at each reset.
+    """
+    memcached, caches = programs.memcached, plan.caches
+    if plan.proxied:
+        faults, network = plan.faults, plan.network
+        return [
+            network_service(
+                memcached, caches, ports, where, plan.directory, plan.secret, faults=faults, network=network
+            )
+        ]
+    nodes = [] if plan.staged_behind else [memcached_service(memcached, ports[name], name) for name in caches]
+    return [discovery_service(ports["discovery"], [ports[name] for name in caches]), *nodes]

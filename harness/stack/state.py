@@ -8,6 +8,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.system import records
+from harness.system.cache_names import cache_names
 from harness.system.private_files import write_private
 from harness.system.process_life import CREDENTIALS, REGION, ProcessIdentity, identity_of, is_alive
 
@@ -22,8 +23,10 @@ class Endpoints(msgspec.Struct, frozen=True):
         s3: URL of S3.
         aws: URL of AWS's control plane (IAM, EC2, ECR, ElastiCache, ...).
         lambda_: URL of the Lambda service.
-        memcached: `host:port` of the memcached node.
-        discovery: `host:port` of the configuration endpoint that lists the node.
+        memcached: `host:port` of the cache's first node.
+        discovery: `host:port` of the configuration endpoint that lists the cache's nodes.
+        cache_nodes: `host:port` of every Memcached, without a proxy before it, as seen from this machine; unknown to
+            functions, which the configuration endpoint tells the addresses for them.
         faults: URL that accepts fault plans; None in a stack without faults.
         network: URL that reports on the emulated network; None in a stack without one.
         registry: `host:port` of the container registry; None in a stack without one. Only this machine's engine
@@ -36,6 +39,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     lambda_: str = msgspec.field(name="lambda")
     memcached: str
     discovery: str
+    cache_nodes: tuple[str, ...] = ()
     faults: str | None = None
     network: str | None = None
     registry: str | None = None
@@ -147,6 +151,7 @@ def addresses_of(state: StackState) -> dict[str, str]:
     """Return the address of each service on this machine, by the name of its process or its container."""
     ends = state.endpoints
     return {
+        **dict(zip(cache_names(len(ends.cache_nodes)), ends.cache_nodes, strict=False)),
         "memcached": ends.memcached,
         "discovery": ends.discovery,
         "moto": ends.aws,

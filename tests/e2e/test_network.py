@@ -87,6 +87,19 @@ def test_faults_and_an_emulated_network_go_together():
     assert ("store_latency", 5.0) == store_trips(summary)[CACHE_ZONE][:2]
 
 
+@pytest.mark.timeout(200)
+def test_a_node_of_three_is_replaced_under_an_emulated_network():
+    """Each node has its proxies; functions follow to the new address, whose trips are as long as the others'."""
+    flags = ["--n-epochs", "1", "--network", "aws", *ZONES_APART, "--cache-nodes", "3"]
+    undisturbed, _ = summary_of(*flags)
+    summary, _ = summary_of(*flags, "--fault", "replace memcached node=2 round=3")
+
+    assert [1] == [event["times"] for event in summary["events"] if event["event"] == "fault"]
+    assert undisturbed["model"]["sha256"] == summary["model"]["sha256"]
+    assert ("store_latency", 5.0) == store_trips(summary)[CACHE_ZONE][:2]
+    assert store_trips(summary)[CACHE_ZONE][3] > store_trips(undisturbed)[CACHE_ZONE][3] / 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
@@ -98,6 +111,9 @@ def test_faults_and_an_emulated_network_go_together():
         (["--network-seed", "1"], "--network-seed needs --network"),
         (["--network", "aws", "--target", "aws"], "takes no faults, no time scale, no --network"),
         (["--zones", "2", "--target", "aws"], "takes no faults, no time scale, no --network"),
+        (["--cache-nodes", "2", "--target", "aws"], "no --network, --zones, --cache-nodes"),
+        (["--cache-nodes", "2", "--fault", "restart memcached node=3"], r"node is 3\n.*\n.*1 to 2; `--cache-nodes 3`"),
+        (["--fault", "lose memcached node=1"], r"without a node of the cache\n.*\n.*--cache-nodes 2"),
     ],
 )
 def test_bad_flags_are_refused_before_anything_starts(arguments, what):

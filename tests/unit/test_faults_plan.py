@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.faults import Chaos, Fault, Plan, check_plan, parse_chaos, parse_fault, read_plan
+from harness.faults import Chaos, Fault, Plan, check_nodes, check_plan, parse_chaos, parse_fault, read_plan
 from harness.faults.plan import CATALOGUE
 from harness.faults.table import fault_table
 
@@ -134,6 +134,27 @@ def test_an_address_that_the_job_does_not_have_is_refused(text, message):
     """An impossible address is rejected before anything starts."""
     with pytest.raises(HarnessError, match=f"(?s){message}"):
         check_plan(Plan((parse_fault(text),)), n_workers=4, rounds=10)
+
+
+@pytest.mark.parametrize(
+    ("texts", "count", "message"),
+    [
+        (["restart memcached node=4"], 3, "node is 4.*`restart node=4`.*1 to 3; `--cache-nodes 4` has more"),
+        (["lose memcached node=1"], 1, "cannot end without a node.*--cache-nodes 2"),
+        (["lose memcached node=2", "lose memcached node=1"], 2, "cannot end without a node.*`lose memcached node=1`"),
+    ],
+)
+def test_a_node_that_the_cache_does_not_have_or_cannot_spare_is_refused(texts, count, message):
+    """The error names the node, and what to do."""
+    with pytest.raises(HarnessError, match=f"(?s){message}"):
+        check_nodes(Plan(tuple(map(parse_fault, texts))), count)
+
+
+def test_nodes_that_the_cache_has_pass():
+    """The last number, the same node twice, and a fault of all nodes."""
+    texts = ["replace memcached node=3 round=2", "lose memcached node=2", "lose memcached node=2", "replace memcached"]
+
+    check_nodes(Plan(tuple(map(parse_fault, texts))), 3)
 
 
 def test_an_address_that_only_the_data_can_tell_passes():

@@ -8,6 +8,7 @@ from harness.gateway import __main__ as gateway_process
 from harness.gateway.layer_store import LayerStore
 from harness.gateway.packages import CodeFolders
 from harness.network import faults
+from harness.network.cache_nodes import CacheNodes
 from harness.system.process_identity import ProcessIdentity
 
 
@@ -68,7 +69,7 @@ def test_plans_of_orphans_are_lifted_after_one_that_was_not(monkeypatch, caplog)
                 lift(run_id)
 
         board.owners.update({name: ProcessIdentity(os.getpid(), 0) for name in ("one", "two")})
-        task = asyncio.create_task(faults.lift_orphans(board, Gateway()))
+        task = asyncio.create_task(faults.FaultPlans(board, Gateway(), CacheNodes([])).lift_orphans())
         async with asyncio.timeout(10):
             await done.wait()
         task.cancel()

@@ -15,7 +15,7 @@ class NetworkOfFunctions:
     Attributes:
         network: What is emulated.
         tally: What it has added.
-        to_cache: The cable of the cache's node, for what all functions send to it.
+        to_cache: The cable of the cache's first node, for what all functions send to it.
         from_cache: The same, for what they receive.
 
     Args:
@@ -24,10 +24,13 @@ class NetworkOfFunctions:
 
     def __init__(self, network: EmulatedNetwork) -> None:
         self.network, self.tally = network, Tally()
-        node_rate = MB * number_of(network, "store_bandwidth")
-        self.to_cache, self.from_cache = SharedCable(node_rate), SharedCable(node_rate)
+        self.to_cache, self.from_cache = self.cable_of_node(), self.cable_of_node()
         self._functions: dict[str, FunctionNetwork] = {}
         self._seen = 0
+
+    def cable_of_node(self) -> SharedCable:
+        """Return a cable of a node of the cache, which has one for each direction."""
+        return SharedCable(MB * number_of(self.network, "store_bandwidth"))
 
     def of_environment(self, environment: str, zone: str, now: float) -> FunctionNetwork:
         """Return the network of an environment; a new one has a full bucket.

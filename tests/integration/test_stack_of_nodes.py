@@ -1,0 +1,54 @@
+"""A stack whose cache has several nodes, as `harness up --cache-nodes` starts it."""
+
+import json
+
+import msgspec
+import psutil
+import pytest
+
+from harness.stack import start_private_stack
+from training.exchange.channel.discovery import discover
+
+
+def with_nodes(project, count):
+    """The project's settings with so many nodes."""
+    return msgspec.structs.replace(project, stack=msgspec.structs.replace(project.stack, cache_nodes=count))
+
+
+@pytest.mark.parametrize("faults", [False, True])
+def test_the_endpoint_lists_all_nodes(project, faults):
+    """With proxies in front of them, too; each is a Memcached of its own."""
+    with start_private_stack(with_nodes(project, 3), s3="moto", faults=faults) as state:
+        host, _, port = state.endpoints.discovery.rpartition(":")
+        listing = discover(host, int(port), timeout_s=5)
+        running = [child.name() for child in psutil.Process(state.pid).children(recursive=True)]
+
+    nodes = [f"{host}:{port}" for host, port in listing.nodes]
+    assert listing.version == 1
+    assert state.endpoints.memcached in nodes
+    assert len(set(nodes)) == len(set(state.endpoints.cache_nodes)) == running.count("memcached") == 3
+    # The harness speaks to the nodes themselves, functions to the proxies.
+    assert set(nodes).isdisjoint(state.endpoints.cache_nodes) == faults
+
+
+@pytest.mark.usefixtures("project")
+def test_up_has_as_many_nodes_as_were_asked_for(run_harness):
+    """The status names each one; another number needs another stack."""
+    up = run_harness("up", "--cache-nodes", "3", "--s3", "moto", "--json")
+    again, other = run_harness("up", "--cache-nodes", "3"), run_harness("up", "--cache-nodes", "2")
+    status = run_harness("status")
+    run_harness("down")
+
+    assert len(json.loads(up.stdout)["endpoints"]["cache_nodes"]) == 3, up.stderr
+    assert [name for name in ("memcached ", "memcached-2 ", "memcached-3 ") if name not in status.stdout] == []
+    assert (again.returncode, other.returncode) == (0, 1)
+    assert "the stack is up with 3 nodes of the cache, not with 2" in other.stderr
+
+
+@pytest.mark.parametrize("count", ["0", "41", "x"])
+def test_an_impossible_number_of_nodes_is_refused(count, run_harness):
+    """ElastiCache takes 1 to 40."""
+    refused = run_harness("up", "--cache-nodes", count)
+
+    assert refused.returncode != 0
+    assert "--cache-nodes" in refused.stderr
