@@ -122,7 +122,7 @@ def play_one(
         findings=tuple(_findings([tried], baseline)),
         cases=1,
         seconds=time.monotonic() - began,
-        calls=tuple(tried.play.calls),
+        calls=tuple(baseline.calls),
         notes=tuple(notes),
     )
 

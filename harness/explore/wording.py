@@ -83,7 +83,9 @@ def page(finding: CaseFinding, number: int, function: str, width: int = 100) -> 
         width: The longest line, in characters, except for values without spaces.
     """
     lines = [*textwrap.wrap(f"{number}. {function}: {finding.title}", width, subsequent_indent="   "), ""]
-    lines += ["   calls", *(f"   {line}" for line in call_lines(finding.calls)), ""]
+    several = len({(call.delivery, call.attempt) for call in finding.calls}) > 1
+    heading = "calls (delivery.attempt, number of the call)" if several else "calls"
+    lines += [f"   {heading}", *(f"   {line}" for line in call_lines(finding.calls)), ""]
     lines += ["   attempts", *(f"   {line}" for line in _ending_lines(finding.endings)), ""]
     if finding.violation:
         lines += ["   invariant", *_indented(finding.violation, width), ""]

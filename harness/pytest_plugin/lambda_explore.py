@@ -34,7 +34,7 @@ def explore_source(
     Args:
         settings: The project's settings.
         source: The function.
-        event: The event.
+        event: The event, or a function that makes it after `prepare`.
         name: The function's name; empty for that of the source.
         options: How much is tried: `overlaps`, `seed`, or the one `schedule` to play.
         preparation: What the function needs and what does not count, by the names of a file of `--prepare`.
@@ -43,6 +43,9 @@ def explore_source(
     Raises:
         HarnessError: The function cannot be explored, or a value is wrong.
     """
+    if callable(event):
+        make = event
+        event, preparation = {}, {**preparation, "event": lambda client, _: make(client)}
     function = ExploredFunction(
         settings=settings,
         name=name or name_of(settings, source),

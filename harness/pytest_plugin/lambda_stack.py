@@ -176,7 +176,7 @@ class LambdaStack:
 
         Args:
             source: As for `deploy`.
-            event: The event; `{}` by default.
+            event: The event, or a function that makes it after `prepare`: `event(client)`; `{}` by default.
             name: The function's name; by default that of the source.
             prepare: Makes what the function needs: `prepare(client)`, where `client("s3")` is a boto3 client.
             invariant: Raises `AssertionError`, or returns a text, if the final state is wrong: `invariant(client)`.
@@ -184,6 +184,7 @@ class LambdaStack:
             normalise: Pairs of a regular expression and the text that replaces it.
             may_repeat: Patterns of addresses whose equal entries count once.
             outside: Patterns of `host:port` to which functions may connect past the services.
+            retry_after_s: Seconds until Lambda's first retry, for leases that have to expire; at once by default.
             retry_after_s: Seconds until Lambda's first retry, for a lease that has to expire before it can succeed.
             overlaps: Let two deliveries overlap in at most this many ways.
             seed: Draws the overlaps, if there are more.

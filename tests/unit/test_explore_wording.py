@@ -80,7 +80,7 @@ def test_a_page_marks_the_blow_and_shows_both_states():
     assert text.splitlines() == [
         "1. f: the process is killed after call 2 took effect",
         "",
-        "   calls",
+        "   calls (delivery.attempt, number of the call)",
         "     1.1   1  s3 GetObject s3://inbox/total",
         "   > 1.1   2  s3 PutObject s3://inbox/total   <- killed before the answer, took effect",
         "     1.2   1  s3 GetObject s3://inbox/total",
