@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from harness.errors import HarnessError
 from harness.explore.comparing import Entry, differences, members
@@ -56,7 +57,7 @@ def baseline_of(stages: Sequence[Stage], name: str, event: object, preparation: 
     """
 
     def run(stage: Stage) -> tuple[Play, list[Entry], str]:
-        play = stage.play(preparation.event_of(stage.client, event), Schedule())
+        play = stage.play(partial(preparation.event_of, stage.client, event), Schedule())
         state = final_state(stage.state.endpoints, play.calls, preparation.rules)
         return play, state, preparation.violation(stage.client)
 

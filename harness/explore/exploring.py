@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from harness.explore.baseline import Baseline, baseline_of
@@ -178,7 +179,7 @@ def _try_all(
 
 
 def _try_one(stage: Stage, function: ExploredFunction, baseline: Baseline, schedule: Schedule) -> TriedCase:
-    play = stage.play(function.preparation.event_of(stage.client, function.event), schedule)
+    play = stage.play(partial(function.preparation.event_of, stage.client, function.event), schedule)
     state = final_state(stage.state.endpoints, play.calls, function.preparation.rules)
     violation = function.preparation.violation(stage.client)
     return TriedCase(schedule, play, tuple(differences(baseline.state, state)), violation)

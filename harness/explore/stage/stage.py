@@ -128,7 +128,7 @@ class Stage:
         """Reset, deliver an event as a schedule says, and return when every delivery, attempt and callee has ended.
 
         Args:
-            event: The event, as JSON can express it.
+            event: The event, as JSON can express it, or a function that makes it from what is there after the reset.
             schedule: What strikes it.
 
         Raises:
@@ -136,6 +136,7 @@ class Stage:
         """
         begun = time.monotonic()
         self.reset()
+        event = event() if callable(event) else event
         self._run(self._connections_so_far())
         direction = self._direction = Direction(schedule, str(uuid.uuid4()), self._gateway, self._send)
         try:
