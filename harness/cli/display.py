@@ -102,7 +102,8 @@ class RunDisplay:
             told = self._told.get(rank.rank, 0)
             if told < self._seen.get(rank.rank, 0) and sum(self._told.values()) < MOST_FAILURE_LINES:
                 left_s = 0.0 if rank.retry_at is None else rank.retry_at - time.monotonic()
-                again = f"; Lambda tries again in about {left_s:.0f} s" if left_s > 0 else ""
+                peers = "the others revive it, or " if progress.revive else ""
+                again = f"; {peers}Lambda tries again in about {left_s:.0f} s" if left_s > 0 else ""
                 self.note(f"rank {rank.rank} failed: {rank.cause}{again}", CAUTION)
         self._told = self._seen
         self._seen = {rank.rank: rank.failures for rank in progress.ranks if rank.failures}

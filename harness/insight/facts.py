@@ -16,6 +16,7 @@ DOCUMENTS = ("job.json", "result.json", "run.json", "aborted.json", "invoked.jso
 WORKER_RECORDS = ("workers/", "failed/", "links/")
 # Events that become marks; a chain of checkpoints may print very many.
 MARKED = {
+    "revived",
     "recovered",
     "reput",
     "handed_over",
@@ -132,6 +133,8 @@ class RunFacts:
         self.requests[line.request_id] = line.rank
         if line.event == "handed_on" and isinstance(next_id := line.values.get("next_request_id"), str):
             self.requests[next_id] = line.rank
+        if line.event == "revived" and isinstance(its_id := line.values.get("revived_request_id"), str):
+            self.requests[its_id] = int(number_of(line.values.get("whom")) or 0)
         if line.attempt < 1:
             self.early[line.request_id] = min(line.at, self.early.get(line.request_id, line.at))
             return

@@ -90,11 +90,14 @@ def _of_lines(lines: Sequence[WorkerLine], zero: float) -> Iterator[Mark]:
 
 
 def _what_recovered(line: WorkerLine) -> str:
-    said = {key: _text(line.values.get(key)) for key in ("cause", "seconds", "frames", "to", "round", "lost_by")}
+    said = {
+        key: _text(line.values.get(key)) for key in ("cause", "seconds", "frames", "to", "whom", "round", "lost_by")
+    }
     after = f", after {said['seconds']} s" if said["seconds"] else ""
     what = {
         "recovered": f"recovered from: {said['cause']}{after}",
         "reput": f"stored {said['frames']} of its frames again",
+        "revived": f"found rank {said['whom']} dead, and invoked its event",
         "handed_over": f"handed its state to rank {said['to']}",
         "rejoined": f"continues from another rank's state{after}",
         "rolled_back": f"goes back with all ranks: rank {said['lost_by']} has lost its private state",

@@ -16,7 +16,7 @@ from harness.runs.invocation_records import PUT_OFF, UNDER_WAY, states_of
 from harness.runs.keeping import STOPPED
 from harness.runs.log_tail import LogTail
 from harness.runs.progress import Watcher
-from harness.runs.standing import BEFORE_S, Gathered, StandingFolder, invoked_requests
+from harness.runs.standing import BEFORE_S, Gathered, StandingFolder, invoked_requests, revived_requests
 from harness.runs.worker import worker_function
 from training.job import Job, decode_job
 from training.run.results import JobRecord
@@ -154,7 +154,8 @@ def _requests_of(folder: StandingFolder) -> list[str]:
 def _ended(folder: StandingFolder, job: Job) -> bool:
     """Return whether no invocation of a run is at work; those that Lambda has put off end as soon as they begin."""
     stored = folder.read_as("job.json", JobRecord)
-    states = states_of(folder.target.stack, {stored.request_id if stored else "", *invoked_requests(folder)})
+    requests = {stored.request_id if stored else "", *invoked_requests(folder), *revived_requests(folder)}
+    states = states_of(folder.target.stack, requests)
     if states is not None:
         return not states & (UNDER_WAY - PUT_OFF)
     ended = {name.split(".")[0].partition("/")[2] for kind in ("failed/", "workers/") for name in folder.names(kind)}

@@ -15,9 +15,7 @@ from training.exchange.recovery.revival import MOST_REVIVALS
 from training.run.results import RunFolder
 
 
-def raise_failure(
-    folder: RunFolder, present: set[str], progress: Progress, retries: int, *, revive: bool = False
-) -> None:
+def raise_failure(folder: RunFolder, present: set[str], progress: Progress, retries: int) -> None:
     """Raise the first cause of a lost run; return when the run may still succeed.
 
     Args:
@@ -25,7 +23,6 @@ def raise_failure(
         present: The names of its objects.
         progress: The run's progress.
         retries: How often Lambda retries a failed event.
-        revive: Whether ranks invoke the event of one that died.
 
     Raises:
         HarnessError: The run is lost.
@@ -38,7 +35,7 @@ def raise_failure(
         # A rank that was told to stop, or that waited in vain, did not cause the failure if another one did.
         first = min(failures, key=lambda failure: (failure.kind in {"RunAborted", "RanksMissing"}, failure.time))
         raise HarnessError(f"worker {first.rank} failed: {first.cause}", f"run folder: {folder.location('')}")
-    for request_id in abandoned(progress, retries, revive=revive):
+    for request_id in abandoned(progress, retries):
         raise_out_of_memory(progress)
         rank = progress.ranks[progress.requests[request_id]]
         often = f", {rank.failures} times" if rank.failures > 1 else ""
@@ -49,27 +46,26 @@ def raise_failure(
         )
 
 
-def abandoned(progress: Progress, retries: int, *, revive: bool) -> list[str]:
+def abandoned(progress: Progress, retries: int) -> list[str]:
     """Return failed invocations of ranks whose event nobody invokes any more: neither Lambda nor another rank.
 
     Args:
         progress: The run's progress.
         retries: How often Lambda retries a failed event.
-        revive: Whether ranks invoke the event of one that died.
     """
     ended = [rank.rank for rank in progress.ranks if rank.state in {"died", "failed"}]
-    lost = {rank for rank in ended if not _continues(progress, rank, retries, revive=revive)}
+    lost = {rank for rank in ended if not _continues(progress, rank, retries)}
     return [request_id for request_id in progress.failures if progress.requests[request_id] in lost]
 
 
-def _continues(progress: Progress, rank: int, retries: int, *, revive: bool) -> bool:
+def _continues(progress: Progress, rank: int, retries: int) -> bool:
     """Return whether an invocation of a rank runs, or may be retried, or another rank may invoke its event."""
     own = [request_id for request_id, its_rank in progress.requests.items() if its_rank == rank]
     if any(progress.failures[one] <= retries for one in own if one not in progress.returned):
         return True
     alive = any(other.state not in {"died", "failed"} for other in progress.ranks if other.rank != rank)
     one = progress.ranks[rank]
-    return revive and alive and one.revivable and one.revivals < MOST_REVIVALS
+    return progress.revive and alive and one.revivable and one.revivals < MOST_REVIVALS
 
 
 def raise_out_of_memory(progress: Progress) -> None:

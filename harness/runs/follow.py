@@ -61,7 +61,7 @@ def follow(  # noqa: PLR0913 - keywords, each given by a run's target or its job
     Raises:
         HarnessError: The run is lost, or nothing happened for too long; the message names the first cause.
     """
-    progress = new_progress(requests, retry_delays_s)
+    progress = new_progress(requests, retry_delays_s, revive=revive)
     wanted = {"result.json"} | {f"workers/{rank}" for rank in range(len(requests))}
     delay, last_change = FIRST_POLL_S, time.monotonic()
     present: set[str] = set()
@@ -83,10 +83,10 @@ def follow(  # noqa: PLR0913 - keywords, each given by a run's target or its job
         missing = wanted - {_without_attempt(name) for name in present}
         if not missing:
             break
-        if lost := set(abandoned(progress, retries, revive=revive)):
+        if lost := set(abandoned(progress, retries)):
             # The platform's report directly follows its error line, and may name the cause.
             await_reports(tail, progress, folder.run_id, lost)
-        raise_failure(folder, present, progress, retries, revive=revive)
+        raise_failure(folder, present, progress, retries)
         if oom_is_final:
             raise_out_of_memory(progress)
         service.check()

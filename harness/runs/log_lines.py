@@ -136,5 +136,7 @@ def _record_revival(progress: Progress, line: dict[str, Any]) -> None:
     whom = progress.ranks[line["whom"]]
     progress.requests[line["revived_request_id"]] = whom.rank
     whom.state, whom.retry_at, whom.revivals = "revived", None, line["revival"]
-    about = {"link": line["link"], "revival": line["revival"], "stood_still_s": line["stood_still_s"]}
-    progress.events.append({"event": "revived", "rank": whom.rank, "by": line["rank"], **about})
+    by, stood_still_s = line["rank"], line["stood_still_s"]
+    note = f"by rank {by}, {stood_still_s:.2f} s after its last heartbeat"
+    about = {"revival": line["revival"], "stood_still_s": stood_still_s, "note": note}
+    progress.events.append({"event": "revived", "rank": whom.rank, "by": by, **about})

@@ -74,6 +74,7 @@ class Progress:
         returned: Invocations that ended well, so that Lambda does not retry them.
         events: What went wrong during the run, and how workers recovered.
         retry_delays_s: How long Lambda waits before each retry of an event.
+        revive: Whether ranks invoke the event of one that died.
         waits_for: What the run as a whole waits for, when that is not a rank.
         unreadable: Names of objects below `failed/` that no worker wrote.
     """
@@ -85,6 +86,7 @@ class Progress:
     returned: set[str] = field(default_factory=set)
     events: list[dict[str, Any]] = field(default_factory=list)
     retry_delays_s: tuple[float, ...] = ()
+    revive: bool = False
     waits_for: str = ""
     unreadable: set[str] = field(default_factory=set)
 
@@ -111,17 +113,19 @@ _STARTING = {"invoked", "next link", "revived"}
 Watcher = Callable[[Progress], None]
 
 
-def new_progress(requests: list[str], retry_delays_s: tuple[float, ...]) -> Progress:
+def new_progress(requests: list[str], retry_delays_s: tuple[float, ...], *, revive: bool = False) -> Progress:
     """Return the progress of a run whose workers have just been invoked.
 
     Args:
         requests: The workers' request ids by rank.
         retry_delays_s: How long Lambda waits before each retry of an event.
+        revive: Whether ranks invoke the event of one that died.
     """
     return Progress(
         [RankProgress(rank) for rank in range(len(requests))],
         requests={request_id: rank for rank, request_id in enumerate(requests)},
         retry_delays_s=retry_delays_s,
+        revive=revive,
     )
 
 

@@ -6,6 +6,7 @@ Nobody may have followed the run: it may have been invoked by hand. What a follo
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ from harness.system.probes import wait_until
 from training.errors import InputError, TrainingError
 from training.job import Job, decode_job
 from training.run.results import JobRecord, RunFolder
+from training.run.reviving import RevivalRecord
 
 Record = TypeVar("Record")
 
@@ -107,7 +109,7 @@ class StandingFolder(RunFolder):
             TrainingError: S3 does not answer.
         """
         stored = _stored_job(self)
-        return _status(self, self.times(), {stored.request_id, *invoked_requests(self)})
+        return _status(self, self.times(), {stored.request_id, *invoked_requests(self), *revived_requests(self)})
 
     def gathered(self) -> Gathered:
         """Return what is known of the run, read once.
@@ -143,7 +145,7 @@ def gather(folder: StandingFolder) -> Gathered:
     stored = _stored_job(folder)
     job = decode_job(stored.job, Job)
     worker = worker_function(folder.settings, job)
-    requests = {stored.request_id, *invoked_requests(folder)}
+    requests = {stored.request_id, *invoked_requests(folder), *revived_requests(folder)}
     status = _status(folder, times, requests)
     since = times.get("job.json", time.time()) - BEFORE_S
     until = None if status == "running" else max(times.values()) + AFTER_S
@@ -221,6 +223,17 @@ def _stored_job(folder: StandingFolder) -> JobRecord:
     if stored is None:
         raise HarnessError(f"there is no run {folder.run_id}", folder.location(""), "see `harness runs`")
     return stored
+
+
+def revived_requests(folder: RunFolder) -> set[str]:
+    """Return the request ids of the invocations by which ranks revived others."""
+    found = set()
+    for name in folder.names("revivals/"):
+        with suppress(TrainingError):
+            record = folder.read_as(name, RevivalRecord)
+            if record is not None and record.request_id is not None:
+                found.add(record.request_id)
+    return found
 
 
 def invoked_requests(folder: RunFolder) -> list[str]:

@@ -5,6 +5,7 @@ import pytest
 
 from tests.support.checkpoints import checkpoints_of
 from training.algorithm.epochs import EpochReport, State
+from training.data.manifest import Partition
 from training.errors import DamagedFrame, InputError
 from training.exchange.packing import pack_state, unpack_state
 from training.run.results import RunFolder
@@ -85,6 +86,15 @@ def test_where_the_cache_is_does_not_make_it_another_job(folder):
     checkpoints_of(folder).save(3, b"state", None)
 
     assert b"state" == checkpoints_of(folder, host="other", link=4, round_timeout_s=5.0).load(3)[0]
+
+
+def test_what_differs_between_ranks_and_tries_does_not_make_it_another_job(folder):
+    """Each rank has a partition of the test set, too; a revived one knows which lease stood still."""
+    test = {"test_bucket": "tests", "test_prefix": "t/"}
+    checkpoints_of(folder, test_expected=Partition(5, "0" * 32), **test).save(4, b"shared", None)
+
+    other = {"test_expected": Partition(6, "1" * 32), "revival": 1, "stood_still": "95", **test}
+    assert b"shared" == checkpoints_of(folder, rank=1, **other).load(4)[0]
 
 
 def test_a_truncated_checkpoint_is_refused(folder):

@@ -202,7 +202,9 @@ def test_a_rank_that_its_peers_revive_is_not_lost():
         revive=True,
     )
 
-    assert {"event": "revived", "rank": 1, "by": 0, "link": 1, "revival": 1, "stood_still_s": 1.25} in progress.events
+    (event,) = [event for event in progress.events if event["event"] == "revived"]
+    assert (1, 0, 1, 1.25) == tuple(event[key] for key in ("rank", "by", "revival", "stood_still_s"))
+    assert "by rank 0, 1.25 s after its last heartbeat" == event["note"]
     assert 1 == progress.requests[AGAIN]
     assert "finished" == progress.ranks[1].state
 
