@@ -137,6 +137,6 @@ def _record_revival(progress: Progress, line: dict[str, Any]) -> None:
     progress.requests[line["revived_request_id"]] = whom.rank
     whom.state, whom.retry_at, whom.revivals = "revived", None, line["revival"]
     by, stood_still_s = line["rank"], line["stood_still_s"]
-    note = f"by rank {by}, {stood_still_s:.2f} s after its last heartbeat"
+    note = f"by rank {by}: no heartbeat for {stood_still_s:.2f} s"
     about = {"revival": line["revival"], "stood_still_s": stood_still_s, "note": note}
     progress.events.append({"event": "revived", "rank": whom.rank, "by": by, **about})

@@ -204,7 +204,7 @@ def test_a_rank_that_its_peers_revive_is_not_lost():
 
     (event,) = [event for event in progress.events if event["event"] == "revived"]
     assert (1, 0, 1, 1.25) == tuple(event[key] for key in ("rank", "by", "revival", "stood_still_s"))
-    assert "by rank 0, 1.25 s after its last heartbeat" == event["note"]
+    assert "by rank 0: no heartbeat for 1.25 s" == event["note"]
     assert 1 == progress.requests[AGAIN]
     assert "finished" == progress.ranks[1].state
 
