@@ -205,7 +205,9 @@ def _target(
 
     if rehearse:
         check_on_this_machine(settings, given)
-        with rehearsal_for_deploy(settings, dry_run=dry_run, log=log, network=network) as target:
+        # The parameters have been checked.
+        nodes = int(given["CacheNodes"]) if "CacheNodes" in given else None
+        with rehearsal_for_deploy(settings, dry_run=dry_run, log=log, network=network, cache_nodes=nodes) as target:
             yield target
     else:
         yield aws_target(region)

@@ -22,6 +22,8 @@ from harness.system import records
 Log = Callable[[str], None]
 
 _FILE = "rehearsal.json"
+# Of the template's parameter CacheNodes; a test compares the two.
+DEFAULT_CACHE_NODES = 1
 
 
 class _Started(msgspec.Struct, frozen=True):
@@ -35,7 +37,12 @@ class _Started(msgspec.Struct, frozen=True):
 
 @contextmanager
 def rehearsal_for_deploy(
-    settings: Settings, *, dry_run: bool, log: Log, network: EmulatedNetwork | None = None
+    settings: Settings,
+    *,
+    dry_run: bool,
+    log: Log,
+    network: EmulatedNetwork | None = None,
+    cache_nodes: int | None = None,
 ) -> Iterator[Target]:
     """Yield the emulation, and start it if necessary; one that a dry run starts ends with the block.
 
@@ -45,11 +52,15 @@ def rehearsal_for_deploy(
         log: Called with progress messages.
         network: The network to emulate between functions, cache and S3; None for that of the emulation that is up, or
             this machine's own.
+        cache_nodes: The number of the cache's nodes; None for that of the emulation that is up, or the template's
+            default.
 
     Raises:
-        HarnessError: The shared stack is up without a registry, in another mode or with another network, or it cannot
-            start.
+        HarnessError: The shared stack is up without a registry, in another mode, with another network or another
+            number of nodes, or it cannot start.
     """
+    nodes = msgspec.structs.replace(settings.stack, cache_nodes=cache_nodes or DEFAULT_CACHE_NODES)
+    settings = msgspec.structs.replace(settings, stack=nodes)
     if network is not None:
         gateway = msgspec.structs.replace(settings.gateway, zones=network.zones)
         settings = msgspec.structs.replace(settings, gateway=gateway)
@@ -62,6 +73,8 @@ def rehearsal_for_deploy(
     stack, started = start_shared_stack(settings, s3="moto", mode="container", network=network, registry=True, log=log)
     if not started and network is not None:
         _check_network(settings, stack, network)
+    if not dry_run and cache_nodes is not None:
+        check_nodes(stack, cache_nodes)
     if started:
         log("the emulation is up: harness status prints its addresses")
         before = _read(settings)
@@ -69,6 +82,21 @@ def rehearsal_for_deploy(
             forget_registry(settings.root, before.registry)
         records.save(_Started(stack.pid, stack.started, stack.endpoints.registry or "", network), _file(settings))
     yield rehearsal_target(stack)
+
+
+def check_nodes(stack: StackState, cache_nodes: int) -> None:
+    """Check that the emulation that is up has so many nodes of the cache: it cannot be given more.
+
+    Raises:
+        HarnessError: It has another number.
+    """
+    found = len(stack.endpoints.cache_nodes)
+    if found != cache_nodes:
+        raise HarnessError(
+            f"the emulation is up with {found} node{'s' if found > 1 else ''} of the cache",
+            f"--parameter CacheNodes={cache_nodes}",
+            "run `harness destroy --rehearse --empty` first, or deploy without the parameter",
+        )
 
 
 def _check_network(settings: Settings, stack: StackState, network: EmulatedNetwork) -> None:

@@ -1,8 +1,9 @@
 """What moto lacks of ElastiCache for Memcached: parameter groups, nodes, the configuration endpoint, deletion.
 
 https://docs.aws.amazon.com/AmazonElastiCache/latest/APIReference/API_Operations.html
-A stack runs one node, whatever number of nodes a cluster has: the configuration endpoint of every cluster is the
-stack's, and lists that node. The values of a parameter group are stored, but not applied to it.
+A stack runs as many nodes as it was started with, whatever number a cluster has: the configuration endpoint of every
+cluster is the stack's, and lists its nodes. A rehearsal starts it with those of the template. The values of a parameter
+group are stored, but not applied to them.
 """
 
 import os
@@ -16,11 +17,13 @@ from moto.elasticache import models, responses
 from moto.elasticache.exceptions import ElastiCacheException, InvalidParameterValueException
 
 from harness.emulation.environment import CACHE_ENDPOINT
+from harness.network.discovery import Node, listed_nodes
 
 MEMCACHED_PORT = 11_211
 # https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/ParameterGroups.Engine.html
 FAMILIES = ("memcached1.4", "memcached1.5", "memcached1.6")
 MOST_ITEM_BYTES = 1 << 30
+LISTED_WITHIN_S = 1.0
 
 
 class ParameterGroup:
@@ -92,6 +95,16 @@ def endpoint() -> dict[str, Any]:
     return {"Address": socket.gethostbyname(host), "Port": int(port)}
 
 
+def node_endpoints(where: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the addresses of the stack's nodes, as its configuration endpoint lists them.
+
+    Args:
+        where: The configuration endpoint.
+    """
+    nodes = listed_nodes(Node(where["Address"], where["Port"]), LISTED_WITHIN_S)
+    return [{"Address": socket.gethostbyname(node.host), "Port": node.port} for node in nodes]
+
+
 class ZoneNotInGroup(ElastiCacheException):
     """The cluster's zone has no subnet in the cluster's subnet group."""
 
@@ -125,12 +138,13 @@ def _show_as_memcached(cluster: Any, where: dict[str, Any]) -> None:  # noqa: AN
         {"SecurityGroupId": group_id, "Status": "active"} for group_id in cluster.security_group_ids
     ]
     cluster.configuration_endpoint = where
+    endpoints = node_endpoints(where)
     cluster.cache_nodes = [
         {
             "CacheNodeId": f"{number:04}",
             "CacheNodeStatus": "available",
             "CustomerAvailabilityZone": cluster.preferred_availability_zone,
-            "Endpoint": where,
+            "Endpoint": endpoints[number - 1] if number <= len(endpoints) else where,
             "ParameterGroupStatus": "in-sync",
         }
         for number in range(1, cluster.num_cache_nodes + 1)

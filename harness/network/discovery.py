@@ -15,6 +15,7 @@ https://docs.aws.amazon.com/AmazonElastiCache/latest/mem-ug/AutoDiscovery.Adding
 
 import asyncio
 import logging
+import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 # A longer line ends the connection, as in memcached.
 LONGEST_LINE = 2048
+LONGEST_ANSWER = 65_536
 
 # The version that the endpoint reports; clients only check that the answer begins with VERSION.
 SERVER_VERSION = b"1.6.18"
@@ -69,6 +71,24 @@ def answer_to(command: bytes, node_list: NodeList) -> bytes:
     if command == b"config get cluster":
         return configuration(node_list)
     return b"VERSION " + SERVER_VERSION + b"\r\n" if command == b"version" else b"ERROR\r\n"
+
+
+def listed_nodes(endpoint: Node, timeout_s: float) -> list[Node]:
+    """Return the nodes that an endpoint lists; none if it does not answer in time, or lists none.
+
+    Args:
+        endpoint: The endpoint.
+        timeout_s: Limit for connecting and for every part of the answer.
+    """
+    try:
+        with socket.create_connection(endpoint, timeout_s) as connection, connection.makefile("rb") as answer:
+            connection.sendall(b"config get cluster\r\n")
+            head, _version, nodes = (answer.readline(LONGEST_ANSWER) for _ in range(3))
+        if not head.startswith(b"CONFIG"):
+            return []
+        return [Node(host.decode(), int(port)) for host, _, port in (node.split(b"|") for node in nodes.split())]
+    except (OSError, ValueError):
+        return []
 
 
 async def serve(listen: Node, node_list: NodeList) -> asyncio.Server:

@@ -6,6 +6,11 @@ import msgspec
 import psutil
 import pytest
 
+from harness.deploy.intrinsics import parse
+from harness.deploy.rehearsal import DEFAULT_CACHE_NODES, check_nodes
+from harness.deploy.target import rehearsal_target
+from harness.deploy.template import load_template
+from harness.errors import HarnessError
 from harness.stack import start_private_stack
 from training.exchange.channel.discovery import discover
 
@@ -52,3 +57,28 @@ def test_an_impossible_number_of_nodes_is_refused(count, run_harness):
 
     assert refused.returncode != 0
     assert "--cache-nodes" in refused.stderr
+
+
+def test_elasticache_shows_the_addresses_of_the_nodes(project):
+    """A cluster of as many nodes as the stack has shows theirs; the configuration endpoint is the stack's."""
+    with start_private_stack(with_nodes(project, 3), s3="moto") as state:
+        elasticache = rehearsal_target(state).client("elasticache")
+        elasticache.create_cache_cluster(
+            CacheClusterId="c", Engine="memcached", CacheNodeType="cache.t3.micro", NumCacheNodes=3
+        )
+        (cluster,) = elasticache.describe_cache_clusters(ShowCacheNodeInfo=True)["CacheClusters"]
+
+    ends = [cluster["ConfigurationEndpoint"], *(node["Endpoint"] for node in cluster["CacheNodes"])]
+    addresses = [f"{end['Address']}:{end['Port']}" for end in ends]
+    assert addresses == [state.endpoints.discovery, *state.endpoints.cache_nodes]
+
+
+def test_a_rehearsal_cannot_change_the_number_of_nodes(project):
+    """The nodes of the emulation that is up are what they are: the error says how to have others."""
+    with start_private_stack(with_nodes(project, 2), s3="moto") as state:
+        check_nodes(state, 2)
+        with pytest.raises(HarnessError, match="2 nodes of the cache") as caught:
+            check_nodes(state, 3)
+
+    assert "CacheNodes=3" in caught.value.where
+    assert parse(load_template())["Parameters"]["CacheNodes"]["Default"] == DEFAULT_CACHE_NODES
