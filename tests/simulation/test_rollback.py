@@ -1,5 +1,6 @@
 """Whole trainings of which a rank and the cache lose a private state at once, in virtual time: all ranks go back."""
 
+from dataclasses import replace
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,7 @@ from training.job import WorkerJob
 from training.run.telemetry import Telemetry
 
 RANKS, FEATURES = 3, 4
+LAMBDAS_DELAY_S = 60.0
 KEYS = {"n_epochs": 2, "batch_size": 5, "valid_ratio": 0.1, "standardise": True}
 TRAININGS = {
     "admm": {"optim": "admm", "n_admm_epochs": 8, "n_classes": 2},
@@ -124,6 +126,23 @@ def test_a_rank_that_dies_meanwhile_follows_the_others(operation, empty):
 
     assert dict.fromkeys(range(RANKS), undisturbed("admm")) == results
     assert went_back(simulation)
+
+
+@pytest.mark.parametrize("rank", range(RANKS))
+def test_peers_revive_ranks_before_and_after_they_go_back(rank):
+    """Lambda would come after a minute: a rank that dies in the new generation is revived as one in the first."""
+    slowly = [
+        replace(fault, seconds=LAMBDAS_DELAY_S) if fault.kind == "kill" else fault
+        for fault in (*lost(300, rank), *lost(1200, (rank + 1) % RANKS))
+    ]
+
+    simulation, results = played("admm", *slowly, revive=True, checkpoint_every=2)
+
+    assert dict.fromkeys(range(RANKS), undisturbed("admm")) == results
+    revived = [said["whom"] for _, event, _, said in simulation.notes if event == "revived"]
+    assert [rank, (rank + 1) % RANKS] == revived
+    assert {1, 2} == {generation for _, generation in went_back(simulation)}
+    assert max(at for at, event, _, _ in simulation.notes if event in {"rolled_back", "resumed"}) < 20
 
 
 def test_it_has_an_end():

@@ -45,10 +45,11 @@ def test_who_has_lost_its_state_goes_first_and_the_others_follow():
 
 
 def test_what_belongs_to_the_whole_run_keeps_its_place():
-    """A rank of any generation sees the abort marker, the end, and the newest generation; the rest is kept apart."""
+    """A rank of any generation sees the abort marker, the end, the newest generation and leases; the rest is apart."""
     keys = RunKeys("run", "parts", "merged", 3)
 
-    assert ("parts/run/abort", "parts/run/over", "parts/run/back") == (keys.abort, keys.done, keys.back)
+    shared = (keys.abort, keys.done, keys.back, keys.lease(1))
+    assert ("parts/run/abort", "parts/run/over", "parts/run/back", "parts/run/lease/1") == shared
     apart = [
         keys.frame(Place(0, 1), 2, joins_at=40),
         keys.frame(Place(7, 1, merged=True), 2),

@@ -88,8 +88,8 @@ class RunKeys:
         return f"{self._parts}position/{rank}"
 
     def lease(self, rank: int) -> str:
-        """Return the key of a rank's lease."""
-        return f"{self._parts}lease/{rank}"
+        """Return the key of a rank's lease, the same in all generations."""
+        return key_of(self.run_id, f"lease/{rank}", self._prefixes[0])
 
     def snapshot(self, rank: int, token: str, question: int) -> str:
         """Return the key of the snapshot that a try of a rank has asked for."""
