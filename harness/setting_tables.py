@@ -31,7 +31,7 @@ class PortSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fixed ports on the loopback interface; 0 picks a free port.
 
     Attributes:
-        memcached: Port of Memcached.
+        memcached: Port of Memcached; of several nodes, the first.
         s3: Port of S3.
         aws: Port of the other AWS services.
         gateway: Port of the Lambda service.
