@@ -31,7 +31,8 @@ def possible_overlaps(n_calls: int) -> int:
 
 
 def _overlaps(n_calls: int, most: int, seed: int) -> list[Schedule]:
-    pairs = [(hold, until) for hold in range(2, n_calls + 1) for until in range(n_calls)]
+    pairs = [(hold, until) for hold in range(2, n_calls + 1) for until in (*range(1, n_calls), 0)]
     if len(pairs) > most:
-        pairs = sorted(random.Random(seed).sample(pairs, most))
+        drawn = set(random.Random(seed).sample(pairs, most))
+        pairs = [pair for pair in pairs if pair in drawn]
     return [Schedule(second="overlap", overlap=Overlap(hold, until)) for hold, until in pairs]

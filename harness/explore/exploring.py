@@ -3,10 +3,9 @@
     stage 1   undisturbed   case 1   case 3   ...      this thread
     stage 2   undisturbed   case 2   case 4   ...      a thread of its own
 
-Every case begins from the state after `prepare`, so the stages need not agree on anything but the next case's number.
+Every case begins from the state after `prepare`, so the stages need not agree on anything but who takes which case.
 """
 
-import itertools
 import os
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 from harness.explore.baseline import Baseline, baseline_of
 from harness.explore.cases import MOST_OVERLAPS, all_cases, possible_overlaps
+from harness.explore.commuting import like
 from harness.explore.comparing import differences
 from harness.explore.findings import CaseFinding, Exploration, TriedCase
 from harness.explore.prepare_file import Preparation
@@ -82,6 +82,9 @@ def explore(
         progress(f"{function.name} makes {n_calls} call{'s' * (n_calls != 1)} to AWS: {len(cases)} cases")
         tried = _try_all(stages, function, baseline, cases)
         notes = [*baseline.notes, *_notes(tried), *_unrestorable(stages)]
+    if len(tried) < len(cases):
+        left_out = len(cases) - len(tried)
+        notes.append(f"{left_out} cases were not run: they only swap calls that do not touch the same thing")
     if (possible := possible_overlaps(n_calls)) > most_overlaps:
         notes.append(f"{most_overlaps} of {possible} ways in which two deliveries overlap were drawn, by seed {seed}")
     return Exploration(
@@ -151,20 +154,26 @@ def _stages(function: ExploredFunction, count: int, progress: Log) -> Iterator[l
 def _try_all(
     stages: Sequence[Stage], function: ExploredFunction, baseline: Baseline, cases: Sequence[Schedule]
 ) -> list[TriedCase]:
-    """Try all cases, on all stages at the same time; return them in the order of the cases."""
+    """Try all cases, on all stages at the same time; return them in the order of the cases.
+
+    Overlaps with the same outcome as one that was tried are left out.
+    """
     # A stage that has to start its services anew can do so in this thread only.
     usable = stages[:1] if any(stage.unrestorable for stage in stages) else stages
-    numbers, taking, failed = itertools.count(), threading.Lock(), threading.Event()
-    tried: dict[int, TriedCase] = {}
+    groups, taking, failed = iter(_groups(cases)), threading.Lock(), threading.Event()
+    tried: dict[Schedule, TriedCase] = {}
 
     def work(stage: Stage) -> None:
         try:
             while not failed.is_set():
                 with taking:
-                    number = next(numbers)
-                if number >= len(cases):
+                    group = next(groups, None)
+                if group is None:
                     return
-                tried[number] = _try_one(stage, function, baseline, cases[number])
+                for case in _tried_of(group, partial(_try_one, stage, function, baseline)):
+                    tried[case.schedule] = case
+                    if failed.is_set():
+                        return
         except BaseException:
             # Also Ctrl-C, which arrives in the main thread: the others must not go on.
             failed.set()
@@ -175,7 +184,25 @@ def _try_all(
         work(usable[0])
         for other in others:
             other.result()
-    return [tried[number] for number in range(len(cases))]
+    return [tried[case] for case in cases if case in tried]
+
+
+def _groups(cases: Sequence[Schedule]) -> list[list[Schedule]]:
+    """Return the cases in groups that are tried one after the other: overlaps by where delivery 1 is held."""
+    groups: dict[object, list[Schedule]] = {}
+    for case in cases:
+        groups.setdefault(case.overlap.hold if case.overlap else case, []).append(case)
+    return list(groups.values())
+
+
+def _tried_of(group: Sequence[Schedule], try_one: Callable[[Schedule], TriedCase]) -> Iterator[TriedCase]:
+    left = list(group)
+    while left:
+        tried = try_one(left.pop(0))
+        yield tried
+        if (overlap := tried.schedule.overlap) is not None:
+            alike = like(tried.play, overlap, [case.overlap for case in left if case.overlap])
+            left = [case for case in left if case.overlap not in alike]
 
 
 def _try_one(stage: Stage, function: ExploredFunction, baseline: Baseline, schedule: Schedule) -> TriedCase:
