@@ -33,6 +33,11 @@ SCENARIOS = [
         ("replace memcached node=2 round=3", "kill rank=1 round=5", "replace memcached node=2 round=8"),
         attempts={1: 2},
     ),
+    Scenario(
+        "a node is replaced while the network is cut",
+        ("cut s=0.5 round=5", "replace memcached node=2 round=5"),
+        daily=False,
+    ),
     Scenario("a node with pieces of frames is replaced", ("replace memcached node=2 round=2",), job=BIG, daily=False),
 ]
 COMBINATIONS = list(zip(JOBS, PATTERNS, strict=True))

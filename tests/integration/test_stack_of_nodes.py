@@ -1,18 +1,25 @@
 """A stack whose cache has several nodes, as `harness up --cache-nodes` starts it."""
 
 import json
+from contextlib import closing
 
 import msgspec
 import psutil
 import pytest
 
+from harness.aws.clients import clients_for
 from harness.deploy.intrinsics import parse
 from harness.deploy.rehearsal import DEFAULT_CACHE_NODES, check_nodes
 from harness.deploy.target import rehearsal_target
 from harness.deploy.template import load_template
 from harness.errors import HarnessError
+from harness.runs.coordinator import stop_workers
 from harness.stack import start_private_stack
 from training.exchange.channel.discovery import discover
+from training.exchange.channel.memcached import MemcachedChannel
+from training.exchange.keys import ABORT, key_of
+from training.job import Job, decode_job
+from training.run.results import RunFolder
 
 
 def with_nodes(project, count):
@@ -82,3 +89,20 @@ def test_a_rehearsal_cannot_change_the_number_of_nodes(project):
 
     assert "CacheNodes=3" in caught.value.where
     assert parse(load_template())["Parameters"]["CacheNodes"]["Default"] == DEFAULT_CACHE_NODES
+
+
+def test_waiting_workers_are_told_to_stop_whichever_node_they_ask(project):
+    """The harness does not know on which node functions look for the mark, so every node has it."""
+    with start_private_stack(with_nodes(project, 3), s3="moto", faults=True) as state:
+        s3 = clients_for(state.endpoints).s3
+        s3.create_bucket(Bucket="results")
+        folder = RunFolder(s3, "results", "20260101-000000-abcdef")
+
+        host, _, port = state.endpoints.discovery.rpartition(":")
+        event = {"data_bucket": "data-2", "n_features": 1, "n_workers": 2, "host": host, "port": int(port)}
+
+        stop_workers(decode_job(event, Job), state, folder, "enough")
+
+        with closing(MemcachedChannel(host, int(port))) as channel:
+            found = channel.get_many([key_of(folder.run_id, ABORT)])
+    assert list(found.values()) == [b"enough"]
