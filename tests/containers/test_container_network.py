@@ -9,10 +9,12 @@ import pytest
 
 from harness.aws.clients import clients_for
 from harness.cli._stack_text import describe
+from harness.faults import Plan, parse_fault
 from harness.presets.distribution import Constant
 from harness.presets.emulated_network import EmulatedNetwork
 from harness.presets.preset import load_preset
 from harness.presets.zones import CACHE_ZONE, ZONES
+from harness.runs.faults import in_force
 from harness.stack import start_private_stack
 from tests.support.functions import ROLE, code_arguments, handlers_image
 from tests.support.running import run_job
@@ -137,10 +139,41 @@ def test_a_run_in_two_zones_has_the_same_model_with_faults_and_without(stack, se
         assert trip.trips >= calm.rounds
 
 
+@pytest.mark.parametrize(
+    ("fault", "seen"),
+    [
+        ("cut rank=1 round=5 s=600", {"put": "ConnectionResetError", "new": "ConnectionResetError", "s3": "OK"}),
+        ("cut s3 rank=1 round=5 s=600", {"put": "STORED", "new": "VERSION", "s3": "ConnectionClosedError"}),
+    ],
+)
+def test_one_rank_is_cut_off_and_the_others_are_not(stack, invoke, fault, seen):
+    """The container between knows whose connection it is, behind an emulated network too."""
+    run_id = uuid.uuid4().hex
+
+    def ask(rank, round_number):
+        put = f"{run_id}/{round_number}/0/{rank}"
+        event = {"run_id": run_id, "worker_index": rank, "cache": "memcached:11211", "put": put}
+        told = invoke("reach", event)
+        return {key: told[key] for key in ("put", "new", "s3")}
+
+    up = {"put": "STORED", "new": "VERSION", "s3": "OK"}
+    with in_force(stack, run_id, 3, Plan((parse_fault(fault),))):
+        assert up == ask(1, 4)
+        assert seen == ask(1, 5)
+        assert up == ask(2, 4)
+    assert up == ask(1, 5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
-    ["freeze rank=0 round=3 s=0.5", "freeze rank=0 round=3 factor=3", "kill rank=1 round=3 how=oom", "503 n=2"],
+    [
+        "cut rank=1 round=3 s=1",
+        "freeze rank=0 round=3 s=0.5",
+        "freeze rank=0 round=3 factor=3",
+        "kill rank=1 round=3 how=oom",
+        "503 n=2",
+    ],
 )
 def test_faults_of_a_container_are_those_of_a_process(stack, settings, fault):
     """Each is injected, and the run recovers."""

@@ -161,7 +161,7 @@ def deliver(clients, event):
 
 
 @pytest.mark.parametrize("name", ["grad_avg", "admm"])
-def test_a_chain_of_short_functions_ends_with_the_model_of_one_long_one(quick_stack, quick_settings, clients, name):
+def test_a_chain_of_short_functions_ends_with_the_model_of_one_long_one(quick_stack, quick_settings, name):
     """Work for many times the function's limit is done link by link; the summary adds the links' times."""
     worker = msgspec.structs.replace(quick_settings.functions["linear_ec_2"], timeout_s=3)
     short = msgspec.structs.replace(quick_settings, functions=quick_settings.functions | {"linear_ec_2": worker})
@@ -177,7 +177,7 @@ def test_a_chain_of_short_functions_ends_with_the_model_of_one_long_one(quick_st
     assert min(worker.links for worker in chain.workers) > 1
     links = max(worker.links for worker in chain.workers)
     assert len([event for event in chain.events if event["event"] in {"handed_on", "resumed"}]) == links - 1
-    folder = RunFolder(clients.s3, RESULT_BUCKET, chain.run_id)
+    folder = RunFolder(clients_for(quick_stack.endpoints).s3, RESULT_BUCKET, chain.run_id)
     records = [folder.read_json(name) for name in (*folder.names("links/"), *folder.names("workers/"))]
     own = [record for record in records if record["rank"] == 1]
     assert chain.workers[1].phases["train"] == pytest.approx(sum(record["phases"]["train"] for record in own))
