@@ -16,8 +16,8 @@ computes.
     holder, if it only slept                                                         | finds a foreign token: stops
 
 A holder that finds its key gone adds it again: the cache was restarted, or the key has moved to another node.
-There it may find an older lease, left when the key was on that node before: the later attempt goes on, and of two
-equal ones the one that is there if its heartbeat moves. So one of several always does.
+There it may find an older lease, left when the key was on that node before: the later attempt goes on; of two equal
+ones the other, if its heartbeat moves. So one of several always goes on.
 A lease holds counters and no times, so that clocks need not agree; one with impossible counters is refused.
 """
 
