@@ -46,7 +46,7 @@ _SOME_OVERLAPS, _MOST_OVERLAPS = 150, 10_000
     type=click.Path(path_type=Path, dir_okay=False),
     help="Play the schedule of one finding again.",
 )
-@click.option("--debug", is_flag=True, help="With --replay: each attempt waits for a debugger.")
+@click.option("--debug", is_flag=True, help="With --replay: each environment waits for a debugger.")
 @debug_port_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object; its `findings` are empty if nothing is wrong."
@@ -161,6 +161,7 @@ def _replayed(settings: "Settings", path: Path, *, debug: bool, port: int | None
     from harness.errors import HarnessError
     from harness.explore.exploring import play_one
     from harness.explore.replay_file import read_replay
+    from harness.gateway.debug_records import LIFTED_S
     from harness.runs.debugged_function import debugged_function
     from harness.system.console import notice
     from harness.system.debugpy import ensure_debugpy
@@ -184,6 +185,7 @@ def _replayed(settings: "Settings", path: Path, *, debug: bool, port: int | None
 
     def debugged(stage: "Stage") -> ExitStack:
         opened = ExitStack()
+        stage.patience_s = LIFTED_S
         opened.enter_context(debugged_function(stage.state, settings, described.function, port, notice))
         return opened
 

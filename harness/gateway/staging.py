@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from harness.gateway.debug_records import LIFTED_S
 from harness.gateway.errors import LambdaApiError
 from harness.gateway.initialisation import INIT_WITHIN_S
 from harness.gateway.invocations import Invocation
@@ -26,6 +27,8 @@ from harness.gateway.services import Services, services_of
 KILLED, TIMED_OUT = "killed", "timed-out"
 # A stage decides when a time limit strikes: neither a busy machine nor a held call. RIE's own limit is a second later.
 GRACE_S = INIT_WITHIN_S
+# A debugger may hold each of an event's attempts for as long as time limits are lifted.
+_LONGEST_S = 4 * LIFTED_S
 
 
 class DeliveryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +54,7 @@ class SettleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         within_s: Seconds.
     """
 
-    within_s: Annotated[float, msgspec.Meta(gt=0, le=3_600)]
+    within_s: Annotated[float, msgspec.Meta(gt=0, le=_LONGEST_S)]
 
 
 def staging_routes() -> list[Route]:

@@ -69,6 +69,7 @@ class Stage:
     Attributes:
         unrestorable: The services whose state a snapshot cannot bring back, as known so far; as long as there is one,
             every reset is a fresh start of all services.
+        patience_s: How much longer than its time limits a play may take, seconds; a debugger needs hours.
         reset_s: How long the last reset took, seconds.
     """
 
@@ -85,6 +86,7 @@ class Stage:
         self._sent: list[StageRequest] = []
         self._direction: Direction | None = None
         self.unrestorable: list[str] = []
+        self.patience_s = _PATIENCE_S
         self.reset_s = 0.0
 
     def start(self) -> None:
@@ -226,7 +228,7 @@ class Stage:
         self._fill()
 
     async def _deliver(self, event: object, schedule: Schedule, direction: Direction) -> list[Ending]:
-        within_s = _MOST_ATTEMPTS * self._deployment.settings.timeout_s + _PATIENCE_S
+        within_s = _MOST_ATTEMPTS * self._deployment.settings.timeout_s + self.patience_s
 
         async def deliver(number: int) -> list[Ending]:
             payload = msgspec.Raw(json.dumps(event).encode())
