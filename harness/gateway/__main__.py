@@ -162,8 +162,10 @@ def main(  # noqa: PLR0913 - one for each flag
         sandboxes = _processes(rie, Runtimes(cache), code, access, views, debugpy, fork=fork)
     else:
         raise click.UsageError("give --rie and --cache for process mode, or --network for container mode")
-    feed, metrics = Feed(), Metrics(aws_endpoint, key)
-    logs, faults = LogService(aws_endpoint, key), InvocationFaults(experiments=Experiments(routing_seed))
+    # A stage compares what its services hold: logs and metrics, which come when they come, would differ by chance.
+    feed, metrics = Feed(), Metrics(aws_endpoint, key, sends=not functions_use)
+    logs = LogService(aws_endpoint, key, sends=not functions_use)
+    faults = InvocationFaults(experiments=Experiments(routing_seed))
     account = AccountLimits(account_concurrency, state_delay_s=state_delay_s)
     functions = FunctionStore(sandboxes.packages, account, sandboxes.ready, routing_seed)
     in_zones = Zones(zones)
