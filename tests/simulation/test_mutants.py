@@ -33,5 +33,5 @@ def test_random_schedules_notice_the_removal_of_every_rule(request):
         terminal.write_line(f"\n{'without the rule':59}  schedules  what gives it away")
         for outcome in noticed:
             terminal.write_line(str(outcome))
-    survivors = [outcome.mutant.rule for outcome in noticed if not outcome.by]
+    survivors = [outcome.mutant.rule for outcome in noticed if not outcome.noticed]
     assert [] == survivors

@@ -11,17 +11,19 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from tests.support.simulated_lambda import SimulatedReviver
 from tests.support.taken_rules import reason_of
 from training.errors import ChannelError, ImpossibleValue, StateLost
 from training.exchange.channel.retrying import RetryingChannel
 from training.exchange.exchange import Exchange
 from training.exchange.incoming import Incoming
-from training.exchange.recovery import lease, peers, recovery, rules, state
+from training.exchange.recovery import lease, peers, recovery, revival, rules, state
 from training.exchange.recovery.lease import Lease, LeaseState
 from training.exchange.recovery.patient_wait import PatientWait
 from training.exchange.recovery.peers import Peers
 from training.exchange.recovery.private_state import PrivateState
 from training.exchange.recovery.recovery import Recovery
+from training.exchange.recovery.revival import LeaseWatch
 from training.exchange.recovery.rollback import Rollback
 from training.exchange.recovery.rules import HandOver, KeepPolling, Phase, Republish, TakeSnapshot
 from training.exchange.recovery.state import RecoveryState
@@ -35,6 +37,7 @@ COSTS: dict[str, Callable[[Any], float]] = {
         values["frames"] for _, event, _, values in simulation.notes if event == "reput"
     ),
     "times that all went back": lambda simulation: _noted(simulation, "rolled_back"),
+    "deliveries": lambda simulation: len(simulation.processes),
     "computations": lambda simulation: simulation.computations,
     "seconds of processes": lambda simulation: sum(
         process.ended_at - process.starts_at for process in simulation.processes
@@ -60,6 +63,7 @@ MUTANTS: list[Mutant] = []
 # Rules whose removal changes nothing that anybody could notice, and why.
 EQUIVALENT = {
     "decide: of several as far behind the lowest rank": "any of them does; the lowest, so that polls do not alternate",
+    "revive: only the lowest of those that wait": "the record decides between survivors; the rule saves requests to S3",
 }
 
 
@@ -383,6 +387,69 @@ def _stay_for_all(patch):
     around(patch, PatientWait, "poll", change)
 
 
+def _revive_only(patch, when):
+    """Lets a survivor revive those ranks alone for which `when` is true."""
+
+    def change(dead, self, *seen, **more):
+        return [one for one in dead(self, *seen, **more) if when(one)]
+
+    around(patch, LeaseWatch, "dead", change)
+
+
+def _state_of(dead):
+    return lease.read_holder("", dead.lease).state if dead.lease else None
+
+
+@without("revive: a rank whose heartbeat stands still", "seconds")
+def _revive_no_dead(patch):
+    _revive_only(patch, lambda dead: _state_of(dead) != LeaseState.HELD)
+
+
+@without("revive: a rank whose lease was left", "seconds")
+def _revive_none_that_left(patch):
+    _revive_only(patch, lambda dead: _state_of(dead) != LeaseState.LEFT)
+
+
+@without("revive: a rank whose lease is gone", "seconds")
+def _revive_none_without_lease(patch):
+    _revive_only(patch, lambda dead: dead.lease)
+
+
+@without("revive: no rank that never joined", "deliveries")
+def _revive_cold_starts(patch):
+    around(patch, LeaseWatch, "dead", lambda dead, *seen, all_joined: dead(*seen, all_joined=True))  # noqa: ARG005
+
+
+@without("revive: no rank that is done", "deliveries")
+def _revive_the_done(patch):
+    _reading(patch, LeaseState.DONE, LeaseState.HELD, revival)
+
+
+@without("revive: wait longer each time", "deliveries")
+def _revive_impatiently(patch):
+    patch.setattr(revival, "PATIENCE_GROWTH", 1)
+
+
+@without("revive: a rank at most so often", "deliveries")
+def _revive_forever(patch):
+    patch.setattr(revival, "MOST_REVIVALS", math.inf)
+    patch.setattr(revival, "PATIENCE_GROWTH", 1)
+
+
+@without("revive: who has not looked for long knows nothing", "deliveries")
+def _trust_old_sightings(patch):
+    patch.setattr(revival, "BLIND_S", math.inf)
+
+
+@without("revive: of several survivors the first", "deliveries")
+def _all_survivors_revive(patch):
+    def change(_call, self, dead):
+        self._simulation.deliver(dead.rank, 0.0, stood_still=dead.lease, revived=True)
+        return dead.revivals + 1
+
+    around(patch, SimulatedReviver, "__call__", change)
+
+
 @without("lease: add it", "seconds of processes")
 def _everybody_takes_it(patch):
     def change(_add_or_read, self):
@@ -396,17 +463,28 @@ def _wait_for_the_dead(patch):
     patch.setattr(lease, "STANDS_STILL_S", math.inf)
 
 
-def _reading(patch, found, read_as):
+def _reading(patch, found, read_as, module=lease):
     def change(read_holder, key, value):
         holder = read_holder(key, value)
         return msgspec.structs.replace(holder, state=read_as) if holder.state == found else holder
 
-    around(patch, lease, "read_holder", change)
+    around(patch, module, "read_holder", change)
 
 
 @without("lease: take one that was left", "seconds")
 def _watch_the_left(patch):
     _reading(patch, LeaseState.LEFT, LeaseState.HELD)
+
+
+@without("lease: take at once what a peer has seen stand still", "seconds")
+def _watch_again(patch):
+    def change(take_over, self, found, other):
+        if found == self._stood_still:
+            self._stood_still = b""
+            return False
+        return take_over(self, found, other)
+
+    around(patch, Lease, "_take_over", change)
 
 
 @without("lease: leave one that is done", "seconds of processes")

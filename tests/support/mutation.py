@@ -16,15 +16,20 @@ class Noticed(NamedTuple):
     Attributes:
         mutant: The mutant.
         schedules: How many schedules it ran.
-        by: What gave it away; empty for a mutant that survives.
+        noticed: Whether anything gave it away.
+        by: What gave it away, or how its costs have grown.
     """
 
     mutant: Mutant
     schedules: int
+    noticed: bool
     by: str
 
     def __str__(self):
-        return f"{self.mutant.rule:59}  {self.schedules:9}  {self.by or 'SURVIVES'}"
+        return f"{self.mutant.rule:59}  {self.schedules:9}  {self._verdict()}"
+
+    def _verdict(self):
+        return self.by if self.noticed else f"SURVIVES  {self.by}"
 
 
 def drawn(strategy, number):
@@ -71,12 +76,12 @@ def notice(mutant, cases):
             try:
                 simulation = replayed(schedule)
             except Exception as error:  # noqa: BLE001 - whatever goes wrong gives it away
-                return Noticed(mutant, number, _in_a_line(error))
+                return Noticed(mutant, number, noticed=True, by=_in_a_line(error))
             if mutant.cost:
                 usual += costs[mutant.cost]
                 grown += COSTS[mutant.cost](simulation)
-    dearer = grown > GROWS * usual
-    return Noticed(mutant, len(cases), f"{mutant.cost}: {grown:,.1f} instead of {usual:,.1f}" if dearer else "")
+    costs = f"{mutant.cost}: {grown:,.1f} instead of {usual:,.1f}" if mutant.cost else ""
+    return Noticed(mutant, len(cases), grown > GROWS * usual, costs)
 
 
 def _in_a_line(error):

@@ -16,30 +16,46 @@ KINDS = (
 AIMS = (*[""] * 10, "/lease/", "/position/", "/snapshot/", "/private/", "/over/", "/back/")
 SECONDS = (0.0, 0.1, 0.5, 1.0, 3.0)
 SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
-LAST_OPERATION = 300
+# Drawn evenly, as Hypothesis prefers small integers.
+OPERATIONS = range(1, 301)
 
 # Some rules need several faults within a moment, which rarely come together by chance: kind, seconds, aim.
+# {a}, {b} and {c} are three ranks, {r} is a round, {s} and {t} are the two after it; `/{r}/0/{a}/` is a frame.
 TOGETHER = (
     # A rank in a later round comes back, and the cache has lost what a slower one still needs of it.
-    (("freeze", 3.0, ""), ("kill", 0.1, ""), ("restart", 0.0, "")),
-    (("freeze", 3.0, ""), ("kill", 0.1, ""), ("restart", 0.0, ""), ("freeze", 1.0, "/position/")),
-    # Another try of a frozen rank goes on; then it wakes.
+    (("freeze", 3.0, "/{r}/0/{a}/"), ("kill", 0.1, "/{s}/0/{b}/"), ("restart", 0.0, "/position/{c}/")),
+    # Another try of a frozen rank goes on; then it wakes, in a round that all have left, and some were away meanwhile.
+    (("freeze", 1.5, "/{r}/0/{a}/"), ("duplicate", 0.0, "/{r}/0/{a}/"), ("freeze", 3.0, "/{t}/0/{b}/")),
+    (
+        *(("freeze", 1.5, "/{r}/0/{a}/"), ("duplicate", 0.0, "/{r}/0/{a}/")),
+        *(("kill", 0.1, "/{s}/0/{b}/"), ("freeze", 3.0, "/{t}/0/{c}/")),
+    ),
     (("freeze", 3.0, ""), ("duplicate", 0.0, "")),
     (("freeze", 3.0, ""), ("usurp", 0.0, ""), ("restart", 0.1, "")),
+    # A try takes a lease that the cache has lost, and the one that had it is a later one.
+    (("kill", 0.1, "/{r}/0/{a}/"), ("usurp", 0.0, "/{s}/0/{a}/"), ("freeze", 1.0, "/{s}/0/{b}/")),
     # All die while one stores its part of a checkpoint, and so come back from different ones.
-    (("freeze", 3.0, ""), ("end", 0.1, "")),
+    (("freeze", 3.0, "/{r}/0/{a}/"), ("end", 0.1, "/{s}/0/{b}/")),
     # What a rank alone had is gone with it and the cache; then the cache loses that all go back for it.
     (("kill", 0.5, ""), ("restart", 0.0, "/position/")),
     (("kill", 0.5, ""), ("restart", 0.0, "/position/"), ("corrupt", 0.0, "/back/")),
     (("kill", 0.5, ""), ("restart", 0.0, "/position/"), ("evict", 0.0, "/back/"), ("kill", 0.5, "/back/")),
+    # A rank can go back one round, where nobody has frames for it any more.
+    (("evict", 0.0, "/private/{a}/{s}/"), ("kill", 0.1, "/{s}/0/{a}/"), ("freeze", 3.0, "/{s}/0/{b}/")),
     # The state that a rank has asked for does not get there.
     (("kill", 0.1, ""), ("corrupt", 0.0, "/snapshot/")),
     (("kill", 0.1, ""), ("evict", 0.0, "/snapshot/")),
-    (("kill", 0.1, ""), ("refuse", 1.0, "/snapshot/")),
+    (("kill", 0.1, ""), ("refuse", 0.1, "/snapshot/")),
     (("kill", 0.1, ""), ("kill", 0.1, "/snapshot/")),
     (("kill", 0.1, ""), ("freeze", 3.0, "/snapshot/")),
     (("kill", 0.1, ""), ("corrupt", 0.0, "/position/")),
+    (("kill", 0.1, ""), ("kill", 0.1, "/position/{a}/")),
+    # The end: results are stored, and what says so is lost.
+    (("evict", 0.0, "/over/"), ("duplicate", 0.0, "/over/")),
+    (("freeze", 1.5, "/7/0/{a}/"), ("evict", 0.0, "/over/"), ("restart", 0.0, "/over/")),
 )
+# An aimed fault waits for its key from the start on.
+FROM_THE_START = st.just(1)
 
 
 def faults_of(kind, operation, seconds, aim, rank):
@@ -50,32 +66,37 @@ def faults_of(kind, operation, seconds, aim, rank):
 def faults_together():
     """Faults that come within a moment of one another, each to another rank."""
 
-    def at(moment, first_rank, pattern):
-        near = st.integers(moment, moment + 30)
+    def at(moment, ranks, number, pattern):
+        near = st.sampled_from(range(moment, moment + 30))
+        names = dict(zip("abc", ranks, strict=True)) | {"r": number, "s": number + 1, "t": number + 2}
         return st.tuples(
             *(
-                faults_of(st.just(kind), near, st.just(seconds), st.just(aim), st.just(first_rank + index))
+                faults_of(
+                    *(st.just(kind), FROM_THE_START if aim else near, st.just(seconds)),
+                    *(st.just(aim.format(**names)), st.just(ranks[index % len(ranks)])),
+                )
                 for index, (kind, seconds, aim) in enumerate(pattern)
             )
         )
 
-    moments = st.integers(1, LAST_OPERATION)
-    return st.builds(at, moments, st.integers(0, 6), st.sampled_from(TOGETHER)).flatmap(lambda faults: faults)
+    moments, numbers = st.sampled_from(OPERATIONS), st.sampled_from(range(1, 5))
+    drawn = st.builds(at, moments, st.permutations(range(3)), numbers, st.sampled_from(TOGETHER))
+    return drawn.flatmap(lambda faults: faults)
 
 
 def schedules(world_sizes, modes, seconds=SECONDS):
     """Schedules of so many ranks, whose faults last so long."""
-    anywhere, seconds = st.integers(1, LAST_OPERATION), st.sampled_from(seconds)
-    single = faults_of(st.sampled_from(KINDS), anywhere, seconds, st.sampled_from(AIMS), st.integers(0, 6))
+    anywhere, seconds = st.sampled_from(OPERATIONS), st.sampled_from(seconds)
+    single = faults_of(st.sampled_from(KINDS), anywhere, seconds, st.sampled_from(AIMS), st.sampled_from(range(7)))
     return st.builds(
         lambda faults, together, **job: Schedule(faults=(*faults, *together), **job),
-        faults=st.lists(single, max_size=6),
-        together=st.just(()) | faults_together(),
+        faults=st.lists(single, max_size=5),
+        together=st.just(()) | faults_together() | faults_together(),
         world_size=world_sizes,
         mode=st.sampled_from(modes),
         private=st.booleans(),
         checkpoint_every=st.sampled_from([0, 0, 1, 2]),
-        seed=st.integers(0, 2**16),
+        seed=st.sampled_from(range(2**16)),
         revive=st.booleans(),
     )
 

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from tests.support.simulated_channel import LEASES, SimulatedChannel
+from tests.support.simulated_lambda import SimulatedReviver
 from tests.support.simulation import Simulation
 from training.errors import DamagedFrame, DuplicateDelivery
 from training.exchange.channel.retrying import RetryingChannel
@@ -26,6 +27,7 @@ from training.exchange.recovery.peers import LIVE_S, Peers
 from training.exchange.recovery.private_state import PrivateState
 from training.exchange.recovery.recovery import Recovery
 from training.exchange.recovery.rejoin import Rejoin
+from training.exchange.recovery.revival import BLIND_S, MOST_REVIVALS, LeaseWatch, patience_s
 from training.exchange.recovery.rollback import Rollback
 from training.exchange.recovery.rules import NOBODY, HandOver, KeepPolling, Phase, Publish, Republish, TakeSnapshot
 from training.exchange.recovery.state import RecoveryState
@@ -74,9 +76,20 @@ RULES = (
     "checkpoint: private state from the checkpoint",
     "start over: no checkpoint, and nobody to ask",
     "end: the `over` key ends the stay",
+    "revive: a rank whose heartbeat stands still",
+    "revive: a rank whose lease was left",
+    "revive: a rank whose lease is gone",
+    "revive: no rank that never joined",
+    "revive: no rank that is done",
+    "revive: only the lowest of those that wait",
+    "revive: wait longer each time",
+    "revive: a rank at most so often",
+    "revive: who has not looked for long knows nothing",
+    "revive: of several survivors the first",
     "lease: add it",
     "lease: take over one whose heartbeat stands still",
     "lease: take one that was left",
+    "lease: take at once what a peer has seen stand still",
     "lease: leave one whose heartbeat moves",
     "lease: leave one that is done",
     "lease: add it again when the cache has lost it",
@@ -445,14 +458,86 @@ def _resume_private(take, resume_private):
     return wrapper
 
 
+@observes(LeaseWatch, "see")
+def _see(take, see):
+    def wrapper(self, leases, now):
+        for rank, value in leases.items():
+            known = self._seen.get(rank)
+            if known is not None and known.value == value and now - known.last > BLIND_S:
+                take("revive: who has not looked for long knows nothing")
+        see(self, leases, now)
+
+    return wrapper
+
+
+@observes(LeaseWatch, "choose")
+def _choose(take, choose):
+    def wrapper(self, waiting):
+        choose(self, waiting)
+        if not self.ranks and len(waiting) < len(self._others):
+            take("revive: only the lowest of those that wait")
+
+    return wrapper
+
+
+@observes(LeaseWatch, "dead")
+def _dead(take, dead):
+    def wrapper(self, keys, now, *, all_joined):
+        found = dead(self, keys, now, all_joined=all_joined)
+        for rank in set(self.ranks) & self._seen.keys():
+            sighting = self._seen[rank]
+            stood_still_s = now - sighting.since
+            holder = None if sighting.value is None else lease.read_holder(keys[rank], sighting.value)
+            if any(one.rank == rank for one in found):
+                take(f"revive: a rank whose {_state_of(holder)}")
+            elif stood_still_s >= patience_s(0):
+                take(_restraint(holder, self._revivals.get((rank, self._link), 0), stood_still_s))
+        return found
+
+    return wrapper
+
+
+def _state_of(holder):
+    if holder is None:
+        return "lease is gone"
+    return "heartbeat stands still" if holder.state == LeaseState.HELD else "lease was left"
+
+
+def _restraint(holder, revivals, stood_still_s):
+    """Names the rule by which a rank that has stood still is not revived."""
+    if holder is not None and holder.state == LeaseState.DONE:
+        return "revive: no rank that is done"
+    if revivals >= MOST_REVIVALS:
+        return "revive: a rank at most so often"
+    return (
+        "revive: wait longer each time" if stood_still_s < patience_s(revivals) else "revive: no rank that never joined"
+    )
+
+
+@observes(SimulatedReviver, "__call__")
+def _revive(take, revive):
+    def wrapper(self, dead):
+        deliveries = len(self._simulation.processes)
+        revivals = revive(self, dead)
+        if len(self._simulation.processes) == deliveries:
+            take("revive: of several survivors the first")
+        return revivals
+
+    return wrapper
+
+
 @observes(Lease, "_take_over")
 def _take_over(take, take_over):
     def wrapper(self, found, other):
         taken = take_over(self, found, other)
         if taken:
-            left = other.state != LeaseState.HELD
-            take("lease: take one that was left" if left else "lease: take over one whose heartbeat stands still")
             _seen.took_over = True
+            if found == self._stood_still:
+                take("lease: take at once what a peer has seen stand still")
+            elif other.state == LeaseState.HELD:
+                take("lease: take over one whose heartbeat stands still")
+            else:
+                take("lease: take one that was left")
         return taken
 
     return wrapper
