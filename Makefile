@@ -106,9 +106,14 @@ bench-forecast: setup ## compare forecasts with runs on the emulated network: 12
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.forecast $(ARGS)
 
 .PHONY: simulate
-simulate: $(PROJECT) ## test the recovery layer with 10,000 random schedules of faults, in virtual time
+simulate: $(PROJECT) ## test the recovery layer with 10,000 random schedules of faults, in virtual time; print which rules they took
 	HARNESS_SCHEDULES=$${HARNESS_SCHEDULES:-10000} $(BIN)/pytest --quiet --capture=no --timeout=0 \
 	    tests/simulation/test_recovery.py $(ARGS)
+
+.PHONY: mutate
+mutate: $(PROJECT) ## remove every rule of recovery once, and show what gives its absence away, in some minutes
+	HARNESS_SCHEDULES=$${HARNESS_SCHEDULES:-1000} $(BIN)/pytest --quiet --capture=no --timeout=0 \
+	    tests/simulation/test_mutants.py $(ARGS)
 
 .PHONY: base-images
 base-images: $(PROJECT) ## pull the base images; build stand-ins for those that cannot be pulled

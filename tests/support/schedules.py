@@ -50,11 +50,14 @@ TOGETHER = (
     (("kill", 0.1, ""), ("freeze", 3.0, "/snapshot/")),
     (("kill", 0.1, ""), ("corrupt", 0.0, "/position/")),
     (("kill", 0.1, ""), ("kill", 0.1, "/position/{a}/")),
+    # A heartbeat's answer is lost.
+    (("mute", 0.0, "/lease/"), ("kill", 0.5, "")),
     # The end: results are stored, and what says so is lost.
     (("evict", 0.0, "/over/"), ("duplicate", 0.0, "/over/")),
     (("freeze", 1.5, "/7/0/{a}/"), ("evict", 0.0, "/over/"), ("restart", 0.0, "/over/")),
 )
-# An aimed fault waits for its key from the start on.
+# An aimed fault waits for its key from the start on, but for keys that are there all the time.
+ANY_TIME = ("", "/lease/")
 FROM_THE_START = st.just(1)
 
 
@@ -72,7 +75,7 @@ def faults_together():
         return st.tuples(
             *(
                 faults_of(
-                    *(st.just(kind), FROM_THE_START if aim else near, st.just(seconds)),
+                    *(st.just(kind), FROM_THE_START if aim not in ANY_TIME else near, st.just(seconds)),
                     *(st.just(aim.format(**names)), st.just(ranks[index % len(ranks)])),
                 )
                 for index, (kind, seconds, aim) in enumerate(pattern)
