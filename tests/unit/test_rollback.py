@@ -11,7 +11,7 @@ from training.exchange.recovery.rejoin import Rejoin
 from training.exchange.recovery.rollback import MOST_GENERATIONS, STORE_AGAIN_S, Generation, Rollback
 
 
-class Said(list):
+class Said(list[tuple[str, dict[str, object]]]):
     """What watchers are told."""
 
     def __call__(self, event, **values):
