@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from harness.errors import HarnessError
 from harness.explore.baseline import Baseline, baseline_of
 from harness.explore.cases import MOST_OVERLAPS, all_cases, possible_overlaps
 from harness.explore.commuting import like
@@ -85,7 +86,7 @@ def explore(
     if len(tried) < len(cases):
         left_out = len(cases) - len(tried)
         notes.append(f"{left_out} cases were not run: they only swap calls that do not touch the same thing")
-    if (possible := possible_overlaps(n_calls)) > most_overlaps:
+    if (possible := possible_overlaps(n_calls)) > most_overlaps > 0:
         notes.append(f"{most_overlaps} of {possible} ways in which two deliveries overlap were drawn, by seed {seed}")
     return Exploration(
         function=function.name,
@@ -134,6 +135,14 @@ def play_one(
 @contextmanager
 def _stages(function: ExploredFunction, count: int, progress: Log) -> Iterator[list[Stage]]:
     """Start stages, one after the other: each needs all of a processor for a second."""
+    told: dict[str, None] = {}
+
+    def tell_once(line: str) -> None:
+        # Two stages have the same to tell, and one that starts afresh tells it for each case.
+        if line not in told:
+            told[line] = None
+            progress(line)
+
     with ExitStack() as open_:
         yield [
             open_.enter_context(
@@ -144,7 +153,7 @@ def _stages(function: ExploredFunction, count: int, progress: Log) -> Iterator[l
                     config=function.config,
                     prepare=function.preparation.prepare,
                     retry_after_s=function.preparation.retry_after_s,
-                    progress=progress,
+                    progress=tell_once,
                 )
             )
             for _ in range(count)
@@ -206,7 +215,11 @@ def _tried_of(group: Sequence[Schedule], try_one: Callable[[Schedule], TriedCase
 
 
 def _try_one(stage: Stage, function: ExploredFunction, baseline: Baseline, schedule: Schedule) -> TriedCase:
-    play = stage.play(partial(function.preparation.event_of, stage.client, function.event), schedule)
+    try:
+        play = stage.play(partial(function.preparation.event_of, stage.client, function.event), schedule)
+    except HarnessError as error:
+        case = f"in this case: {in_words(schedule, baseline.calls)}"
+        raise HarnessError(error.what, "; ".join(filter(None, (error.where, case))), error.remedy) from error
     state = final_state(stage.state.endpoints, play.calls, function.preparation.rules)
     violation = function.preparation.violation(stage.client)
     return TriedCase(schedule, play, tuple(differences(baseline.state, state)), violation)

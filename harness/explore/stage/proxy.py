@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import h11
 
+from harness.errors import HarnessError
 from harness.explore.stage.answers import StageAnswer
 from harness.explore.stage.requests import StageRequest
 from harness.system.ports import LOOPBACK
@@ -52,8 +53,9 @@ class StageProxy:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         http = h11.Connection(h11.SERVER)
         try:
-            # Environments are killed in the middle of whatever they do.
-            with suppress(h11.ProtocolError, OSError):
+            # Environments are killed in the middle of whatever they do, and a stage that is stopped loses its services
+            # first; of a service that is lost while it plays, the play itself tells.
+            with suppress(h11.ProtocolError, OSError, HarnessError):
                 while await self._exchange(http, reader, writer):
                     http.start_next_cycle()
         finally:
