@@ -103,6 +103,7 @@ RULES = (
 # Rules that a few schedules in a thousand take: only so many schedules take them for certain.
 ENOUGH_FOR_RARE_RULES = 10_000
 RARE = {
+    "decide: a new rank that is asked has no state",
     "decide: a rank left behind takes a snapshot",
     "decide: a rank goes back for one that needs its frames",
     "decide: a donor that has finished",
