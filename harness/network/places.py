@@ -50,7 +50,8 @@ class Places:
     async def of(self, connection: socket.socket) -> EnvironmentPlace | None:
         """Return the environment at the other end of a connection; None if it is no function's.
 
-        It is looked up once for each connection; the gateway is asked again only for a client that is not known yet.
+        It is looked up once for each connection; the gateway is asked again for a process that is not known yet, and
+        for each connection of a container.
         """
         try:
             peer = connection.getpeername()[:2]
@@ -59,7 +60,8 @@ class Places:
         if peer in self._stand_ins:
             return self._stand_ins[peer]
         asked = self._asked
-        found = await self._look_up(connection, peer)
+        # A container's address may have been another environment's when they were listed last.
+        found = await self._look_up(connection, peer) if ip_address(peer[0]).is_loopback else None
         if found is not None:
             return found
         async with self._refreshing:
