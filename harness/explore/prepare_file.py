@@ -19,6 +19,7 @@ Every part may be missing. `client("s3")` returns a boto3 client of the stage.
 """
 
 import importlib.util
+import inspect
 import json
 import re
 import sys
@@ -78,8 +79,8 @@ class Preparation:
             return event
         try:
             made = self.event(client, event)
-            json.dumps(made)
-        except Exception as error:
+            json.dumps(made, allow_nan=False)
+        except (Exception, SystemExit) as error:
             raise HarnessError(
                 f"`event(client, event)` fails: {type(error).__name__}: {error}",
                 remedy="let it return the event as JSON",
@@ -98,9 +99,13 @@ class Preparation:
             told = self.invariant(client)
         except AssertionError as error:
             return str(error) or _failed_line(error) or "the invariant does not hold"
-        except Exception as error:  # noqa: BLE001 - the user's code; what it fails at is the finding
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code; what it fails at is the finding
             return f"{type(error).__name__}: {error}"
-        return told if isinstance(told, str) else ""
+        if isinstance(told, str):
+            return told
+        # `return problems` of a list, and `return total == 3`, say what is wrong as well as a text does.
+        holds = told is None or told is True or told in ([], ())
+        return "" if holds else f"it returned {told!r:.500}"
 
 
 def preparation_of(origin: str, given: Mapping[str, Any]) -> Preparation:
@@ -133,13 +138,22 @@ def _function(name: str, given: Mapping[str, Any], origin: str) -> Callable[...,
     function = given.get(name)
     if function is None:
         return None
-    if callable(function):
+    arguments = "client, event" if name == "event" else "client"
+    kind = _unfinished(function)
+    if callable(function) and not kind:
         called: Callable[..., object] = function
         return called
-    arguments = "client, event" if name == "event" else "client"
-    raise HarnessError(
-        f"{name} is {function!r:.80}, no function", origin, f"write `def {name}({arguments}):`, or leave it out"
-    )
+    what = f"{name} is {kind}" if kind else f"{name} is {function!r:.80}, no function"
+    raise HarnessError(what, origin, f"write `def {name}({arguments}):`, or leave it out")
+
+
+def _unfinished(function: object) -> str:
+    """Return what kind of function a call only begins, and never ends; empty for any other."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return "a coroutine function, which would never run"
+    if inspect.isgeneratorfunction(function):
+        return "a generator function, which would never run"
+    return ""
 
 
 def load_preparation(path: Path) -> Preparation:
@@ -167,7 +181,7 @@ def _import(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HarnessError(
             f"--prepare {path} fails: {type(error).__name__}: {error}", _place(error, path), "correct the file"
         ) from error
@@ -176,9 +190,9 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def _place(error: Exception, path: Path) -> str:
+def _place(error: BaseException, path: Path) -> str:
     """Return the line of a file at which an error arose."""
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f"{path}:{lines[-1]}" if lines else str(path)

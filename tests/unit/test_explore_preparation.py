@@ -1,11 +1,13 @@
 """The file of `--prepare`: what it may say, and how it is refused."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.errors import HarnessError
 from harness.explore.prepare_file import Preparation, load_preparation
+from harness.explore.stage.preparation import prepare_with
 
 
 def load(folder: Path, text: str) -> Preparation:
@@ -55,12 +57,16 @@ retry_after_s = 2
         ("return 'too much'", "too much"),
         ("return None", ""),
         ("return True", ""),
+        ("return []", ""),
+        ("return False", "it returned False"),
+        ("return ['a', 'b']", "it returned ['a', 'b']"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
         ("assert 1 == 2", "assert 1 == 2"),
         ("{}['total']", "KeyError: 'total'"),
     ],
 )
-def test_an_invariant_fails_by_raising_or_by_a_text(tmp_path: Path, body: str, says: str):
-    """An assertion without a message is quoted."""
+def test_an_invariant_fails_by_raising_or_by_what_it_returns(tmp_path: Path, body: str, says: str):
+    """An assertion without a message is quoted; no returned value is taken and ignored."""
     assert load(tmp_path, f"def invariant(client):\n    {body}\n").violation(lambda _: None) == says
 
 
@@ -71,6 +77,11 @@ def test_an_invariant_fails_by_raising_or_by_a_text(tmp_path: Path, body: str, s
         ("prepare = 3", "prepare is 3, no function"),
         ("import no_such_module", r"ModuleNotFoundError: No module named 'no_such_module'\n.*setup.py:1"),
         ("def f(:\n", r"SyntaxError.*\n.*setup.py:1"),
+        ("x = '\0'", r"SyntaxError.*null bytes\n.*setup.py"),
+        ("raise SystemExit", r"SystemExit: \n.*setup.py:1"),
+        ("async def prepare(client): ...", r"prepare is a coroutine function.*\n.*\nwrite `def prepare\(client\):`"),
+        ("async def invariant(client): ...", "invariant is a coroutine function"),
+        ("def invariant(client):\n    yield 1", "invariant is a generator function"),
         ("ignore = 's3://*'", r"ignore is 's3://\*'\n.*setup.py\nmake it a list"),
         ("ignore = [1]", "ignore has 1"),
         ("normalise = ['x']", "normalise has 'x'"),
@@ -91,3 +102,18 @@ def test_a_missing_file_is_named(tmp_path: Path):
     """Also one that is no Python."""
     with pytest.raises(HarnessError, match=r"nothing.py is no Python file"):
         load_preparation(tmp_path / "nothing.py")
+
+
+@pytest.mark.parametrize("value", ["float('nan')", "{1, 2}", "exit()"])
+def test_an_event_has_to_be_json(tmp_path: Path, value: str):
+    """Python's JSON has NaN, and Lambda's has not."""
+    found = load(tmp_path, f"def event(client, event):\n    return {value}\n")
+
+    with pytest.raises(HarnessError, match=r"`event\(client, event\)` fails"):
+        found.event_of(lambda _: None, {})
+
+
+def test_a_prepare_that_exits_has_failed():
+    """It does not end the harness."""
+    with pytest.raises(HarnessError, match=r"prepare\(client\) failed\n.*SystemExit: 5"):
+        prepare_with(lambda _: sys.exit(5), lambda _: None)

@@ -30,7 +30,7 @@ def prepare_with(prepare: Path | Prepare | None, client: ClientOf) -> None:
         return
     try:
         call(client)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HarnessError(
             "prepare(client) failed", f"{where}: {type(error).__name__}: {error}", "correct it; it runs once per stage"
         ) from error
@@ -48,7 +48,7 @@ def module_at(path: Path) -> object:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HarnessError(
             "the file of --prepare cannot be imported", f"{path}: {type(error).__name__}: {error}", "correct it"
         ) from error
