@@ -1,17 +1,22 @@
-"""Recovery with one rule removed, rule by rule: random schedules must notice. `make mutate` prints the table."""
+"""Recovery with one rule removed, rule by rule: schedules must notice. `make mutate` prints the table."""
 
 import os
 
 import pytest
 
-from tests.support.mutants import EQUIVALENT, MUTANTS, NOT_NOTICED_YET
-from tests.support.mutation import drawn, notice, schedules_by_rule
+from tests.support import lease_mutants, mutants
+from tests.support.directed_schedules import DIRECTED
+from tests.support.mutation import drawn, notice, schedules_by_rule, with_costs
+from tests.support.removing import MUTANTS
 from tests.support.schedules import flat_schedules
 from tests.support.taken_rules import RULES
 
 SCHEDULES = int(os.environ.get("HARNESS_SCHEDULES", "1000"))
 # On so many schedules that take a rule.
 MOST_PER_MUTANT = 40
+
+EQUIVALENT = mutants.EQUIVALENT | lease_mutants.LEASE_EQUIVALENT
+NOT_NOTICED_YET = mutants.NOT_NOTICED_YET | lease_mutants.LEASE_NOT_NOTICED_YET
 
 
 def test_every_rule_has_a_mutant():
@@ -20,6 +25,7 @@ def test_every_rule_has_a_mutant():
     assert set(RULES) == removed | EQUIVALENT.keys()
     assert not removed & EQUIVALENT.keys()
     assert removed >= NOT_NOTICED_YET
+    assert removed >= DIRECTED.keys()
 
 
 @pytest.mark.slow
@@ -27,7 +33,14 @@ def test_every_rule_has_a_mutant():
 def test_random_schedules_notice_the_removal_of_every_rule(request):
     """A mutant that survives, and is not known to, is a rule that nothing tests, or that nobody needs."""
     by_rule = schedules_by_rule(drawn(flat_schedules(), SCHEDULES))
-    noticed = [notice(mutant, by_rule.get(mutant.rule, [])[:MOST_PER_MUTANT]) for mutant in MUTANTS]
+    noticed = [
+        notice(
+            mutant,
+            [with_costs(schedule) for schedule in DIRECTED.get(mutant.rule, ())],
+            by_rule.get(mutant.rule, [])[:MOST_PER_MUTANT],
+        )
+        for mutant in MUTANTS
+    ]
 
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.directed_schedules import DIRECTED
 from tests.support.replay import replayed
 from tests.support.schedules import flat_schedules, healing_schedules, schedules
 from tests.support.taken_rules import counting
@@ -64,6 +65,15 @@ def test_so_does_every_schedule_of_two_levels(whole_up_to_bytes, monkeypatch):
 def test_a_run_whose_faults_are_over_ends_within_a_bound():
     """Faults that last until they heal, all at one moment: from then on the run makes progress up to its end."""
     run(SCHEDULES // 5, healing_schedules())
+
+
+@pytest.mark.parametrize("rule", DIRECTED)
+def test_a_schedule_that_is_aimed_at_a_rule_takes_it(rule, taken):
+    """So the rule is tested, whatever chance does."""
+    before = taken[rule]
+    for schedule in DIRECTED[rule]:
+        replay(schedule)
+    assert taken[rule] == before + len(DIRECTED[rule])
 
 
 @pytest.mark.skipif(SCHEDULES < ENOUGH_FOR_ALL_RULES, reason="a hundred schedules do not take every rule")

@@ -1,69 +1,28 @@
 """Recovery with one rule removed: what the oracle of schedules must notice, each on schedules that take the rule.
 
-Some rules save time, not bits: without them another rule gets there later, or does more. They have a `cost`, which must
-grow by `GROWS` on the same schedules.
+The mutants of leases and of revival are in `tests.support.lease_mutants`.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
-import msgspec
-import pytest
-
-from tests.support.simulated_lambda import SimulatedReviver
+from tests.support.removing import around, failing, nothing, without
 from tests.support.taken_rules import reason_of
 from training.errors import ChannelError, ImpossibleValue, StateLost
 from training.exchange.channel.retrying import RetryingChannel
 from training.exchange.exchange import Exchange
 from training.exchange.incoming import Incoming
-from training.exchange.recovery import lease, peers, recovery, revival, rules, state
-from training.exchange.recovery.lease import Lease, LeaseState
+from training.exchange.recovery import peers, recovery, rules, state
 from training.exchange.recovery.patient_wait import PatientWait
 from training.exchange.recovery.peers import Peers
 from training.exchange.recovery.private_state import PrivateState
 from training.exchange.recovery.recovery import Recovery
-from training.exchange.recovery.revival import LeaseWatch
 from training.exchange.recovery.rollback import Rollback
 from training.exchange.recovery.rules import HandOver, KeepPolling, Phase, Republish, TakeSnapshot
 from training.exchange.recovery.state import RecoveryState
 
-GROWS = 1.2
-# What a run costs beside its bits: each returns a number of a simulation that has ended.
-COSTS: dict[str, Callable[[Any], float]] = {
-    "seconds": lambda simulation: simulation.ended_at,
-    "snapshots": lambda simulation: _noted(simulation, "handed_over"),
-    "frames stored again": lambda simulation: sum(
-        values["frames"] for _, event, _, values in simulation.notes if event == "reput"
-    ),
-    "times that all went back": lambda simulation: _noted(simulation, "rolled_back"),
-    "deliveries": lambda simulation: len(simulation.processes),
-    "computations": lambda simulation: simulation.computations,
-    "seconds of processes": lambda simulation: sum(
-        process.ended_at - process.starts_at for process in simulation.processes
-    ),
-}
-
-
-class Mutant(NamedTuple):
-    """Recovery without a rule.
-
-    Attributes:
-        rule: The rule's name.
-        cost: Which cost grows without it; empty for a rule without which a run fails.
-        remove: Removes it.
-    """
-
-    rule: str
-    cost: str
-    remove: Callable[[pytest.MonkeyPatch], None]
-
-
-MUTANTS: list[Mutant] = []
 # Rules whose removal changes nothing that anybody could notice, and why.
 EQUIVALENT = {
     "decide: of several as far behind the lowest rank": "any of them does; the lowest, so that polls do not alternate",
-    "revive: only the lowest of those that wait": "the record decides between survivors; the rule saves requests to S3",
 }
 # Rules whose absence the run does not notice yet (the table says `SURVIVES`): a gap of the tests, not of the rules.
 # Fewer than five of 1,000 schedules take the first ones; without the others, a cost grows by less than `GROWS`, or some
@@ -74,10 +33,6 @@ NOT_NOTICED_YET = {
     "act: drop a snapshot that is no longer needed",
     "act: leave an outdated checkpoint",
     "back: send them back when going back one round is in vain",
-    "revive: a rank whose lease was left",
-    "revive: no rank that is done",
-    "revive: a rank at most so often",
-    "lease: take one that was left",
     # taken often
     "decide: listen before choosing a donor",
     "state: publish the position at once on news",
@@ -88,54 +43,7 @@ NOT_NOTICED_YET = {
     "act: leave a run whose results are stored",
     "wait: a sign of life extends the deadline",
     "end: the `over` key ends the stay",
-    "revive: a rank whose heartbeat stands still",
-    "revive: a rank whose lease is gone",
-    "revive: no rank that never joined",
-    "revive: who has not looked for long knows nothing",
-    "revive: of several survivors the first",
-    "lease: add it",
-    "lease: take at once what a peer has seen stand still",
-    "lease: leave one that is done",
-    "lease: leave one whose heartbeat moves",
-    "lease: add it again when the cache has lost it",
-    "lease: yield to an equal try whose heartbeat moves",
-    "lease: yield to a later try",
-    "lease: stop when another try has it",
 }
-
-
-def _noted(simulation, event):
-    return sum(name == event for _, name, _, _ in simulation.notes)
-
-
-def without(rule, cost=""):
-    """Registers a function that removes a rule."""
-
-    def register(remove):
-        MUTANTS.append(Mutant(rule, cost, remove))
-        return remove
-
-    return register
-
-
-def around(patch, owner, name, change):
-    """Puts `change` in place of a function: it is given the real one first, and then what that is given."""
-    original = getattr(owner, name)
-    patch.setattr(owner, name, lambda *arguments, **more: change(original, *arguments, **more))
-
-
-def nothing(patch, owner, name, answer=None):
-    """Lets a function do nothing."""
-    patch.setattr(owner, name, lambda *_arguments, **_more: answer)
-
-
-def failing(error):
-    """Returns a function that raises an error instead of doing what its rule says."""
-
-    def fail(*_arguments, **_more):
-        raise error
-
-    return fail
 
 
 def instead(patch, kind, when=lambda _own, _others, _action: True):
@@ -422,170 +330,3 @@ def _stay_for_all(patch):
         return {key: value for key, value in found.items() if key != done} if done in keys else found
 
     around(patch, PatientWait, "poll", change)
-
-
-def _revive_only(patch, when):
-    """Lets a survivor revive those ranks alone for which `when` is true."""
-
-    def change(dead, self, *seen, **more):
-        return [one for one in dead(self, *seen, **more) if when(one)]
-
-    around(patch, LeaseWatch, "dead", change)
-
-
-def _state_of(dead):
-    return lease.read_holder("", dead.lease).state if dead.lease else None
-
-
-@without("revive: a rank whose heartbeat stands still", "seconds")
-def _revive_no_dead(patch):
-    _revive_only(patch, lambda dead: _state_of(dead) != LeaseState.HELD)
-
-
-@without("revive: a rank whose lease was left", "seconds")
-def _revive_none_that_left(patch):
-    _revive_only(patch, lambda dead: _state_of(dead) != LeaseState.LEFT)
-
-
-@without("revive: a rank whose lease is gone", "seconds")
-def _revive_none_without_lease(patch):
-    _revive_only(patch, lambda dead: dead.lease)
-
-
-@without("revive: no rank that never joined", "deliveries")
-def _revive_cold_starts(patch):
-    around(patch, LeaseWatch, "dead", lambda dead, *seen, all_joined: dead(*seen, all_joined=True))  # noqa: ARG005
-
-
-@without("revive: no rank that is done", "deliveries")
-def _revive_the_done(patch):
-    _reading(patch, LeaseState.DONE, LeaseState.HELD, revival)
-
-
-@without("revive: wait longer each time", "deliveries")
-def _revive_impatiently(patch):
-    patch.setattr(revival, "PATIENCE_GROWTH", 1)
-
-
-@without("revive: a rank at most so often", "deliveries")
-def _revive_forever(patch):
-    patch.setattr(revival, "MOST_REVIVALS", math.inf)
-    patch.setattr(revival, "PATIENCE_GROWTH", 1)
-
-
-@without("revive: who has not looked for long knows nothing", "deliveries")
-def _trust_old_sightings(patch):
-    patch.setattr(revival, "BLIND_S", math.inf)
-
-
-@without("revive: of several survivors the first", "deliveries")
-def _all_survivors_revive(patch):
-    def change(_call, self, dead):
-        self._simulation.deliver(dead.rank, 0.0, stood_still=dead.lease, revived=True)
-        return dead.revivals + 1
-
-    around(patch, SimulatedReviver, "__call__", change)
-
-
-@without("lease: add it", "seconds of processes")
-def _everybody_takes_it(patch):
-    def change(_add_or_read, self):
-        self._open().put_many({self._key: lease._packed(self._holder)})  # noqa: SLF001 - what the lease stores
-
-    around(patch, Lease, "_add_or_read", change)
-
-
-@without("lease: take over one whose heartbeat stands still")
-def _wait_for_the_dead(patch):
-    patch.setattr(lease, "STANDS_STILL_S", math.inf)
-
-
-def _reading(patch, found, read_as, module=lease):
-    def change(read_holder, key, value):
-        holder = read_holder(key, value)
-        return msgspec.structs.replace(holder, state=read_as) if holder.state == found else holder
-
-    around(patch, module, "read_holder", change)
-
-
-@without("lease: take one that was left", "seconds")
-def _watch_the_left(patch):
-    _reading(patch, LeaseState.LEFT, LeaseState.HELD)
-
-
-@without("lease: take at once what a peer has seen stand still", "seconds")
-def _watch_again(patch):
-    def change(take_over, self, found, other):
-        if found == self._stood_still:
-            self._stood_still = b""
-            return False
-        return take_over(self, found, other)
-
-    around(patch, Lease, "_take_over", change)
-
-
-@without("lease: leave one that is done", "seconds of processes")
-def _do_it_again(patch):
-    _reading(patch, LeaseState.DONE, LeaseState.LEFT)
-
-
-@without("lease: leave one whose heartbeat moves", "seconds of processes")
-def _watch_on(patch):
-    def change(acquire, self, *patience):
-        while not acquire(self, *patience):
-            if any(process.joined and process.rank == self._process.rank for process in self._simulation.processes):
-                self._clock.sleep(lease.WATCH_POLL_S)
-            if len(self._simulation.results) == self._simulation.schedule.world_size:
-                return False
-        return True
-
-    around(patch, Lease, "acquire", change)
-
-
-@without("lease: add it again when the cache has lost it", "seconds of processes")
-def _lose_the_lease(patch):
-    def change(heartbeat, self):
-        if self._open().get_many([self._key]):
-            heartbeat(self)
-
-    around(patch, Lease, "heartbeat", change)
-
-
-@without("lease: a heartbeat whose answer was lost")
-def _yield_to_itself(patch):
-    read = []
-
-    def remember(read_holder, key, value):
-        read[:] = [read_holder(key, value)]
-        return read[0]
-
-    def change(heartbeat, self):
-        heartbeat(self)
-        self._lost |= bool(read) and self._holder is read[0]
-
-    around(patch, lease, "read_holder", remember)
-    around(patch, Lease, "heartbeat", change)
-
-
-@without("lease: yield to a later try", "seconds of processes")
-@without("lease: yield to an equal try whose heartbeat moves", "seconds of processes")
-def _yield_to_nobody(patch):
-    def change(meet, self, *other):
-        meet(self, *other)
-        self._lost = False
-
-    around(patch, Lease, "_meet", change)
-
-
-@without("lease: overwrite an earlier try's", "seconds of processes")
-def _overwrite_nothing(patch):
-    def change(meet, self, other, found, moved):
-        if other.attempt >= moved.attempt:
-            meet(self, other, found, moved)
-
-    around(patch, Lease, "_meet", change)
-
-
-@without("lease: stop when another try has it", "seconds of processes")
-def _go_on(patch):
-    nothing(patch, Lease, "check")

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.support.mutants import COSTS, GROWS, Mutant
+from tests.support.removing import COSTS, GROWS, Mutant
 from tests.support.replay import replayed
 from tests.support.taken_rules import counting
 
@@ -59,16 +59,27 @@ def schedules_by_rule(schedules):
     with counting() as taken:
         for schedule in schedules:
             before = dict(taken)
-            simulation = replayed(schedule)
-            costs = {name: cost(simulation) for name, cost in COSTS.items()}
+            case = with_costs(schedule)
             for rule in taken:
                 if taken[rule] > before[rule]:
-                    by_rule.setdefault(rule, []).append((schedule, costs))
+                    by_rule.setdefault(rule, []).append(case)
     return by_rule
 
 
-def notice(mutant, cases):
-    """Runs a mutant on schedules that take its rule, until one gives it away, or the sum of its costs."""
+def with_costs(schedule):
+    """Returns a schedule with its undisturbed costs."""
+    simulation = replayed(schedule)
+    return schedule, {name: cost(simulation) for name, cost in COSTS.items()}
+
+
+def notice(mutant, directed, cases):
+    """Runs a mutant on the schedules that are aimed at its rule, and, if they show nothing, on others that take it."""
+    outcome = _notice(mutant, directed)
+    return outcome if outcome.noticed else _notice(mutant, cases)
+
+
+def _notice(mutant, cases):
+    """Runs a mutant until a schedule gives it away, or the sum of its costs."""
     grown = usual = 0.0
     with pytest.MonkeyPatch.context() as patch:
         mutant.remove(patch)
