@@ -45,6 +45,18 @@ class _ModelName(click.ParamType[str]):
 
 _MODEL = _ModelName()
 
+
+class _OnOff(click.types.BoolParamType):
+    """A switch that is on unless it is turned off; click takes an empty value, as of an unset variable, for off."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:  # noqa: ANN401 - click's
+        if value == "":
+            self.fail("'' is not a valid boolean.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_ON_OFF = _OnOff()
+
 # A line in the "Attributes" section of a docstring: the job documents its keys in one place.
 _ATTRIBUTE = re.compile(r"^    (\w+): (.+)\.$", re.MULTILINE)
 
@@ -64,7 +76,7 @@ def job_options(function: Decorated) -> Decorated:
         allowed, metavar = describe(hints[field.name]), None
         if type_ is click.BOOL and value:
             # The bare flag would change nothing.
-            allowed, metavar, value = "on or off", "on|off", "on"
+            type_, allowed, metavar, value = _ON_OFF, "on or off", "on|off", "on"
         elif type_ is click.BOOL:
             flag += "/--no" + flag[1:]
         default = "" if value in (msgspec.NODEFAULT, None, "") else f"  [default: {value}]"

@@ -11,6 +11,8 @@ from training.errors import InputError
 # click's words for a value outside a range or a choice.
 _RANGE = re.compile(r"(?P<value>.+) is not in the range (?P<allowed>.+)\.")
 _CHOICE = re.compile(r"(?P<value>'.*') is not one of (?P<allowed>.+)\.")
+_NUMBER = re.compile(r"(?P<value>'.*') is not a valid (?P<kind>integer|float) range\.")
+_BOOLEAN = re.compile(r"(?P<value>'.*') is not a valid boolean\..*")
 # A range by its ends, such as `1<=x<=1000`.
 _ENDS = re.compile(r"(?:(?P<least>[^<>=]+)(?P<from><=?))?x(?:(?P<to><=?)(?P<most>.+)|>(?P<equal>=?)(?P<above>.+))?")
 
@@ -53,7 +55,18 @@ def _message(error: click.ClickException) -> str:
         return f"{flag} is {found['value']}; allowed: {_in_words(found['allowed'])}"
     if found := _CHOICE.fullmatch(error.message):
         return f"{flag} is {found['value']}; allowed: {found['allowed'].replace(chr(39), '')}"
+    if (found := _NUMBER.fullmatch(error.message)) and isinstance(error.param, click.Parameter):
+        kind = "a whole number" if found["kind"] == "integer" else "a number"
+        return f"{flag} is {found['value']}; allowed: {kind}, {_in_words(_range_of(error.param))}"
+    if found := _BOOLEAN.fullmatch(error.message):
+        return f"{flag} is {found['value']}; allowed: on, off"
     return f"{flag}: {error.message}"
+
+
+def _range_of(param: click.Parameter) -> str:
+    """Return the range of a number as click writes it, such as `1<=x<=1000`."""
+    described = getattr(param.type, "_describe_range", None)
+    return str(described()) if described else "x"
 
 
 def _flag_of(error: click.BadParameter) -> str:

@@ -12,6 +12,10 @@ from harness.cli.usage import describe_usage
     ("arguments", "lines"),
     [
         (["run", "--n-workers", "x"], ["--n-workers: 'x' is not a valid integer.", "see `harness run --help`"]),
+        (["run", "--cache-nodes", "x"], ["--cache-nodes is 'x'; allowed: a whole number, 1 to 40"]),
+        (["data", "make", "--density", "x", "-o", "x"], ["--density is 'x'; allowed: a number, above 0, at most 0.5"]),
+        (["run", "--revive", "maybe"], ["--revive is 'maybe'; allowed: on, off"]),
+        (["run", "--revive", ""], ["--revive is ''; allowed: on, off"]),
         (["run", "--optim", "foo"], ["--optim is 'foo'; allowed: grad_avg, model_avg, admm, em"]),
         (["run", "--function-memory", "5"], ["--function-memory is 5; allowed: 128 to 10240"]),
         (["data", "make", "--rows", "-1", "-o", "x"], ["--rows is -1; allowed: at least 1"]),
