@@ -3,10 +3,12 @@
 import shutil
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 
 import training
 from training.errors import CodeChanged, InputError
@@ -37,6 +39,34 @@ def test_ranks_with_the_code_of_the_first_one_join(folder):
     check_code(folder, [], OWN)
     check_code(folder, [RECORD], OWN)
 
+    assert OWN == folder.read_as(RECORD, RunCode)
+
+
+class Body(BytesIO):
+    """The body of an answer as botocore reads it."""
+
+    def stream(self):
+        """All of it."""
+        yield self.read()
+
+
+def test_ranks_that_write_at_the_same_moment_try_again(s3, folder):
+    """S3 answers 409 to a write that meets another one under the same key, and leaves open which of them is stored."""
+    conflicts = []
+
+    def conflict(request, **_):
+        if len(conflicts) == 2:
+            return None
+        conflicts.append(request.url)
+        return AWSResponse(request.url, 409, {}, Body(b"<Error><Code>ConditionalRequestConflict</Code></Error>"))
+
+    s3.meta.events.register("before-send.s3.PutObject", conflict)
+    try:
+        check_code(folder, [], OWN)
+    finally:
+        s3.meta.events.unregister("before-send.s3.PutObject", conflict)
+
+    assert 2 == len(conflicts)
     assert OWN == folder.read_as(RECORD, RunCode)
 
 

@@ -18,6 +18,7 @@ This module alone translates S3's errors.
 """
 
 import hashlib
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -51,6 +52,8 @@ PIECE_BYTES = 256 << 10
 MOST_RECORD_BYTES = 64 << 20
 # The result has a report for each of up to a million epochs, at most 450 bytes each.
 MOST_RESULT_BYTES = 1 << 30
+# How often a write is made that meets others under its key, and how much longer each further one waits.
+MOST_CONFLICTS, CONFLICT_DELAY_S = 6, 0.02
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "404"}
 
 Record = TypeVar("Record")
@@ -213,15 +216,25 @@ class RunFolder:
         self.write(name, msgspec.json.encode(record))
 
     def create_json(self, name: str, record: object) -> bool:
-        """Store a record unless the object exists; return whether it was stored."""
-        key = self._key(name)
+        """Store a record unless the object exists; return whether it was stored.
+
+        S3 refuses one of two writes that meet under a key, which may then be made again.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+        """
+        key, body = self._key(name), msgspec.json.encode(record)
         with _translated(self._bucket, key):
-            try:
-                self._s3.put_object(Bucket=self._bucket, Key=key, Body=msgspec.json.encode(record), IfNoneMatch="*")
-            except ClientError as error:
-                if error.response["Error"]["Code"] == "PreconditionFailed":
-                    return False
-                raise
+            for number in range(1, MOST_CONFLICTS + 1):
+                try:
+                    self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
+                except ClientError as error:
+                    code = error.response["Error"]["Code"]
+                    if code == "PreconditionFailed":
+                        return False
+                    if code != "ConditionalRequestConflict" or number == MOST_CONFLICTS:
+                        raise
+                    time.sleep(number * CONFLICT_DELAY_S)
+                else:
+                    break
         return True
 
     def read(self, name: str) -> bytes | None:
