@@ -218,3 +218,13 @@ def test_ranks_meet_though_nodes_were_added_while_they_joined(cluster):
     channels.append(connected(cluster))
 
     assert undisturbed == on_all_ranks(RANKS, lambda rank: train(channels[rank], rank, 5, runs[1]))
+
+
+def test_an_endpoint_that_does_not_answer_holds_no_heartbeat_up(cluster):
+    """A rank asks it between two heartbeats; if it waited as long as for a value, its peers would take it for dead."""
+    with closing(MemcachedChannel("127.0.0.1", cluster.port, 30.0)) as channel, cluster.silent():
+        asking = threading.Thread(target=channel.refresh, daemon=True)
+        asking.start()
+        asking.join(10.0)
+
+        assert not asking.is_alive()

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import threading
+from contextlib import contextmanager
 
 from harness.network import Node, NodeList, serve
 from harness.stack.memcached import find_memcached, memcached_service
@@ -75,6 +76,16 @@ class Cluster:
     def list_as(self, version):
         """Has the list carry this version."""
         self._call(self._set_version(version))
+
+    @contextmanager
+    def silent(self):
+        """Within the block, the endpoint accepts connections and does not answer; the nodes do."""
+        over = threading.Event()
+        self._loop.call_soon_threadsafe(over.wait)
+        try:
+            yield
+        finally:
+            over.set()
 
     def close(self):
         """Ends all of them."""

@@ -28,6 +28,8 @@ ITEM_OVERHEAD_BYTES = 512
 TIMEOUT_S = 3.0
 # While a node fails, the endpoint is asked again this often.
 ASK_AGAIN_S = 0.25
+# A rank asks between two heartbeats of its lease, which must not stand still for as long as that of a dead rank.
+REFRESH_WITHIN_S = 0.5
 LONGEST_KEY_BYTES = 250
 _REFUSED = b"SERVER_ERROR"
 _TOO_LARGE = b"too large"
@@ -130,7 +132,7 @@ class MemcachedChannel:
         if not self._listing.version:
             return
         try:
-            listing = discover(*self._endpoint, self._timeout_s)
+            listing = discover(*self._endpoint, min(self._timeout_s, REFRESH_WITHIN_S))
         except ChannelError as error:
             logger.debug("the list of nodes stays: %s", error)
             return
