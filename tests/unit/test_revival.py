@@ -35,9 +35,9 @@ def test_a_lease_that_stands_still_is_of_a_dead_rank():
     """After `STANDS_STILL_S`, and not before; its link is the one that died."""
     watching = Watching()
 
-    assert [] == watching.dead(Holder("a", link=3), STANDS_STILL_S)
-    (dead,) = watching.dead(Holder("a", link=3))
-    assert (2, 3, 0) == dead[:3]
+    assert [] == watching.dead(Holder("a", link=2), STANDS_STILL_S)
+    (dead,) = watching.dead(Holder("a", link=2))
+    assert (2, 2, 0) == dead[:3]
     assert dead.stood_still_s >= STANDS_STILL_S
 
 
@@ -75,6 +75,12 @@ def test_the_next_link_of_a_chain_starts_late():
     assert [] == Watching(link=2).dead(Holder("a", link=1, state=LeaseState.LEFT), 100)
     (dead,) = Watching(link=2).dead(Holder("a", link=1))
     assert 1 == dead.link
+
+
+def test_a_link_that_no_rank_can_have_reached_is_revived_by_nobody():
+    """Each link counts its own revivals: forged ones would have peers invoke again and again."""
+    assert [] == Watching(link=2).dead(Holder("a", link=4), 100)
+    assert Watching(link=2).dead(Holder("a", link=3))
 
 
 def test_the_lowest_of_those_that_wait_watches_and_revives():

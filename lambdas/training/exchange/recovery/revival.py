@@ -10,6 +10,7 @@ be billed, that long.
     never seen in round 0, or left by an         a cold start: Lambda has the rank's event, and nobody can tell a slow
       earlier link                               start from a lost one
     done                                         the rank needs nothing more
+    of a link after the next one                 this rank was replaced long ago, or somebody else writes leases
 
 The lowest of the ranks that wait watches the others' leases, and revives. If two do, or if the rank lives after all,
 that costs one short invocation: the record of the revival decides between survivors, and the lease between tries.
@@ -122,7 +123,7 @@ class LeaseWatch:
             holder = None if sighting.value is None else read_holder(keys[rank], sighting.value)
             if holder is None and not (self._all_joined or rank in self._joined):
                 continue
-            if holder is not None and (holder.state == LeaseState.DONE or _hands_over(holder, self._link)):
+            if holder is not None and (holder.state == LeaseState.DONE or _is_elsewhere(holder, self._link)):
                 continue
             link = self._link if holder is None else holder.link
             revivals, stood_still_s = self._revivals.get((rank, link), 0), now - sighting.since
@@ -142,5 +143,6 @@ def patience_s(revivals: int) -> float:
     return STANDS_STILL_S * float(PATIENCE_GROWTH**revivals)
 
 
-def _hands_over(holder: Holder, link: int) -> bool:
-    return holder.state == LeaseState.LEFT and holder.link < link
+def _is_elsewhere(holder: Holder, link: int) -> bool:
+    """Return whether a rank is on its way to this link, or further than it can be while this link lasts."""
+    return (holder.state == LeaseState.LEFT and holder.link < link) or holder.link > link + 1
