@@ -324,7 +324,8 @@ def test_replies_arrive_in_slices(network, client):
         while not read[-1].endswith(b"END\r\n"):
             read.append(raw.recv(65_536))
 
-    assert 100 == len(read[0])
+    assert len(read) > 1
+    assert 0 == len(read[0]) % 100  # a busy reader may find two at once
     assert bytes(range(200)) * 5 in b"".join(read)
     assert time.monotonic() - started >= 10 * 0.02
 

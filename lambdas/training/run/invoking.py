@@ -31,7 +31,11 @@ def lambda_client() -> "LambdaClient":
     `training.run.results` explains why its retries are `legacy`.
     """
     return boto3.client(
-        "lambda", config=Config(retries={"mode": "legacy", "max_attempts": 5}, max_pool_connections=CONNECTIONS)
+        "lambda",
+        # A rank that revives another one waits for this, and does nothing else meanwhile.
+        config=Config(
+            connect_timeout=5, retries={"mode": "legacy", "max_attempts": 5}, max_pool_connections=CONNECTIONS
+        ),
     )
 
 
