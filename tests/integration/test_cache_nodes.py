@@ -113,8 +113,7 @@ def test_an_older_list_is_not_followed(cluster, channel):
     cluster.replace(1)
     channel.refresh()
     channel.put_many(values)
-    cluster.list_as(1)
-    cluster.caches.pop()
+    cluster.list_as(1, cluster.caches[0])
 
     channel.refresh()
 

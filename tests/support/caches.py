@@ -73,9 +73,9 @@ class Cluster:
         self.caches.append(self._another())
         self._change()
 
-    def list_as(self, version):
-        """Has the list carry this version."""
-        self._call(self._set_version(version))
+    def list_as(self, version, *caches):
+        """Has the list carry this version, and these nodes if there are any."""
+        self._call(self._set_list(version, caches))
 
     @contextmanager
     def silent(self):
@@ -103,7 +103,7 @@ class Cluster:
         return cache
 
     def _nodes(self):
-        return [Node(LOOPBACK, cache.port) for cache in self.caches]
+        return _addresses_of(self.caches)
 
     def _change(self):
         async def change():
@@ -111,8 +111,14 @@ class Cluster:
 
         self._call(change())
 
-    async def _set_version(self, version):
+    async def _set_list(self, version, caches):
         self._list.version = version
+        if caches:
+            self._list.nodes = _addresses_of(caches)
 
     def _call(self, what):
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(20)
+
+
+def _addresses_of(caches):
+    return [Node(LOOPBACK, cache.port) for cache in caches]
