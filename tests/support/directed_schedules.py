@@ -1,4 +1,4 @@
-"""Schedules that are aimed at one rule of recovery each, where chance rarely gets; the mutation run tries them first."""
+"""Schedules aimed at one rule of recovery each, where chance rarely gets; the mutation run tries them first."""
 
 from tests.support.simulation import Fault, Schedule
 

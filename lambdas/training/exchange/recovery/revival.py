@@ -10,7 +10,8 @@ be billed, that long.
     never seen in round 0, or left by an         a cold start: Lambda has the rank's event, and nobody can tell a slow
       earlier link                               start from a lost one
     done                                         the rank needs nothing more
-    of a link after the next one                 this rank was replaced long ago, or somebody else writes leases
+    of a link after the next one                 this rank was replaced long ago, or somebody else writes leases:
+                                                   left to Lambda, as each link counts its own revivals
 
 The lowest of the ranks that wait watches the others' leases, and revives. If two do, or if the rank lives after all,
 that costs one short invocation: the record of the revival decides between survivors, and the lease between tries.
@@ -144,5 +145,5 @@ def patience_s(revivals: int) -> float:
 
 
 def _is_elsewhere(holder: Holder, link: int) -> bool:
-    """Return whether a rank is on its way to this link, or further than it can be while this link lasts."""
+    """Return whether a rank is on its way to this link, or claims to be far past it."""
     return (holder.state == LeaseState.LEFT and holder.link < link) or holder.link > link + 1
