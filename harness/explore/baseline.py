@@ -78,7 +78,8 @@ def _check_run(name: str, play: Play, violation: str, preparation: Preparation) 
         why = f"{failed.kind}: {failed.error}" if failed else "no attempt has ended"
         raise HarnessError(
             f"{name} fails without any fault, so nothing can be compared",
-            f"{why:.600}",
+            # On one line, or the remedy is no longer within the three lines of an error.
+            f"{' '.join(why.split()):.600}",
             "correct the event (--event), or let `prepare(client)` make what the function needs",
         )
     beyond = sorted(address for address in play.outside if not preparation.allows(address))
@@ -95,7 +96,7 @@ def _check_run(name: str, play: Play, violation: str, preparation: Preparation) 
     if violation:
         raise HarnessError(
             f"the invariant does not hold after a run of {name} without any fault",
-            violation[:600],
+            " ".join(violation.split())[:600],
             "correct `invariant(client)`, or the function",
         )
 

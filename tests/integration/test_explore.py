@@ -53,6 +53,8 @@ def store(event, context):
 def wild(event, context):
     """Do what no exploration can compare, as the event says; runs in Lambda."""
     body = {"chance": str(random.random()), "id": str(uuid.uuid4())}.get(event["do"], "1")
+    if "why" in event:
+        raise ValueError(event["why"])
     if event["do"] == "fail":
         raise KeyError("order")
     if event["do"] != "nothing":
@@ -119,6 +121,7 @@ def test_an_invariant_is_a_finding_of_its_own(settings: Settings):
     ("event", "says"),
     [
         ({"do": "fail"}, r"tried fails without any fault.*\nraised: KeyError: 'order'"),
+        ({"do": "fail", "why": "a\nb\nc"}, r"\nraised: ValueError: a b c\ncorrect the event"),
         ({"do": "nothing"}, "tried makes no call to AWS"),
         ({"do": "chance"}, r"tried is not deterministic: .* differ at s3://inbox/k\n\"?0\.\d+\"? and \"?0\.\d+"),
     ],

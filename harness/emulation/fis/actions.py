@@ -84,7 +84,7 @@ def _is_duration(text: str) -> bool:
 
 
 def _is_number(lowest: int, highest: int) -> Callable[[str], bool]:
-    return lambda text: re.fullmatch(r"\d{1,9}", text) is not None and lowest <= int(text) <= highest
+    return lambda text: re.fullmatch(r"[0-9]{1,9}", text) is not None and lowest <= int(text) <= highest
 
 
 _DURATION = ParameterSpec(
