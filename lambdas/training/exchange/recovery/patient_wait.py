@@ -79,7 +79,7 @@ class PatientWait:
         self._poll_s = min(LONGEST_WAIT_POLL_S, max(LONG_WAIT_POLL_S, LONG_WAIT_POLL_PER_RANK_S * mailbox.world_size))
         self._causes: list[str] = []
         self._noted = False
-        self._helped = False
+        self._watched = self._helped = False
 
     @property
     def _long(self) -> bool:
@@ -92,7 +92,8 @@ class PatientWait:
             RunAborted: A rank gave the run up.
         """
         try:
-            wanted = [*keys, *self._recovery.watched()] if self._long else keys
+            self._watched = self._long
+            wanted = [*keys, *self._recovery.watched()] if self._watched else keys
             self._found = poll(self._channel, self._keys.abort, wanted, buffers)
         except ChannelError as error:
             if self._failure is None:
@@ -133,7 +134,8 @@ class PatientWait:
             self._channel.refresh()
             self._look_gap_s = min(2 * self._look_gap_s, LONGEST_LOOK_GAP_S)
             self._next_look = now + self._look_gap_s
-        if self._failure is None:
+        # Whoever comes back listens before it speaks: those that answer at once must have been heard before.
+        if self._failure is None and self._watched:
             self._causes += self._recovery.help(self._place, missing, self._found, self._begun)
             self._helped = True
         if now - self._begun >= NOTED_WAIT_S and not self._noted:
