@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.bounded_schedules import BOUNDED
 from tests.support.directed_schedules import DIRECTED
 from tests.support.replay import replayed
 from tests.support.schedules import flat_schedules, healing_schedules, schedules
@@ -74,6 +75,14 @@ def test_a_schedule_that_is_aimed_at_a_rule_takes_it(rule, taken):
     for schedule in DIRECTED[rule]:
         replay(schedule)
     assert taken[rule] == before + len(DIRECTED[rule])
+
+
+@pytest.mark.skipif(SCHEDULES < ENOUGH_FOR_ALL_RULES, reason="tested by test_bounded_schedules.py, and counted here")
+def test_schedules_that_have_a_bound_end_with_the_undisturbed_bits():
+    """They take rules that chance does not."""
+    for bounded in BOUNDED:
+        for schedule in bounded.runs():
+            replay(schedule)
 
 
 @pytest.mark.skipif(SCHEDULES < ENOUGH_FOR_ALL_RULES, reason="a hundred schedules do not take every rule")

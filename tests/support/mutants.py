@@ -25,24 +25,12 @@ EQUIVALENT = {
     "decide: of several as far behind the lowest rank": "any of them does; the lowest, so that polls do not alternate",
 }
 # Rules whose absence the run does not notice yet (the table says `SURVIVES`): a gap of the tests, not of the rules.
-# Fewer than five of 1,000 schedules take the first ones; without the others, a cost grows by less than `GROWS`, or some
-# other rule does the same in time.
+# Fewer than five of 1,000 schedules take them.
 NOT_NOTICED_YET = {
     "decide: a rank left behind takes a snapshot",
     "decide: nobody goes back for a rank left behind",
     "act: drop a snapshot that is no longer needed",
-    "act: leave an outdated checkpoint",
     "back: send them back when going back one round is in vain",
-    # taken often
-    "decide: listen before choosing a donor",
-    "state: publish the position at once on news",
-    "peers: a position whose heartbeat stands still is not alive",
-    "act: store the state again that the channel refused",
-    "act: ask again for a snapshot that is not whole",
-    "act: leave a run that the `over` key ends",
-    "act: leave a run whose results are stored",
-    "wait: a sign of life extends the deadline",
-    "end: the `over` key ends the stay",
 }
 
 

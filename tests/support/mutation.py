@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from tests.support.bounded_schedules import BOUNDED, CostsMore
 from tests.support.removing import COSTS, GROWS, Mutant
 from tests.support.replay import replayed
 from tests.support.taken_rules import counting
@@ -72,8 +73,25 @@ def with_costs(schedule):
     return schedule, {name: cost(simulation) for name, cost in COSTS.items()}
 
 
+def notice_bounded(mutant, bounded_schedules=BOUNDED):
+    """Runs a mutant on its rule's schedules that have a bound; None if it keeps within all."""
+    number = 0
+    with pytest.MonkeyPatch.context() as patch:
+        mutant.remove(patch)
+        for bounded in bounded_schedules:
+            for schedule in bounded.runs() if bounded.rule == mutant.rule else ():
+                number += 1
+                try:
+                    bounded.run(schedule)
+                except Exception as error:  # noqa: BLE001 - whatever goes wrong gives it away
+                    return Noticed(mutant, number, noticed=True, by=_in_a_line(error))
+    return None
+
+
 def notice(mutant, directed, cases):
     """Runs a mutant on the schedules that are aimed at its rule, and, if they show nothing, on others that take it."""
+    if bounded := notice_bounded(mutant):
+        return bounded
     outcome = _notice(mutant, directed)
     return outcome if outcome.noticed else _notice(mutant, cases)
 
@@ -96,5 +114,8 @@ def _notice(mutant, cases):
 
 
 def _in_a_line(error):
-    text = "other bits" if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, CostsMore):
+        text = str(error)
+    else:
+        text = "other bits" if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
     return text.splitlines()[0][:80]

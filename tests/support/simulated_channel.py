@@ -24,7 +24,8 @@ class SimulatedChannel(MemoryChannel):
               once more, beside its try    usurp     the same as `duplicate`, and the cache has just lost the lease:
                                                      both run until the first one's next heartbeat
 
-    A fault that is aimed at a kind of key (`Fault.of`) strikes whoever stores such a key next, and those values alone.
+    A fault that is aimed at a kind of key (`Fault.of`) strikes whoever stores such a key next, and those values alone,
+    or those that it `loses`.
     From `heals_at` on nothing fails, and whatever failed works again.
     """
 
@@ -80,7 +81,7 @@ class SimulatedChannel(MemoryChannel):
         if not process.failure:
             yield death
             for fault in later:
-                self._hit(fault, process.rank, [key for key in stored if fault.strikes(key)])
+                self._hit(fault, process.rank, fault.hits(stored, self._values))
         if death is not None:
             simulation.kill(process.rank, death.seconds)
         if not process.failure and not simulation.healed and process.rank in self._mutes:

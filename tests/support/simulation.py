@@ -42,6 +42,7 @@ class Fault:
         seconds: How long it lasts, or after what time a dead rank comes back.
         share: Which part of something: keys evicted, values put before the death, the byte that changes.
         of: Part of a key, as `/snapshot/`: it strikes whoever stores such a key next, from that operation on.
+        loses: Part of the keys that it hits; empty for those that are being stored.
     """
 
     kind: str
@@ -50,10 +51,17 @@ class Fault:
     seconds: float = 0.5
     share: float = 0.5
     of: str = ""
+    loses: str = ""
 
     def strikes(self, key):
         """Returns whether it is aimed at a key."""
         return self.of in f"{key}/"
+
+    def hits(self, stored, values):
+        """Returns the keys that it hits, of those that are being stored and of all that are there."""
+        if self.loses:
+            return [key for key in values if self.loses in f"{key}/"]
+        return [key for key in stored if self.strikes(key)]
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,7 @@ class Simulation:
         results: The final parameters by rank.
         notes: What recovery has told: time, event, rank, values.
         computations: How often a rank computed.
+        stored_at: When the last of all ranks had stored its result.
         ended_at: When the last process that took part ended.
     """
 
@@ -103,7 +112,7 @@ class Simulation:
         self.schedule = schedule
         self.training = training or tiny_training
         self.random = random.Random(schedule.seed)
-        self.time = self.ended_at = 0.0
+        self.time = self.stored_at = self.ended_at = 0.0
         self.results, self.errors, self.notes = {}, [], []
         self.checkpoints, self.revivals = {}, {}
         self.computations = 0
@@ -281,6 +290,8 @@ class Simulation:
         def course():
             state = self.training(exchange, self.compute, private=schedule.private)
             lease.check()
+            if rank not in self.results:
+                self.stored_at = self.time
             self.results[rank] = state.parameters.tobytes() + msgspec.json.encode(getattr(state, "measured", None))
             exchange.finish(state.round, state)
 

@@ -107,7 +107,6 @@ RARE = {
     "decide: a rank left behind takes a snapshot",
     "decide: a rank goes back for one that needs its frames",
     "decide: a donor that has finished",
-    "act: leave an outdated checkpoint",
     "back: a late try enters the newest generation",
     "back: ignore a damaged marker",
     "revive: who has not looked for long knows nothing",

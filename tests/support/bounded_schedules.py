@@ -1,0 +1,182 @@
+"""Schedules that lead to one rule of recovery, and a bound that a user would notice when the rule is gone.
+
+Random schedules take some rules once in a thousand times, or never, and the sum of a cost over many of them hides what
+one rule saves. Each of these takes its rule; whatever the latencies are, it costs no more than `most`.
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import replace
+from typing import NamedTuple
+
+from tests.support.removing import COSTS
+from tests.support.replay import replayed
+from tests.support.simulation import Fault, Schedule
+
+SEEDS = range(6)
+
+
+def _seconds_after_the_end(simulation):
+    """How long processes run, and are billed, once all results are stored: of all of them together."""
+    return sum(
+        max(0.0, process.ended_at - max(process.starts_at, simulation.stored_at)) for process in simulation.processes
+    )
+
+
+def _seconds_to_resume(simulation):
+    """The longest that a rank which came back waited for the state of another."""
+    return max(
+        (values["seconds"] for _, event, _, values in simulation.notes if event == "rejoined"),
+        default=0.0,
+    )
+
+
+def _resumptions(simulation):
+    """How often a rank resumed from the state of another."""
+    return sum(event == "rejoined" for _, event, _, _ in simulation.notes)
+
+
+SPENT = COSTS | {
+    "seconds after the end": _seconds_after_the_end,
+    "seconds to resume": _seconds_to_resume,
+    "resumptions": _resumptions,
+}
+
+
+class CostsMore(Exception):
+    """A run costs more than it may."""
+
+
+class Bounded(NamedTuple):
+    """A schedule that takes a rule.
+
+    Attributes:
+        rule: The rule.
+        schedule: The schedule.
+        cost: What is bounded; empty if a run without the rule fails.
+        most: The bound.
+        seeds: It is run with each of these seeds of latencies.
+    """
+
+    rule: str
+    schedule: Schedule
+    cost: str = ""
+    most: float = math.inf
+    seeds: Collection[int] = SEEDS
+
+    def runs(self):
+        """Returns its schedules."""
+        return [replace(self.schedule, seed=seed) for seed in self.seeds]
+
+    def run(self, schedule):
+        """Replays one of its schedules.
+
+        Raises:
+            CostsMore: It costs more than the bound.
+            AssertionError: The bits are others.
+            Exception: What the run ended with.
+        """
+        simulation = replayed(schedule)
+        spent = SPENT[self.cost](simulation) if self.cost else 0.0
+        if spent > self.most:
+            raise CostsMore(f"{self.cost}: {spent:.4g}, at most {self.most:g}")
+
+
+def _schedule(*faults, **job):
+    return Schedule(faults=faults, **{"mode": "all_gather", **job})
+
+
+# A rank that died long ago, and comes back late.
+LATE_S = 25.0
+# Two ranks die when they have signed off, one for good; the other's next try meets nobody but the frozen rank, whose
+# sign-off says that the run is over.
+ALONE_AT_THE_END = (
+    Fault("kill", 1, seconds=LATE_S, share=1.0, of="/7/0/0/"),
+    Fault("kill", 1, seconds=0.1, share=1.0, of="/7/0/1/"),
+    Fault("freeze", 1, seconds=3.0, of="/6/4/2/"),
+)
+
+BOUNDED = (
+    # Rank 1 is killed, and comes back; both others wait for it.
+    Bounded(
+        "state: publish the position at once on news",
+        _schedule(Fault("kill", 1, seconds=0.3, share=1.0, of="/3/0/1/")),
+        "seconds to resume",
+        0.12,
+    ),
+    # When rank 1 is back, rank 0 waits in round 3, whose frames the cache has lost, and rank 2 in round 4.
+    # In one of ten runs, rank 2 is heard first.
+    Bounded(
+        "decide: listen before choosing a donor",
+        _schedule(
+            Fault("freeze", 1, seconds=1.0, of="/3/0/0/"),
+            Fault("kill", 1, seconds=0.1, share=1.0, of="/4/0/1/"),
+            Fault("evict", 1, share=1.0, of="/position/2/", loses="run/3/0/"),
+        ),
+        "snapshots",
+        1,
+        seeds=range(13),
+    ),
+    # Rank 0 waits for rank 1, and dies as well: for rank 2 it must not count as one that waits.
+    Bounded(
+        "peers: a position whose heartbeat stands still is not alive",
+        _schedule(
+            Fault("kill", 40, rank=1, seconds=LATE_S),
+            Fault("kill", 400, rank=0, seconds=LATE_S),
+            revive=True,
+        ),
+        "seconds",
+        10.0,
+    ),
+    Bounded(
+        "act: store the state again that the channel refused",
+        _schedule(
+            Fault("kill", 1, seconds=0.5, share=1.0, of="/3/0/1/"),
+            Fault("refuse", 1, seconds=0.1, of="/snapshot/"),
+        ),
+        "seconds to resume",
+        0.6,
+    ),
+    Bounded(
+        "act: ask again for a snapshot that is not whole",
+        _schedule(
+            Fault("kill", 1, seconds=0.5, share=1.0, of="/3/0/1/"),
+            Fault("evict", 1, share=1.0, of="/snapshot/", loses="/1.2.1/1/"),
+        ),
+        "seconds to resume",
+        0.6,
+    ),
+    Bounded(
+        "act: leave a run that the `over` key ends",
+        _schedule(*ALONE_AT_THE_END),
+        "seconds after the end",
+        1.8,  # for 1.2 of which the next try of rank 0 watches its lease
+    ),
+    Bounded(
+        "act: leave a run whose results are stored",
+        _schedule(*ALONE_AT_THE_END, Fault("evict", 1, share=1.0, of="/over/")),
+    ),
+    Bounded(
+        "end: the `over` key ends the stay",
+        _schedule(Fault("evict", 1, share=1.0, of="/7/0/1/")),
+        "seconds after the end",
+        0.3,
+    ),
+    Bounded(
+        "wait: a sign of life extends the deadline",
+        _schedule(
+            Fault("kill", 1, seconds=LATE_S, share=1.0, of="/3/0/1/"),
+            Fault("kill", 1, seconds=LATE_S, share=1.0, of="/position/1/"),
+        ),
+    ),
+    Bounded(
+        "act: leave an outdated checkpoint",
+        _schedule(
+            Fault("freeze", 1, seconds=3.0, of="/2/4/0/"),
+            Fault("kill", 1, seconds=0.1, of="/3/0/1/"),
+            Fault("kill", 1, seconds=0.1, of="/3/0/2/"),
+            Fault("kill", 1, seconds=0.1, of="/3/0/0/"),
+            checkpoint_every=1,
+        ),
+    ),
+)
