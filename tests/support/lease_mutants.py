@@ -16,21 +16,11 @@ LEASE_EQUIVALENT = {
 }
 # As `NOT_NOTICED_YET` of `tests.support.mutants`.
 LEASE_NOT_NOTICED_YET = {
-    "revive: a rank whose lease was left",
     "revive: no rank that is done",
     "revive: a rank at most so often",
-    "lease: take one that was left",
-    "revive: no rank that never joined",
     "revive: who has not looked for long knows nothing",
     "revive: of several survivors the first",
-    "lease: add it",
-    "lease: take at once what a peer has seen stand still",
     "lease: leave one that is done",
-    "lease: leave one whose heartbeat moves",
-    "lease: add it again when the cache has lost it",
-    "lease: yield to an equal try whose heartbeat moves",
-    "lease: yield to a later try",
-    "lease: stop when another try has it",
 }
 
 
@@ -47,6 +37,7 @@ def _state_of(dead):
     return lease.read_holder("", dead.lease).state if dead.lease else None
 
 
+@without("revive: a rank whose heartbeat stands still", "seconds")
 def _revive_no_dead(patch):
     _revive_only(patch, lambda dead: _state_of(dead) != LeaseState.HELD)
 
@@ -56,6 +47,7 @@ def _revive_none_that_left(patch):
     _revive_only(patch, lambda dead: _state_of(dead) != LeaseState.LEFT)
 
 
+@without("revive: a rank whose lease is gone", "seconds")
 def _revive_none_without_lease(patch):
     _revive_only(patch, lambda dead: dead.lease)
 

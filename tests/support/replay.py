@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from tests.support.lease_oracle import check_tries
 from tests.support.simulation import Schedule, Simulation
 
 
@@ -17,6 +18,7 @@ def replayed(schedule):
 
     Raises:
         AssertionError: The bits are others.
+        TooMany: Tries, waits or revivals that no rule allows.
         Hang: The run takes too long.
         Exception: What a rank ended with.
     """
@@ -26,4 +28,5 @@ def replayed(schedule):
     mode = "two_level" if schedule.mode == "two_level" else "all_gather"
     expected = undisturbed(schedule.world_size, schedule.private, mode)
     assert dict.fromkeys(range(schedule.world_size), expected) == results
+    check_tries(simulation)
     return simulation

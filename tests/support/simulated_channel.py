@@ -1,6 +1,7 @@
 """A channel in virtual time whose operations meet a schedule's faults."""
 
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from training.errors import ChannelError
 from training.exchange.channel.memory import MemoryChannel
@@ -11,6 +12,25 @@ LEASES = key_of("run", "lease/")
 
 # What strikes before the store that it is aimed at; all else strikes when the values are there.
 BEFORE_THE_STORE = {"outage", "refuse", "kill", "mute"}
+# What keeps a lease from being moved or found, and what of that lasts.
+DISTURBS = {"restart", "outage", "refuse", "evict", "freeze", "usurp"}
+LASTS = {"restart", "outage", "refuse", "freeze"}
+
+
+class Disturbance(NamedTuple):
+    """When a lease could not be moved, or was lost.
+
+    Attributes:
+        kind: The fault.
+        rank: Whose lease; None for all ranks'.
+        since: When it began.
+        until: When it was over.
+    """
+
+    kind: str
+    rank: int | None
+    since: float
+    until: float
 
 
 class SimulatedChannel(MemoryChannel):
@@ -23,6 +43,8 @@ class SimulatedChannel(MemoryChannel):
     duplicate a rank's event is delivered  mute      an operation of a rank takes effect, and its answer is lost
               once more, beside its try    usurp     the same as `duplicate`, and the cache has just lost the lease:
                                                      both run until the first one's next heartbeat
+    straggle  a rank's next computation is long      fail   a rank's try ends with an error after its next computation;
+                                                     it leaves its lease, and its event is delivered again later
 
     A fault that is aimed at a kind of key (`Fault.of`) strikes whoever stores such a key next, and those values alone,
     or those that it `loses`.
@@ -86,6 +108,7 @@ class SimulatedChannel(MemoryChannel):
             simulation.kill(process.rank, death.seconds)
         if not process.failure and not simulation.healed and process.rank in self._mutes:
             self._mutes.remove(process.rank)
+            simulation.disturbances.append(Disturbance("mute", process.rank, simulation.time, simulation.time))
             process.failure = "no answer"
         if process.failure:
             raise ChannelError(process.failure)
@@ -107,6 +130,10 @@ class SimulatedChannel(MemoryChannel):
 
     def _hit(self, fault, rank, keys):
         if not self._simulation.healed:
+            if fault.kind in DISTURBS:
+                whom = rank if fault.kind in ("freeze", "usurp") else None
+                until = self._simulation.ends(fault.seconds if fault.kind in LASTS else 0.0)
+                self._simulation.disturbances.append(Disturbance(fault.kind, whom, self._simulation.time, until))
             getattr(self, f"_{fault.kind}")(fault, rank, sorted(keys))
 
     def _restart(self, fault, rank, keys):
@@ -148,6 +175,12 @@ class SimulatedChannel(MemoryChannel):
 
     def _duplicate(self, _fault, rank, _keys):
         self._simulation.deliver_again(rank)
+
+    def _straggle(self, fault, rank, _keys):
+        self._simulation.long_computations[rank] = fault.seconds
+
+    def _fail(self, fault, rank, _keys):
+        self._simulation.failures[rank] = fault.seconds
 
     def _usurp(self, _fault, rank, _keys):
         self._values.pop(f"{LEASES}{rank}", None)

@@ -19,6 +19,7 @@ class SimulatedReviver:
     def __call__(self, dead):
         """See `training.exchange.recovery.revival.Revive`."""
         simulation, key = self._simulation, (dead.rank, dead.link)
+        simulation.asked_revivals.append((simulation.time, dead))
         simulation.sleep(REQUEST_S)
         made = simulation.revivals.get(key, 0)
         if made > dead.revivals:

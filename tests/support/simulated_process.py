@@ -1,5 +1,6 @@
 """A try of a rank in virtual time: its tasks, its lease, and where it waits."""
 
+import math
 import threading
 
 from training.exchange.recovery.lease import Holder, Lease
@@ -41,8 +42,12 @@ class Process:
     Attributes:
         rank: The rank.
         number: Which of its processes this is, from 1.
+        invoked_at: When its event was sent.
         starts_at: When it starts.
         ended_at: When its last task ended.
+        joined_at: When it took the lease, if it did.
+        over_at: When it died, or stopped and began to leave; infinite until then.
+        met: The lease that it found at first; None for nothing, or if it has not looked.
         doomed: Whether it is dead: its tasks end where they wait.
         frozen_until: Until when it stands still.
         joined: Whether it holds, or held, the lease.
@@ -55,16 +60,28 @@ class Process:
     def __init__(self, simulation, rank, number, starts_at, revival):
         self._simulation, self.revival = simulation, revival
         self.rank, self.number, self.starts_at = rank, number, starts_at
+        self.invoked_at = simulation.time
         self.doomed = self.joined = self.computes = False
         self.ended_at = self.frozen_until = 0.0
         self.recovery, self.failure = None, ""
+        self.joined_at = self.over_at = math.inf
+        self.met = None
+
+    def is_over(self):
+        """Notes that it does not work any more."""
+        self.over_at = min(self.over_at, self._simulation.time)
 
     def lease(self, channel, key):
         """Returns its lease, not yet taken."""
         return SimulatedLease(self._simulation, self, channel, key)
 
+    @property
+    def name(self):
+        """Which process it is, in words."""
+        return f"rank {self.rank}, process {self.number}"
+
     def __str__(self):
-        return f"rank {self.rank}, process {self.number}: {self._doing()}"
+        return f"{self.name}: {self._doing()}"
 
     def _doing(self):
         if self._simulation.time < self.starts_at:
@@ -90,6 +107,17 @@ class SimulatedLease(Lease):
         self._simulation, self._process = simulation, process
         self._holder = Holder(f"{process.rank}.{process.number}")  # by chance a schedule would never be the same
         self._stop = VirtualEvent(simulation)
+
+    def _add_or_read(self):
+        found = super()._add_or_read()
+        if self._process.met is None:
+            self._process.met = found
+        return found
+
+    def leave(self, *, done=False):
+        """Gives it back: its process does not work any more."""
+        self._process.is_over()
+        super().leave(done=done)
 
     def keep(self):
         """Moves the heartbeat from now on."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tests.support.simulated_channel import LEASES, SimulatedChannel
+from tests.support.simulated_channel import LEASES, Disturbance, SimulatedChannel
 from tests.support.simulated_lambda import SimulatedReviver
 from tests.support.simulated_process import Killed, Process, Task
 from tests.support.tiny_training import tiny_training
@@ -91,6 +91,18 @@ class Schedule:
     revive: bool = False
 
 
+class Failed(Exception):
+    """A try of a rank failed for a cause that may be another next time, as S3's.
+
+    Args:
+        back_after_s: After what time Lambda delivers its event again.
+    """
+
+    def __init__(self, back_after_s):
+        super().__init__("failed")
+        self.back_after_s = back_after_s
+
+
 class Hang(Exception):
     """A run took longer in virtual time than its schedule allows."""
 
@@ -106,6 +118,10 @@ class Simulation:
         computations: How often a rank computed.
         stored_at: When the last of all ranks had stored its result.
         ended_at: When the last process that took part ended.
+        disturbances: When leases could not be moved or found.
+        asked_revivals: Which ranks were found dead: time and what was found.
+        long_computations: By rank, how long its next computation takes.
+        failures: By rank whose try is about to fail, after what time its event is delivered again.
     """
 
     def __init__(self, schedule, training=None):
@@ -116,6 +132,8 @@ class Simulation:
         self.results, self.errors, self.notes = {}, [], []
         self.checkpoints, self.revivals = {}, {}
         self.computations = 0
+        self.disturbances, self.asked_revivals = [], []
+        self.long_computations, self.failures = {}, {}
         self.processes, self.tasks = [], []
         self.current = None
         self.clock = Clock(lambda: self.time, self.sleep)
@@ -207,6 +225,7 @@ class Simulation:
         """Kills all processes of a rank that run, the running task's own too; its event is delivered again later."""
         for process in self.running(rank):
             process.doomed = True
+            process.is_over()
         self.deliver(rank, self.ends(after_s) - self.time)
         raise Killed
 
@@ -244,7 +263,7 @@ class Simulation:
         try:
             if not lease.acquire(PATIENCE_S):
                 return
-            process.joined = True
+            process.joined, process.joined_at = True, self.time
             lease.keep()
             self._train(process, lease)
         except DuplicateDelivery:
@@ -252,6 +271,9 @@ class Simulation:
         except (RunAborted, ChannelError):
             lease.leave()
             raise
+        except Failed as failed:
+            lease.leave()
+            self.deliver(process.rank, self.ends(failed.back_after_s) - self.time)
         except TrainingError as error:
             lease.leave()
             with suppress(ExchangeError):
@@ -304,7 +326,13 @@ class Simulation:
         process.computes = True
         straggles = not self.healed and self.random.random() < 0.1
         self.sleep(self.random.choice((0.001, 0.002, 0.005, 0.4)) if straggles else 0.001)
+        if not self.healed and (seconds := self.long_computations.pop(process.rank, None)) is not None:
+            until = self.ends(seconds)
+            self.disturbances.append(Disturbance("straggle", process.rank, self.time, until))
+            self.sleep(until - self.time)
         process.computes = False
+        if not self.healed and process.rank in self.failures:
+            raise Failed(self.failures.pop(process.rank))
 
 
 class MemoryCheckpoints:

@@ -111,14 +111,12 @@ RARE = {
     "back: ignore a damaged marker",
     "revive: who has not looked for long knows nothing",
     "revive: of several survivors the first",
-    "lease: take one that was left",
 }
 # Rules that no random schedule is known to take: they need faults within the time of one operation, or longer runs.
 NOT_MET_YET = {
     "decide: nobody goes back for a rank left behind",
     "act: drop a snapshot that is no longer needed",
     "back: send them back when going back one round is in vain",
-    "revive: a rank whose lease was left",
     "revive: no rank that is done",
     "revive: a rank at most so often",
 }
