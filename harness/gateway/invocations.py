@@ -51,6 +51,7 @@ class Invocation:
         trace: X-Ray's trace id of that chain.
         delivery: Which delivery of the event it is, from 1: Lambda may deliver an event more than once.
         grace_s: How much later than the function's time limit it is ended, s.
+        retried: Whether a failed event is tried again.
     """
 
     identifier: Identifier
@@ -61,6 +62,7 @@ class Invocation:
     trace: str = field(default_factory=lambda: trace_of(""))
     delivery: int = 1
     grace_s: float = 0.0
+    retried: bool = True
 
     @property
     def resource(self) -> str:
@@ -297,7 +299,7 @@ class Invoker:
             events = self._functions.events.of(invocation.identifier)
             # An attempt takes no time of a stopped clock, even if that is set forward while the attempt runs.
             due = (begun if self.clock.stopped else self.clock.now()) + delay * self._scale
-            exhausted = failures > events.max_retries
+            exhausted = not invocation.retried or failures > events.max_retries
             too_old = due - accepted > events.max_age_s
             if not exhausted and not too_old:
                 state: EventState = "waiting" if has_run else "throttled"

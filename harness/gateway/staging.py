@@ -39,12 +39,14 @@ class DeliveryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         payload: The event.
         request_id: The request's id, the same for all deliveries of an event.
         delivery: Which delivery it is, from 1.
+        retried: Whether a failed attempt is followed by others.
     """
 
     function: str
     payload: msgspec.Raw
     request_id: str
     delivery: Annotated[int, msgspec.Meta(ge=1)] = 1
+    retried: bool = True
 
 
 class SettleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,7 +75,12 @@ async def _deliver(request: Request) -> Response:
     wanted = decode(await request.body(), DeliveryRequest)
     identifier = parse_identifier(wanted.function, None)
     invocation = Invocation(
-        identifier, bytes(wanted.payload), request_id=wanted.request_id, delivery=wanted.delivery, grace_s=GRACE_S
+        identifier,
+        bytes(wanted.payload),
+        request_id=wanted.request_id,
+        delivery=wanted.delivery,
+        grace_s=GRACE_S,
+        retried=wanted.retried,
     )
     attempts = await services_of(request).invoker.deliver(invocation)
     return Response(msgspec.json.encode(attempts), media_type="application/json")

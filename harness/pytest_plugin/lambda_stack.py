@@ -184,7 +184,6 @@ class LambdaStack:
             normalise: Pairs of a regular expression and the text that replaces it.
             may_repeat: Patterns of addresses whose equal entries count once.
             outside: Patterns of `host:port` to which functions may connect past the services.
-            retry_after_s: Seconds until Lambda's first retry, for leases that have to expire; at once by default.
             retry_after_s: Seconds until Lambda's first retry, for a lease that has to expire before it can succeed.
             overlaps: Let two deliveries overlap in at most this many ways.
             seed: Draws the overlaps, if there are more.

@@ -170,9 +170,9 @@ def _handler_below(folder: Path) -> str:
     if len(modules) == 1:
         return f"{modules[0].stem}.{_handler_in(modules[0])}"
     raise HarnessError(
-        f"deploy(): which handler does {folder} have?",
+        f"which handler does {folder} have?",
         f"none of its files is named {', '.join(f'{name}.py' for name in MODULES)}",
-        'give it: deploy(..., handler="module.function")',
+        'name it: handler = "module.function" in harness.toml, or deploy(..., handler="module.function") in a test',
     )
 
 
@@ -190,9 +190,9 @@ def _handler_in(path: Path) -> str:
     if len(public) == 1:
         return public[0]
     raise HarnessError(
-        f"deploy(): which function of {path} is the handler?",
+        f"which function of {path} is the handler?",
         f"none is named {', '.join(HANDLERS)}",
-        f'give it: deploy(..., handler="{path.stem}.NAME")',
+        f'name it: handler = "{path.stem}.NAME" in harness.toml, or deploy(..., handler="{path.stem}.NAME") in a test',
     )
 
 

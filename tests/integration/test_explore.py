@@ -242,3 +242,23 @@ def test_a_test_explores_a_function_of_its_module(lambda_stack):
         lambda_stack.explore(add, {"n": 3}, prepare=prepare, ignore="s3://*")
     with pytest.raises(HarnessError, match="unknown key 'timeout'"):
         lambda_stack.explore(add, {"n": 3}, prepare=prepare, timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("source", "wrong", "says"),
+    [
+        (add, {"overlaps": -1}, "`int` >= 0 - at `$.overlaps`"),
+        (add, {"overlaps": "x"}, "got `str` - at `$.overlaps`"),
+        (add, {"seed": "x"}, "got `str` - at `$.seed`"),
+        (add, {"schedule": "after"}, "got `str` - at `$.schedule`"),
+        (add, {"event": {1, 2}}, "the event is not JSON: Object of type set"),
+        (add, {"event": {"n": float("nan")}}, "the event is not JSON: Out of range float"),
+        (5, {}, "5 is no function\ngive the name of a function"),
+        ("", {}, "'' is no function"),
+    ],
+)
+def test_a_wrong_value_of_a_tests_exploration_is_named_before_anything_starts(lambda_stack, source, wrong, says):
+    """Each with what would be right."""
+    with pytest.raises(HarnessError) as refusal:
+        lambda_stack.explore(source, **wrong)
+    assert says in str(refusal.value)

@@ -183,6 +183,13 @@ def test_two_deliveries_overlap_at_their_points(stage: Stage, overlap: Overlap, 
     assert [] == play.missed
 
 
+def test_a_play_without_retries_ends_with_the_first_attempt(stage: Stage) -> None:
+    """So a function that fails without any fault, or hangs, is known at once."""
+    play = stage.play({"other": 1}, Schedule(), retried=False)
+
+    assert [("raised", 1)] == [(one.kind, one.attempt) for one in play.endings]
+
+
 def test_a_play_says_what_did_not_happen(stage: Stage) -> None:
     """A schedule that does not fit the function is not taken for one that was played."""
     strike = Strike(1, 1, 9, Blow.KILL_BEFORE)

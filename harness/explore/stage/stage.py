@@ -126,12 +126,13 @@ class Stage:
                 self._warm_up()
         self.reset_s = time.monotonic() - begun
 
-    def play(self, event: object, schedule: Schedule) -> Play:
+    def play(self, event: object, schedule: Schedule, *, retried: bool = True) -> Play:
         """Reset, deliver an event as a schedule says, and return when every delivery, attempt and callee has ended.
 
         Args:
             event: The event, as JSON can express it, or a function that makes it from what is there after the reset.
             schedule: What strikes it.
+            retried: Whether Lambda tries a failed event again.
 
         Raises:
             HarnessError: The services do not answer, or something does not end.
@@ -142,7 +143,7 @@ class Stage:
         self._run(self._connections_so_far())
         direction = self._direction = Direction(schedule, str(uuid.uuid4()), self._gateway, self._send)
         try:
-            endings = self._run(self._deliver(event, schedule, direction))
+            endings = self._run(self._deliver(event, schedule, direction, retried=retried))
         finally:
             self._direction = None
         self._sent = direction.sent
@@ -227,12 +228,12 @@ class Stage:
         self._run(send(StageRequest("POST", RESET_ROUTE, tuple(own.items()), b""), self._others))
         self._fill()
 
-    async def _deliver(self, event: object, schedule: Schedule, direction: Direction) -> list[Ending]:
+    async def _deliver(self, event: object, schedule: Schedule, direction: Direction, *, retried: bool) -> list[Ending]:
         within_s = _MOST_ATTEMPTS * self._deployment.settings.timeout_s + self.patience_s
 
         async def deliver(number: int) -> list[Ending]:
             payload = msgspec.Raw(json.dumps(event).encode())
-            request = DeliveryRequest(self._deployment.name, payload, direction.request_id, number)
+            request = DeliveryRequest(self._deployment.name, payload, direction.request_id, number, retried)
             try:
                 attempts = await self._gateway.deliver(request, within_s)
             finally:
