@@ -185,7 +185,7 @@ def test_two_deliveries_overlap_at_their_points(stage: Stage, overlap: Overlap, 
 
 def test_a_play_without_retries_ends_with_the_first_attempt(stage: Stage) -> None:
     """So a function that fails without any fault, or hangs, is known at once."""
-    play = stage.play({"other": 1}, Schedule(), retried=False)
+    play = stage.play({"order": 1}, Schedule(strikes=(Strike(1, 1, 1, Blow.ERROR),)), retried=False)
 
     assert [("raised", 1)] == [(one.kind, one.attempt) for one in play.endings]
 
