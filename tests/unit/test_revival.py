@@ -4,8 +4,14 @@ import msgspec
 import pytest
 
 from training.errors import ImpossibleValue
+from training.exchange.channel.memory import MemoryChannel
+from training.exchange.clock import Clock
+from training.exchange.keys import Place
+from training.exchange.mailbox import Mailbox
 from training.exchange.recovery.lease import HEARTBEAT_S, STANDS_STILL_S, Holder, LeaseState
-from training.exchange.recovery.revival import MOST_REVIVALS, LeaseWatch, patience_s
+from training.exchange.recovery.recovery import Recovery
+from training.exchange.recovery.revival import MOST_REVIVALS, DeadRank, LeaseWatch, patience_s
+from training.exchange.recovery.rules import Phase
 
 STEP_S = 0.1
 KEYS = {0: "run/lease/0", 2: "run/lease/2"}
@@ -125,3 +131,34 @@ def test_a_lease_that_nobody_can_have_written_is_refused():
 
     with pytest.raises(ImpossibleValue, match="run/lease/2"):
         watch.dead(KEYS, 5.0, all_joined=True)
+
+
+class Said(list[DeadRank]):
+    """The ranks that were revived."""
+
+    def __call__(self, dead):
+        """Note it."""
+        self.append(dead)
+        return 1
+
+
+def test_what_a_poll_did_not_read_is_not_gone():
+    """The last poll before a wait becomes long reads frames alone: a lease that is back by then is not missed."""
+    time, channel, revived = [0.0], MemoryChannel(), Said()
+    clock = Clock(lambda: time[0], lambda _seconds: None)
+    mailbox = Mailbox(channel, run_id="run", rank=0, world_size=2, clock=clock)
+    recovery = Recovery(mailbox, token="t", revive=revived)
+    recovery.start(None, {})
+    recovery.begin_round(5, None, Phase.TRAINING, 30.0)
+    while time[0] < STANDS_STILL_S - STEP_S:
+        recovery.help(Place(5, 0), [1], channel.get_many(recovery.watched()), 0.0)
+        time[0] += STEP_S
+
+    time[0] += 3 * STEP_S
+    recovery.help(Place(6, 0), [1], {}, time[0])
+
+    assert [] == revived
+    while time[0] < 4 * STANDS_STILL_S:
+        recovery.help(Place(6, 0), [1], channel.get_many(recovery.watched()), 0.0)
+        time[0] += STEP_S
+    assert [1] == [dead.rank for dead in revived]

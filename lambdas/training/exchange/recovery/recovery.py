@@ -93,6 +93,7 @@ class Recovery:
         self._is_outdated: Callable[[], bool] = lambda: False
         self._state = RecoveryState(mailbox.rank, token, mailbox.attempt, mailbox.others)
         self._revive, self._leases = revive, LeaseWatch(mailbox.rank, mailbox.others, link)
+        self._read_leases: list[int] = []
         self._agreed: dict[str, Agreed] = {}
         self._last_round = MOST_COUNT
         self._training_state: object = None
@@ -163,7 +164,8 @@ class Recovery:
         """
         keys = self.mailbox.keys
         watched = [keys.done, keys.back, *(keys.position(rank) for rank in self.mailbox.others)]
-        watched += map(keys.lease, self._leases.ranks)
+        self._read_leases = self._leases.ranks
+        watched += map(keys.lease, self._read_leases)
         return watched if self._state.own.asks == NOBODY else [*watched, self._snapshot_key(self._state.own)]
 
     def last_sign_of(self, ranks: Sequence[int]) -> float:
@@ -222,7 +224,9 @@ class Recovery:
         if self._revive is None:
             return []
         leases, keys = self._leases, {rank: self.mailbox.keys.lease(rank) for rank in self._leases.ranks}
-        leases.see({rank: found.get(key) for rank, key in keys.items()}, now)
+        # The last poll before a wait becomes long reads frames alone: what it did not find may be there.
+        leases.see({rank: found.get(keys[rank]) for rank in self._read_leases}, now)
+        self._read_leases = []
         leases.choose([position.rank for position in self._state.peers.live(now)])
         dead = leases.dead(keys, now, all_joined=self._state.own.phase != Phase.NEW)
         for one in dead:
