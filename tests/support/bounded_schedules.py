@@ -96,6 +96,15 @@ ALONE_AT_THE_END = (
     Fault("freeze", 1, seconds=3.0, of="/6/4/2/"),
 )
 
+# Rank 0 is in its second try when it stands still in round 3, and the cache loses its lease. A third try, which knows
+# nothing of the second, goes on with the others to round 5; then the second wakes, and takes the rank back.
+LEFT_BEHIND = (
+    Fault("kill", 1, seconds=0.1, share=1.0, of="/1/0/0/"),
+    Fault("freeze", 2, seconds=2.0, of="/3/0/0/"),
+    Fault("usurp", 3, of="/3/0/0/"),
+    Fault("freeze", 1, seconds=3.0, of="/5/0/1/"),
+)
+
 BOUNDED = (
     # Rank 1 is killed, and comes back; both others wait for it.
     Bounded(
@@ -177,6 +186,40 @@ BOUNDED = (
             Fault("kill", 1, seconds=0.1, of="/3/0/2/"),
             Fault("kill", 1, seconds=0.1, of="/3/0/0/"),
             checkpoint_every=1,
+        ),
+    ),
+    Bounded("decide: a rank left behind takes a snapshot", _schedule(*LEFT_BEHIND)),
+    # Rank 3 has begun in round 5, and could go back for rank 0; the others are past what it would need.
+    Bounded(
+        "decide: nobody goes back for a rank left behind",
+        _schedule(*LEFT_BEHIND, Fault("kill", 1, seconds=0.1, share=1.0, of="/5/0/3/"), world_size=4),
+        "resumptions",
+        4,
+    ),
+    # Rank 1, which has begun in round 4, asks rank 0, which wakes in round 3 and misses a frame of rank 2. Once it has
+    # the frame, rank 0 goes on to round 4, finds the question there, and hands over a state that helps nobody.
+    Bounded(
+        "act: drop a snapshot that is no longer needed",
+        _schedule(
+            Fault("freeze", 1, seconds=2.0, of="/3/0/0/"),
+            Fault("kill", 1, seconds=0.1, share=1.0, of="/4/0/1/"),
+            Fault("kill", 1, seconds=4.0, share=0.0, of="/4/0/3/"),
+            Fault("evict", 1, share=1.0, of="/position/2/", loses="run/3/0/2/"),
+            world_size=4,
+        ),
+        "resumptions",
+        2,  # of ranks 1 and 3; in one of twenty runs rank 0 answers in round 3, and rank 1 has to go back
+    ),
+    # Rank 2 has to go back to round 2, whose frames rank 1, in round 4, has released; rank 0 stays in round 3, as the
+    # cache has lost rank 2's frame.
+    Bounded(
+        "back: send them back when going back one round is in vain",
+        _schedule(
+            Fault("freeze", 1, seconds=1.0, of="/3/0/0/"),
+            Fault("kill", 1, seconds=0.1, share=1.0, of="/3/0/2/"),
+            Fault("evict", 1, share=1.0, of="/position/1/", loses="run/3/0/2/"),
+            Fault("evict", 1, share=1.0, of="/private/2/3/"),
+            private=True,
         ),
     ),
 )

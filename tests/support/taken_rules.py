@@ -104,7 +104,6 @@ RULES = (
 ENOUGH_FOR_RARE_RULES = 10_000
 RARE = {
     "decide: a new rank that is asked has no state",
-    "decide: a rank left behind takes a snapshot",
     "decide: a rank goes back for one that needs its frames",
     "decide: a donor that has finished",
     "back: a late try enters the newest generation",
@@ -114,9 +113,6 @@ RARE = {
 }
 # Rules that no random schedule is known to take: they need faults within the time of one operation, or longer runs.
 NOT_MET_YET = {
-    "decide: nobody goes back for a rank left behind",
-    "act: drop a snapshot that is no longer needed",
-    "back: send them back when going back one round is in vain",
     "revive: no rank that is done",
     "revive: a rank at most so often",
 }
