@@ -105,6 +105,15 @@ LEFT_BEHIND = (
     Fault("freeze", 1, seconds=3.0, of="/5/0/1/"),
 )
 
+# Rank 2 has to go back to round 2, whose frames rank 1, in round 4, has released; rank 0 stays in round 3, as the cache
+# has lost rank 2's frame.
+IN_VAIN = (
+    Fault("freeze", 1, seconds=1.0, of="/3/0/0/"),
+    Fault("kill", 1, seconds=0.1, share=1.0, of="/3/0/2/"),
+    Fault("evict", 1, share=1.0, of="/position/1/", loses="run/3/0/2/"),
+    Fault("evict", 1, share=1.0, of="/private/2/3/"),
+)
+
 BOUNDED = (
     # Rank 1 is killed, and comes back; both others wait for it.
     Bounded(
@@ -210,16 +219,33 @@ BOUNDED = (
         "resumptions",
         2,  # of ranks 1 and 3; in one of twenty runs rank 0 answers in round 3, and rank 1 has to go back
     ),
-    # Rank 2 has to go back to round 2, whose frames rank 1, in round 4, has released; rank 0 stays in round 3, as the
-    # cache has lost rank 2's frame.
     Bounded(
         "back: send them back when going back one round is in vain",
+        _schedule(*IN_VAIN, private=True),
+    ),
+    # The rank that sends all back dies at once.
+    Bounded(
+        "back: a late try enters the newest generation",
+        _schedule(*IN_VAIN, Fault("kill", 1, seconds=0.1, share=1.0, of="/back/"), private=True),
+        "times that all went back",
+        2,  # of ranks 0 and 1
+    ),
+    Bounded(
+        "back: ignore a damaged marker",
+        _schedule(*IN_VAIN, Fault("corrupt", 1, share=1.0, of="/back/"), private=True),
+    ),
+    # Rank 1 dies when all others have what they need of it.
+    Bounded(
+        "decide: a donor that has finished",
+        _schedule(Fault("kill", 1, seconds=0.1, share=1.0, of="/6/4/1/")),
+    ),
+    # Rank 0 dies while it hands its state over, and comes back without one; only rank 2, which stands still, has one.
+    Bounded(
+        "decide: a new rank that is asked has no state",
         _schedule(
-            Fault("freeze", 1, seconds=1.0, of="/3/0/0/"),
-            Fault("kill", 1, seconds=0.1, share=1.0, of="/3/0/2/"),
-            Fault("evict", 1, share=1.0, of="/position/1/", loses="run/3/0/2/"),
-            Fault("evict", 1, share=1.0, of="/private/2/3/"),
-            private=True,
+            Fault("kill", 1, seconds=0.1, share=1.0, of="/3/0/1/"),
+            Fault("kill", 1, seconds=0.1, share=0.0, of="/snapshot/"),
+            Fault("freeze", 1, seconds=4.0, of="/3/0/2/"),
         ),
     ),
 )

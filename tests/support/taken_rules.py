@@ -103,11 +103,6 @@ RULES = (
 # Rules that a few schedules in a thousand take: only so many schedules take them for certain.
 ENOUGH_FOR_RARE_RULES = 10_000
 RARE = {
-    "decide: a new rank that is asked has no state",
-    "decide: a rank goes back for one that needs its frames",
-    "decide: a donor that has finished",
-    "back: a late try enters the newest generation",
-    "back: ignore a damaged marker",
     "revive: who has not looked for long knows nothing",
     "revive: of several survivors the first",
 }
