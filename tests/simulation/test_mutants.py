@@ -16,7 +16,7 @@ SCHEDULES = int(os.environ.get("HARNESS_SCHEDULES", "1000"))
 MOST_PER_MUTANT = 40
 
 EQUIVALENT = mutants.EQUIVALENT | lease_mutants.LEASE_EQUIVALENT
-NOT_NOTICED_YET = mutants.NOT_NOTICED_YET | lease_mutants.LEASE_NOT_NOTICED_YET
+NOT_NOTICED_YET = mutants.NOT_NOTICED_YET
 
 
 def test_every_rule_has_a_mutant():

@@ -11,13 +11,13 @@ FRAME = "/2/0/{}/"
 
 
 def faulty(*faults, **job):
-    """A schedule of faults: kind, seconds, and whose frame of round 2 or which key they are aimed at, or a rank."""
+    """A schedule of faults in their order: kind, seconds, and a rank or a key to aim at."""
     return Schedule(
         faults=tuple(
-            Fault(kind, 40, rank=aim, seconds=seconds)
+            Fault(kind, 40 + number, rank=aim, seconds=seconds)
             if isinstance(aim, int)
             else Fault(kind, 1, seconds=seconds, of=aim)
-            for kind, seconds, aim in faults
+            for number, (kind, seconds, aim) in enumerate(faults)
         ),
         **job,
     )
@@ -42,5 +42,44 @@ DIRECTED: dict[str, tuple[Schedule, ...]] = {
     "lease: stop when another try has it": (faulty(("freeze", 3.0, 1), ("duplicate", 0.0, 1), LONG),),
     "revive: no rank that never joined": (
         Schedule(faults=(Fault("kill", 1, rank=2, seconds=5.0, share=0.0),), revive=True),
+    ),
+    "lease: leave one that is done": (faulty(("kill", LAMBDA_S, 1), revive=True),),
+    # The cache is away when rank 2, which computes, has been watched for a while.
+    "revive: who has not looked for long knows nothing": (
+        Schedule(
+            faults=(Fault("straggle", 40, rank=2, seconds=LONG_S), Fault("outage", 450, seconds=3.0)), revive=True
+        ),
+    ),
+    # Nobody hears that the other waits as well, so both find rank 1 dead.
+    "revive: of several survivors the first": (
+        Schedule(faults=(Fault("kill", 40, rank=1, seconds=LAMBDA_S), Fault("refuse", 50, seconds=1.6)), revive=True),
+    ),
+    # It dies as soon as it has said that it is back, which prolongs the others' patience; all wait for it alone.
+    "revive: a rank at most so often": (
+        Schedule(
+            faults=(
+                Fault("kill", 40, rank=1, seconds=LAMBDA_S),
+                *(
+                    Fault("kill", operation, seconds=LAMBDA_S, share=1.0, of="/position/1/")
+                    for operation in (100, 900, 3500)
+                ),
+            ),
+            mode="all_gather",
+            revive=True,
+        ),
+    ),
+    # Rank 0 has asked S3 a moment ago, sleeps while rank 1 ends, and the cache has lost all that would tell it so.
+    "revive: no rank that is done": (
+        Schedule(
+            world_size=2,
+            faults=(
+                Fault("straggle", 1, rank=1, seconds=1.05),
+                Fault("freeze", 1, seconds=0.1, of="/7/0/0/"),
+                Fault("evict", 1, share=1.0, of="/over/", loses="/7/0/"),
+                Fault("evict", 1, share=1.0, of="/over/"),
+            ),
+            seed=1,
+            revive=True,
+        ),
     ),
 }

@@ -14,14 +14,6 @@ from training.exchange.recovery.revival import LeaseWatch
 LEASE_EQUIVALENT = {
     "revive: only the lowest of those that wait": "the record decides between survivors; the rule saves requests to S3",
 }
-# As `NOT_NOTICED_YET` of `tests.support.mutants`.
-LEASE_NOT_NOTICED_YET = {
-    "revive: no rank that is done",
-    "revive: a rank at most so often",
-    "revive: who has not looked for long knows nothing",
-    "revive: of several survivors the first",
-    "lease: leave one that is done",
-}
 
 
 def _revive_only(patch, when):
@@ -70,7 +62,7 @@ def _revive_impatiently(patch):
 @without("revive: a rank at most so often", "deliveries")
 def _revive_forever(patch):
     patch.setattr(revival, "MOST_REVIVALS", math.inf)
-    patch.setattr(revival, "PATIENCE_GROWTH", 1)
+    around(patch, revival, "patience_s", lambda patience_s, revivals: patience_s(min(revivals, 2)))
 
 
 @without("revive: who has not looked for long knows nothing", "deliveries")

@@ -100,18 +100,6 @@ RULES = (
     "lease: stop when another try has it",
 )
 
-# Rules that a few schedules in a thousand take: only so many schedules take them for certain.
-ENOUGH_FOR_RARE_RULES = 10_000
-RARE = {
-    "revive: who has not looked for long knows nothing",
-    "revive: of several survivors the first",
-}
-# Rules that no random schedule is known to take: they need faults within the time of one operation, or longer runs.
-NOT_MET_YET = {
-    "revive: no rank that is done",
-    "revive: a rank at most so often",
-}
-
 
 class Taken(Counter[str]):
     """How many schedules took each rule."""
@@ -131,10 +119,9 @@ class Taken(Counter[str]):
         self.update(self._now)
         self._now.clear()
 
-    def never(self, schedules):
-        """Returns the rules that no schedule took, though so many should."""
-        spared = NOT_MET_YET if schedules >= ENOUGH_FOR_RARE_RULES else NOT_MET_YET | RARE
-        return [rule for rule in RULES if not self[rule] and rule not in spared]
+    def never(self):
+        """Returns the rules that no schedule took."""
+        return [rule for rule in RULES if not self[rule]]
 
     def table(self):
         """Returns the rules with their counts, ready to be printed."""
@@ -527,12 +514,18 @@ def _restraint(holder, revivals, stood_still_s):
     )
 
 
+def _revived_by(reviver):
+    """Counts how often a rank has revived others."""
+    simulation, rank = reviver._simulation, reviver._rank  # noqa: SLF001 - which of the survivors it is
+    return sum((event, by) == ("revived", rank) for _, event, by, _ in simulation.notes)
+
+
 @observes(SimulatedReviver, "__call__")
 def _revive(take, revive):
     def wrapper(self, dead):
-        deliveries = len(self._simulation.processes)
+        before = _revived_by(self)
         revivals = revive(self, dead)
-        if len(self._simulation.processes) == deliveries:
+        if _revived_by(self) == before:
             take("revive: of several survivors the first")
         return revivals
 
