@@ -1,5 +1,6 @@
 """A cache of several nodes, which are lost and replaced under their clients: real memcacheds, and a real endpoint."""
 
+import socketserver
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from pymemcache.client.base import Client
 
+from harness.network import configuration
 from tests.support.caches import Cluster
 from tests.support.ranks import on_all_ranks
 from training.errors import ChannelError
@@ -217,6 +219,51 @@ def test_ranks_meet_though_nodes_were_added_while_they_joined(cluster):
     channels.append(connected(cluster))
 
     assert undisturbed == on_all_ranks(RANKS, lambda rank: train(channels[rank], rank, 5, runs[1]))
+
+
+class CountedEndpoint(socketserver.ThreadingTCPServer):
+    """An endpoint that counts its connections, and ends each after so many answers."""
+
+    daemon_threads = True
+
+    def __init__(self, cluster, most_answers):
+        self.listed, self.most_answers, self.connections = cluster.listed, most_answers, 0
+        super().__init__(("127.0.0.1", 0), CountedConnection)
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class CountedConnection(socketserver.StreamRequestHandler):
+    """One of its connections."""
+
+    def handle(self):
+        """Answers."""
+        self.server.connections += 1
+        for _ in range(self.server.most_answers):
+            if self.rfile.readline():
+                self.wfile.write(configuration(self.server.listed))
+
+
+@pytest.mark.parametrize(("most_answers", "connections"), [(99, 2), (1, 6)], ids=["one connection", "ended each time"])
+def test_an_endpoint_is_asked_over_one_connection_as_long_as_that_lasts(cluster, most_answers, connections):
+    """A rank asks it every second: a connection, and a name to look up, for each question are too many."""
+    with CountedEndpoint(cluster, most_answers) as endpoint:
+        with closing(MemcachedChannel("127.0.0.1", endpoint.server_address[1], 1.0)) as channel:
+            for _ in range(4):
+                channel.refresh()
+            cluster.replace(1)
+            channel.refresh()
+            values = many()
+            channel.put_many(values)
+
+            assert values == channel.get_many(list(values))
+        assert connections == endpoint.connections
 
 
 def test_an_endpoint_that_does_not_answer_holds_no_heartbeat_up(cluster):

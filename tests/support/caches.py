@@ -50,11 +50,11 @@ class Cluster:
         for cache in self.caches:
             cache.start()
         self._all = list(self.caches)
-        self._list = NodeList(self._nodes())
+        self.listed = NodeList(self._nodes())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._server = self._call(serve(Node(LOOPBACK, 0), self._list))
+        self._server = self._call(serve(Node(LOOPBACK, 0), self.listed))
         self.port = self._server.sockets[0].getsockname()[1]
 
     def replace(self, index):
@@ -107,14 +107,14 @@ class Cluster:
 
     def _change(self):
         async def change():
-            self._list.change(self._nodes())
+            self.listed.change(self._nodes())
 
         self._call(change())
 
     async def _set_list(self, version, caches):
-        self._list.version = version
+        self.listed.version = version
         if caches:
-            self._list.nodes = _addresses_of(caches)
+            self.listed.nodes = _addresses_of(caches)
 
     def _call(self, what):
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(20)

@@ -13,6 +13,7 @@ https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/AutoDiscovery.AddingToYo
 """
 
 import socket
+from contextlib import closing
 from typing import NamedTuple
 
 from training.errors import ChannelError, ChannelSilent
@@ -40,32 +41,65 @@ FULL = b"ERROR Too many open connections"
 _GREETING_WITHIN_S = 0.2
 
 
-def discover(host: str, port: int, timeout_s: float) -> NodeListing:
-    """Return the nodes of the cluster behind an endpoint.
+class Endpoint:
+    """A configuration endpoint that is asked again and again.
+
+    It is asked over one connection: a name that is looked up for each question is slow, and too many look-ups are
+    refused. https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html#vpc-dns-limits
 
     Args:
         host: Host of the configuration endpoint, or of a plain Memcached.
         port: Its port.
-        timeout_s: Limit for connecting and for every answer.
-
-    Raises:
-        ChannelSilent: The endpoint accepts the connection and does not answer.
-        ChannelError: Nothing answers there, or the answer is not a cluster's configuration.
     """
-    try:
-        with socket.create_connection((host, port), timeout=timeout_s) as connection:
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address, self._name = (host, port), f"{host}:{port}"
+        self._connection: socket.socket | None = None
+
+    def ask(self, timeout_s: float) -> NodeListing:
+        """Return the nodes of the cluster behind the endpoint.
+
+        Args:
+            timeout_s: Limit for connecting and for every answer.
+
+        Raises:
+            ChannelSilent: The endpoint accepts the connection and does not answer.
+            ChannelError: Nothing answers there, or the answer is not a cluster's configuration.
+        """
+        try:
+            reply = self._reply(timeout_s)
+        except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
+            connected = self._connection is not None
+            self.close()
+            if connected and isinstance(error, TimeoutError):
+                raise ChannelSilent(f"Memcached at {self._name}: no answer within {timeout_s:g} s") from error
+            if isinstance(error, ConnectionError) and is_full(*self._address):
+                raise ChannelError(no_connections_left(self._name)) from error
+            raise ChannelError(f"Memcached at {self._name} is not reachable: {error}") from error
+        if reply.endswith(b"ERROR\r\n"):
+            return NodeListing(0, (self._address,))
+        return _parse(reply, self._name)
+
+    def close(self) -> None:
+        """Close the connection; the next question opens another one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _reply(self, timeout_s: float) -> bytes:
+        if self._connection is not None:
             try:
-                connection.sendall(_REQUEST)
-                reply = _read_reply(connection)
-            except TimeoutError as error:
-                raise ChannelSilent(f"Memcached at {host}:{port}: no answer within {timeout_s:g} s") from error
-    except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
-        if isinstance(error, ConnectionError) and is_full(host, port):
-            raise ChannelError(no_connections_left(f"{host}:{port}")) from error
-        raise ChannelError(f"Memcached at {host}:{port} is not reachable: {error}") from error
-    if reply.endswith(b"ERROR\r\n"):
-        return NodeListing(0, ((host, port),))
-    return _parse(reply, f"{host}:{port}")
+                return _asked(self._connection, timeout_s)
+            except ConnectionError:
+                self.close()  # it ended meanwhile, which says nothing about the endpoint
+        self._connection = socket.create_connection(self._address, timeout=timeout_s)
+        return _asked(self._connection, timeout_s)
+
+
+def discover(host: str, port: int, timeout_s: float) -> NodeListing:
+    """Ask an endpoint once; see `Endpoint.ask`."""
+    with closing(Endpoint(host, port)) as endpoint:
+        return endpoint.ask(timeout_s)
 
 
 def is_full(host: str, port: int) -> bool:
@@ -88,7 +122,9 @@ def no_connections_left(node: str) -> str:
     )
 
 
-def _read_reply(connection: socket.socket) -> bytes:
+def _asked(connection: socket.socket, timeout_s: float) -> bytes:
+    connection.settimeout(timeout_s)
+    connection.sendall(_REQUEST)
     reply = b""
     while not reply.endswith(_ENDS):
         chunk = connection.recv(65_536)

@@ -10,13 +10,13 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import cast
 
 from training.errors import ChannelError, ChannelSilent, ValueTooLarge
 from training.exchange.channel.base import ReceiveBuffer, Value, parts_of, size_of
 from training.exchange.channel.connection import JOIN_BYTES, ClosedError, Connection, NoAnswerError
-from training.exchange.channel.discovery import FULL, NodeListing, discover, is_full, no_connections_left
+from training.exchange.channel.discovery import FULL, Endpoint, NodeListing, is_full, no_connections_left
 
 logger = logging.getLogger(__name__)
 
@@ -53,13 +53,14 @@ class MemcachedChannel:
     """
 
     def __init__(self, host: str, port: int, timeout_s: float = TIMEOUT_S) -> None:
-        self._endpoint, self._timeout_s = (host, port), timeout_s
+        self._endpoint, self._timeout_s = Endpoint(host, port), timeout_s
         self._nodes: list[Connection] = []
         self._memory_mb: dict[str, int] = {}
         # Deletes wait for the next request: nobody waits for them.
         self._deletes: dict[str, list[bytes]] = {}
         self._ask_from = 0.0
-        self._follow(discover(host, port, timeout_s))
+        with closing(self._endpoint):  # most channels never ask again
+            self._follow(self._endpoint.ask(timeout_s))
         self.max_value_bytes = min(map(self._item_limit, self._nodes)) - ITEM_OVERHEAD_BYTES
 
     def round_trip(
@@ -132,7 +133,7 @@ class MemcachedChannel:
         if not self._listing.version:
             return
         try:
-            listing = discover(*self._endpoint, min(self._timeout_s, REFRESH_WITHIN_S))
+            listing = self._endpoint.ask(min(self._timeout_s, REFRESH_WITHIN_S))
         except ChannelError as error:
             logger.debug("the list of nodes stays: %s", error)
             return
@@ -154,6 +155,7 @@ class MemcachedChannel:
 
     def close(self) -> None:
         """Send what is left to delete, and close the connections."""
+        self._endpoint.close()
         for node in self._nodes:
             if self._deletes[node.name]:
                 try:
