@@ -10,7 +10,7 @@ from training.exchange.recovery import lease, revival
 from training.exchange.recovery.lease import Lease, LeaseState
 from training.exchange.recovery.revival import LeaseWatch
 
-# As `EQUIVALENT` of `tests.support.mutants`.
+# Rules whose removal nobody could notice, and why, as `EQUIVALENT` of `tests.support.mutants`.
 LEASE_EQUIVALENT = {
     "revive: only the lowest of those that wait": "the record decides between survivors; the rule saves requests to S3",
 }

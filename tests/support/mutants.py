@@ -24,8 +24,6 @@ from training.exchange.recovery.state import RecoveryState
 EQUIVALENT = {
     "decide: of several as far behind the lowest rank": "any of them does; the lowest, so that polls do not alternate",
 }
-# Rules whose absence the run does not notice yet (the table says `SURVIVES`): a gap of the tests, not of the rules.
-NOT_NOTICED_YET: set[str] = set()
 
 
 def instead(patch, kind, when=lambda _own, _others, _action: True):

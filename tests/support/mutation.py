@@ -92,11 +92,11 @@ def notice(mutant, directed, cases):
     """Runs a mutant on the schedules that are aimed at its rule, and, if they show nothing, on others that take it."""
     if bounded := notice_bounded(mutant):
         return bounded
-    outcome = _notice(mutant, directed)
-    return outcome if outcome.noticed else _notice(mutant, cases)
+    outcome = notice_aimed(mutant, directed)
+    return outcome if outcome.noticed else notice_aimed(mutant, cases)
 
 
-def _notice(mutant, cases):
+def notice_aimed(mutant, cases):
     """Runs a mutant until a schedule gives it away, or the sum of its costs."""
     grown = usual = 0.0
     with pytest.MonkeyPatch.context() as patch:
