@@ -191,8 +191,10 @@ class FaultPlans:
     async def lift(self, run_id: str) -> None:
         """End the plan of a run."""
         self.board.lift(run_id)
-        await self.nodes.lift(run_id)
-        await self.gateway.lift(run_id)
+        try:
+            await self.nodes.lift(run_id)
+        finally:
+            await self.gateway.lift(run_id)
 
 
 def create_app(plans: FaultPlans | None, emulation: NetworkEmulation | None = None) -> Starlette:

@@ -239,7 +239,7 @@ class WorkerJob(Job, frozen=True, kw_only=True, forbid_unknown_fields=True):
     file: Annotated[str, msgspec.Meta(min_length=1, max_length=1024, description="the key of a partition object")]
     run_id: RunId
     link: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="an integer of at least 1")] = 1
-    revival: Annotated[int, msgspec.Meta(ge=0, le=1000, description="an integer of at least 0")] = 0
+    revival: Annotated[int, msgspec.Meta(ge=0, le=1000, description="an integer from 0 to 1000")] = 0
     stood_still: Annotated[
         str, msgspec.Meta(pattern="^([0-9a-f]{2})*$", max_length=1024, description="a lease in hexadecimal")
     ] = ""
