@@ -180,11 +180,13 @@ BOUNDED = (
         "seconds after the end",
         0.3,
     ),
+    # Rank 2 waits for rank 0, which waits for rank 1.
     Bounded(
         "wait: a sign of life extends the deadline",
         _schedule(
             Fault("kill", 1, seconds=LATE_S, share=1.0, of="/3/0/1/"),
             Fault("kill", 1, seconds=LATE_S, share=1.0, of="/position/1/"),
+            mode="reduce",
         ),
     ),
     Bounded(
@@ -217,7 +219,7 @@ BOUNDED = (
             world_size=4,
         ),
         "resumptions",
-        2,  # of ranks 1 and 3; in one of twenty runs rank 0 answers in round 3, and rank 1 has to go back
+        2,  # of ranks 1 and 3; in one of ten runs rank 0 answers in round 3, and rank 1 has to go back
     ),
     Bounded(
         "back: send them back when going back one round is in vain",

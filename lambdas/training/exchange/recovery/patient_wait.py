@@ -60,13 +60,15 @@ class PatientWait:
     Args:
         recovery: Helps when it becomes long.
         place: What it waits for.
-        timeout_s: How long at most, counted again from when a missing rank shows that it lives.
+        timeout_s: How long at most, counted again from when any rank comes back or makes progress: a missing one may
+            itself wait for that rank.
         delays: Seconds between its polls, as long as it is not long.
     """
 
     def __init__(self, recovery: Recovery, place: Place, timeout_s: float, delays: Iterator[float]) -> None:
         mailbox = recovery.mailbox
         self._recovery, self._channel, self._keys = recovery, mailbox.channel, mailbox.keys
+        self._others = mailbox.others
         self._place, self._timeout_s, self._delays = place, timeout_s, delays
         self._clock = mailbox.clock
         self._started = self._progress = self._begun = self._clock.now()
@@ -126,7 +128,7 @@ class PatientWait:
             self._clock.pause(min(next(self._delays), self._timeout_s))
             return False
         missing = sorted(missing)
-        self._started = max(self._started, self._recovery.last_sign_of(missing))
+        self._started = max(self._started, self._recovery.last_sign_of(self._others))
         rest = self._timeout_s - (now - self._started)
         if rest <= 0:
             raise self._timed_out(missing, now)
