@@ -250,4 +250,36 @@ BOUNDED = (
             Fault("freeze", 1, seconds=4.0, of="/3/0/2/"),
         ),
     ),
+    # Rank 1 is back in round 4 before rank 0, which stood still, needs its frame of round 3.
+    Bounded(
+        "decide: a rank goes back for one that needs its frames",
+        _schedule(
+            Fault("freeze", 1, seconds=1.4, of="/3/0/0/"),
+            Fault("kill", 1, seconds=0.1, share=1.0, of="/4/0/1/"),
+            Fault("evict", 1, share=1.0, of="/position/2/", loses="run/3/0/"),
+        ),
+    ),
+    Bounded(
+        "decide: of several donors the one furthest behind",
+        _schedule(
+            Fault("freeze", 1, seconds=1.0, of="/3/0/0/"),
+            Fault("kill", 1, seconds=0.1, share=1.0, of="/4/0/1/"),
+            Fault("evict", 1, share=1.0, of="/position/2/", loses="run/3/0/"),
+        ),
+        "snapshots",
+        1,
+    ),
+    Bounded(
+        "act: ask again for a damaged snapshot",
+        _schedule(
+            Fault("kill", 1, seconds=0.5, share=1.0, of="/3/0/1/"),
+            Fault("corrupt", 1, share=0.5, of="/snapshot/"),
+        ),
+        "seconds to resume",
+        0.6,
+    ),
+    Bounded(
+        "back: store the marker again that the cache has lost",
+        _schedule(*IN_VAIN, Fault("evict", 1, share=1.0, of="/back/"), private=True),
+    ),
 )
