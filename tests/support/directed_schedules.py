@@ -26,6 +26,16 @@ def faulty(*faults, **job):
 # Rank 2 computes for long; whatever rank 1's tries do meanwhile, they do for long.
 LONG = ("straggle", LONG_S, 2)
 
+# It dies as soon as it has said that it is back, which prolongs the others' patience; all wait for it alone.
+DIES_AGAIN = Schedule(
+    faults=(
+        Fault("kill", 40, rank=1, seconds=LAMBDA_S),
+        *(Fault("kill", operation, seconds=LAMBDA_S, share=1.0, of="/position/1/") for operation in (100, 900, 3500)),
+    ),
+    mode="all_gather",
+    revive=True,
+)
+
 DIRECTED: dict[str, tuple[Schedule, ...]] = {
     "revive: a rank whose heartbeat stands still": (faulty(("kill", LAMBDA_S, 1), revive=True),),
     "revive: a rank whose lease is gone": (
@@ -54,20 +64,8 @@ DIRECTED: dict[str, tuple[Schedule, ...]] = {
     "revive: of several survivors the first": (
         Schedule(faults=(Fault("kill", 40, rank=1, seconds=LAMBDA_S), Fault("refuse", 50, seconds=1.6)), revive=True),
     ),
-    # It dies as soon as it has said that it is back, which prolongs the others' patience; all wait for it alone.
-    "revive: a rank at most so often": (
-        Schedule(
-            faults=(
-                Fault("kill", 40, rank=1, seconds=LAMBDA_S),
-                *(
-                    Fault("kill", operation, seconds=LAMBDA_S, share=1.0, of="/position/1/")
-                    for operation in (100, 900, 3500)
-                ),
-            ),
-            mode="all_gather",
-            revive=True,
-        ),
-    ),
+    "revive: a rank at most so often": (DIES_AGAIN,),
+    "revive: wait longer each time": (DIES_AGAIN,),
     # Rank 0 has asked S3 a moment ago, sleeps while rank 1 ends, and the cache has lost all that would tell it so.
     "revive: no rank that is done": (
         Schedule(

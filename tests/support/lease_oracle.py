@@ -23,6 +23,8 @@ BOTH_WORK_S = STANDS_STILL_S + HEARTBEAT_S + LONG_WAIT_S + COMPUTATIONS_S + SOON
 WATCHES_S = STANDS_STILL_S + SOON_S
 # What keeps a living rank from moving its heartbeat while others can look; nobody can look while the cache is away.
 SEEMS_DEAD = {"freeze", "refuse"}
+# Noted before any rule is removed.
+PATIENCE_S = [patience_s(revivals) for revivals in range(MOST_REVIVALS)]
 
 
 class TooMany(Exception):
@@ -80,7 +82,7 @@ def _check_revivals(simulation, rank, tries):
     if len(revived_at) > MOST_REVIVALS:
         raise TooMany(f"rank {rank} is revived {len(revived_at)} times")
     for number, (earlier, later) in enumerate(pairwise(revived_at), 1):
-        if later - earlier < patience_s(number):
+        if later - earlier < PATIENCE_S[number]:
             raise TooMany(f"rank {rank} is revived at {earlier:.2f} s and again at {later:.2f} s")
     for when, dead in simulation.asked_revivals:
         if dead.rank != rank:
