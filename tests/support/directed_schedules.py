@@ -66,6 +66,16 @@ DIRECTED: dict[str, tuple[Schedule, ...]] = {
     ),
     "revive: a rank at most so often": (DIES_AGAIN,),
     "revive: wait longer each time": (DIES_AGAIN,),
+    # A first try gets the lease that the cache has lost, while the second try of rank 1 works.
+    "lease: overwrite an earlier try's": (
+        Schedule(
+            faults=(
+                Fault("kill", 40, rank=1, seconds=0.1),
+                Fault("straggle", 41, rank=2, seconds=LONG_S),
+                Fault("usurp", 700, rank=1),
+            )
+        ),
+    ),
     # Rank 0 has asked S3 a moment ago, sleeps while rank 1 ends, and the cache has lost all that would tell it so.
     "revive: no rank that is done": (
         Schedule(
