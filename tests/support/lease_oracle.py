@@ -90,7 +90,7 @@ def _check_revivals(simulation, rank, tries):
         held = _decoded(dead.lease)
         if held is not None and held.state == LeaseState.DONE:
             raise TooMany(f"rank {rank} is revived at {when:.2f} s, and is done")
-        if not any(process.joined_at < when for process in tries):
+        if not any(min(process.stored_at, process.joined_at) < when for process in tries):
             raise TooMany(f"rank {rank} is revived at {when:.2f} s, and has not been there")
         moves_s = 2 * HEARTBEAT_S
         works = any(process.joined_at < when - moves_s and process.over_at > when for process in tries)

@@ -75,7 +75,11 @@ class SimulatedChannel(MemoryChannel):
     def add(self, key, value):
         """Puts a value unless it is there; a rank that dies here may have put it."""
         with self._operation([key]) as death:
-            return (death is None or death.share >= 0.5) and super().add(key, value)
+            stored = (death is None or death.share >= 0.5) and super().add(key, value)
+            if stored:
+                process = self._simulation.current.process
+                process.stored_at = min(process.stored_at, self._simulation.time)
+            return stored
 
     def replace_if(self, key, old, new):
         """Puts a value in place of another; a rank that dies here may have put it."""

@@ -46,6 +46,7 @@ class Process:
         starts_at: When it starts.
         ended_at: When its last task ended.
         joined_at: When it took the lease, if it did.
+        stored_at: When its lease was first stored, even if it never had the answer.
         over_at: When it died, or stopped and began to leave; infinite until then.
         met: The lease that it found at first; None for nothing, or if it has not looked.
         doomed: Whether it is dead: its tasks end where they wait.
@@ -64,7 +65,7 @@ class Process:
         self.doomed = self.joined = self.computes = False
         self.ended_at = self.frozen_until = 0.0
         self.recovery, self.failure = None, ""
-        self.joined_at = self.over_at = math.inf
+        self.joined_at = self.stored_at = self.over_at = math.inf
         self.met = None
 
     def is_over(self):
