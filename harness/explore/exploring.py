@@ -1,7 +1,8 @@
 """An exploration from end to end: two undisturbed runs, every case, and the findings.
 
-    stage 1   undisturbed   case 1   case 3   ...      this thread
-    stage 2   undisturbed   case 2   case 4   ...      a thread of its own
+    stage 1   undisturbed   case 1   case 5   ...      this thread
+    stage 2   undisturbed   case 2   case 6   ...      a thread of its own
+    stage 3                 case 3   case 7   ...      the same
 
 Every case begins from the state after `prepare`, so the stages need not agree on anything but who takes which case.
 """
@@ -32,8 +33,8 @@ from harness.runs.deployment import Source
 from harness.settings import Settings
 from harness.stack.plan import Log
 
-# A stage is a moto, a gateway and a proxy; more than two would wait for each other on most machines.
-MOST_STAGES = 2
+# A stage is a moto, a gateway and a proxy, and waits for processes to start half of the time: two for each processor.
+MOST_STAGES = 4
 
 
 def _silent(_: str) -> None:
@@ -76,7 +77,7 @@ def explore(
         HarnessError: The function cannot be explored: it fails undisturbed, makes no call, is not deterministic, ...
     """
     began = time.monotonic()
-    with _stages(function, min(MOST_STAGES, os.cpu_count() or 1), progress) as stages:
+    with _stages(function, min(MOST_STAGES, 2 * (os.cpu_count() or 1)), progress) as stages:
         baseline = baseline_of(stages, function.name, function.event, function.preparation)
         n_calls = len(baseline.own_calls)
         cases = all_cases(n_calls, most_overlaps=most_overlaps, seed=seed)
