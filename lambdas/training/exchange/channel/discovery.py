@@ -53,7 +53,7 @@ class Endpoint:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._address, self._name = (host, port), f"{host}:{port}"
+        self._address = (host, port)
         self._connection: socket.socket | None = None
 
     def ask(self, timeout_s: float) -> NodeListing:
@@ -66,19 +66,20 @@ class Endpoint:
             ChannelSilent: The endpoint accepts the connection and does not answer.
             ChannelError: Nothing answers there, or the answer is not a cluster's configuration.
         """
+        host, port = self._address
         try:
             reply = self._reply(timeout_s)
         except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
             connected = self._connection is not None
             self.close()
             if connected and isinstance(error, TimeoutError):
-                raise ChannelSilent(f"Memcached at {self._name}: no answer within {timeout_s:g} s") from error
-            if isinstance(error, ConnectionError) and is_full(*self._address):
-                raise ChannelError(no_connections_left(self._name)) from error
-            raise ChannelError(f"Memcached at {self._name} is not reachable: {error}") from error
+                raise ChannelSilent(f"Memcached at {host}:{port}: no answer within {timeout_s:g} s") from error
+            if isinstance(error, ConnectionError) and is_full(host, port):
+                raise ChannelError(no_connections_left(f"{host}:{port}")) from error
+            raise ChannelError(f"Memcached at {host}:{port} is not reachable: {error}") from error
         if reply.endswith(b"ERROR\r\n"):
             return NodeListing(0, (self._address,))
-        return _parse(reply, self._name)
+        return _parse(reply, f"{host}:{port}")
 
     def close(self) -> None:
         """Close the connection; the next question opens another one."""
