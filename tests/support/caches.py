@@ -89,7 +89,7 @@ class Cluster:
 
     def close(self):
         """Ends all of them."""
-        self._server.close()
+        self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -110,6 +110,15 @@ class Cluster:
             self.listed.change(self._nodes())
 
         self._call(change())
+
+    async def _end(self):
+        """Ends the endpoint with the connections that clients keep."""
+        self._server.close()
+        connections = asyncio.all_tasks() - {asyncio.current_task()}
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+        await asyncio.sleep(0)  # transports are closed by the loop's next turn
 
     async def _set_list(self, version, caches):
         self.listed.version = version
