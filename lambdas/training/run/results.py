@@ -18,6 +18,7 @@ This module alone translates S3's errors.
 """
 
 import hashlib
+import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,8 +53,10 @@ PIECE_BYTES = 256 << 10
 MOST_RECORD_BYTES = 64 << 20
 # The result has a report for each of up to a million epochs, at most 450 bytes each.
 MOST_RESULT_BYTES = 1 << 30
-# How often a write is made that meets others under its key, and how much longer each further one waits.
-MOST_CONFLICTS, CONFLICT_DELAY_S = 6, 0.02
+# How often a write is made that meets others under its key. All ranks begin at once, so each draws when it tries
+# again, within a time that doubles: 0.04 s, 0.08 s, ... 1.28 s.
+# https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
+MOST_CONFLICTS, CONFLICT_DELAY_S = 7, 0.02
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "404"}
 
 Record = TypeVar("Record")
@@ -232,7 +235,7 @@ class RunFolder:
                         return False
                     if code != "ConditionalRequestConflict" or number == MOST_CONFLICTS:
                         raise
-                    time.sleep(number * CONFLICT_DELAY_S)
+                    time.sleep(random.uniform(0.0, CONFLICT_DELAY_S * 2**number))
                 else:
                     break
         return True
